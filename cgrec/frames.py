@@ -1,0 +1,202 @@
+"""`Frames`: an equilibrium ensemble of one `System` at one temperature, in memory and on disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .system import System
+
+_ARRAYS = ("positions", "forces", "energies", "box", "weights", "replicas")
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Configurations of `system`, with what is known about them. Every level takes Frames in and gives Frames out.
+
+    Frames of one replica are in time order. Molecules are whole (bonds never cross the box).
+
+    Attributes:
+        system: the sites.
+        positions: (n_frames, n_sites, 3) nm.
+        temperature: K.
+        forces: (n_frames, n_sites, 3) kJ/mol/nm, or None. Bias forces are never in here.
+        energies: (n_frames,) kJ/mol, or None. True energies only: a PMF value is not an energy label.
+        box: (3, 3) or (n_frames, 3, 3) nm, rows are the lattice vectors, or None for an open system.
+        weights: (n_frames,) statistical weights with mean 1, or None for an unbiased sample.
+        replicas: (n_frames,) index of the independent run each frame comes from, or None for a single run.
+
+    Raises:
+        ValueError: no frames, a wrong shape, a NaN or infinity, a negative weight, a temperature that is not positive.
+    """
+
+    system: System
+    positions: NDArray[Any]
+    temperature: float
+    forces: NDArray[Any] | None = None
+    energies: NDArray[Any] | None = None
+    box: NDArray[Any] | None = None
+    weights: NDArray[Any] | None = None
+    replicas: NDArray[Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in _ARRAYS:
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, np.asarray(getattr(self, name)))
+        if self.positions.ndim != 3 or len(self.positions) == 0:
+            raise ValueError(f"Frames.positions: expected (n_frames >= 1, {self.system.n_sites}, 3) nm, found shape {self.positions.shape}")
+        n = len(self.positions)
+        vectors = (n, self.system.n_sites, 3)
+        expected: dict[str, tuple[tuple[int, ...], ...]] = {
+            "positions": (vectors,), "forces": (vectors,), "energies": ((n,),), "box": ((3, 3), (n, 3, 3)),
+            "weights": ((n,),), "replicas": ((n,),),
+        }  # fmt: skip
+        for name, shapes in expected.items():
+            self._check(name, shapes)
+        if not self.temperature > 0:
+            raise ValueError(f"Frames.temperature: expected a positive number of K, found {self.temperature}")
+        if self.weights is not None and (self.weights.min() < 0 or self.weights.sum() == 0):
+            raise ValueError("Frames.weights: expected non-negative weights that are not all zero")
+
+    def _check(self, name: str, shapes: tuple[tuple[int, ...], ...]) -> None:
+        array = getattr(self, name)
+        if array is None:
+            return
+        if array.shape not in shapes:
+            raise ValueError(f"Frames.{name}: expected shape {' or '.join(map(str, shapes))}, found {array.shape}")
+        if not np.isfinite(array).all():
+            frame = int(np.argwhere(~np.isfinite(array))[0][0])
+            raise ValueError(f"Frames.{name}: found NaN or infinity, first at index {frame}; drop that frame or repair the file")
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def n_sites(self) -> int:
+        """Number of sites."""
+        return self.system.n_sites
+
+    def __getitem__(self, index: Any) -> Frames:
+        """Frames picked by slice, mask or integer array."""
+        if isinstance(index, int | np.integer):
+            index = [index]
+        per_frame = {n: getattr(self, n) for n in _ARRAYS if getattr(self, n) is not None}
+        picked = {n: a if n == "box" and a.ndim == 2 else a[index] for n, a in per_frame.items()}
+        return replace(self, **picked)
+
+    def boxes(self) -> NDArray[Any] | None:
+        """(n_frames, 3, 3) nm, or None for an open system."""
+        return None if self.box is None else np.broadcast_to(self.box, (len(self), 3, 3))
+
+    def need_forces(self) -> NDArray[Any]:
+        """The forces; ValueError that says what to do where there are none."""
+        if self.forces is None:
+            raise ValueError(
+                "these Frames carry no forces and force matching needs them: write forces with the trajectory (TRR, H5MD, LAMMPS dump "
+                "with fx fy fz, extended XYZ, npz), or let a source compute them (source=calculator, source=openmm)"
+            )
+        return self.forces
+
+    def normalised_weights(self) -> NDArray[np.float64]:
+        """(n_frames,) weights that sum to one; uniform where the sample is unbiased."""
+        weights = np.ones(len(self)) if self.weights is None else np.asarray(self.weights, float)
+        return weights / weights.sum()
+
+    def blocks(self, n_blocks: int) -> list[Frames]:
+        """`n_blocks` pieces that share as little as the sample allows: whole replicas where there are enough, else runs of time.
+
+        Raises:
+            ValueError: fewer frames than blocks.
+        """
+        return [self[index] for index in self.block_indices(n_blocks)]
+
+    def block_indices(self, n_blocks: int) -> list[NDArray[np.int64]]:
+        """Frame indices of each of `blocks`, in their order of time."""
+        if len(self) < n_blocks:
+            raise ValueError(f"cannot cut {len(self)} frames into {n_blocks} blocks: give more frames or ask for fewer blocks")
+        replicas = np.zeros(len(self), int) if self.replicas is None else self.replicas
+        labels = np.unique(replicas)
+        if len(labels) >= n_blocks:
+            groups = np.array_split(labels, n_blocks)
+            return [np.flatnonzero(np.isin(replicas, g)) for g in groups]
+        return np.array_split(np.argsort(replicas, kind="stable"), n_blocks)
+
+    @staticmethod
+    def concatenate(parts: list[Frames]) -> Frames:
+        """Several Frames of one System and temperature as one; replicas stay apart.
+
+        Raises:
+            ValueError: systems, temperatures or the fields present differ.
+        """
+        first = parts[0]
+        for part in parts[1:]:
+            if part.system.fingerprint() != first.system.fingerprint():
+                raise ValueError("Frames.concatenate: the parts belong to different Systems")
+            if part.temperature != first.temperature:
+                raise ValueError(f"Frames.concatenate: temperatures differ ({first.temperature} K and {part.temperature} K)")
+        merged: dict[str, Any] = {}
+        for name in ("positions", "forces", "energies", "weights"):
+            arrays = [getattr(p, name) for p in parts]
+            if any(a is None for a in arrays) and any(a is not None for a in arrays):
+                raise ValueError(f"Frames.concatenate: some parts have {name} and some have not")
+            merged[name] = None if arrays[0] is None else np.concatenate(arrays)
+        offset, replicas = 0, []
+        for part in parts:
+            own = np.zeros(len(part), int) if part.replicas is None else part.replicas
+            replicas.append(own + offset)
+            offset += own.max() + 1
+        boxes = [p.boxes() for p in parts]
+        box = None if boxes[0] is None else np.concatenate(boxes)  # type: ignore[arg-type]
+        return replace(first, **merged, box=box, replicas=np.concatenate(replicas))
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `folder` (system.json, frames.json and one .npy per array) under a temporary name, then rename.
+
+        Raises:
+            FileExistsError: `folder` exists; nothing made is ever overwritten.
+        """
+        folder = Path(folder)
+        if folder.exists():
+            raise FileExistsError(f"{folder} exists already: choose another folder or remove it yourself")
+        partial = folder.with_name(folder.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name in _ARRAYS:
+            if getattr(self, name) is not None:
+                np.save(partial / f"{name}.npy", getattr(self, name))
+        write_header(partial, self.system, self.temperature)
+        return partial.rename(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Frames:
+        """Read what `save` (or a simulation) wrote; large arrays stay on disk until used.
+
+        Raises:
+            FileNotFoundError: no such frames.
+            ValueError: a file is truncated.
+        """
+        folder = Path(folder)
+        header = folder / "frames.json"
+        if not header.exists():
+            raise FileNotFoundError(f"{folder} holds no frames (frames.json is missing)")
+        arrays = {n: _load(folder / f"{n}.npy") for n in _ARRAYS if (folder / f"{n}.npy").exists()}
+        return cls(system=System.load(folder / "system.json"), temperature=json.loads(header.read_text())["temperature"], **arrays)
+
+
+def write_header(folder: Path, system: System, temperature: float) -> None:
+    """The two json files that make a folder of arrays readable as Frames."""
+    system.save(folder / "system.json")
+    (folder / "frames.json").write_text(json.dumps({"temperature": temperature, "units": "nm, ps, K, kJ/mol"}))
+
+
+def _load(path: Path) -> NDArray[Any]:
+    try:
+        return np.load(path, mmap_mode="r")
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path} cannot be read, it is probably truncated ({error}); remove its folder and make it again") from error

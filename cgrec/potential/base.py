@@ -1,0 +1,149 @@
+"""`Potential`: the energy of a graph of sites; forces by one autograd, here and nowhere else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..frames import Frames
+from ..system import System
+from .graph import SiteGraph, check_box, site_graph
+
+
+class Potential(nn.Module, ABC):
+    """Interface of everything that has an energy: a PMF network, a prior, a bias, a sum of them.
+
+    A subclass implements `energy`, passes its keyword arguments to `super().__init__` as plain values (they are what
+    `save` writes, next to the state dict) and is found again by its class name.
+
+    Attributes:
+        types: the site types it knows; a System with another type is refused.
+        cutoff: reach in nm of its neighbour interactions, 0 if it has none.
+    """
+
+    registry: ClassVar[dict[str, type[Potential]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Potential.registry[cls.__name__] = cls
+
+    def __init__(self, *, types: Sequence[str], cutoff: float, **config: Any) -> None:
+        super().__init__()
+        self.types = tuple(types)
+        self.cutoff = float(cutoff)
+        self.config = {"types": list(self.types), "cutoff": self.cutoff, **config}
+
+    @abstractmethod
+    def energy(self, graph: SiteGraph) -> Tensor:
+        """(n_frames,) energy in kJ/mol, differentiable in `graph.positions`."""
+
+    def forward(self, graph: SiteGraph, differentiable: bool = False) -> tuple[Tensor, Tensor]:
+        """(n_frames,) energy and (n_frames * n_sites, 3) force -dE/dx; `differentiable` keeps the graph for training."""
+        graph.positions = graph.positions.detach().requires_grad_()
+        with torch.enable_grad():
+            energy = self.energy(graph)
+            (gradient,) = torch.autograd.grad(energy.sum(), graph.positions, create_graph=differentiable)
+        return (energy, -gradient) if differentiable else (energy.detach(), -gradient)
+
+    def species(self, system: System) -> Tensor:
+        """(n_sites,) row of each site's type in `types`.
+
+        Raises:
+            ValueError: the system has a type this potential was not made for.
+        """
+        unknown = sorted(set(system.types) - set(self.types))
+        if unknown:
+            raise ValueError(f"site types {unknown} are unknown to this {type(self).__name__}: it was made for {sorted(self.types)}")
+        return torch.tensor([self.types.index(t) for t in system.types])
+
+    def graph(self, frames: Frames, skin: float = 0.0) -> SiteGraph:
+        """All frames as one graph on this potential's device, positions in float64; `skin` nm are added to the reach."""
+        check_box(frames.box, self.cutoff)
+        positions = torch.as_tensor(np.asarray(frames.positions, dtype=float), device=self.device)
+        boxes = frames.boxes()
+        box = None if boxes is None else torch.as_tensor(np.array(boxes, dtype=float), device=self.device)
+        return site_graph(positions, self.species(frames.system).to(self.device), self.reach(skin), box)
+
+    def reach(self, skin: float = 0.0) -> float:
+        """Neighbour distance in nm to build graphs with: cutoff plus skin, 0 without neighbour interactions."""
+        return self.cutoff + skin if self.cutoff > 0 else 0.0
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters live."""
+        return next((t.device for t in [*self.parameters(), *self.buffers()]), torch.device("cpu"))
+
+    def energy_and_forces(self, frames: Frames, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
+        """(n_frames,) kJ/mol and (n_frames, n_sites, 3) kJ/mol/nm in float64, evaluated `batch_size` frames at a time."""
+        energies, forces = [], []
+        for start in range(0, len(frames), batch_size):
+            energy, force = self(self.graph(frames[start : start + batch_size]))
+            energies.append(energy.double().cpu().numpy())
+            forces.append(force.double().cpu().numpy().reshape(-1, frames.n_sites, 3))
+        return np.concatenate(energies), np.concatenate(forces)
+
+    def __add__(self, other: Potential) -> SumPotential:
+        return SumPotential([*_parts(self), *_parts(other)])
+
+    def to_state(self) -> dict[str, Any]:
+        """Everything needed to make it again: class name, configuration, tensors."""
+        return {"class": type(self).__name__, "config": self.config, "state": self.state_dict()}
+
+    @staticmethod
+    def from_state(state: dict[str, Any]) -> Potential:
+        """Inverse of `to_state`."""
+        name = state["class"]
+        if name not in Potential.registry:
+            raise ValueError(f"unknown potential class {name!r}: expected one of {sorted(Potential.registry)}")
+        potential = Potential.registry[name](**state["config"])
+        potential.load_state_dict(state["state"])
+        dtypes = {t.dtype for t in state["state"].values() if t.is_floating_point()}
+        return potential.to(dtypes.pop()) if len(dtypes) == 1 else potential
+
+    def save(self, path: str | Path) -> None:
+        """Write to `path` (.pt), under a temporary name first."""
+        path = Path(path)
+        partial = path.with_name(path.name + ".partial")
+        torch.save(self.to_state(), partial)
+        partial.replace(path)
+
+    @staticmethod
+    def load(path: str | Path, device: str | torch.device = "cpu") -> Potential:
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: the file is truncated or not ours.
+        """
+        try:
+            state = torch.load(path, map_location=device, weights_only=True)
+        except (RuntimeError, EOFError, OSError, ValueError) as error:
+            raise ValueError(f"{path} is not a readable potential ({error}); remove it and make it again") from error
+        return Potential.from_state(state).to(device)
+
+
+class SumPotential(Potential):
+    """Sum of potentials over one table of types: priors plus network, PMF plus bias."""
+
+    def __init__(self, parts: Sequence[Potential] | None = None, *, types: Sequence[str] = (), cutoff: float = 0.0, states: Sequence[dict[str, Any]] = ()) -> None:
+        parts = list(parts or [Potential.from_state(s) for s in states])
+        tables = {p.types for p in parts}
+        if len(tables) != 1:
+            raise ValueError(f"potentials can be added where they share one table of site types, found {sorted(tables)}")
+        super().__init__(types=parts[0].types, cutoff=max(p.cutoff for p in parts))
+        self.parts = nn.ModuleList(parts)
+
+    def energy(self, graph: SiteGraph) -> Tensor:
+        return torch.stack([part.energy(graph).double() for part in self.parts]).sum(0)
+
+    def to_state(self) -> dict[str, Any]:
+        return {"class": "SumPotential", "config": {"states": [p.to_state() for p in self.parts]}, "state": self.state_dict()}
+
+
+def _parts(potential: Potential) -> list[Potential]:
+    return list(potential.parts) if isinstance(potential, SumPotential) else [potential]  # type: ignore[arg-type]

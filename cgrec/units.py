@@ -1,0 +1,41 @@
+"""The one internal unit system (nm, ps, amu, K, kJ/mol, e) and every factor from outside units.
+
+In these units force = mass * acceleration holds without a factor: 1 kJ/mol/nm = 1 amu nm/ps^2.
+"""
+
+#: Boltzmann (molar gas) constant in kJ/mol/K (CODATA 2018, exact).
+BOLTZMANN = 8.31446261815324e-3
+
+#: Length units in nm.
+LENGTH = {"nm": 1.0, "angstrom": 0.1, "bohr": 0.0529177210903}
+#: Energy units in kJ/mol.
+ENERGY = {"kJ/mol": 1.0, "kcal/mol": 4.184, "eV": 96.48533212331002, "hartree": 2625.4996394798254}
+#: Time units in ps.
+TIME = {"ps": 1.0, "fs": 1e-3, "ns": 1e3}
+
+
+def thermal_energy(temperature: float) -> float:
+    """kT in kJ/mol at `temperature` in K."""
+    return BOLTZMANN * temperature
+
+
+def length_factor(unit: str) -> float:
+    """Factor that turns a length in `unit` into nm."""
+    return _look_up(LENGTH, unit, "length")
+
+
+def energy_factor(unit: str) -> float:
+    """Factor that turns an energy in `unit` into kJ/mol."""
+    return _look_up(ENERGY, unit, "energy")
+
+
+def force_factor(unit: str) -> float:
+    """Factor that turns a force in `unit`, written 'energy/length' (e.g. 'kcal/mol/angstrom'), into kJ/mol/nm."""
+    energy, _, length = unit.rpartition("/")
+    return energy_factor(energy) / length_factor(length)
+
+
+def _look_up(table: dict[str, float], unit: str, kind: str) -> float:
+    if unit not in table:
+        raise ValueError(f"unknown {kind} unit {unit!r}: expected one of {sorted(table)}")
+    return table[unit]
