@@ -1,0 +1,10 @@
+"""Mapping: the two matrices (linear), the rules that choose sites (sites), the choice of B (forces)."""
+
+from .forces import FORCE_MAPS, basic, constraint_aware, force_noise, least_noise
+from .linear import Mapping, basic_force_weights
+from .sites import CentresOfMass, HeavyAtoms, MoleculeCentres, Pick, Weighted
+
+__all__ = [
+    "FORCE_MAPS", "CentresOfMass", "HeavyAtoms", "Mapping", "MoleculeCentres", "Pick", "Weighted",
+    "basic", "basic_force_weights", "constraint_aware", "force_noise", "least_noise",
+]  # fmt: skip

@@ -8,59 +8,95 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 
+#: Open systems of at most this many sites keep all pairs: their table never has to be built again.
+ALL_PAIRS_LIMIT = 32
+
+
 class SiteGraph(Data):
-    """A batch of frames of one System as one graph. Frame f owns nodes f * n_sites ... (f + 1) * n_sites - 1.
+    """A batch of frames of one System as one graph. Frame f owns sites f * n_sites ... (f + 1) * n_sites - 1.
+
+    Neighbours stand in a table with one row a site and as many columns as the richest site needs. A free place holds
+    the site itself, shifted out of reach, so that every shape is fixed and nothing has to be masked.
 
     Attributes:
         positions: (n_frames * n_sites, 3) nm.
         species: (n_frames * n_sites,) row of each site's type in the potential's table.
-        n_frames: number of frames.
-        edge_index: (2, n_edges) receiver and sender of each directed pair within reach, sorted by receiver.
-        edge_shift: (n_edges, 3) nm, lattice vector to add to the sender.
-        edge_slot: (n_edges,) place of the edge among its receiver's edges, from 0.
-        n_slots: the largest number of edges of any receiver, at least 1.
+        frame_weights: (n_frames,) statistical weight of each frame.
+        neighbour_index: (n_frames * n_sites, n_slots) site each place holds.
+        neighbour_shift: (n_frames * n_sites, n_slots, 3) nm, lattice vector to add to it.
     """
 
     positions: Tensor
     species: Tensor
-    n_frames: int
-    edge_index: Tensor
-    edge_shift: Tensor
-    edge_slot: Tensor
-    n_slots: int
+    frame_weights: Tensor
+    neighbour_index: Tensor
+    neighbour_shift: Tensor
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return len(self.frame_weights)
+
+    @property
+    def sites_per_frame(self) -> int:
+        """Number of sites of the System."""
+        return len(self.species) // self.n_frames
 
     def per_frame(self, per_site: Tensor) -> Tensor:
         """(n_frames * n_sites, ...) seen as (n_frames, n_sites, ...)."""
         return per_site.view(self.n_frames, -1, *per_site.shape[1:])
 
-    def edge_vectors(self) -> Tensor:
-        """(n_edges, 3) nm from receiver to sender."""
-        receiver, sender = self.edge_index
-        return self.positions[sender] - self.positions[receiver] + self.edge_shift
+    def neighbour_vectors(self) -> Tensor:
+        """(n_frames * n_sites, n_slots, 3) nm from each site to its neighbours."""
+        return self.positions[self.neighbour_index] - self.positions[:, None] + self.neighbour_shift
 
 
 def site_graph(positions: Tensor, species: Tensor, reach: float, box: Tensor | None = None) -> SiteGraph:
-    """The graph of all pairs closer than `reach`.
+    """The graph of all pairs closer than `reach` (and some further ones: potentials apply their own cutoff).
 
     Args:
         positions: (n_frames, n_sites, 3) nm.
         species: (n_sites,).
-        reach: nm; 0 gives a graph without edges.
-        box: (n_frames, 3, 3) nm or None.
-
-    Raises:
-        ValueError: the box is narrower than twice `reach`.
+        reach: nm; 0 gives a graph without neighbours.
+        box: (n_frames, 3, 3) nm or None. Narrower than 2 * reach it has to be refused before: `check_box`.
     """
     frames, sites = positions.shape[:2]
     with torch.no_grad():
-        edges, shift = _open_pairs(positions, reach) if box is None else _periodic_pairs(positions, reach, box)
-        counts = torch.bincount(edges[0], minlength=frames * sites)
-        first = torch.cumsum(counts, 0) - counts
-        slot = torch.arange(edges.shape[1], device=edges.device) - first[edges[0]]
+        index, shift = _neighbour_table(positions.detach(), reach, box)
     return SiteGraph(
-        positions=positions.reshape(-1, 3), species=species.repeat(frames), n_frames=frames, num_nodes=frames * sites,
-        edge_index=edges, edge_shift=shift, edge_slot=slot, n_slots=max(int(counts.max()), 1),
+        positions=positions.reshape(-1, 3), species=species.repeat(frames), num_nodes=frames * sites,
+        neighbour_index=index, neighbour_shift=shift, frame_weights=positions.new_ones(frames),
     )  # fmt: skip
+
+
+def never_changes(n_sites: int, reach: float, box: Tensor | None) -> bool:
+    """Whether the table of such a system is the same for all positions."""
+    return reach == 0 or (box is None and n_sites <= ALL_PAIRS_LIMIT)
+
+
+def _neighbour_table(positions: Tensor, reach: float, box: Tensor | None) -> tuple[Tensor, Tensor]:
+    frames, sites = positions.shape[:2]
+    if reach == 0 or sites == 1:
+        return positions.new_zeros(frames * sites, 0, dtype=torch.long), positions.new_zeros(frames * sites, 0, 3)
+    if never_changes(sites, reach, box):
+        return _all_pairs(frames, sites, positions)
+    receiver, sender, shift = _open_pairs(positions, reach) if box is None else _periodic_pairs(positions, reach, box)
+    counts = torch.bincount(receiver, minlength=frames * sites)
+    slot = torch.arange(len(receiver), device=receiver.device) - (torch.cumsum(counts, 0) - counts)[receiver]
+    slots = max(int(counts.max()), 1)
+    index = torch.arange(frames * sites, device=receiver.device)[:, None].repeat(1, slots)
+    shifts = positions.new_zeros(frames * sites, slots, 3)
+    shifts[..., 0] = 2 * reach
+    index[receiver, slot] = sender
+    shifts[receiver, slot] = shift
+    return index, shifts
+
+
+def _all_pairs(frames: int, sites: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    own = torch.arange(sites, device=like.device)
+    others = (own[:, None] + torch.arange(1, sites, device=like.device)) % sites
+    index = (others + sites * torch.arange(frames, device=like.device)[:, None, None]).reshape(-1, sites - 1)
+    return index, like.new_zeros(*index.shape, 3)
 
 
 def check_box(box: np.ndarray | Tensor | None, reach: float) -> None:
@@ -76,24 +112,23 @@ def check_box(box: np.ndarray | Tensor | None, reach: float) -> None:
         )
 
 
-def _open_pairs(positions: Tensor, reach: float) -> tuple[Tensor, Tensor]:
+def _open_pairs(positions: Tensor, reach: float) -> tuple[Tensor, Tensor, Tensor]:
     frames, sites = positions.shape[:2]
     near = torch.cdist(positions, positions, compute_mode="donot_use_mm_for_euclid_dist") < reach
     near[:, torch.arange(sites), torch.arange(sites)] = False
     frame, receiver, sender = near.nonzero(as_tuple=True)
-    return torch.stack([frame * sites + receiver, frame * sites + sender]), positions.new_zeros(len(frame), 3)
+    return frame * sites + receiver, frame * sites + sender, positions.new_zeros(len(frame), 3)
 
 
-def _periodic_pairs(positions: Tensor, reach: float, box: Tensor) -> tuple[Tensor, Tensor]:
+def _periodic_pairs(positions: Tensor, reach: float, box: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     from vesin import NeighborList
 
     calculator = NeighborList(cutoff=reach, full_list=True)
-    edges, shifts = [], []
-    for k, (points, cell) in enumerate(zip(positions.detach().cpu().double().numpy(), box.cpu().double().numpy())):
+    found = []
+    for k, (points, cell) in enumerate(zip(positions.cpu().double().numpy(), box.cpu().double().numpy())):
         i, j, shift = calculator.compute(points=points, box=cell, periodic=True, quantities="ijS")
         order = np.argsort(i, kind="stable")
-        pair = np.stack([i[order], j[order]]).astype(np.int64) + k * len(points)
-        edges.append(torch.from_numpy(pair))
-        shifts.append(torch.from_numpy(shift[order].astype(float) @ cell))
-    device = positions.device
-    return torch.cat(edges, 1).to(device), torch.cat(shifts).to(device, positions.dtype)
+        first = k * len(points)
+        found.append((i[order].astype(np.int64) + first, j[order].astype(np.int64) + first, shift[order] @ cell))
+    receiver, sender, shifts = (torch.from_numpy(np.concatenate(part)).to(positions.device) for part in zip(*found))
+    return receiver, sender, shifts.to(positions.dtype)

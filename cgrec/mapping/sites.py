@@ -1,0 +1,238 @@
+"""Rules that choose the sites of the next level: `rule(system) -> Mapping`, with the basic force map.
+
+Labels are those of `System.site`: "ALA:CA", "CA" where unique, "#3" for an index. The coarse System has no
+constraints.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as Table
+from dataclasses import dataclass
+from itertools import combinations, product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..system import System
+from .linear import Mapping
+
+
+@dataclass(frozen=True)
+class Pick:
+    """Single sites kept, all others dropped.
+
+    A kept site carries the mass and charge of itself and of the hydrogens bonded to it; what else is dropped
+    is gone.
+
+    Attributes:
+        sites: labels of the sites to keep, in the order wanted.
+    """
+
+    sites: Sequence[str]
+
+    def __call__(self, system: System) -> Mapping:
+        """The Mapping; KeyError for an unknown label, ValueError for a site picked twice."""
+        return _picks(system, _find(system, self.sites, "Pick"))
+
+
+@dataclass(frozen=True)
+class HeavyAtoms:
+    """All atoms but the hydrogens, whose mass and charge go to the atom they are bonded to."""
+
+    def __call__(self, system: System) -> Mapping:
+        """The Mapping; ValueError where elements are unknown or there is no heavy atom."""
+        if "X" in system.elements:
+            unknown = system.elements.index("X")
+            raise ValueError(
+                f"HeavyAtoms: expected a chemical element at every site, found none ('X') at site {unknown} "
+                f"({system.labels[unknown]}); give System.elements, or choose sites by name with Pick"
+            )
+        heavy = [i for i, element in enumerate(system.elements) if element != "H"]
+        if not heavy:
+            raise ValueError(
+                "HeavyAtoms: expected an atom that is not hydrogen, found none; use MoleculeCentres"
+            )
+        return _picks(system, heavy)
+
+
+@dataclass(frozen=True)
+class CentresOfMass:
+    """One site at the centre of mass of each bead.
+
+    Attributes:
+        beads: {bead name: labels of its sites}, in the order wanted.
+    """
+
+    beads: Table[str, Sequence[str]]
+
+    def __call__(self, system: System) -> Mapping:
+        """The Mapping; KeyError: unknown label, ValueError: an empty bead or a site twice in one bead."""
+        found = {name: _find(system, labels, f"bead {name!r}") for name, labels in self.beads.items()}
+        return _build(system, [_centre(system, name, atoms) for name, atoms in found.items()])
+
+
+@dataclass(frozen=True)
+class MoleculeCentres:
+    """One site per molecule at its centre of mass; its name and type are the molecule's residue name(s)."""
+
+    def __call__(self, system: System) -> Mapping:
+        """The Mapping; ValueError where two different molecules would get one type."""
+        labels = system.molecules
+        order = np.argsort(labels, kind="stable")
+        molecules = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+        names = [_residue_sequence(system, atoms) for atoms in molecules]
+        _need_one_kind_per_name(system, names, molecules)
+        beads = [_centre(system, name, atoms.tolist()) for name, atoms in zip(names, molecules)]
+        return _build(system, [bead._replace(type=bead.name) for bead in beads])
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Sites with explicit position weights.
+
+    Attributes:
+        beads: {bead name: {label: weight}}, in the order wanted; the weights of a bead sum to one.
+    """
+
+    beads: Table[str, Table[str, float]]
+
+    def __call__(self, system: System) -> Mapping:
+        """The Mapping; KeyError: unknown label, ValueError: an empty bead, or weights not summing to one."""
+        beads = []
+        for name, weights in self.beads.items():
+            found = dict(zip(_find(system, weights, f"bead {name!r}"), weights.values()))
+            kept = {atom: float(weight) for atom, weight in found.items() if weight != 0}
+            beads.append(_Bead(name, kept, tuple(kept)))
+        return _build(system, beads)
+
+
+class _Bead(NamedTuple):
+    """`weights` {atom: weight} make its position, `members` its mass and charge; type "" is its label."""
+
+    name: str
+    weights: dict[int, float]
+    members: tuple[int, ...]
+    type: str = ""
+
+
+def _find(system: System, labels: Iterable[str], owner: str) -> list[int]:
+    if isinstance(labels, str):
+        raise ValueError(f"{owner}: expected a list of site labels, found {labels!r}; write [{labels}]")
+    sites = [system.site(label) for label in labels]
+    twice = [system.labels[site] for site, count in Counter(sites).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"{owner}: expected every site once, found {', '.join(twice)} again; remove the repetition"
+        )
+    return sites
+
+
+def _centre(system: System, name: str, atoms: Sequence[int]) -> _Bead:
+    mass = system.masses[list(atoms)]
+    return _Bead(name, dict(zip(atoms, mass / mass.sum())), tuple(atoms))
+
+
+def _picks(system: System, sites: Sequence[int]) -> Mapping:
+    neighbours, picked = _neighbours(system), set(sites)
+    carried = {h for h, element in enumerate(system.elements) if element == "H" and h not in picked}
+    members = {i: (i, *(h for h in neighbours[i] if h in carried)) for i in sites}
+    return _build(system, [_Bead(system.names[i], {i: 1.0}, members[i]) for i in sites])
+
+
+def _build(system: System, beads: Sequence[_Bead]) -> Mapping:
+    """The Mapping onto `beads`; a member of several lends each an equal share of its mass and charge."""
+    _check_beads(system, beads)
+    weights = np.zeros((len(beads), system.n_sites))
+    shares = np.zeros_like(weights)
+    for k, bead in enumerate(beads):
+        weights[k, list(bead.weights)] = list(bead.weights.values())
+        shares[k, list(bead.members)] = 1
+    shares /= np.maximum(shares.sum(axis=0), 1)
+    first = [next(iter(bead.weights)) for bead in beads]
+    residue_names = tuple(system.residue_names[i] for i in first)
+    coarse = System(
+        names=tuple(bead.name for bead in beads),
+        masses=shares @ system.masses,
+        types=tuple(bead.type or f"{residue}:{bead.name}" for bead, residue in zip(beads, residue_names)),
+        elements=tuple(
+            system.elements[i] if len(bead.weights) == 1 else "X" for i, bead in zip(first, beads)
+        ),
+        charges=shares @ system.charges,
+        bonds=_bead_bonds(system, weights != 0),
+        residues=system.residues[first],
+        residue_names=residue_names,
+    )
+    return Mapping(fine=system, coarse=coarse, position_weights=weights)
+
+
+def _check_beads(system: System, beads: Sequence[_Bead]) -> None:
+    if not 0 < len(beads) <= system.n_sites:
+        raise ValueError(
+            f"expected 1 to {system.n_sites} beads for {system.n_sites} sites, found {len(beads)}"
+        )
+    for bead in beads:
+        if not bead.weights:
+            raise ValueError(
+                f"bead {bead.name!r}: expected a site of non-zero weight, found none; remove the bead"
+            )
+
+
+def _bead_bonds(system: System, support: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(n_bonds, 2) beads joined by a bond, or by a path of beadless atoms that are no nearer to a third bead.
+
+    Without the last condition a dropped backbone would bond each side chain to all others.
+    """
+    owners = _nearest_beads(_neighbours(system), support)
+    pairs: set[tuple[int, int]] = set()
+    for beads in owners.values():
+        pairs.update(combinations(sorted(beads), 2))
+    for i, j in system.bonds.tolist():
+        pairs.update((min(p), max(p)) for p in product(owners.get(i, ()), owners.get(j, ())) if p[0] != p[1])
+    return np.array(sorted(pairs), np.int64).reshape(-1, 2)
+
+
+def _nearest_beads(neighbours: list[list[int]], support: NDArray[np.bool_]) -> dict[int, set[int]]:
+    """{atom: the beads it is part of, or fewest bonds away from}; atoms connected to no bead are absent."""
+    owners: dict[int, set[int]] = {}
+    for bead, atom in np.argwhere(support).tolist():
+        owners.setdefault(atom, set()).add(bead)
+    front = dict(owners)
+    while front:
+        reached: dict[int, set[int]] = {}
+        for atom, beads in front.items():
+            for k in neighbours[atom]:
+                if k not in owners:
+                    reached.setdefault(k, set()).update(beads)
+        owners.update(reached)
+        front = reached
+    return owners
+
+
+def _neighbours(system: System) -> list[list[int]]:
+    neighbours: list[list[int]] = [[] for _ in range(system.n_sites)]
+    for i, j in system.bonds.tolist():
+        neighbours[i].append(j)
+        neighbours[j].append(i)
+    return neighbours
+
+
+def _residue_sequence(system: System, atoms: NDArray[np.int64]) -> str:
+    residues = dict.fromkeys((int(system.residues[i]), system.residue_names[i]) for i in atoms)
+    return "-".join(name for _, name in residues)
+
+
+def _need_one_kind_per_name(
+    system: System, names: Sequence[str], molecules: Sequence[NDArray[np.int64]]
+) -> None:
+    """One type must not stand for two kinds of molecule: the network could not tell them apart."""
+    kinds: dict[str, list[str]] = {}
+    for name, atoms in zip(names, molecules):
+        kind = sorted(system.types[i] for i in atoms)
+        if kinds.setdefault(name, kind) != kind:
+            raise ValueError(
+                f"MoleculeCentres: expected one kind of molecule called {name!r}, found one of "
+                f"{' '.join(kinds[name][:12])} and one of {' '.join(kind[:12])}; name their residues apart"
+            )

@@ -1,0 +1,192 @@
+"""Priors: simple energies with the right behaviour where there are no data, fitted by Boltzmann inversion.
+
+They are subtracted from the force labels before training and added back in simulation (a sum of Potentials), so the
+network learns the rest and a model that leaves its data meets a wall instead of a hole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import coo_array
+from torch import Tensor
+
+from .. import geometry
+from ..frames import Frames
+from ..system import System
+from ..units import thermal_energy
+from .base import Potential
+from .graph import SiteGraph
+
+_TERMS = {2: geometry.distance, 3: geometry.angle}
+
+
+class HarmonicPrior(Potential):
+    """U = 1/2 sum k (x - x0)^2 over bonds (2 sites) or angles (3 sites) of one System.
+
+    Args:
+        types: site types, for `Potential`.
+        n_sites: of the System the indices belong to.
+        sites: (n_terms, 2 or 3) site indices.
+        centre: (n_terms,) nm or rad.
+        stiffness: (n_terms,) kJ/mol/nm^2 or kJ/mol/rad^2.
+    """
+
+    def __init__(self, *, types: Sequence[str], n_sites: int, sites: Sequence[Sequence[int]], centre: Sequence[float], stiffness: Sequence[float], cutoff: float = 0.0) -> None:
+        super().__init__(types=types, cutoff=cutoff, n_sites=n_sites, sites=sites, centre=centre, stiffness=stiffness)
+        self.n_sites = n_sites
+        self.register_buffer("sites", torch.tensor(sites), persistent=False)
+        self.register_buffer("centre", torch.tensor(centre, dtype=torch.float64), persistent=False)
+        self.register_buffer("stiffness", torch.tensor(stiffness, dtype=torch.float64), persistent=False)
+
+    def energy(self, graph: SiteGraph) -> Tensor:
+        x = _TERMS[self.sites.shape[1]](_positions(self, graph), self.sites)
+        return 0.5 * (self.stiffness * (x - self.centre) ** 2).sum(-1)
+
+    @classmethod
+    def fit(cls, frames: Frames, types: Sequence[str], n: int) -> HarmonicPrior | None:
+        """Boltzmann inversion of every bond (n = 2) or angle (n = 3): U = kT (x - x0)^2 / (2 var x); None without terms."""
+        paths = frames.system.bonded_paths(n)
+        if not paths:
+            return None
+        x = _TERMS[n](np.asarray(frames.positions, float), np.array(paths))
+        weights = frames.normalised_weights()
+        mean = weights @ x
+        variance = weights @ (x - mean) ** 2
+        stiffness = thermal_energy(frames.temperature) / np.maximum(variance, 1e-12)
+        return cls(types=types, n_sites=frames.n_sites, sites=[list(p) for p in paths], centre=mean.tolist(), stiffness=stiffness.tolist())
+
+
+class DihedralPrior(Potential):
+    """U = sum over dihedrals of a Fourier series sum_n a_n cos(n x) + b_n sin(n x), n = 1..order.
+
+    The sine terms make it chiral: a mirror image has another energy.
+    """
+
+    def __init__(self, *, types: Sequence[str], n_sites: int, sites: Sequence[Sequence[int]], cosine: Sequence[Sequence[float]], sine: Sequence[Sequence[float]], cutoff: float = 0.0) -> None:
+        super().__init__(types=types, cutoff=cutoff, n_sites=n_sites, sites=sites, cosine=cosine, sine=sine)
+        self.n_sites = n_sites
+        self.register_buffer("sites", torch.tensor(sites), persistent=False)
+        self.register_buffer("cosine", torch.tensor(cosine, dtype=torch.float64), persistent=False)
+        self.register_buffer("sine", torch.tensor(sine, dtype=torch.float64), persistent=False)
+
+    def energy(self, graph: SiteGraph) -> Tensor:
+        x = geometry.dihedral(_positions(self, graph), self.sites)[..., None]
+        n = torch.arange(1, self.cosine.shape[1] + 1, device=x.device)
+        return (self.cosine * torch.cos(n * x) + self.sine * torch.sin(n * x)).sum((-1, -2))
+
+    @classmethod
+    def fit(cls, frames: Frames, types: Sequence[str], order: int = 3, bins: int = 72) -> DihedralPrior | None:
+        """Boltzmann inversion -kT ln p(x) of every proper dihedral, projected on the series by p-weighted least squares."""
+        paths = frames.system.bonded_paths(4)
+        if not paths:
+            return None
+        x = geometry.dihedral(np.asarray(frames.positions, float), np.array(paths))
+        edges = np.linspace(-np.pi, np.pi, bins + 1)
+        centres = 0.5 * (edges[1:] + edges[:-1])
+        n = np.arange(1, order + 1)
+        design = np.hstack([np.ones((bins, 1)), np.cos(np.outer(centres, n)), np.sin(np.outer(centres, n))])
+        series = []
+        for column in x.T:
+            p = np.histogram(column, edges, weights=frames.normalised_weights())[0]
+            seen = p > 0
+            root = np.sqrt(p[seen])[:, None]
+            free_energy = -thermal_energy(frames.temperature) * np.log(p[seen])
+            series.append(np.linalg.lstsq(root * design[seen], root[:, 0] * free_energy, rcond=1e-6)[0])
+        coefficients = np.array(series)
+        return cls(types=types, n_sites=frames.n_sites, sites=[list(p) for p in paths], cosine=coefficients[:, 1 : order + 1].tolist(), sine=coefficients[:, order + 1 :].tolist())
+
+
+class ExcludedVolume(Potential):
+    """Repulsive wall kT (d / r)^12 between sites more than two bonds apart, d per pair of types.
+
+    d is the shortest distance of the pair in the data, so the wall costs 1 kT there and little elsewhere; pairs of
+    types never seen within the cutoff get the cutoff's half.
+
+    Args:
+        types: site types.
+        cutoff: nm, reach of the wall (smoothed to zero there).
+        energy: kJ/mol, its height at d.
+        diameters: (n_types, n_types) nm, symmetric.
+        excluded: site pairs (both orders) closer than three bonds, as indices of one System of `n_sites`.
+    """
+
+    def __init__(self, *, types: Sequence[str], cutoff: float, energy: float, diameters: Sequence[Sequence[float]], n_sites: int, excluded: Sequence[Sequence[int]] = ()) -> None:
+        super().__init__(types=types, cutoff=cutoff, energy=energy, diameters=diameters, n_sites=n_sites, excluded=excluded)
+        self.height, self.n_sites = energy, n_sites
+        self.register_buffer("diameters", torch.tensor(diameters, dtype=torch.float64), persistent=False)
+        mask = torch.zeros(n_sites, n_sites, dtype=torch.bool) if len(excluded) else torch.zeros(0, 0, dtype=torch.bool)
+        if len(excluded):
+            mask[tuple(torch.tensor(excluded).T)] = True
+        self.register_buffer("excluded", mask, persistent=False)
+
+    def energy(self, graph: SiteGraph) -> Tensor:
+        r = graph.neighbour_vectors().norm(dim=-1)
+        ratio = self.diameters[graph.species[:, None], graph.species[graph.neighbour_index]] / r
+        x = r / self.cutoff
+        wall = torch.where(x < 1, ratio**12 * (1 - x**2) ** 3, 0.0)
+        if self.excluded.numel():
+            own = torch.arange(len(r), device=r.device)[:, None] % self.n_sites
+            wall = wall.masked_fill(self.excluded[own, graph.neighbour_index % self.n_sites], 0.0)
+        return 0.5 * self.height * graph.per_frame(wall.sum(1)).sum(1)
+
+    @classmethod
+    def fit(cls, frames: Frames, types: Sequence[str], cutoff: float, most_frames: int = 2000) -> ExcludedVolume:
+        """Diameters from the shortest distance of each pair of types among at most `most_frames` frames."""
+        excluded = _close_pairs(frames.system)
+        wall = cls(types=types, cutoff=cutoff, energy=thermal_energy(frames.temperature), n_sites=frames.n_sites, excluded=excluded, diameters=np.full((len(types),) * 2, cutoff / 2).tolist())
+        shortest = np.full((len(types), len(types)), np.inf)
+        for start in range(0, len(frames), step := max(1, len(frames) // most_frames) * 50):
+            graph = wall.graph(frames[start : start + step : max(1, len(frames) // most_frames)])
+            _shortest(wall, graph, shortest)
+        shortest = np.minimum(shortest, shortest.T)
+        diameters = np.where(np.isfinite(shortest), shortest, cutoff / 2)
+        return cls(**{**wall.config, "diameters": diameters.tolist()})
+
+
+def fit_priors(frames: Frames, *, types: Sequence[str], cutoff: float, bonds: bool = True, angles: bool = True, dihedrals: bool = False, excluded_volume: bool = True) -> list[Potential]:
+    """The asked priors fitted to `frames` (with their weights); terms the System does not have are left out.
+
+    Args:
+        frames: targets of the level, already mapped.
+        types: the table of site types the network will use.
+        cutoff: nm, reach of the excluded volume.
+        bonds, angles, dihedrals, excluded_volume: which priors to fit.
+    """
+    fitted: list[Potential | None] = [
+        HarmonicPrior.fit(frames, types, 2) if bonds else None,
+        HarmonicPrior.fit(frames, types, 3) if angles else None,
+        DihedralPrior.fit(frames, types) if dihedrals else None,
+        ExcludedVolume.fit(frames, types, cutoff) if excluded_volume else None,
+    ]
+    return [prior for prior in fitted if prior is not None]
+
+
+def _positions(potential: Any, graph: SiteGraph) -> Tensor:
+    positions = graph.per_frame(graph.positions)
+    if positions.shape[1] != potential.n_sites:
+        raise ValueError(f"{type(potential).__name__} was fitted to a System of {potential.n_sites} sites, these frames have {positions.shape[1]}: fit it to this System")
+    return positions
+
+
+def _close_pairs(system: System) -> list[list[int]]:
+    """Both orders of all pairs one or two bonds apart."""
+    i, j = system.bonds.T
+    n = system.n_sites
+    step = coo_array((np.ones(len(i)), (i, j)), shape=(n, n))
+    bonded = (step + step.T).tocsr()
+    near = (bonded + bonded @ bonded).tocoo()
+    return [[int(a), int(b)] for a, b in zip(near.row, near.col) if a != b]
+
+
+def _shortest(wall: ExcludedVolume, graph: SiteGraph, shortest: np.ndarray) -> None:
+    r = graph.neighbour_vectors().norm(dim=-1).numpy()
+    own = np.arange(len(r))[:, None] % wall.n_sites
+    near = r < wall.cutoff
+    if wall.excluded.numel():
+        near &= ~wall.excluded.numpy()[own, graph.neighbour_index.numpy() % wall.n_sites]
+    pair = np.broadcast_to(graph.species.numpy()[:, None], r.shape)[near], graph.species[graph.neighbour_index].numpy()[near]
+    np.minimum.at(shortest, pair, r[near])

@@ -1,0 +1,333 @@
+"""`ForceMatching`: fit a potential to forces (and energies where they are true energies). One trainer for every level.
+
+The force label of a coarse site is its mean force plus noise that no model can explain, so the raw error says little
+(THEORY: loss = signal + noise). Reported instead: the explained fraction 1 - L / L0 and validation losses compared in pairs
+on the same frames.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import Dataset
+from torch_geometric.loader import DataLoader
+from tqdm import tqdm
+
+from .frames import Frames
+from .potential.base import Potential, SumPotential
+from .potential.graph import SiteGraph
+
+COLUMNS = ("step", "epoch", "learning_rate", "training_loss", "validation_loss", "explained_fraction", "noise_estimate", "seconds")
+
+
+@dataclass
+class TrainingReport:
+    """What a fit came to. Losses are mean squared force errors per component, (kJ/mol/nm)^2, of the full labels.
+
+    Attributes:
+        steps: optimiser steps made.
+        seconds: wall time of all sessions together.
+        validation_loss: of the returned potential.
+        reference_loss: L0, the mean square of the validation labels themselves.
+        explained_fraction: 1 - validation_loss / L0.
+        explained_fraction_error: its standard error over validation blocks.
+        noise_estimate: mean of training and validation loss: overfitting cancels to first order (Akaike's final
+            prediction error), what is left is label noise plus what the model class cannot express.
+        n_training, n_validation: frames.
+        stopped_early: whether patience ran out before the last step.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+    validation_loss: float = float("nan")
+    reference_loss: float = float("nan")
+    explained_fraction: float = float("nan")
+    explained_fraction_error: float = float("nan")
+    noise_estimate: float = float("nan")
+    n_training: int = 0
+    n_validation: int = 0
+    stopped_early: bool = False
+
+
+class ForceMatching:
+    """Force matching with AdamW, warm-up and cosine schedule, averaged weights and early stopping.
+
+    Args:
+        steps: optimiser steps at most.
+        batch_size: frames per step.
+        learning_rate: peak.
+        weight_decay: of AdamW.
+        average: decay of the exponential moving average of the weights; the average is what is validated and returned.
+        energy_weight: of the energy term, relative to forces, per site; needs Frames.energies.
+        validation_fraction: share of the blocks kept for validation (whole replicas or runs of time, never random frames).
+        validate_every: steps between validations (and checkpoints).
+        patience: validations without a paired improvement before it stops; 0 never stops.
+        most_validation_frames: cap on frames used for validation.
+        precision: "float32" or "float64" for the weights.
+        device: "cpu" or "cuda".
+    """
+
+    def __init__(
+        self, *, steps: int = 3000, batch_size: int = 64, learning_rate: float = 5e-3, weight_decay: float = 1e-6, average: float = 0.995,
+        energy_weight: float = 0.0, validation_fraction: float = 0.15, validate_every: int = 250, patience: int = 6,
+        most_validation_frames: int = 2000, precision: str = "float32", device: str = "cpu",
+    ) -> None:  # fmt: skip
+        if precision not in ("float32", "float64"):
+            raise ValueError(f"ForceMatching: expected precision float32 or float64, found {precision!r}")
+        self.steps, self.batch_size, self.learning_rate, self.weight_decay = steps, batch_size, learning_rate, weight_decay
+        self.average, self.energy_weight, self.validation_fraction = average, energy_weight, validation_fraction
+        self.validate_every, self.patience, self.most_validation_frames = validate_every, patience, most_validation_frames
+        self.dtype, self.device = getattr(torch, precision), torch.device(device)
+
+    def __call__(self, potential: Potential, frames: Frames, *, priors: Sequence[Potential] = (), seed: int = 0, folder: Path | None = None, name: str = "training") -> tuple[Potential, TrainingReport]:
+        """Fit `potential` so that priors + potential match the forces of `frames`.
+
+        Args:
+            potential: the network to train (trained in place).
+            frames: with forces; weights are honoured.
+            priors: fixed, subtracted from the labels here and added to what is returned.
+            seed: of the order of frames.
+            folder: where training.csv and the checkpoint go; a run that finds its checkpoint continues it.
+            name: shown by the progress bar.
+
+        Returns:
+            priors + trained potential, and the report.
+
+        Raises:
+            ValueError: no forces, or no energies where energy_weight asks for them.
+        """
+        run = _Run(self, potential.to(self.device, self.dtype), frames, list(priors), seed, folder)
+        run.resume()
+        with tqdm(total=self.steps, initial=run.step, desc=name, unit="step", mininterval=1.0) as bar:
+            while run.step < self.steps and not run.report.stopped_early:
+                run.advance(bar)
+        return run.finish()
+
+
+@dataclass
+class _History:
+    """Best validation so far, as per-frame losses so that candidates are compared in pairs."""
+
+    best: np.ndarray | None = None
+    best_state: dict[str, Any] = field(default_factory=dict)
+    stale: int = 0
+    training_loss: float = float("nan")
+    best_training_loss: float = float("nan")
+
+
+class _Run:
+    def __init__(self, options: ForceMatching, potential: Potential, frames: Frames, priors: list[Potential], seed: int, folder: Path | None) -> None:
+        self.options, self.potential, self.priors, self.seed, self.folder = options, potential, [p.to(options.device) for p in priors], seed, folder
+        training, self.validation_blocks = split(frames, options.validation_fraction)
+        validation = _thin(np.concatenate(self.validation_blocks), options.most_validation_frames)
+        self.training = LabelledGraphs(potential, frames, training, self.priors, options.energy_weight)
+        self.validation = LabelledGraphs(potential, frames, validation, self.priors, options.energy_weight)
+        self.scale = float(np.sqrt(np.mean(self.training.forces.numpy() ** 2))) or 1.0
+        self.parameters = [p for p in potential.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(self.parameters, lr=options.learning_rate, weight_decay=options.weight_decay, amsgrad=True)
+        self.averaged = AveragedModel(potential, multi_avg_fn=get_ema_multi_avg_fn(options.average))
+        self.history, self.step = _History(), 0
+        self.report = TrainingReport(n_training=len(training), n_validation=len(validation))
+        self.report.reference_loss = float(np.mean(np.asarray(frames.need_forces())[validation].astype(float) ** 2))
+
+    def advance(self, bar: tqdm) -> None:
+        """One stretch of steps, then validate and checkpoint."""
+        begin, losses = time.time(), []
+        end = min(self.step + self.options.validate_every, self.options.steps)
+        for graph in self.loader(self.step, end):
+            losses.append(self.optimise(graph))
+            self.step += 1
+            bar.update()
+        self.history.training_loss = float(np.mean(losses)) * self.scale**2
+        self.report.seconds += time.time() - begin
+        self.validate()
+        bar.set_postfix(explained=f"{100 * self.report.explained_fraction:.2f}%")
+        self.checkpoint()
+
+    def loader(self, begin: int, end: int) -> DataLoader:
+        """Batches `begin` ... `end`: shuffled epochs, a function of (seed, step) only, so that a resumed run sees the same."""
+        batches = [self.batch(step) for step in range(begin, end)]
+        return DataLoader(self.training, batch_size=1, sampler=batches)  # type: ignore[arg-type]
+
+    def batch(self, step: int) -> np.ndarray:
+        size = min(self.options.batch_size, len(self.training))
+        per_epoch = len(self.training) // size
+        epoch, place = divmod(step, per_epoch)
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.training))
+        return order[place * size : (place + 1) * size]
+
+    def optimise(self, graph: SiteGraph) -> float:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate()
+        energy, forces = self.potential(graph, differentiable=True)
+        loss = per_frame_loss(graph, forces, self.scale) @ graph.frame_weights
+        total = loss / len(graph.frame_weights)
+        if self.options.energy_weight > 0:
+            total = total + self.options.energy_weight * self.energy_loss(graph, energy)
+        self.optimiser.zero_grad()
+        total.backward()
+        nn.utils.clip_grad_norm_(self.parameters, 10.0)
+        self.optimiser.step()
+        self.averaged.update_parameters(self.potential)
+        return loss.item() / len(graph.frame_weights)
+
+    def energy_loss(self, graph: SiteGraph, energy: Tensor) -> Tensor:
+        # Only differences count: the zero of the energy is set after training.
+        difference = (energy - graph.frame_energies) / (0.1 * self.scale)
+        return (difference - difference.mean()).square().mean() / graph.sites_per_frame
+
+    def learning_rate(self) -> float:
+        done = self.step / self.options.steps
+        return self.options.learning_rate * min(1.0, (self.step + 1) / 50) * (0.5 * (1 + np.cos(np.pi * done)) + 2e-3)
+
+    def validate(self) -> None:
+        """Compare the averaged weights with the best ones so far, frame by frame."""
+        losses = self.losses(self.averaged.module)
+        weights = self.validation.weights.numpy()
+        improvement = None if self.history.best is None else np.average(self.history.best - losses, weights=weights)
+        if improvement is None or improvement > 0:
+            spread = 0.0 if improvement is None else np.std(self.history.best - losses) / np.sqrt(len(losses))
+            # A gain smaller than its own error keeps the new weights but does not reset the patience.
+            self.history.stale = 0 if improvement is None or improvement > spread else self.history.stale + 1
+            self.history.best = losses
+            self.history.best_state = {k: v.clone() for k, v in self.averaged.module.state_dict().items()}
+            self.history.best_training_loss = self.history.training_loss
+        else:
+            self.history.stale += 1
+        self.summarise(float(np.average(losses, weights=weights)))
+        self.report.stopped_early = 0 < self.options.patience <= self.history.stale
+
+    def summarise(self, validation_loss: float) -> None:
+        report, best = self.report, np.average(self.history.best, weights=self.validation.weights.numpy())  # type: ignore[arg-type]
+        report.steps, report.validation_loss = self.step, float(best)
+        report.explained_fraction = 1 - report.validation_loss / report.reference_loss
+        parts = np.array_split(self.history.best, max(2, min(10, len(self.history.best))))  # type: ignore[arg-type]
+        report.explained_fraction_error = float(np.std([p.mean() for p in parts], ddof=1) / np.sqrt(len(parts)) / report.reference_loss)
+        report.noise_estimate = 0.5 * (report.validation_loss + self.history.best_training_loss)
+        epoch = self.step * self.options.batch_size / max(1, len(self.training))
+        self.write_row(self.step, epoch, self.learning_rate(), self.history.training_loss, validation_loss, 1 - validation_loss / report.reference_loss, report.noise_estimate, report.seconds)
+
+    @torch.no_grad()
+    def losses(self, model: nn.Module) -> np.ndarray:
+        """(n_validation,) loss of each validation frame, (kJ/mol/nm)^2 per component."""
+        out = [per_frame_loss(g, model(g)[1], 1.0) for g in self.validation.batches(self.options.batch_size)]
+        return torch.cat(out).cpu().numpy()
+
+    def write_row(self, *row: float) -> None:
+        if self.folder is None:
+            return
+        path = self.folder / "training.csv"
+        fresh = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if fresh:
+                writer.writerow(COLUMNS)
+            writer.writerow([f"{x:.8g}" for x in row])
+
+    def checkpoint(self) -> None:
+        if self.folder is None:
+            return
+        state = {
+            "step": self.step, "report": vars(self.report), "potential": self.potential.state_dict(), "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(), "history": {**vars(self.history), "best": torch.from_numpy(self.history.best)},
+        }  # fmt: skip
+        partial = self.folder / "training.pt.partial"
+        torch.save(state, partial)
+        partial.replace(self.folder / "training.pt")
+
+    def resume(self) -> None:
+        path = None if self.folder is None else self.folder / "training.pt"
+        if path is None or not path.exists():
+            return
+        state = torch.load(path, map_location=self.options.device, weights_only=True)
+        self.step, self.report = state["step"], TrainingReport(**state["report"])
+        self.potential.load_state_dict(state["potential"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.history = _History(**{**state["history"], "best": state["history"]["best"].cpu().numpy()})
+
+    def finish(self) -> tuple[Potential, TrainingReport]:
+        self.potential.load_state_dict(self.history.best_state)
+        if self.options.energy_weight > 0:
+            self.set_energy_zero()
+        if self.folder is not None:
+            (self.folder / "training.pt").unlink(missing_ok=True)
+        parts = [*self.priors, self.potential]
+        return (SumPotential(parts) if self.priors else self.potential), self.report
+
+    @torch.no_grad()
+    def set_energy_zero(self) -> None:
+        """Shift the site energies so that the mean error of the training energies is zero."""
+        errors = [(g.frame_energies - self.potential(g)[0]) for g in self.training.batches(self.options.batch_size)]
+        self.potential.site_energy += torch.cat(errors).mean() / self.training.positions.shape[1]  # type: ignore[operator]
+
+
+class LabelledGraphs(Dataset):
+    """Frames as training data: asking for an array of frame numbers gives them as one graph with its labels.
+
+    Whole batches at once, because putting a few hundred small graphs together one by one costs more than the network.
+    """
+
+    def __init__(self, potential: Potential, frames: Frames, which: np.ndarray, priors: Sequence[Potential], energy_weight: float) -> None:
+        if energy_weight > 0 and frames.energies is None:
+            raise ValueError("ForceMatching: energy_weight > 0 needs Frames.energies, and these frames have none; a PMF has no energy labels, set energy_weight=0")
+        self.potential, self.frames = potential, frames[which]
+        forces, energies = np.asarray(self.frames.need_forces(), float), self.frames.energies
+        energies = np.zeros(len(which)) if energies is None else np.asarray(energies, float)
+        for prior in priors:
+            energy, force = prior.energy_and_forces(self.frames, batch_size=1024)
+            forces, energies = forces - force, energies - energy
+        weights = np.ones(len(which)) if self.frames.weights is None else np.array(self.frames.weights, float)
+        self.positions = self.frames.positions
+        self.forces, self.energies = torch.from_numpy(forces), torch.from_numpy(energies)
+        self.weights = torch.from_numpy(weights / weights.mean())
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, which: Any) -> SiteGraph:
+        graph = self.potential.graph(self.frames[which])
+        device = graph.positions.device
+        graph.labels = self.forces[which].reshape(-1, 3).to(device)
+        graph.frame_energies = self.energies[which].to(device)
+        graph.frame_weights = self.weights[which].to(device)
+        return graph
+
+    def batches(self, size: int) -> list[SiteGraph]:
+        """All frames in order."""
+        return [self[np.arange(start, min(start + size, len(self)))] for start in range(0, len(self), size)]
+
+
+def per_frame_loss(graph: SiteGraph, forces: Tensor, scale: float) -> Tensor:
+    """(n_frames,) mean squared force error per component in units of scale^2."""
+    return graph.per_frame(((forces - graph.labels) / scale).square()).mean((1, 2))
+
+
+def split(frames: Frames, validation_fraction: float, n_blocks: int = 20) -> tuple[np.ndarray, list[np.ndarray]]:
+    """(training frame numbers, validation blocks), cut by replica or by blocks of time, never by random frames.
+
+    Raises:
+        ValueError: too few frames, or a fraction outside (0, 1).
+    """
+    if not 0 < validation_fraction < 1:
+        raise ValueError(f"validation_fraction: expected a number between 0 and 1, found {validation_fraction}")
+    blocks = frames.block_indices(min(n_blocks, len(frames)))
+    if len(blocks) < 2:
+        raise ValueError(f"training needs at least 2 frames to keep some for validation, found {len(frames)}")
+    wanted = max(1, round(validation_fraction * len(blocks)))
+    held = set(np.linspace(0, len(blocks) - 1, wanted + 2).round().astype(int)[1:-1].tolist())
+    training = np.sort(np.concatenate([b for k, b in enumerate(blocks) if k not in held]))
+    return training, [b for k, b in enumerate(blocks) if k in held]
+
+
+def _thin(which: np.ndarray, most: int) -> np.ndarray:
+    return which[:: max(1, -(-len(which) // most))]
