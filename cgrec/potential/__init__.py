@@ -1,4 +1,11 @@
-"""Potentials: networks, priors, biases and sums of them."""
-from .base import Potential, SumPotential
+"""Potentials: networks, priors, biases, committees and sums of them."""
 
-__all__ = ["Potential", "SumPotential"]
+from .base import Potential, SumPotential
+from .bias import MetadynamicsBias
+from .committee import Committee
+from .network import DensityNetwork
+from .prior import DihedralPrior, ExcludedVolume, HarmonicPrior, fit_priors
+
+__all__ = [
+    "Committee", "DensityNetwork", "DihedralPrior", "ExcludedVolume", "HarmonicPrior", "MetadynamicsBias", "Potential", "SumPotential", "fit_priors",
+]  # fmt: skip

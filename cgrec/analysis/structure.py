@@ -1,0 +1,371 @@
+"""Local structure: bonded distributions and their distances, handedness, and radial distribution functions.
+
+Public: `bonded_terms`, `bonded_values`, `wasserstein`, `circular_wasserstein`, `compare_structure` ->
+`StructureComparison`, `handedness`, `chirality_flips`, `stereocentres`, `rdf` -> `RadialDistribution`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import geometry
+from ..frames import Frames
+from ..system import System
+from .divergence import Tally, divergence
+from .statistics import block_labels, default_blocks
+
+#: kind -> (sites, formula, unit)
+KINDS = {
+    "bond": (2, geometry.distance, "nm"),
+    "angle": (3, geometry.angle, "rad"),
+    "dihedral": (4, geometry.dihedral, "rad"),
+}
+Terms = dict[str, dict[str, NDArray[np.int64]]]
+_CHUNK = 4096  # frames at a time: keeps the temporaries of many terms small
+
+
+def bonded_terms(system: System) -> Terms:
+    """{kind: {label: (n, k) sites}} of all bonds, angles and proper dihedrals.
+
+    Equally labelled terms are pooled. The label reads "ALA:N-ALA:CA"; molecules of one kind share it, so a
+    box of water has one bond, not thousands.
+    """
+    labels = system.labels
+    terms: Terms = {kind: {} for kind in KINDS}
+    for kind, (k, _, _) in KINDS.items():
+        groups: dict[str, list[tuple[int, ...]]] = {}
+        for path in system.bonded_paths(k):
+            names = [labels[i] for i in path]
+            groups.setdefault("-".join(min(names, names[::-1])), []).append(path)
+        terms[kind] = {label: np.array(paths) for label, paths in groups.items()}
+    return terms
+
+
+def bonded_values(frames: Frames, kind: str, sites: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n_frames, n_terms) bond (nm), angle or dihedral (rad) of `sites` (n_terms, k)."""
+    formula = KINDS[kind][1]
+    chunks = range(0, len(frames), _CHUNK)
+    return np.concatenate(
+        [formula(np.asarray(frames.positions[i : i + _CHUNK], float), sites) for i in chunks]
+    )
+
+
+def wasserstein(
+    a: ArrayLike, b: ArrayLike, a_weights: ArrayLike | None = None, b_weights: ArrayLike | None = None
+) -> float:
+    """Wasserstein-1 distance on the line, integral |F_a - F_b| dx, in the unit of the values."""
+    x, difference = _cdf_difference(a, b, a_weights, b_weights)
+    return float((np.abs(difference[:-1]) * np.diff(x)).sum())
+
+
+def circular_wasserstein(
+    a: ArrayLike, b: ArrayLike, a_weights: ArrayLike | None = None, b_weights: ArrayLike | None = None
+) -> float:
+    """Wasserstein-1 distance of angles on the circle, rad; at most pi.
+
+    min over c of integral |F_a - F_b - c| (Rabin, Delon & Gousseau, J. Math. Imaging Vis. 41, 147 (2011));
+    the best c is the median of F_a - F_b weighted with arc length.
+    """
+    two_pi = 2 * np.pi
+    x, difference = _cdf_difference(np.asarray(a) % two_pi, np.asarray(b) % two_pi, a_weights, b_weights)
+    arcs = np.diff(x, append=x[0] + two_pi)  # the last arc crosses zero, where both CDFs have wrapped
+    order = np.argsort(difference)
+    length = np.cumsum(arcs[order])
+    median = difference[order][np.searchsorted(length, length[-1] / 2)]
+    return float((np.abs(difference - median) * arcs).sum())
+
+
+def _cdf_difference(
+    a: ArrayLike, b: ArrayLike, a_weights: ArrayLike | None, b_weights: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """All values sorted, and F_a - F_b just right of each."""
+    values, steps = [], []
+    for x, w, sign in ((a, a_weights, 1.0), (b, b_weights, -1.0)):
+        x = np.asarray(x, float).ravel()
+        w = np.ones(len(x)) if w is None else np.asarray(w, float).ravel()
+        if len(x) == 0 or len(w) != len(x) or not w.sum() > 0:
+            raise ValueError(
+                f"wasserstein: expected one non-negative weight a value, found {len(w)} and {len(x)}"
+            )
+        values.append(x)
+        steps.append(sign * w / w.sum())
+    x = np.concatenate(values)
+    order = np.argsort(x, kind="stable")
+    return x[order], np.cumsum(np.concatenate(steps)[order])
+
+
+@dataclass(frozen=True)
+class TermDifference:
+    """One bonded term in two ensembles.
+
+    Attributes:
+        kind: bond, angle or dihedral.
+        label: the sites.
+        wasserstein: W1 in `unit` (on the circle for dihedrals).
+        wasserstein_floor: what sampling alone gives, from half against half of each ensemble.
+        unit: nm or rad.
+        js, js_floor, js_error: Jensen-Shannon divergence over the term's range, nats.
+    """
+
+    kind: str
+    label: str
+    wasserstein: float
+    wasserstein_floor: float
+    unit: str
+    js: float
+    js_floor: float
+    js_error: float
+
+
+@dataclass(frozen=True)
+class StructureComparison:
+    """All bonded terms of two ensembles of one System."""
+
+    terms: tuple[TermDifference, ...]
+
+    def worst(self, kind: str) -> TermDifference | None:
+        """The term of `kind` with the largest Wasserstein distance; None where there is none of that kind."""
+        return max((t for t in self.terms if t.kind == kind), key=lambda t: t.wasserstein, default=None)
+
+
+def compare_structure(
+    model: Frames, reference: Frames, bins: int = 64, n_blocks: int | None = None
+) -> StructureComparison:
+    """Distances of every bond, angle and dihedral distribution.
+
+    Raises:
+        ValueError: the Systems have different sites or bonds, or an ensemble is a single frame.
+    """
+    a, b = model.system, reference.system
+    if a.labels != b.labels or not np.array_equal(np.sort(np.sort(a.bonds), 0), np.sort(np.sort(b.bonds), 0)):
+        raise ValueError(
+            f"compare_structure: expected two ensembles of one System, found {a.n_sites} sites / "
+            f"{len(a.bonds)} bonds and {b.n_sites} / {len(b.bonds)}; map the finer one up first"
+        )
+    blocks = block_labels(model, n_blocks), block_labels(reference, n_blocks)
+    return StructureComparison(
+        tuple(
+            _compare_term(kind, label, (model, reference), sites, blocks, bins)
+            for kind, group in bonded_terms(a).items()
+            for label, sites in group.items()
+        )
+    )
+
+
+def _compare_term(
+    kind: str, label: str, pair: tuple[Frames, Frames], sites: NDArray[np.int64],
+    blocks: tuple[NDArray[np.int64], NDArray[np.int64]], bins: int,
+) -> TermDifference:  # fmt: skip
+    values = [bonded_values(f, kind, sites) for f in pair]
+    weights = [np.broadcast_to(f.normalised_weights()[:, None], v.shape) for f, v in zip(pair, values)]
+    distance = circular_wasserstein if kind == "dihedral" else wasserstein
+    low, high = (
+        (-np.pi, np.pi) if kind == "dihedral" else (min(map(np.min, values)), max(map(np.max, values)))
+    )
+    tallies, halves = [], []
+    for x, w, labels in zip(values, weights, blocks):
+        place = np.clip(((x - low) / max(high - low, 1e-12) * bins).astype(np.int64), 0, bins - 1)
+        every = np.broadcast_to(labels[:, None], x.shape)
+        tallies.append(Tally.count(place.ravel(), w.ravel(), every.ravel(), bins))
+        even = labels % 2 == 0
+        halves.append(distance(x[even], x[~even], w[even], w[~even]))
+    js = divergence(tallies[0], tallies[1])
+    # W1 of samples falls as (1/N1 + 1/N2)^1/2, and a half of N against the other has 4/N there
+    floor = float(np.sqrt((halves[0] ** 2 + halves[1] ** 2) / 4))
+    w1 = distance(*values, *weights)
+    return TermDifference(kind, label, w1, floor, KINDS[kind][2], js.js, js.floor, js.error)
+
+
+def handedness(frames: Frames, centres: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+    """(n_frames, n_centres) +1 or -1: sign of the volume spanned by each (centre, a, b, c).
+
+    The four are site labels as `System.site` takes them.
+
+    Raises:
+        ValueError: a centre is not given by four labels.
+        KeyError: a label is missing in the System.
+    """
+    for centre in centres:
+        if len(centre) != 4:
+            raise ValueError(
+                f"handedness: expected a centre and three of its neighbours, found {tuple(centre)}"
+            )
+    sites = np.array([[frames.system.site(label) for label in centre] for centre in centres])
+    chunks = range(0, len(frames), _CHUNK)
+    volume = [
+        geometry.signed_volume(np.asarray(frames.positions[i : i + _CHUNK], float), sites) for i in chunks
+    ]
+    return np.where(np.concatenate(volume) > 0, 1, -1)
+
+
+def chirality_flips(frames: Frames, centre: Sequence[str], reference: Frames | None = None) -> int:
+    """Number of frames whose handedness at `centre` is not that of most of `reference` (default: of frame 0).
+
+    Args:
+        frames: the ensemble.
+        centre: four site labels: the centre and three neighbours.
+        reference: an ensemble of any System that has these sites.
+    """
+    signs = handedness(frames, [centre])[:, 0]
+    start = signs[0] if reference is None else np.where(handedness(reference, [centre]).sum() >= 0, 1, -1)
+    return int((signs != start).sum())
+
+
+def stereocentres(system: System) -> list[tuple[str, str, str, str]]:
+    """Labels of centres with four different neighbours, each with its three heaviest (no hydrogen).
+
+    Only from a System with all its atoms: among three neighbours a planar centre looks the same as a chiral
+    one.
+    """
+    colours = _branch_colours(system)
+    neighbours: dict[int, list[int]] = {i: [] for i in range(system.n_sites)}
+    for i, j in system.bonds.tolist():
+        neighbours[i].append(j)
+        neighbours[j].append(i)
+    found = []
+    for centre, around in neighbours.items():
+        if len(around) == 4 and len({colours[i] for i in around}) == 4:
+            heaviest = sorted(around, key=lambda i: (-system.masses[i], i))[:3]
+            found.append(tuple(_unique_label(system, i) for i in (centre, *heaviest)))
+    return found  # type: ignore[return-value]
+
+
+def _branch_colours(system: System) -> list[int]:
+    """A colour per site, equal where the bond graph tells sites not apart (Weisfeiler-Lehman refinement)."""
+    kinds = [t if e == "X" else e for t, e in zip(system.types, system.elements)]
+    neighbours: list[list[int]] = [[] for _ in kinds]
+    for i, j in system.bonds.tolist():
+        neighbours[i].append(j)
+        neighbours[j].append(i)
+    colours = [sorted(set(kinds)).index(k) for k in kinds]
+    for _ in range(system.n_sites):
+        keys = [(colours[i], tuple(sorted(colours[j] for j in near))) for i, near in enumerate(neighbours)]
+        number = {key: n for n, key in enumerate(sorted(set(keys)))}
+        refined = [number[key] for key in keys]
+        if len(number) == len(set(colours)):
+            break
+        colours = refined
+    return colours
+
+
+def _unique_label(system: System, site: int) -> str:
+    label = system.labels[site]
+    return label if system.labels.count(label) == 1 else f"#{site}"
+
+
+@dataclass(frozen=True)
+class RadialDistribution:
+    """g(r) of two site types.
+
+    Attributes:
+        types: the two.
+        r: (bins,) bin centres, nm.
+        g: (bins,) 1 in an ideal gas, exactly normalised.
+        error: (bins,) standard error from blocks.
+    """
+
+    types: tuple[str, str]
+    r: NDArray[np.float64]
+    g: NDArray[np.float64]
+    error: NDArray[np.float64]
+
+
+def rdf(
+    frames: Frames, type_a: str, type_b: str, r_max: float, bins: int = 200,
+    intermolecular: bool = False, n_blocks: int | None = None,
+) -> RadialDistribution:  # fmt: skip
+    """Radial distribution function of periodic frames, any triclinic box.
+
+    g = <V n(r)> / (N_pairs 4/3 pi (r2^3 - r1^3)) with n(r) the ordered pairs in the shell, the shell's
+    exact volume, and N_a (N_a - 1) pairs for like sites. Rounding fractional coordinates finds the nearest
+    image exactly as long as r_max is at most half the smallest width of the box; more is refused.
+
+    Args:
+        frames: with a box; any weights.
+        type_a, type_b: entries of `System.types`.
+        r_max: nm.
+        bins: shells of equal thickness.
+        intermolecular: leave out pairs within one molecule, also from the normalisation.
+        n_blocks: for errors; default `statistics.default_blocks`.
+
+    Raises:
+        ValueError: no box, r_max over half the smallest width, or no pair of these types.
+    """
+    edges = np.linspace(0.0, r_max, bins + 1)
+    boxes = _wide_enough(frames, r_max)
+    a, b, excluded = _pairs(frames.system, type_a, type_b, intermolecular)
+    shells = 4 / 3 * np.pi * np.diff(edges**3) * (~excluded).sum()
+    rows = np.empty((len(frames), bins))
+    for k, box in enumerate(boxes):
+        counts = sum(
+            np.histogram(d, edges)[0]
+            for d in _distances(np.asarray(frames.positions[k], float), box, a, b, excluded)
+        )
+        rows[k] = counts * abs(np.linalg.det(box)) / shells
+    w = frames.normalised_weights()
+    g = w @ rows
+    n_blocks = n_blocks or default_blocks(frames) if len(frames) > 1 else 1
+    return RadialDistribution(
+        (type_a, type_b), (edges[1:] + edges[:-1]) / 2, g, _block_error(frames, rows, w, n_blocks)
+    )
+
+
+def _block_error(
+    frames: Frames, rows: NDArray[np.float64], w: NDArray[np.float64], n_blocks: int
+) -> NDArray[np.float64]:
+    if n_blocks < 2:  # a single frame has no error
+        return np.full(rows.shape[1], np.nan)
+    tally = [(w[i].sum(), w[i] @ rows[i]) for i in frames.block_indices(n_blocks)]
+    totals, sums = np.array([t for t, _ in tally]), np.array([s for _, s in tally])
+    scatter = ((sums - totals[:, None] * (w @ rows)) ** 2).sum(0)
+    return np.sqrt(scatter * n_blocks / (n_blocks - 1))
+
+
+def _wide_enough(frames: Frames, r_max: float) -> NDArray[np.float64]:
+    boxes = frames.boxes()
+    if boxes is None:
+        raise ValueError(
+            "rdf: these Frames have no box; a radial distribution function needs a periodic system"
+        )
+    boxes = np.asarray(boxes, float)
+    # width along each axis = 1 / length of the reciprocal vector
+    width = float((1 / np.linalg.norm(np.linalg.inv(boxes), axis=1)).min())
+    if r_max > width / 2:
+        raise ValueError(
+            f"rdf: expected r_max <= {width / 2:.4f} nm, half the smallest width of the box, found {r_max}"
+        )
+    return boxes
+
+
+def _pairs(
+    system: System, type_a: str, type_b: str, intermolecular: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    types = np.array(system.types)
+    a, b = np.flatnonzero(types == type_a), np.flatnonzero(types == type_b)
+    owner = system.molecules if intermolecular else np.arange(system.n_sites)
+    excluded = owner[a][:, None] == owner[b]
+    if not (~excluded).any():
+        raise ValueError(
+            f"rdf: no pair of types {type_a!r} and {type_b!r}; the types are {sorted(set(system.types))}"
+        )
+    return a, b, excluded
+
+
+def _distances(
+    x: NDArray[np.float64],
+    box: NDArray[np.float64],
+    a: NDArray[np.int64],
+    b: NDArray[np.int64],
+    excluded: NDArray[np.bool_],
+) -> Iterator[NDArray[np.float64]]:
+    """Nearest-image distances of all pairs, a million at a time."""
+    fractional = x @ np.linalg.inv(box)
+    step = max(1, 1_000_000 // len(b))
+    for i in range(0, len(a), step):
+        difference = fractional[a[i : i + step], None] - fractional[b]
+        difference = (difference - np.round(difference))[~excluded[i : i + step]]
+        yield np.linalg.norm(difference @ box, axis=1)

@@ -1,0 +1,56 @@
+"""Replica exchange in temperature: hot replicas cross barriers for the cold one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..units import BOLTZMANN
+
+
+class Exchange:
+    """Parallel tempering (Sugita, Okamoto, Chem. Phys. Lett. 314, 141 (1999)) within a batch of replicas.
+
+    Replicas form ladders of len(factors) rungs. Neighbouring rungs trade temperatures with the Metropolis probability;
+    only what stands on the lowest rung is kept as a frame. At a level above the atoms the energy is a PMF of the lowest
+    temperature: the hot rungs are then a sampling device, not another thermodynamic state.
+
+    Args:
+        factors: temperatures of the rungs relative to the lowest, rising from 1.
+        every: steps between attempts.
+    """
+
+    def __init__(self, *, factors: list[float], every: int = 100) -> None:
+        if len(factors) < 2 or factors[0] != 1 or sorted(factors) != list(factors):
+            raise ValueError(f"Exchange.factors: expected at least two, rising from 1, found {list(factors)}")
+        self.factors, self.every = [float(f) for f in factors], every
+
+    def rungs(self, n_replicas: int) -> Tensor:
+        """(n_replicas,) first rung of each replica. Raises ValueError where replicas do not fill whole ladders."""
+        n = len(self.factors)
+        if n_replicas % n:
+            raise ValueError(f"replica exchange over {n} temperatures needs a multiple of {n} replicas, found {n_replicas}")
+        return torch.arange(n_replicas) % n
+
+    def swap(self, rungs: Tensor, energies: Tensor, temperature: float, generator: torch.Generator, odd: bool) -> tuple[Tensor, int, int]:
+        """(new rungs, accepted, attempted) after one attempt for every other pair of neighbours of every ladder.
+
+        Args:
+            rungs: (n_replicas,) present rung; ladders are consecutive replicas.
+            energies: (n_replicas,) kJ/mol.
+            temperature: K of the lowest rung.
+            odd: which alternate pairs are tried.
+        """
+        n = len(self.factors)
+        holder = torch.argsort(rungs.view(-1, n), dim=1)  # replica of each ladder that stands on rung k
+        beta = 1 / (BOLTZMANN * temperature * torch.tensor(self.factors, dtype=torch.float64))
+        new, accepted, attempted = rungs.view(-1, n).clone(), 0, 0
+        ladder = torch.arange(len(holder))
+        energy = energies.double().cpu().view(-1, n)
+        for low in range(int(odd), n - 1, 2):
+            a, b = holder[:, low], holder[:, low + 1]
+            log_p = (beta[low] - beta[low + 1]) * (energy[ladder, a] - energy[ladder, b])
+            yes = torch.rand(len(a), generator=generator, dtype=torch.float64).log() < log_p
+            new[ladder[yes], a[yes]], new[ladder[yes], b[yes]] = low + 1, low
+            accepted, attempted = accepted + int(yes.sum()), attempted + len(a)
+        return new.view(-1), accepted, attempted

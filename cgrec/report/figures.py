@@ -1,0 +1,392 @@
+"""The plots of the report, each a matplotlib Figure or None where there is nothing to draw yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ..analysis.free_energy import FreeEnergy, Grid, free_energy
+from ..analysis.ledger import AGAINST, LedgerRow
+from ..analysis.structure import KINDS, bonded_terms, bonded_values, circular_wasserstein, wasserstein
+from ..collective_variables import CollectiveVariable
+from ..frames import Frames
+from .read import LevelFiles, thin
+
+INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
+COLOURS = {"parent": "#2f6fab", "level 0": "#c8553d", "direct model": "#8a8fa3"}
+LEVEL_COLOURS = ("#1f2933", "#2f6fab", "#c8553d", "#3d8b6a", "#8a5a9e", "#b8862b")
+ELEMENT_COLOURS = {
+    "C": "#4a5560",
+    "N": "#3a66b7",
+    "O": "#cf4035",
+    "H": "#c9ced6",
+    "S": "#c9a227",
+    "X": "#3d8b6a",
+}
+TOP = 8.0  # kT at which the colour scale of the surfaces ends
+_MOST = 20_000  # frames a bonded distribution is drawn from
+
+
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _style(axes: Any, title: str = "", x: str = "", y: str = "") -> Any:
+    axes.set_title(title, fontsize=10, color=INK, loc="left", fontweight="bold")
+    axes.set_xlabel(x, fontsize=9, color=INK)
+    axes.set_ylabel(y, fontsize=9, color=INK)
+    axes.tick_params(which="both", labelsize=8, colors=MUTED)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(MUTED)
+    return axes
+
+
+def _panels(figure: Figure, n: int, least: int) -> Any:
+    """`n` panels in a row, as wide as if there were at least `least`."""
+    axes = figure.subplots(1, max(n, least), squeeze=False)[0]
+    for unused in axes[n:]:
+        unused.set_axis_off()
+    return axes[:n]
+
+
+def level_colour(number: int) -> str:
+    """One colour per level, the same in every plot."""
+    return LEVEL_COLOURS[number % len(LEVEL_COLOURS)]
+
+
+# ---- training ----------------------------------------------------------------------------------
+
+
+def losses(levels: Sequence[LevelFiles]) -> Figure | None:
+    """Training and validation loss of each level, with the noise floor where the history states one."""
+    trained = [level for level in levels if len(level.training.get("step", ()))]
+    if not trained:
+        return None
+    figure = _figure(3.4 * max(2, len(trained)), 2.9)
+    for axes, level in zip(_panels(figure, len(trained), 2), trained):
+        _style(
+            axes, level.name, "step", r"loss / (kJ mol$^{-1}$ nm$^{-1}$)$^2$" if level is trained[0] else ""
+        )
+        _loss_curves(axes, level.training)
+    return figure
+
+
+def _loss_curves(axes: Any, history: dict[str, NDArray[np.float64]]) -> None:
+    step = history["step"]
+    for column, colour, width in (("training_loss", "#9fb3c8", 1.0), ("validation_loss", "#2f6fab", 1.8)):
+        values = history.get(column, np.full(len(step), np.nan))
+        known = np.isfinite(values)
+        axes.plot(step[known], values[known], color=colour, lw=width, label=column.split("_")[0])
+    noise = history.get("noise_estimate", np.array([]))
+    if np.isfinite(noise).any():
+        floor = noise[np.isfinite(noise)][-1]
+        axes.axhline(floor, color="#c8553d", lw=1.2, ls="--", label="noise floor")
+    axes.set_yscale("log")
+    axes.grid(axis="y", which="both", color=GRID, lw=0.6)
+    axes.legend(fontsize=8, frameon=False, labelcolor=INK)
+
+
+# ---- free energy -------------------------------------------------------------------------------
+
+
+def surfaces(
+    levels: Sequence[LevelFiles], variables: Sequence[CollectiveVariable], bins: int = 48
+) -> Figure | None:
+    """F/kT of two dihedrals, all levels on one colour scale; below, the difference from the finest."""
+    grid = Grid.over(variables, bins=bins)
+    drawn = [
+        (level, free_energy(f, grid)) for level in levels if (f := _ensemble(level, variables)) is not None
+    ]
+    if not drawn:
+        return None
+    rows = 2 if len(drawn) > 1 else 1
+    figure = _figure(2.7 * max(3, len(drawn)) + 0.9, 2.9 * rows)
+    axes = figure.subplots(rows, len(drawn), squeeze=False, sharex=True, sharey=True)
+    for column, (level, surface) in zip(axes[0], drawn):
+        _style(column, f"{level.name}, {level.n_sites} sites")
+        top = _surface(column, surface)
+    figure.colorbar(top, ax=axes[0].tolist(), label="F / kT", shrink=0.9, pad=0.01)
+    if rows == 2:
+        _differences(figure, axes[1], drawn)
+    _degree_axes(axes, variables)
+    return figure
+
+
+def _ensemble(level: LevelFiles, variables: Sequence[CollectiveVariable]) -> Frames | None:
+    """The level's own frames where they define all `variables`."""
+    frames = level.frames
+    if frames is None or len(frames) < 2 or not all(v.defined_on(frames.system) for v in variables):
+        return None
+    return frames
+
+
+def _surface(axes: Any, surface: FreeEnergy) -> Any:
+    x, y = (np.degrees(c) for c in surface.grid.centres)
+    values = np.where(surface.values < TOP, surface.values, np.nan).T
+    edges = [np.degrees(e) for e in surface.grid.edges]
+    image = axes.pcolormesh(*edges, values, cmap="viridis", vmin=0, vmax=TOP, rasterized=True)
+    axes.contour(
+        x, y, np.ma.masked_invalid(values), levels=range(1, int(TOP) - 1), colors="white", linewidths=0.5
+    )
+    return image
+
+
+def _differences(figure: Figure, axes: Any, drawn: Sequence[tuple[LevelFiles, FreeEnergy]]) -> None:
+    name, first = drawn[0][0].name, drawn[0][1]
+    axes[0].set_axis_off()
+    middle = {"ha": "center", "va": "center", "transform": axes[0].transAxes, "color": MUTED}
+    axes[0].text(0.5, 0.5, f"difference\nfrom {name}", **middle)
+    image: Any = None
+    for column, (_, surface) in zip(axes[1:], drawn[1:]):
+        both = (first.values < TOP - 2) & np.isfinite(surface.values)
+        difference = np.full(both.shape, np.nan)
+        difference[both] = surface.values[both] - first.values[both]
+        if both.any():  # the constant is free: none where the finest level is populated
+            difference -= np.average(difference[both], weights=np.exp(-first.values[both]))
+        edges = [np.degrees(e) for e in surface.grid.edges]
+        image = column.pcolormesh(*edges, difference.T, cmap="RdBu_r", vmin=-2, vmax=2, rasterized=True)
+        _style(column)
+    figure.colorbar(image, ax=axes.tolist(), label=r"$\Delta$F / kT", shrink=0.9, pad=0.01)
+
+
+def _degree_axes(axes: Any, variables: Sequence[CollectiveVariable]) -> None:
+    for column in axes.ravel():
+        column.set(xlim=(-180, 180), ylim=(-180, 180), xticks=[-120, 0, 120], yticks=[-120, 0, 120])
+        column.set_aspect("equal")
+    for column in axes[-1]:
+        column.set_xlabel(f"{_symbol(variables[0].name)} / deg", fontsize=9)
+    for row in axes[:1]:
+        row[0].set_ylabel(f"{_symbol(variables[1].name)} / deg", fontsize=9)
+    if len(axes) == 2:  # the first panel below is only text: it has no axis to carry the ticks
+        axes[0][0].tick_params(labelbottom=True)
+        axes[0][0].set_xlabel(f"{_symbol(variables[0].name)} / deg", fontsize=9)
+
+
+def _symbol(name: str) -> str:
+    return rf"$\{name}$" if name in ("phi", "psi", "omega", "theta", "chi") else name
+
+
+def profiles(
+    levels: Sequence[LevelFiles], variables: Sequence[CollectiveVariable], bins: int = 50
+) -> Figure | None:
+    """F/kT of each variable alone, all levels over each other, with bands of one block error."""
+    shown = [
+        (v, [(level, f) for level in levels if (f := _ensemble(level, [v])) is not None]) for v in variables
+    ]
+    shown = [(v, found) for v, found in shown if found]
+    if not shown:
+        return None
+    figure = _figure(4.0 * max(2, len(shown)), 3.1)
+    for axes, (variable, found) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown):
+        unit = "deg" if variable.unit == "rad" else "nm"
+        _style(axes, "", f"{_symbol(variable.name)} / {unit}", "F / kT")
+        grid = Grid.over([variable], *[frames for _, frames in found], bins=bins)
+        for level, frames in found:
+            _profile(axes, free_energy(frames, grid), level)
+        axes.set_ylim(-0.3, TOP)
+        axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _profile(axes: Any, curve: FreeEnergy, level: LevelFiles) -> None:
+    factor = 180 / np.pi if curve.grid.variables[0].unit == "rad" else 1.0
+    x = curve.grid.centres[0] * factor
+    y = np.where(np.isfinite(curve.values), curve.values, np.nan)
+    axes.plot(x, y, color=level_colour(level.number), lw=1.6, label=level.name)
+    low, high = y - curve.errors, y + curve.errors
+    axes.fill_between(x, low, high, color=level_colour(level.number), alpha=0.2, lw=0)
+
+
+# ---- the ledger --------------------------------------------------------------------------------
+
+
+def errors(rows: Sequence[LedgerRow], order: Sequence[str]) -> Figure | None:
+    """Root of the excess JS of each level with its error, beside the root of the sampling floor."""
+    groups = list(dict.fromkeys(row.variables for row in rows))
+    if not groups:
+        return None
+    figure = _figure(max(6.5, 4.4 * len(groups)), 3.2)
+    for axes, variables in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups):
+        mine = [row for row in rows if row.variables == variables]
+        names = sorted({row.level: None for row in mine}, key=lambda name: _rank(order, name))
+        title = ", ".join(_symbol(v) for v in variables) + f"   {' x '.join(map(str, mine[0].bins))} bins"
+        _style(axes, title, "", r"$\sqrt{\mathrm{JS}}$ / nats$^{1/2}$")
+        _error_bars(axes, mine, names)
+        axes.set_xticks(range(len(names)), names, fontsize=9)
+        axes.set(xlim=(-0.6, max(len(names), 2) - 0.4), ylim=(0, None))
+        axes.grid(axis="y", color=GRID, lw=0.6)
+        axes.set_axisbelow(True)
+        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def _rank(order: Sequence[str], name: str) -> tuple[int, str]:
+    """Levels from the finest up; a control such as "backbone (direct)" right after its level."""
+    known = [k for k, level in enumerate(order) if name == level or name.startswith(f"{level} ")]
+    return (max(known) if known else len(order), name)
+
+
+def _error_bars(axes: Any, rows: Sequence[LedgerRow], names: Sequence[str]) -> None:
+    kinds = [a for a in AGAINST if any(row.against == a for row in rows)]
+    width = 0.8 / max(len(kinds), 1)
+    for k, against in enumerate(kinds):
+        mine = [row for row in rows if row.against == against]
+        x = np.array([names.index(row.level) + (k - (len(kinds) - 1) / 2) * width for row in mine])
+        height = [row.sqrt_excess for row in mine]
+        error = [row.sqrt_excess_error for row in mine]
+        bar = {
+            "width": 0.85 * width,
+            "color": COLOURS[against],
+            "ecolor": INK,
+            "capsize": 3,
+            "error_kw": {"lw": 1},
+        }
+        axes.bar(x, height, yerr=error, label=f"from {against}", **bar)
+        floor = np.sqrt([max(row.floor, 0) for row in mine])
+        half = 0.43 * width
+        label = "sampling floor" if k == 0 else None
+        axes.hlines(floor, x - half, x + half, color=INK, lw=1.2, ls=(0, (2, 1)), label=label)
+
+
+# ---- structure ---------------------------------------------------------------------------------
+
+
+def bonded(level: LevelFiles, most: int = 6) -> Figure | None:
+    """The worst bonds, angles and dihedrals of a level's own run over its target."""
+    if level.frames is None or level.targets is None:
+        return None
+    own, target = thin(level.frames, _MOST), thin(level.targets, _MOST)
+    worst = {kind: _worst(own, target, kind, most) for kind in KINDS}
+    kinds = [kind for kind in KINDS if worst[kind]]
+    if not kinds:
+        return None
+    figure = _figure(10.5, 1.75 * len(kinds))
+    axes = figure.subplots(len(kinds), most, squeeze=False)
+    for row, kind in zip(axes, kinds):
+        for column in row[len(worst[kind]) :]:
+            column.set_axis_off()
+        for column, (label, sites) in zip(row, worst[kind]):
+            _overlay(column, kind, label, [(own, level_colour(level.number)), (target, None)], sites)
+        row[0].set_ylabel(kind, fontsize=10, color=INK, fontweight="bold")
+    return figure
+
+
+def _worst(own: Frames, target: Frames, kind: str, most: int) -> list[tuple[str, NDArray[np.int64]]]:
+    distance = circular_wasserstein if kind == "dihedral" else wasserstein
+    ranked = []
+    for label, sites in bonded_terms(own.system)[kind].items():
+        values = [bonded_values(f, kind, sites) for f in (own, target)]
+        weights = [np.repeat(f.normalised_weights(), len(sites)) for f in (own, target)]
+        ranked.append((distance(*(v.ravel() for v in values), *weights), label, sites))
+    ranked.sort(key=lambda entry: -entry[0])
+    return [(label, sites) for _, label, sites in ranked[:most]]
+
+
+def _overlay(
+    axes: Any, kind: str, label: str, shown: Sequence[tuple[Frames, str | None]], sites: Any
+) -> None:
+    factor = 1.0 if kind == "bond" else 180 / np.pi
+    values = [bonded_values(frames, kind, sites).ravel() * factor for frames, _ in shown]
+    low, high = (-180, 180) if kind == "dihedral" else np.quantile(np.concatenate(values), [0.0005, 0.9995])
+    # a bond held by a constraint has no width of its own: show it as a narrow peak
+    pad = 0 if kind == "dihedral" else max(0.05 * (high - low), 0.002 if kind == "bond" else 1.0)
+    edges = np.linspace(low - pad, high + pad, 61)
+    for x, (frames, colour) in zip(values, shown):
+        w = np.repeat(frames.normalised_weights(), len(sites))
+        density = np.histogram(x, edges, weights=w)[0] / np.diff(edges)
+        if colour is None:
+            axes.stairs(density, edges, fill=True, color="#cbd2d9", zorder=1)
+        else:
+            axes.stairs(density, edges, color=colour, lw=1.6, zorder=2)
+    short = "-".join(part.split(":")[-1] for part in label.split("-"))
+    axes.set_title(short, fontsize=8, color=INK)
+    _bare(axes, [-180, 0, 180] if kind == "dihedral" else None)
+
+
+def _bare(axes: Any, ticks: Sequence[float] | None) -> None:
+    axes.set_yticks([])
+    axes.tick_params(labelsize=7, colors=MUTED)
+    axes.locator_params(axis="x", nbins=3)
+    axes.ticklabel_format(axis="x", useOffset=False)
+    if ticks:
+        axes.set_xticks(ticks)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(MUTED)
+
+
+def structures(levels: Sequence[LevelFiles], copies: int = 6) -> Figure | None:
+    """A few superposed frames of each level as sticks and balls, all in one view."""
+    drawn = [level for level in levels if (level.frames or level.targets) is not None]
+    if not drawn:
+        return None
+    figure = Figure(figsize=(2.8 * max(3, len(drawn)), 2.6))
+    for k, level in enumerate(drawn):
+        axes = figure.add_subplot(1, max(3, len(drawn)), k + 1, projection="3d")
+        frames = level.frames if level.frames is not None else level.targets
+        assert frames is not None
+        _sticks(axes, frames, copies)
+        axes.set_title(
+            f"{level.name}, {frames.n_sites} sites", fontsize=10, color=INK, fontweight="bold", y=0.98
+        )
+    figure.subplots_adjust(0, 0, 1, 0.9, 0, 0)
+    return figure
+
+
+def _sticks(axes: Any, frames: Frames, copies: int) -> None:
+    few = thin(frames, copies if frames.n_sites <= 200 and frames.box is None else 1)
+    x = superpose(np.asarray(few.positions, float), frames.system.masses)
+    elements = frames.system.elements
+    colours = [ELEMENT_COLOURS.get(e, "#6b7b8c") for e in elements]
+    sizes = 28 * np.cbrt(frames.system.masses) * min(1.0, 30 / frames.n_sites + 0.3)
+    for k, frame in enumerate(x):
+        alpha = 1.0 if k == 0 else 0.22
+        for i, j in frames.system.bonds:
+            axes.plot(*frame[[i, j]].T, color="#616e7c", lw=2.2 if k == 0 else 1.0, alpha=alpha, zorder=1)
+        axes.scatter(
+            *frame.T, c=colours, s=sizes if k == 0 else sizes / 3, alpha=alpha, depthshade=False, lw=0
+        )
+    radius = float(np.abs(x).max()) * 0.85 + 1e-3
+    axes.set(xlim=(-radius, radius), ylim=(-radius, radius), zlim=(-radius, radius))
+    axes.set_box_aspect((1, 1, 1), zoom=1.25)
+    axes.view_init(elev=88, azim=-90)
+    axes.set_axis_off()
+
+
+def superpose(x: NDArray[np.float64], masses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n_frames, n_sites, 3) frames centred, the first turned to its principal axes and the others onto it
+    (Kabsch)."""
+    w = masses / masses.sum()
+    x = x - np.einsum("i,fik->fk", w, x)[:, None]
+    axes = np.linalg.svd(x[0] * np.sqrt(w)[:, None], full_matrices=True)[2]
+    axes[2] *= np.sign(np.linalg.det(axes))  # a rotation, not a mirror image: handedness is what is looked at
+    first = x[0] @ axes.T
+    out = [first]
+    for frame in x[1:]:
+        u, _, v = np.linalg.svd(np.einsum("i,ia,ib->ab", w, frame, first))
+        v[2] *= np.sign(np.linalg.det(u @ v))
+        out.append(frame @ (u @ v))
+    return np.array(out)
+
+
+def energies(levels: Sequence[LevelFiles]) -> Figure | None:
+    """Energies along the frames of every level that has them, relative to their mean."""
+    known = [level for level in levels if level.frames is not None and level.frames.energies is not None]
+    if not known:
+        return None
+    figure = _figure(3.2 * max(3, len(known)), 2.3)
+    for axes, level in zip(_panels(figure, len(known), 3), known):
+        assert level.frames is not None and level.frames.energies is not None
+        energy = np.asarray(level.frames.energies, float)
+        weights = level.frames.normalised_weights()
+        density, edges = np.histogram(energy - weights @ energy, 60, weights=weights, density=True)
+        axes.stairs(density, edges, fill=True, color=level_colour(level.number), alpha=0.75)
+        _style(axes, level.name, "energy - mean / kJ mol$^{-1}$")
+        axes.set_yticks([])
+    return figure

@@ -1,0 +1,338 @@
+"""The page itself: tables and plots of a run in one HTML file that needs nothing from outside."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ..analysis.ledger import LedgerRow, Triangle, check_triangle
+from ..collective_variables import CollectiveVariable
+from . import figures
+from .read import LevelFiles, RunFiles, read_run
+
+NOT_YET = '<span class="missing">not there yet</span>'
+DASH = "&ndash;"
+_STYLE = Path(__file__).with_name("style.css").read_text()
+
+
+def write_report(run: str | Path) -> Path:
+    """Write report.html into the run's folder from what lies there, and return its path.
+
+    An unfinished run gives a page that says where something is not there yet.
+
+    Raises:
+        FileNotFoundError: the folder holds no run.
+    """
+    found = read_run(run)
+    path = found.folder / "report.html"
+    partial = path.with_suffix(".html.partial")
+    partial.write_text(page(found), encoding="utf-8")
+    os.replace(partial, path)  # a reader never sees half a page
+    return path
+
+
+def page(run: RunFiles) -> str:
+    """The whole document."""
+    title = str(run.about.get("name") or run.folder.resolve().name)
+    sections = (
+        _header(run, title), _ladder(run), _structures(run), _free_energy(run), _errors(run), _training(run),
+        _bonded(run), _health(run), _redo(run),
+    )  # fmt: skip
+    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head = f"<head>{meta}<title>{escape(title)}</title><style>{_STYLE}</style></head>"
+    body = f"<body><main>{''.join(sections)}</main></body>"
+    return f'<!DOCTYPE html><html lang="en">{head}{body}</html>\n'
+
+
+# ---- pieces ------------------------------------------------------------------------------------
+
+
+def _section(title: str, body: str, note: str = "") -> str:
+    remark = f'<p class="note">{note}</p>' if note else ""
+    return f"<section><h2>{title}</h2>{remark}{body}</section>"
+
+
+def _image(figure: Figure | None, alt: str) -> str:
+    if figure is None:
+        return NOT_YET
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    width = round(float(figure.get_figwidth()) * 100)
+    return f'<img alt="{escape(alt)}" width="{width}" src="data:image/png;base64,{data}">'
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
+    """A table; cells are HTML already."""
+    top = "".join(f"<th>{cell}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    inner = f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
+    return f'<div class="scroll"><table class="{kind}">{inner}</table></div>'
+
+
+def _number(value: Any, digits: int = 3) -> str:
+    """Three figures, or a dash where there is no number."""
+    if not isinstance(value, int | float) or not np.isfinite(value):
+        return DASH
+    if value == 0:
+        return "0"
+    size = abs(value)
+    return f"{value:,.0f}" if size >= 100 else f"{value:.{digits}g}" if size >= 1e-3 else f"{value:.1e}"
+
+
+def _time(seconds: Any) -> str:
+    if not isinstance(seconds, int | float) or seconds == 0:
+        return DASH
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _within(value: float, error: float, digits: int = 4) -> str:
+    if not np.isfinite(value):
+        return DASH
+    return f"{round(value, digits) + 0.0:.{digits}f} &plusmn; {error:.{digits}f}"  # + 0.0: no minus zero
+
+
+def _folded(title: str, text: str) -> str:
+    return (
+        f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
+        if text.strip()
+        else ""
+    )
+
+
+# ---- sections ----------------------------------------------------------------------------------
+
+
+def _header(run: RunFiles, title: str) -> str:
+    boxes = "".join(
+        f'<div class="card"><b>{value}</b><span>{label}</span></div>' for value, label in _cards(run)
+    )
+    note = run.about.get("note")
+    remark = f'<p class="sub">{escape(str(note))}</p>' if note else ""
+    problems = "".join(f'<p class="bad">cannot be read: {escape(text)}</p>' for text in run.problems)
+    return f'<header><h1>{escape(title)}</h1>{remark}{problems}<div class="cards">{boxes}</div></header>'
+
+
+def _cards(run: RunFiles) -> list[tuple[str, str]]:
+    """(value, what it is) of the few numbers at the top."""
+    replicas = [r for level in run.levels if (r := level.report.get("replicas"))]
+    lost, started = (sum(int(r.get(key) or 0) for r in replicas) for key in ("lost", "started"))
+    far = [row for row in _rows(run) if row.against == "level 0"]
+    worst = max(far, key=lambda row: row.sqrt_excess, default=None)
+    distance = DASH if worst is None else _within(worst.sqrt_excess, worst.sqrt_excess_error, 3)
+    return [
+        (" &rarr; ".join(str(level.n_sites or "?") for level in run.levels) or DASH, "sites per level"),
+        (distance, "largest &radic;JS from level 0, over the floor"),
+        (f"{lost} of {started}" if replicas else DASH, "replicas lost"),
+        (_time(run.about.get("seconds")), f"on {escape(str(run.about.get('device', 'unknown device')))}"),
+    ]
+
+
+def _rows(run: RunFiles) -> list[LedgerRow]:
+    return [row for level in run.levels for row in level.ledger]
+
+
+def _ladder(run: RunFiles) -> str:
+    head = (
+        "level", "sites", "frames", "simulated<br>ns", "training", "simulation", "cost<br>s per ns",
+        "ns per day", "speed-up over<br>level 0", "explained<br>force fraction",
+    )  # fmt: skip
+    base = next((level.cost for level in run.levels if level.number == 0), None)
+    rows = [_ladder_row(level, base) for level in run.levels]
+    note = (
+        "Cost is wall time per nanosecond of simulated time summed over replicas, on the device named above."
+    )
+    return _section("The ladder", _table(head, rows) if rows else NOT_YET, note)
+
+
+def _ladder_row(level: LevelFiles, base: float | None) -> list[str]:
+    report, seconds = level.report, level.report.get("seconds") or {}
+    speed = base / level.cost if base and level.cost else None
+    explained = report.get("explained_fraction")
+    return [
+        f"<b>{escape(level.name)}</b>", str(level.n_sites or DASH),
+        f"{len(level.frames):,}" if level.frames is not None else NOT_YET,
+        _number(report.get("simulated_ns")), _time(seconds.get("training")), _time(seconds.get("simulation")),
+        _number(level.cost), _number(report.get("ns_per_day")), f"{_number(speed)}&times;" if speed else DASH,
+        f"{100 * explained:.1f} %" if isinstance(explained, int | float) else DASH,
+    ]  # fmt: skip
+
+
+def _structures(run: RunFiles) -> str:
+    note = "One frame solid, five more from the same run superposed on it."
+    return _section("Structures", _image(figures.structures(run.levels), "structures of every level"), note)
+
+
+def _free_energy(run: RunFiles) -> str:
+    variables = run.variables
+    if len(variables) == 2 and all(v.periodic for v in variables):
+        figure = figures.surfaces(run.levels, variables)
+        note = (
+            "One colour scale for all levels, contours every kT, white where nothing was seen or above "
+            f"{figures.TOP:.0f} kT. Below: where a level lies higher (red) or lower (blue) than the atoms."
+        )
+    else:
+        figure, note = figures.profiles(run.levels, variables), "Bands are one standard error from blocks."
+    return _section(
+        "Free energy", _image(figure, "free energy of every level") + _undefined(run, variables), note
+    )
+
+
+def _undefined(run: RunFiles, variables: Sequence[CollectiveVariable]) -> str:
+    lines = []
+    for level in run.levels:
+        system = level.system or (level.frames.system if level.frames is not None else None)
+        missing = [v.name for v in variables if system is not None and not v.defined_on(system)]
+        if missing:
+            lines.append(f"{level.name} has no {', '.join(missing)}: its own sites do not define it.")
+    return "".join(f'<p class="note">{escape(line)}</p>' for line in lines)
+
+
+def _errors(run: RunFiles) -> str:
+    rows = _rows(run)
+    order = [level.name for level in run.levels]
+    if not rows:
+        return _section("Error per level", NOT_YET)
+    head = (
+        "level", "from", "variables", "&radic;JS", "JS<br>floor", "JS<br>excess", "&radic;<br>excess",
+        "N<sub>eff</sub><br>model / other", "worst<br>bond", "worst<br>angle", "worst<br>dihedral",
+    )  # fmt: skip
+    note = (
+        "&radic;JS is a metric: it can only shrink under mapping and adds at most linearly over the levels. "
+        "Bars are the excess over the sampling floor (the JS expected of two samples of this size from one "
+        "distribution; dashed), with one standard error. Worst terms are Wasserstein distances, "
+        "their own floor in brackets."
+    )
+    body = _image(figures.errors(rows, order), "error per level") + _table(
+        head, [_error_row(row) for row in rows]
+    )
+    return _section("Error per level", body + _triangles(rows, order) + _basins(rows), note)
+
+
+def _error_row(row: LedgerRow) -> list[str]:
+    return [
+        escape(row.level), escape(row.against), escape(", ".join(row.variables)),
+        f"{row.sqrt_js:.4f}", f"{row.floor:.5f}", _within(row.excess, row.error, 5), f"{row.sqrt_excess:.3f}",
+        f"{_number(row.n_eff_model)} / {_number(row.n_eff_reference)}",
+        *(_worst(row.worst.get(kind)) for kind in ("bond", "angle", "dihedral")),
+    ]  # fmt: skip
+
+
+def _worst(term: dict[str, Any] | None) -> str:
+    if term is None:
+        return DASH
+    factor, unit = (1000.0, "pm") if term["unit"] == "nm" else (180 / np.pi, "&deg;")
+    text = f"{factor * term['wasserstein']:.2g} {unit} <small>({factor * term['floor']:.1g})</small>"
+    return f'<span title="{escape(str(term["term"]))}">{text}</span>'
+
+
+def _triangles(rows: Sequence[LedgerRow], order: Sequence[str]) -> str:
+    found = [t for t in check_triangle(rows, order[1:]) if t.level != order[1]]  # one step is its own total
+    return "".join(f'<p class="note">{_triangle(t)}</p>' for t in found)
+
+
+def _triangle(t: Triangle) -> str:
+    verdict = (
+        '<span class="good">holds</span>'
+        if t.holds
+        else '<span class="bad">violated: a mistake in the bookkeeping</span>'
+    )
+    names = escape(", ".join(t.variables))
+    start = f"Triangle to {escape(t.level)} ({names}): "
+    return f"{start}{t.total:.4f} &le; {t.steps:.4f}, the sum of the steps: {verdict}."
+
+
+def _basins(rows: Sequence[LedgerRow]) -> str:
+    known = [row for row in rows if row.basins]
+    if not known:
+        return ""
+    names = list(dict.fromkeys(name for row in known for name in row.basins))
+    body = [
+        [escape(r.level), escape(r.against), *(_basin(r.basins.get(name)) for name in names)] for r in known
+    ]
+    title = "<h3>Basins: free energy minus that of the other ensemble, kT</h3>"
+    return title + _table(("level", "from", *map(escape, names)), body)
+
+
+def _basin(value: Sequence[float] | None) -> str:
+    if not value or not np.isfinite(value[0]):
+        return DASH
+    return "0" if value[0] == 0 else _within(value[0], value[1], 2)
+
+
+def _training(run: RunFiles) -> str:
+    note = (
+        "Force-matching loss per component. It cannot fall below the noise floor, the scatter of the forces "
+        "that a coarse state does not determine; what counts is the distance to it."
+    )
+    return _section("Training", _image(figures.losses(run.levels), "loss curves"), note)
+
+
+def _bonded(run: RunFiles) -> str:
+    body = "".join(
+        f"<h3>{escape(level.name)}</h3>{_image(figures.bonded(level), f'bonded terms of {level.name}')}"
+        for level in run.levels
+        if level.number > 0
+    )
+    note = "Line: the level's own run. Grey: its target, its parent mapped up. Worst first; nm, degrees."
+    return _section("Bonds, angles, dihedrals", body or NOT_YET, note)
+
+
+def _health(run: RunFiles) -> str:
+    head = ("level", "temperature asked<br>K", "kinetic temperature<br>K", "replicas", "lost", "where")
+    rows = [_health_row(level) for level in run.levels]
+    drawing = figures.energies(run.levels)
+    plot = f"<h3>Energies</h3>{_image(drawing, 'energies')}" if drawing is not None else ""
+    return _section("Simulation health", (_table(head, rows) if rows else NOT_YET) + plot)
+
+
+def _health_row(level: LevelFiles) -> list[str]:
+    kinetic, replicas = level.report.get("kinetic_temperature"), level.report.get("replicas") or {}
+    where = [str(place) for place in replicas.get("where") or []]
+    return [
+        escape(level.name),
+        _number(float(level.frames.temperature)) if level.frames is not None else DASH,
+        _within(float(kinetic[0]), float(kinetic[1]), 2) if kinetic else DASH,
+        _number(replicas.get("started")),
+        _lost(replicas.get("lost")),
+        escape("; ".join(where[:4]) + (" ..." if len(where) > 4 else "")) or DASH,
+    ]
+
+
+def _lost(number: int | None) -> str:
+    if number is None:
+        return DASH
+    return f'<span class="{"bad" if number else "good"}">{int(number)}</span>'
+
+
+def _redo(run: RunFiles) -> str:
+    about = run.about
+    command = about.get("command")
+    text = " ".join(map(str, command)) if isinstance(command, list) else str(command or "")
+    lines = [text, f"cgrec report run={run.folder}"] if text else []
+    rows: list[tuple[str, Any]] = [(key, about[key]) for key in ("commit", "seed", "device") if key in about]
+    rows += sorted((about.get("versions") or {}).items())
+    rows += [(f"data: {key}", value) for level in run.levels for key, value in level.source.items()]
+    facts = [
+        [escape(str(key)), escape(value if isinstance(value, str) else json.dumps(value))]
+        for key, value in rows
+    ]
+    recipes = "".join(
+        _folded(f"recipe of {level.name}", path.read_text())
+        for level in run.levels
+        if (path := level.folder / "recipe.yaml").exists()
+    )
+    commands = f"<pre>{escape(chr(10).join(lines))}</pre>" if lines else NOT_YET
+    table = _table(("what", "value"), facts, "left") if facts else ""
+    return _section("Do it again", commands + table + _folded("config.yaml", run.config) + recipes)

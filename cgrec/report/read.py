@@ -1,0 +1,167 @@
+"""What a run folder holds, finished or not: everything missing is None or empty, never an error."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..analysis.ledger import LedgerRow
+from ..collective_variables import CollectiveVariable, variables_from_config
+from ..frames import Frames
+from ..system import System
+
+
+@dataclass(frozen=True)
+class LevelFiles:
+    """One rung as found on disk.
+
+    Attributes:
+        number: 0 for the atoms.
+        folder: where it lies.
+        report: its report.json, or {}.
+        system: its sites, or None.
+        frames: its own run, or None.
+        targets: its parent's frames mapped up, or None.
+        training: {column: (n_rows,) values} of training.csv, or {}.
+        source: source.json of level 0, or {}.
+        problems: files that are there but cannot be read.
+    """
+
+    number: int
+    folder: Path
+    report: dict[str, Any] = field(default_factory=dict)
+    system: System | None = None
+    frames: Frames | None = None
+    targets: Frames | None = None
+    training: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name in the report, else that of the folder."""
+        return str(self.report.get("name") or self.folder.name)
+
+    @property
+    def n_sites(self) -> int | None:
+        """Number of sites, from whichever file knows."""
+        known = next((x for x in (self.system, self.frames, self.targets) if x is not None), None)
+        return known.n_sites if known is not None else self.report.get("n_sites")
+
+    @property
+    def ledger(self) -> list[LedgerRow]:
+        """Rows of the error ledger."""
+        return [LedgerRow.from_json(_finite(row)) for row in self.report.get("ledger") or []]
+
+    @property
+    def cost(self) -> float | None:
+        """Wall seconds per nanosecond of simulated time, summed over replicas."""
+        seconds = (self.report.get("seconds") or {}).get("simulation")
+        simulated = self.report.get("simulated_ns")
+        return seconds / simulated if seconds and simulated else None
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """A run as found on disk: run.json, the text of config.yaml, and the levels from the atoms up."""
+
+    folder: Path
+    about: dict[str, Any]
+    config: str
+    levels: tuple[LevelFiles, ...]
+
+    @property
+    def variables(self) -> tuple[CollectiveVariable, ...]:
+        """Collective variables of all levels, the first definition of each name."""
+        found: dict[str, Any] = {}
+        for level in self.levels:
+            found = {**(level.report.get("variables") or {}), **found}
+        return variables_from_config(found)
+
+    @property
+    def problems(self) -> list[str]:
+        """Files that could not be read."""
+        return [text for level in self.levels for text in level.problems]
+
+
+def read_run(folder: str | Path) -> RunFiles:
+    """Read what is there.
+
+    Raises:
+        FileNotFoundError: no such folder, or nothing in it looks like a run.
+    """
+    folder = Path(folder)
+    numbered = sorted(
+        (int(path.name[5:]), path)
+        for path in folder.glob("level*")
+        if path.is_dir() and path.name[5:].isdigit()
+    )
+    if not numbered and not (folder / "run.json").exists():
+        raise FileNotFoundError(f"{folder} is no run: expected run.json or level0, level1, ... in it")
+    about = _try(_json, folder / "run.json", [])
+    config = folder / "config.yaml"
+    text = config.read_text() if config.exists() else ""
+    return RunFiles(folder, about or {}, text, tuple(_level(number, path) for number, path in numbered))
+
+
+def _level(number: int, folder: Path) -> LevelFiles:
+    problems: list[str] = []
+    return LevelFiles(
+        number, folder,
+        report=_try(_json, folder / "report.json", problems) or {},
+        system=_try(System.load, folder / "system.json", problems),
+        frames=_try(Frames.load, folder / "frames", problems),
+        targets=_try(Frames.load, folder / "targets", problems),
+        training=_try(read_history, folder / "training.csv", problems) or {},
+        source=_try(_json, folder / "source.json", problems) or {},
+        problems=tuple(problems),
+    )  # fmt: skip
+
+
+def _try(read: Any, path: Path, problems: list[str]) -> Any:
+    if not path.exists():
+        return None
+    try:
+        return read(path)
+    except (OSError, ValueError, KeyError, TypeError) as error:  # a run may be writing this file right now
+        problems.append(f"{path.parent.name}/{path.name}: {error}")
+        return None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+def read_history(path: Path) -> dict[str, NDArray[np.float64]]:
+    """{column: values} of a csv with a header; an empty or unreadable entry is nan."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = [key for key in (rows[0] if rows else {}) if key is not None]
+    return {key: np.array([_number(row.get(key)) for row in rows]) for key in columns}
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return float("nan")
+
+
+def _finite(value: Any) -> Any:
+    """json has no nan: None stands for it in the ledger's numbers."""
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_finite(v) for v in value]
+    return float("nan") if value is None else value
+
+
+def thin(frames: Frames, most: int) -> Frames:
+    """At most `most` frames at equal distances: enough for a drawing."""
+    return frames if len(frames) <= most else frames[np.linspace(0, len(frames) - 1, most).astype(int)]

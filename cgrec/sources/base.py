@@ -1,0 +1,182 @@
+"""`Source`: where the frames of level 0 come from. `make` is the same for all; a source says how to sample."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frames import Frames
+from ..system import System
+
+_CHUNK_ARRAYS = ("positions", "forces", "energies", "box")
+
+
+class SamplingStopped(RuntimeError):
+    """A run ended before its time; the message says why, what is kept and how to go on."""
+
+
+class Source(ABC):
+    """Makes the Frames of a level that has no parent. A final class gives `sample` and `recipe`."""
+
+    @abstractmethod
+    def sample(self, folder: Path, seed: int) -> Frames:
+        """The frames; whatever is needed to resume is kept in `folder`, which `make` removes once the frames are saved."""
+
+    @abstractmethod
+    def recipe(self) -> dict[str, Any]:
+        """What the frames follow from, as json: the arguments, without defaults left out."""
+
+    def files(self) -> list[Path]:
+        """Files the frames are made from."""
+        return []
+
+    def packages(self) -> Sequence[str]:
+        """Packages whose version matters."""
+        return ("cgrec", "numpy")
+
+    def make(self, folder: Path, seed: int) -> Frames:
+        """Frames in `folder`/frames: loaded where they exist, else sampled and saved with `folder`/source.json.
+
+        Resuming is calling it again. source.json states class, recipe, seed, versions, units and counts, and sha256 of files.
+
+        Raises:
+            ValueError: `folder` was begun with another recipe or seed.
+            SamplingStopped: the run could not be finished.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._check_recipe(folder / "source.json", seed)
+        if (folder / "frames").exists():
+            return Frames.load(folder / "frames")
+        if not (folder / "source.json").exists():
+            write_json(folder / "source.json", self._description(seed))
+        frames = self.sample(folder / "sampling", seed)
+        write_json(folder / "source.json", {**self._description(seed), **_counts(frames)})
+        frames.save(folder / "frames")
+        shutil.rmtree(folder / "sampling", ignore_errors=True)
+        return Frames.load(folder / "frames")
+
+    def _description(self, seed: int) -> dict[str, Any]:
+        files = [{"path": str(p), "sha256": sha256(p), "bytes": p.stat().st_size} for p in self.files()]
+        return {
+            "source": type(self).__name__, "recipe": self.recipe(), "seed": seed, "files": files,
+            "versions": {p: _version(p) for p in self.packages()}, "units": "nm, ps, K, kJ/mol, kJ/mol/nm",
+        }  # fmt: skip
+
+    def _check_recipe(self, path: Path, seed: int) -> None:
+        """ValueError where source.json was written by another recipe, naming the first key that differs and both values."""
+        if not path.exists():
+            return
+        before = json.loads(path.read_text())
+        now = json.loads(json.dumps(self._description(seed)))
+        old = {"source": before["source"], "seed": before["seed"], **before["recipe"], "files": _digests(before)}
+        new = {"source": now["source"], "seed": now["seed"], **now["recipe"], "files": _digests(now)}
+        for key in [*new, *old]:
+            if old.get(key) != new.get(key):
+                raise ValueError(
+                    f"{path.parent} was made with {key} = {old.get(key)} and now it is {new.get(key)}: "
+                    "use another folder, or go back to the first value"
+                )
+
+
+class Chunks:
+    """Pieces of a run in `folder`, each one file with its frames and the state of the run after the last of them.
+
+    A piece is renamed into place when whole, so a run that is killed at any moment goes on from the last piece.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.paths = sorted(self.folder.glob("chunk_*.npz"))
+        self.n_frames = sum(_load_chunk(p)["n_frames"].item() for p in self.paths)
+
+    def append(self, frames: dict[str, list[Any]], state: dict[str, Any]) -> None:
+        """Write one piece: `frames` holds lists of positions, forces, energies and maybe box; `state` arrays or strings."""
+        arrays = {k: np.array(v) for k, v in frames.items() if len(v)}
+        path = self.folder / f"chunk_{len(self.paths):06d}.npz"
+        partial = path.with_name(f"partial_{path.name}")
+        n = len(frames["positions"])
+        np.savez(partial, n_frames=n, **arrays, **{f"state_{k}": np.asarray(v) for k, v in state.items()})  # type: ignore[arg-type]
+        partial.rename(path)
+        self.paths.append(path)
+        self.n_frames += n
+
+    def state(self) -> dict[str, NDArray[Any]] | None:
+        """State after the last piece; None before the first."""
+        if not self.paths:
+            return None
+        return {k.removeprefix("state_"): v for k, v in _load_chunk(self.paths[-1]).items() if k.startswith("state_")}
+
+    def frames(self, system: System, temperature: float) -> Frames:
+        """All pieces as Frames; a box that never changes is kept once."""
+        pieces = [c for c in map(_load_chunk, self.paths) if c["n_frames"] > 0]
+        arrays = {n: np.concatenate([c[n] for c in pieces]) for n in _CHUNK_ARRAYS if n in pieces[0]}
+        box = arrays.get("box")
+        if box is not None and (box == box[0]).all():
+            arrays["box"] = box[0]
+        return Frames(system=system, temperature=temperature, **arrays)
+
+
+def progress(total: int, done: int, name: str) -> Any:
+    """A progress bar of frames, `done` of `total` made before."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, initial=done, desc=name, unit="frame", file=sys.stderr, mininterval=0.5)
+
+
+def chunk_sizes(done: int, total: int, size: int) -> Iterator[int]:
+    """Sizes of the pieces still to make. They end at multiples of `size`, wherever the run was interrupted."""
+    while done < total:
+        end = min((done // size + 1) * size, total)
+        yield end - done
+        done = end
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write under a temporary name, then rename."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(value, indent=1))
+    partial.replace(path)
+
+
+def _counts(frames: Frames) -> dict[str, Any]:
+    return {
+        "n_frames": len(frames), "n_sites": frames.n_sites, "temperature": frames.temperature, "system": frames.system.fingerprint(),
+        "has": [n for n in _CHUNK_ARRAYS if getattr(frames, n) is not None],
+    }  # fmt: skip
+
+
+def _digests(description: dict[str, Any]) -> list[str]:
+    return [f["sha256"] for f in description["files"]]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _load_chunk(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {k: archive[k] for k in archive.files}
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read ({error}): remove it and all later pieces, and run the same command again") from error

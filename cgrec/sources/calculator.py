@@ -1,0 +1,217 @@
+"""Level 0 simulated on the spot with any ASE calculator as the reference: MACE, ORB, UMA, DFT, xTB, ..."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..frames import Frames
+from ..system import System
+from ..trajectory_files import atoms_to_frames, read, system_to_atoms
+from ..units import TIME
+from .base import Chunks, SamplingStopped, Source, chunk_sizes, progress
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+class CalculatorSource(Source):
+    """ASE Langevin dynamics of a structure under any ASE calculator, energies and forces saved.
+
+    A run that is interrupted and resumed equals one that is not: the calculator forgets what it remembers (`reset`) at the
+    start of each piece, and each piece keeps positions, momenta and the state of the random generator.
+    """
+
+    def __init__(
+        self,
+        *,
+        calculator: Any,
+        structure: str | Path,
+        temperature: float,
+        n_frames: int,
+        calculator_arguments: Mapping[str, Any] | None = None,
+        stride: int = 20,
+        timestep: float = 0.0005,
+        friction: float = 5.0,
+        equilibration: int = 1000,
+        frames_per_chunk: int = 50,
+    ):
+        """Keep the run's settings.
+
+        Args:
+            calculator: an ASE Calculator, or "module:callable" that makes one from `calculator_arguments`.
+            structure: file `cgrec.read` can read (PDB, extended XYZ, ...); its first frame is the start.
+            temperature: K.
+            n_frames: frames to save, `stride` steps apart.
+            timestep: ps. friction: 1/ps.
+            equilibration: steps before the first saved interval.
+            frames_per_chunk: frames between two files of the run, from which it resumes.
+
+        Raises:
+            ValueError: a number that is not positive, or arguments for a calculator that is made already.
+        """
+        if calculator_arguments and not isinstance(calculator, str):
+            raise ValueError("CalculatorSource.calculator_arguments are for a calculator named 'module:callable', found an object")
+        self._arguments: dict[str, Any] = {
+            "temperature": temperature, "n_frames": n_frames, "stride": stride, "timestep": timestep, "friction": friction,
+            "equilibration": equilibration, "frames_per_chunk": frames_per_chunk,
+        }  # fmt: skip
+        for name, value in self._arguments.items():
+            if not (value > 0 or (name == "equilibration" and value == 0)):
+                raise ValueError(f"CalculatorSource.{name}: expected a positive number, found {value}")
+        self._structure, self._calculator = Path(structure), calculator
+        self._calculator_arguments = dict(calculator_arguments or {})
+
+    def recipe(self) -> dict[str, Any]:
+        """The arguments, the calculator by name; the path of the structure is left out, its content counts."""
+        named = self._calculator if isinstance(self._calculator, str) else type(self._calculator).__name__
+        own = getattr(self._calculator, "parameters", {})
+        settings = self._calculator_arguments or {k: v for k, v in dict(own).items() if isinstance(v, str | int | float | bool)}
+        return {**self._arguments, "calculator": named, "calculator_arguments": settings}
+
+    def files(self) -> list[Path]:
+        """Start structure."""
+        if not self._structure.exists():
+            raise FileNotFoundError(f"structure {self._structure} does not exist")
+        return [self._structure]
+
+    def packages(self) -> Sequence[str]:
+        """Dynamics, and the package of the calculator."""
+        module = self._calculator.partition(":")[0] if isinstance(self._calculator, str) else type(self._calculator).__module__
+        return ("cgrec", "numpy", "ase", *({module.partition(".")[0]} - {"ase", "cgrec", "__main__"}))
+
+    def sample(self, folder: Path, seed: int) -> Frames:
+        """Run, or go on with, the simulation whose pieces are in `folder`.
+
+        Raises:
+            SamplingStopped: the calculator failed or gave something not finite; what was saved is kept.
+        """
+        chunks, start = Chunks(folder), self._start_frame()
+        dynamics, random = self._dynamics(start, seed)
+        a = self._arguments
+        if chunks.n_frames < a["n_frames"]:
+            self._resume_or_begin(dynamics, random, chunks)
+        with progress(a["n_frames"], chunks.n_frames, type(dynamics.atoms.calc).__name__) as bar:
+            for n in chunk_sizes(chunks.n_frames, a["n_frames"], a["frames_per_chunk"]):
+                self._run_chunk(dynamics, random, chunks, n, start.system, bar)
+        return chunks.frames(start.system, a["temperature"])
+
+    def _start_frame(self) -> Frames:
+        frames = read(self._structure, temperature=self._arguments["temperature"], check_units=False, find_constraints=False)
+        return frames[0]
+
+    def _dynamics(self, start: Frames, seed: int) -> tuple[Any, np.random.Generator]:
+        """ASE's integrator on the start structure, and the generator it draws from."""
+        from ase import units
+        from ase.md.langevin import Langevin
+        from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+
+        random = np.random.default_rng(np.random.SeedSequence([seed, 0]))
+        boxes = start.boxes()
+        atoms = system_to_atoms(start.system, start.positions[0], None if boxes is None else boxes[0])
+        atoms.calc = self._make_calculator()
+        MaxwellBoltzmannDistribution(atoms, temperature_K=self._arguments["temperature"], rng=random)
+        femtosecond = units.fs / TIME["fs"]  # ASE time per ps
+        return Langevin(
+            atoms, self._arguments["timestep"] * femtosecond, temperature_K=self._arguments["temperature"],
+            friction=self._arguments["friction"] / femtosecond, fixcm=False, rng=random,
+        ), random  # fmt: skip
+
+    def _make_calculator(self) -> Any:
+        if not isinstance(self._calculator, str):
+            return self._calculator
+        module, _, name = self._calculator.partition(":")
+        try:
+            make = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ValueError(
+                f"CalculatorSource.calculator: {self._calculator!r} cannot be imported ({error}); expected 'module:callable', "
+                "e.g. 'tblite.ase:TBLite', of an installed package"
+            ) from error
+        return make(**self._calculator_arguments)
+
+    def _resume_or_begin(self, dynamics: Any, random: np.random.Generator, chunks: Chunks) -> None:
+        """Set the state after the last piece, or equilibrate and save the state that leaves."""
+        state = chunks.state()
+        if state is not None:
+            dynamics.atoms.set_positions(state["positions"])
+            dynamics.atoms.set_momenta(state["momenta"])
+            random.bit_generator.state = json.loads(str(state["random"]))
+            return
+        self._steps(dynamics, self._arguments["equilibration"], chunks)
+        chunks.append({"positions": []}, _state(dynamics, random))
+
+    def _run_chunk(self, dynamics: Any, random: np.random.Generator, chunks: Chunks, n: int, system: System, bar: Any) -> None:
+        """`n` frames as one piece; a failure saves the frames before it and raises."""
+        _forget(dynamics.atoms)
+        frames: dict[str, list[Any]] = {"positions": [], "forces": [], "energies": [], "box": []}
+        state = _state(dynamics, random)
+        try:
+            for _ in range(n):
+                self._steps(dynamics, self._arguments["stride"], chunks)
+                _keep(frames, dynamics.atoms, system, self._arguments["temperature"])
+                state = _state(dynamics, random)
+                bar.update()
+        except SamplingStopped as stop:
+            if frames["positions"]:
+                chunks.append(frames, state)
+            raise SamplingStopped(_advice(chunks, str(stop.args[0]))) from stop.__cause__
+        chunks.append(frames, state)
+
+    def _steps(self, dynamics: Any, n: int, chunks: Chunks) -> None:
+        """`n` steps of the integrator, every result checked.
+
+        Raises:
+            SamplingStopped: the calculator failed, or a force is not finite.
+        """
+        for _ in range(n):
+            try:
+                forces = dynamics.step()
+            except Exception as error:  # calculators fail each in their own way: SCFError, RuntimeError, LinAlgError, ...
+                raise SamplingStopped(f"{type(error).__name__}: {error}") from error
+            if not np.isfinite(forces).all():
+                raise SamplingStopped("the calculator gave forces that are not finite")
+
+
+def _keep(frames: dict[str, list[Any]], atoms: Atoms, system: System, temperature: float) -> None:
+    """Append positions, forces, energy and box of `atoms`, in our units."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    copy = atoms.copy()
+    energy = atoms.get_potential_energy()
+    if not np.isfinite(energy):
+        raise SamplingStopped("the calculator gave an energy that is not finite")
+    copy.calc = SinglePointCalculator(copy, energy=energy, forces=atoms.get_forces())
+    one = atoms_to_frames([copy], temperature, system)
+    frames["positions"].append(one.positions[0])
+    frames["forces"].append(one.need_forces()[0])
+    frames["energies"].append(one.energies[0])  # type: ignore[index]
+    if one.box is not None:
+        frames["box"].append(one.box)
+
+
+def _state(dynamics: Any, random: np.random.Generator) -> dict[str, Any]:
+    """Everything the next step depends on (ASE's units)."""
+    atoms = dynamics.atoms
+    return {"positions": atoms.get_positions(), "momenta": atoms.get_momenta(), "random": json.dumps(random.bit_generator.state)}
+
+
+def _forget(atoms: Atoms) -> None:
+    """Let the calculator drop cached results and starting guesses, which a resumed run does not have."""
+    calculator = atoms.calc
+    if hasattr(calculator, "reset"):
+        calculator.reset()
+    if getattr(calculator, "_res", None) is not None:  # tblite keeps its wavefunction past a reset
+        calculator._res = None
+
+
+def _advice(chunks: Chunks, why: str) -> str:
+    return (
+        f"the run stopped: {why}. {chunks.n_frames} frames are kept in {chunks.folder}; the same command goes on from there. Where it "
+        "stops again, use a smaller timestep, a better start structure or firmer settings of the calculator, in another folder"
+    )

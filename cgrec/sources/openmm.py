@@ -1,0 +1,239 @@
+"""Level 0 simulated on the spot with an OpenMM force field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frames import Frames
+from ..system import System
+from ..trajectory_files import select_sites
+from .base import Chunks, SamplingStopped, Source, chunk_sizes, progress
+
+_NONBONDED = {"pme": "PME", "no_cutoff": "NoCutoff", "cutoff_periodic": "CutoffPeriodic", "cutoff_open": "CutoffNonPeriodic"}
+_CONSTRAINTS = {"none": None, "h_bonds": "HBonds", "all_bonds": "AllBonds", "h_angles": "HAngles"}
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A prepared simulation: OpenMM's Simulation, who its massive particles are, and which of them are kept."""
+
+    simulation: Any
+    system: System
+    massive: NDArray[np.int64]
+    kept: NDArray[np.int64]
+
+
+class OpenMMSource(Source):
+    """Langevin-middle dynamics of a structure under OpenMM force-field files, positions and plain forces saved.
+
+    The plain forces leave out the forces of constraints; the constraints (rigid water included) are listed in the System,
+    so that a mapping can respect them. Massless virtual sites are no sites: OpenMM has passed their forces on.
+    """
+
+    def __init__(
+        self,
+        *,
+        structure: str | Path,
+        force_field: Sequence[str],
+        temperature: float,
+        n_frames: int,
+        stride: int = 500,
+        timestep: float = 0.002,
+        friction: float = 1.0,
+        equilibration: int = 10000,
+        minimise: bool = True,
+        constraints: Literal["none", "h_bonds", "all_bonds", "h_angles"] = "h_bonds",
+        rigid_water: bool = True,
+        nonbonded: Literal["pme", "no_cutoff", "cutoff_periodic", "cutoff_open"] = "pme",
+        cutoff: float = 0.9,
+        hydrogen_mass: float | None = None,
+        selection: str | None = None,
+        platform: str | None = None,
+        frames_per_chunk: int = 100,
+    ):
+        """Keep the run's settings; OpenMM starts in `make`.
+
+        Args:
+            structure: PDB file, complete with hydrogens and solvent.
+            force_field: OpenMM force-field files, e.g. ["amber14-all.xml", "amber14/tip3p.xml"].
+            temperature: K.
+            n_frames: frames to save, `stride` steps apart.
+            timestep: ps. friction: 1/ps. cutoff: nm.
+            equilibration: steps before the first saved interval.
+            constraints, rigid_water, nonbonded, hydrogen_mass (amu): as OpenMM's createSystem understands them.
+            selection: sites to keep, in MDAnalysis' language.
+            platform: "CPU", "CUDA", "Reference", ...; default: OpenMM's fastest.
+            frames_per_chunk: frames between two files of the run, from which it resumes.
+
+        Raises:
+            ValueError: an unknown choice, or a number that is not positive.
+        """
+        arguments = dict(locals())
+        self._arguments = {k: v for k, v in arguments.items() if k != "self"}
+        self._structure = Path(structure)
+        for name, table in (("nonbonded", _NONBONDED), ("constraints", _CONSTRAINTS)):
+            if arguments[name] not in table:
+                raise ValueError(f"OpenMMSource.{name}: expected one of {', '.join(table)}, found {arguments[name]!r}")
+        for name in ("temperature", "n_frames", "stride", "timestep", "friction", "frames_per_chunk"):
+            if not arguments[name] > 0:
+                raise ValueError(f"OpenMMSource.{name}: expected a positive number, found {arguments[name]}")
+
+    def recipe(self) -> dict[str, Any]:
+        """The arguments but for the path, whose content counts, and how the work is divided."""
+        left_out = ("structure", "platform", "frames_per_chunk")
+        return {**{k: v for k, v in self._arguments.items() if k not in left_out}, "force_field": list(self._arguments["force_field"])}
+
+    def files(self) -> list[Path]:
+        """Start structure."""
+        if not self._structure.exists():
+            raise FileNotFoundError(f"structure {self._structure} does not exist")
+        return [self._structure]
+
+    def packages(self) -> Sequence[str]:
+        """Simulation engine."""
+        return ("cgrec", "numpy", "openmm")
+
+    def sample(self, folder: Path, seed: int) -> Frames:
+        """Run, or go on with, the simulation whose pieces are in `folder`."""
+        chunks, run = Chunks(folder), self._prepare(seed)
+        self._start(run, chunks, seed)
+        total = self._arguments["n_frames"]
+        with progress(total, chunks.n_frames, "OpenMM") as bar:
+            for n in chunk_sizes(chunks.n_frames, total, self._arguments["frames_per_chunk"]):
+                self._run_chunk(run, chunks, n, bar)
+        return chunks.frames(run.system.select(run.kept.tolist()), self._arguments["temperature"])
+
+    def _prepare(self, seed: int) -> _Run:
+        openmm, app = _openmm()
+        a = self._arguments
+        pdb = app.PDBFile(str(self._structure))
+        plain = app.ForceField(*a["force_field"]).createSystem(pdb.topology, **self._options(app, pdb.topology))
+        integrator = openmm.LangevinMiddleIntegrator(a["temperature"], a["friction"], a["timestep"])
+        integrator.setRandomNumberSeed(_openmm_seed(seed, 0))
+        wanted = () if a["platform"] is None else (openmm.Platform.getPlatformByName(a["platform"]),)
+        simulation = app.Simulation(pdb.topology, plain, integrator, *wanted)
+        simulation.context.setPositions(pdb.positions)
+        masses = np.array([plain.getParticleMass(k)._value for k in range(plain.getNumParticles())])
+        massive = np.flatnonzero(masses > 0)
+        system = _system(pdb.topology, plain, masses, massive)
+        kept = np.array(range(len(massive)) if a["selection"] is None else select_sites(system, a["selection"]))
+        return _Run(simulation, system, massive, kept)
+
+    def _options(self, app: Any, topology: Any) -> dict[str, Any]:
+        a = self._arguments
+        if a["nonbonded"] in ("pme", "cutoff_periodic") and topology.getPeriodicBoxVectors() is None:
+            raise ValueError(
+                f"{self._structure} has no periodic box and nonbonded={a['nonbonded']} needs one: "
+                "add a CRYST1 record, or choose nonbonded=no_cutoff"
+            )
+        held = _CONSTRAINTS[a["constraints"]]
+        return {
+            "nonbondedMethod": getattr(app, _NONBONDED[a["nonbonded"]]), "nonbondedCutoff": a["cutoff"],
+            "constraints": None if held is None else getattr(app, held), "rigidWater": a["rigid_water"], "removeCMMotion": False,
+            "hydrogenMass": a["hydrogen_mass"],
+        }  # fmt: skip
+
+    def _start(self, run: _Run, chunks: Chunks, seed: int) -> None:
+        """Continue after the last piece, or minimise, draw velocities and equilibrate."""
+        openmm, _ = _openmm()
+        context, state = run.simulation.context, chunks.state()
+        if state is None:
+            if self._arguments["minimise"]:
+                run.simulation.minimizeEnergy()
+            context.setVelocitiesToTemperature(self._arguments["temperature"], _openmm_seed(seed, 1))
+            _steps(run.simulation, self._arguments["equilibration"], chunks)
+            chunks.append({"positions": []}, _checkpoint(run))
+            return
+        try:
+            context.loadCheckpoint(state["checkpoint"].tobytes())
+        except openmm.OpenMMException as error:
+            raise SamplingStopped(
+                f"the run in {chunks.folder} cannot go on here ({error}): it was begun by another version, platform or device of "
+                f"OpenMM; finish it there, or remove {chunks.folder} to begin again"
+            ) from error
+
+    def _run_chunk(self, run: _Run, chunks: Chunks, n: int, bar: Any) -> None:
+        frames: dict[str, list[Any]] = {"positions": [], "forces": [], "energies": [], "box": []}
+        for _ in range(n):
+            _steps(run.simulation, self._arguments["stride"], chunks)
+            for name, value in _snapshot(run).items():
+                frames[name].append(value)
+            if not np.isfinite(frames["forces"][-1]).all():
+                raise SamplingStopped(_advice(chunks, "forces are not finite"))
+            bar.update()
+        chunks.append(frames, _checkpoint(run))
+
+
+def _openmm() -> tuple[Any, Any]:
+    try:
+        import openmm
+        from openmm import app
+    except ImportError as error:
+        raise ImportError("OpenMMSource needs OpenMM, which is not installed: pip install 'cgrec[openmm]'") from error
+    return openmm, app
+
+
+def _openmm_seed(seed: int, stream: int) -> int:
+    """A seed of OpenMM's size (31 bits, not 0, which means 'any') for one of the run's random streams."""
+    return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0] % (2**31 - 2)) + 1
+
+
+def _steps(simulation: Any, n: int, chunks: Chunks) -> None:
+    openmm, _ = _openmm()
+    try:
+        simulation.step(n)
+    except openmm.OpenMMException as error:
+        raise SamplingStopped(_advice(chunks, str(error))) from error
+
+
+def _advice(chunks: Chunks, why: str) -> str:
+    return (
+        f"OpenMM stopped ({why}); {chunks.n_frames} frames are kept in {chunks.folder}: look at the start structure, use a smaller "
+        "timestep or a longer equilibration, in another folder"
+    )
+
+
+def _snapshot(run: _Run) -> dict[str, Any]:
+    """Positions nm, forces kJ/mol/nm, energy kJ/mol and box nm of the present state, molecules whole."""
+    state = run.simulation.context.getState(positions=True, forces=True, energy=True)
+    sites = run.massive[run.kept]
+    found = {
+        "positions": state.getPositions(asNumpy=True)._value[sites].astype(np.float32),
+        "forces": state.getForces(asNumpy=True)._value[sites].astype(np.float32),
+        "energies": state.getPotentialEnergy()._value,
+    }
+    if run.simulation.system.usesPeriodicBoundaryConditions():
+        found["box"] = np.array(state.getPeriodicBoxVectors(asNumpy=True)._value)
+    return found
+
+
+def _checkpoint(run: _Run) -> dict[str, Any]:
+    """OpenMM's own state, its random streams included."""
+    return {"checkpoint": np.frombuffer(run.simulation.context.createCheckpoint(), np.uint8)}
+
+
+def _system(topology: Any, plain: Any, masses: NDArray[np.float64], massive: NDArray[np.int64]) -> System:
+    """System of the massive particles: bonds of the topology, constraints and charges of OpenMM's System."""
+    atoms = [a for a, m in zip(topology.atoms(), masses) if m > 0]
+    new = {int(old): k for k, old in enumerate(massive)}
+    keep: Any = lambda pairs: [(new[i], new[j]) for i, j in pairs if i in new and j in new]  # noqa: E731
+    elements = ["X" if a.element is None else a.element.symbol for a in atoms]
+    held = [plain.getConstraintParameters(k)[:2] for k in range(plain.getNumConstraints())]
+    return System(
+        names=tuple(a.name for a in atoms), masses=masses[massive], elements=tuple(elements),
+        types=tuple(a.name if e == "X" else e for a, e in zip(atoms, elements)), charges=_charges(plain, len(masses))[massive],
+        bonds=keep([(b[0].index, b[1].index) for b in topology.bonds()]), constraints=keep(held),
+        residues=np.array([a.residue.index for a in atoms]), residue_names=tuple(a.residue.name for a in atoms),
+    )  # fmt: skip
+
+
+def _charges(plain: Any, n: int) -> NDArray[np.float64]:
+    openmm, _ = _openmm()
+    forces = [f for f in plain.getForces() if isinstance(f, openmm.NonbondedForce)]
+    return np.array([forces[0].getParticleParameters(k)[0]._value for k in range(n)]) if forces else np.zeros(n)

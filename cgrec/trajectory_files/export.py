@@ -1,0 +1,109 @@
+"""Frames -> the files other programs read."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frames import Frames
+from ..units import energy_factor, force_factor, length_factor
+from .arrays import KEYS
+from .topology import universe_of
+
+
+def write(frames: Frames, path: str | Path) -> Path:
+    """Export frames as .xtc, .trr, .h5md, .extxyz, .pdb, .gro or .npz, by the ending of `path`.
+
+    TRR, H5MD, extended XYZ and npz carry forces; extended XYZ and npz energies too; npz everything. The file is written
+    under a temporary name, then renamed.
+
+    Raises:
+        FileExistsError: `path` exists; nothing is overwritten.
+        ValueError: unknown ending, or a format of atoms asked to hold beads.
+    """
+    path = Path(path)
+    writer = _WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise ValueError(f"{path}: cannot write {path.suffix or 'a name without ending'!r}; expected one of {', '.join(_WRITERS)}")
+    if path.exists():
+        raise FileExistsError(f"{path} exists already: choose another name or remove it yourself")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"partial-{path.name}")
+    partial.unlink(missing_ok=True)
+    writer(frames, partial)
+    return partial.rename(path)
+
+
+def _write_npz(frames: Frames, path: Path) -> None:
+    names = [n for n in KEYS if getattr(frames, n, None) is not None and n != "system"]
+    arrays: dict[str, Any] = {n: np.asarray(getattr(frames, n)) for n in names}
+    arrays |= {"length_unit": "nm", "energy_unit": "kJ/mol", "force_unit": "kJ/mol/nm"}
+    np.savez(path, system=json.dumps(frames.system.to_dict()), **arrays)
+
+
+def _write_extxyz(frames: Frames, path: Path) -> None:
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.io import write as write_atoms
+
+    from .atoms import system_to_atoms
+
+    boxes = frames.boxes()
+    images = []
+    for t in range(len(frames)):
+        atoms = system_to_atoms(frames.system, frames.positions[t], None if boxes is None else boxes[t])
+        results: dict[str, Any] = {}
+        if frames.forces is not None:
+            results["forces"] = np.asarray(frames.forces[t], float) / force_factor("eV/angstrom")
+        if frames.energies is not None:
+            results["energy"] = float(frames.energies[t]) / energy_factor("eV")
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        images.append(atoms)
+    write_atoms(path, images, format="extxyz")
+
+
+def _write_mdanalysis(frames: Frames, path: Path, **options: Any) -> None:
+    """Through MDAnalysis, in its units (angstrom, kJ/mol/angstrom)."""
+    import MDAnalysis
+
+    universe, boxes = universe_of(frames.system), frames.boxes()
+    angstrom = length_factor("angstrom")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with MDAnalysis.Writer(str(path), n_atoms=frames.n_sites, multiframe=len(frames) > 1, **options) as writer:
+            for t in range(len(frames)):
+                universe.dimensions = None if boxes is None else _dimensions(boxes[t] / angstrom)
+                universe.atoms.positions = frames.positions[t] / angstrom
+                if frames.forces is not None:
+                    universe.atoms.forces = frames.forces[t] / force_factor("kJ/mol/angstrom")
+                universe.trajectory.ts.has_forces = frames.forces is not None
+                writer.write(universe.atoms)
+
+
+def _dimensions(box: NDArray[Any]) -> NDArray[np.float32]:
+    """(3, 3) rows -> edges and angles (6,); these files know no other orientation than a along x, b in the xy plane.
+
+    Raises:
+        ValueError: the box stands otherwise.
+    """
+    from MDAnalysis.lib.mdamath import triclinic_box
+
+    if not np.allclose(np.triu(box, 1), 0, atol=1e-4 * np.abs(box).max()):
+        raise ValueError("this format wants the first box vector along x and the second in the xy plane: write extxyz or npz instead")
+    return np.asarray(triclinic_box(*box), np.float32)
+
+
+def _write_h5md(frames: Frames, path: Path) -> None:
+    units = {"lengthunit": "nm", "forceunit": "kJ/(mol*nm)", "timeunit": "ps"}
+    _write_mdanalysis(frames, path, positions=True, velocities=False, forces=frames.forces is not None, **units)
+
+
+_WRITERS: dict[str, Callable[[Frames, Path], None]] = {
+    ".xtc": _write_mdanalysis, ".trr": _write_mdanalysis, ".h5md": _write_h5md, ".pdb": _write_mdanalysis, ".gro": _write_mdanalysis,
+    ".extxyz": _write_extxyz, ".npz": _write_npz,
+}  # fmt: skip

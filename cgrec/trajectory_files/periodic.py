@@ -1,0 +1,117 @@
+"""Periodic boxes in the forms files use, whole molecules, and close pairs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..system import System
+
+
+def box_rows(box: ArrayLike) -> NDArray[np.float64]:
+    """Any usual form of a periodic box as lattice vectors in rows, in the unit it came in.
+
+    Args:
+        box: an edge (), edges (3,), edges and angles in degrees (6,), rows (3, 3); or edges per frame (n, 3),
+            edges and angles per frame (n, 6), rows per frame (n, 3, 3). A (3, 3) array always means rows.
+
+    Returns:
+        (3, 3), also where all frames share one box; else (n, 3, 3).
+
+    Raises:
+        ValueError: another shape.
+    """
+    array = np.asarray(box, float)
+    if array.ndim == 0:
+        array = np.repeat(array, 3)
+    if array.shape[-1] == 6 and array.ndim <= 2:
+        array = _rows_from_angles(array)
+    elif array.shape[-1] == 3 and (array.ndim == 1 or (array.ndim == 2 and len(array) != 3)):
+        array = array[..., None] * np.eye(3)
+    if array.shape[-2:] != (3, 3) or array.ndim not in (2, 3):
+        raise ValueError(f"box: expected one edge, 3 edges, 3 edges and 3 angles or 3 x 3 rows, found shape {np.shape(box)}")
+    if array.ndim == 3 and len(array) and np.allclose(array, array[0], rtol=1e-6, atol=0):
+        return array[0]
+    return array
+
+
+def _rows_from_angles(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(..., 6) edges and angles (degrees) -> (..., 3, 3) rows: a along x, b in the xy plane."""
+    edges, cosines = box[..., :3], np.cos(np.radians(box[..., 3:]))
+    cosines = np.where(np.abs(cosines) < 1e-7, 0.0, cosines)
+    sine = np.sqrt(1 - cosines[..., 2] ** 2)
+    rows = np.zeros((*box.shape[:-1], 3, 3))
+    rows[..., 0, 0] = 1
+    rows[..., 1, :2] = np.stack([cosines[..., 2], sine], -1)
+    x, y = cosines[..., 1], (cosines[..., 0] - cosines[..., 1] * cosines[..., 2]) / sine
+    rows[..., 2, :] = np.stack([x, y, np.sqrt(1 - x**2 - y**2)], -1)
+    return rows * edges[..., None]
+
+
+def minimum_image(vectors: NDArray[Any], box: NDArray[Any] | None) -> NDArray[Any]:
+    """(..., k, 3) vectors moved by lattice vectors of `box` (..., 3, 3) to their shortest image.
+
+    Exact for vectors shorter than half the narrowest width of the box, which bonds are.
+    """
+    if box is None:
+        return vectors
+    return vectors - np.rint(vectors @ np.linalg.inv(box)) @ box
+
+
+def make_whole(positions: NDArray[Any], system: System, box: NDArray[Any] | None) -> NDArray[Any]:
+    """(n_frames, n_sites, 3) with no bond across the box; the first site of each molecule stays where it is.
+
+    Args:
+        positions: (n_frames, n_sites, 3).
+        system: its bonds say what belongs together.
+        box: (3, 3) or (n_frames, 3, 3), same unit as `positions`, or None.
+    """
+    if box is None or not len(system.bonds):
+        return positions
+    whole = np.array(positions)
+    for parents, children in _bond_tree(system):
+        step = minimum_image(positions[:, children].astype(float) - positions[:, parents], np.asarray(box, float))
+        whole[:, children] = whole[:, parents] + step
+    return whole
+
+
+def _bond_tree(system: System) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Parents and children of a spanning forest of the bond graph, one pair of arrays a generation."""
+    neighbours: list[list[int]] = [[] for _ in range(system.n_sites)]
+    for i, j in system.bonds.tolist():
+        neighbours[i].append(j)
+        neighbours[j].append(i)
+    _, roots = np.unique(system.molecules, return_index=True)
+    seen, front, generations = set(roots.tolist()), roots.tolist(), []
+    while front:
+        edges = [(i, j) for i in front for j in neighbours[i]]
+        fresh = {j: i for i, j in edges if j not in seen}
+        front = list(fresh)
+        seen.update(front)
+        if fresh:
+            generations.append((np.array(list(fresh.values())), np.array(front)))
+    return generations
+
+
+def close_pairs(
+    positions: NDArray[Any], cutoff: float, box: NDArray[Any] | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Pairs of sites of one frame closer than `cutoff`, each once.
+
+    Args:
+        positions: (n_sites, 3); molecules may be anywhere, images are taken.
+        cutoff: same unit.
+        box: (3, 3) or None.
+
+    Returns:
+        (n_pairs, 2) site indices and (n_pairs, 3) the vector from the first to the second.
+    """
+    from vesin import NeighborList
+
+    periodic = box is not None
+    cell = np.asarray(box, float) if periodic else np.zeros((3, 3))
+    points = np.ascontiguousarray(positions, float)
+    i, j, vectors = NeighborList(cutoff=cutoff, full_list=False).compute(points, cell, periodic, "ijD")
+    return np.stack([i, j], -1).astype(np.int64), vectors

@@ -1,0 +1,193 @@
+"""The report of a small invented run: complete, unfinished, damaged."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from cgrec.analysis import BASINS_ALANINE, ledger_row
+from cgrec.collective_variables import CollectiveVariable
+from cgrec.frames import Frames
+from cgrec.report import write_report
+from cgrec.report.figures import superpose
+from cgrec.system import System
+
+VARIABLES = {"phi": ["C1", "N1", "CA", "C2"], "psi": ["N1", "CA", "C2", "N2"]}
+NAMES = ("C1", "O1", "N1", "CA", "CB", "C2", "O2", "N2")
+ATOMS = System(
+    names=NAMES, masses=[12, 16, 14, 12, 12, 12, 16, 14], elements=tuple(n[0] for n in NAMES),
+    bonds=[(0, 1), (0, 2), (2, 3), (3, 4), (3, 5), (5, 6), (5, 7)],
+)  # fmt: skip
+SITES = {"level0": range(8), "heavy": range(8), "backbone": (0, 2, 3, 4, 5, 7), "beads": (0, 3, 7)}
+
+
+def attach(a, b, c, bond, angle, torsion):
+    """(n, 3) site at this bond (nm), angle and torsion (rad) from a, counted a-b-c."""
+    axis = (a - b) / np.linalg.norm(a - b, axis=1, keepdims=True)
+    normal = np.cross(b - c, axis)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    side = np.cross(normal, axis)
+    x, y, z = -np.cos(angle), np.sin(angle) * np.cos(torsion), np.sin(angle) * np.sin(torsion)
+    return a + bond[:, None] * (x[:, None] * axis + y[:, None] * side + z[:, None] * normal)
+
+
+def peptide(rng, n, shift=0.0, wide=0.25):
+    """(n, 8, 3) nm of a blocked residue with three basins in (phi, psi)."""
+    basin = rng.choice(3, n, p=[0.35, 0.58, 0.07])
+    phi = np.radians(np.array([-75, -90, 58])[basin]) + shift + wide * rng.normal(size=n)
+    psi = np.radians(np.array([-35, 140, 40])[basin]) + wide * rng.normal(size=n)
+    bond = lambda r: r + 0.003 * rng.normal(size=n)  # noqa: E731
+    angle = lambda a: np.radians(a) + 0.05 * rng.normal(size=n)  # noqa: E731
+    still = np.pi + 0.1 * rng.normal(size=n)
+    zero = np.zeros((n, 3))
+    n1, c1 = zero, zero + [0.134, 0.0, 0.0]
+    ca = attach(n1, c1, c1 + [0.0, 0.1, 0.0], bond(0.146), angle(122), still)
+    c2 = attach(ca, n1, c1, bond(0.153), angle(111), phi)
+    cb = attach(ca, n1, c1, bond(0.153), angle(110), phi - 2.1)
+    n2 = attach(c2, ca, n1, bond(0.134), angle(117), psi)
+    o2 = attach(c2, ca, n1, bond(0.123), angle(121), psi + np.pi)
+    o1 = attach(c1, n1, ca, bond(0.123), angle(122), still - np.pi)
+    return np.stack([c1, o1, n1, ca, cb, c2, o2, n2], 1)
+
+
+def frames_of(rng, name, n, shift=0.0, energies=False):
+    sites = list(SITES[name])
+    system = ATOMS.select(sites)
+    if name == "beads":
+        system = System(names=system.names, masses=system.masses, bonds=[(0, 1), (1, 2)])
+    return Frames(
+        system, peptide(rng, n, shift)[:, sites], 300.0, replicas=np.tile(np.arange(20), n // 20),
+        energies=60 + 8 * rng.normal(size=n) if energies else None,
+    )  # fmt: skip
+
+
+def write_training(folder, rng):
+    lines = [
+        "step,epoch,learning_rate,training_loss,validation_loss,explained_fraction,noise_estimate,seconds"
+    ]
+    for k in range(60):
+        loss = 900 + 4000 * np.exp(-k / 9)
+        noisy, noise = loss * (1 + 0.06 * rng.normal()), 870 if k == 59 else ""
+        lines.append(f"{100 * k},{k},0.001,{noisy},{loss + 60},{0.5},{noise},{2 * k}")
+    (folder / "training.csv").write_text("\n".join(lines) + "\n")
+
+
+def write_run(folder, n=2000):
+    """A run of three levels above the atoms, as the chain leaves it on disk."""
+    rng = np.random.default_rng(0)
+    variables = tuple(CollectiveVariable(k, tuple(v)) for k, v in VARIABLES.items())
+    folder.mkdir()
+    (folder / "config.yaml").write_text("experiment: alanine_dipeptide\nseed: 0\n")
+    about = {
+        "command": ["cgrec", "climb", "experiment=alanine_dipeptide"], "commit": "0123abc", "seed": 0,
+        "device": "cpu", "seconds": 412.0, "versions": {"cgrec": "0.1.0", "torch": "2.6"},
+        "note": "level 0 starts from <labels>",
+    }  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(about))
+    for k, name in enumerate(SITES):
+        level = folder / f"level{k}"
+        own = frames_of(rng, name, n, shift=0.07 * k, energies=k == 0)
+        own.save(level / "frames")
+        own.system.save(level / "system.json")
+        report = {
+            "name": name, "n_sites": own.n_sites,
+            "seconds": {"training": 60.0 * k, "simulation": 80.0 / 2**k},
+            "ns_per_day": 100 * 2.0**k, "simulated_ns": 0.5, "kinetic_temperature": [300.4, 0.6],
+            "replicas": {"started": 64, "lost": k == 3, "where": ["replica 7 at 3.2 ps"] * (k == 3)},
+            "explained_fraction": 0.9 / max(k, 1), "ledger": [],
+            "variables": {} if name == "beads" else VARIABLES,
+        }  # fmt: skip
+        if k == 0:
+            (level / "source.json").write_text(
+                json.dumps({"file": "a.npz", "sha256": "ab" * 32, "licence": "CC0"})
+            )
+        else:
+            target = frames_of(rng, name, n, shift=0.07 * (k - 1))
+            target.save(level / "targets")
+            write_training(level, rng)
+            (level / "recipe.yaml").write_text(f"level: {name}\n")
+            others = {
+                "parent": target,
+                "level 0": frames_of(rng, name, n),
+                "direct model": frames_of(rng, name, n, 0.1),
+            }
+            axes = variables if name != "beads" else (CollectiveVariable("ends", ("C1", "N2")),)
+            basins = BASINS_ALANINE if name != "beads" else None
+            rows = [ledger_row(name, a, own, f, axes, 32, basins) for a, f in others.items()]
+            report["ledger"] = [row.to_json() for row in rows]
+        (level / "report.json").write_text(json.dumps(report, allow_nan=False))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("report") / "run")
+
+
+def test_a_finished_run_is_told_in_one_self_contained_page(run):
+    text = write_report(run).read_text()
+    assert not (run / "report.html.partial").exists()
+    for title in (
+        "The ladder",
+        "Structures",
+        "Free energy",
+        "Error per level",
+        "Training",
+        "Simulation health",
+    ):
+        assert title in text
+    assert "not there yet" not in text
+    assert text.count("data:image/png;base64,") == 8
+    assert "http" not in text and "<script" not in text
+    assert "level 0 starts from &lt;labels&gt;" in text
+    assert "cgrec climb experiment=alanine_dipeptide" in text
+    assert "1 of 256" in text and "replica 7 at 3.2 ps" in text
+    assert "160" in text and "8&times;" in text  # level 0: 80 s for 0.5 ns; level 3 costs an eighth
+    assert "beads has no phi, psi" in text
+
+
+def test_variables_that_are_not_two_dihedrals_are_drawn_one_by_one(tmp_path):
+    run = write_run(tmp_path / "run", n=200)
+    for k in range(4):
+        report = run / f"level{k}" / "report.json"
+        data = {**json.loads(report.read_text()), "variables": {"ends": ["C1", "N2"]}}
+        data["ledger"] += [{**row, "level": f"{row['level']} (direct)"} for row in data["ledger"][:1]]
+        report.write_text(json.dumps(data))
+    text = write_report(run).read_text()
+    assert "Bands are one standard error" in text and "backbone (direct)" in text
+
+
+def test_an_unfinished_run_says_what_is_missing(tmp_path):
+    run = write_run(tmp_path / "run", n=200)
+    for missing in ("level2/frames/frames.json", "level2/report.json", "level3/training.csv", "config.yaml"):
+        (run / missing).unlink()
+    (run / "level1" / "report.json").write_text('{"name": "heavy", "ledger": [')
+    text = write_report(run).read_text()
+    assert "not there yet" in text
+    assert "cannot be read: level1/report.json" in text
+
+
+def test_a_run_that_has_only_begun_still_has_a_page(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    assert write_report(tmp_path).read_text().count("not there yet") >= 5
+    (tmp_path / "level0").mkdir()
+    assert "level0" in write_report(tmp_path).read_text()
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is no run"):
+        write_report(tmp_path)
+
+
+def test_superposed_frames_are_rotated_not_mirrored():
+    rng = np.random.default_rng(1)
+    one = rng.normal(size=(5, 3))
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    turn *= np.sign(np.linalg.det(turn))
+    x = superpose(np.stack([one, one @ turn + 3, one * [1, 1, -1]]), np.arange(1.0, 6))
+    assert x[1] == pytest.approx(x[0])
+    assert np.abs(x[2] - x[0]).max() > 0.1
+    volume = lambda f: np.linalg.det(f[1:4] - f[0])  # noqa: E731
+    assert np.sign(volume(x[0])) == np.sign(volume(one))
