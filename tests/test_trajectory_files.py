@@ -29,7 +29,7 @@ TRICLINIC = np.array([[2.0, 0, 0], [0.3, 2.1, 0], [0.2, -0.4, 2.2]])
 
 
 def diatomics(n_frames: int, n_molecules: int = 2, seed: int = 0, k: float = 1e5, r0: float = 0.12) -> Frames:
-    """Carbon monoxides with U = k/2 (r - r0)^2 each, drawn exactly at 300 K, far apart in the box TRICLINIC."""
+    """Carbon monoxides with U = k/2 (r - r0)^2 each, drawn exactly at 300 K, far apart in TRICLINIC."""
     rng = np.random.default_rng(seed)
     grid = r0 * np.linspace(0.5, 1.5, 20001)
     weight = grid**2 * np.exp(-k * (grid - r0) ** 2 / (2 * BOLTZMANN * T))
@@ -42,8 +42,8 @@ def diatomics(n_frames: int, n_molecules: int = 2, seed: int = 0, k: float = 1e5
     forces = np.stack([pull, -pull], 2).reshape(n_frames, -1, 3)
     energies = 0.5 * k * ((r - r0) ** 2).sum(1)
     system = System(
-        names=("C", "O") * n_molecules, masses=[12.011, 15.999] * n_molecules, elements=("C", "O") * n_molecules,
-        bonds=[(2 * m, 2 * m + 1) for m in range(n_molecules)],
+        names=("C", "O") * n_molecules, masses=[12.011, 15.999] * n_molecules,
+        elements=("C", "O") * n_molecules, bonds=[(2 * m, 2 * m + 1) for m in range(n_molecules)],
     )  # fmt: skip
     return Frames(system, positions, T, forces=forces, energies=energies, box=TRICLINIC)
 
@@ -92,7 +92,9 @@ def test_extended_xyz_in_other_units(frames, tmp_path):
     path = write(frames, tmp_path / "a.extxyz")
     found = read(path, temperature=T, length_unit="bohr", energy_unit="hartree", check_units=False)
     np.testing.assert_allclose(found.positions, frames.positions * 0.529177210903, rtol=1e-6)
-    np.testing.assert_allclose(found.forces, frames.forces * 27.211386245988 / 0.529177210903, rtol=1e-4, atol=1)
+    np.testing.assert_allclose(
+        found.forces, frames.forces * 27.211386245988 / 0.529177210903, rtol=1e-4, atol=1
+    )
 
 
 def test_npz_of_our_own_keeps_everything(frames, tmp_path):
@@ -104,7 +106,9 @@ def test_npz_of_our_own_keeps_everything(frames, tmp_path):
     assert np.array_equal(found.energies, frames.energies)
 
 
-@pytest.mark.parametrize("names", [("pos", "F", "E", "cell", "z"), ("coords", "Fs", "energy", "box", "species")])
+@pytest.mark.parametrize(
+    "names", [("pos", "F", "E", "cell", "z"), ("coords", "Fs", "energy", "box", "species")]
+)
 def test_npz_of_others(frames, tmp_path, names):
     values = (frames.positions * 10, frames.forces / 41.84, frames.energies / 4.184, frames.box * 10)
     species = [6, 8, 6, 8] if names[4] == "z" else ["C", "O", "C", "O"]
@@ -117,7 +121,9 @@ def test_npz_of_others(frames, tmp_path, names):
 def test_npz_keys_sum_several_arrays(frames, tmp_path):
     np.savez(tmp_path / "a.npz", x=frames.positions, near=0.3 * frames.forces, far=0.7 * frames.forces, L=3.0)
     keys = {"positions": "x", "forces": ["near", "far"], "box": "L"}
-    found = read(tmp_path / "a.npz", frames.system, temperature=T, length_unit="nm", energy_unit="kJ/mol", keys=keys)
+    found = read(
+        tmp_path / "a.npz", frames.system, temperature=T, length_unit="nm", energy_unit="kJ/mol", keys=keys
+    )
     np.testing.assert_allclose(found.forces, frames.forces, atol=1e-9)
     np.testing.assert_array_equal(found.box, 3 * np.eye(3))
 
@@ -157,7 +163,12 @@ def write_dump(frames: Frames, path: Path, energy: float) -> None:
     lines = []
     for t in range(len(frames)):
         lines += ["ITEM: TIMESTEP", str(t), "ITEM: NUMBER OF ATOMS", str(frames.n_sites)]
-        lines += ["ITEM: BOX BOUNDS xy xz yz pp pp pp", f"{low} {lx + high} {xy}", f"{min(0, yz)} {ly + max(0, yz)} {xz}", f"0 {lz} {yz}"]
+        lines += [
+            "ITEM: BOX BOUNDS xy xz yz pp pp pp",
+            f"{low} {lx + high} {xy}",
+            f"{min(0, yz)} {ly + max(0, yz)} {xz}",
+            f"0 {lz} {yz}",
+        ]
         lines += ["ITEM: ATOMS id type xu yu zu fx fy fz"]
         for i in np.random.default_rng(t).permutation(frames.n_sites):
             values = [*(frames.positions[t, i] * 10), *(frames.forces[t, i] / 10 / energy)]
@@ -169,16 +180,27 @@ def write_dump(frames: Frames, path: Path, energy: float) -> None:
 def test_lammps_dump(frames, tmp_path, style, energy):
     write_dump(frames, tmp_path / "a.lammpstrj", energy)
     same(read(tmp_path / "a.lammpstrj", frames.system, temperature=T, lammps_units=style), frames)
-    same(read(tmp_path / "a.lammpstrj", species="C O C O".split(), temperature=T, lammps_units=style), frames)
+    same(
+        read(tmp_path / "a.lammpstrj", species=["C", "O", "C", "O"], temperature=T, lammps_units=style),
+        frames,
+    )
 
 
 def test_lammps_data_topology(tmp_path):
     (tmp_path / "a.data").write_text(
-        "title\n\n2 atoms\n1 bonds\n2 atom types\n1 bond types\n\n0 10 xlo xhi\n0 10 ylo yhi\n0 10 zlo zhi\n\nMasses\n\n1 12.011\n2 15.999\n\n"
+        "title\n\n2 atoms\n1 bonds\n2 atom types\n1 bond types\n\n0 10 xlo xhi\n0 10 ylo yhi\n0 10 zlo "
+        "zhi\n\nMasses\n\n1 12.011\n2 15.999\n\n"
         "Atoms # full\n\n1 1 1 0.1 1 1 1\n2 1 2 -0.1 2.2 1 1\n\nBonds\n\n1 1 1 2\n"
     )
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((3, 2, 3)))
-    found = read(tmp_path / "x.npy", tmp_path / "a.data", temperature=T, length_unit="nm", energy_unit="kJ/mol", check_units=False)
+    found = read(
+        tmp_path / "x.npy",
+        tmp_path / "a.data",
+        temperature=T,
+        length_unit="nm",
+        energy_unit="kJ/mol",
+        check_units=False,
+    )
     assert found.system.elements == ("C", "O")
     assert found.system.bonds.tolist() == [[0, 1]]
     np.testing.assert_allclose(found.system.charges, [0.1, -0.1])
@@ -209,22 +231,25 @@ def test_write_refuses_to_overwrite_and_unknown_endings(frames, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
 
 
-# --- boxes, whole molecules, topologies -----------------------------------------------------------------------
+# --- boxes, whole molecules, topologies
+# -----------------------------------------------------------------------
 
 
 def test_molecules_are_made_whole(frames, tmp_path):
     fractional = frames.positions @ np.linalg.inv(TRICLINIC) + [0.45, 0.1, -0.3]
     wrapped = (fractional % 1.0) @ TRICLINIC
     whole = make_whole(wrapped, frames.system, TRICLINIC)
-    np.testing.assert_allclose(whole[:, 1::2] - whole[:, ::2], frames.positions[:, 1::2] - frames.positions[:, ::2], atol=1e-9)
+    np.testing.assert_allclose(
+        whole[:, 1::2] - whole[:, ::2], frames.positions[:, 1::2] - frames.positions[:, ::2], atol=1e-9
+    )
     write(Frames(**{**vars(frames), "positions": wrapped}), tmp_path / "a.trr")
     found = read(tmp_path / "a.trr", frames.system, temperature=T)
     np.testing.assert_allclose(found.positions, whole, atol=1e-5)
 
 
 @pytest.mark.parametrize("box, rows", [
-    (2.0, 2 * np.eye(3)), ([1, 2, 3], np.diag([1, 2, 3])), ([2, 2, 2, 90, 90, 90], 2 * np.eye(3)), (TRICLINIC, TRICLINIC),
-    (np.full((5, 3), 2.0), 2 * np.eye(3)),
+    (2.0, 2 * np.eye(3)), ([1, 2, 3], np.diag([1, 2, 3])), ([2, 2, 2, 90, 90, 90], 2 * np.eye(3)),
+    (TRICLINIC, TRICLINIC), (np.full((5, 3), 2.0), 2 * np.eye(3)),
 ])  # fmt: skip
 def test_box_forms(box, rows):
     np.testing.assert_allclose(box_rows(box), rows, atol=1e-12)
@@ -233,7 +258,9 @@ def test_box_forms(box, rows):
 def test_box_angles_agree_with_mdanalysis():
     from MDAnalysis.lib.mdamath import triclinic_vectors
 
-    np.testing.assert_allclose(box_rows([3, 4, 5, 70, 80, 100]), triclinic_vectors([3, 4, 5, 70, 80, 100]), rtol=1e-5)
+    np.testing.assert_allclose(
+        box_rows([3, 4, 5, 70, 80, 100]), triclinic_vectors([3, 4, 5, 70, 80, 100]), rtol=1e-5
+    )
     with pytest.raises(ValueError, match=r"found shape \(4,\)"):
         box_rows([1, 2, 3, 4])
 
@@ -245,8 +272,9 @@ def test_close_pairs_take_images():
 
 
 @pytest.mark.parametrize("name, mass, element", [
-    ("CA", None, "C"), ("Ca", None, "Ca"), ("CL", None, "Cl"), ("HW1", 1.008, "H"), ("W", 18.015, "X"), ("OW", None, "O"),
-    ("NA", 22.99, "Na"), ("C1", 9.99, "C"), ("", 15.999, "O"), ("BB", 72.0, "X"), ("Cl-", None, "Cl"),
+    ("CA", None, "C"), ("Ca", None, "Ca"), ("CL", None, "Cl"), ("HW1", 1.008, "H"), ("W", 18.015, "X"),
+    ("OW", None, "O"), ("NA", 22.99, "Na"), ("C1", 9.99, "C"), ("", 15.999, "O"), ("BB", 72.0, "X"),
+    ("Cl-", None, "Cl"),
 ])  # fmt: skip
 def test_elements_are_guessed(name, mass, element):
     assert guess_element(name, mass) == element
@@ -254,7 +282,18 @@ def test_elements_are_guessed(name, mass, element):
 
 def test_bonds_are_guessed_in_water_with_ions():
     ase = pytest.importorskip("ase")
-    atoms = ase.Atoms("OHHNaOHH", [(0, 0, 0), (0.96, 0, 0), (-0.24, 0.93, 0), (-2.3, 0, 0), (1.9 + 0.9, 0, 0), (3.4, 0.75, 0), (3.4, -0.75, 0)])
+    atoms = ase.Atoms(
+        "OHHNaOHH",
+        [
+            (0, 0, 0),
+            (0.96, 0, 0),
+            (-0.24, 0.93, 0),
+            (-2.3, 0, 0),
+            (1.9 + 0.9, 0, 0),
+            (3.4, 0.75, 0),
+            (3.4, -0.75, 0),
+        ],
+    )
     system = system_from_atoms(atoms)
     assert system.bonds.tolist() == [[0, 1], [0, 2], [4, 5], [4, 6]]
     assert system.residue_names == ("HOH", "HOH", "HOH", "NA", "HOH", "HOH", "HOH")
@@ -265,7 +304,9 @@ def test_rigid_pairs_become_constraints():
     rng = np.random.default_rng(0)
     water = np.array([[0, 0, 0], [0.1, 0, 0], [-0.033, 0.094, 0]])
     turns = np.linalg.qr(rng.normal(size=(20, 3, 3)))[0]
-    system = System(names=("O", "H", "H"), masses=[16, 1, 1], bonds=[(0, 1), (0, 2)], elements=("O", "H", "H"))
+    system = System(
+        names=("O", "H", "H"), masses=[16, 1, 1], bonds=[(0, 1), (0, 2)], elements=("O", "H", "H")
+    )
     frames = Frames(system, water @ turns, T)
     from cgrec.trajectory_files.topology import add_rigid_pairs
 
@@ -288,7 +329,8 @@ def test_ase_atoms_there_and_back(frames):
         system_to_atoms(System(names=("W",), masses=[18.0]), np.zeros((1, 3)))
 
 
-# --- bad input ------------------------------------------------------------------------------------------------
+# --- bad input
+# ------------------------------------------------------------------------------------------------
 
 
 def test_missing_forces_are_refused_where_needed(frames, tmp_path):
@@ -358,7 +400,9 @@ def test_nan_is_named_with_its_file(frames, tmp_path):
 def test_sizes_that_disagree(frames, tmp_path):
     other = System(names=("C",) * 3, masses=[12.0] * 3)
     for ending in ("trr", "npz", "extxyz"):
-        with pytest.raises(ValueError, match=rf"a\.{ending} holds 4 sites and its topology .* 3: expected the same"):
+        with pytest.raises(
+            ValueError, match=rf"a\.{ending} holds 4 sites and its topology .* 3: expected the same"
+        ):
             read(write(frames, tmp_path / f"a.{ending}"), other, temperature=T)
     np.savez(tmp_path / "b.npz", positions=frames.positions, forces=frames.forces[:-1])
     with pytest.raises(ValueError, match="b.npz: 30 frames of positions and 29 of forces"):
@@ -372,7 +416,14 @@ def test_what_is_not_stated_is_asked_for(frames, tmp_path):
     with pytest.raises(ValueError, match="does not say what its 4 sites are: give topology="):
         read(tmp_path / "a.npz", temperature=T, length_unit="nm", energy_unit="kJ/mol")
     with pytest.raises(ValueError, match=r"site 0 \(W\) has no mass"):
-        read(tmp_path / "a.npz", species="W", masses={"W": 0}, temperature=T, length_unit="nm", energy_unit="kJ/mol")
+        read(
+            tmp_path / "a.npz",
+            species="W",
+            masses={"W": 0},
+            temperature=T,
+            length_unit="nm",
+            energy_unit="kJ/mol",
+        )
     write_dump(frames, tmp_path / "a.dump", 4.184)
     with pytest.raises(ValueError, match="expected lammps_units= one of"):
         read(tmp_path / "a.dump", frames.system, temperature=T)
@@ -392,12 +443,17 @@ def test_frames_of_several_compositions_are_refused(tmp_path):
     from ase import Atoms
     from ase.io import write as write_atoms
 
-    write_atoms(tmp_path / "a.xyz", [Atoms("CO", [(0, 0, 0), (0, 0, 1.1)]), Atoms("N2", [(0, 0, 0), (0, 0, 1.1)])], format="extxyz")
+    write_atoms(
+        tmp_path / "a.xyz",
+        [Atoms("CO", [(0, 0, 0), (0, 0, 1.1)]), Atoms("N2", [(0, 0, 0), (0, 0, 1.1)])],
+        format="extxyz",
+    )
     with pytest.raises(ValueError, match="a.xyz: frame 1 holds N2 and frame 0 CO"):
         read(tmp_path / "a.xyz", temperature=T)
 
 
-# --- the unit check -------------------------------------------------------------------------------------------
+# --- the unit check
+# -------------------------------------------------------------------------------------------
 
 
 def test_identity_is_exact_for_diatomics():
@@ -413,8 +469,9 @@ def test_identity_is_exact_for_a_loose_bond():
 
 
 @pytest.mark.parametrize("factor, words", [
-    (1 / 4.184, "the forces are in kcal/mol/nm, not kJ/mol/nm"), (0.1, "the forces are in kJ/mol/angstrom, not kJ/mol/nm"),
-    (1 / 96.485, "the forces are in eV/nm, not"), (1 / 41.84, "the forces are in kcal/mol/angstrom, not"),
+    (1 / 4.184, "the forces are in kcal/mol/nm, not kJ/mol/nm"),
+    (0.1, "the forces are in kJ/mol/angstrom, not kJ/mol/nm"), (1 / 96.485, "the forces are in eV/nm, not"),
+    (1 / 41.84, "the forces are in kcal/mol/angstrom, not"),
     (1 / 49614.7, "the forces are in hartree/bohr, not"), (-1, "their sign is wrong"),
 ])  # fmt: skip
 def test_wrong_units_are_named(factor, words, tmp_path):
@@ -475,21 +532,26 @@ def pair_in_box(n_frames: int) -> Frames:
     return Frames(System(names=("A", "B"), masses=[20.0, 30.0]), positions, T, forces=forces)
 
 
-# --- real data ------------------------------------------------------------------------------------------------
+# --- real data
+# ------------------------------------------------------------------------------------------------
 
 ALA2 = System(
-    names=("C", "N", "CA", "C", "N"), masses=[12.011, 14.007, 12.011, 12.011, 14.007], bonds=[(0, 1), (1, 2), (2, 3), (3, 4)]
+    names=("C", "N", "CA", "C", "N"),
+    masses=[12.011, 14.007, 12.011, 12.011, 14.007],
+    bonds=[(0, 1), (1, 2), (2, 3), (3, 4)],
 )
 EV = {"length_unit": "angstrom", "energy_unit": "eV"}
 OURS = {"length_unit": "nm", "energy_unit": "kJ/mol"}
+KCAL = {"length_unit": "angstrom", "energy_unit": "kcal/mol"}
+LICL_KEYS = {"forces": ["forces_sr", "forces_coul"], "box": "L"}
 REAL = {
-    "ala2_cgnet/ala2_coordinates.npy": {"topology": ALA2, "temperature": 300, "length_unit": "angstrom", "energy_unit": "kcal/mol"},
-    "water_dimer/waterdimer.npz": {"species": "O H H O H H".split(), "temperature": 300, **OURS},
+    "ala2_cgnet/ala2_coordinates.npy": {"topology": ALA2, "temperature": 300, **KCAL},
+    "water_dimer/waterdimer.npz": {"species": list("OHHOHH"), "temperature": 300, **OURS},
     "water_onesite_spce/frames_000_799.npz": {"species": "W", "masses": {"W": 18.015}, "step": 4, **OURS},
     "water_aimd_deepmd/water_aimd_early240.npz": {"temperature": 330, **EV},
     "nacl_4M_spce/ions_0000_3199.npz": {"step": 4, **OURS},
     "licl_ions_model_trajectory/licl_cg_share_0000_0999.npz": {
-        "temperature": 300, "species": ["Li"] * 24 + ["Cl"] * 24, "keys": {"forces": ["forces_sr", "forces_coul"], "box": "L"}, **EV,
+        "temperature": 300, "species": ["Li"] * 24 + ["Cl"] * 24, "keys": LICL_KEYS, **EV,
     },
 }  # fmt: skip
 

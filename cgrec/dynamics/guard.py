@@ -94,7 +94,7 @@ class FeatureGuard(Guard):
 
 
 def find_network(potential: Potential) -> DensityNetwork:
-    """The network in a potential. Raises TypeError where there is none."""
+    """The network in a potential. Raises TypeError where there is none: only a network has descriptors."""
     candidates = list(potential.parts) if isinstance(potential, SumPotential) else [potential]
     for candidate in candidates:
         if isinstance(candidate, DensityNetwork):

@@ -3,9 +3,10 @@
 from .base import Potential, SumPotential
 from .bias import MetadynamicsBias
 from .committee import Committee
+from .harmonic import PairStiffness
 from .network import DensityNetwork
 from .prior import DihedralPrior, ExcludedVolume, HarmonicPrior, fit_priors
 
 __all__ = [
-    "Committee", "DensityNetwork", "DihedralPrior", "ExcludedVolume", "HarmonicPrior", "MetadynamicsBias", "Potential", "SumPotential", "fit_priors",
+    "Committee", "DensityNetwork", "DihedralPrior", "ExcludedVolume", "HarmonicPrior", "MetadynamicsBias", "PairStiffness", "Potential", "SumPotential", "fit_priors",
 ]  # fmt: skip

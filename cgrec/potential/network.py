@@ -17,10 +17,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from e3nn import o3
 from torch import Tensor, nn
 
+from ..frames import Frames
 from .base import Potential
 from .graph import SiteGraph
 
@@ -58,6 +60,17 @@ class DensityNetwork(Potential):
         self.layers = nn.ModuleList(make() for _ in range(n_layers))
         self.register_buffer("site_energy", torch.zeros(len(self.types), dtype=torch.float64))
         self.register_buffer("frequencies", torch.arange(1, n_radial + 1) * math.pi)
+
+    @classmethod
+    def for_frames(
+        cls, frames: Frames, seed: int = 0, *, cutoff: float, channels: int = 16, l_max: int = 2, n_radial: int = 8, n_layers: int = 1, width: int = 64
+    ) -> DensityNetwork:
+        """An untrained network for the types of `frames`, its output scaled to the size of their forces over 0.05 nm."""
+        scale = float(np.sqrt(np.mean(np.asarray(frames.need_forces(), float) ** 2))) * 0.05
+        return cls(
+            types=sorted(set(frames.system.types)), cutoff=cutoff, channels=channels, l_max=l_max, n_radial=n_radial, n_layers=n_layers,
+            width=width, energy_scale=scale, neighbours=max(1.0, min(frames.n_sites - 1.0, 20.0)), seed=seed,
+        )  # fmt: skip
 
     def energy(self, graph: SiteGraph) -> Tensor:
         site, _ = self._sites(graph)

@@ -1,4 +1,4 @@
-"""`Source`: where the frames of level 0 come from. `make` is the same for all; a source says how to sample."""
+"""`Source`: where the frames of level 0 come from. `make` is shared; a source says how to sample."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Source(ABC):
 
     @abstractmethod
     def sample(self, folder: Path, seed: int) -> Frames:
-        """The frames; whatever is needed to resume is kept in `folder`, which `make` removes once the frames are saved."""
+        """The frames; whatever is needed to resume is kept in `folder`, which `make` removes once the frames
+        are saved.
+        """
 
     @abstractmethod
     def recipe(self) -> dict[str, Any]:
@@ -45,9 +47,11 @@ class Source(ABC):
         return ("cgrec", "numpy")
 
     def make(self, folder: Path, seed: int) -> Frames:
-        """Frames in `folder`/frames: loaded where they exist, else sampled and saved with `folder`/source.json.
+        """Frames in `folder`/frames: loaded where they exist, else sampled and saved with
+        `folder`/source.json.
 
-        Resuming is calling it again. source.json states class, recipe, seed, versions, units and counts, and sha256 of files.
+        Resuming is calling it again. source.json states class, recipe, seed, versions, units and counts, and
+        sha256 of files.
 
         Raises:
             ValueError: `folder` was begun with another recipe or seed.
@@ -74,12 +78,19 @@ class Source(ABC):
         }  # fmt: skip
 
     def _check_recipe(self, path: Path, seed: int) -> None:
-        """ValueError where source.json was written by another recipe, naming the first key that differs and both values."""
+        """ValueError where source.json was written by another recipe, naming the first key that differs and
+        both values.
+        """
         if not path.exists():
             return
         before = json.loads(path.read_text())
         now = json.loads(json.dumps(self._description(seed)))
-        old = {"source": before["source"], "seed": before["seed"], **before["recipe"], "files": _digests(before)}
+        old = {
+            "source": before["source"],
+            "seed": before["seed"],
+            **before["recipe"],
+            "files": _digests(before),
+        }
         new = {"source": now["source"], "seed": now["seed"], **now["recipe"], "files": _digests(now)}
         for key in [*new, *old]:
             if old.get(key) != new.get(key):
@@ -90,9 +101,11 @@ class Source(ABC):
 
 
 class Chunks:
-    """Pieces of a run in `folder`, each one file with its frames and the state of the run after the last of them.
+    """Pieces of a run in `folder`, each one file with its frames and the state of the run after the last of
+    them.
 
-    A piece is renamed into place when whole, so a run that is killed at any moment goes on from the last piece.
+    A piece is renamed into place when whole, so a run that is killed at any moment goes on from the last
+    piece.
     """
 
     def __init__(self, folder: Path):
@@ -102,7 +115,9 @@ class Chunks:
         self.n_frames = sum(_load_chunk(p)["n_frames"].item() for p in self.paths)
 
     def append(self, frames: dict[str, list[Any]], state: dict[str, Any]) -> None:
-        """Write one piece: `frames` holds lists of positions, forces, energies and maybe box; `state` arrays or strings."""
+        """Write one piece: `frames` holds lists of positions, forces, energies and maybe box; `state` arrays
+        or strings.
+        """
         arrays = {k: np.array(v) for k, v in frames.items() if len(v)}
         path = self.folder / f"chunk_{len(self.paths):06d}.npz"
         partial = path.with_name(f"partial_{path.name}")
@@ -116,7 +131,11 @@ class Chunks:
         """State after the last piece; None before the first."""
         if not self.paths:
             return None
-        return {k.removeprefix("state_"): v for k, v in _load_chunk(self.paths[-1]).items() if k.startswith("state_")}
+        return {
+            k.removeprefix("state_"): v
+            for k, v in _load_chunk(self.paths[-1]).items()
+            if k.startswith("state_")
+        }
 
     def frames(self, system: System, temperature: float) -> Frames:
         """All pieces as Frames; a box that never changes is kept once."""
@@ -136,7 +155,7 @@ def progress(total: int, done: int, name: str) -> Any:
 
 
 def chunk_sizes(done: int, total: int, size: int) -> Iterator[int]:
-    """Sizes of the pieces still to make. They end at multiples of `size`, wherever the run was interrupted."""
+    """Sizes of the pieces still to make. They end at multiples of `size`, wherever the run stopped."""
     while done < total:
         end = min((done // size + 1) * size, total)
         yield end - done
@@ -158,7 +177,8 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 def _counts(frames: Frames) -> dict[str, Any]:
     return {
-        "n_frames": len(frames), "n_sites": frames.n_sites, "temperature": frames.temperature, "system": frames.system.fingerprint(),
+        "n_frames": len(frames), "n_sites": frames.n_sites, "temperature": frames.temperature,
+        "system": frames.system.fingerprint(),
         "has": [n for n in _CHUNK_ARRAYS if getattr(frames, n) is not None],
     }  # fmt: skip
 
@@ -179,4 +199,6 @@ def _load_chunk(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as archive:
             return {k: archive[k] for k in archive.files}
     except Exception as error:
-        raise ValueError(f"{path} cannot be read ({error}): remove it and all later pieces, and run the same command again") from error
+        raise ValueError(
+            f"{path} cannot be read ({error}): remove it and all later pieces, and run the same command again"
+        ) from error

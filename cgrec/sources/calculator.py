@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class CalculatorSource(Source):
     """ASE Langevin dynamics of a structure under any ASE calculator, energies and forces saved.
 
-    A run that is interrupted and resumed equals one that is not: the calculator forgets what it remembers (`reset`) at the
+    A run that is interrupted and resumed equals one that is not: the calculator forgets what it remembers
+        (`reset`) at the
     start of each piece, and each piece keeps positions, momenta and the state of the random generator.
     """
 
@@ -56,10 +57,13 @@ class CalculatorSource(Source):
             ValueError: a number that is not positive, or arguments for a calculator that is made already.
         """
         if calculator_arguments and not isinstance(calculator, str):
-            raise ValueError("CalculatorSource.calculator_arguments are for a calculator named 'module:callable', found an object")
+            raise ValueError(
+                "CalculatorSource.calculator_arguments are for a calculator named 'module:callable', found "
+                "an object"
+            )
         self._arguments: dict[str, Any] = {
-            "temperature": temperature, "n_frames": n_frames, "stride": stride, "timestep": timestep, "friction": friction,
-            "equilibration": equilibration, "frames_per_chunk": frames_per_chunk,
+            "temperature": temperature, "n_frames": n_frames, "stride": stride, "timestep": timestep,
+            "friction": friction, "equilibration": equilibration, "frames_per_chunk": frames_per_chunk,
         }  # fmt: skip
         for name, value in self._arguments.items():
             if not (value > 0 or (name == "equilibration" and value == 0)):
@@ -68,10 +72,12 @@ class CalculatorSource(Source):
         self._calculator_arguments = dict(calculator_arguments or {})
 
     def recipe(self) -> dict[str, Any]:
-        """The arguments, the calculator by name; the path of the structure is left out, its content counts."""
+        """The arguments, the calculator by name; of the structure the content counts, not the path."""
         named = self._calculator if isinstance(self._calculator, str) else type(self._calculator).__name__
         own = getattr(self._calculator, "parameters", {})
-        settings = self._calculator_arguments or {k: v for k, v in dict(own).items() if isinstance(v, str | int | float | bool)}
+        settings = self._calculator_arguments or {
+            k: v for k, v in dict(own).items() if isinstance(v, str | int | float | bool)
+        }
         return {**self._arguments, "calculator": named, "calculator_arguments": settings}
 
     def files(self) -> list[Path]:
@@ -82,7 +88,11 @@ class CalculatorSource(Source):
 
     def packages(self) -> Sequence[str]:
         """Dynamics, and the package of the calculator."""
-        module = self._calculator.partition(":")[0] if isinstance(self._calculator, str) else type(self._calculator).__module__
+        module = (
+            self._calculator.partition(":")[0]
+            if isinstance(self._calculator, str)
+            else type(self._calculator).__module__
+        )
         return ("cgrec", "numpy", "ase", *({module.partition(".")[0]} - {"ase", "cgrec", "__main__"}))
 
     def sample(self, folder: Path, seed: int) -> Frames:
@@ -102,7 +112,12 @@ class CalculatorSource(Source):
         return chunks.frames(start.system, a["temperature"])
 
     def _start_frame(self) -> Frames:
-        frames = read(self._structure, temperature=self._arguments["temperature"], check_units=False, find_constraints=False)
+        frames = read(
+            self._structure,
+            temperature=self._arguments["temperature"],
+            check_units=False,
+            find_constraints=False,
+        )
         return frames[0]
 
     def _dynamics(self, start: Frames, seed: int) -> tuple[Any, np.random.Generator]:
@@ -130,7 +145,8 @@ class CalculatorSource(Source):
             make = getattr(import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:
             raise ValueError(
-                f"CalculatorSource.calculator: {self._calculator!r} cannot be imported ({error}); expected 'module:callable', "
+                f"CalculatorSource.calculator: {self._calculator!r} cannot be imported ({error}); expected "
+                "'module:callable', "
                 "e.g. 'tblite.ase:TBLite', of an installed package"
             ) from error
         return make(**self._calculator_arguments)
@@ -146,7 +162,9 @@ class CalculatorSource(Source):
         self._steps(dynamics, self._arguments["equilibration"], chunks)
         chunks.append({"positions": []}, _state(dynamics, random))
 
-    def _run_chunk(self, dynamics: Any, random: np.random.Generator, chunks: Chunks, n: int, system: System, bar: Any) -> None:
+    def _run_chunk(
+        self, dynamics: Any, random: np.random.Generator, chunks: Chunks, n: int, system: System, bar: Any
+    ) -> None:
         """`n` frames as one piece; a failure saves the frames before it and raises."""
         _forget(dynamics.atoms)
         frames: dict[str, list[Any]] = {"positions": [], "forces": [], "energies": [], "box": []}
@@ -172,7 +190,9 @@ class CalculatorSource(Source):
         for _ in range(n):
             try:
                 forces = dynamics.step()
-            except Exception as error:  # calculators fail each in their own way: SCFError, RuntimeError, LinAlgError, ...
+            except (
+                Exception
+            ) as error:  # calculators fail each in their own way: SCFError, RuntimeError, LinAlgError, ...
                 raise SamplingStopped(f"{type(error).__name__}: {error}") from error
             if not np.isfinite(forces).all():
                 raise SamplingStopped("the calculator gave forces that are not finite")
@@ -198,7 +218,11 @@ def _keep(frames: dict[str, list[Any]], atoms: Atoms, system: System, temperatur
 def _state(dynamics: Any, random: np.random.Generator) -> dict[str, Any]:
     """Everything the next step depends on (ASE's units)."""
     atoms = dynamics.atoms
-    return {"positions": atoms.get_positions(), "momenta": atoms.get_momenta(), "random": json.dumps(random.bit_generator.state)}
+    return {
+        "positions": atoms.get_positions(),
+        "momenta": atoms.get_momenta(),
+        "random": json.dumps(random.bit_generator.state),
+    }
 
 
 def _forget(atoms: Atoms) -> None:
@@ -212,6 +236,8 @@ def _forget(atoms: Atoms) -> None:
 
 def _advice(chunks: Chunks, why: str) -> str:
     return (
-        f"the run stopped: {why}. {chunks.n_frames} frames are kept in {chunks.folder}; the same command goes on from there. Where it "
-        "stops again, use a smaller timestep, a better start structure or firmer settings of the calculator, in another folder"
+        f"the run stopped: {why}. {chunks.n_frames} frames are kept in {chunks.folder}; the same command "
+        "goes on from there. Where it "
+        "stops again, use a smaller timestep, a better start structure or firmer settings of the calculator, "
+        "in another folder"
     )

@@ -15,7 +15,9 @@ from .base import Source
 
 
 class FileSource(Source):
-    """Frames of one trajectory file, or of several that are independent runs of one system. Arguments as in `cgrec.read`."""
+    """Frames of one trajectory file, or of several that are independent runs of one system. Arguments as in
+    `cgrec.read`.
+    """
 
     def __init__(
         self,
@@ -49,7 +51,9 @@ class FileSource(Source):
         if not self.paths:
             raise ValueError("FileSource.path: expected at least one file, found none")
         if forces_path is not None and len(self.paths) > 1:
-            raise ValueError("FileSource.forces_path belongs to one file of positions: make one source of each pair")
+            raise ValueError(
+                "FileSource.forces_path belongs to one file of positions: make one source of each pair"
+            )
 
     def sample(self, folder: Path, seed: int) -> Frames:
         """Read the files; nothing is random and nothing needs resuming."""
@@ -67,7 +71,10 @@ class FileSource(Source):
     def recipe(self) -> dict[str, Any]:
         """The arguments but for paths, whose content counts and not their names."""
         plain = {k: _plain(v) for k, v in self._arguments.items() if k != "forces_path"}
-        return {**plain, "topology": self.topology.fingerprint() if isinstance(self.topology, System) else None}
+        return {
+            **plain,
+            "topology": self.topology.fingerprint() if isinstance(self.topology, System) else None,
+        }
 
     def files(self) -> list[Path]:
         """Trajectories, topology and forces; of a folder of frames the arrays in it."""

@@ -15,13 +15,18 @@ from ..system import System
 from ..trajectory_files import select_sites
 from .base import Chunks, SamplingStopped, Source, chunk_sizes, progress
 
-_NONBONDED = {"pme": "PME", "no_cutoff": "NoCutoff", "cutoff_periodic": "CutoffPeriodic", "cutoff_open": "CutoffNonPeriodic"}
+_NONBONDED = {
+    "pme": "PME",
+    "no_cutoff": "NoCutoff",
+    "cutoff_periodic": "CutoffPeriodic",
+    "cutoff_open": "CutoffNonPeriodic",
+}
 _CONSTRAINTS = {"none": None, "h_bonds": "HBonds", "all_bonds": "AllBonds", "h_angles": "HAngles"}
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A prepared simulation: OpenMM's Simulation, who its massive particles are, and which of them are kept."""
+    """A prepared simulation: OpenMM's Simulation, its massive particles, and which of them are kept."""
 
     simulation: Any
     system: System
@@ -30,10 +35,12 @@ class _Run:
 
 
 class OpenMMSource(Source):
-    """Langevin-middle dynamics of a structure under OpenMM force-field files, positions and plain forces saved.
+    """Langevin-middle dynamics of a structure under OpenMM force-field files, positions and plain forces
+    saved.
 
-    The plain forces leave out the forces of constraints; the constraints (rigid water included) are listed in the System,
-    so that a mapping can respect them. Massless virtual sites are no sites: OpenMM has passed their forces on.
+    The plain forces leave out the forces of constraints; the constraints (rigid water included) are listed in
+    the System, so that a mapping can respect them. Massless virtual sites are no sites: OpenMM has passed
+    their forces on.
     """
 
     def __init__(
@@ -66,10 +73,10 @@ class OpenMMSource(Source):
             n_frames: frames to save, `stride` steps apart.
             timestep: ps. friction: 1/ps. cutoff: nm.
             equilibration: steps before the first saved interval.
-            constraints, rigid_water, nonbonded, hydrogen_mass (amu): as OpenMM's createSystem understands them.
-            selection: sites to keep, in MDAnalysis' language.
-            platform: "CPU", "CUDA", "Reference", ...; default: OpenMM's fastest.
-            frames_per_chunk: frames between two files of the run, from which it resumes.
+            constraints, rigid_water, nonbonded, hydrogen_mass (amu): as OpenMM's createSystem understands
+            them. selection: sites to keep, in MDAnalysis' language. platform: "CPU", "CUDA", "Reference",
+            ...; default: OpenMM's fastest. frames_per_chunk: frames between two files of the run, from which
+            it resumes.
 
         Raises:
             ValueError: an unknown choice, or a number that is not positive.
@@ -79,7 +86,9 @@ class OpenMMSource(Source):
         self._structure = Path(structure)
         for name, table in (("nonbonded", _NONBONDED), ("constraints", _CONSTRAINTS)):
             if arguments[name] not in table:
-                raise ValueError(f"OpenMMSource.{name}: expected one of {', '.join(table)}, found {arguments[name]!r}")
+                raise ValueError(
+                    f"OpenMMSource.{name}: expected one of {', '.join(table)}, found {arguments[name]!r}"
+                )
         for name in ("temperature", "n_frames", "stride", "timestep", "friction", "frames_per_chunk"):
             if not arguments[name] > 0:
                 raise ValueError(f"OpenMMSource.{name}: expected a positive number, found {arguments[name]}")
@@ -87,7 +96,10 @@ class OpenMMSource(Source):
     def recipe(self) -> dict[str, Any]:
         """The arguments but for the path, whose content counts, and how the work is divided."""
         left_out = ("structure", "platform", "frames_per_chunk")
-        return {**{k: v for k, v in self._arguments.items() if k not in left_out}, "force_field": list(self._arguments["force_field"])}
+        return {
+            **{k: v for k, v in self._arguments.items() if k not in left_out},
+            "force_field": list(self._arguments["force_field"]),
+        }
 
     def files(self) -> list[Path]:
         """Start structure."""
@@ -113,7 +125,9 @@ class OpenMMSource(Source):
         openmm, app = _openmm()
         a = self._arguments
         pdb = app.PDBFile(str(self._structure))
-        plain = app.ForceField(*a["force_field"]).createSystem(pdb.topology, **self._options(app, pdb.topology))
+        plain = app.ForceField(*a["force_field"]).createSystem(
+            pdb.topology, **self._options(app, pdb.topology)
+        )
         integrator = openmm.LangevinMiddleIntegrator(a["temperature"], a["friction"], a["timestep"])
         integrator.setRandomNumberSeed(_openmm_seed(seed, 0))
         wanted = () if a["platform"] is None else (openmm.Platform.getPlatformByName(a["platform"]),)
@@ -122,7 +136,9 @@ class OpenMMSource(Source):
         masses = np.array([plain.getParticleMass(k)._value for k in range(plain.getNumParticles())])
         massive = np.flatnonzero(masses > 0)
         system = _system(pdb.topology, plain, masses, massive)
-        kept = np.array(range(len(massive)) if a["selection"] is None else select_sites(system, a["selection"]))
+        kept = np.array(
+            range(len(massive)) if a["selection"] is None else select_sites(system, a["selection"])
+        )
         return _Run(simulation, system, massive, kept)
 
     def _options(self, app: Any, topology: Any) -> dict[str, Any]:
@@ -135,8 +151,8 @@ class OpenMMSource(Source):
         held = _CONSTRAINTS[a["constraints"]]
         return {
             "nonbondedMethod": getattr(app, _NONBONDED[a["nonbonded"]]), "nonbondedCutoff": a["cutoff"],
-            "constraints": None if held is None else getattr(app, held), "rigidWater": a["rigid_water"], "removeCMMotion": False,
-            "hydrogenMass": a["hydrogen_mass"],
+            "constraints": None if held is None else getattr(app, held), "rigidWater": a["rigid_water"],
+            "removeCMMotion": False, "hydrogenMass": a["hydrogen_mass"],
         }  # fmt: skip
 
     def _start(self, run: _Run, chunks: Chunks, seed: int) -> None:
@@ -154,7 +170,8 @@ class OpenMMSource(Source):
             context.loadCheckpoint(state["checkpoint"].tobytes())
         except openmm.OpenMMException as error:
             raise SamplingStopped(
-                f"the run in {chunks.folder} cannot go on here ({error}): it was begun by another version, platform or device of "
+                f"the run in {chunks.folder} cannot go on here ({error}): it was begun by another version, "
+                "platform or device of "
                 f"OpenMM; finish it there, or remove {chunks.folder} to begin again"
             ) from error
 
@@ -175,7 +192,9 @@ def _openmm() -> tuple[Any, Any]:
         import openmm
         from openmm import app
     except ImportError as error:
-        raise ImportError("OpenMMSource needs OpenMM, which is not installed: pip install 'cgrec[openmm]'") from error
+        raise ImportError(
+            "OpenMMSource needs OpenMM, which is not installed: pip install 'cgrec[openmm]'"
+        ) from error
     return openmm, app
 
 
@@ -194,7 +213,8 @@ def _steps(simulation: Any, n: int, chunks: Chunks) -> None:
 
 def _advice(chunks: Chunks, why: str) -> str:
     return (
-        f"OpenMM stopped ({why}); {chunks.n_frames} frames are kept in {chunks.folder}: look at the start structure, use a smaller "
+        f"OpenMM stopped ({why}); {chunks.n_frames} frames are kept in {chunks.folder}: look at the start "
+        "structure, use a smaller "
         "timestep or a longer equilibration, in another folder"
     )
 
@@ -227,13 +247,17 @@ def _system(topology: Any, plain: Any, masses: NDArray[np.float64], massive: NDA
     held = [plain.getConstraintParameters(k)[:2] for k in range(plain.getNumConstraints())]
     return System(
         names=tuple(a.name for a in atoms), masses=masses[massive], elements=tuple(elements),
-        types=tuple(a.name if e == "X" else e for a, e in zip(atoms, elements)), charges=_charges(plain, len(masses))[massive],
+        types=tuple(a.name if e == "X" else e for a, e in zip(atoms, elements)),
+        charges=_charges(plain, len(masses))[massive],
         bonds=keep([(b[0].index, b[1].index) for b in topology.bonds()]), constraints=keep(held),
-        residues=np.array([a.residue.index for a in atoms]), residue_names=tuple(a.residue.name for a in atoms),
+        residues=np.array([a.residue.index for a in atoms]),
+        residue_names=tuple(a.residue.name for a in atoms),
     )  # fmt: skip
 
 
 def _charges(plain: Any, n: int) -> NDArray[np.float64]:
     openmm, _ = _openmm()
     forces = [f for f in plain.getForces() if isinstance(f, openmm.NonbondedForce)]
-    return np.array([forces[0].getParticleParameters(k)[0]._value for k in range(n)]) if forces else np.zeros(n)
+    return (
+        np.array([forces[0].getParticleParameters(k)[0]._value for k in range(n)]) if forces else np.zeros(n)
+    )

@@ -20,12 +20,13 @@ from .request import Contents, Request
 from .topology import add_rigid_pairs, load_topology, select_sites
 
 __all__ = [
-    "UnitCheck", "atoms_to_frames", "check_force_units", "load_topology", "read", "select_sites", "system_from_atoms",
-    "system_to_atoms", "write",
+    "UnitCheck", "atoms_to_frames", "check_force_units", "load_topology", "read", "select_sites",
+    "system_from_atoms", "system_to_atoms", "write",
 ]  # fmt: skip
 
 _UNITS = {"length_unit", "energy_unit", "force_unit"}
-#: Format -> its reader, its file endings, and the arguments of `read` that mean something to it and not to all.
+#: Format -> its reader, its file endings, and the arguments of `read` that mean something to it and not to
+#: all.
 _FORMATS: dict[str, tuple[Callable[[Request], Contents], tuple[str, ...], set[str]]] = {
     "trr": (molecular_dynamics.read_trr, (".trr",), set()),
     "xtc": (molecular_dynamics.read_xtc, (".xtc",), set()),
@@ -76,24 +77,28 @@ def read(
     | .npy, with forces in `forces_path` | given | no |
     | folder of cgrec frames | ours | yes |
 
-    An .npz holds positions | pos | coords | coordinates | R (n_frames, n_sites, 3) and may hold forces | Fs | F,
-    energies | energy | E, box | cell (an edge, 3 edges, 3 x 3 rows, or 3 edges or 3 x 3 rows per frame), temperature,
-    species | site_names | names | atomic_numbers | numbers | z, masses (amu), charges (e), bonds (n, 2), weights, replicas,
-    and its units as length_unit, energy_unit, force_unit; other names are mapped by `keys`.
+    An .npz holds positions | pos | coords | coordinates | R (n_frames, n_sites, 3) and may hold forces | Fs |
+    F, energies | energy | E, box | cell (an edge, 3 edges, 3 x 3 rows, or 3 edges or 3 x 3 rows per frame),
+    temperature, species | site_names | names | atomic_numbers | numbers | z, masses (amu), charges (e), bonds
+    (n, 2), weights, replicas, and its units as length_unit, energy_unit, force_unit; other names are mapped
+    by `keys`.
 
     Args:
         path: trajectory file, or folder of frames.
-        topology: file MDAnalysis reads (PDB, GRO, PSF, prmtop, TPR, LAMMPS data, ...), folder of frames, or System. Bonds a
-            PDB or GRO leaves out, and those of atoms without a topology, are found from distances.
+        topology: file MDAnalysis reads (PDB, GRO, PSF, prmtop, TPR, LAMMPS data, ...), folder of frames, or
+            System. Bonds a PDB or GRO leaves out, and those of atoms without a topology, are found from
+            distances.
         temperature: K; required where the file has none, refused where it contradicts the file.
-        file_format: one of trr, xtc, h5md, lammps, netcdf, structure, extxyz, npz, npy, for an unusual file ending.
+        file_format: one of trr, xtc, h5md, lammps, netcdf, structure, extxyz, npz, npy, for an unusual file
+            ending.
         selection: sites to keep, in MDAnalysis' language; resid counts residues from 1.
         start, stop, step: frames to keep, as in a slice.
         need_forces: refuse a file without forces.
-        check_units: test the unit of the forces by the temperature they imply (`check_force_units`), and lengths of atoms.
+        check_units: test the unit of the forces by the temperature they imply (`check_force_units`), and
+            lengths of atoms.
         find_constraints: mark bonds and 1-3 distances that never change as constraints.
-        length_unit, energy_unit, force_unit: e.g. 'angstrom', 'eV', 'kcal/mol/angstrom'; without `force_unit` forces are in
-            energy_unit/length_unit.
+        length_unit, energy_unit, force_unit: e.g. 'angstrom', 'eV', 'kcal/mol/angstrom'; without `force_unit`
+            forces are in energy_unit/length_unit.
         lammps_units: units style of the LAMMPS run.
         forces_path: .npy of forces belonging to a .npy of positions.
         box: edge, edges or 3 x 3 rows in the file's length unit, where the file has none or a wrong one.
@@ -103,8 +108,9 @@ def read(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: unknown format, truncated file, zero frames, NaN, topology of another size, no temperature, unknown units,
-            or forces whose size only a wrong unit explains; always with the file's name.
+        ValueError: unknown format, truncated file, zero frames, NaN, topology of another size, no
+            temperature, unknown units, or forces whose size only a wrong unit explains; always with the
+            file's name.
     """
     path = Path(path)
     if not path.exists():
@@ -137,16 +143,25 @@ def _reader(request: Request, file_format: str | None) -> Callable[[Request], Co
     name = file_format or next((k for k, (_, endings, _) in _FORMATS.items() if ending in endings), None)
     if name not in _FORMATS:
         known = ", ".join(f"{k} ({' '.join(endings)})" for k, (_, endings, _) in _FORMATS.items())
-        raise ValueError(f"{request.path}: unknown format {file_format or ending!r}; expected one of {known}; or give file_format=")
+        raise ValueError(
+            f"{request.path}: unknown format {file_format or ending!r}; expected one of {known}; or give "
+            "file_format="
+        )
     reader, _, special = _FORMATS[name]
     wrong = sorted(k for k in _SPECIAL - special if getattr(request, k) is not None)
     if wrong:
-        raise ValueError(f"{request.path}: {', '.join(wrong)} means nothing for {name}, which states its own; leave it out")
+        raise ValueError(
+            f"{request.path}: {', '.join(wrong)} means nothing for {name}, which states its own; leave it out"
+        )
     return reader
 
 
 def _frames(path: Path, contents: Contents, temperature: float | None, find_constraints: bool) -> Frames:
-    values = {f.name: getattr(contents, f.name) for f in fields(Contents) if f.name not in ("force_unit", "temperature")}
+    values = {
+        f.name: getattr(contents, f.name)
+        for f in fields(Contents)
+        if f.name not in ("force_unit", "temperature")
+    }
     kelvin = _temperature(path, contents.temperature, temperature)
     try:
         frames = Frames(**values, temperature=kelvin)
@@ -159,9 +174,15 @@ def _frames(path: Path, contents: Contents, temperature: float | None, find_cons
 
 def _temperature(path: Path, stated: float | None, given: float | None) -> float:
     if stated is None and given is None:
-        raise ValueError(f"{path} does not state its temperature: give temperature= in K, the one the simulation was run at")
+        raise ValueError(
+            f"{path} does not state its temperature: give temperature= in K, the one the simulation was run "
+            "at"
+        )
     if stated is not None and given is not None and abs(stated - given) > 1e-3 * abs(stated):
-        raise ValueError(f"{path} states {stated:g} K and temperature={given:g} was given: expected the same; leave one out")
+        raise ValueError(
+            f"{path} states {stated:g} K and temperature={given:g} was given: expected the same; leave one "
+            "out"
+        )
     # a float32 in a file keeps 298.15 only to 1e-5: the argument is the better of two that agree
     return float(given if given is not None else stated)  # type: ignore[arg-type]
 
@@ -169,9 +190,13 @@ def _temperature(path: Path, stated: float | None, given: float | None) -> float
 def _read_folder(request: Request, temperature: float | None) -> Frames:
     frames = Frames.load(request.path)
     ignored = {"path", "selection", "start", "stop", "step"}
-    wrong = sorted(f.name for f in fields(Request) if f.name not in ignored and getattr(request, f.name) is not None)
+    wrong = sorted(
+        f.name for f in fields(Request) if f.name not in ignored and getattr(request, f.name) is not None
+    )
     if wrong:
-        raise ValueError(f"{request.path} is a folder of frames, which states its own {', '.join(wrong)}; leave it out")
+        raise ValueError(
+            f"{request.path} is a folder of frames, which states its own {', '.join(wrong)}; leave it out"
+        )
     _temperature(request.path, frames.temperature, temperature)
     if request.frames != slice(None):
         frames = frames[request.frames]
@@ -179,16 +204,22 @@ def _read_folder(request: Request, temperature: float | None) -> Frames:
         return frames
     sites = select_sites(frames.system, request.selection)
     forces = None if frames.forces is None else frames.forces[:, sites]
-    return replace(frames, system=frames.system.select(sites), positions=frames.positions[:, sites], forces=forces)
+    return replace(
+        frames, system=frames.system.select(sites), positions=frames.positions[:, sites], forces=forces
+    )
 
 
 def _check(frames: Frames, path: Path, force_unit: str) -> None:
-    """Raise where a wrong unit explains the forces or distances, warn where the forces are off and nothing explains it."""
+    """Raise where a wrong unit explains the forces or distances, warn where the forces are off and nothing
+    explains it.
+    """
     check_length_unit(frames, str(path))
     if frames.forces is None:
         return
     check = check_force_units(frames, force_unit)
     if check.verdict == "wrong unit":
-        raise ValueError(f"{path}: {check.message}; correct the unit, or pass check_units=False if this is meant")
+        raise ValueError(
+            f"{path}: {check.message}; correct the unit, or pass check_units=False if this is meant"
+        )
     if check.verdict == "off":
         warnings.warn(f"{path}: {check.message}", stacklevel=3)

@@ -60,12 +60,19 @@ def _archive(request: Request) -> dict[str, NDArray[Any]]:
             present = [k for k in names if k in archive.files]
             if given and len(present) < len(names):
                 missing = sorted(set(names) - set(present))
-                raise ValueError(f"{request.path} has no array {', '.join(missing)}; it holds {', '.join(archive.files)}")
+                raise ValueError(
+                    f"{request.path} has no array {', '.join(missing)}; it holds {', '.join(archive.files)}"
+                )
             if present:
-                found[name] = sum(_member(request.path, archive, k) for k in present) if given else _member(request.path, archive, present[0])
+                found[name] = (
+                    sum(_member(request.path, archive, k) for k in present)
+                    if given
+                    else _member(request.path, archive, present[0])
+                )
         if "positions" not in found:
             raise ValueError(
-                f"{request.path}: no positions under any of {', '.join(KEYS['positions'])}; it holds {', '.join(archive.files)}; "
+                f"{request.path}: no positions under any of {', '.join(KEYS['positions'])}; it holds "
+                f"{', '.join(archive.files)}; "
                 "name yours with keys={'positions': ...}"
             )
     return found
@@ -80,7 +87,9 @@ def _load(path: Path) -> Any:
         return np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise
-    except Exception as error:  # BadZipFile, ValueError, EOFError, OSError: numpy has no one class for a broken file
+    except (
+        Exception
+    ) as error:  # BadZipFile, ValueError, EOFError, OSError: numpy has no one class for a broken file
         raise _broken(path, error) from error
 
 
@@ -92,14 +101,20 @@ def _member(path: Path, archive: Mapping[str, Any], key: str) -> Any:
 
 
 def _broken(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path} cannot be read, it is probably truncated or no numpy file ({error}); copy or make it again")
+    return ValueError(
+        f"{path} cannot be read, it is probably truncated or no numpy file ({error}); copy or make it again"
+    )
 
 
 def _contents(request: Request, found: dict[str, Any]) -> Contents:
     positions = found["positions"]
     if positions.ndim != 3 or positions.shape[-1] != 3:
-        raise ValueError(f"{request.path}: expected positions (n_frames, n_sites, 3), found shape {positions.shape}")
-    stated = {k: str(found[f"{k}_unit"]) if f"{k}_unit" in found else None for k in ("length", "energy", "force")}
+        raise ValueError(
+            f"{request.path}: expected positions (n_frames, n_sites, 3), found shape {positions.shape}"
+        )
+    stated = {
+        k: str(found[f"{k}_unit"]) if f"{k}_unit" in found else None for k in ("length", "energy", "force")
+    }
     if "forces" not in found and "energies" not in found:  # then only the length matters
         stated["energy"] = stated["energy"] or "kJ/mol"
     units = request.units(**stated)
@@ -110,12 +125,18 @@ def _contents(request: Request, found: dict[str, Any]) -> Contents:
     maker = SystemMaker(request, positions.shape[1], _system(request, found))
     contents = Contents(
         system=maker.system, positions=scaled("positions", length), forces=scaled("forces", force),
-        energies=None if energies is None else energies.reshape(len(positions)), box=None if box is None else box_rows(box) * length,
-        temperature=float(found["temperature"]) if "temperature" in found and np.size(found["temperature"]) == 1 else None,
+        energies=None if energies is None else energies.reshape(len(positions)),
+        box=None if box is None else box_rows(box) * length,
+        temperature=_one_number(found.get("temperature")),
         weights=found.get("weights"), replicas=found.get("replicas"), force_unit=units.force,
     )  # fmt: skip
     _check_lengths(request.path, contents)
     return finish(request, maker, contents)
+
+
+def _one_number(array: NDArray[Any] | None) -> float | None:
+    """The number in `array`; None for the temperature of each frame, which is no property of the ensemble."""
+    return float(array.item()) if array is not None and array.size == 1 else None
 
 
 def _like(factor: float, array: NDArray[Any]) -> Any:
@@ -124,7 +145,9 @@ def _like(factor: float, array: NDArray[Any]) -> Any:
 
 
 def _system(request: Request, found: dict[str, Any]) -> tuple[System, bool] | None:
-    """What the archive says of its sites and whether that has the bonds; None where it does not, or the caller says it."""
+    """What the archive says of its sites and whether that has the bonds; None where it does not, or the
+    caller says it.
+    """
     if request.topology is not None or request.species is not None:
         return None
     if "system" in found:
@@ -136,7 +159,12 @@ def _system(request: Request, found: dict[str, Any]) -> tuple[System, bool] | No
     species = found["species"].tolist()
     masses = request.masses if request.masses is not None else found.get("masses")
     system = system_from_species(
-        species, len(species), masses=masses, bonds=found.get("bonds"), charges=found.get("charges"), where=str(request.path)
+        species,
+        len(species),
+        masses=masses,
+        bonds=found.get("bonds"),
+        charges=found.get("charges"),
+        where=str(request.path),
     )
     return system, "bonds" in found
 
@@ -147,8 +175,15 @@ def _check_lengths(path: Path, contents: Contents) -> None:
     for name in ("forces", "energies", "weights", "replicas"):
         array = getattr(contents, name)
         if array is not None and len(array) != n:
-            raise ValueError(f"{path}: {n} frames of positions and {len(array)} of {name}: expected the same number")
+            raise ValueError(
+                f"{path}: {n} frames of positions and {len(array)} of {name}: expected the same number"
+            )
     if contents.forces is not None and contents.forces.shape != contents.positions.shape:
-        raise ValueError(f"{path}: expected forces of shape {contents.positions.shape}, found {contents.forces.shape}")
+        raise ValueError(
+            f"{path}: expected forces of shape {contents.positions.shape}, found {contents.forces.shape}"
+        )
     if contents.box is not None and contents.box.ndim == 3 and len(contents.box) != n:
-        raise ValueError(f"{path}: {n} frames of positions and {len(contents.box)} of box: expected one box, or one a frame")
+        raise ValueError(
+            f"{path}: {n} frames of positions and {len(contents.box)} of box: expected one box, or one a "
+            "frame"
+        )

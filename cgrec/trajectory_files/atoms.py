@@ -38,11 +38,14 @@ def system_to_atoms(system: System, positions: ArrayLike, box: ArrayLike | None 
 
     beads = [i for i, e in enumerate(system.elements) if e == "X"]
     if beads:
-        raise ValueError(f"site {beads[0]} ({system.labels[beads[0]]}) has no element: ASE needs atoms, this System has beads")
+        raise ValueError(
+            f"site {beads[0]} ({system.labels[beads[0]]}) has no element: ASE needs atoms, this System has "
+            "beads"
+        )
     cell = None if box is None else np.asarray(box, float) / length_factor("angstrom")
     return Atoms(
-        symbols=list(system.elements), positions=np.asarray(positions, float) / length_factor("angstrom"), masses=system.masses,
-        cell=cell, pbc=box is not None,
+        symbols=list(system.elements), positions=np.asarray(positions, float) / length_factor("angstrom"),
+        masses=system.masses, cell=cell, pbc=box is not None,
     )  # fmt: skip
 
 
@@ -52,7 +55,8 @@ def atoms_to_frames(images: list[Atoms], temperature: float, system: System | No
     Args:
         images: same atoms in the same order, angstrom and eV.
         temperature: K.
-        system: who they are; default: elements and masses of the images, bonds from the distances of the first.
+        system: who they are; default: elements and masses of the images, bonds from the distances of the
+            first.
 
     Raises:
         ValueError: no images, or they hold different atoms.
@@ -66,13 +70,17 @@ def atoms_to_frames(images: list[Atoms], temperature: float, system: System | No
 
 
 def system_from_atoms(atoms: Atoms) -> System:
-    """System of one ase.Atoms: elements, masses, bonds from distances (ASE keeps none), molecules as residues."""
+    """System of one ase.Atoms: elements, masses, bonds from distances (ASE keeps none), molecules as
+    residues.
+    """
     arrays = _arrays([atoms], "the Atoms")
     return name_residues(add_guessed_bonds(arrays.system, arrays.positions[0], _first_box(arrays.box)))
 
 
 def read_extxyz(request: Request) -> Contents:
-    """Extended XYZ: positions, cell, energies and forces as ASE reads them; angstrom and eV unless units are given."""
+    """Extended XYZ: positions, cell, energies and forces as ASE reads them; angstrom and eV unless units are
+    given.
+    """
     from ase.io import read
 
     _check_complete(request.path)
@@ -82,8 +90,12 @@ def read_extxyz(request: Request) -> Contents:
             images: Any = read(request.path, index=":", format="extxyz")
     except FileNotFoundError:
         raise
-    except Exception as error:  # XYZError, ValueError, IndexError, StopIteration: depends on where the file is cut
-        raise ValueError(f"{request.path} cannot be read as extended XYZ, it is probably truncated ({error})") from error
+    except (
+        Exception
+    ) as error:  # XYZError, ValueError, IndexError, StopIteration: depends on where the file is cut
+        raise ValueError(
+            f"{request.path} cannot be read as extended XYZ, it is probably truncated ({error})"
+        ) from error
     units = request.units(length="angstrom", energy="eV")
     arrays = _arrays(images, str(request.path), units)
     maker = SystemMaker(request, len(images[0]), (arrays.system, False))
@@ -99,18 +111,20 @@ def _arrays(images: list[Atoms], where: str, units: Units = ASE_UNITS) -> Conten
     for k, image in enumerate(images):
         if image.get_chemical_symbols() != symbols:
             raise ValueError(
-                f"{where}: frame {k} holds {image.get_chemical_formula()} and frame 0 {images[0].get_chemical_formula()} (or another "
+                f"{where}: frame {k} holds {image.get_chemical_formula()} and frame 0 "
+                f"{images[0].get_chemical_formula()} (or another "
                 "order): Frames are of one System; split the file by composition"
             )
     length, energy, force = units.factors()
     forces, energies = _results(images, "forces", where), _results(images, "energy", where)
     masses = images[0].get_masses()
+    stated = masses if (masses > 0).all() else None
     return Contents(
-        system=system_from_species(symbols, len(symbols), masses=masses if (masses > 0).all() else None, where=where),
+        system=system_from_species(symbols, len(symbols), masses=stated, where=where),
         positions=np.array([a.get_positions() for a in images]) * length,
         forces=None if forces is None else forces * force,
-        energies=None if energies is None else energies * energy,
-        box=_boxes(images, where, length), force_unit=units.force,
+        energies=None if energies is None else energies * energy, box=_boxes(images, where, length),
+        force_unit=units.force,
     )  # fmt: skip
 
 
@@ -125,7 +139,10 @@ def _results(images: list[Atoms], name: str, where: str) -> NDArray[np.float64] 
     if len(missing) == len(values):
         return None
     if missing:
-        raise ValueError(f"{where}: frame {missing[0]} has no {name} and others have: expected all or none; leave such frames out")
+        raise ValueError(
+            f"{where}: frame {missing[0]} has no {name} and others have: expected all or none; leave such "
+            "frames out"
+        )
     return np.array(values, float)
 
 
@@ -144,7 +161,10 @@ def _boxes(images: list[Atoms], where: str, length: float) -> NDArray[np.float64
     if periodic == {(False,) * 3}:
         return None
     if periodic != {(True,) * 3}:
-        raise ValueError(f"{where}: periodic along {sorted(periodic)}: expected all frames periodic in three directions or in none")
+        raise ValueError(
+            f"{where}: periodic along {sorted(periodic)}: expected all frames periodic in three directions "
+            "or in none"
+        )
     boxes = np.array([a.cell.array for a in images]) * length
     return boxes[0] if np.allclose(boxes, boxes[0], rtol=1e-9, atol=0) else boxes
 
@@ -161,4 +181,7 @@ def _check_complete(path: Path) -> None:
             raise ValueError(f"{path} holds zero frames: the file is empty")
         file.seek(-1, 2)
         if file.read(1) != b"\n":
-            raise ValueError(f"{path}: its last line does not end, the file is probably truncated; if it is whole, add a line end")
+            raise ValueError(
+                f"{path}: its last line does not end, the file is probably truncated; if it is whole, add a "
+                "line end"
+            )

@@ -20,8 +20,8 @@ from .topology import universe_of
 def write(frames: Frames, path: str | Path) -> Path:
     """Export frames as .xtc, .trr, .h5md, .extxyz, .pdb, .gro or .npz, by the ending of `path`.
 
-    TRR, H5MD, extended XYZ and npz carry forces; extended XYZ and npz energies too; npz everything. The file is written
-    under a temporary name, then renamed.
+    TRR, H5MD, extended XYZ and npz carry forces; extended XYZ and npz energies too; npz everything. The file
+    is written under a temporary name, then renamed.
 
     Raises:
         FileExistsError: `path` exists; nothing is overwritten.
@@ -30,7 +30,10 @@ def write(frames: Frames, path: str | Path) -> Path:
     path = Path(path)
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
-        raise ValueError(f"{path}: cannot write {path.suffix or 'a name without ending'!r}; expected one of {', '.join(_WRITERS)}")
+        raise ValueError(
+            f"{path}: cannot write {path.suffix or 'a name without ending'!r}; expected one of "
+            f"{', '.join(_WRITERS)}"
+        )
     if path.exists():
         raise FileExistsError(f"{path} exists already: choose another name or remove it yourself")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +78,9 @@ def _write_mdanalysis(frames: Frames, path: Path, **options: Any) -> None:
     angstrom = length_factor("angstrom")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with MDAnalysis.Writer(str(path), n_atoms=frames.n_sites, multiframe=len(frames) > 1, **options) as writer:
+        with MDAnalysis.Writer(
+            str(path), n_atoms=frames.n_sites, multiframe=len(frames) > 1, **options
+        ) as writer:
             for t in range(len(frames)):
                 universe.dimensions = None if boxes is None else _dimensions(boxes[t] / angstrom)
                 universe.atoms.positions = frames.positions[t] / angstrom
@@ -86,7 +91,8 @@ def _write_mdanalysis(frames: Frames, path: Path, **options: Any) -> None:
 
 
 def _dimensions(box: NDArray[Any]) -> NDArray[np.float32]:
-    """(3, 3) rows -> edges and angles (6,); these files know no other orientation than a along x, b in the xy plane.
+    """(3, 3) rows -> edges and angles (6,); these files know no other orientation than a along x, b in the xy
+    plane.
 
     Raises:
         ValueError: the box stands otherwise.
@@ -94,16 +100,21 @@ def _dimensions(box: NDArray[Any]) -> NDArray[np.float32]:
     from MDAnalysis.lib.mdamath import triclinic_box
 
     if not np.allclose(np.triu(box, 1), 0, atol=1e-4 * np.abs(box).max()):
-        raise ValueError("this format wants the first box vector along x and the second in the xy plane: write extxyz or npz instead")
+        raise ValueError(
+            "this format wants the first box vector along x and the second in the xy plane: write extxyz or "
+            "npz instead"
+        )
     return np.asarray(triclinic_box(*box), np.float32)
 
 
 def _write_h5md(frames: Frames, path: Path) -> None:
     units = {"lengthunit": "nm", "forceunit": "kJ/(mol*nm)", "timeunit": "ps"}
-    _write_mdanalysis(frames, path, positions=True, velocities=False, forces=frames.forces is not None, **units)
+    _write_mdanalysis(
+        frames, path, positions=True, velocities=False, forces=frames.forces is not None, **units
+    )
 
 
 _WRITERS: dict[str, Callable[[Frames, Path], None]] = {
-    ".xtc": _write_mdanalysis, ".trr": _write_mdanalysis, ".h5md": _write_h5md, ".pdb": _write_mdanalysis, ".gro": _write_mdanalysis,
-    ".extxyz": _write_extxyz, ".npz": _write_npz,
+    ".xtc": _write_mdanalysis, ".trr": _write_mdanalysis, ".h5md": _write_h5md, ".pdb": _write_mdanalysis,
+    ".gro": _write_mdanalysis, ".extxyz": _write_extxyz, ".npz": _write_npz,
 }  # fmt: skip

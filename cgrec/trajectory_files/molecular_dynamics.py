@@ -24,7 +24,7 @@ LAMMPS_UNITS = {"real": ("angstrom", "kcal/mol/angstrom"), "metal": ("angstrom",
 
 
 class Snapshot(NamedTuple):
-    """One frame as the file has it: positions (n_sites, 3), forces likewise or None, box (3, 3) rows or None."""
+    """One frame as the file has it: positions and forces (n_sites, 3), box (3, 3) rows."""
 
     positions: NDArray[Any]
     forces: NDArray[Any] | None
@@ -65,7 +65,8 @@ def read_lammps(request: Request) -> Contents:
     """LAMMPS dump, ordered by id; `lammps_units` says in which units style the run was."""
     if request.lammps_units not in LAMMPS_UNITS:
         raise ValueError(
-            f"{request.path}: a LAMMPS dump does not state its units: expected lammps_units= one of {sorted(LAMMPS_UNITS)}, "
+            f"{request.path}: a LAMMPS dump does not state its units: expected lammps_units= one of "
+            f"{sorted(LAMMPS_UNITS)}, "
             f"found {request.lammps_units!r}"
         )
     _check_dump(request.path)
@@ -76,18 +77,41 @@ def read_structure(request: Request) -> Contents:
     """PDB or GRO, a topology in itself: positions only."""
     stated = request.topology is not None or request.species is not None
     own = request if stated else replace(request, topology=request.path)
-    return _read(own, _mdanalysis(request.path, request.path.suffix[1:].upper()), "angstrom", "kJ/mol/angstrom")
+    snapshots = _with_header_box(request.path, _mdanalysis(request.path, request.path.suffix[1:].upper()))
+    return _read(own, snapshots, "angstrom", "kJ/mol/angstrom")
+
+
+def _with_header_box(path: Path, snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
+    """Frames with the CRYST1 box before the first MODEL of a PDB, which MDAnalysis gives to no model."""
+    box = None
+    with path.open(errors="replace") as file:
+        for line in file:
+            if line.startswith("CRYST1"):
+                numbers = [
+                    float(line[a:b]) for a, b in ((6, 15), (15, 24), (24, 33), (33, 40), (40, 47), (47, 54))
+                ]
+                box = (
+                    box_rows(numbers) if numbers[:3] != [1.0, 1.0, 1.0] else None
+                )  # 1 x 1 x 1 means none in a PDB
+            if line.startswith(("CRYST1", "MODEL", "ATOM")):
+                break
+    for snapshot in snapshots:
+        yield snapshot._replace(box=box) if snapshot.box is None else snapshot
 
 
 def _gromacs(path: Path, opener: Any) -> Iterator[Snapshot]:
-    """Frames of a TRR or XTC in order. Read without MDAnalysis' index, which passes over a last frame cut in half."""
+    """Frames of a TRR or XTC in order. Read without MDAnalysis' index, which passes over a last frame cut in
+    half.
+    """
     if path.stat().st_size == 0:
         return
     try:
         with opener(str(path)) as file:
             for frame in file:
                 if not getattr(frame, "hasx", True):
-                    raise ValueError(f"{path}: a frame holds no positions; write positions and forces at the same steps")
+                    raise ValueError(
+                        f"{path}: a frame holds no positions; write positions and forces at the same steps"
+                    )
                 forces = np.array(frame.f) if getattr(frame, "hasf", False) else None
                 yield Snapshot(np.array(frame.x), forces, np.array(frame.box) if np.any(frame.box) else None)
     except OSError as error:
@@ -105,13 +129,19 @@ def _mdanalysis(path: Path, form: str) -> Iterator[Snapshot]:
             for frame in reader(str(path), format=form):
                 forces = np.array(frame.forces) if frame.has_forces else None
                 sized = frame.dimensions is not None and bool(np.all(frame.dimensions[:3] > 0))
-                yield Snapshot(np.array(frame.positions), forces, np.array(triclinic_vectors(frame.dimensions)) if sized else None)
+                yield Snapshot(
+                    np.array(frame.positions),
+                    forces,
+                    np.array(triclinic_vectors(frame.dimensions)) if sized else None,
+                )
     except Exception as error:  # each reader fails in its own way on a broken file
         raise _broken(path, error) from error
 
 
 def _open_once(path: Path, opener: Callable[[], Any]) -> None:
-    """ValueError on a broken file, before MDAnalysis, whose readers leave a complaint behind when they fail half-way."""
+    """ValueError on a broken file, before MDAnalysis, whose readers leave a complaint behind when they fail
+    half-way.
+    """
     try:
         opener().close()
     except Exception as error:
@@ -119,7 +149,10 @@ def _open_once(path: Path, opener: Callable[[], Any]) -> None:
 
 
 def _broken(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path} cannot be read, it is probably truncated or of another format ({error}); copy or make it again")
+    return ValueError(
+        f"{path} cannot be read, it is probably truncated or of another format ({error}); copy or make it "
+        "again"
+    )
 
 
 def _read(request: Request, snapshots: Iterator[Snapshot], length_unit: str, force_unit: str) -> Contents:
@@ -131,7 +164,9 @@ def _read(request: Request, snapshots: Iterator[Snapshot], length_unit: str, for
         raise no_frames(request)
     maker = SystemMaker(request, len(first.positions))
     fixed = given_box(request, length)
-    system = maker.complete(first.positions * length, fixed if fixed is not None else _times(first.box, length))
+    system = maker.complete(
+        first.positions * length, fixed if fixed is not None else _times(first.box, length)
+    )
     sites = slice(None) if request.selection is None else select_sites(system, request.selection)
     parts = []
     for chunk in _chunks(first, picked):
@@ -141,13 +176,17 @@ def _read(request: Request, snapshots: Iterator[Snapshot], length_unit: str, for
         parts.append((whole[:, sites], None if forces is None else forces[:, sites] * np.float32(force), box))
     chosen = system if request.selection is None else system.select(sites)  # type: ignore[arg-type]
     all_positions, all_forces, all_boxes = _joined(request.path, parts)
-    return Contents(system=chosen, positions=all_positions, forces=all_forces, box=all_boxes, force_unit=force_unit)
+    return Contents(
+        system=chosen, positions=all_positions, forces=all_forces, box=all_boxes, force_unit=force_unit
+    )
 
 
 def _picked(request: Request, snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
     pick = request.frames
     if any(v is not None and v < 0 for v in (pick.start, pick.stop, pick.step)):
-        raise ValueError(f"{request.path}: start, stop and step must not be negative for files read in order, found {pick}")
+        raise ValueError(
+            f"{request.path}: start, stop and step must not be negative for files read in order, found {pick}"
+        )
     return islice(snapshots, pick.start, pick.stop, pick.step)
 
 
@@ -158,7 +197,9 @@ def _chunks(first: Snapshot, rest: Iterator[Snapshot]) -> Iterator[list[Snapshot
         chunk = list(islice(rest, _CHUNK))
 
 
-def _stacked(path: Path, chunk: list[Snapshot], n_sites: int) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]:
+def _stacked(
+    path: Path, chunk: list[Snapshot], n_sites: int
+) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]:
     """Arrays (n, n_sites, 3), forces likewise or None, boxes (n, 3, 3) or None.
 
     Raises:
@@ -166,19 +207,28 @@ def _stacked(path: Path, chunk: list[Snapshot], n_sites: int) -> tuple[NDArray[A
     """
     changed = [s for s in chunk if len(s.positions) != n_sites]
     if changed:
-        raise ValueError(f"{path}: a frame holds {len(changed[0].positions)} sites and the first {n_sites}: Frames are of one System")
+        raise ValueError(
+            f"{path}: a frame holds {len(changed[0].positions)} sites and the first {n_sites}: Frames are of "
+            "one System"
+        )
     for name in ("forces", "box"):
         have = [getattr(s, name) is not None for s in chunk]
         if any(have) and not all(have):
-            raise ValueError(f"{path}: some frames have {name} and some have not; pick those that have with start= and step=")
-    stack = lambda name: None if getattr(chunk[0], name) is None else np.stack([getattr(s, name) for s in chunk])  # noqa: E731
-    return stack("positions"), stack("forces"), stack("box")  # type: ignore[return-value]
+            raise ValueError(
+                f"{path}: some frames have {name} and some have not; pick those that have with start= and "
+                "step="
+            )
+    forces = None if chunk[0].forces is None else np.stack([s.forces for s in chunk])  # type: ignore[misc]
+    box = None if chunk[0].box is None else np.stack([s.box for s in chunk])  # type: ignore[misc]
+    return np.stack([s.positions for s in chunk]), forces, box
 
 
 def _joined(path: Path, parts: list[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:
     """Positions, forces and box of all chunks; one (3, 3) box where it never changes."""
     if len({p[1] is None for p in parts}) > 1:
-        raise ValueError(f"{path}: some frames have forces and some have not; pick those that have with start= and step=")
+        raise ValueError(
+            f"{path}: some frames have forces and some have not; pick those that have with start= and step="
+        )
     positions = np.concatenate([p[0] for p in parts])
     forces = None if parts[0][1] is None else np.concatenate([p[1] for p in parts])
     box = parts[0][2]
@@ -192,7 +242,7 @@ def _times(box: NDArray[Any] | None, factor: float) -> NDArray[Any] | None:
 
 
 def _check_dump(path: Path) -> None:
-    """ValueError where a dump is not a whole number of frames: MDAnalysis passes over a last one that is cut."""
+    """ValueError where a dump is no whole number of frames: MDAnalysis passes over a last one that is cut."""
     lines, end = 0, b"\n"
     with path.open("rb") as file:
         head = [file.readline() for _ in range(4)]
@@ -202,7 +252,12 @@ def _check_dump(path: Path) -> None:
     if lines == 0:
         raise ValueError(f"{path} holds zero frames: the file is empty")
     if not head[3].strip().isdigit():
-        raise ValueError(f"{path} is no LAMMPS dump: expected the number of atoms in line 4, found {head[3]!r}")
+        raise ValueError(
+            f"{path} is no LAMMPS dump: expected the number of atoms in line 4, found {head[3]!r}"
+        )
     per_frame = int(head[3]) + 9
     if lines % per_frame or end != b"\n":
-        raise ValueError(f"{path} is truncated: expected a multiple of {per_frame} whole lines, found {lines}; copy or make it again")
+        raise ValueError(
+            f"{path} is truncated: expected a multiple of {per_frame} whole lines, found {lines}; copy or "
+            "make it again"
+        )

@@ -31,7 +31,10 @@ def box_rows(box: ArrayLike) -> NDArray[np.float64]:
     elif array.shape[-1] == 3 and (array.ndim == 1 or (array.ndim == 2 and len(array) != 3)):
         array = array[..., None] * np.eye(3)
     if array.shape[-2:] != (3, 3) or array.ndim not in (2, 3):
-        raise ValueError(f"box: expected one edge, 3 edges, 3 edges and 3 angles or 3 x 3 rows, found shape {np.shape(box)}")
+        raise ValueError(
+            "box: expected one edge, 3 edges, 3 edges and 3 angles or 3 x 3 rows, found shape "
+            f"{np.shape(box)}"
+        )
     if array.ndim == 3 and len(array) and np.allclose(array, array[0], rtol=1e-6, atol=0):
         return array[0]
     return array
@@ -72,7 +75,9 @@ def make_whole(positions: NDArray[Any], system: System, box: NDArray[Any] | None
         return positions
     whole = np.array(positions)
     for parents, children in _bond_tree(system):
-        step = minimum_image(positions[:, children].astype(float) - positions[:, parents], np.asarray(box, float))
+        step = minimum_image(
+            positions[:, children].astype(float) - positions[:, parents], np.asarray(box, float)
+        )
         whole[:, children] = whole[:, parents] + step
     return whole
 

@@ -51,7 +51,8 @@ class Request:
         force = self.force_unit or (force if self.energy_unit is None and self.length_unit is None else None)
         if length is None or (energy is None and force is None):
             raise ValueError(
-                f"{self.path} states no units: give length_unit= ('nm', 'angstrom' or 'bohr') and energy_unit= or force_unit= "
+                f"{self.path} states no units: give length_unit= ('nm', 'angstrom' or 'bohr') and "
+                "energy_unit= or force_unit= "
                 "(e.g. 'kJ/mol', 'eV' or 'kcal/mol/angstrom')"
             )
         energy = energy or force.rpartition("/")[0]  # type: ignore[union-attr]
@@ -90,7 +91,8 @@ class SystemMaker:
     """Makes the System a trajectory needs from its topology or names, once its first frame is known."""
 
     def __init__(self, request: Request, n_sites: int, fallback: tuple[System, bool] | None = None):
-        """`fallback` is the System the trajectory itself states and whether its bonds are complete, for callers who give none.
+        """`fallback` is the System the trajectory itself states and whether its bonds are complete, for
+        callers who give none.
 
         Raises:
             ValueError: nothing says what the sites are, or the topology is of another number of sites.
@@ -100,20 +102,25 @@ class SystemMaker:
             self.system, complete = load_topology(request.topology)
             self._guess = not complete
         elif request.species is not None:
-            self.system = system_from_species(request.species, n_sites, masses=request.masses, where=str(request.path))
+            self.system = system_from_species(
+                request.species, n_sites, masses=request.masses, where=str(request.path)
+            )
         elif fallback is not None:
             self.system, complete = fallback
             self._guess = not complete
         else:
             raise ValueError(
-                f"{request.path} does not say what its {n_sites} sites are: give topology= (a PDB, GRO, PSF, prmtop, ... or a "
+                f"{request.path} does not say what its {n_sites} sites are: give topology= (a PDB, GRO, PSF, "
+                "prmtop, ... or a "
                 "System) or species= (one name a site, or one name for all)"
             )
         self._named = request.topology is not None or not self._guess
         if self.system.n_sites != n_sites:
             raise ValueError(
-                f"{request.path} holds {n_sites} sites and its topology {request.topology or 'list of names'} "
-                f"{self.system.n_sites}: expected the same number; give the topology this trajectory was written with"
+                f"{request.path} holds {n_sites} sites and its topology "
+                f"{request.topology or 'list of names'} "
+                f"{self.system.n_sites}: expected the same number; give the topology this trajectory was "
+                "written with"
             )
 
     def complete(self, positions: NDArray[Any], box: NDArray[Any] | None) -> System:
@@ -137,7 +144,11 @@ def finish(request: Request, maker: SystemMaker, contents: Contents) -> Contents
     positions = make_whole(positions, system, box)
     if request.selection is not None:
         sites = select_sites(system, request.selection)
-        system, positions, forces = system.select(sites), positions[:, sites], None if forces is None else forces[:, sites]
+        system, positions, forces = (
+            system.select(sites),
+            positions[:, sites],
+            None if forces is None else forces[:, sites],
+        )
     return Contents(
         system, positions, forces, cut(contents.energies), box, contents.temperature, cut(contents.weights),
         cut(contents.replicas), contents.force_unit,
@@ -147,7 +158,10 @@ def finish(request: Request, maker: SystemMaker, contents: Contents) -> Contents
 def no_frames(request: Request) -> ValueError:
     """The error of a file, or a choice of start, stop and step, without frames."""
     if request.frames == slice(None):
-        return ValueError(f"{request.path} holds zero frames: expected at least one; was it cut off or written without output?")
+        return ValueError(
+            f"{request.path} holds zero frames: expected at least one; was it cut off or written without "
+            "output?"
+        )
     chosen = f"start={request.start}, stop={request.stop}, step={request.step}"
     return ValueError(f"{request.path}: {chosen} leaves zero frames: choose another range")
 

@@ -17,15 +17,17 @@ from .periodic import close_pairs
 
 #: Topology files that list all bonds; in others (PDB, GRO, ...) missing bonds are found from distances.
 BONDS_COMPLETE = {".psf", ".prmtop", ".parm7", ".top", ".tpr", ".data", ".mol2"}
-#: Upper-case names that mean a two-letter element. CA, CD, CE, HG, NE ... are atoms of amino acids and not here.
+#: Upper-case names that mean a two-letter element. CA, CD, CE, HG, NE ... are atoms of amino acids and not
+#: here.
 _IONS = {
-    "CL": "Cl", "BR": "Br", "NA": "Na", "LI": "Li", "MG": "Mg", "ZN": "Zn", "FE": "Fe", "RB": "Rb", "CS": "Cs", "SI": "Si",
-    "SE": "Se", "AL": "Al", "CLA": "Cl", "SOD": "Na", "POT": "K", "CAL": "Ca", "CES": "Cs", "LIT": "Li", "RUB": "Rb",
+    "CL": "Cl", "BR": "Br", "NA": "Na", "LI": "Li", "MG": "Mg", "ZN": "Zn", "FE": "Fe", "RB": "Rb",
+    "CS": "Cs", "SI": "Si", "SE": "Se", "AL": "Al", "CLA": "Cl", "SOD": "Na", "POT": "K", "CAL": "Ca",
+    "CES": "Cs", "LIT": "Li", "RUB": "Rb",
 }  # fmt: skip
 #: Elements whose neighbours are held by charge, not by bonds a distance could tell: never bonded by a guess.
 _UNBONDED = {
-    "Li", "Na", "K", "Rb", "Cs", "Be", "Mg", "Ca", "Sr", "Ba", "Zn", "Fe", "Mn", "Co", "Ni", "Cu", "Cd", "He", "Ne", "Ar",
-    "Kr", "Xe", "X",
+    "Li", "Na", "K", "Rb", "Cs", "Be", "Mg", "Ca", "Sr", "Ba", "Zn", "Fe", "Mn", "Co", "Ni", "Cu", "Cd", "He",
+    "Ne", "Ar", "Kr", "Xe", "X",
 }  # fmt: skip
 
 
@@ -56,7 +58,9 @@ def open_universe(path: Path) -> Any:
             warnings.simplefilter("ignore")
             return MDAnalysis.Universe(str(path), to_guess=())
     except Exception as error:
-        raise ValueError(f"{path} cannot be read as a topology ({error}); give PDB, GRO, PSF, prmtop, TPR or LAMMPS data") from error
+        raise ValueError(
+            f"{path} cannot be read as a topology ({error}); give PDB, GRO, PSF, prmtop, TPR or LAMMPS data"
+        ) from error
 
 
 def system_from_universe(universe: Any, path: Path) -> System:
@@ -73,8 +77,8 @@ def system_from_universe(universe: Any, path: Path) -> System:
     residue_names = _attribute(atoms, "resnames")
     pairs = universe.bonds.indices if hasattr(universe, "bonds") else []
     system = build_system(
-        names=elements if names is None else names, elements=elements, masses=masses, charges=_attribute(atoms, "charges"),
-        bonds=pairs, where=str(path),
+        names=elements if names is None else names, elements=elements, masses=masses,
+        charges=_attribute(atoms, "charges"), bonds=pairs, where=str(path),
     )  # fmt: skip
     system = replace(system, residues=np.asarray(atoms.resindices, np.int64))
     named = residue_names is not None and any(residue_names)
@@ -100,7 +104,8 @@ def system_from_species(
     """System of a bare list of names, for files without a topology.
 
     Args:
-        species: one name a site (element symbols, atom names, bead names or atomic numbers); one name alone is that of every site.
+        species: one name a site (element symbols, atom names, bead names or atomic numbers); one name alone
+            is that of every site.
         n_sites: how many sites the trajectory has.
         masses: amu, per name or one a site; needed only where a name is no element.
         bonds, charges: as in System.
@@ -119,13 +124,16 @@ def system_from_species(
         masses = [masses.get(n, _element_mass(guess_element(n))) for n in names]
     stated = None if masses is None else np.asarray(masses, float)
     elements = [guess_element(n, None if stated is None else stated[i]) for i, n in enumerate(names)]
-    return build_system(names=names, elements=elements, masses=stated, charges=charges, bonds=bonds, where=where)
+    return build_system(
+        names=names, elements=elements, masses=stated, charges=charges, bonds=bonds, where=where
+    )
 
 
 def build_system(
     *, names: Sequence[str], elements: Sequence[str], masses: Any, charges: Any, bonds: Any, where: str
 ) -> System:
-    """System of columns, with the masses of the elements where none are stated; types are the elements of atoms, else the names.
+    """System of columns, with the masses of the elements where none are stated; types are the elements of
+    atoms, else the names.
 
     Raises:
         ValueError: a site has no mass.
@@ -135,12 +143,23 @@ def build_system(
     bad = np.flatnonzero(~(np.asarray(masses, float) > 0))
     if len(bad):
         raise ValueError(
-            f"{where}: site {bad[0]} ({names[bad[0]]}) has no mass and its name is no element: expected positive amu for every site; "
-            "give masses={name: amu}, a topology that states masses, or (for massless virtual sites) a trajectory without them"
+            f"{where}: site {bad[0]} ({names[bad[0]]}) has no mass and its name is no element: expected "
+            "positive amu for every site; "
+            "give masses={name: amu}, a topology that states masses, or (for massless virtual sites) a "
+            "trajectory without them"
         )
     types = [n if e == "X" else e for n, e in zip(names, elements)]
     pairs = np.asarray([] if bonds is None else bonds, np.int64).reshape(-1, 2)
-    return name_residues(System(names=tuple(names), masses=masses, types=tuple(types), elements=tuple(elements), charges=charges, bonds=pairs))
+    return name_residues(
+        System(
+            names=tuple(names),
+            masses=masses,
+            types=tuple(types),
+            elements=tuple(elements),
+            charges=charges,
+            bonds=pairs,
+        )
+    )
 
 
 def name_residues(system: System) -> System:
@@ -166,8 +185,9 @@ def _element_mass(element: str) -> float:
 def guess_element(name: str, mass: float | None = None) -> str:
     """Chemical symbol meant by an atom or ion name, "X" where it is none.
 
-    A stated mass far from the element's (more than 7 amu: repartitioned hydrogens move a carbon by 6) says that the
-    name is a bead's: a "W" of 18 amu is a water, not tungsten. Without a usable name the mass decides.
+    A stated mass far from the element's (more than 7 amu: repartitioned hydrogens move a carbon by 6) says
+    that the name is a bead's: a "W" of 18 amu is a water, not tungsten. Without a usable name the mass
+    decides.
     """
     from ase.data import atomic_masses, atomic_numbers
 
@@ -188,8 +208,8 @@ def guess_element(name: str, mass: float | None = None) -> str:
 def add_guessed_bonds(system: System, positions: NDArray[Any], box: NDArray[Any] | None) -> System:
     """`system` with the bonds that distances of one frame show and its list lacks.
 
-    Two atoms are bonded when closer than 1.25 times the sum of their covalent radii (Cordero et al. 2008, through
-    ASE); a hydrogen keeps its nearest partner only; metals, noble gases and beads get no bonds.
+    Two atoms are bonded when closer than 1.25 times the sum of their covalent radii (Cordero et al. 2008,
+    through ASE); a hydrogen keeps its nearest partner only; metals, noble gases and beads get no bonds.
 
     Args:
         positions: (n_sites, 3) nm, one frame.
@@ -206,10 +226,14 @@ def add_guessed_bonds(system: System, positions: NDArray[Any], box: NDArray[Any]
     known = {tuple(sorted(b)) for b in system.bonds.tolist()}
     with_bond = {i for b in known for i in b if system.elements[i] == "H"}
     new = [b for b in found if b not in known and not with_bond & set(b)]
-    return replace(system, bonds=np.array(sorted(known | set(new)), np.int64).reshape(-1, 2)) if new else system
+    return (
+        replace(system, bonds=np.array(sorted(known | set(new)), np.int64).reshape(-1, 2)) if new else system
+    )
 
 
-def _one_bond_per_hydrogen(system: System, pairs: NDArray[np.int64], lengths: NDArray[np.float64]) -> list[tuple[int, int]]:
+def _one_bond_per_hydrogen(
+    system: System, pairs: NDArray[np.int64], lengths: NDArray[np.float64]
+) -> list[tuple[int, int]]:
     taken: set[int] = set()
     kept = []
     for i, j in pairs[np.argsort(lengths)].tolist():
@@ -229,7 +253,9 @@ def covalent_radii(elements: Sequence[str]) -> NDArray[np.float64]:
 
 
 def rigid_water_bonds(system: System) -> System:
-    """H-H bonds, by which topologies of rigid water state their third constraint, turned from bonds into constraints."""
+    """H-H bonds, by which topologies of rigid water state their third constraint, turned from bonds into
+    constraints.
+    """
     i, j = system.bonds.T
     hydrogen = np.array(system.elements) == "H"
     degree = np.bincount(system.bonds.ravel(), minlength=system.n_sites)
@@ -243,8 +269,8 @@ def rigid_water_bonds(system: System) -> System:
 def add_rigid_pairs(system: System, positions: NDArray[Any]) -> System:
     """`system` with bonds and 1-3 distances that never change marked as constraints.
 
-    A pair is rigid where its length varies by less than 0.1 % (flexible bonds vary by 2 % or more, SETTLE and LINCS
-    keep 1e-4 or better). Fewer than 5 frames, or frames that are all alike, tell nothing.
+    A pair is rigid where its length varies by less than 0.1 % (flexible bonds vary by 2 % or more, SETTLE and
+    LINCS keep 1e-4 or better). Fewer than 5 frames, or frames that are all alike, tell nothing.
 
     Args:
         positions: (n_frames, n_sites, 3), molecules whole.
@@ -266,10 +292,15 @@ def universe_of(system: System) -> Any:
 
     residues, first, index = np.unique(system.residues, return_index=True, return_inverse=True)
     universe = MDAnalysis.Universe.empty(
-        system.n_sites, n_residues=len(residues), atom_resindex=index, residue_segindex=np.zeros(len(residues), int),
-        n_segments=1, trajectory=True, forces=True,
+        system.n_sites, n_residues=len(residues), atom_resindex=index,
+        residue_segindex=np.zeros(len(residues), int), n_segments=1, trajectory=True, forces=True,
     )  # fmt: skip
-    per_atom = {"names": system.names, "types": system.types, "masses": system.masses, "charges": system.charges}
+    per_atom = {
+        "names": system.names,
+        "types": system.types,
+        "masses": system.masses,
+        "charges": system.charges,
+    }
     for name, values in per_atom.items():
         universe.add_TopologyAttr(name, np.asarray(values, object if isinstance(values, tuple) else float))
     universe.add_TopologyAttr("elements", ["" if e == "X" else e for e in system.elements])
@@ -281,7 +312,8 @@ def universe_of(system: System) -> Any:
 
 
 def select_sites(system: System, selection: str) -> list[int]:
-    """Site indices of a selection in MDAnalysis' language ('protein', 'not resname HOH', 'element C N O', 'index 0:4').
+    """Site indices of a selection in MDAnalysis' language ('protein', 'not resname HOH', 'element C N O',
+    'index 0:4').
 
     Raises:
         ValueError: it is not understood, or matches nothing.
@@ -291,7 +323,12 @@ def select_sites(system: System, selection: str) -> list[int]:
             warnings.simplefilter("ignore")
             found = universe_of(system).select_atoms(selection).indices
     except Exception as error:
-        raise ValueError(f"selection {selection!r} is not understood ({error}): expected MDAnalysis' selection language") from error
+        raise ValueError(
+            f"selection {selection!r} is not understood ({error}): expected MDAnalysis' selection language"
+        ) from error
     if not len(found):
-        raise ValueError(f"selection {selection!r} matches none of the {system.n_sites} sites, called {', '.join(sorted(set(system.labels))[:20])}")
+        raise ValueError(
+            f"selection {selection!r} matches none of the {system.n_sites} sites, called "
+            f"{', '.join(sorted(set(system.labels))[:20])}"
+        )
     return [int(i) for i in found]

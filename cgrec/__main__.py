@@ -1,0 +1,5 @@
+"""python -m cgrec"""
+
+from .cli import main
+
+main()

@@ -1,0 +1,170 @@
+"""`Chain`: the ordered Levels. Climbs, resumes, keeps the error ledger."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping as MappingType
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .analysis import BASINS_ALANINE, LedgerRow, ledger_row, table
+from .collective_variables import CollectiveVariable, variables_from_config
+from .frames import Frames
+from .level import Level, LevelRecipe, seed_of, use_threads
+from .mapping import Mapping
+from .sources.base import Source, write_json
+
+
+class Chain:
+    """A run: level 0 from a source, and the levels above it.
+
+    Args:
+        folder: of the run.
+        source: makes level 0; None to look at a finished run.
+        levels: {name: recipe} from fine to coarse.
+        variables: {name: site labels} every level that has the sites is compared in.
+        seed: of everything.
+        control: train a direct model for every level above the first, straight from level 0.
+        bins: per variable in the ledger.
+        threads: of torch; 0 leaves its default.
+        recipe: the plain configuration the chain was made from; kept with the run, and another one is refused.
+    """
+
+    def __init__(
+        self, folder: str | Path, source: Source | None = None, levels: MappingType[str, LevelRecipe] | None = None, *,
+        variables: MappingType[str, Any] | None = None, seed: int = 0, control: bool = True, bins: int = 64, threads: int = 0,
+        recipe: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.folder, self.source, self.recipes = Path(folder), source, dict(levels or {})
+        self.variables = variables_from_config(variables)  # type: ignore[arg-type]
+        self.seed, self.control, self.bins, self.threads, self.recipe = seed, control, bins, threads, recipe
+
+    @property
+    def levels(self) -> list[Level]:
+        """Levels on disk, level 0 first."""
+        found = sorted(self.folder.glob("level*"), key=lambda p: int(p.name[5:]))
+        names = ["level 0", *self.recipes]
+        return [Level(p, names[k] if k < len(names) else p.name) for k, p in enumerate(found)]
+
+    def climb(self) -> Chain:
+        """Make every level that is not there yet, the ledger, and the run's summary.
+
+        Raises:
+            ValueError: the folder was made with another recipe; it names the key and both values.
+        """
+        if self.source is None:
+            raise ValueError(f"{self.folder}: a chain that was loaded can be looked at, not climbed; run the command of its run.json again")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._check_recipe()
+        use_threads(self.threads)
+        begin = time.time()
+        base = Level(self.folder / "level0", "level 0")
+        frames = self.source.make(base.folder, seed_of(self.seed, 0))
+        parent = base
+        rows: list[LedgerRow] = []
+        write_json(base.folder / "report.json", base.summary(self._own(frames, None), []))
+        path: Mapping | None = None
+        for k, (name, recipe) in enumerate(self.recipes.items(), 1):
+            level = Level(self.folder / f"level{k}", name)
+            level.make(parent.frames, recipe, seed_of(self.seed, k), bias_of(parent))
+            path = level.mapping if path is None else level.mapping @ path
+            rows += self._ledger(level, base, path, recipe, k)
+            parent = level
+        self._write_run(time.time() - begin)
+        print(table(rows))
+        return self
+
+    def _own(self, frames: Frames, recipe: LevelRecipe | None) -> tuple[CollectiveVariable, ...]:
+        if recipe is not None and recipe.variables:
+            return recipe.variables
+        return tuple(v for v in self.variables if v.defined_on(frames.system))
+
+    def _ledger(self, level: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int) -> list[LedgerRow]:
+        """Rows of one level: against its parent, against level 0, and the direct model as control."""
+        done = level.report.get("ledger")
+        if done:
+            return [LedgerRow.from_json(row) for row in done]
+        own, variables = level.frames, self._own(level.frames, recipe)
+        basins = BASINS_ALANINE if {v.name for v in variables} == {"phi", "psi"} else None
+        compare = lambda name, against, a, b: ledger_row(name, against, a, b, variables, self.bins, definitions=basins)  # noqa: E731
+        rows = [compare(level.name, "parent", own, level.targets)]
+        if k > 1:
+            atoms = path(base.frames)
+            rows.append(compare(level.name, "level 0", own, atoms))
+            if self.control:
+                direct = self._direct(level, base, path, recipe, k)
+                rows.append(compare(f"{level.name} (direct)", "level 0", direct, atoms))
+                rows.append(compare(level.name, "direct model", own, direct))
+        else:
+            rows.append(LedgerRow.from_json({**rows[0].to_json(), "against": "level 0"}))
+        write_json(level.folder / "report.json", level.summary(variables, [row.to_json() for row in rows]))
+        return rows
+
+    def _direct(self, level: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int) -> Frames:
+        """The control: the same recipe, trained straight from level 0 through the composed mapping."""
+        from dataclasses import replace
+
+        straight = replace(recipe, mapping=lambda system: path)
+        return Level(level.folder / "direct", f"{level.name} (direct)").make(base.frames, straight, seed_of(self.seed, k, 1), bias_of(base))
+
+    def _check_recipe(self) -> None:
+        path = self.folder / "config.yaml"
+        if self.recipe is None:
+            return
+        if not path.exists():
+            path.write_text(yaml.safe_dump(self.recipe, sort_keys=False))
+            return
+        before, now = flatten(yaml.safe_load(path.read_text())), flatten(self.recipe)
+        for key in [*now, *before]:
+            if before.get(key) != now.get(key):
+                raise ValueError(f"{self.folder} was made with {key}={before.get(key)} and now it is {now.get(key)}: give another run=<folder>, or go back to the first value")
+
+    def _write_run(self, seconds: float) -> None:
+        path = self.folder / "run.json"
+        earlier = json.loads(path.read_text())["seconds"] if path.exists() else 0.0
+        packages = ("cgrec", "torch", "e3nn", "torch-geometric", "numpy", "tblite")
+        write_json(path, {
+            "command": " ".join(["cgrec", *sys.argv[1:]]), "commit": _commit(), "versions": {p: version(p) for p in packages}, "seed": self.seed,
+            "device": "cpu", "seconds": earlier + seconds,
+        })  # fmt: skip
+
+
+def bias_of(level: Level) -> tuple[CollectiveVariable, ...]:
+    """Variables the frames of `level` were biased along."""
+    return level.bias_variables()
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    if not isinstance(config, dict):
+        return {prefix: config}
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def load(folder: str | Path) -> Chain | Level:
+    """A finished run or one of its levels.
+
+    Raises:
+        FileNotFoundError: neither.
+    """
+    folder = Path(folder)
+    if (folder / "level0").exists():
+        return Chain(folder)
+    if (folder / "frames").exists() or (folder / "targets").exists():
+        return Level(folder, folder.name)
+    raise FileNotFoundError(f"{folder} is neither a run (no level0 in it) nor a level (no frames in it)")
+
+
+def _commit() -> str:
+    import subprocess
+
+    done = subprocess.run(["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "installed package"

@@ -1,0 +1,177 @@
+"""`Level`: one rung of the ladder, a folder on disk, made from the rung below by four steps: map, fit, run, keep."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .collective_variables import CollectiveVariable
+from .dynamics import FeatureGuard, Langevin
+from .frames import Frames
+from .mapping import FORCE_MAPS, Mapping
+from .potential import MetadynamicsBias, Potential, fit_priors
+from .potential.network import DensityNetwork
+from .sources.base import write_json
+from .system import System
+from .training import ForceMatching
+
+
+@dataclass(frozen=True)
+class LevelRecipe:
+    """How a level is made from the one below.
+
+    Attributes:
+        mapping: rule that picks the sites, System -> Mapping.
+        potential: (targets, seed) -> untrained Potential.
+        training: the fit.
+        dynamics: the run.
+        force_map: "basic", "constraint_aware" or "least_noise".
+        priors: which priors to fit, keyword arguments of `fit_priors` other than types.
+        variables: what this level is compared in; empty: the chain's variables.
+    """
+
+    mapping: Callable[[System], Mapping]
+    potential: Callable[..., Potential]
+    training: ForceMatching
+    dynamics: Langevin
+    force_map: str = "least_noise"
+    priors: dict[str, Any] | None = None
+    variables: tuple[CollectiveVariable, ...] = ()
+
+
+@dataclass(frozen=True)
+class Level:
+    """A finished or half-finished rung.
+
+    Attributes:
+        folder: where everything of it lies.
+        name: as in the configuration.
+    """
+
+    folder: Path
+    name: str = field(default="")
+
+    @property
+    def frames(self) -> Frames:
+        """The ensemble this level hands on."""
+        return Frames.load(self.folder / "frames")
+
+    @property
+    def targets(self) -> Frames:
+        """The parent's frames mapped to this level: what it was trained on."""
+        return Frames.load(self.folder / "targets")
+
+    @property
+    def system(self) -> System:
+        """Its sites."""
+        return self.frames.system
+
+    @property
+    def mapping(self) -> Mapping:
+        """From the level below."""
+        return Mapping.load(self.folder / "mapping.npz")
+
+    @property
+    def potential(self) -> Potential:
+        """Its trained potential."""
+        return Potential.load(self.folder / "potential.pt")
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Numbers of its making, empty before it is done."""
+        path = self.folder / "report.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def make(self, parent: Frames, recipe: LevelRecipe, seed: int, bias: tuple[CollectiveVariable, ...] = ()) -> Frames:
+        """Map, fit, run, keep; whatever is there already is not made again.
+
+        Args:
+            parent: frames of the level below, with forces.
+            recipe: of this level.
+            seed: of this level.
+            bias: variables the parent's run was biased along.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        targets = self._map(parent, recipe)
+        training = training_frames(parent, targets, bias)
+        potential = self._fit(training, recipe, seed)
+        return self._run(potential, training, targets, recipe, seed)
+
+    def _map(self, parent: Frames, recipe: LevelRecipe) -> Frames:
+        if not (self.folder / "targets").exists():
+            mapping = FORCE_MAPS[recipe.force_map](recipe.mapping(parent.system), parent)
+            mapping.save(self.folder / "mapping.npz")
+            mapping(parent).save(self.folder / "targets")
+        return self.targets
+
+    def _fit(self, frames: Frames, recipe: LevelRecipe, seed: int) -> Potential:
+        if not (self.folder / "potential.pt").exists():
+            network = recipe.potential(frames, seed)
+            priors = [] if recipe.priors is None else fit_priors(frames, types=network.types, **recipe.priors)
+            fitted, report = recipe.training(network, frames, priors=priors, seed=seed, folder=self.folder, name=f"{self.name}: fit")
+            write_json(self.folder / "training.json", vars(report))
+            fitted.save(self.folder / "potential.pt")
+        return self.potential.to(recipe.training.device)
+
+    def _run(self, potential: Potential, training: Frames, targets: Frames, recipe: LevelRecipe, seed: int) -> Frames:
+        if not (self.folder / "frames").exists():
+            has_network = any(isinstance(m, DensityNetwork) for m in potential.modules())
+            guard = FeatureGuard.fit(potential, training) if has_network else None
+            begin = time.time()
+            _, report = recipe.dynamics(potential, targets, self.folder / "frames", seed=seed + 1, guard=guard, name=f"{self.name}: run")
+            write_json(self.folder / "simulation.json", {**vars(report), "wall": time.time() - begin})
+        return self.frames
+
+    def summary(self, variables: tuple[CollectiveVariable, ...], ledger: list[dict[str, Any]]) -> dict[str, Any]:
+        """What report.json holds."""
+        training, run = (_read(self.folder / f"{n}.json") for n in ("training", "simulation"))
+        return {
+            "name": self.name, "n_sites": self.system.n_sites, "seconds": {"training": training.get("seconds", 0.0), "simulation": run.get("seconds", 0.0)},
+            "ns_per_day": run.get("ns_per_day"), "simulated_ns": run.get("simulated"), "explained_fraction": training.get("explained_fraction"),
+            "replicas": {"started": run.get("replicas"), "lost": len(run.get("lost", [])), "where": run.get("lost", [])},
+            "kinetic_temperature": run.get("kinetic_temperature"), "weight_efficiency": run.get("weight_efficiency"), "training": training,
+            "variables": {v.name: list(v.sites) for v in variables}, "ledger": ledger,
+        }  # fmt: skip
+
+    def bias_variables(self) -> tuple[CollectiveVariable, ...]:
+        """What its run was biased along; empty for an unbiased run."""
+        path = self.folder / "frames" / "bias.pt"
+        if not path.exists():
+            return ()
+        bias = Potential.load(path)
+        return bias.variables if isinstance(bias, MetadynamicsBias) else ()
+
+
+def training_frames(parent: Frames, targets: Frames, bias: tuple[CollectiveVariable, ...]) -> Frames:
+    """`targets` as the fit should see them: without weights where the bias does not disturb the mean forces.
+
+    A bias that is a function of the coarse sites alone changes how often a coarse configuration occurs, not the mean of
+    the fine forces given it. Whether it is such a function is checked by its values, before and after mapping.
+    """
+    if targets.weights is None or not bias or not all(v.defined_on(targets.system) for v in bias):
+        return targets
+    some = slice(None, None, max(1, len(targets) // 500))
+    same = all(np.allclose(np.exp(1j * v.of(parent[some])), np.exp(1j * v.of(targets[some])), atol=1e-4) for v in bias)
+    return replace(targets, weights=None) if same else targets
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def seed_of(*stream: int) -> int:
+    """A seed for one (run seed, level, step) stream."""
+    return int(np.random.SeedSequence(stream).generate_state(1)[0]) % (2**31)
+
+
+def use_threads(n: int) -> None:
+    """Let torch use `n` threads; 0 leaves its default."""
+    if n:
+        torch.set_num_threads(n)

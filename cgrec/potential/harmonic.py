@@ -1,0 +1,39 @@
+"""`PairStiffness`: a trainable harmonic network, exact for Gaussian systems. The recursion is tested with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..frames import Frames
+from .base import Potential
+from .graph import SiteGraph
+
+
+class PairStiffness(Potential):
+    """U = 1/2 sum_{i<j} k_ij |r_i - r_j|^2 with one k for every pair of sites of one System.
+
+    Args:
+        types: site types.
+        n_sites: of the System.
+        scale: kJ/mol/nm^2 that a parameter of one stands for.
+    """
+
+    def __init__(self, *, types: Sequence[str], n_sites: int, scale: float = 1.0, cutoff: float = 0.0) -> None:
+        super().__init__(types=types, cutoff=cutoff, n_sites=n_sites, scale=scale)
+        self.scale = scale
+        self.first, self.second = torch.triu_indices(n_sites, n_sites, 1)
+        self.stiffness = nn.Parameter(torch.zeros(len(self.first)))
+
+    def energy(self, graph: SiteGraph) -> Tensor:
+        positions = graph.per_frame(graph.positions)
+        square = (positions[:, self.first] - positions[:, self.second]).square().sum(-1)
+        return 0.5 * self.scale * (square @ self.stiffness.to(square.dtype))
+
+    @classmethod
+    def for_frames(cls, frames: Frames, seed: int = 0) -> PairStiffness:
+        """Untrained, of the size of `frames`, in units of kT over the mean square extension."""
+        spread = float(frames.positions.std())
+        return cls(types=sorted(set(frames.system.types)), n_sites=frames.n_sites, scale=2.5 / spread**2)

@@ -1,0 +1,135 @@
+"""Quantum-chemistry labels through any ASE calculator, several processes at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from importlib import import_module
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ..frames import Frames
+from ..system import System
+from ..trajectory_files import system_to_atoms
+from ..units import ENERGY, LENGTH, TIME
+
+_EV, _ANGSTROM = ENERGY["eV"], LENGTH["angstrom"]
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """How a structure gets its energy and forces.
+
+    Attributes:
+        calculator: "module:callable" that makes an ASE Calculator; a worker process imports it by that name.
+        arguments: of the callable.
+        processes: worker processes, one thread each; 0 takes one per core.
+    """
+
+    calculator: str = "tblite.ase:TBLite"
+    arguments: Mapping[str, Any] = field(default_factory=lambda: {"method": "GFN2-xTB", "solvation": ["alpb", "water"], "verbosity": 0})
+    processes: int = 0
+
+    def make(self) -> Any:
+        """The calculator."""
+        module, _, name = self.calculator.partition(":")
+        arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in self.arguments.items()}
+        return getattr(import_module(module), name)(**arguments)
+
+    def label(self, system: System, positions: NDArray[Any], temperature: float) -> tuple[Frames, int]:
+        """Frames with energies and forces, and how many structures were skipped because the calculation did not converge.
+
+        Args:
+            system: with elements.
+            positions: (n, n_sites, 3) nm.
+            temperature: K of the ensemble the frames stand for.
+
+        Raises:
+            ValueError: no calculation converged.
+        """
+        jobs = [(self, system, part) for part in np.array_split(positions, max(1, len(positions) // 20))]
+        parts = list(self._map(_label, jobs, "quantum chemistry"))
+        return _collect(system, temperature, parts)
+
+    def explore(self, system: System, starts: NDArray[Any], temperatures: NDArray[Any], *, target: float, frames: int, stride: int, timestep: float, seed: int) -> tuple[Frames, int]:
+        """Short relaxation and Langevin runs with the calculator itself from each start; what `label` returns."""
+        jobs = [(self, system, x, t, frames, stride, timestep, seed + k) for k, (x, t) in enumerate(zip(starts, temperatures))]
+        return _collect(system, target, list(self._map(_explore, jobs, "quantum dynamics")))
+
+    def _map(self, function: Any, jobs: list[Any], name: str) -> Iterable[Any]:
+        workers = self.processes or len(os.sched_getaffinity(0))
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+            yield from tqdm(pool.map(function, jobs), total=len(jobs), desc=name, unit="batch", mininterval=1.0)
+
+
+def _one_thread() -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def _collect(system: System, temperature: float, parts: list[Any]) -> tuple[Frames, int]:
+    failed = sum(p[3] for p in parts)
+    kept = [p for p in parts if len(p[0])]
+    if not kept:
+        raise ValueError(f"none of {failed} quantum-chemistry calculations converged: check the structure, its charge and the calculator's settings")
+    positions, energies, forces = (np.concatenate([p[k] for p in kept]) for k in range(3))
+    return Frames(system, positions, temperature, forces=forces, energies=energies), failed
+
+
+def _evaluate(atoms: Any) -> tuple[float, NDArray[Any]] | None:
+    """(kJ/mol, kJ/mol/nm), or None where the calculation failed or gave no number."""
+    from ase.calculators.calculator import CalculationFailed
+
+    try:
+        energy, forces = atoms.get_potential_energy() * _EV, atoms.get_forces() * (_EV / _ANGSTROM)
+    except (CalculationFailed, RuntimeError):
+        return None
+    return (energy, forces) if np.isfinite(energy) and np.isfinite(forces).all() else None
+
+
+def _label(job: tuple[Labeller, System, NDArray[Any]]) -> tuple[Any, Any, Any, int]:
+    labeller, system, positions = job
+    atoms, found, failed = system_to_atoms(system, positions[0]), [], 0
+    for x in positions:
+        atoms.positions = x / _ANGSTROM
+        atoms.calc = labeller.make()
+        result = _evaluate(atoms)
+        failed += result is None
+        if result is not None:
+            found.append((x, *result))
+    return (*_stack(found), failed)
+
+
+def _explore(job: tuple[Labeller, System, NDArray[Any], float, int, int, float, int]) -> tuple[Any, Any, Any, int]:
+    from ase import units
+    from ase.calculators.calculator import CalculationFailed
+    from ase.md.langevin import Langevin
+    from ase.optimize import FIRE
+
+    labeller, system, start, temperature, frames, stride, timestep, seed = job
+    atoms, found = system_to_atoms(system, start), []
+    atoms.calc = labeller.make()
+    try:
+        FIRE(atoms, logfile=None, maxstep=0.1).run(steps=20)
+        run = Langevin(atoms, timestep / TIME["fs"] * units.fs, temperature_K=temperature, friction=0.02 / units.fs / 10, fixcm=False, rng=np.random.RandomState(seed))
+        for _ in range(frames):
+            run.run(stride)
+            result = _evaluate(atoms)
+            if result is None:
+                break
+            found.append((atoms.positions * _ANGSTROM, *result))
+    except (CalculationFailed, RuntimeError):
+        pass
+    return (*_stack(found), frames - len(found))
+
+
+def _stack(found: list[Any]) -> tuple[Any, Any, Any]:
+    if not found:
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    positions, energies, forces = zip(*found)
+    return np.array(positions), np.array(energies), np.array(forces)
