@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from .collective_variables import CollectiveVariable
+from .collective_variables import CollectiveVariable, variables_from_config
 from .dynamics import FeatureGuard, Langevin
 from .frames import Frames
 from .mapping import FORCE_MAPS, Mapping
@@ -34,7 +36,10 @@ class LevelRecipe:
         dynamics: the run.
         force_map: "basic", "constraint_aware" or "least_noise".
         priors: which priors to fit, keyword arguments of `fit_priors` other than types.
-        variables: what this level is compared in; empty: the chain's variables.
+        variables: {name: site labels} this level is compared in; empty: the chain's variables.
+
+    Raises:
+        ValueError: a keyword of a partial potential is unknown.
     """
 
     mapping: Callable[[System], Mapping]
@@ -43,7 +48,13 @@ class LevelRecipe:
     dynamics: Langevin
     force_map: str = "least_noise"
     priors: dict[str, Any] | None = None
-    variables: tuple[CollectiveVariable, ...] = ()
+    variables: Any = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.variables, dict):
+            object.__setattr__(self, "variables", variables_from_config(self.variables))
+        if isinstance(self.potential, partial):
+            check_partial(self.potential)
 
 
 @dataclass(frozen=True)
@@ -160,6 +171,14 @@ def training_frames(parent: Frames, targets: Frames, bias: tuple[CollectiveVaria
     some = slice(None, None, max(1, len(targets) // 500))
     same = all(np.allclose(np.exp(1j * v.of(parent[some])), np.exp(1j * v.of(targets[some])), atol=1e-4) for v in bias)
     return replace(targets, weights=None) if same else targets
+
+
+def check_partial(function: partial[Any]) -> None:
+    """ValueError where a keyword given so far is none of the function's: hydra does not look before the call."""
+    known = inspect.signature(function.func).parameters
+    unknown = sorted(set(function.keywords) - set(known))
+    if unknown:
+        raise ValueError(f"{function.func.__qualname__} has no argument {unknown}: expected some of {sorted(known)}")
 
 
 def _read(path: Path) -> dict[str, Any]:

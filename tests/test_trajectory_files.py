@@ -352,7 +352,7 @@ def test_temperature_is_asked_for_and_compared(frames, tmp_path):
 @pytest.mark.parametrize("ending", ["trr", "xtc", "nc", "h5md", "lammpstrj", "extxyz", "npz", "npy"])
 @pytest.mark.parametrize("kept", [0.56, 0.995])
 def test_truncated_files_are_refused(tmp_path, ending, kept):
-    frames, path = diatomics(40, 20), tmp_path / f"a.{ending}"
+    frames, path = diatomics(40, 4), tmp_path / f"a.{ending}"
     options = {"topology": frames.system, "temperature": T}
     if ending == "nc":
         pytest.importorskip("netCDF4")
@@ -503,6 +503,18 @@ def test_a_wrong_length_is_seen_where_both_units_are_wrong(frames, tmp_path):
     np.savez(tmp_path / "a.npz", positions=frames.positions * 10, forces=frames.forces / 10)
     with pytest.raises(ValueError, match="the length unit is probably wrong"):
         read(tmp_path / "a.npz", frames.system, temperature=T, length_unit="nm", energy_unit="kJ/mol")
+
+
+@pytest.mark.parametrize("factor", [0.1, 10, 1.89, 0.529])
+def test_a_wrong_length_is_seen_in_a_structure_without_bonds(tmp_path, factor):
+    water = [(0.0, 0.0, 0.0), (0.0957, 0.0, 0.0), (-0.024, 0.0927, 0.0)]
+    np.savez(
+        tmp_path / "a.npz", positions=np.array([water]) * factor, species=["O", "H", "H"], length_unit="nm"
+    )
+    with pytest.raises(ValueError, match=r"a\.npz: neighbouring atoms are about"):
+        read(tmp_path / "a.npz", temperature=T)
+    np.savez(tmp_path / "b.npz", positions=np.array([water]), species=["O", "H", "H"], length_unit="nm")
+    assert len(read(tmp_path / "b.npz", temperature=T).system.bonds) == 2
 
 
 def test_few_frames_are_untested(frames):

@@ -119,7 +119,8 @@ class _DensityLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_types, width))
         self.second = _normal(generator, width, width, scale=width**-0.5)
         self.second_bias = nn.Parameter(torch.zeros(width))
-        self.out = _normal(generator, width, channels + 1, scale=width**-0.5)
+        # Small at first: training starts from the priors, not from a random potential.
+        self.out = _normal(generator, width, channels + 1, scale=0.1 * width**-0.5)
 
     def forward(self, radial: Tensor, harmonics: Tensor, weights: Tensor, species: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         features = self._scalars(*self._densities(radial, harmonics, weights, species))

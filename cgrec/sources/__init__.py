@@ -3,6 +3,11 @@
 from .base import SamplingStopped, Source
 from .calculator import CalculatorSource
 from .file import FileSource
+from .gaussian_chain import GaussianChainSource
+from .labelling import Labeller
 from .openmm import OpenMMSource
+from .quantum import QuantumSource
 
-__all__ = ["CalculatorSource", "FileSource", "OpenMMSource", "SamplingStopped", "Source"]
+__all__ = [
+    "CalculatorSource", "FileSource", "GaussianChainSource", "Labeller", "OpenMMSource", "QuantumSource", "SamplingStopped", "Source",
+]  # fmt: skip

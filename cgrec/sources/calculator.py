@@ -131,10 +131,10 @@ class CalculatorSource(Source):
         atoms = system_to_atoms(start.system, start.positions[0], None if boxes is None else boxes[0])
         atoms.calc = self._make_calculator()
         MaxwellBoltzmannDistribution(atoms, temperature_K=self._arguments["temperature"], rng=random)
-        femtosecond = units.fs / TIME["fs"]  # ASE time per ps
+        picosecond = units.fs / TIME["fs"]  # in ASE's unit of time
         return Langevin(
-            atoms, self._arguments["timestep"] * femtosecond, temperature_K=self._arguments["temperature"],
-            friction=self._arguments["friction"] / femtosecond, fixcm=False, rng=random,
+            atoms, self._arguments["timestep"] * picosecond, temperature_K=self._arguments["temperature"],
+            friction=self._arguments["friction"] / picosecond, fixcm=False, rng=random,
         ), random  # fmt: skip
 
     def _make_calculator(self) -> Any:
@@ -190,9 +190,7 @@ class CalculatorSource(Source):
         for _ in range(n):
             try:
                 forces = dynamics.step()
-            except (
-                Exception
-            ) as error:  # calculators fail each in their own way: SCFError, RuntimeError, LinAlgError, ...
+            except Exception as error:  # calculators fail each in their own way
                 raise SamplingStopped(f"{type(error).__name__}: {error}") from error
             if not np.isfinite(forces).all():
                 raise SamplingStopped("the calculator gave forces that are not finite")

@@ -123,7 +123,7 @@ def read(
         contents = _reader(request, file_format)(request)
         frames = _frames(path, contents, temperature, find_constraints)
         if check_units:
-            _check(frames, path, contents.force_unit)
+            _check(frames, path, contents.force_unit, whole=selection is None)
     if need_forces and frames.forces is None:
         raise ValueError(f"{path}: {_reason(frames)}")
     return frames
@@ -209,11 +209,12 @@ def _read_folder(request: Request, temperature: float | None) -> Frames:
     )
 
 
-def _check(frames: Frames, path: Path, force_unit: str) -> None:
+def _check(frames: Frames, path: Path, force_unit: str, *, whole: bool) -> None:
     """Raise where a wrong unit explains the forces or distances, warn where the forces are off and nothing
     explains it.
     """
-    check_length_unit(frames, str(path))
+    if whole:  # a selection may leave hydrogens without the atoms they are bonded to
+        check_length_unit(frames, str(path))
     if frames.forces is None:
         return
     check = check_force_units(frames, force_unit)

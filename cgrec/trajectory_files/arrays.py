@@ -87,9 +87,7 @@ def _load(path: Path) -> Any:
         return np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise
-    except (
-        Exception
-    ) as error:  # BadZipFile, ValueError, EOFError, OSError: numpy has no one class for a broken file
+    except Exception as error:  # numpy has no one class for a broken file
         raise _broken(path, error) from error
 
 

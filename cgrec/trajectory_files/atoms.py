@@ -90,9 +90,7 @@ def read_extxyz(request: Request) -> Contents:
             images: Any = read(request.path, index=":", format="extxyz")
     except FileNotFoundError:
         raise
-    except (
-        Exception
-    ) as error:  # XYZError, ValueError, IndexError, StopIteration: depends on where the file is cut
+    except Exception as error:  # XYZError, ValueError, IndexError: depends on where the file is cut
         raise ValueError(
             f"{request.path} cannot be read as extended XYZ, it is probably truncated ({error})"
         ) from error

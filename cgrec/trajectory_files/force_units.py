@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ..frames import Frames
 from ..units import BOLTZMANN, ENERGY, LENGTH, force_factor, length_factor
 from .periodic import close_pairs
-from .topology import covalent_radii
+from .topology import CLOSEST_ATOMS, covalent_radii
 
 #: A ratio of temperatures within this of 1, or of the ratio a wrong unit makes, counts as that.
 TOLERANCE = 0.15
@@ -87,32 +87,46 @@ def check_force_units(frames: Frames, force_unit: str = "kJ/mol/nm") -> UnitChec
 
 
 def check_length_unit(frames: Frames, where: str) -> None:
-    """ValueError where atoms are ten times too near or too far for atoms: the unit of length was wrong.
+    """ValueError where atoms are nearer or farther than atoms ever are: the unit of length was wrong.
 
-    Forces cannot tell, where both units are wrong in step. Bonds are compared with covalent radii, and
-    without bonds the closest pair of atoms.
+    The forces cannot tell where both units are wrong in step. No two atoms are closer than 0.05 nm; hydrogens
+    have a neighbour at about the sum of covalent radii, and so have the ends of the bonds a topology states.
     """
-    radii = covalent_radii(frames.system.elements)
-    pairs = frames.system.bonds
+    atoms = np.flatnonzero([e != "X" for e in frames.system.elements])
     first = np.asarray(frames.positions[0], float)
-    if not len(pairs):
-        box = None if frames.box is None else frames.boxes()[0]  # type: ignore[index]
-        pairs, vectors = close_pairs(
-            first, 0.05, box
-        )  # nothing but a wrong unit brings atoms closer than 0.05 nm
-    else:
-        vectors = first[pairs[:, 1]] - first[pairs[:, 0]]
-    atoms = (radii[pairs] > 0).all(1)
-    if not atoms.any():
+    box = None if frames.box is None else frames.boxes()[0]  # type: ignore[index]
+    if len(atoms) < 2:
         return
-    ratio = float(np.median(np.linalg.norm(vectors[atoms], axis=-1) / radii[pairs[atoms]].sum(1)))
-    if not 0.4 < ratio < 2.5:
+    touching = len(close_pairs(first[atoms], CLOSEST_ATOMS, box)[0]) > 0
+    ratio = 0.1 if touching else _neighbour_ratio(frames, first, atoms, box)
+    if not 0.6 < ratio < 1.7:
         raise ValueError(
-            f"{where}: neighbouring atoms are {ratio:.2g} times as far apart as atoms are: the length unit "
-            "is probably wrong "
-            "(nm read as angstrom: 0.1, angstrom read as nm: 10, bohr read as angstrom: 1.9); give "
-            "length_unit="
+            f"{where}: neighbouring atoms are about {ratio:.2g} times as far apart as bonded atoms are, so "
+            "the length "
+            "unit is probably wrong (0.1: nm taken for angstrom, 10: angstrom taken for nm, 0.5 or 1.9: bohr "
+            "and "
+            "angstrom mixed up); correct length_unit=, or pass check_units=False if this is meant"
         )
+
+
+def _neighbour_ratio(
+    frames: Frames, first: NDArray[Any], atoms: NDArray[np.int64], box: NDArray[Any] | None
+) -> float:
+    """Median distance of a hydrogen's nearest atom, else of bonds, over the sum of covalent radii; 1 where
+    neither is.
+    """
+    radii, pairs = covalent_radii(frames.system.elements), frames.system.bonds
+    hydrogens = [i for i in atoms if frames.system.elements[i] == "H"]
+    if not hydrogens:
+        pairs = pairs[np.isin(pairs, atoms).all(1)]
+        lengths = np.linalg.norm(first[pairs[:, 1]] - first[pairs[:, 0]], axis=-1)
+        return float(np.median(lengths / radii[pairs].sum(1))) if len(pairs) else 1.0
+    nearest = np.full(len(first), 10.0)  # in case of no atom within 0.4 nm
+    found, vectors = close_pairs(first[atoms], 0.4, box)
+    ratios = np.linalg.norm(vectors, axis=-1) / radii[atoms[found]].sum(1)
+    for ends in atoms[found].T:
+        np.minimum.at(nearest, ends, ratios)
+    return float(np.median(nearest[hydrogens]))
 
 
 def _flexible_bonds(frames: Frames) -> NDArray[np.int64]:
@@ -283,7 +297,8 @@ def _judge(given: float, estimate: float, error: float, pairs: str, force_unit: 
         return verdict("wrong unit", f"{found} (ratio {ratio:.3g}): {' or '.join(causes)}")
     return verdict(
         "off",
-        f"{found} (ratio {ratio:.3g}), which no usual mistake of units explains: is this an equilibrium sample "
+        f"{found} (ratio {ratio:.3g}), which no usual mistake of units explains: is this an equilibrium "
+        "sample "
         "of that temperature, are constraints known, are biases or restraints left out of the forces?",
     )
 

@@ -116,11 +116,11 @@ class SystemMaker:
             )
         self._named = request.topology is not None or not self._guess
         if self.system.n_sites != n_sites:
+            named = request.topology if isinstance(request.topology, str | Path) else "(a System)"
             raise ValueError(
-                f"{request.path} holds {n_sites} sites and its topology "
-                f"{request.topology or 'list of names'} "
-                f"{self.system.n_sites}: expected the same number; give the topology this trajectory was "
-                "written with"
+                f"{request.path} holds {n_sites} sites and its topology {named} {self.system.n_sites}: "
+                "expected the "
+                "same number; give the topology this trajectory was written with"
             )
 
     def complete(self, positions: NDArray[Any], box: NDArray[Any] | None) -> System:

@@ -24,6 +24,8 @@ _IONS = {
     "CS": "Cs", "SI": "Si", "SE": "Se", "AL": "Al", "CLA": "Cl", "SOD": "Na", "POT": "K", "CAL": "Ca",
     "CES": "Cs", "LIT": "Li", "RUB": "Rb",
 }  # fmt: skip
+#: nm; only a wrong unit of length brings atoms closer.
+CLOSEST_ATOMS = 0.05
 #: Elements whose neighbours are held by charge, not by bonds a distance could tell: never bonded by a guess.
 _UNBONDED = {
     "Li", "Na", "K", "Rb", "Cs", "Be", "Mg", "Ca", "Sr", "Ba", "Zn", "Fe", "Mn", "Co", "Ni", "Cu", "Cd", "He",
@@ -217,8 +219,8 @@ def add_guessed_bonds(system: System, positions: NDArray[Any], box: NDArray[Any]
     """
     radii = covalent_radii(system.elements)
     able = np.flatnonzero([e not in _UNBONDED for e in system.elements])
-    if len(able) < 2:
-        return system
+    if len(able) < 2 or len(close_pairs(positions[able], CLOSEST_ATOMS, box)[0]):
+        return system  # so close is a wrong unit of length, which `read` reports; everything would be bonded
     pairs, vectors = close_pairs(positions[able], 1.25 * 2 * radii[able].max(), box)
     pairs, lengths = able[pairs], np.linalg.norm(vectors, axis=-1)
     near = lengths < 1.25 * radii[pairs].sum(1)
