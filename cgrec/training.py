@@ -8,6 +8,7 @@ on the same frames.
 from __future__ import annotations
 
 import csv
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -187,7 +188,7 @@ class _Run:
 
     def learning_rate(self) -> float:
         done = self.step / self.options.steps
-        return self.options.learning_rate * min(1.0, (self.step + 1) / 50) * (0.5 * (1 + np.cos(np.pi * done)) + 2e-3)
+        return self.options.learning_rate * min(1.0, (self.step + 1) / 50) * (0.5 * (1 + math.cos(math.pi * done)) + 2e-3)
 
     def validate(self) -> None:
         """Compare the averaged weights with the best ones so far, frame by frame."""

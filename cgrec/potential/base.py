@@ -102,9 +102,8 @@ class Potential(nn.Module, ABC):
         if name not in Potential.registry:
             raise ValueError(f"unknown potential class {name!r}: expected one of {sorted(Potential.registry)}")
         potential = Potential.registry[name](**state["config"])
-        potential.load_state_dict(state["state"])
-        dtypes = {t.dtype for t in state["state"].values() if t.is_floating_point()}
-        return potential.to(dtypes.pop()) if len(dtypes) == 1 else potential
+        potential.load_state_dict(state["state"], assign=True)  # keeps the precision it was saved in
+        return potential
 
     def save(self, path: str | Path) -> None:
         """Write to `path` (.pt), under a temporary name first."""

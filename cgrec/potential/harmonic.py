@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +35,8 @@ class PairStiffness(Potential):
 
     @classmethod
     def for_frames(cls, frames: Frames, seed: int = 0) -> PairStiffness:
-        """Untrained, of the size of `frames`, in units of kT over the mean square extension."""
-        spread = float(frames.positions.std())
-        return cls(types=sorted(set(frames.system.types)), n_sites=frames.n_sites, scale=2.5 / spread**2)
+        """Untrained, of the size of `frames`; its unit is the root mean square force over that of the extension."""
+        # Extension about each frame's own centre: free chains diffuse, and their place says nothing about springs.
+        extension = frames.positions - frames.positions.mean(1, keepdims=True)
+        scale = float(np.std(frames.need_forces()) / np.std(extension))
+        return cls(types=sorted(set(frames.system.types)), n_sites=frames.n_sites, scale=scale)

@@ -59,7 +59,7 @@ class DensityNetwork(Potential):
         make = lambda: _DensityLayer(len(self.types), channels, l_max, n_radial, width, generator)  # noqa: E731
         self.layers = nn.ModuleList(make() for _ in range(n_layers))
         self.register_buffer("site_energy", torch.zeros(len(self.types), dtype=torch.float64))
-        self.register_buffer("frequencies", torch.arange(1, n_radial + 1) * math.pi)
+        self.register_buffer("frequencies", torch.arange(1, n_radial + 1, dtype=torch.float64) * math.pi, persistent=False)
 
     @classmethod
     def for_frames(
@@ -113,7 +113,7 @@ class _DensityLayer(nn.Module):
         self.mix = _normal(generator, n_types, n_l, channels, 3 * channels, scale=channels**-0.5)
         self.triples = [t for t in _triples(l_max)]
         for a, b, c in self.triples:
-            self.register_buffer(f"coupling_{a}{b}{c}", o3.wigner_3j(a, b, c).reshape(-1, 2 * c + 1).clone(), persistent=False)
+            self.register_buffer(f"coupling_{a}{b}{c}", o3.wigner_3j(a, b, c, dtype=torch.float64).reshape(-1, 2 * c + 1).clone(), persistent=False)
         n_features = channels * (1 + n_l + len(self.triples))
         self.first = _normal(generator, n_features, width, scale=n_features**-0.5)
         self.bias = nn.Parameter(torch.zeros(n_types, width))

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+import torch
+from contracts import random_frames
+
+from cgrec import Frames
+from cgrec.potential import DensityNetwork, PairStiffness, fit_priors
+from cgrec.training import ForceMatching, split
+
+
+def springs(n_frames=400, noise=0.0, seed=0):
+    """Frames of known pair springs, with noise on the labels."""
+    frames = random_frames(n_frames, seed=seed)
+    truth = PairStiffness(types=["A", "B", "C"], n_sites=6).double()
+    truth.stiffness.data = torch.linspace(100.0, 500.0, 15, dtype=torch.float64)
+    energy, forces = truth.energy_and_forces(frames)
+    forces = forces + np.random.default_rng(seed + 1000).normal(scale=noise, size=forces.shape) if noise else forces
+    return truth, Frames(frames.system, frames.positions, 300.0, forces=forces, energies=energy)
+
+
+def quick(**options):
+    return ForceMatching(**{"steps": 400, "batch_size": 64, "learning_rate": 0.05, "validate_every": 100, "precision": "float64", "patience": 0, **options})
+
+
+def test_known_springs_are_found():
+    truth, frames = springs()
+    fitted, report = quick(steps=2500, learning_rate=0.1)(PairStiffness.for_frames(frames), frames)
+    assert report.explained_fraction > 0.99999
+    other = random_frames(50, seed=9)
+    np.testing.assert_allclose(fitted.energy_and_forces(other)[1], truth.energy_and_forces(other)[1], atol=0.5)
+
+
+def test_noise_is_seen_as_noise():
+    """loss = signal + noise: the noise estimate is the variance of the noise put in."""
+    _, frames = springs(4000, noise=30.0)
+    _, report = quick(steps=1500, learning_rate=0.1)(PairStiffness.for_frames(frames), frames)
+    assert report.noise_estimate == pytest.approx(900.0, rel=0.05)
+    expected = 1 - 900.0 / report.reference_loss
+    assert report.explained_fraction == pytest.approx(expected, abs=4 * report.explained_fraction_error + 0.01)
+
+
+def test_weights_count():
+    """Frames of weight zero do not matter, whatever their forces say."""
+    truth, frames = springs(600)
+    forces, weights = np.array(frames.forces), np.ones(600)
+    forces[::3], weights[::3] = 1e4, 0.0
+    spoiled = Frames(frames.system, frames.positions, 300.0, forces=forces, weights=weights)
+    fitted, _ = quick(steps=2000, learning_rate=0.1)(PairStiffness.for_frames(frames), spoiled)
+    error = fitted.energy_and_forces(frames)[1] - frames.forces
+    assert np.sqrt(np.mean(error**2)) < 0.02 * frames.forces.std()
+
+
+def test_priors_are_subtracted_and_added_back():
+    _, frames = springs(100)
+    priors = fit_priors(frames, types=["A", "B", "C"], cutoff=0.5)
+    network = DensityNetwork.for_frames(frames, cutoff=0.5, channels=4, width=8)
+    for layer in network.layers:
+        layer.out.data.zero_()
+    untouched = [p.energy_and_forces(frames)[1] for p in priors]
+    fitted, _ = quick(steps=1, learning_rate=0.0)(network, frames, priors=priors)
+    np.testing.assert_allclose(fitted.energy_and_forces(frames)[1], sum(untouched), rtol=1e-10, atol=1e-10)
+
+
+def test_energies_are_learned_where_they_are_labels():
+    truth, frames = springs()
+    fitted, _ = quick(steps=1500, learning_rate=0.1, energy_weight=1.0)(DensityNetwork.for_frames(frames, cutoff=0.8, channels=8, width=16), shifted(frames, 1234.0))
+    error = fitted.energy_and_forces(frames)[0] - frames.energies - 1234.0
+    assert abs(error.mean()) < 0.2 and error.std() < 0.25 * frames.energies.std()
+
+
+def shifted(frames, by):
+    return Frames(frames.system, frames.positions, 300.0, forces=frames.forces, energies=frames.energies + by)
+
+
+def test_resumed_training_equals_uninterrupted(tmp_path):
+    _, frames = springs(200)
+    make = lambda: DensityNetwork.for_frames(frames, cutoff=0.5, channels=4, width=8)  # noqa: E731
+    whole, _ = quick()(make(), frames, seed=3)
+
+    class Killed(Exception):
+        pass
+
+    class Dying(ForceMatching):
+        pass
+
+    import cgrec.training as training
+
+    real = training._Run.advance
+    calls = []
+
+    def advance(run, bar):
+        if len(calls) == 2:
+            raise Killed
+        calls.append(1)
+        real(run, bar)
+
+    training._Run.advance = advance
+    try:
+        with pytest.raises(Killed):
+            quick()(make(), frames, seed=3, folder=tmp_path)
+    finally:
+        training._Run.advance = real
+    resumed, report = quick()(make(), frames, seed=3, folder=tmp_path)
+    assert report.steps == 400
+    np.testing.assert_array_equal(resumed.energy_and_forces(frames)[1], whole.energy_and_forces(frames)[1])
+
+
+def test_split_keeps_replicas_and_times_apart():
+    frames = random_frames(400)
+    training, validation = split(frames, 0.2)
+    held = np.concatenate(validation)
+    assert not set(training) & set(held) and len(training) + len(held) == 400
+    assert (np.diff(np.sort(held)) == 1).mean() > 0.9  # runs of time, not random frames
+    replicas = np.tile(np.arange(40), 10)
+    training, validation = split(Frames(frames.system, frames.positions, 300.0, replicas=replicas), 0.2)
+    assert not set(replicas[training]) & set(replicas[np.concatenate(validation)])
+
+
+def test_missing_forces_are_refused():
+    with pytest.raises(ValueError, match="no forces"):
+        quick()(PairStiffness(types=["A", "B", "C"], n_sites=6), random_frames(50))
+
+
+def test_energy_term_without_energies_is_refused():
+    _, frames = springs(50)
+    without = Frames(frames.system, frames.positions, 300.0, forces=frames.forces)
+    with pytest.raises(ValueError, match="energy"):
+        quick(energy_weight=1.0)(PairStiffness.for_frames(frames), without)
+
