@@ -58,7 +58,7 @@ class FeatureGuard(Guard):
         return graph.per_frame(distance / (self.margin * self.reach[graph.species])).amax(1)
 
     @classmethod
-    def fit(cls, potential: Potential, frames: Frames, *, margin: float = 1.6, components: int = 16, most_frames: int = 4000) -> FeatureGuard:
+    def fit(cls, potential: Potential, frames: Frames, *, margin: float = 2.0, components: int = 24, most_frames: int = 4000) -> FeatureGuard:
         """The guard of `potential` (a network, or a sum with one) trained on `frames`.
 
         Only the `components` strongest directions of each type are compared: in weaker ones a distance is noise.

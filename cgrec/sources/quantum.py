@@ -83,7 +83,7 @@ class QuantumSource(Source):
         """Dynamics with the finished NNP."""
         if (folder / "frames").exists():
             return Frames.load(folder / "frames")
-        guard = FeatureGuard.fit(potential, starts, margin=2.0)
+        guard = FeatureGuard.fit(potential, starts)
         frames, report = self.dynamics(potential, replace(starts, temperature=self.temperature), folder / "frames", seed=seed + 1, guard=guard, name="level 0: NNP dynamics")
         write_json(home / "simulation.json", vars(report))
         return frames

@@ -1,0 +1,35 @@
+"""Every shipped configuration composes and builds; what is misspelt is refused."""
+
+import pytest
+
+from cgrec.cli import build, composed, configuration, main
+
+EXPERIMENTS = sorted(p.stem for p in (configuration() / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_experiment_builds(experiment, tmp_path):
+    chain = build(composed([f"experiment={experiment}", f"run={tmp_path}/run"]))
+    assert list(chain.recipes) == ["l1", "l2", "l3"]
+
+
+def test_default_is_alanine_dipeptide():
+    assert composed([]).name == "alanine_dipeptide"
+
+
+@pytest.mark.parametrize("override", ["levels.l1.potential.cutof=0.7", "sed=3", "levels.l9.training.steps=3"])
+def test_unknown_key_is_refused(override):
+    with pytest.raises(SystemExit, match=override.split("=")[0].split(".")[-1] + "|l9"):
+        main(["climb", "experiment=gaussian_chain", override])
+
+
+def test_unknown_key_forced_in_is_refused_by_the_signature(tmp_path):
+    with pytest.raises(SystemExit, match="cutof"):
+        main(["climb", "+levels.l1.potential.cutof=0.7", f"run={tmp_path}/run"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_help_names_the_experiments(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0 and "gaussian_chain" in capsys.readouterr().out

@@ -1,0 +1,109 @@
+"""The recursion itself, on systems with a known answer."""
+
+import json
+
+import numpy as np
+import pytest
+
+import cgrec
+from cgrec.cli import main
+from cgrec.mapping import Pick
+from cgrec.sources.gaussian_chain import GaussianChainSource, chain_laplacian
+
+TINY = [
+    "experiment=gaussian_chain", "source.n_frames=400", "bins=16", "threads=1",
+    *(f"levels.l{k}.training.steps=100" for k in (1, 2, 3)), *(f"levels.l{k}.dynamics.n_replicas=16" for k in (1, 2, 3)),
+    *(f"levels.l{k}.dynamics.length=40" for k in (1, 2, 3)),
+]  # fmt: skip
+
+
+def pmf_stiffness(stiffness, weights):
+    """K of the PMF of a harmonic system: inverse of M Sigma M^T on the space without translation."""
+    return np.linalg.pinv(weights @ np.linalg.pinv(stiffness) @ weights.T)
+
+
+def centred(weights):
+    """M acting on configurations about their own centre, in coarse and fine space."""
+    n = len(weights)
+    return (np.eye(n) - 1 / n) @ weights
+
+
+def test_gaussian_chain_16_8_4_2_analytically(tmp_path):
+    """Semigroup through the code's own mappings: stepwise PMFs equal the direct ones and the closed form."""
+    frames = GaussianChainSource(n_frames=10).make(tmp_path / "level0", 0)
+    stiffness = step = GaussianChainSource().stiffness * chain_laplacian(16)
+    path = None
+    for sites in (["#0", "#2", "#4", "#6", "#9", "#11", "#13", "#15"], ["#0", "#2", "#5", "#7"], ["#0", "#3"]):
+        mapping = Pick(sites=sites)(frames.system)
+        frames = mapping(frames)
+        step = pmf_stiffness(step, centred(mapping.position_weights))
+        path = mapping if path is None else mapping @ path
+        direct = pmf_stiffness(stiffness, centred(path.position_weights))
+        np.testing.assert_allclose(step, direct, atol=1e-10 * step.max())
+    spring = 1 / np.sum(1 / np.full(15, GaussianChainSource().stiffness))  # springs in series
+    np.testing.assert_allclose(step, spring * chain_laplacian(2), rtol=1e-10)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chain") / "run"
+    main(["climb", *TINY, f"run={folder}"])
+    return folder
+
+
+def test_a_climb_leaves_what_the_design_says(tiny):
+    chain = cgrec.load(tiny)
+    assert [level.system.n_sites for level in chain.levels] == [16, 8, 4, 2]
+    for level in chain.levels[1:]:
+        assert level.frames.forces is not None and level.targets.system.fingerprint() == level.system.fingerprint()
+        assert level.report["ledger"] and level.potential is not None
+        np.testing.assert_allclose(level.mapping.force_weights @ level.mapping.position_weights.T, np.eye(level.system.n_sites), atol=1e-10)
+    assert (tiny / "report.html").stat().st_size > 20_000
+    assert isinstance(cgrec.load(tiny / "level2"), cgrec.Level)
+    assert json.loads((tiny / "run.json").read_text())["versions"]["torch"]
+
+
+def test_again_makes_nothing_again(tiny):
+    before = {p: p.stat().st_mtime_ns for p in tiny.rglob("positions.npy")}
+    main(["climb", *TINY, f"run={tiny}"])
+    assert before == {p: p.stat().st_mtime_ns for p in tiny.rglob("positions.npy")}
+
+
+def test_a_changed_recipe_is_refused_with_key_and_values(tiny):
+    with pytest.raises(SystemExit, match=r"levels\.l2\.training\.steps=100 and now it is 7"):
+        main(["climb", *TINY, "levels.l2.training.steps=7", f"run={tiny}"])
+
+
+def test_killed_climb_gives_the_same_frames(tiny, tmp_path, monkeypatch):
+    from cgrec.dynamics import langevin
+
+    real, count = langevin._Run.stretch, []
+
+    def stretch(self, bar):
+        count.append(1)
+        if len(count) in (5, 35):
+            raise KeyboardInterrupt
+        real(self, bar)
+
+    monkeypatch.setattr(langevin._Run, "stretch", stretch)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            main(["climb", *TINY, f"run={tmp_path}/run"])
+    main(["climb", *TINY, f"run={tmp_path}/run"])
+    for k in (1, 2, 3):
+        a, b = (cgrec.load(folder / f"level{k}").frames for folder in (tiny, tmp_path / "run"))
+        np.testing.assert_array_equal(a.positions, b.positions)
+
+
+@pytest.mark.slow
+def test_gaussian_chain_by_sampling_and_fitting(tmp_path):
+    """<R^2> of the ends within 2 % at each level, and recursion no worse than the direct model."""
+    main(["climb", "experiment=gaussian_chain", "threads=1", f"run={tmp_path}/run"])
+    exact = 15 * 0.38**2
+    for level in cgrec.load(tmp_path / "run").levels[1:]:
+        ends = level.frames.positions[:, [0, -1]].astype(float)
+        assert ((ends[:, 0] - ends[:, 1]) ** 2).sum(-1).mean() == pytest.approx(exact, rel=0.02)
+        rows = {(r["level"], r["against"]): r for r in level.report["ledger"]}
+        own, direct = rows[level.name, "level 0"], rows.get((f"{level.name} (direct)", "level 0"))
+        if direct is not None:
+            assert own["excess"] <= direct["excess"] + 2 * np.hypot(own["error"], direct["error"])
