@@ -58,7 +58,9 @@ class Chain:
             ValueError: the folder was made with another recipe; it names the key and both values.
         """
         if self.source is None:
-            raise ValueError(f"{self.folder}: a chain that was loaded can be looked at, not climbed; run the command of its run.json again")
+            raise ValueError(
+                f"{self.folder}: a chain that was loaded can be looked at, not climbed; run the command of its run.json again"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_recipe()
         use_threads(self.threads)
@@ -84,14 +86,18 @@ class Chain:
             return recipe.variables
         return tuple(v for v in self.variables if v.defined_on(frames.system))
 
-    def _ledger(self, level: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int) -> list[LedgerRow]:
+    def _ledger(
+        self, level: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int
+    ) -> list[LedgerRow]:
         """Rows of one level: against its parent, against level 0, and the direct model as control."""
         done = level.report.get("ledger")
         if done:
             return [LedgerRow.from_json(row) for row in done]
         own, variables = level.frames, self._own(level.frames, recipe)
         basins = BASINS_ALANINE if {v.name for v in variables} == {"phi", "psi"} else None
-        compare = lambda name, against, a, b: ledger_row(name, against, a, b, variables, self.bins, definitions=basins)  # noqa: E731
+        compare = lambda name, against, a, b: ledger_row(
+            name, against, a, b, variables, self.bins, definitions=basins
+        )  # noqa: E731
         rows = [compare(level.name, "parent", own, level.targets)]
         if k > 1:
             atoms = path(base.frames)
@@ -110,7 +116,9 @@ class Chain:
         from dataclasses import replace
 
         straight = replace(recipe, mapping=lambda system: path)
-        return Level(level.folder / "direct", f"{level.name} (direct)").make(base.frames, straight, seed_of(self.seed, k, 1), bias_of(base))
+        return Level(level.folder / "direct", f"{level.name} (direct)").make(
+            base.frames, straight, seed_of(self.seed, k, 1), bias_of(base)
+        )
 
     def _check_recipe(self) -> None:
         path = self.folder / "config.yaml"
@@ -122,7 +130,9 @@ class Chain:
         before, now = flatten(yaml.safe_load(path.read_text())), flatten(self.recipe)
         for key in [*now, *before]:
             if before.get(key) != now.get(key):
-                raise ValueError(f"{self.folder} was made with {key}={before.get(key)} and now it is {now.get(key)}: give another run=<folder>, or go back to the first value")
+                raise ValueError(
+                    f"{self.folder} was made with {key}={before.get(key)} and now it is {now.get(key)}: give another run=<folder>, or go back to the first value"
+                )
 
     def _write_run(self, seconds: float) -> None:
         path = self.folder / "run.json"
@@ -166,5 +176,10 @@ def load(folder: str | Path) -> Chain | Level:
 def _commit() -> str:
     import subprocess
 
-    done = subprocess.run(["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.stdout.strip() or "installed package"

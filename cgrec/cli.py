@@ -28,7 +28,11 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     commands = {"climb": climb, "report": report}
     if not arguments or arguments[0] not in commands or {"-h", "--help"} & set(arguments):
-        print(USAGE.format(experiments=", ".join(sorted(p.stem for p in (configuration() / "experiment").glob("*.yaml")))))
+        print(
+            USAGE.format(
+                experiments=", ".join(sorted(p.stem for p in (configuration() / "experiment").glob("*.yaml")))
+            )
+        )
         sys.exit(0 if not arguments or {"-h", "--help"} & set(arguments) else 2)
     try:
         commands[arguments[0]](arguments[1:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,9 @@ class CollectiveVariable:
     def __post_init__(self) -> None:
         object.__setattr__(self, "sites", tuple(self.sites))
         if len(self.sites) not in _KINDS:
-            raise ValueError(f"collective variable {self.name!r}: expected 2, 3 or 4 sites, found {len(self.sites)}")
+            raise ValueError(
+                f"collective variable {self.name!r}: expected 2, 3 or 4 sites, found {len(self.sites)}"
+            )
 
     @property
     def periodic(self) -> bool:
@@ -63,6 +65,6 @@ class CollectiveVariable:
         return self.values(np.asarray(frames.positions, float), frames.system)
 
 
-def variables_from_config(config: dict[str, Sequence[str]] | None) -> tuple[CollectiveVariable, ...]:
+def variables_from_config(config: Mapping[str, Sequence[str]] | None) -> tuple[CollectiveVariable, ...]:
     """{name: [site labels]} as written in YAML -> variables."""
     return tuple(CollectiveVariable(name, tuple(sites)) for name, sites in (config or {}).items())

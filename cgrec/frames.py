@@ -50,7 +50,9 @@ class Frames:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, np.asarray(getattr(self, name)))
         if self.positions.ndim != 3 or len(self.positions) == 0:
-            raise ValueError(f"Frames.positions: expected (n_frames >= 1, {self.system.n_sites}, 3) nm, found shape {self.positions.shape}")
+            raise ValueError(
+                f"Frames.positions: expected (n_frames >= 1, {self.system.n_sites}, 3) nm, found shape {self.positions.shape}"
+            )
         n = len(self.positions)
         vectors = (n, self.system.n_sites, 3)
         expected: dict[str, tuple[tuple[int, ...], ...]] = {
@@ -69,10 +71,14 @@ class Frames:
         if array is None:
             return
         if array.shape not in shapes:
-            raise ValueError(f"Frames.{name}: expected shape {' or '.join(map(str, shapes))}, found {array.shape}")
+            raise ValueError(
+                f"Frames.{name}: expected shape {' or '.join(map(str, shapes))}, found {array.shape}"
+            )
         if not np.isfinite(array).all():
             frame = int(np.argwhere(~np.isfinite(array))[0][0])
-            raise ValueError(f"Frames.{name}: found NaN or infinity, first at index {frame}; drop that frame or repair the file")
+            raise ValueError(
+                f"Frames.{name}: found NaN or infinity, first at index {frame}; drop that frame or repair the file"
+            )
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -119,7 +125,9 @@ class Frames:
     def block_indices(self, n_blocks: int) -> list[NDArray[np.int64]]:
         """Frame indices of each of `blocks`, in their order of time."""
         if len(self) < n_blocks:
-            raise ValueError(f"cannot cut {len(self)} frames into {n_blocks} blocks: give more frames or ask for fewer blocks")
+            raise ValueError(
+                f"cannot cut {len(self)} frames into {n_blocks} blocks: give more frames or ask for fewer blocks"
+            )
         replicas = np.zeros(len(self), int) if self.replicas is None else self.replicas
         labels = np.unique(replicas)
         if len(labels) >= n_blocks:
@@ -139,7 +147,9 @@ class Frames:
             if part.system.fingerprint() != first.system.fingerprint():
                 raise ValueError("Frames.concatenate: the parts belong to different Systems")
             if part.temperature != first.temperature:
-                raise ValueError(f"Frames.concatenate: temperatures differ ({first.temperature} K and {part.temperature} K)")
+                raise ValueError(
+                    f"Frames.concatenate: temperatures differ ({first.temperature} K and {part.temperature} K)"
+                )
         merged: dict[str, Any] = {}
         for name in ("positions", "forces", "energies", "weights"):
             arrays = [getattr(p, name) for p in parts]
@@ -152,7 +162,7 @@ class Frames:
             replicas.append(own + offset)
             offset += own.max() + 1
         boxes = [p.boxes() for p in parts]
-        box = None if boxes[0] is None else np.concatenate(boxes)  # type: ignore[arg-type]
+        box: Any = None if boxes[0] is None else np.concatenate(boxes)  # type: ignore[arg-type]
         return replace(first, **merged, box=box, replicas=np.concatenate(replicas))
 
     def save(self, folder: str | Path) -> Path:
@@ -186,17 +196,25 @@ class Frames:
         if not header.exists():
             raise FileNotFoundError(f"{folder} holds no frames (frames.json is missing)")
         arrays = {n: _load(folder / f"{n}.npy") for n in _ARRAYS if (folder / f"{n}.npy").exists()}
-        return cls(system=System.load(folder / "system.json"), temperature=json.loads(header.read_text())["temperature"], **arrays)
+        return cls(
+            system=System.load(folder / "system.json"),
+            temperature=json.loads(header.read_text())["temperature"],
+            **arrays,
+        )
 
 
 def write_header(folder: Path, system: System, temperature: float) -> None:
     """The two json files that make a folder of arrays readable as Frames."""
     system.save(folder / "system.json")
-    (folder / "frames.json").write_text(json.dumps({"temperature": temperature, "units": "nm, ps, K, kJ/mol"}))
+    (folder / "frames.json").write_text(
+        json.dumps({"temperature": temperature, "units": "nm, ps, K, kJ/mol"})
+    )
 
 
 def _load(path: Path) -> NDArray[Any]:
     try:
         return np.load(path, mmap_mode="r")
     except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} cannot be read, it is probably truncated ({error}); remove its folder and make it again") from error
+        raise ValueError(
+            f"{path} cannot be read, it is probably truncated ({error}); remove its folder and make it again"
+        ) from error

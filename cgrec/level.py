@@ -100,7 +100,9 @@ class Level:
         path = self.folder / "report.json"
         return json.loads(path.read_text()) if path.exists() else {}
 
-    def make(self, parent: Frames, recipe: LevelRecipe, seed: int, bias: tuple[CollectiveVariable, ...] = ()) -> Frames:
+    def make(
+        self, parent: Frames, recipe: LevelRecipe, seed: int, bias: tuple[CollectiveVariable, ...] = ()
+    ) -> Frames:
         """Map, fit, run, keep; whatever is there already is not made again.
 
         Args:
@@ -126,21 +128,34 @@ class Level:
         if not (self.folder / "potential.pt").exists():
             network = recipe.potential(frames, seed)
             priors = [] if recipe.priors is None else fit_priors(frames, types=network.types, **recipe.priors)
-            fitted, report = recipe.training(network, frames, priors=priors, seed=seed, folder=self.folder, name=f"{self.name}: fit")
+            fitted, report = recipe.training(
+                network, frames, priors=priors, seed=seed, folder=self.folder, name=f"{self.name}: fit"
+            )
             write_json(self.folder / "training.json", vars(report))
             fitted.save(self.folder / "potential.pt")
         return self.potential.to(recipe.training.device)
 
-    def _run(self, potential: Potential, training: Frames, targets: Frames, recipe: LevelRecipe, seed: int) -> Frames:
+    def _run(
+        self, potential: Potential, training: Frames, targets: Frames, recipe: LevelRecipe, seed: int
+    ) -> Frames:
         if not (self.folder / "frames").exists():
             has_network = any(isinstance(m, DensityNetwork) for m in potential.modules())
             guard = FeatureGuard.fit(potential, training) if has_network else None
             begin = time.time()
-            _, report = recipe.dynamics(potential, targets, self.folder / "frames", seed=seed + 1, guard=guard, name=f"{self.name}: run")
+            _, report = recipe.dynamics(
+                potential,
+                targets,
+                self.folder / "frames",
+                seed=seed + 1,
+                guard=guard,
+                name=f"{self.name}: run",
+            )
             write_json(self.folder / "simulation.json", {**vars(report), "wall": time.time() - begin})
         return self.frames
 
-    def summary(self, variables: tuple[CollectiveVariable, ...], ledger: list[dict[str, Any]]) -> dict[str, Any]:
+    def summary(
+        self, variables: tuple[CollectiveVariable, ...], ledger: list[dict[str, Any]]
+    ) -> dict[str, Any]:
         """What report.json holds."""
         training, run = (_read(self.folder / f"{n}.json") for n in ("training", "simulation"))
         return {
@@ -169,7 +184,10 @@ def training_frames(parent: Frames, targets: Frames, bias: tuple[CollectiveVaria
     if targets.weights is None or not bias or not all(v.defined_on(targets.system) for v in bias):
         return targets
     some = slice(None, None, max(1, len(targets) // 500))
-    same = all(np.allclose(np.exp(1j * v.of(parent[some])), np.exp(1j * v.of(targets[some])), atol=1e-4) for v in bias)
+    same = all(
+        np.allclose(np.exp(1j * v.of(parent[some])), np.exp(1j * v.of(targets[some])), atol=1e-4)
+        for v in bias
+    )
     return replace(targets, weights=None) if same else targets
 
 
@@ -178,7 +196,9 @@ def check_partial(function: partial[Any]) -> None:
     known = inspect.signature(function.func).parameters
     unknown = sorted(set(function.keywords) - set(known))
     if unknown:
-        raise ValueError(f"{function.func.__qualname__} has no argument {unknown}: expected some of {sorted(known)}")
+        raise ValueError(
+            f"{function.func.__qualname__} has no argument {unknown}: expected some of {sorted(known)}"
+        )
 
 
 def _read(path: Path) -> dict[str, Any]:

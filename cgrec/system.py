@@ -40,15 +40,20 @@ class System:
     types: tuple[str, ...] = ()
     elements: tuple[str, ...] = ()
     charges: NDArray[np.float64] = None  # type: ignore[assignment]
-    bonds: NDArray[np.int64] = None  # type: ignore[assignment]
-    constraints: NDArray[np.int64] = None  # type: ignore[assignment]
+    bonds: Any = None  # type: ignore[assignment]
+    constraints: Any = None  # type: ignore[assignment]
     residues: NDArray[np.int64] = None  # type: ignore[assignment]
     residue_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.names)
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731  (frozen dataclass)
-        for name, default in (("names", ()), ("types", self.names), ("elements", ("X",) * n), ("residue_names", ("MOL",) * n)):
+        for name, default in (
+            ("names", ()),
+            ("types", self.names),
+            ("elements", ("X",) * n),
+            ("residue_names", ("MOL",) * n),
+        ):
             put(name, tuple(str(s) for s in (getattr(self, name) or default)))
         put("masses", np.asarray(self.masses, float))
         put("charges", np.zeros(n) if self.charges is None else np.asarray(self.charges, float))
@@ -63,14 +68,20 @@ class System:
             raise ValueError("a System needs at least one site, found none")
         for field in ("types", "elements", "residue_names", "masses", "charges", "residues"):
             if len(getattr(self, field)) != n:
-                raise ValueError(f"System.{field}: expected {n} entries, one a site, found {len(getattr(self, field))}")
+                raise ValueError(
+                    f"System.{field}: expected {n} entries, one a site, found {len(getattr(self, field))}"
+                )
         if not np.all(self.masses > 0):
             bad = int(np.flatnonzero(~(self.masses > 0))[0])
-            raise ValueError(f"System.masses: expected positive amu, found {self.masses[bad]} at site {bad} ({self.names[bad]})")
+            raise ValueError(
+                f"System.masses: expected positive amu, found {self.masses[bad]} at site {bad} ({self.names[bad]})"
+            )
         for field in ("bonds", "constraints"):
             pairs = getattr(self, field)
             if pairs.size and (pairs.min() < 0 or pairs.max() >= n):
-                raise ValueError(f"System.{field}: expected site indices 0..{n - 1}, found {pairs.min()}..{pairs.max()}")
+                raise ValueError(
+                    f"System.{field}: expected site indices 0..{n - 1}, found {pairs.min()}..{pairs.max()}"
+                )
 
     @property
     def n_sites(self) -> int:
@@ -97,7 +108,9 @@ class System:
             return int(label[1:])
         found = [i for i, names in enumerate(zip(self.labels, self.names)) if label in names]
         if len(found) != 1:
-            raise KeyError(f"site {label!r}: expected one match, found {len(found)} among {', '.join(self.labels[:60])}")
+            raise KeyError(
+                f"site {label!r}: expected one match, found {len(found)} among {', '.join(self.labels[:60])}"
+            )
         return found[0]
 
     def bonded_paths(self, n: int) -> list[tuple[int, ...]]:

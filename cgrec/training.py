@@ -27,7 +27,16 @@ from .frames import Frames
 from .potential.base import Potential, SumPotential
 from .potential.graph import SiteGraph
 
-COLUMNS = ("step", "epoch", "learning_rate", "training_loss", "validation_loss", "explained_fraction", "noise_estimate", "seconds")
+COLUMNS = (
+    "step",
+    "epoch",
+    "learning_rate",
+    "training_loss",
+    "validation_loss",
+    "explained_fraction",
+    "noise_estimate",
+    "seconds",
+)
 
 
 @dataclass
@@ -84,12 +93,34 @@ class ForceMatching:
     ) -> None:  # fmt: skip
         if precision not in ("float32", "float64"):
             raise ValueError(f"ForceMatching: expected precision float32 or float64, found {precision!r}")
-        self.steps, self.batch_size, self.learning_rate, self.weight_decay = steps, batch_size, learning_rate, weight_decay
-        self.average, self.energy_weight, self.validation_fraction = average, energy_weight, validation_fraction
-        self.validate_every, self.patience, self.most_validation_frames = validate_every, patience, most_validation_frames
+        self.steps, self.batch_size, self.learning_rate, self.weight_decay = (
+            steps,
+            batch_size,
+            learning_rate,
+            weight_decay,
+        )
+        self.average, self.energy_weight, self.validation_fraction = (
+            average,
+            energy_weight,
+            validation_fraction,
+        )
+        self.validate_every, self.patience, self.most_validation_frames = (
+            validate_every,
+            patience,
+            most_validation_frames,
+        )
         self.dtype, self.device = getattr(torch, precision), torch.device(device)
 
-    def __call__(self, potential: Potential, frames: Frames, *, priors: Sequence[Potential] = (), seed: int = 0, folder: Path | None = None, name: str = "training") -> tuple[Potential, TrainingReport]:
+    def __call__(
+        self,
+        potential: Potential,
+        frames: Frames,
+        *,
+        priors: Sequence[Potential] = (),
+        seed: int = 0,
+        folder: Path | None = None,
+        name: str = "training",
+    ) -> tuple[Potential, TrainingReport]:
         """Fit `potential` so that priors + potential match the forces of `frames`.
 
         Args:
@@ -126,19 +157,37 @@ class _History:
 
 
 class _Run:
-    def __init__(self, options: ForceMatching, potential: Potential, frames: Frames, priors: list[Potential], seed: int, folder: Path | None) -> None:
-        self.options, self.potential, self.priors, self.seed, self.folder = options, potential, [p.to(options.device) for p in priors], seed, folder
+    def __init__(
+        self,
+        options: ForceMatching,
+        potential: Potential,
+        frames: Frames,
+        priors: list[Potential],
+        seed: int,
+        folder: Path | None,
+    ) -> None:
+        self.options, self.potential, self.priors, self.seed, self.folder = (
+            options,
+            potential,
+            [p.to(options.device) for p in priors],
+            seed,
+            folder,
+        )
         training, self.validation_blocks = split(frames, options.validation_fraction)
         validation = _thin(np.concatenate(self.validation_blocks), options.most_validation_frames)
         self.training = LabelledGraphs(potential, frames, training, self.priors, options.energy_weight)
         self.validation = LabelledGraphs(potential, frames, validation, self.priors, options.energy_weight)
         self.scale = float(np.sqrt(np.mean(self.training.forces.numpy() ** 2))) or 1.0
         self.parameters = [p for p in potential.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(self.parameters, lr=options.learning_rate, weight_decay=options.weight_decay, amsgrad=True)
+        self.optimiser = torch.optim.AdamW(
+            self.parameters, lr=options.learning_rate, weight_decay=options.weight_decay, amsgrad=True
+        )
         self.averaged = AveragedModel(potential, multi_avg_fn=get_ema_multi_avg_fn(options.average))
         self.history, self.step = _History(), 0
         self.report = TrainingReport(n_training=len(training), n_validation=len(validation))
-        self.report.reference_loss = float(np.mean(np.asarray(frames.need_forces())[validation].astype(float) ** 2))
+        self.report.reference_loss = float(
+            np.mean(np.asarray(frames.need_forces())[validation].astype(float) ** 2)
+        )
 
     def advance(self, bar: tqdm) -> None:
         """One stretch of steps, then validate and checkpoint."""
@@ -188,13 +237,19 @@ class _Run:
 
     def learning_rate(self) -> float:
         done = self.step / self.options.steps
-        return self.options.learning_rate * min(1.0, (self.step + 1) / 50) * (0.5 * (1 + math.cos(math.pi * done)) + 2e-3)
+        return (
+            self.options.learning_rate
+            * min(1.0, (self.step + 1) / 50)
+            * (0.5 * (1 + math.cos(math.pi * done)) + 2e-3)
+        )
 
     def validate(self) -> None:
         """Compare the averaged weights with the best ones so far, frame by frame."""
         losses = self.losses(self.averaged.module)
         weights = self.validation.weights.numpy()
-        improvement = None if self.history.best is None else np.average(self.history.best - losses, weights=weights)
+        improvement = (
+            None if self.history.best is None else np.average(self.history.best - losses, weights=weights)
+        )
         if improvement is None or improvement > 0:
             spread = 0.0 if improvement is None else np.std(self.history.best - losses) / np.sqrt(len(losses))
             # A gain smaller than its own error keeps the new weights but does not reset the patience.
@@ -212,10 +267,21 @@ class _Run:
         report.steps, report.validation_loss = self.step, float(best)
         report.explained_fraction = 1 - report.validation_loss / report.reference_loss
         parts = np.array_split(self.history.best, max(2, min(10, len(self.history.best))))  # type: ignore[arg-type]
-        report.explained_fraction_error = float(np.std([p.mean() for p in parts], ddof=1) / np.sqrt(len(parts)) / report.reference_loss)
+        report.explained_fraction_error = float(
+            np.std([p.mean() for p in parts], ddof=1) / np.sqrt(len(parts)) / report.reference_loss
+        )
         report.noise_estimate = 0.5 * (report.validation_loss + self.history.best_training_loss)
         epoch = self.step * self.options.batch_size / max(1, len(self.training))
-        self.write_row(self.step, epoch, self.learning_rate(), self.history.training_loss, validation_loss, 1 - validation_loss / report.reference_loss, report.noise_estimate, report.seconds)
+        self.write_row(
+            self.step,
+            epoch,
+            self.learning_rate(),
+            self.history.training_loss,
+            validation_loss,
+            1 - validation_loss / report.reference_loss,
+            report.noise_estimate,
+            report.seconds,
+        )
 
     @torch.no_grad()
     def losses(self, model: nn.Module) -> np.ndarray:
@@ -268,7 +334,9 @@ class _Run:
     @torch.no_grad()
     def set_energy_zero(self) -> None:
         """Shift the site energies so that the mean error of the training energies is zero."""
-        errors = [(g.frame_energies - self.potential(g)[0]) for g in self.training.batches(self.options.batch_size)]
+        errors = [
+            (g.frame_energies - self.potential(g)[0]) for g in self.training.batches(self.options.batch_size)
+        ]
         self.potential.site_energy += torch.cat(errors).mean() / self.training.positions.shape[1]  # type: ignore[operator]
 
 
@@ -278,9 +346,18 @@ class LabelledGraphs(Dataset):
     Whole batches at once, because putting a few hundred small graphs together one by one costs more than the network.
     """
 
-    def __init__(self, potential: Potential, frames: Frames, which: np.ndarray, priors: Sequence[Potential], energy_weight: float) -> None:
+    def __init__(
+        self,
+        potential: Potential,
+        frames: Frames,
+        which: np.ndarray,
+        priors: Sequence[Potential],
+        energy_weight: float,
+    ) -> None:
         if energy_weight > 0 and frames.energies is None:
-            raise ValueError("ForceMatching: energy_weight > 0 needs Frames.energies, and these frames have none; a PMF has no energy labels, set energy_weight=0")
+            raise ValueError(
+                "ForceMatching: energy_weight > 0 needs Frames.energies, and these frames have none; a PMF has no energy labels, set energy_weight=0"
+            )
         self.potential, self.frames = potential, frames[which]
         forces, energies = np.asarray(self.frames.need_forces(), float), self.frames.energies
         energies = np.zeros(len(which)) if energies is None else np.asarray(energies, float)
@@ -313,14 +390,18 @@ def per_frame_loss(graph: SiteGraph, forces: Tensor, scale: float) -> Tensor:
     return graph.per_frame(((forces - graph.labels) / scale).square()).mean((1, 2))
 
 
-def split(frames: Frames, validation_fraction: float, n_blocks: int = 20) -> tuple[np.ndarray, list[np.ndarray]]:
+def split(
+    frames: Frames, validation_fraction: float, n_blocks: int = 20
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """(training frame numbers, validation blocks), cut by replica or by blocks of time, never by random frames.
 
     Raises:
         ValueError: too few frames, or a fraction outside (0, 1).
     """
     if not 0 < validation_fraction < 1:
-        raise ValueError(f"validation_fraction: expected a number between 0 and 1, found {validation_fraction}")
+        raise ValueError(
+            f"validation_fraction: expected a number between 0 and 1, found {validation_fraction}"
+        )
     blocks = frames.block_indices(min(n_blocks, len(frames)))
     if len(blocks) < 2:
         raise ValueError(f"training needs at least 2 frames to keep some for validation, found {len(frames)}")

@@ -27,7 +27,9 @@ def imported(path):
     depth = len(path.relative_to(ROOT).parts)
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level == depth:
-            yield from ([(node.module.split(".")[0], None)] if node.module else [(a.name, None) for a in node.names])
+            yield from (
+                [(node.module.split(".")[0], None)] if node.module else [(a.name, None) for a in node.names]
+            )
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             yield None, node.module.split(".")[0]
         elif isinstance(node, ast.Import):
@@ -42,4 +44,6 @@ def test_imports_point_one_way(path):
         if inside is not None and inside != own:
             assert RANK[inside] < RANK[own], f"{path.name} imports {inside}, which does not lie below {own}"
         if outside in OWNERS:
-            assert own in OWNERS[outside], f"{path.name} imports {outside}, which belongs to {OWNERS[outside]}"
+            assert own in OWNERS[outside], (
+                f"{path.name} imports {outside}, which belongs to {OWNERS[outside]}"
+            )

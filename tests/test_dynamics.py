@@ -20,9 +20,17 @@ def dimer(stiffness=2000.0):
 
 
 def run(potential, start, folder, seed=0, guard=None, **options):
-    return Langevin(**{"n_replicas": 32, "length": 20.0, "save_every": 0.2, "equilibration": 2.0, "timestep": 0.004, "compile": False, **options})(
-        potential, start, folder, seed=seed, guard=guard
-    )
+    return Langevin(
+        **{
+            "n_replicas": 32,
+            "length": 20.0,
+            "save_every": 0.2,
+            "equilibration": 2.0,
+            "timestep": 0.004,
+            "compile": False,
+            **options,
+        }
+    )(potential, start, folder, seed=seed, guard=guard)
 
 
 def test_harmonic_distribution_and_temperature(tmp_path):
@@ -51,7 +59,9 @@ def test_free_particle_diffuses_as_einstein_says(tmp_path):
     system = System(names=("A", "B"), masses=[20.0, 20.0])
     potential = PairStiffness(types=["A", "B"], n_sites=2).double()
     start = Frames(system, np.zeros((1, 2, 3)) + [[[0, 0, 0], [1, 0, 0]]], T)
-    frames, _ = run(potential, start, tmp_path / "f", n_replicas=64, friction=5.0, length=40.0, save_every=1.0)
+    frames, _ = run(
+        potential, start, tmp_path / "f", n_replicas=64, friction=5.0, length=40.0, save_every=1.0
+    )
     track = np.asarray(frames.positions, float).reshape(40, 64, 2, 3)
     moved = ((track[20:] - track[:20]) ** 2).sum(-1).mean() / (6 * 20.0)
     assert moved == pytest.approx(BOLTZMANN * T / (20.0 * 5.0), rel=0.12)
@@ -59,7 +69,9 @@ def test_free_particle_diffuses_as_einstein_says(tmp_path):
 
 def test_same_seed_same_frames_other_seed_other_frames(tmp_path):
     potential, start = dimer()
-    a, b, c = (run(potential, start, tmp_path / str(k), seed=s, length=1.0)[0] for k, s in enumerate((1, 1, 2)))
+    a, b, c = (
+        run(potential, start, tmp_path / str(k), seed=s, length=1.0)[0] for k, s in enumerate((1, 1, 2))
+    )
     np.testing.assert_array_equal(a.positions, b.positions)
     assert not np.array_equal(a.positions, c.positions)
 
@@ -74,7 +86,14 @@ def test_killed_run_continues_as_if_nothing_happened(tmp_path, monkeypatch, case
 
     start = random_frames(10)
     potential = HarmonicPrior.fit(random_frames(300), ["A", "B", "C"], 2)
-    options = {"n_replicas": 4, "length": 2.0, "save_every": 0.1, "equilibration": 0.2, "timestep": 0.002, "checkpoint_every": 3}
+    options = {
+        "n_replicas": 4,
+        "length": 2.0,
+        "save_every": 0.1,
+        "equilibration": 0.2,
+        "timestep": 0.002,
+        "checkpoint_every": 3,
+    }
     if case == "biased":
         options["bias"] = BiasPlan(variables={"a": ["S0", "S1", "S2", "S3"]}, growth=0.5)
     if case == "exchange":
@@ -104,7 +123,9 @@ def test_bias_makes_flat_and_weights_undo_it(tmp_path):
     start = random_frames(40)
     kT = thermal_energy(T)
     stiff = [HarmonicPrior.fit(random_frames(300), ["A", "B", "C"], n) for n in (2, 3)]
-    torsion = DihedralPrior(types=["A", "B", "C"], n_sites=6, sites=[[0, 1, 2, 3]], cosine=[[2.0 * kT]], sine=[[0.0]])
+    torsion = DihedralPrior(
+        types=["A", "B", "C"], n_sites=6, sites=[[0, 1, 2, 3]], cosine=[[2.0 * kT]], sine=[[0.0]]
+    )
     frames, report = run(
         stiff[0] + stiff[1] + torsion, start, tmp_path / "f", n_replicas=64, length=30.0, timestep=0.002, equilibration=2.0, save_every=0.1,
         bias=BiasPlan(variables={"x": ["S0", "S1", "S2", "S3"]}, growth=10.0, height=0.1, bias_factor=10.0),
@@ -122,13 +143,28 @@ def test_bias_makes_flat_and_weights_undo_it(tmp_path):
 
 def test_bias_force_stays_out_of_the_labels(tmp_path):
     potential = HarmonicPrior.fit(random_frames(300), ["A", "B", "C"], 2)
-    frames, _ = run(potential, random_frames(10), tmp_path / "f", n_replicas=4, length=1.0, timestep=0.002, bias=BiasPlan(variables={"x": ["S0", "S1", "S2", "S3"]}, growth=2.0, height=2.0))
+    frames, _ = run(
+        potential,
+        random_frames(10),
+        tmp_path / "f",
+        n_replicas=4,
+        length=1.0,
+        timestep=0.002,
+        bias=BiasPlan(variables={"x": ["S0", "S1", "S2", "S3"]}, growth=2.0, height=2.0),
+    )
     np.testing.assert_allclose(frames.forces, potential.energy_and_forces(frames)[1], atol=0.05)
 
 
 def test_replica_exchange_keeps_the_cold_distribution(tmp_path):
     potential, start = dimer()
-    frames, report = run(potential, start, tmp_path / "f", n_replicas=64, length=40.0, exchange=Exchange(factors=[1.0, 1.4], every=25))
+    frames, report = run(
+        potential,
+        start,
+        tmp_path / "f",
+        n_replicas=64,
+        length=40.0,
+        exchange=Exchange(factors=[1.0, 1.4], every=25),
+    )
     square = ((frames.positions[:, 0] - frames.positions[:, 1]).astype(float) ** 2).sum(-1)
     assert len(frames) == 32 * 200
     assert square.mean() == pytest.approx(3 * thermal_energy(T) / 2000.0, rel=0.06)
@@ -196,7 +232,9 @@ def test_compiled_forces_equal_plain_ones():
     from cgrec.potential.compiled import compiled
 
     frames = random_frames(8)
-    network = DensityNetwork(types=["A", "B", "C"], cutoff=0.5, channels=4, width=8, n_layers=1, energy_scale=100.0)
+    network = DensityNetwork(
+        types=["A", "B", "C"], cutoff=0.5, channels=4, width=8, n_layers=1, energy_scale=100.0
+    )
     graph = network.graph(frames)
     energy, force = network(graph)
     other, same = compiled(network, network.graph(frames))(network.graph(frames))

@@ -4,7 +4,15 @@ import torch
 from contracts import PotentialContract, mirrored, random_frames, to_double
 
 from cgrec import Frames, Potential, System
-from cgrec.potential import Committee, DensityNetwork, DihedralPrior, ExcludedVolume, HarmonicPrior, PairStiffness, fit_priors
+from cgrec.potential import (
+    Committee,
+    DensityNetwork,
+    DihedralPrior,
+    ExcludedVolume,
+    HarmonicPrior,
+    PairStiffness,
+    fit_priors,
+)
 from cgrec.potential.network import smooth_cutoff
 from cgrec.units import BOLTZMANN, thermal_energy
 
@@ -12,7 +20,11 @@ TYPES = ["A", "B", "C"]
 
 
 def network(**options):
-    made = to_double(DensityNetwork(types=TYPES, cutoff=0.5, **{"channels": 4, "width": 8, "energy_scale": 100.0, **options}))
+    made = to_double(
+        DensityNetwork(
+            types=TYPES, cutoff=0.5, **{"channels": 4, "width": 8, "energy_scale": 100.0, **options}
+        )
+    )
     for layer in made.layers:
         layer.out.data *= 10
     return made
@@ -84,7 +96,9 @@ def test_network_tells_mirror_images_apart_and_a_scalar_one_could_not():
         layer.triples = [t for t in layer.triples if sum(t) % 2 == 0]
         keep = 4 * (1 + 3 + len(layer.triples))
         layer.first = torch.nn.Parameter(layer.first[:keep])
-    np.testing.assert_allclose(even.energy_and_forces(frames)[0], even.energy_and_forces(mirrored(frames))[0], rtol=1e-10)
+    np.testing.assert_allclose(
+        even.energy_and_forces(frames)[0], even.energy_and_forces(mirrored(frames))[0], rtol=1e-10
+    )
 
 
 def test_network_is_many_body():
@@ -92,7 +106,9 @@ def test_network_is_many_body():
     system = System(names=("A", "B", "B"), types=("A", "B", "B"), masses=np.ones(3))
     angles = np.linspace(0.6, 2.5, 4)
     # The B-B distance stays beyond the cutoff of 0.15 nm, so only a three-body term can tell the angles apart.
-    positions = np.array([[[0, 0, 0], [0.14, 0, 0], [0.14 * np.cos(a), 0.14 * np.sin(a), 0]] for a in angles + 0.6])
+    positions = np.array(
+        [[[0, 0, 0], [0.14, 0, 0], [0.14 * np.cos(a), 0.14 * np.sin(a), 0]] for a in angles + 0.6]
+    )
     short = to_double(DensityNetwork(types=["A", "B"], cutoff=0.15, channels=4, width=8, energy_scale=1e4))
     for layer in short.layers:
         layer.out.data *= 10
@@ -121,7 +137,9 @@ def test_periodic_images_and_lattice_translations(triclinic):
     rng = np.random.default_rng(0)
     box = np.diag([1.2, 1.3, 1.4]) + (np.array([[0, 0, 0], [0.2, 0, 0], [0.1, -0.2, 0]]) if triclinic else 0)
     system = System(names=tuple("ABC" * 12), masses=np.ones(36))
-    grid = np.stack(np.meshgrid(*[(np.arange(k) + 0.5) / k for k in (3, 3, 4)], indexing="ij"), -1).reshape(-1, 3)
+    grid = np.stack(np.meshgrid(*[(np.arange(k) + 0.5) / k for k in (3, 3, 4)], indexing="ij"), -1).reshape(
+        -1, 3
+    )
     positions = (grid @ box + rng.normal(scale=0.02, size=(36, 3)))[None]
     shifted = positions + rng.integers(-2, 3, (36, 3)) @ box
     energy, force = network().energy_and_forces(Frames(system, positions, 300.0, box=box))
@@ -134,7 +152,12 @@ def test_periodic_images_and_lattice_translations(triclinic):
 
 def brute_force_energy(potential, system, positions, box):
     """Sum of site energies of the cell inside an open cluster of its 27 images."""
-    images = [np.array([i, j, k]) @ box for i in (0, -1, 1, -2, 2) for j in (0, -1, 1, -2, 2) for k in (0, -1, 1, -2, 2)]
+    images = [
+        np.array([i, j, k]) @ box
+        for i in (0, -1, 1, -2, 2)
+        for j in (0, -1, 1, -2, 2)
+        for k in (0, -1, 1, -2, 2)
+    ]
     cluster = np.concatenate([positions + shift for shift in images])
     big = System(names=system.names * len(images), masses=np.ones(len(cluster)))
     graph = potential.graph(Frames(big, cluster[None], 300.0))
@@ -143,7 +166,9 @@ def brute_force_energy(potential, system, positions, box):
 
 
 def test_box_smaller_than_twice_the_cutoff_is_refused():
-    frames = Frames(System(names=("A",), masses=[1.0]), np.zeros((1, 1, 3)), 300.0, box=np.diag([2.0, 2.0, 0.9]))
+    frames = Frames(
+        System(names=("A",), masses=[1.0]), np.zeros((1, 1, 3)), 300.0, box=np.diag([2.0, 2.0, 0.9])
+    )
     with pytest.raises(ValueError, match="0.900 nm wide"):
         network().energy_and_forces(frames)
 

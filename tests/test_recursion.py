@@ -33,7 +33,11 @@ def test_gaussian_chain_16_8_4_2_analytically(tmp_path):
     frames = GaussianChainSource(n_frames=10).make(tmp_path / "level0", 0)
     stiffness = step = GaussianChainSource().stiffness * chain_laplacian(16)
     path = None
-    for sites in (["#0", "#2", "#4", "#6", "#9", "#11", "#13", "#15"], ["#0", "#2", "#5", "#7"], ["#0", "#3"]):
+    for sites in (
+        ["#0", "#2", "#4", "#6", "#9", "#11", "#13", "#15"],
+        ["#0", "#2", "#5", "#7"],
+        ["#0", "#3"],
+    ):
         mapping = Pick(sites=sites)(frames.system)
         frames = mapping(frames)
         step = pmf_stiffness(step, centred(mapping.position_weights))
@@ -55,9 +59,16 @@ def test_a_climb_leaves_what_the_design_says(tiny):
     chain = cgrec.load(tiny)
     assert [level.system.n_sites for level in chain.levels] == [16, 8, 4, 2]
     for level in chain.levels[1:]:
-        assert level.frames.forces is not None and level.targets.system.fingerprint() == level.system.fingerprint()
+        assert (
+            level.frames.forces is not None
+            and level.targets.system.fingerprint() == level.system.fingerprint()
+        )
         assert level.report["ledger"] and level.potential is not None
-        np.testing.assert_allclose(level.mapping.force_weights @ level.mapping.position_weights.T, np.eye(level.system.n_sites), atol=1e-10)
+        np.testing.assert_allclose(
+            level.mapping.force_weights @ level.mapping.position_weights.T,
+            np.eye(level.system.n_sites),
+            atol=1e-10,
+        )
     assert (tiny / "report.html").stat().st_size > 20_000
     assert isinstance(cgrec.load(tiny / "level2"), cgrec.Level)
     assert json.loads((tiny / "run.json").read_text())["versions"]["torch"]

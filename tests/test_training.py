@@ -14,12 +14,26 @@ def springs(n_frames=400, noise=0.0, seed=0):
     truth = PairStiffness(types=["A", "B", "C"], n_sites=6).double()
     truth.stiffness.data = torch.linspace(100.0, 500.0, 15, dtype=torch.float64)
     energy, forces = truth.energy_and_forces(frames)
-    forces = forces + np.random.default_rng(seed + 1000).normal(scale=noise, size=forces.shape) if noise else forces
+    forces = (
+        forces + np.random.default_rng(seed + 1000).normal(scale=noise, size=forces.shape)
+        if noise
+        else forces
+    )
     return truth, Frames(frames.system, frames.positions, 300.0, forces=forces, energies=energy)
 
 
 def quick(**options):
-    return ForceMatching(**{"steps": 400, "batch_size": 64, "learning_rate": 0.05, "validate_every": 100, "precision": "float64", "patience": 0, **options})
+    return ForceMatching(
+        **{
+            "steps": 400,
+            "batch_size": 64,
+            "learning_rate": 0.05,
+            "validate_every": 100,
+            "precision": "float64",
+            "patience": 0,
+            **options,
+        }
+    )
 
 
 def test_known_springs_are_found():
@@ -27,7 +41,9 @@ def test_known_springs_are_found():
     fitted, report = quick(steps=2500, learning_rate=0.1)(PairStiffness.for_frames(frames), frames)
     assert report.explained_fraction > 0.99999
     other = random_frames(50, seed=9)
-    np.testing.assert_allclose(fitted.energy_and_forces(other)[1], truth.energy_and_forces(other)[1], atol=0.5)
+    np.testing.assert_allclose(
+        fitted.energy_and_forces(other)[1], truth.energy_and_forces(other)[1], atol=0.5
+    )
 
 
 def test_noise_is_seen_as_noise():
@@ -36,7 +52,9 @@ def test_noise_is_seen_as_noise():
     _, report = quick(steps=1500, learning_rate=0.1)(PairStiffness.for_frames(frames), frames)
     assert report.noise_estimate == pytest.approx(900.0, rel=0.05)
     expected = 1 - 900.0 / report.reference_loss
-    assert report.explained_fraction == pytest.approx(expected, abs=4 * report.explained_fraction_error + 0.01)
+    assert report.explained_fraction == pytest.approx(
+        expected, abs=4 * report.explained_fraction_error + 0.01
+    )
 
 
 def test_weights_count():
@@ -63,7 +81,9 @@ def test_priors_are_subtracted_and_added_back():
 
 def test_energies_are_learned_where_they_are_labels():
     truth, frames = springs()
-    fitted, _ = quick(steps=1500, learning_rate=0.1, energy_weight=1.0)(DensityNetwork.for_frames(frames, cutoff=0.8, channels=8, width=16), shifted(frames, 1234.0))
+    fitted, _ = quick(steps=1500, learning_rate=0.1, energy_weight=1.0)(
+        DensityNetwork.for_frames(frames, cutoff=0.8, channels=8, width=16), shifted(frames, 1234.0)
+    )
     error = fitted.energy_and_forces(frames)[0] - frames.energies - 1234.0
     assert abs(error.mean()) < 0.2 and error.std() < 0.25 * frames.energies.std()
 
@@ -126,4 +146,3 @@ def test_energy_term_without_energies_is_refused():
     without = Frames(frames.system, frames.positions, 300.0, forces=frames.forces)
     with pytest.raises(ValueError, match="energy"):
         quick(energy_weight=1.0)(PairStiffness.for_frames(frames), without)
-

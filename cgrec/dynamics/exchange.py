@@ -29,10 +29,14 @@ class Exchange:
         """(n_replicas,) first rung of each replica. Raises ValueError where replicas do not fill whole ladders."""
         n = len(self.factors)
         if n_replicas % n:
-            raise ValueError(f"replica exchange over {n} temperatures needs a multiple of {n} replicas, found {n_replicas}")
+            raise ValueError(
+                f"replica exchange over {n} temperatures needs a multiple of {n} replicas, found {n_replicas}"
+            )
         return torch.arange(n_replicas) % n
 
-    def swap(self, rungs: Tensor, energies: Tensor, temperature: float, generator: torch.Generator, odd: bool) -> tuple[Tensor, int, int]:
+    def swap(
+        self, rungs: Tensor, energies: Tensor, temperature: float, generator: torch.Generator, odd: bool
+    ) -> tuple[Tensor, int, int]:
         """(new rungs, accepted, attempted) after one attempt for every other pair of neighbours of every ladder.
 
         Args:

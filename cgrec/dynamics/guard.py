@@ -48,7 +48,9 @@ class FeatureGuard(Guard):
         margin: how many times `reach` is still trusted.
     """
 
-    def __init__(self, network: DensityNetwork, mean: Tensor, whiten: Tensor, reach: Tensor, margin: float) -> None:
+    def __init__(
+        self, network: DensityNetwork, mean: Tensor, whiten: Tensor, reach: Tensor, margin: float
+    ) -> None:
         self.network, self.mean, self.whiten, self.reach, self.margin = network, mean, whiten, reach, margin
 
     @torch.no_grad()
@@ -58,7 +60,15 @@ class FeatureGuard(Guard):
         return graph.per_frame(distance / (self.margin * self.reach[graph.species])).amax(1)
 
     @classmethod
-    def fit(cls, potential: Potential, frames: Frames, *, margin: float = 2.0, components: int = 24, most_frames: int = 4000) -> FeatureGuard:
+    def fit(
+        cls,
+        potential: Potential,
+        frames: Frames,
+        *,
+        margin: float = 2.0,
+        components: int = 24,
+        most_frames: int = 4000,
+    ) -> FeatureGuard:
         """The guard of `potential` (a network, or a sum with one) trained on `frames`.
 
         Only the `components` strongest directions of each type are compared: in weaker ones a distance is noise.
@@ -69,7 +79,10 @@ class FeatureGuard(Guard):
             described = torch.cat([network.descriptors(g).double() for g in graphs])
         species = torch.cat([g.species for g in graphs])
         n_types, width = len(network.types), described.shape[1]
-        mean, whiten = torch.zeros(n_types, width, dtype=torch.float64), torch.zeros(n_types, width, components, dtype=torch.float64)
+        mean, whiten = (
+            torch.zeros(n_types, width, dtype=torch.float64),
+            torch.zeros(n_types, width, components, dtype=torch.float64),
+        )
         reach = torch.full((n_types,), 1e-9, dtype=torch.float64)
         for kind in species.unique().tolist():
             x = described[species == kind]
@@ -82,7 +95,12 @@ class FeatureGuard(Guard):
 
     def save(self, path: str | Path) -> None:
         """Write to `path`; the network itself is stored by its potential."""
-        state: dict[str, Any] = {"mean": self.mean, "whiten": self.whiten, "reach": self.reach, "margin": self.margin}
+        state: dict[str, Any] = {
+            "mean": self.mean,
+            "whiten": self.whiten,
+            "reach": self.reach,
+            "margin": self.margin,
+        }
         partial = Path(path).with_name(Path(path).name + ".partial")
         torch.save(state, partial)
         partial.replace(path)

@@ -67,12 +67,35 @@ class BiasPlan:
         points: grid points per variable.
     """
 
-    def __init__(self, *, variables: dict[str, list[str]], growth: float, bias_factor: float = 6.0, height: float = 0.05, every: int = 25, points: int = 36) -> None:
-        self.variables, self.growth, self.bias_factor, self.height, self.every, self.points = variables, growth, bias_factor, height, every, points
+    def __init__(
+        self,
+        *,
+        variables: dict[str, list[str]],
+        growth: float,
+        bias_factor: float = 6.0,
+        height: float = 0.05,
+        every: int = 25,
+        points: int = 36,
+    ) -> None:
+        self.variables, self.growth, self.bias_factor, self.height, self.every, self.points = (
+            variables,
+            growth,
+            bias_factor,
+            height,
+            every,
+            points,
+        )
 
     def make(self, potential: Potential, start: Frames) -> MetadynamicsBias:
         """The empty bias for these frames."""
-        bias = MetadynamicsBias(types=potential.types, variables=self.variables, temperature=start.temperature, bias_factor=self.bias_factor, height=self.height, points=self.points)
+        bias = MetadynamicsBias(
+            types=potential.types,
+            variables=self.variables,
+            temperature=start.temperature,
+            bias_factor=self.bias_factor,
+            height=self.height,
+            points=self.points,
+        )
         return bias.bind(start.system)
 
 
@@ -100,9 +123,20 @@ class Langevin:
         friction: float = 1.0, minimum_mass: float = 0.0, skin: float = 0.1, bias: BiasPlan | None = None, exchange: Exchange | None = None,
         checkpoint_every: int = 20, keep_energies: bool = False, compile: str | bool = "auto",
     ) -> None:  # fmt: skip
-        self.n_replicas, self.length, self.save_every, self.equilibration = n_replicas, length, save_every, equilibration
+        self.n_replicas, self.length, self.save_every, self.equilibration = (
+            n_replicas,
+            length,
+            save_every,
+            equilibration,
+        )
         self.timestep, self.friction, self.minimum_mass, self.skin = timestep, friction, minimum_mass, skin
-        self.bias, self.exchange, self.checkpoint_every, self.keep_energies, self.compile = bias, exchange, checkpoint_every, keep_energies, compile
+        self.bias, self.exchange, self.checkpoint_every, self.keep_energies, self.compile = (
+            bias,
+            exchange,
+            checkpoint_every,
+            keep_energies,
+            compile,
+        )
         self.stride = max(1, round(save_every / timestep))
         self.n_saves = max(1, round(length / (self.stride * timestep)))
 
@@ -119,9 +153,20 @@ class Langevin:
     @property
     def first_step(self) -> int:
         """Steps before the first kept stretch, whole strides."""
-        return -(-(self.growth_steps + round(self.equilibration / self.timestep)) // self.stride) * self.stride
+        return (
+            -(-(self.growth_steps + round(self.equilibration / self.timestep)) // self.stride) * self.stride
+        )
 
-    def __call__(self, potential: Potential, start: Frames, folder: str | Path, *, seed: int = 0, guard: Guard | None = None, name: str = "simulation") -> tuple[Frames, SimulationReport]:
+    def __call__(
+        self,
+        potential: Potential,
+        start: Frames,
+        folder: str | Path,
+        *,
+        seed: int = 0,
+        guard: Guard | None = None,
+        name: str = "simulation",
+    ) -> tuple[Frames, SimulationReport]:
         """Run and leave the frames in `folder`. The same call after a kill continues from the last checkpoint.
 
         Args:
@@ -150,25 +195,53 @@ class Langevin:
 class _Run:
     """State of one run; `stretch` advances it by one saved frame."""
 
-    def __init__(self, options: Langevin, potential: Potential, start: Frames, folder: Path, seed: int, guard: Guard | None) -> None:
+    def __init__(
+        self,
+        options: Langevin,
+        potential: Potential,
+        start: Frames,
+        folder: Path,
+        seed: int,
+        guard: Guard | None,
+    ) -> None:
         self.options, self.potential, self.folder, self.guard = options, potential, folder, guard
         self.system, self.temperature = start.system, start.temperature
         n, device = options.n_replicas, potential.device
         picked = draw(start, n, np.random.default_rng((seed, 0)))
         self.positions = torch.as_tensor(np.array(picked.positions, float), device=device)
-        self.box = None if picked.boxes() is None else torch.as_tensor(np.array(picked.boxes(), float), device=device)
-        self.masses = torch.as_tensor(np.maximum(self.system.masses, options.minimum_mass), device=device)[:, None]
+        self.box = (
+            None
+            if picked.boxes() is None
+            else torch.as_tensor(np.array(picked.boxes(), float), device=device)
+        )
+        self.masses = torch.as_tensor(np.maximum(self.system.masses, options.minimum_mass), device=device)[
+            :, None
+        ]
         self.species = potential.species(self.system).to(device)
-        self.generators = [torch.Generator(device).manual_seed(int(s)) for s in np.random.SeedSequence((seed, 1)).generate_state(n + 1)]
+        self.generators = [
+            torch.Generator(device).manual_seed(int(s))
+            for s in np.random.SeedSequence((seed, 1)).generate_state(n + 1)
+        ]
         self.bias = None if options.bias is None else options.bias.make(potential, start).to(device)
-        self.rungs = torch.zeros(n, dtype=torch.long) if options.exchange is None else options.exchange.rungs(n)
+        self.rungs = (
+            torch.zeros(n, dtype=torch.long) if options.exchange is None else options.exchange.rungs(n)
+        )
         self.kT = self._kT()
         self.velocities = self._normal(1)[0] * (self.kT / self.masses).sqrt()
         self.alive = torch.ones(n, dtype=torch.bool, device=device)
         self.step, self.saved, self.swaps = 0, 0, [0, 0]
-        self.kinetic = torch.zeros(2, n, dtype=torch.float64, device=device)  # sum of instantaneous temperatures, and their number
+        self.kinetic = torch.zeros(
+            2, n, dtype=torch.float64, device=device
+        )  # sum of instantaneous temperatures, and their number
         self.report = SimulationReport(replicas=n)
-        self.store = FrameStore(folder, self.system, self.temperature, options.n_saves * int((self.rungs == 0).sum()), energies=options.keep_energies, weights=self.bias is not None)
+        self.store = FrameStore(
+            folder,
+            self.system,
+            self.temperature,
+            options.n_saves * int((self.rungs == 0).sum()),
+            energies=options.keep_energies,
+            weights=self.bias is not None,
+        )
         self.evaluate: ForceFunction = potential
         self.graph: SiteGraph | None = None
 
@@ -229,15 +302,21 @@ class _Run:
         if plan is None or self.step % plan.every:
             return
         energy = self.energy if self.bias is None else self.energy + self.bias_energy
-        energy = torch.where(self.alive & energy.isfinite(), energy, torch.inf)  # the dead go to the hottest rung
+        energy = torch.where(
+            self.alive & energy.isfinite(), energy, torch.inf
+        )  # the dead go to the hottest rung
         before = self.kT.clone()
-        self.rungs, accepted, attempted = plan.swap(self.rungs, energy, self.temperature, self.generators[-1], (self.step // plan.every) % 2 == 1)
+        self.rungs, accepted, attempted = plan.swap(
+            self.rungs, energy, self.temperature, self.generators[-1], (self.step // plan.every) % 2 == 1
+        )
         self.swaps = [self.swaps[0] + accepted, self.swaps[1] + attempted]
         self.kT = self._kT()
         self.velocities *= (self.kT / before).sqrt()
 
     def _kT(self) -> Tensor:
-        factors = torch.ones(1) if self.options.exchange is None else torch.tensor(self.options.exchange.factors)
+        factors = (
+            torch.ones(1) if self.options.exchange is None else torch.tensor(self.options.exchange.factors)
+        )
         kT = thermal_energy(self.temperature) * factors.double()[self.rungs]
         return kT[:, None, None].to(self.positions.device)
 
@@ -259,7 +338,9 @@ class _Run:
         self._forces()
 
     def _build_graph(self) -> None:
-        self.graph = site_graph(self.positions, self.species, self.potential.reach(self.options.skin), self.box)
+        self.graph = site_graph(
+            self.positions, self.species, self.potential.reach(self.options.skin), self.box
+        )
         self.built_at = self.positions.clone()
 
     def _moved_too_far(self) -> bool:
@@ -282,10 +363,19 @@ class _Run:
     def _lose(self, which: Tensor, why: str) -> None:
         for replica in which.nonzero()[:, 0].tolist():
             self.alive[replica] = False
-            where = {v.name: float(x) for v, x in zip(self.bias.variables, self.bias.coordinates(self.graph)[replica])} if self.bias is not None else {}  # type: ignore[arg-type]
-            self.report.lost.append({"replica": replica, "time": self.step * self.options.timestep, "why": why, **where})
+            where = self._place(replica)
+            self.report.lost.append(
+                {"replica": replica, "time": self.step * self.options.timestep, "why": why, **where}
+            )
         if bool(which.any()):
             self._freeze()
+
+    def _place(self, replica: int) -> dict[str, float]:
+        """Where a replica is, in the variables of the bias."""
+        if self.bias is None or self.graph is None:
+            return {}
+        values = self.bias.coordinates(self.graph)[replica].tolist()
+        return {variable.name: value for variable, value in zip(self.bias.variables, values)}
 
     def _freeze(self) -> None:
         # A stopped replica stays in the batch at a harmless place, so that shapes never change.
@@ -301,9 +391,18 @@ class _Run:
     def _save(self) -> None:
         """Store what stands on the lowest rung; a stopped replica has nothing more to say."""
         lowest = (self.rungs.to(self.alive.device) == 0) & self.alive
-        instantaneous = (self.masses * self.velocities**2).sum((-1, -2)) / (3 * self.system.n_sites * BOLTZMANN) * (thermal_energy(self.temperature) / self.kT[:, 0, 0])
+        instantaneous = (
+            (self.masses * self.velocities**2).sum((-1, -2))
+            / (3 * self.system.n_sites * BOLTZMANN)
+            * (thermal_energy(self.temperature) / self.kT[:, 0, 0])
+        )
         self.kinetic += torch.stack([instantaneous, torch.ones_like(instantaneous)]) * self.alive
-        values = {"positions": self.positions, "forces": self.force, "energies": self.energy, "replicas": self._labels()}
+        values = {
+            "positions": self.positions,
+            "forces": self.force,
+            "energies": self.energy,
+            "replicas": self._labels(),
+        }
         if self.bias is not None:
             values["weights"] = torch.exp(self.bias_energy / thermal_energy(self.temperature))
         self.store.put(self.saved, **{k: v[lowest].cpu().numpy() for k, v in values.items()})
@@ -314,11 +413,25 @@ class _Run:
         return torch.arange(len(self.positions), device=self.positions.device) // rungs
 
     def _show(self, bar: tqdm) -> None:
-        kept = max(0, self.step - self.options.first_step) * self.options.timestep * 1e-3 * len(self.positions)
+        kept = (
+            max(0, self.step - self.options.first_step) * self.options.timestep * 1e-3 * len(self.positions)
+        )
         self.report.simulated = kept
-        self.report.ns_per_day = self.step * self.options.timestep * 1e-3 * len(self.positions) / max(self.report.seconds, 1e-9) * 86400
-        kinetic = float((self.kinetic[0].sum() / self.kinetic[1].sum())) if self.saved else float("nan")
-        bar.set_postfix(ns_per_day=f"{self.report.ns_per_day:.1f}", T=f"{kinetic:.0f}K", lost=len(self.report.lost), refresh=False)
+        self.report.ns_per_day = (
+            self.step
+            * self.options.timestep
+            * 1e-3
+            * len(self.positions)
+            / max(self.report.seconds, 1e-9)
+            * 86400
+        )
+        kinetic = float(self.kinetic[0].sum() / self.kinetic[1].sum()) if self.saved else float("nan")
+        bar.set_postfix(
+            ns_per_day=f"{self.report.ns_per_day:.1f}",
+            T=f"{kinetic:.0f}K",
+            lost=len(self.report.lost),
+            refresh=False,
+        )
 
     def checkpoint(self) -> None:
         """Everything needed to go on; neighbours are found anew here so that going on equals never having stopped."""
@@ -350,11 +463,16 @@ class _Run:
 
     def finish(self) -> tuple[Frames, SimulationReport]:
         if self.saved == 0:
-            raise ValueError(f"all {len(self.positions)} replicas were lost before a frame could be kept; first: {self.report.lost[:1]}. Train longer, add data or shorten the time step")
+            raise ValueError(
+                f"all {len(self.positions)} replicas were lost before a frame could be kept; first: {self.report.lost[:1]}. Train longer, add data or shorten the time step"
+            )
         report = self.report
         report.frames = self.saved
         per_replica = (self.kinetic[0] / self.kinetic[1])[self.kinetic[1] > 0].cpu().numpy()
-        report.kinetic_temperature = [float(per_replica.mean()), float(per_replica.std() / np.sqrt(len(per_replica)))]
+        report.kinetic_temperature = [
+            float(per_replica.mean()),
+            float(per_replica.std() / np.sqrt(len(per_replica))),
+        ]
         if self.swaps[1]:
             report.exchange_acceptance = self.swaps[0] / self.swaps[1]
         frames = self.store.close(self.saved, None if self.box is None else self.box[0].cpu().numpy())

@@ -28,12 +28,30 @@ class FrameStore:
         energies, weights: whether these are kept.
     """
 
-    def __init__(self, folder: Path, system: System, temperature: float, capacity: int, *, energies: bool, weights: bool) -> None:
-        self.folder, self.system, self.temperature, self.capacity = Path(folder), system, temperature, capacity
+    def __init__(
+        self,
+        folder: Path,
+        system: System,
+        temperature: float,
+        capacity: int,
+        *,
+        energies: bool,
+        weights: bool,
+    ) -> None:
+        self.folder, self.system, self.temperature, self.capacity = (
+            Path(folder),
+            system,
+            temperature,
+            capacity,
+        )
         self.partial = self.folder.with_name(self.folder.name + ".partial")
         self.partial.mkdir(parents=True, exist_ok=True)
         vectors = (capacity, system.n_sites, 3)
-        shapes: dict[str, tuple[tuple[int, ...], Any]] = {"positions": (vectors, np.float32), "forces": (vectors, np.float32), "replicas": ((capacity,), np.int32)}
+        shapes: dict[str, tuple[tuple[int, ...], Any]] = {
+            "positions": (vectors, np.float32),
+            "forces": (vectors, np.float32),
+            "replicas": ((capacity,), np.int32),
+        }
         if energies:
             shapes["energies"] = ((capacity,), np.float64)
         if weights:
@@ -42,10 +60,16 @@ class FrameStore:
         self.arrays = {name: self._open(name, *shape) for name, shape in shapes.items()}
 
     def _check_space(self, shapes: dict[str, tuple[tuple[int, ...], Any]]) -> None:
-        need = sum(int(np.prod(s)) * np.dtype(t).itemsize for n, (s, t) in shapes.items() if not (self.partial / f"{n}.npy").exists())
+        need = sum(
+            int(np.prod(s)) * np.dtype(t).itemsize
+            for n, (s, t) in shapes.items()
+            if not (self.partial / f"{n}.npy").exists()
+        )
         free = shutil.disk_usage(self.partial).free
         if need > free:
-            raise OSError(f"{self.folder}: the frames need {need / 1e9:.2f} GB and the disk has {free / 1e9:.2f} GB free; free some, save less often or run shorter")
+            raise OSError(
+                f"{self.folder}: the frames need {need / 1e9:.2f} GB and the disk has {free / 1e9:.2f} GB free; free some, save less often or run shorter"
+            )
 
     def _open(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
         path = self.partial / f"{name}.npy"

@@ -59,7 +59,9 @@ class Potential(nn.Module, ABC):
         """
         unknown = sorted(set(system.types) - set(self.types))
         if unknown:
-            raise ValueError(f"site types {unknown} are unknown to this {type(self).__name__}: it was made for {sorted(self.types)}")
+            raise ValueError(
+                f"site types {unknown} are unknown to this {type(self).__name__}: it was made for {sorted(self.types)}"
+            )
         return torch.tensor([self.types.index(t) for t in system.types])
 
     def graph(self, frames: Frames, skin: float = 0.0) -> SiteGraph:
@@ -100,7 +102,9 @@ class Potential(nn.Module, ABC):
         """Inverse of `to_state`."""
         name = state["class"]
         if name not in Potential.registry:
-            raise ValueError(f"unknown potential class {name!r}: expected one of {sorted(Potential.registry)}")
+            raise ValueError(
+                f"unknown potential class {name!r}: expected one of {sorted(Potential.registry)}"
+            )
         potential = Potential.registry[name](**state["config"])
         potential.load_state_dict(state["state"], assign=True)  # keeps the precision it was saved in
         return potential
@@ -122,18 +126,31 @@ class Potential(nn.Module, ABC):
         try:
             state = torch.load(path, map_location=device, weights_only=True)
         except (RuntimeError, EOFError, OSError, ValueError) as error:
-            raise ValueError(f"{path} is not a readable potential ({error}); remove it and make it again") from error
+            raise ValueError(
+                f"{path} is not a readable potential ({error}); remove it and make it again"
+            ) from error
         return Potential.from_state(state).to(device)
 
 
 class SumPotential(Potential):
     """Sum of potentials over one table of types: priors plus network, PMF plus bias."""
 
-    def __init__(self, parts: Sequence[Potential] | None = None, *, types: Sequence[str] = (), cutoff: float = 0.0, states: Sequence[dict[str, Any]] = ()) -> None:
+    parts: Any  # a ModuleList, which type checkers take for a list of plain modules
+
+    def __init__(
+        self,
+        parts: Sequence[Potential] | None = None,
+        *,
+        types: Sequence[str] = (),
+        cutoff: float = 0.0,
+        states: Sequence[dict[str, Any]] = (),
+    ) -> None:
         parts = list(parts or [Potential.from_state(s) for s in states])
         tables = {p.types for p in parts}
         if len(tables) != 1:
-            raise ValueError(f"potentials can be added where they share one table of site types, found {sorted(tables)}")
+            raise ValueError(
+                f"potentials can be added where they share one table of site types, found {sorted(tables)}"
+            )
         super().__init__(types=parts[0].types, cutoff=max(p.cutoff for p in parts))
         self.parts = nn.ModuleList(parts)
 
@@ -141,7 +158,11 @@ class SumPotential(Potential):
         return torch.stack([part.energy(graph).double() for part in self.parts]).sum(0)
 
     def to_state(self) -> dict[str, Any]:
-        return {"class": "SumPotential", "config": {"states": [p.to_state() for p in self.parts]}, "state": self.state_dict()}
+        return {
+            "class": "SumPotential",
+            "config": {"states": [p.to_state() for p in self.parts]},
+            "state": self.state_dict(),
+        }
 
 
 def _parts(potential: Potential) -> list[Potential]:

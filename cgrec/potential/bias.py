@@ -35,15 +35,40 @@ class MetadynamicsBias(Potential):
         points: grid points per variable.
     """
 
-    def __init__(self, *, types: Sequence[str], variables: Mapping[str, Sequence[str]], temperature: float, bias_factor: float = 6.0, height: float = 0.05, points: int = 36, cutoff: float = 0.0) -> None:
+    grid: Tensor
+    heights: Tensor
+
+    def __init__(
+        self,
+        *,
+        types: Sequence[str],
+        variables: Mapping[str, Sequence[str]],
+        temperature: float,
+        bias_factor: float = 6.0,
+        height: float = 0.05,
+        points: int = 36,
+        cutoff: float = 0.0,
+    ) -> None:
         plain = {name: list(sites) for name, sites in variables.items()}
-        super().__init__(types=types, cutoff=cutoff, variables=plain, temperature=temperature, bias_factor=bias_factor, height=height, points=points)
+        super().__init__(
+            types=types,
+            cutoff=cutoff,
+            variables=plain,
+            temperature=temperature,
+            bias_factor=bias_factor,
+            height=height,
+            points=points,
+        )
         self.variables = variables_from_config(plain)
         unfit = [v.name for v in self.variables if not v.periodic]
         if unfit or not 1 <= len(plain) <= 2:
-            raise ValueError(f"MetadynamicsBias: expected one or two dihedrals (four sites each), found {list(plain)}; not dihedrals: {unfit}")
+            raise ValueError(
+                f"MetadynamicsBias: expected one or two dihedrals (four sites each), found {list(plain)}; not dihedrals: {unfit}"
+            )
         self.temperature, self.bias_factor, self.height = temperature, bias_factor, height
-        self.register_buffer("grid", torch.arange(points, dtype=torch.float64) * (2 * math.pi / points) - math.pi)
+        self.register_buffer(
+            "grid", torch.arange(points, dtype=torch.float64) * (2 * math.pi / points) - math.pi
+        )
         self.register_buffer("heights", torch.zeros((points,) * len(plain), dtype=torch.float64))
         self.concentration = (points / (2 * math.pi * 1.2)) ** 2  # bumps 1.2 grid steps wide
         self.system: System | None = None

@@ -20,7 +20,11 @@ class Committee(Potential):
         states: the members as `to_state` wrote them, when loaded from disk.
     """
 
-    def __init__(self, members: Sequence[Potential] | None = None, *, states: Sequence[dict[str, Any]] = ()) -> None:
+    members: Any  # a ModuleList of potentials
+
+    def __init__(
+        self, members: Sequence[Potential] | None = None, *, states: Sequence[dict[str, Any]] = ()
+    ) -> None:
         members = list(members or [Potential.from_state(s) for s in states])
         super().__init__(types=members[0].types, cutoff=max(m.cutoff for m in members))
         self.members = nn.ModuleList(members)
@@ -34,4 +38,8 @@ class Committee(Potential):
         return graph.per_frame(forces.var(0).sum(-1).sqrt()).amax(1)
 
     def to_state(self) -> dict[str, Any]:
-        return {"class": "Committee", "config": {"states": [m.to_state() for m in self.members]}, "state": self.state_dict()}
+        return {
+            "class": "Committee",
+            "config": {"states": [m.to_state() for m in self.members]},
+            "state": self.state_dict(),
+        }

@@ -20,13 +20,22 @@ def compiled(potential: Potential, graph: SiteGraph) -> ForceFunction:
 
     Compiling takes 20-60 s and makes a force call two to three times faster: worth it for long runs only.
     """
-    if graph.positions.device.type == "cpu" and not (shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")):
-        warnings.warn("no C++ compiler found: the potential runs uncompiled, two to three times slower", stacklevel=2)
+    if graph.positions.device.type == "cpu" and not (
+        shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
+    ):
+        warnings.warn(
+            "no C++ compiler found: the potential runs uncompiled, two to three times slower", stacklevel=2
+        )
         return potential
     try:
         return _compile(potential, graph)
-    except Exception as error:  # inductor raises its own, undocumented kinds: any of them means "run it uncompiled"
-        warnings.warn(f"compiling the potential failed ({type(error).__name__}: {error}); it runs uncompiled, two to three times slower", stacklevel=2)
+    except (
+        Exception
+    ) as error:  # inductor raises its own, undocumented kinds: any of them means "run it uncompiled"
+        warnings.warn(
+            f"compiling the potential failed ({type(error).__name__}: {error}); it runs uncompiled, two to three times slower",
+            stacklevel=2,
+        )
         return potential
 
 
@@ -38,7 +47,14 @@ def _compile(potential: Potential, graph: SiteGraph) -> ForceFunction:
     species, weights = graph.species, graph.frame_weights
 
     def energy_and_forces(positions: Tensor, index: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-        traced = SiteGraph(positions=positions, species=species, frame_weights=weights, neighbour_index=index, neighbour_shift=shift, num_nodes=len(species))
+        traced = SiteGraph(
+            positions=positions,
+            species=species,
+            frame_weights=weights,
+            neighbour_index=index,
+            neighbour_shift=shift,
+            num_nodes=len(species),
+        )
         return potential(traced)
 
     example = (graph.positions.detach(), graph.neighbour_index, graph.neighbour_shift)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-
 #: Open systems of at most this many sites keep all pairs: their table never has to be built again.
 ALL_PAIRS_LIMIT = 32
 
@@ -77,10 +76,14 @@ def never_changes(n_sites: int, reach: float, box: Tensor | None) -> bool:
 def _neighbour_table(positions: Tensor, reach: float, box: Tensor | None) -> tuple[Tensor, Tensor]:
     frames, sites = positions.shape[:2]
     if reach == 0 or sites == 1:
-        return positions.new_zeros(frames * sites, 0, dtype=torch.long), positions.new_zeros(frames * sites, 0, 3)
+        return positions.new_zeros(frames * sites, 0, dtype=torch.long), positions.new_zeros(
+            frames * sites, 0, 3
+        )
     if never_changes(sites, reach, box):
         return _all_pairs(frames, sites, positions)
-    receiver, sender, shift = _open_pairs(positions, reach) if box is None else _periodic_pairs(positions, reach, box)
+    receiver, sender, shift = (
+        _open_pairs(positions, reach) if box is None else _periodic_pairs(positions, reach, box)
+    )
     counts = torch.bincount(receiver, minlength=frames * sites)
     slot = torch.arange(len(receiver), device=receiver.device) - (torch.cumsum(counts, 0) - counts)[receiver]
     slots = max(int(counts.max()), 1)
@@ -129,6 +132,10 @@ def _periodic_pairs(positions: Tensor, reach: float, box: Tensor) -> tuple[Tenso
         i, j, shift = calculator.compute(points=points, box=cell, periodic=True, quantities="ijS")
         order = np.argsort(i, kind="stable")
         first = k * len(points)
-        found.append((i[order].astype(np.int64) + first, j[order].astype(np.int64) + first, shift[order] @ cell))
-    receiver, sender, shifts = (torch.from_numpy(np.concatenate(part)).to(positions.device) for part in zip(*found))
+        found.append(
+            (i[order].astype(np.int64) + first, j[order].astype(np.int64) + first, shift[order] @ cell)
+        )
+    receiver, sender, shifts = (
+        torch.from_numpy(np.concatenate(part)).to(positions.device) for part in zip(*found)
+    )
     return receiver, sender, shifts.to(positions.dtype)

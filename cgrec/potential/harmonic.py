@@ -22,7 +22,9 @@ class PairStiffness(Potential):
         scale: kJ/mol/nm^2 that a parameter of one stands for.
     """
 
-    def __init__(self, *, types: Sequence[str], n_sites: int, scale: float = 1.0, cutoff: float = 0.0) -> None:
+    def __init__(
+        self, *, types: Sequence[str], n_sites: int, scale: float = 1.0, cutoff: float = 0.0
+    ) -> None:
         super().__init__(types=types, cutoff=cutoff, n_sites=n_sites, scale=scale)
         self.scale = scale
         self.first, self.second = torch.triu_indices(n_sites, n_sites, 1)

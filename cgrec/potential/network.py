@@ -43,6 +43,9 @@ class DensityNetwork(Potential):
         seed: of the initial weights.
     """
 
+    site_energy: Tensor
+    frequencies: Tensor
+
     def __init__(
         self, *, types: Sequence[str], cutoff: float, channels: int = 16, l_max: int = 2, n_radial: int = 8, n_layers: int = 2,
         width: int = 64, neighbours: float = 12.0, energy_scale: float = 1.0, seed: int = 0,
@@ -59,11 +62,22 @@ class DensityNetwork(Potential):
         make = lambda: _DensityLayer(len(self.types), channels, l_max, n_radial, width, generator)  # noqa: E731
         self.layers = nn.ModuleList(make() for _ in range(n_layers))
         self.register_buffer("site_energy", torch.zeros(len(self.types), dtype=torch.float64))
-        self.register_buffer("frequencies", torch.arange(1, n_radial + 1, dtype=torch.float64) * math.pi, persistent=False)
+        self.register_buffer(
+            "frequencies", torch.arange(1, n_radial + 1, dtype=torch.float64) * math.pi, persistent=False
+        )
 
     @classmethod
     def for_frames(
-        cls, frames: Frames, seed: int = 0, *, cutoff: float, channels: int = 16, l_max: int = 2, n_radial: int = 8, n_layers: int = 1, width: int = 64
+        cls,
+        frames: Frames,
+        seed: int = 0,
+        *,
+        cutoff: float,
+        channels: int = 16,
+        l_max: int = 2,
+        n_radial: int = 8,
+        n_layers: int = 1,
+        width: int = 64,
     ) -> DensityNetwork:
         """An untrained network for the types of `frames`, its output scaled to the size of their forces over 0.05 nm."""
         scale = float(np.sqrt(np.mean(np.asarray(frames.need_forces(), float) ** 2))) * 0.05
@@ -98,13 +112,20 @@ class DensityNetwork(Potential):
         # The envelope brings sqrt(neighbours) too, so that a density stays of order one.
         radial = bessel * (smooth_cutoff(x) / math.sqrt(self.neighbours))
         degrees = list(range(self.l_max + 1))
-        return radial, o3.spherical_harmonics(degrees, vectors / r, normalize=False, normalization="component")
+        return radial, o3.spherical_harmonics(
+            degrees, vectors / r, normalize=False, normalization="component"
+        )
 
 
 class _DensityLayer(nn.Module):
     """Densities of weighted neighbours -> scalars -> (new site state, site energy)."""
 
-    def __init__(self, n_types: int, channels: int, l_max: int, n_radial: int, width: int, generator: torch.Generator) -> None:
+    site_energy: Tensor
+    frequencies: Tensor
+
+    def __init__(
+        self, n_types: int, channels: int, l_max: int, n_radial: int, width: int, generator: torch.Generator
+    ) -> None:
         super().__init__()
         n_l = l_max + 1
         self.slices = [slice(degree**2, (degree + 1) ** 2) for degree in range(n_l)]
@@ -113,7 +134,11 @@ class _DensityLayer(nn.Module):
         self.mix = _normal(generator, n_types, n_l, channels, 3 * channels, scale=channels**-0.5)
         self.triples = [t for t in _triples(l_max)]
         for a, b, c in self.triples:
-            self.register_buffer(f"coupling_{a}{b}{c}", o3.wigner_3j(a, b, c, dtype=torch.float64).reshape(-1, 2 * c + 1).clone(), persistent=False)
+            self.register_buffer(
+                f"coupling_{a}{b}{c}",
+                o3.wigner_3j(a, b, c, dtype=torch.float64).reshape(-1, 2 * c + 1).clone(),
+                persistent=False,
+            )
         n_features = channels * (1 + n_l + len(self.triples))
         self.first = _normal(generator, n_features, width, scale=n_features**-0.5)
         self.bias = nn.Parameter(torch.zeros(n_types, width))
@@ -122,14 +147,18 @@ class _DensityLayer(nn.Module):
         # Small at first: training starts from the priors, not from a random potential.
         self.out = _normal(generator, width, channels + 1, scale=0.1 * width**-0.5)
 
-    def forward(self, radial: Tensor, harmonics: Tensor, weights: Tensor, species: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, radial: Tensor, harmonics: Tensor, weights: Tensor, species: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         features = self._scalars(*self._densities(radial, harmonics, weights, species))
         hidden = nn.functional.silu(features @ self.first + self.bias[species])
         hidden = nn.functional.silu(hidden @ self.second + self.second_bias)
         out = hidden @ self.out
         return out[:, 1:], out[:, 0], features
 
-    def _densities(self, radial: Tensor, harmonics: Tensor, weights: Tensor, species: Tensor) -> tuple[list[Tensor], ...]:
+    def _densities(
+        self, radial: Tensor, harmonics: Tensor, weights: Tensor, species: Tensor
+    ) -> tuple[list[Tensor], ...]:
         """Three lists over l of (n_sites, channels, 2 l + 1)."""
         mixed = []
         for degree, part in enumerate(self.slices):

@@ -35,8 +35,23 @@ class HarmonicPrior(Potential):
         stiffness: (n_terms,) kJ/mol/nm^2 or kJ/mol/rad^2.
     """
 
-    def __init__(self, *, types: Sequence[str], n_sites: int, sites: Sequence[Sequence[int]], centre: Sequence[float], stiffness: Sequence[float], cutoff: float = 0.0) -> None:
-        super().__init__(types=types, cutoff=cutoff, n_sites=n_sites, sites=sites, centre=centre, stiffness=stiffness)
+    sites: Tensor
+    centre: Tensor
+    stiffness: Tensor
+
+    def __init__(
+        self,
+        *,
+        types: Sequence[str],
+        n_sites: int,
+        sites: Sequence[Sequence[int]],
+        centre: Sequence[float],
+        stiffness: Sequence[float],
+        cutoff: float = 0.0,
+    ) -> None:
+        super().__init__(
+            types=types, cutoff=cutoff, n_sites=n_sites, sites=sites, centre=centre, stiffness=stiffness
+        )
         self.n_sites = n_sites
         self.register_buffer("sites", torch.tensor(sites), persistent=False)
         self.register_buffer("centre", torch.tensor(centre, dtype=torch.float64), persistent=False)
@@ -57,7 +72,13 @@ class HarmonicPrior(Potential):
         mean = weights @ x
         variance = weights @ (x - mean) ** 2
         stiffness = thermal_energy(frames.temperature) / np.maximum(variance, 1e-12)
-        return cls(types=types, n_sites=frames.n_sites, sites=[list(p) for p in paths], centre=mean.tolist(), stiffness=stiffness.tolist())
+        return cls(
+            types=types,
+            n_sites=frames.n_sites,
+            sites=[list(p) for p in paths],
+            centre=mean.tolist(),
+            stiffness=stiffness.tolist(),
+        )
 
 
 class DihedralPrior(Potential):
@@ -66,7 +87,20 @@ class DihedralPrior(Potential):
     The sine terms make it chiral: a mirror image has another energy.
     """
 
-    def __init__(self, *, types: Sequence[str], n_sites: int, sites: Sequence[Sequence[int]], cosine: Sequence[Sequence[float]], sine: Sequence[Sequence[float]], cutoff: float = 0.0) -> None:
+    sites: Tensor
+    cosine: Tensor
+    sine: Tensor
+
+    def __init__(
+        self,
+        *,
+        types: Sequence[str],
+        n_sites: int,
+        sites: Sequence[Sequence[int]],
+        cosine: Sequence[Sequence[float]],
+        sine: Sequence[Sequence[float]],
+        cutoff: float = 0.0,
+    ) -> None:
         super().__init__(types=types, cutoff=cutoff, n_sites=n_sites, sites=sites, cosine=cosine, sine=sine)
         self.n_sites = n_sites
         self.register_buffer("sites", torch.tensor(sites), persistent=False)
@@ -79,7 +113,9 @@ class DihedralPrior(Potential):
         return (self.cosine * torch.cos(n * x) + self.sine * torch.sin(n * x)).sum((-1, -2))
 
     @classmethod
-    def fit(cls, frames: Frames, types: Sequence[str], order: int = 3, bins: int = 72) -> DihedralPrior | None:
+    def fit(
+        cls, frames: Frames, types: Sequence[str], order: int = 3, bins: int = 72
+    ) -> DihedralPrior | None:
         """Boltzmann inversion -kT ln p(x) of every proper dihedral, projected on the series by p-weighted least squares."""
         paths = frames.system.bonded_paths(4)
         if not paths:
@@ -97,7 +133,13 @@ class DihedralPrior(Potential):
             free_energy = -thermal_energy(frames.temperature) * np.log(p[seen])
             series.append(np.linalg.lstsq(root * design[seen], root[:, 0] * free_energy, rcond=1e-6)[0])
         coefficients = np.array(series)
-        return cls(types=types, n_sites=frames.n_sites, sites=[list(p) for p in paths], cosine=coefficients[:, 1 : order + 1].tolist(), sine=coefficients[:, order + 1 :].tolist())
+        return cls(
+            types=types,
+            n_sites=frames.n_sites,
+            sites=[list(p) for p in paths],
+            cosine=coefficients[:, 1 : order + 1].tolist(),
+            sine=coefficients[:, order + 1 :].tolist(),
+        )
 
 
 class ExcludedVolume(Potential):
@@ -114,11 +156,29 @@ class ExcludedVolume(Potential):
         excluded: site pairs (both orders) closer than three bonds, as indices of one System of `n_sites`.
     """
 
-    def __init__(self, *, types: Sequence[str], cutoff: float, energy: float, diameters: Sequence[Sequence[float]], n_sites: int, excluded: Sequence[Sequence[int]] = ()) -> None:
-        super().__init__(types=types, cutoff=cutoff, energy=energy, diameters=diameters, n_sites=n_sites, excluded=excluded)
+    diameters: Tensor
+    excluded: Tensor
+
+    def __init__(
+        self,
+        *,
+        types: Sequence[str],
+        cutoff: float,
+        energy: float,
+        diameters: Sequence[Sequence[float]],
+        n_sites: int,
+        excluded: Sequence[Sequence[int]] = (),
+    ) -> None:
+        super().__init__(
+            types=types, cutoff=cutoff, energy=energy, diameters=diameters, n_sites=n_sites, excluded=excluded
+        )
         self.height, self.n_sites = energy, n_sites
         self.register_buffer("diameters", torch.tensor(diameters, dtype=torch.float64), persistent=False)
-        mask = torch.zeros(n_sites, n_sites, dtype=torch.bool) if len(excluded) else torch.zeros(0, 0, dtype=torch.bool)
+        mask = (
+            torch.zeros(n_sites, n_sites, dtype=torch.bool)
+            if len(excluded)
+            else torch.zeros(0, 0, dtype=torch.bool)
+        )
         if len(excluded):
             mask[tuple(torch.tensor(excluded).T)] = True
         self.register_buffer("excluded", mask, persistent=False)
@@ -134,10 +194,19 @@ class ExcludedVolume(Potential):
         return 0.5 * self.height * graph.per_frame(wall.sum(1)).sum(1)
 
     @classmethod
-    def fit(cls, frames: Frames, types: Sequence[str], cutoff: float, most_frames: int = 2000) -> ExcludedVolume:
+    def fit(
+        cls, frames: Frames, types: Sequence[str], cutoff: float, most_frames: int = 2000
+    ) -> ExcludedVolume:
         """Diameters from the shortest distance of each pair of types among at most `most_frames` frames."""
         excluded = _close_pairs(frames.system)
-        wall = cls(types=types, cutoff=cutoff, energy=thermal_energy(frames.temperature), n_sites=frames.n_sites, excluded=excluded, diameters=np.full((len(types),) * 2, cutoff / 2).tolist())
+        wall = cls(
+            types=types,
+            cutoff=cutoff,
+            energy=thermal_energy(frames.temperature),
+            n_sites=frames.n_sites,
+            excluded=excluded,
+            diameters=np.full((len(types),) * 2, cutoff / 2).tolist(),
+        )
         shortest = np.full((len(types), len(types)), np.inf)
         for start in range(0, len(frames), step := max(1, len(frames) // most_frames) * 50):
             graph = wall.graph(frames[start : start + step : max(1, len(frames) // most_frames)])
@@ -147,7 +216,16 @@ class ExcludedVolume(Potential):
         return cls(**{**wall.config, "diameters": diameters.tolist()})
 
 
-def fit_priors(frames: Frames, *, types: Sequence[str], cutoff: float, bonds: bool = True, angles: bool = True, dihedrals: bool = False, excluded_volume: bool = True) -> list[Potential]:
+def fit_priors(
+    frames: Frames,
+    *,
+    types: Sequence[str],
+    cutoff: float,
+    bonds: bool = True,
+    angles: bool = True,
+    dihedrals: bool = False,
+    excluded_volume: bool = True,
+) -> list[Potential]:
     """The asked priors fitted to `frames` (with their weights); terms the System does not have are left out.
 
     Args:
@@ -168,7 +246,9 @@ def fit_priors(frames: Frames, *, types: Sequence[str], cutoff: float, bonds: bo
 def _positions(potential: Any, graph: SiteGraph) -> Tensor:
     positions = graph.per_frame(graph.positions)
     if positions.shape[1] != potential.n_sites:
-        raise ValueError(f"{type(potential).__name__} was fitted to a System of {potential.n_sites} sites, these frames have {positions.shape[1]}: fit it to this System")
+        raise ValueError(
+            f"{type(potential).__name__} was fitted to a System of {potential.n_sites} sites, these frames have {positions.shape[1]}: fit it to this System"
+        )
     return positions
 
 
@@ -188,5 +268,8 @@ def _shortest(wall: ExcludedVolume, graph: SiteGraph, shortest: np.ndarray) -> N
     near = r < wall.cutoff
     if wall.excluded.numel():
         near &= ~wall.excluded.numpy()[own, graph.neighbour_index.numpy() % wall.n_sites]
-    pair = np.broadcast_to(graph.species.numpy()[:, None], r.shape)[near], graph.species[graph.neighbour_index].numpy()[near]
+    pair = (
+        np.broadcast_to(graph.species.numpy()[:, None], r.shape)[near],
+        graph.species[graph.neighbour_index].numpy()[near],
+    )
     np.minimum.at(shortest, pair, r[near])

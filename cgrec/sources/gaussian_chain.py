@@ -24,7 +24,9 @@ class GaussianChainSource(Source):
         temperature: K.
     """
 
-    def __init__(self, *, n_sites: int = 16, n_frames: int = 20000, bond: float = 0.38, temperature: float = 300.0) -> None:
+    def __init__(
+        self, *, n_sites: int = 16, n_frames: int = 20000, bond: float = 0.38, temperature: float = 300.0
+    ) -> None:
         self.n_sites, self.n_frames, self.bond, self.temperature = n_sites, n_frames, bond, temperature
 
     def recipe(self) -> dict[str, Any]:
@@ -42,7 +44,12 @@ class GaussianChainSource(Source):
         forces = -np.einsum("ij,fjx->fix", self.stiffness * chain_laplacian(self.n_sites), positions)
         pairs = [(i, i + 1) for i in range(self.n_sites - 1)]
         names = tuple(f"B{i}" for i in range(self.n_sites))
-        system = System(names=names, types=("B",) * self.n_sites, masses=np.full(self.n_sites, 12.0), bonds=np.array(pairs))
+        system = System(
+            names=names,
+            types=("B",) * self.n_sites,
+            masses=np.full(self.n_sites, 12.0),
+            bonds=np.array(pairs),
+        )
         return Frames(system, positions, self.temperature, forces=forces)
 
 

@@ -33,7 +33,9 @@ class Labeller:
     """
 
     calculator: str = "tblite.ase:TBLite"
-    arguments: Mapping[str, Any] = field(default_factory=lambda: {"method": "GFN2-xTB", "solvation": ["alpb", "water"], "verbosity": 0})
+    arguments: Mapping[str, Any] = field(
+        default_factory=lambda: {"method": "GFN2-xTB", "solvation": ["alpb", "water"], "verbosity": 0}
+    )
     processes: int = 0
 
     def make(self) -> Any:
@@ -57,15 +59,31 @@ class Labeller:
         parts = list(self._map(_label, jobs, "quantum chemistry"))
         return _collect(system, temperature, parts)
 
-    def explore(self, system: System, starts: NDArray[Any], temperatures: NDArray[Any], *, target: float, frames: int, stride: int, timestep: float, seed: int) -> tuple[Frames, int]:
+    def explore(
+        self,
+        system: System,
+        starts: NDArray[Any],
+        temperatures: NDArray[Any],
+        *,
+        target: float,
+        frames: int,
+        stride: int,
+        timestep: float,
+        seed: int,
+    ) -> tuple[Frames, int]:
         """Short relaxation and Langevin runs with the calculator itself from each start; what `label` returns."""
-        jobs = [(self, system, x, t, frames, stride, timestep, seed + k) for k, (x, t) in enumerate(zip(starts, temperatures))]
+        jobs = [
+            (self, system, x, t, frames, stride, timestep, seed + k)
+            for k, (x, t) in enumerate(zip(starts, temperatures))
+        ]
         return _collect(system, target, list(self._map(_explore, jobs, "quantum dynamics")))
 
     def _map(self, function: Any, jobs: list[Any], name: str) -> Iterable[Any]:
         workers = self.processes or len(os.sched_getaffinity(0))
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-            yield from tqdm(pool.map(function, jobs), total=len(jobs), desc=name, unit="batch", mininterval=1.0)
+            yield from tqdm(
+                pool.map(function, jobs), total=len(jobs), desc=name, unit="batch", mininterval=1.0
+            )
 
 
 def _one_thread() -> None:
@@ -76,7 +94,9 @@ def _collect(system: System, temperature: float, parts: list[Any]) -> tuple[Fram
     failed = sum(p[3] for p in parts)
     kept = [p for p in parts if len(p[0])]
     if not kept:
-        raise ValueError(f"none of {failed} quantum-chemistry calculations converged: check the structure, its charge and the calculator's settings")
+        raise ValueError(
+            f"none of {failed} quantum-chemistry calculations converged: check the structure, its charge and the calculator's settings"
+        )
     positions, energies, forces = (np.concatenate([p[k] for p in kept]) for k in range(3))
     return Frames(system, positions, temperature, forces=forces, energies=energies), failed
 
@@ -105,7 +125,9 @@ def _label(job: tuple[Labeller, System, NDArray[Any]]) -> tuple[Any, Any, Any, i
     return (*_stack(found), failed)
 
 
-def _explore(job: tuple[Labeller, System, NDArray[Any], float, int, int, float, int]) -> tuple[Any, Any, Any, int]:
+def _explore(
+    job: tuple[Labeller, System, NDArray[Any], float, int, int, float, int],
+) -> tuple[Any, Any, Any, int]:
     from ase import units
     from ase.calculators.calculator import CalculationFailed
     from ase.md.langevin import Langevin
@@ -116,7 +138,14 @@ def _explore(job: tuple[Labeller, System, NDArray[Any], float, int, int, float, 
     atoms.calc = labeller.make()
     try:
         FIRE(atoms, logfile=None, maxstep=0.1).run(steps=20)
-        run = Langevin(atoms, timestep / TIME["fs"] * units.fs, temperature_K=temperature, friction=0.02 / units.fs / 10, fixcm=False, rng=np.random.RandomState(seed))
+        run = Langevin(
+            atoms,
+            timestep / TIME["fs"] * units.fs,
+            temperature_K=temperature,
+            friction=0.02 / units.fs / 10,
+            fixcm=False,
+            rng=np.random.RandomState(seed),
+        )
         for _ in range(frames):
             run.run(stride)
             result = _evaluate(atoms)

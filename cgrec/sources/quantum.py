@@ -21,8 +21,8 @@ from ..dynamics import CommitteeGuard, FeatureGuard, Langevin
 from ..frames import Frames
 from ..potential import Committee, DensityNetwork, Potential, fit_priors
 from ..system import System
-from ..trajectory_files import read
 from ..training import ForceMatching
+from ..trajectory_files import read
 from .base import Source, write_json
 from .labelling import Labeller
 
@@ -53,15 +53,29 @@ class QuantumSource(Source):
         labeller: Labeller | None = None, scatter: Mapping[str, Any] | None = None, potential: str | None = None, members: int = 2,
         first_runs: int = 40, first_frames: int = 30, rounds: int = 4, labels: int = 1000, threshold: float = 1500.0,
     ) -> None:  # fmt: skip
-        self.structure, self.temperature, self.dynamics, self.exploration = structure, temperature, dynamics, exploration
+        self.structure, self.temperature, self.dynamics, self.exploration = (
+            structure,
+            temperature,
+            dynamics,
+            exploration,
+        )
         self.training, self.final_training = training, final_training
-        self.network, self.labeller, self.scatter, self.potential = dict(network), labeller or Labeller(), dict(scatter or {}), potential
+        self.network, self.labeller, self.scatter, self.potential = (
+            dict(network),
+            labeller or Labeller(),
+            dict(scatter or {}),
+            potential,
+        )
         self.members, self.first_runs, self.first_frames = members, first_runs, first_frames
         self.rounds, self.labels, self.threshold = rounds, labels, threshold
 
     def recipe(self) -> dict[str, Any]:
         plain = {k: v for k, v in vars(self).items() if isinstance(v, str | int | float | dict | None)}
-        nested = {k: _plain(v) for k, v in vars(self).items() if k in ("dynamics", "exploration", "training", "final_training", "labeller")}
+        nested = {
+            k: _plain(v)
+            for k, v in vars(self).items()
+            if k in ("dynamics", "exploration", "training", "final_training", "labeller")
+        }
         return {**plain, **nested}
 
     def packages(self) -> tuple[str, ...]:
@@ -71,7 +85,10 @@ class QuantumSource(Source):
         folder.mkdir(parents=True, exist_ok=True)
         home = folder.parent
         if self.potential is not None:
-            print(f"level 0 starts from the all-atom NNP {self.potential} that ships with cgrec; source.potential=null learns it anew from quantum chemistry", flush=True)
+            print(
+                f"level 0 starts from the all-atom NNP {self.potential} that ships with cgrec; source.potential=null learns it anew from quantum chemistry",
+                flush=True,
+            )
             place = package_path(self.potential)
             potential, starts = Potential.load(place / "potential.pt"), Frames.load(place / "starts")
         else:
@@ -84,7 +101,14 @@ class QuantumSource(Source):
         if (folder / "frames").exists():
             return Frames.load(folder / "frames")
         guard = FeatureGuard.fit(potential, starts)
-        frames, report = self.dynamics(potential, replace(starts, temperature=self.temperature), folder / "frames", seed=seed + 1, guard=guard, name="level 0: NNP dynamics")
+        frames, report = self.dynamics(
+            potential,
+            replace(starts, temperature=self.temperature),
+            folder / "frames",
+            seed=seed + 1,
+            guard=guard,
+            name="level 0: NNP dynamics",
+        )
         write_json(home / "simulation.json", vars(report))
         return frames
 
@@ -93,9 +117,15 @@ class QuantumSource(Source):
         folder.mkdir(parents=True, exist_ok=True)
         data = self._first(folder / "labels_0", seed)
         for k in range(1, self.rounds + 1):
-            committee = self._train(folder / f"committee_{k}", data, seed + 100 * k, self.training, self.members)
-            data = self._extend(folder / f"labels_{k}", committee, data, seed + k, folder / f"exploration_{k}")
-        committee = self._train(folder / "final", data, seed + 100 * (self.rounds + 1), self.final_training, 1)
+            committee = self._train(
+                folder / f"committee_{k}", data, seed + 100 * k, self.training, self.members
+            )
+            data = self._extend(
+                folder / f"labels_{k}", committee, data, seed + k, folder / f"exploration_{k}"
+            )
+        committee = self._train(
+            folder / "final", data, seed + 100 * (self.rounds + 1), self.final_training, 1
+        )
         return committee.members[0], data[np.linspace(0, len(data) - 1, min(len(data), 2000)).astype(int)]  # type: ignore[return-value]
 
     def _first(self, place: Path, seed: int) -> Frames:
@@ -104,7 +134,16 @@ class QuantumSource(Source):
             rng = np.random.default_rng((seed, 7))
             starts = scatter(frame.system, frame.positions[0], self.scatter, self.first_runs, rng)
             temperatures = np.where(np.arange(len(starts)) % 2, 1.5, 1.0) * self.temperature
-            data, failed = self.labeller.explore(frame.system, starts, temperatures, target=self.temperature, frames=self.first_frames, stride=10, timestep=0.001, seed=seed)
+            data, failed = self.labeller.explore(
+                frame.system,
+                starts,
+                temperatures,
+                target=self.temperature,
+                frames=self.first_frames,
+                stride=10,
+                timestep=0.001,
+                seed=seed,
+            )
             _note(place, failed=failed, kept=len(data))
             data.save(place)
         return Frames.load(place)
@@ -120,7 +159,14 @@ class QuantumSource(Source):
             if not path.exists():
                 (place / f"member_{k}").mkdir(exist_ok=True)
                 network = DensityNetwork(types=types, energy_scale=scale, seed=seed + k, **self.network)
-                fitted, report = training(network, data, priors=priors, seed=seed + k, folder=place / f"member_{k}", name=f"{place.name} member {k}")
+                fitted, report = training(
+                    network,
+                    data,
+                    priors=priors,
+                    seed=seed + k,
+                    folder=place / f"member_{k}",
+                    name=f"{place.name} member {k}",
+                )
                 write_json(place / f"member_{k}.json", vars(report))
                 fitted.save(path)
             members.append(Potential.load(path))
@@ -130,20 +176,39 @@ class QuantumSource(Source):
         if not place.exists():
             guard = CommitteeGuard(committee, self.threshold)
             member = committee.members[0]
-            found, report = (Frames.load(run), None) if run.exists() else self.exploration(member, data, run, seed=seed, guard=guard, name=run.name)  # type: ignore[arg-type]
+            found, report = (
+                (Frames.load(run), None)
+                if run.exists()
+                else self.exploration(member, data, run, seed=seed, guard=guard, name=run.name)
+            )  # type: ignore[arg-type]
             chosen = self._choose(committee, found, np.random.default_rng((seed, 8)))
-            new, failed = self.labeller.label(data.system, np.asarray(chosen.positions, float), self.temperature)
+            new, failed = self.labeller.label(
+                data.system, np.asarray(chosen.positions, float), self.temperature
+            )
             errors = np.asarray(committee.members[0].energy_and_forces(new)[1]) - new.need_forces()  # type: ignore[operator]
-            _note(place, failed=failed, kept=len(new), lost=None if report is None else len(report.lost), force_rmse_before_training=float(np.sqrt(np.mean(errors**2))))
+            _note(
+                place,
+                failed=failed,
+                kept=len(new),
+                lost=None if report is None else len(report.lost),
+                force_rmse_before_training=float(np.sqrt(np.mean(errors**2))),
+            )
             new.save(place)
         return Frames.concatenate([data, Frames.load(place)])
 
     def _choose(self, committee: Committee, found: Frames, rng: np.random.Generator) -> Frames:
         """Half of the labels where the committee disagrees most, half at random (they keep the set honest)."""
         pool = found[rng.permutation(len(found))[: 6 * self.labels]]
-        spread = np.concatenate([committee.force_spread(committee.graph(pool[i : i + 256])).numpy() for i in range(0, len(pool), 256)])
+        spread = np.concatenate(
+            [
+                committee.force_spread(committee.graph(pool[i : i + 256])).numpy()
+                for i in range(0, len(pool), 256)
+            ]
+        )
         order = np.argsort(-spread)
-        chosen = np.concatenate([order[: self.labels // 2], rng.permutation(order[self.labels // 2 :])[: self.labels // 2]])
+        chosen = np.concatenate(
+            [order[: self.labels // 2], rng.permutation(order[self.labels // 2 :])[: self.labels // 2]]
+        )
         return pool[np.sort(chosen)]
 
     def start(self) -> Frames:
@@ -152,9 +217,11 @@ class QuantumSource(Source):
         return read(path, temperature=self.temperature)
 
 
-def scatter(system: System, positions: NDArray[Any], dihedrals: Mapping[str, Any], n: int, rng: np.random.Generator) -> NDArray[Any]:
+def scatter(
+    system: System, positions: NDArray[Any], dihedrals: Mapping[str, Any], n: int, rng: np.random.Generator
+) -> NDArray[Any]:
     """(n, n_sites, 3) copies of one structure, the given dihedrals turned at random, copies that clash thrown away."""
-    variables, out = variables_from_config(dihedrals), []  # type: ignore[arg-type]
+    variables, out = variables_from_config(dihedrals), list[NDArray[Any]]()
     far = ~_near(system)
     while len(out) < n:
         x = np.array(positions, float)
