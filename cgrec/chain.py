@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Mapping as MappingType
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .analysis import BASINS_ALANINE, LedgerRow, ledger_row, table
+from .analysis import BASINS_ALANINE, LedgerRow, chirality_flips, ledger_row, stereocentres, table
 from .collective_variables import CollectiveVariable, variables_from_config
 from .frames import Frames
 from .level import Level, LevelRecipe, seed_of, use_threads
@@ -69,7 +71,8 @@ class Chain:
         frames = self.source.make(base.folder, seed_of(self.seed, 0))
         parent = base
         rows: list[LedgerRow] = []
-        write_json(base.folder / "report.json", base.summary(self._own(frames, None), []))
+        summary = base.summary(self._own(frames, None), [])
+        write_json(base.folder / "report.json", {**summary, "chirality_flips": flips(frames, frames)})
         path: Mapping | None = None
         for k, (name, recipe) in enumerate(self.recipes.items(), 1):
             level = Level(self.folder / f"level{k}", name)
@@ -95,9 +98,10 @@ class Chain:
             return [LedgerRow.from_json(row) for row in done]
         own, variables = level.frames, self._own(level.frames, recipe)
         basins = BASINS_ALANINE if {v.name for v in variables} == {"phi", "psi"} else None
-        compare = lambda name, against, a, b: ledger_row(
-            name, against, a, b, variables, self.bins, definitions=basins
-        )  # noqa: E731
+
+        def compare(name: str, against: str, model: Frames, reference: Frames) -> LedgerRow:
+            return ledger_row(name, against, model, reference, variables, self.bins, definitions=basins)
+
         rows = [compare(level.name, "parent", own, level.targets)]
         if k > 1:
             atoms = path(base.frames)
@@ -108,13 +112,12 @@ class Chain:
                 rows.append(compare(level.name, "direct model", own, direct))
         else:
             rows.append(LedgerRow.from_json({**rows[0].to_json(), "against": "level 0"}))
-        write_json(level.folder / "report.json", level.summary(variables, [row.to_json() for row in rows]))
+        summary = level.summary(variables, [row.to_json() for row in rows])
+        write_json(level.folder / "report.json", {**summary, "chirality_flips": flips(own, base.frames)})
         return rows
 
     def _direct(self, level: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int) -> Frames:
         """The control: the same recipe, trained straight from level 0 through the composed mapping."""
-        from dataclasses import replace
-
         straight = replace(recipe, mapping=lambda system: path)
         return Level(level.folder / "direct", f"{level.name} (direct)").make(
             base.frames, straight, seed_of(self.seed, k, 1), bias_of(base)
@@ -149,6 +152,13 @@ def bias_of(level: Level) -> tuple[CollectiveVariable, ...]:
     return level.bias_variables()
 
 
+def flips(frames: Frames, atoms: Frames) -> dict[str, int]:
+    """{stereocentre of the atoms: frames of the other hand}, for those whose sites `frames` still have."""
+    labels = set(frames.system.labels) | set(frames.system.names)
+    centres = [c for c in stereocentres(atoms.system) if set(c) <= labels]
+    return {c[0]: chirality_flips(frames, c, atoms[:1]) for c in centres}
+
+
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     """{"a": {"b": 1}} -> {"a.b": 1}."""
     if not isinstance(config, dict):
@@ -174,8 +184,6 @@ def load(folder: str | Path) -> Chain | Level:
 
 
 def _commit() -> str:
-    import subprocess
-
     done = subprocess.run(
         ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
         capture_output=True,

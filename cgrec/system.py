@@ -59,6 +59,7 @@ class System:
         put("charges", np.zeros(n) if self.charges is None else np.asarray(self.charges, float))
         put("bonds", _pairs(self.bonds))
         put("constraints", _pairs(self.constraints))
+        self._check_pairs()
         put("residues", self.molecules if self.residues is None else np.asarray(self.residues, np.int64))
         self._check()
 
@@ -76,6 +77,9 @@ class System:
             raise ValueError(
                 f"System.masses: expected positive amu, found {self.masses[bad]} at site {bad} ({self.names[bad]})"
             )
+
+    def _check_pairs(self) -> None:
+        n = self.n_sites
         for field in ("bonds", "constraints"):
             pairs = getattr(self, field)
             if pairs.size and (pairs.min() < 0 or pairs.max() >= n):

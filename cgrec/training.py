@@ -183,7 +183,7 @@ class _Run:
             self.parameters, lr=options.learning_rate, weight_decay=options.weight_decay, amsgrad=True
         )
         self.averaged = AveragedModel(potential, multi_avg_fn=get_ema_multi_avg_fn(options.average))
-        self.history, self.step = _History(), 0
+        self.history, self.step, self.temperature = _History(), 0, frames.temperature
         self.report = TrainingReport(n_training=len(training), n_validation=len(validation))
         self.report.reference_loss = float(
             np.mean(np.asarray(frames.need_forces())[validation].astype(float) ** 2)
@@ -328,8 +328,10 @@ class _Run:
             self.set_energy_zero()
         if self.folder is not None:
             (self.folder / "training.pt").unlink(missing_ok=True)
-        parts = [*self.priors, self.potential]
-        return (SumPotential(parts) if self.priors else self.potential), self.report
+        fitted = SumPotential([*self.priors, self.potential]) if self.priors else self.potential
+        # Without true energies among the labels what was fitted is a PMF, and that holds at one temperature.
+        fitted.temperature = self.temperature if self.options.energy_weight == 0 else None
+        return fitted, self.report
 
     @torch.no_grad()
     def set_energy_zero(self) -> None:

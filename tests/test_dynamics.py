@@ -240,3 +240,11 @@ def test_compiled_forces_equal_plain_ones():
     other, same = compiled(network, network.graph(frames))(network.graph(frames))
     torch.testing.assert_close(same, force, rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(other, energy, rtol=1e-5, atol=1e-4)
+
+
+def test_another_temperature_is_refused_unless_asked_for(tmp_path):
+    potential, start = dimer()
+    potential.temperature = 310.0
+    with pytest.raises(ValueError, match="PMF made at 310.0 K and the run is at 300.0 K"):
+        run(potential, start, tmp_path / "f")
+    run(potential, start, tmp_path / "f", length=1.0, other_temperature=True)

@@ -116,12 +116,13 @@ class Langevin:
         checkpoint_every: saved frames per replica between two points from which a killed run goes on.
         keep_energies: store potential energies: for level 0 only, where they are true energies.
         compile: compile the force call: "auto" does so for runs of more than 40,000 force calls.
+        other_temperature: run a PMF at a temperature it was not made at.
     """
 
     def __init__(
         self, *, n_replicas: int = 64, length: float = 100.0, save_every: float = 0.1, equilibration: float = 2.0, timestep: float = 0.002,
         friction: float = 1.0, minimum_mass: float = 0.0, skin: float = 0.1, bias: BiasPlan | None = None, exchange: Exchange | None = None,
-        checkpoint_every: int = 20, keep_energies: bool = False, compile: str | bool = "auto",
+        checkpoint_every: int = 20, keep_energies: bool = False, compile: str | bool = "auto", other_temperature: bool = False,
     ) -> None:  # fmt: skip
         self.n_replicas, self.length, self.save_every, self.equilibration = (
             n_replicas,
@@ -137,6 +138,7 @@ class Langevin:
             keep_energies,
             compile,
         )
+        self.other_temperature = other_temperature
         self.stride = max(1, round(save_every / timestep))
         self.n_saves = max(1, round(length / (self.stride * timestep)))
 
@@ -178,18 +180,27 @@ class Langevin:
             name: shown by the progress bar.
 
         Raises:
-            ValueError: the box is narrower than twice the cutoff; a type is unknown; every replica was lost.
+            ValueError: the box is narrower than twice the cutoff; a type is unknown; another temperature; every replica was lost.
             FileExistsError: `folder` exists.
         """
         if Path(folder).exists():
             raise FileExistsError(f"{folder} exists already: load it, or choose another folder")
         check_box(start.box, potential.cutoff)
+        self._check_temperature(potential, start)
         run = _Run(self, potential, start, Path(folder), seed, guard)
         run.resume()
         with tqdm(total=self.total_steps, initial=run.step, desc=name, unit="step", mininterval=1.0) as bar:
             while run.step < self.total_steps and bool(run.alive.any()):
                 run.stretch(bar)
         return run.finish()
+
+    def _check_temperature(self, potential: Potential, start: Frames) -> None:
+        made_at = potential.temperature
+        if made_at is not None and abs(made_at - start.temperature) > 0.01 and not self.other_temperature:
+            raise ValueError(
+                f"the potential is a PMF made at {made_at} K and the run is at {start.temperature} K: run it at {made_at} K, train one at "
+                f"{start.temperature} K, or ask for the error by name with other_temperature=True"
+            )
 
 
 class _Run:

@@ -25,7 +25,10 @@ class Potential(nn.Module, ABC):
     Attributes:
         types: the site types it knows; a System with another type is refused.
         cutoff: reach in nm of its neighbour interactions, 0 if it has none.
+        temperature: K at which it is a PMF, None for an energy that knows no temperature; a PMF belongs to one state.
     """
+
+    temperature: float | None = None
 
     registry: ClassVar[dict[str, type[Potential]]] = {}
 
@@ -95,7 +98,15 @@ class Potential(nn.Module, ABC):
 
     def to_state(self) -> dict[str, Any]:
         """Everything needed to make it again: class name, configuration, tensors."""
-        return {"class": type(self).__name__, "config": self.config, "state": self.state_dict()}
+        return self._state(self.config)
+
+    def _state(self, config: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "class": type(self).__name__,
+            "config": config,
+            "state": self.state_dict(),
+            "temperature": self.temperature,
+        }
 
     @staticmethod
     def from_state(state: dict[str, Any]) -> Potential:
@@ -107,6 +118,7 @@ class Potential(nn.Module, ABC):
             )
         potential = Potential.registry[name](**state["config"])
         potential.load_state_dict(state["state"], assign=True)  # keeps the precision it was saved in
+        potential.temperature = state["temperature"]
         return potential
 
     def save(self, path: str | Path) -> None:
@@ -158,11 +170,7 @@ class SumPotential(Potential):
         return torch.stack([part.energy(graph).double() for part in self.parts]).sum(0)
 
     def to_state(self) -> dict[str, Any]:
-        return {
-            "class": "SumPotential",
-            "config": {"states": [p.to_state() for p in self.parts]},
-            "state": self.state_dict(),
-        }
+        return self._state({"states": [p.to_state() for p in self.parts]})
 
 
 def _parts(potential: Potential) -> list[Potential]:

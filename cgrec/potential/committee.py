@@ -38,8 +38,4 @@ class Committee(Potential):
         return graph.per_frame(forces.var(0).sum(-1).sqrt()).amax(1)
 
     def to_state(self) -> dict[str, Any]:
-        return {
-            "class": "Committee",
-            "config": {"states": [m.to_state() for m in self.members]},
-            "state": self.state_dict(),
-        }
+        return self._state({"states": [m.to_state() for m in self.members]})

@@ -23,8 +23,12 @@ from ..potential import Committee, DensityNetwork, Potential, fit_priors
 from ..system import System
 from ..training import ForceMatching
 from ..trajectory_files import read
+from ..units import force_factor, thermal_energy
 from .base import Source, write_json
 from .labelling import Labeller
+
+#: 1 eV/Angstrom in kJ/mol/nm.
+EV_PER_ANGSTROM = force_factor("eV/angstrom")
 
 
 class QuantumSource(Source):
@@ -46,12 +50,13 @@ class QuantumSource(Source):
         rounds: of training, exploring and labelling.
         labels: structures labelled per round.
         threshold: kJ/mol/nm, committee spread of a site's force that ends a replica.
+        check_labels: frames of the final run labelled to state the NNP's force error; 0 leaves the check out.
     """
 
     def __init__(
         self, *, structure: str, temperature: float, dynamics: Langevin, exploration: Langevin, training: ForceMatching, final_training: ForceMatching, network: Mapping[str, Any],
         labeller: Labeller | None = None, scatter: Mapping[str, Any] | None = None, potential: str | None = None, members: int = 2,
-        first_runs: int = 40, first_frames: int = 30, rounds: int = 4, labels: int = 1000, threshold: float = 1500.0,
+        first_runs: int = 40, first_frames: int = 30, rounds: int = 4, labels: int = 1000, threshold: float = 1500.0, check_labels: int = 200,
     ) -> None:  # fmt: skip
         self.structure, self.temperature, self.dynamics, self.exploration = (
             structure,
@@ -67,7 +72,7 @@ class QuantumSource(Source):
             potential,
         )
         self.members, self.first_runs, self.first_frames = members, first_runs, first_frames
-        self.rounds, self.labels, self.threshold = rounds, labels, threshold
+        self.rounds, self.labels, self.threshold, self.check_labels = rounds, labels, threshold, check_labels
 
     def recipe(self) -> dict[str, Any]:
         plain = {k: v for k, v in vars(self).items() if isinstance(v, str | int | float | dict | None)}
@@ -109,8 +114,25 @@ class QuantumSource(Source):
             guard=guard,
             name="level 0: NNP dynamics",
         )
-        write_json(home / "simulation.json", vars(report))
+        write_json(home / "simulation.json", {**vars(report), **self._check(potential, frames, seed)})
         return frames
+
+    def _check(self, potential: Potential, frames: Frames, seed: int) -> dict[str, Any]:
+        """Force error of the NNP on fresh labels of frames of its own run, which no training has seen."""
+        if self.check_labels == 0:
+            return {}
+        which = np.random.default_rng((seed, 9)).choice(
+            len(frames), min(self.check_labels, len(frames)), replace=False
+        )
+        labelled, failed = self.labeller.label(
+            frames.system, np.asarray(frames.positions[np.sort(which)], float), self.temperature
+        )
+        rmse = force_rmse(potential, labelled)
+        print(
+            f"all-atom NNP against the quantum chemistry on {len(labelled)} frames of its own run: force RMSE {rmse:.1f} kJ/mol/nm = {rmse / EV_PER_ANGSTROM * 1e3:.1f} meV/A",
+            flush=True,
+        )
+        return {"force_rmse": rmse, "force_rmse_frames": len(labelled), "not_converged": failed}
 
     def learn(self, folder: Path, seed: int) -> tuple[Potential, Frames]:
         """Active learning; every round leaves its labels, so that a killed run loses at most a round."""
@@ -174,27 +196,34 @@ class QuantumSource(Source):
 
     def _extend(self, place: Path, committee: Committee, data: Frames, seed: int, run: Path) -> Frames:
         if not place.exists():
-            guard = CommitteeGuard(committee, self.threshold)
-            member = committee.members[0]
-            found, report = (
-                (Frames.load(run), None)
-                if run.exists()
-                else self.exploration(member, data, run, seed=seed, guard=guard, name=run.name)
-            )  # type: ignore[arg-type]
+            found = self._explore(committee, data, run, seed)
             chosen = self._choose(committee, found, np.random.default_rng((seed, 8)))
             new, failed = self.labeller.label(
                 data.system, np.asarray(chosen.positions, float), self.temperature
             )
-            errors = np.asarray(committee.members[0].energy_and_forces(new)[1]) - new.need_forces()  # type: ignore[operator]
+            new, hot = within_reach(new, float(np.min(data.energies)))  # type: ignore[arg-type]
             _note(
                 place,
                 failed=failed,
+                too_hot=hot,
                 kept=len(new),
-                lost=None if report is None else len(report.lost),
-                force_rmse_before_training=float(np.sqrt(np.mean(errors**2))),
+                force_rmse_before_training=force_rmse(committee.members[0], new),
             )
             new.save(place)
         return Frames.concatenate([data, Frames.load(place)])
+
+    def _explore(self, committee: Committee, data: Frames, run: Path, seed: int) -> Frames:
+        if not run.exists():
+            guard = CommitteeGuard(committee, self.threshold)
+            _, report = self.exploration(
+                committee.members[0], data, run, seed=seed, guard=guard, name=run.name
+            )
+            print(
+                f"{run.name}: {len(report.lost)} of {report.replicas} replicas left the trusted region",
+                flush=True,
+            )
+            write_json(run.with_name(f"{run.name}.json"), vars(report))
+        return Frames.load(run)
 
     def _choose(self, committee: Committee, found: Frames, rng: np.random.Generator) -> Frames:
         """Half of the labels where the committee disagrees most, half at random (they keep the set honest)."""
@@ -232,6 +261,25 @@ def scatter(
         if distances[far].min() > 0.16 or not variables:
             out.append(x + rng.normal(scale=0.002, size=x.shape))
     return np.array(out)
+
+
+def force_rmse(potential: Potential, labelled: Frames) -> float:
+    """Root mean square force error per component, kJ/mol/nm."""
+    return float(np.sqrt(np.mean((potential.energy_and_forces(labelled)[1] - labelled.need_forces()) ** 2)))
+
+
+def within_reach(frames: Frames, lowest: float, factor: float = 3.0) -> tuple[Frames, int]:
+    """Frames whose energy above `lowest` is below `factor` times the thermal 3 n kT / 2, and how many were dropped.
+
+    A run that breaks apart asks for labels no one needs: a network that has to fit them fits the rest worse.
+    """
+    bound = lowest + factor * 1.5 * frames.n_sites * thermal_energy(frames.temperature)
+    keep = np.asarray(frames.energies) < bound
+    if not keep.any():
+        raise ValueError(
+            f"all {len(frames)} structures to label lie above {bound:.0f} kJ/mol: the exploration ran away; train longer first, or lower the threshold"
+        )
+    return frames[keep], int((~keep).sum())
 
 
 def _near(system: System) -> NDArray[np.bool_]:
