@@ -9,8 +9,9 @@ EXPERIMENTS = sorted(p.stem for p in (configuration() / "experiment").glob("*.ya
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_experiment_builds(experiment, tmp_path):
-    chain = build(composed([f"experiment={experiment}", f"run={tmp_path}/run"]))
-    assert list(chain.recipes) == ["l1", "l2", "l3"]
+    own = ["source.path=x.npy", "source.forces_path=f.npy"] if experiment == "five_beads" else []
+    chain = build(composed([f"experiment={experiment}", f"run={tmp_path}/run", *own]))
+    assert list(chain.recipes) == ["l1", "l2", "l3"][: len(chain.recipes)] and chain.recipes
 
 
 def test_default_is_alanine_dipeptide():
@@ -33,3 +34,8 @@ def test_help_names_the_experiments(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
     assert stop.value.code == 0 and "gaussian_chain" in capsys.readouterr().out
+
+
+def test_a_value_that_must_be_given_is_asked_for():
+    with pytest.raises(SystemExit, match="source.path"):
+        main(["climb", "experiment=five_beads"])

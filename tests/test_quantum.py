@@ -8,8 +8,8 @@ from cgrec import Frames, System
 from cgrec.dynamics import Langevin
 from cgrec.sources import Labeller, QuantumSource
 from cgrec.sources.quantum import package_path, scatter, within_reach
-from cgrec.trajectory_files import read
 from cgrec.training import ForceMatching
+from cgrec.trajectory_files import read
 
 
 class SometimesFails(LennardJones):

@@ -1,0 +1,61 @@
+"""Print what a finished run measured as one table: python scripts/benchmarks/figures.py runs/alanine_dipeptide
+
+Distributions are compared on 64x64 bins; excess is JS minus its sampling floor, in nats (see cgrec.analysis).
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+import cgrec
+from cgrec.units import force_factor
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    chain = cgrec.load(parser.parse_args().run)
+    print(f"| figure | {chain.folder.name} |\n|---|---|")
+    print(f"| wall time of the whole climb | {json.loads((chain.folder / 'run.json').read_text())['seconds'] / 60:.1f} min |")
+    for row in [*level_zero(chain.levels[0]), *(row for level in chain.levels[1:] for row in level_rows(level))]:
+        print(f"| {row[0]} | {row[1]} |")
+
+
+def level_zero(level):
+    path = level.folder / "simulation.json"
+    if not path.exists():
+        return
+    run = json.loads(path.read_text())
+    if "force_rmse" in run:
+        milli = run["force_rmse"] / force_factor("eV/angstrom") * 1e3
+        yield f"NNP against its labels, {run['force_rmse_frames']} frames of its own run", f"{milli:.1f} meV/Å"
+    yield "NNP dynamics, replicas lost", f"{len(run['lost'])} of {run['replicas']} ({run['simulated'] / run['replicas'] * 1e3:.0f} ps each)"
+    yield from common(level, run)
+
+
+def level_rows(level):
+    report = level.report
+    lost = report["replicas"]
+    yield f"{level.folder.name}: sites; explained force fraction", f"{report['n_sites']}; {report['explained_fraction']:.4f}"
+    yield f"{level.folder.name}: replicas lost", f"{lost['lost']} of {lost['started']}"
+    for row in report["ledger"]:
+        where = f"{level.folder.name}: {row['level']} against {row['against']}, {' '.join(row['variables'])}"
+        numbers = f"{row['excess']:+.4f} ± {row['error']:.4f} (floor {row['floor']:.4f}, N_eff {row['n_eff_model']:.0f}/{row['n_eff_reference']:.0f})"
+        yield f"{where}: excess JS", numbers
+        for basin, (value, error) in row["basins"].items():
+            if value is not None and row["against"] == "level 0":
+                yield f"{where}: basin {basin}", f"{value:+.2f} ± {error or np.nan:.2f} kT"
+    yield from common(level, json.loads((level.folder / "simulation.json").read_text()))
+
+
+def common(level, run):
+    kinetic, error = run["kinetic_temperature"]
+    yield f"{level.folder.name}: kinetic temperature; weight efficiency", f"{kinetic:.1f} ± {error:.1f} K; {run['weight_efficiency']:.2f}"
+    for centre, count in level.report.get("chirality_flips", {}).items():
+        yield f"{level.folder.name}: chirality flips at {centre}", f"{count} of {len(level.frames)} frames"
+
+
+if __name__ == "__main__":
+    main()
