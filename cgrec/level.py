@@ -168,10 +168,10 @@ class Level:
 
     def bias_variables(self) -> tuple[CollectiveVariable, ...]:
         """What its run was biased along; empty for an unbiased run."""
-        path = self.folder / "frames" / "bias.pt"
-        if not path.exists():
+        found = [p for p in (self.folder / "frames" / "bias.pt", self.folder / "bias.pt") if p.exists()]
+        if not found:
             return ()
-        bias = Potential.load(path)
+        bias = Potential.load(found[0])
         return bias.variables if isinstance(bias, MetadynamicsBias) else ()
 
 

@@ -100,7 +100,7 @@ class MetadynamicsBias(Potential):
 
     def deposit(self, coordinates: Tensor) -> None:
         """Let every walker at (n_walkers, n_variables) raise the bias under it, the less the higher it stands already."""
-        kT = thermal_energy(self.temperature)
+        kT = thermal_energy(self.config["temperature"])
         heights = self.height * torch.exp(-self.value(coordinates) / (kT * (self.bias_factor - 1)))
         points = len(self.grid)
         place = torch.round((coordinates + math.pi) * (points / (2 * math.pi))).long() % points

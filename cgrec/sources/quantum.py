@@ -6,8 +6,8 @@ The electrons are what is coarse-grained away here. Labels carry true energies, 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -89,32 +89,38 @@ class QuantumSource(Source):
     def sample(self, folder: Path, seed: int) -> Frames:
         folder.mkdir(parents=True, exist_ok=True)
         home = folder.parent
-        if self.potential is not None:
-            print(
-                f"level 0 starts from the all-atom NNP {self.potential} that ships with cgrec; source.potential=null learns it anew from quantum chemistry",
-                flush=True,
-            )
-            place = package_path(self.potential)
-            potential, starts = Potential.load(place / "potential.pt"), Frames.load(place / "starts")
-        else:
-            potential, starts = self.learn(folder / "learning", seed)
+        potential, starts = (
+            self._shipped() if self.potential is not None else self.learn(folder / "learning", seed)
+        )
+        if not (home / "starts").exists():
+            starts.save(home / "starts")
         potential.save(home / "potential.pt")
         return self.run(potential, starts, folder, home, seed)
 
-    def run(self, potential: Potential, starts: Frames, folder: Path, home: Path, seed: int) -> Frames:
-        """Dynamics with the finished NNP."""
-        if (folder / "frames").exists():
-            return Frames.load(folder / "frames")
-        guard = FeatureGuard.fit(potential, starts)
-        frames, report = self.dynamics(
-            potential,
-            replace(starts, temperature=self.temperature),
-            folder / "frames",
-            seed=seed + 1,
-            guard=guard,
-            name="level 0: NNP dynamics",
+    def _shipped(self) -> tuple[Potential, Frames]:
+        print(
+            f"level 0 starts from the all-atom NNP {self.potential} that ships with cgrec; "
+            "source.potential=null learns it anew from quantum chemistry",
+            flush=True,
         )
-        write_json(home / "simulation.json", {**vars(report), **self._check(potential, frames, seed)})
+        place = package_path(str(self.potential))
+        return Potential.load(place / "potential.pt"), Frames.load(place / "starts")
+
+    def run(self, potential: Potential, starts: Frames, folder: Path, home: Path, seed: int) -> Frames:
+        """Dynamics with the finished NNP, and its force error on frames of that run."""
+        if not (folder / "frames").exists():
+            guard = FeatureGuard.fit(potential, starts)
+            name = "level 0: NNP dynamics"
+            _, report = self.dynamics(
+                potential, starts, folder / "frames", seed=seed + 1, guard=guard, name=name
+            )
+            write_json(home / "simulation.json", vars(report))
+            if (folder / "frames" / "bias.pt").exists():
+                shutil.copy(folder / "frames" / "bias.pt", home / "bias.pt")
+        frames = Frames.load(folder / "frames")
+        known = json.loads((home / "simulation.json").read_text())
+        if "force_rmse" not in known:
+            write_json(home / "simulation.json", {**known, **self._check(potential, frames, seed)})
         return frames
 
     def _check(self, potential: Potential, frames: Frames, seed: int) -> dict[str, Any]:
@@ -129,7 +135,8 @@ class QuantumSource(Source):
         )
         rmse = force_rmse(potential, labelled)
         print(
-            f"all-atom NNP against the quantum chemistry on {len(labelled)} frames of its own run: force RMSE {rmse:.1f} kJ/mol/nm = {rmse / EV_PER_ANGSTROM * 1e3:.1f} meV/A",
+            f"all-atom NNP against the quantum chemistry on {len(labelled)} frames of its own run: "
+            f"force RMSE {rmse:.1f} kJ/mol/nm = {rmse / EV_PER_ANGSTROM * 1e3:.1f} meV/A",
             flush=True,
         )
         return {"force_rmse": rmse, "force_rmse_frames": len(labelled), "not_converged": failed}
@@ -148,7 +155,9 @@ class QuantumSource(Source):
         committee = self._train(
             folder / "final", data, seed + 100 * (self.rounds + 1), self.final_training, 1
         )
-        return committee.members[0], data[np.linspace(0, len(data) - 1, min(len(data), 2000)).astype(int)]  # type: ignore[return-value]
+        some = np.linspace(0, len(data) - 1, min(len(data), 2000)).astype(int)
+        starts = Frames(data.system, np.asarray(data.positions[some], np.float32), self.temperature)
+        return committee.members[0], starts
 
     def _first(self, place: Path, seed: int) -> Frames:
         if not place.exists():
