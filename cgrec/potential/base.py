@@ -70,7 +70,7 @@ class Potential(nn.Module, ABC):
     def graph(self, frames: Frames, skin: float = 0.0) -> SiteGraph:
         """All frames as one graph on this potential's device, positions in float64; `skin` nm are added to the reach."""
         check_box(frames.box, self.cutoff)
-        positions = torch.as_tensor(np.asarray(frames.positions, dtype=float), device=self.device)
+        positions = torch.as_tensor(np.array(frames.positions, dtype=float), device=self.device)
         boxes = frames.boxes()
         box = None if boxes is None else torch.as_tensor(np.array(boxes, dtype=float), device=self.device)
         return site_graph(positions, self.species(frames.system).to(self.device), self.reach(skin), box)

@@ -100,7 +100,9 @@ class DensityNetwork(Potential):
         radial, harmonics = self._pair_functions(graph.neighbour_vectors().to(self.embedding.dtype))
         state, energy, described = self.embedding[graph.species], 0.0, None
         for layer in self.layers:
-            state, own, features = layer(radial, harmonics, state[graph.neighbour_index], graph.species)
+            state, own, features = layer(
+                radial, harmonics, state[graph.neighbour_index], graph.species, graph.n_frames
+            )
             energy, described = energy + own, features if described is None else described
         return energy, described  # type: ignore[return-value]
 
@@ -119,9 +121,6 @@ class DensityNetwork(Potential):
 
 class _DensityLayer(nn.Module):
     """Densities of weighted neighbours -> scalars -> (new site state, site energy)."""
-
-    site_energy: Tensor
-    frequencies: Tensor
 
     def __init__(
         self, n_types: int, channels: int, l_max: int, n_radial: int, width: int, generator: torch.Generator
@@ -148,32 +147,40 @@ class _DensityLayer(nn.Module):
         self.out = _normal(generator, width, channels + 1, scale=0.1 * width**-0.5)
 
     def forward(
-        self, radial: Tensor, harmonics: Tensor, weights: Tensor, species: Tensor
+        self, radial: Tensor, harmonics: Tensor, weights: Tensor, species: Tensor, n_frames: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        features = self._scalars(*self._densities(radial, harmonics, weights, species))
+        features = self._scalars(*self._densities(radial, harmonics, weights, species, n_frames))
         hidden = nn.functional.silu(features @ self.first + self.bias[species])
         hidden = nn.functional.silu(hidden @ self.second + self.second_bias)
         out = hidden @ self.out
         return out[:, 1:], out[:, 0], features
 
     def _densities(
-        self, radial: Tensor, harmonics: Tensor, weights: Tensor, species: Tensor
+        self, radial: Tensor, harmonics: Tensor, weights: Tensor, species: Tensor, n_frames: int
     ) -> tuple[list[Tensor], ...]:
-        """Three lists over l of (n_sites, channels, 2 l + 1)."""
+        """Three lists over l of (n_sites, 2 l + 1, channels)."""
         mixed = []
         for degree, part in enumerate(self.slices):
             pair = (radial @ self.radial[degree]) * weights
             density = torch.bmm(harmonics[:, :, part].transpose(1, 2), pair)
-            mixed.append(torch.bmm(density, self.mix[species, degree]).transpose(1, 2).chunk(3, dim=1))
+            mixed.append(self._mix(density, degree, species, n_frames).chunk(3, dim=2))
         return tuple([m[k] for m in mixed] for k in range(3))
+
+    def _mix(self, density: Tensor, degree: int, species: Tensor, n_frames: int) -> Tensor:
+        """(n_sites, 2 l + 1, 3 channels). A site has one type in all frames, so its frames share one matrix product."""
+        n, m, channels = density.shape[0] // n_frames, density.shape[1], density.shape[2]
+        by_site = density.view(n_frames, n, m, channels).transpose(0, 1).reshape(n, n_frames * m, channels)
+        mixed = torch.bmm(by_site, self.mix[species[:n], degree])
+        return mixed.view(n, n_frames, m, 3 * channels).transpose(0, 1).reshape(n * n_frames, m, 3 * channels)
 
     def _scalars(self, a: list[Tensor], b: list[Tensor], c: list[Tensor]) -> Tensor:
         """Products of one, two and three densities coupled to scalars, (n_sites, n_features)."""
-        scalars = [a[0][..., 0], *((x * y).sum(-1) / x.shape[-1] ** 0.5 for x, y in zip(a, b))]
+        scalars = [a[0][:, 0], *((x * y).sum(1) / x.shape[1] ** 0.5 for x, y in zip(a, b))]
         for i, j, k in self.triples:
             coupling = getattr(self, f"coupling_{i}{j}{k}").to(a[0].dtype)
-            pair = (a[i].unsqueeze(-1) * b[j].unsqueeze(-2)).flatten(2) @ coupling
-            scalars.append((pair * c[k]).sum(-1))
+            # Couple the last factor first: (2i+1)(2j+1) numbers per channel, then two products that stay elementwise.
+            last = torch.matmul(coupling, c[k]).unflatten(1, (2 * i + 1, 2 * j + 1))
+            scalars.append(((last * b[j].unsqueeze(1)).sum(2) * a[i]).sum(1))
         return torch.cat(scalars, dim=1)
 
 
