@@ -50,8 +50,7 @@ class Chain:
     def levels(self) -> list[Level]:
         """Levels on disk, level 0 first."""
         found = sorted(self.folder.glob("level*"), key=lambda p: int(p.name[5:]))
-        names = ["level 0", *self.recipes]
-        return [Level(p, names[k] if k < len(names) else p.name) for k, p in enumerate(found)]
+        return [Level(p, Level(p).report.get("name", p.name)) for p in found]
 
     def climb(self) -> Chain:
         """Make every level that is not there yet, the ledger, and the run's summary.

@@ -88,10 +88,10 @@ def test_active_learning_end_to_end_and_resume(tmp_path):
     run = Langevin(
         n_replicas=8, length=0.5, save_every=0.01, equilibration=0.1, timestep=0.0005, keep_energies=True
     )
-    fit = ForceMatching(steps=600, batch_size=16, learning_rate=0.01, validate_every=200, energy_weight=0.02)
+    fit = ForceMatching(steps=1500, batch_size=16, learning_rate=0.01, validate_every=200, energy_weight=0.02)
     source = QuantumSource(
         structure=str(xyz), temperature=300.0, dynamics=run, exploration=run, training=fit, final_training=fit,
-        network={"cutoff": 0.4, "channels": 8, "l_max": 2}, first_runs=4, first_frames=30, rounds=1, labels=60, check_labels=40,
+        network={"cutoff": 0.4, "channels": 8, "l_max": 2}, first_runs=10, first_frames=60, rounds=1, labels=60, check_labels=40,
     )  # fmt: skip
     frames = source.make(tmp_path / "level0", 1)
     assert isinstance(frames, Frames) and frames.forces is not None and frames.energies is not None

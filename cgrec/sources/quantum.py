@@ -267,7 +267,7 @@ def scatter(
             _, b, c, _ = variable.indices(system)[0]
             x = _turn(x, system, int(b), int(c), rng.uniform(-np.pi, np.pi))
         distances = np.linalg.norm(x[:, None] - x[None], axis=-1)
-        if distances[far].min() > 0.16 or not variables:
+        if distances[far].min(initial=np.inf) > 0.16 or not variables:
             out.append(x + rng.normal(scale=0.002, size=x.shape))
     return np.array(out)
 
