@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from .analysis import BASINS_ALANINE, LedgerRow, chirality_flips, ledger_row, stereocentres, table
@@ -65,7 +68,8 @@ class Chain:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_recipe()
         use_threads(self.threads)
-        begin = time.time()
+        begin = time.time() - self._earlier_seconds()
+        self._write_run(time.time() - begin)
         base = Level(self.folder / "level0", "level 0")
         frames = self.source.make(base.folder, seed_of(self.seed, 0))
         parent = base
@@ -79,6 +83,7 @@ class Chain:
             path = level.mapping if path is None else level.mapping @ path
             rows += self._ledger(level, base, path, recipe, k)
             parent = level
+            self._write_run(time.time() - begin)
         self._write_run(time.time() - begin)
         print(table(rows))
         return self
@@ -137,13 +142,24 @@ class Chain:
                 )
 
     def _write_run(self, seconds: float) -> None:
-        path = self.folder / "run.json"
-        earlier = json.loads(path.read_text())["seconds"] if path.exists() else 0.0
+        """run.json, anew after every level: the command to repeat, what it ran with, seconds of all sessions together."""
         packages = ("cgrec", "torch", "e3nn", "torch-geometric", "numpy", "tblite")
-        write_json(path, {
-            "command": " ".join(["cgrec", *sys.argv[1:]]), "commit": _commit(), "versions": {p: version(p) for p in packages}, "seed": self.seed,
-            "device": "cpu", "seconds": earlier + seconds,
-        })  # fmt: skip
+        write_json(
+            self.folder / "run.json",
+            {
+                "command": shlex.join(["cgrec", *sys.argv[1:]]),
+                "commit": _commit(),
+                "versions": {p: version(p) for p in packages},
+                "seed": self.seed,
+                "device": platform.processor() or platform.machine(),
+                "threads": torch.get_num_threads(),
+                "seconds": seconds,
+            },
+        )
+
+    def _earlier_seconds(self) -> float:
+        path = self.folder / "run.json"
+        return json.loads(path.read_text())["seconds"] if path.exists() else 0.0
 
 
 def bias_of(level: Level) -> tuple[CollectiveVariable, ...]:
