@@ -128,6 +128,24 @@ class System:
             paths = [(*p, k) for p in paths for k in neighbours[p[-1]] if k not in p]
         return sorted(p for p in paths if p[0] < p[-1])
 
+    def equivalent_sites(self) -> list[int]:
+        """A number per site, equal for sites the bond graph cannot tell apart, such as the hydrogens of a methyl group.
+
+        Weisfeiler-Lehman refinement of the elements (of the types where a site is no atom).
+        """
+        kinds = [t if e == "X" else e for t, e in zip(self.types, self.elements)]
+        near: list[list[int]] = [[] for _ in kinds]
+        for i, j in self.bonds.tolist():
+            near[i].append(j)
+            near[j].append(i)
+        numbers = [sorted(set(kinds)).index(k) for k in kinds]
+        while True:
+            keys = [(numbers[i], tuple(sorted(numbers[j] for j in around))) for i, around in enumerate(near)]
+            order = {key: n for n, key in enumerate(sorted(set(keys)))}
+            if len(order) == len(set(numbers)):
+                return numbers
+            numbers = [order[key] for key in keys]
+
     def select(self, sites: Sequence[int]) -> System:
         """The same sites and bonds restricted to `sites`, in that order."""
         sites = [int(s) for s in sites]

@@ -11,7 +11,9 @@ EXPERIMENTS = sorted(p.stem for p in (configuration() / "experiment").glob("*.ya
 def test_experiment_builds(experiment, tmp_path):
     own = ["source.path=x.npy", "source.forces_path=f.npy"] if experiment == "five_beads" else []
     chain = build(composed([f"experiment={experiment}", f"run={tmp_path}/run", *own]))
-    assert list(chain.recipes) == ["l1", "l2", "l3"][: len(chain.recipes)] and (chain.recipes or experiment == "alanine_dipeptide_nnp")
+    assert list(chain.recipes) == ["l1", "l2", "l3"][: len(chain.recipes)] and (
+        chain.recipes or experiment == "alanine_dipeptide_nnp"
+    )
 
 
 def test_default_is_alanine_dipeptide():

@@ -202,3 +202,28 @@ def test_truncated_potential_file_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ValueError, match="p.pt"):
         Potential.load(path)
+
+
+def test_equivalent_terms_share_their_prior():
+    """The hydrogens of a methyl group keep one spring, however differently they happened to be sampled."""
+    rng = np.random.default_rng(0)
+    system = System(
+        names=("C", "H1", "H2", "H3"),
+        elements=("C", "H", "H", "H"),
+        types=("C", "H", "H", "H"),
+        masses=[12, 1, 1, 1],
+        bonds=[(0, 1), (0, 2), (0, 3)],
+    )
+    positions = rng.normal(scale=[[0.001], [0.002], [0.003], [0.004]], size=(500, 4, 3)) + [
+        [0, 0, 0],
+        [0.1, 0, 0],
+        [0, 0.1, 0],
+        [0, 0, 0.1],
+    ]
+    frames = Frames(system, positions, 300.0)
+    for n in (2, 3):
+        prior = HarmonicPrior.fit(frames, ["C", "H"], n)
+        assert (
+            np.ptp(prior.stiffness.numpy()) < 1e-9 * float(prior.stiffness[0])
+            and np.ptp(prior.centre.numpy()) < 1e-12
+        )

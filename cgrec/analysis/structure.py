@@ -221,7 +221,7 @@ def stereocentres(system: System) -> list[tuple[str, str, str, str]]:
     Only from a System with all its atoms: among three neighbours a planar centre looks the same as a chiral
     one.
     """
-    colours = _branch_colours(system)
+    colours = system.equivalent_sites()
     neighbours: dict[int, list[int]] = {i: [] for i in range(system.n_sites)}
     for i, j in system.bonds.tolist():
         neighbours[i].append(j)
@@ -232,24 +232,6 @@ def stereocentres(system: System) -> list[tuple[str, str, str, str]]:
             heaviest = sorted(around, key=lambda i: (-system.masses[i], i))[:3]
             found.append(tuple(_unique_label(system, i) for i in (centre, *heaviest)))
     return found  # type: ignore[return-value]
-
-
-def _branch_colours(system: System) -> list[int]:
-    """A colour per site, equal where the bond graph tells sites not apart (Weisfeiler-Lehman refinement)."""
-    kinds = [t if e == "X" else e for t, e in zip(system.types, system.elements)]
-    neighbours: list[list[int]] = [[] for _ in kinds]
-    for i, j in system.bonds.tolist():
-        neighbours[i].append(j)
-        neighbours[j].append(i)
-    colours = [sorted(set(kinds)).index(k) for k in kinds]
-    for _ in range(system.n_sites):
-        keys = [(colours[i], tuple(sorted(colours[j] for j in near))) for i, near in enumerate(neighbours)]
-        number = {key: n for n, key in enumerate(sorted(set(keys)))}
-        refined = [number[key] for key in keys]
-        if len(number) == len(set(colours)):
-            break
-        colours = refined
-    return colours
 
 
 def _unique_label(system: System, site: int) -> str:

@@ -68,9 +68,9 @@ class HarmonicPrior(Potential):
         if not paths:
             return None
         x = _TERMS[n](np.asarray(frames.positions, float), np.array(paths))
-        weights = frames.normalised_weights()
-        mean = weights @ x
-        variance = weights @ (x - mean) ** 2
+        weights, alike = frames.normalised_weights(), _alike(frames.system, paths)
+        mean = alike @ (weights @ x)
+        variance = alike @ (weights @ (x - mean) ** 2)
         stiffness = thermal_energy(frames.temperature) / np.maximum(variance, 1e-12)
         return cls(
             types=types,
@@ -126,8 +126,8 @@ class DihedralPrior(Potential):
         n = np.arange(1, order + 1)
         design = np.hstack([np.ones((bins, 1)), np.cos(np.outer(centres, n)), np.sin(np.outer(centres, n))])
         series = []
-        for column in x.T:
-            p = np.histogram(column, edges, weights=frames.normalised_weights())[0]
+        counts = [np.histogram(column, edges, weights=frames.normalised_weights())[0] for column in x.T]
+        for p in _alike(frames.system, paths) @ np.array(counts):
             seen = p > 0
             root = np.sqrt(p[seen])[:, None]
             free_energy = -thermal_energy(frames.temperature) * np.log(p[seen])
@@ -241,6 +241,19 @@ def fit_priors(
         ExcludedVolume.fit(frames, types, cutoff) if excluded_volume else None,
     ]
     return [prior for prior in fitted if prior is not None]
+
+
+def _alike(system: System, paths: list[tuple[int, ...]]) -> np.ndarray:
+    """(n_terms, n_terms) matrix that replaces each term's value by the mean over all terms equivalent to it.
+
+    Terms a permutation of equal sites turns into each other must share their parameters: a network sees such sites as
+    one, so it could never undo a difference that only sampling has made between them.
+    """
+    numbers = system.equivalent_sites()
+    walks = [tuple(numbers[s] for s in path) for path in paths]
+    kinds = np.unique([min(w, w[::-1]) for w in walks], axis=0, return_inverse=True)[1].ravel()
+    same = (kinds[:, None] == kinds).astype(float)
+    return same / same.sum(1, keepdims=True)
 
 
 def _positions(potential: Any, graph: SiteGraph) -> Tensor:

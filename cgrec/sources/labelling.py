@@ -131,6 +131,7 @@ def _explore(
     from ase import units
     from ase.calculators.calculator import CalculationFailed
     from ase.md.langevin import Langevin
+    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
     from ase.optimize import FIRE
 
     labeller, system, start, temperature, frames, stride, timestep, seed = job
@@ -138,13 +139,12 @@ def _explore(
     atoms.calc = labeller.make()
     try:
         FIRE(atoms, logfile=None, maxstep=0.1).run(steps=20)
+        random = np.random.RandomState(seed)
+        # Warm from the first step: a thermostat alone would need longer than these runs last.
+        MaxwellBoltzmannDistribution(atoms, temperature_K=2 * temperature, rng=random)
+        step = timestep / TIME["fs"] * units.fs
         run = Langevin(
-            atoms,
-            timestep / TIME["fs"] * units.fs,
-            temperature_K=temperature,
-            friction=0.02 / units.fs / 10,
-            fixcm=False,
-            rng=np.random.RandomState(seed),
+            atoms, step, temperature_K=temperature, friction=0.005 / units.fs, fixcm=False, rng=random
         )
         for _ in range(frames):
             run.run(stride)

@@ -90,7 +90,7 @@ class QuantumSource(Source):
         folder.mkdir(parents=True, exist_ok=True)
         home = folder.parent
         potential, starts = (
-            self._shipped() if self.potential is not None else self.learn(folder / "learning", seed)
+            self._shipped() if self.potential is not None else self.learn(home / "learning", seed)
         )
         if not (home / "starts").exists():
             starts.save(home / "starts")

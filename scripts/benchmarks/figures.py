@@ -18,8 +18,13 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     chain = cgrec.load(parser.parse_args().run)
     print(f"| figure | {chain.folder.name} |\n|---|---|")
-    print(f"| wall time of the whole climb | {json.loads((chain.folder / 'run.json').read_text())['seconds'] / 60:.1f} min |")
-    for row in [*level_zero(chain.levels[0]), *(row for level in chain.levels[1:] for row in level_rows(level))]:
+    print(
+        f"| wall time of the whole climb | {json.loads((chain.folder / 'run.json').read_text())['seconds'] / 60:.1f} min |"
+    )
+    for row in [
+        *level_zero(chain.levels[0]),
+        *(row for level in chain.levels[1:] for row in level_rows(level)),
+    ]:
         print(f"| {row[0]} | {row[1]} |")
 
 
@@ -30,15 +35,24 @@ def level_zero(level):
     run = json.loads(path.read_text())
     if "force_rmse" in run:
         milli = run["force_rmse"] / force_factor("eV/angstrom") * 1e3
-        yield f"NNP against its labels, {run['force_rmse_frames']} frames of its own run", f"{milli:.1f} meV/Å"
-    yield "NNP dynamics, replicas lost", f"{len(run['lost'])} of {run['replicas']} ({run['simulated'] / run['replicas'] * 1e3:.0f} ps each)"
+        yield (
+            f"NNP against its labels, {run['force_rmse_frames']} frames of its own run",
+            f"{milli:.1f} meV/Å",
+        )
+    yield (
+        "NNP dynamics, replicas lost",
+        f"{len(run['lost'])} of {run['replicas']} ({run['simulated'] / run['replicas'] * 1e3:.0f} ps each)",
+    )
     yield from common(level, run)
 
 
 def level_rows(level):
     report = level.report
     lost = report["replicas"]
-    yield f"{level.folder.name}: sites; explained force fraction", f"{report['n_sites']}; {report['explained_fraction']:.4f}"
+    yield (
+        f"{level.folder.name}: sites; explained force fraction",
+        f"{report['n_sites']}; {report['explained_fraction']:.4f}",
+    )
     yield f"{level.folder.name}: replicas lost", f"{lost['lost']} of {lost['started']}"
     for row in report["ledger"]:
         where = f"{level.folder.name}: {row['level']} against {row['against']}, {' '.join(row['variables'])}"
@@ -52,7 +66,10 @@ def level_rows(level):
 
 def common(level, run):
     kinetic, error = run["kinetic_temperature"]
-    yield f"{level.folder.name}: kinetic temperature; weight efficiency", f"{kinetic:.1f} ± {error:.1f} K; {run['weight_efficiency']:.2f}"
+    yield (
+        f"{level.folder.name}: kinetic temperature; weight efficiency",
+        f"{kinetic:.1f} ± {error:.1f} K; {run['weight_efficiency']:.2f}",
+    )
     for centre, count in level.report.get("chirality_flips", {}).items():
         yield f"{level.folder.name}: chirality flips at {centre}", f"{count} of {len(level.frames)} frames"
 
