@@ -115,7 +115,7 @@ class Langevin:
         exchange: replica exchange in temperature.
         checkpoint_every: saved frames per replica between two points from which a killed run goes on.
         keep_energies: store potential energies: for level 0 only, where they are true energies.
-        compile: compile the force call: "auto" does so for runs of more than 40,000 force calls.
+        compile: compile the force call: "auto" does so where the work saved outweighs the minute a compiler takes.
         other_temperature: run a PMF at a temperature it was not made at.
     """
 
@@ -341,9 +341,9 @@ class _Run:
 
     def _prepare(self) -> None:
         self._build_graph()
-        calls = self.options.total_steps - self.step
+        pairs = self.options.total_steps * len(self.positions) * self.system.n_sites**2
         static = never_changes(self.system.n_sites, self.potential.reach(), self.box)
-        wanted = self.options.compile is True or (self.options.compile == "auto" and calls > 40_000)
+        wanted = self.options.compile is True or (self.options.compile == "auto" and pairs > 2e8)
         if wanted and static:
             self.evaluate = compiled(self.potential, self.graph)  # type: ignore[arg-type]
         self._forces()
