@@ -10,8 +10,10 @@ import pytest
 from cgrec.analysis import BASINS_ALANINE, ledger_row
 from cgrec.collective_variables import CollectiveVariable
 from cgrec.frames import Frames
+from cgrec.mapping import Pick
 from cgrec.report import write_report
 from cgrec.report.figures import superpose
+from cgrec.report.read import read_run
 from cgrec.system import System
 
 VARIABLES = {"phi": ["C1", "N1", "CA", "C2"], "psi": ["N1", "CA", "C2", "N2"]}
@@ -139,7 +141,7 @@ def test_a_finished_run_is_told_in_one_self_contained_page(run):
     ):
         assert title in text
     assert "not there yet" not in text
-    assert text.count("data:image/png;base64,") == 8
+    assert text.count("data:image/png;base64,") == 9
     assert "http" not in text and "<script" not in text
     assert "level 0 starts from &lt;labels&gt;" in text
     assert "cgrec climb experiment=alanine_dipeptide" in text
@@ -156,7 +158,23 @@ def test_variables_that_are_not_two_dihedrals_are_drawn_one_by_one(tmp_path):
         data["ledger"] += [{**row, "level": f"{row['level']} (direct)"} for row in data["ledger"][:1]]
         report.write_text(json.dumps(data))
     text = write_report(run).read_text()
-    assert "Bands are one standard error" in text and "backbone (direct)" in text
+    assert "One colour scale" not in text and "free energy along ends" in text and "backbone (direct)" in text
+
+
+def test_variables_of_a_coarse_level_are_drawn_for_finer_ones_mapped_up(tmp_path):
+    """ "#0" counts the sites of the level that asks: of a finer level it would name another site."""
+    rng = np.random.default_rng(0)
+    atoms = frames_of(rng, "level0", 200)
+    mapping = Pick(["CA", "C2"])(atoms.system)
+    atoms.save(tmp_path / "level0" / "frames")
+    mapping(atoms).save(tmp_path / "level1" / "frames")
+    mapping.save(tmp_path / "level1" / "mapping.npz")
+    (tmp_path / "level1" / "report.json").write_text('{"variables": {"ends": ["#0", "#1"]}}')
+    ((variables, ensembles),) = read_run(tmp_path).comparisons
+    assert [level.number for level, _ in ensembles] == [0, 1]
+    expected = np.linalg.norm(mapping(atoms).positions[:, 0] - mapping(atoms).positions[:, 1], axis=1)
+    for _, frames in ensembles:
+        np.testing.assert_allclose(variables[0].of(frames), expected, rtol=1e-6)
 
 
 def test_an_unfinished_run_says_what_is_missing(tmp_path):

@@ -14,7 +14,7 @@ from ..analysis.ledger import AGAINST, LedgerRow
 from ..analysis.structure import KINDS, bonded_terms, bonded_values, circular_wasserstein, wasserstein
 from ..collective_variables import CollectiveVariable
 from ..frames import Frames
-from .read import LevelFiles, thin
+from .read import Ensembles, LevelFiles, thin
 
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 COLOURS = {"parent": "#2f6fab", "level 0": "#c8553d", "direct model": "#8a8fa3"}
@@ -95,16 +95,12 @@ def _loss_curves(axes: Any, history: dict[str, NDArray[np.float64]]) -> None:
 # ---- free energy -------------------------------------------------------------------------------
 
 
-def surfaces(
-    levels: Sequence[LevelFiles], variables: Sequence[CollectiveVariable], bins: int = 48
-) -> Figure | None:
-    """F/kT of two dihedrals, all levels on one colour scale; below, the difference from the finest."""
-    grid = Grid.over(variables, bins=bins)
-    drawn = [
-        (level, free_energy(f, grid)) for level in levels if (f := _ensemble(level, variables)) is not None
-    ]
-    if not drawn:
+def surfaces(ensembles: Ensembles, variables: Sequence[CollectiveVariable], bins: int = 48) -> Figure | None:
+    """F/kT of two variables, all levels on one colour scale; below, the difference from the finest."""
+    if not ensembles:
         return None
+    grid = Grid.over(variables, *(frames for _, frames in ensembles), bins=bins)
+    drawn = [(level, free_energy(frames, grid)) for level, frames in ensembles]
     rows = 2 if len(drawn) > 1 else 1
     figure = _figure(2.7 * max(3, len(drawn)) + 0.9, 2.9 * rows)
     axes = figure.subplots(rows, len(drawn), squeeze=False, sharex=True, sharey=True)
@@ -114,22 +110,23 @@ def surfaces(
     figure.colorbar(top, ax=axes[0].tolist(), label="F / kT", shrink=0.9, pad=0.01)
     if rows == 2:
         _differences(figure, axes[1], drawn)
-    _degree_axes(axes, variables)
+    _label_axes(axes, grid)
     return figure
 
 
-def _ensemble(level: LevelFiles, variables: Sequence[CollectiveVariable]) -> Frames | None:
-    """The level's own frames where they define all `variables`."""
-    frames = level.frames
-    if frames is None or len(frames) < 2 or not all(v.defined_on(frames.system) for v in variables):
-        return None
-    return frames
+def _scaled(values: Sequence[NDArray[np.float64]], grid: Grid) -> list[NDArray[np.float64]]:
+    """Radians as degrees, nm as they are."""
+    return [np.degrees(x) if v.unit == "rad" else x for x, v in zip(values, grid.variables)]
+
+
+def _unit(variable: CollectiveVariable) -> str:
+    return "deg" if variable.unit == "rad" else variable.unit
 
 
 def _surface(axes: Any, surface: FreeEnergy) -> Any:
-    x, y = (np.degrees(c) for c in surface.grid.centres)
+    x, y = _scaled(surface.grid.centres, surface.grid)
     values = np.where(surface.values < TOP, surface.values, np.nan).T
-    edges = [np.degrees(e) for e in surface.grid.edges]
+    edges = _scaled(surface.grid.edges, surface.grid)
     image = axes.pcolormesh(*edges, values, cmap="viridis", vmin=0, vmax=TOP, rasterized=True)
     axes.contour(
         x, y, np.ma.masked_invalid(values), levels=range(1, int(TOP) - 1), colors="white", linewidths=0.5
@@ -149,45 +146,41 @@ def _differences(figure: Figure, axes: Any, drawn: Sequence[tuple[LevelFiles, Fr
         difference[both] = surface.values[both] - first.values[both]
         if both.any():  # the constant is free: none where the finest level is populated
             difference -= np.average(difference[both], weights=np.exp(-first.values[both]))
-        edges = [np.degrees(e) for e in surface.grid.edges]
+        edges = _scaled(surface.grid.edges, surface.grid)
         image = column.pcolormesh(*edges, difference.T, cmap="RdBu_r", vmin=-2, vmax=2, rasterized=True)
         _style(column)
     figure.colorbar(image, ax=axes.tolist(), label=r"$\Delta$F / kT", shrink=0.9, pad=0.01)
 
 
-def _degree_axes(axes: Any, variables: Sequence[CollectiveVariable]) -> None:
+def _label_axes(axes: Any, grid: Grid) -> None:
+    x, y = (f"{_symbol(v.name)} / {_unit(v)}" for v in grid.variables)
     for column in axes.ravel():
-        column.set(xlim=(-180, 180), ylim=(-180, 180), xticks=[-120, 0, 120], yticks=[-120, 0, 120])
-        column.set_aspect("equal")
+        column.set_box_aspect(1)
+        if grid.variables[0].periodic:
+            column.set_xticks([-120, 0, 120])
+        if grid.variables[1].periodic:
+            column.set_yticks([-120, 0, 120])
     for column in axes[-1]:
-        column.set_xlabel(f"{_symbol(variables[0].name)} / deg", fontsize=9)
-    for row in axes[:1]:
-        row[0].set_ylabel(f"{_symbol(variables[1].name)} / deg", fontsize=9)
+        column.set_xlabel(x, fontsize=9)
+    axes[0][0].set_ylabel(y, fontsize=9)
     if len(axes) == 2:  # the first panel below is only text: it has no axis to carry the ticks
         axes[0][0].tick_params(labelbottom=True)
-        axes[0][0].set_xlabel(f"{_symbol(variables[0].name)} / deg", fontsize=9)
+        axes[0][0].set_xlabel(x, fontsize=9)
 
 
 def _symbol(name: str) -> str:
     return rf"$\{name}$" if name in ("phi", "psi", "omega", "theta", "chi") else name
 
 
-def profiles(
-    levels: Sequence[LevelFiles], variables: Sequence[CollectiveVariable], bins: int = 50
-) -> Figure | None:
+def profiles(ensembles: Ensembles, variables: Sequence[CollectiveVariable], bins: int = 50) -> Figure | None:
     """F/kT of each variable alone, all levels over each other, with bands of one block error."""
-    shown = [
-        (v, [(level, f) for level in levels if (f := _ensemble(level, [v])) is not None]) for v in variables
-    ]
-    shown = [(v, found) for v, found in shown if found]
-    if not shown:
+    if not ensembles:
         return None
-    figure = _figure(4.0 * max(2, len(shown)), 3.1)
-    for axes, (variable, found) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown):
-        unit = "deg" if variable.unit == "rad" else "nm"
-        _style(axes, "", f"{_symbol(variable.name)} / {unit}", "F / kT")
-        grid = Grid.over([variable], *[frames for _, frames in found], bins=bins)
-        for level, frames in found:
+    figure = _figure(4.0 * max(2, len(variables)), 3.1)
+    for axes, variable in zip(_panels(figure, len(variables), 2), variables):
+        _style(axes, "", f"{_symbol(variable.name)} / {_unit(variable)}", "F / kT")
+        grid = Grid.over([variable], *(frames for _, frames in ensembles), bins=bins)
+        for level, frames in ensembles:
             _profile(axes, free_energy(frames, grid), level)
         axes.set_ylim(-0.3, TOP)
         axes.legend(fontsize=8, frameon=False)
@@ -195,8 +188,7 @@ def profiles(
 
 
 def _profile(axes: Any, curve: FreeEnergy, level: LevelFiles) -> None:
-    factor = 180 / np.pi if curve.grid.variables[0].unit == "rad" else 1.0
-    x = curve.grid.centres[0] * factor
+    x = _scaled(curve.grid.centres, curve.grid)[0]
     y = np.where(np.isfinite(curve.values), curve.values, np.nan)
     axes.plot(x, y, color=level_colour(level.number), lw=1.6, label=level.name)
     low, high = y - curve.errors, y + curve.errors

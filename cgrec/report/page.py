@@ -15,9 +15,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..analysis.ledger import LedgerRow, Triangle, check_triangle
-from ..collective_variables import CollectiveVariable
 from . import figures
-from .read import LevelFiles, RunFiles, read_run
+from .read import Ensembles, LevelFiles, RunFiles, read_run
 
 NOT_YET = '<span class="missing">not there yet</span>'
 DASH = "&ndash;"
@@ -175,27 +174,27 @@ def _structures(run: RunFiles) -> str:
 
 
 def _free_energy(run: RunFiles) -> str:
-    variables = run.variables
-    if len(variables) == 2 and all(v.periodic for v in variables):
-        figure = figures.surfaces(run.levels, variables)
-        note = (
+    surfaces = profiles = ""
+    for variables, ensembles in run.comparisons:
+        names = ", ".join(v.name for v in variables)
+        if len(variables) == 2:
+            surfaces += _image(figures.surfaces(ensembles, variables), f"free energy over {names}")
+        profiles += _image(figures.profiles(ensembles, variables), f"free energy along {names}")
+        profiles += _undefined(run, names, ensembles)
+    note = "Finer levels are mapped up to the sites that define the variables. "
+    if surfaces:
+        note += (
             "One colour scale for all levels, contours every kT, white where nothing was seen or above "
-            f"{figures.TOP:.0f} kT. Below: where a level lies higher (red) or lower (blue) than the atoms."
+            f"{figures.TOP:.0f} kT; below, where a level lies higher (red) or lower (blue) than the atoms. "
         )
-    else:
-        figure, note = figures.profiles(run.levels, variables), "Bands are one standard error from blocks."
-    return _section(
-        "Free energy", _image(figure, "free energy of every level") + _undefined(run, variables), note
-    )
+    note += "Bands are one standard error from blocks."
+    return _section("Free energy", (surfaces + profiles) or _image(None, ""), note)
 
 
-def _undefined(run: RunFiles, variables: Sequence[CollectiveVariable]) -> str:
-    lines = []
-    for level in run.levels:
-        system = level.system or (level.frames.system if level.frames is not None else None)
-        missing = [v.name for v in variables if system is not None and not v.defined_on(system)]
-        if missing:
-            lines.append(f"{level.name} has no {', '.join(missing)}: its own sites do not define it.")
+def _undefined(run: RunFiles, names: str, ensembles: Ensembles) -> str:
+    shown = [level.number for level, _ in ensembles]
+    without = [x.name for x in run.levels if x.frames is not None and x.number not in shown]
+    lines = [f"{name} has no {names}: its own sites do not define it." for name in without]
     return "".join(f'<p class="note">{escape(line)}</p>' for line in lines)
 
 

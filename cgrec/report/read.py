@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 from ..analysis.ledger import LedgerRow
 from ..collective_variables import CollectiveVariable, variables_from_config
 from ..frames import Frames
+from ..mapping import Mapping
 from ..system import System
+
+#: Levels that have an ensemble to show, with it.
+Ensembles = list[tuple["LevelFiles", Frames]]
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class LevelFiles:
         system: its sites, or None.
         frames: its own run, or None.
         targets: its parent's frames mapped up, or None.
+        mapping: from the level below, or None.
         training: {column: (n_rows,) values} of training.csv, or {}.
         source: source.json of level 0, or {}.
         problems: files that are there but cannot be read.
@@ -39,6 +44,7 @@ class LevelFiles:
     system: System | None = None
     frames: Frames | None = None
     targets: Frames | None = None
+    mapping: Mapping | None = None
     training: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
@@ -77,12 +83,34 @@ class RunFiles:
     levels: tuple[LevelFiles, ...]
 
     @property
-    def variables(self) -> tuple[CollectiveVariable, ...]:
-        """Collective variables of all levels, the first definition of each name."""
-        found: dict[str, Any] = {}
-        for level in self.levels:
-            found = {**(level.report.get("variables") or {}), **found}
-        return variables_from_config(found)
+    def comparisons(self) -> list[tuple[tuple[CollectiveVariable, ...], Ensembles]]:
+        """Each set of collective variables and what to draw over it: the levels that define it, and the finer ones
+        mapped up to the first that does.
+        """
+        sets: list[tuple[dict[str, list[str]], int]] = []
+        for k, level in enumerate(self.levels):
+            names = level.report.get("variables") or {}
+            if names and not any(names == known and self._shared(names, j, k) for known, j in sets):
+                sets.append((names, k))
+        return [(variables_from_config(names), self._ensembles(names, home)) for names, home in sets]
+
+    def _shared(self, names: dict[str, list[str]], home: int, k: int) -> bool:
+        """Whether level k compares itself in the set of variables that level `home` was the first to define."""
+        by_number = any(site.startswith("#") for sites in names.values() for site in sites)
+        # "#2" is another site at every level: such a set belongs to one level alone.
+        return k == home or (not by_number and self.levels[k].report.get("variables", names) == names)
+
+    def _ensembles(self, names: dict[str, list[str]], home: int) -> Ensembles:
+        variables, found = variables_from_config(names), list[tuple[LevelFiles, Frames]]()
+        for k, level in enumerate(self.levels):
+            frames = level.frames
+            for above in self.levels[k + 1 : home + 1]:
+                frames = None if above.mapping is None or frames is None else above.mapping(frames)
+            if frames is None or len(frames) < 2 or not (k < home or self._shared(names, home, k)):
+                continue
+            if all(v.defined_on(frames.system) for v in variables):
+                found.append((level, frames))
+        return found
 
     @property
     def problems(self) -> list[str]:
@@ -118,6 +146,7 @@ def _level(number: int, folder: Path) -> LevelFiles:
         system=_try(System.load, folder / "system.json", problems),
         frames=_try(Frames.load, folder / "frames", problems),
         targets=_try(Frames.load, folder / "targets", problems),
+        mapping=_try(Mapping.load, folder / "mapping.npz", problems),
         training=_try(read_history, folder / "training.csv", problems) or {},
         source=_try(_json, folder / "source.json", problems) or {},
         problems=tuple(problems),
