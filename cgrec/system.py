@@ -117,16 +117,30 @@ class System:
             )
         return found[0]
 
+    def neighbours(self) -> list[list[int]]:
+        """Bonded sites of each site."""
+        near: list[list[int]] = [[] for _ in range(self.n_sites)]
+        for i, j in self.bonds.tolist():
+            near[i].append(j)
+            near[j].append(i)
+        return near
+
     def bonded_paths(self, n: int) -> list[tuple[int, ...]]:
         """Simple paths of `n` sites along bonds, each once: n = 2 bonds, 3 angles, 4 proper dihedrals."""
-        neighbours: dict[int, list[int]] = {i: [] for i in range(self.n_sites)}
-        for i, j in self.bonds.tolist():
-            neighbours[i].append(j)
-            neighbours[j].append(i)
+        neighbours = self.neighbours()
         paths: list[tuple[int, ...]] = [(i,) for i in range(self.n_sites)]
         for _ in range(n - 1):
             paths = [(*p, k) for p in paths for k in neighbours[p[-1]] if k not in p]
         return sorted(p for p in paths if p[0] < p[-1])
+
+    def beyond(self, b: int, c: int) -> list[int] | None:
+        """Sites that turn with c about the bond b-c while those of b stay; None in a ring, where nothing turns freely."""
+        near, found, queue = self.neighbours(), {c}, [c]
+        while queue:
+            new = set(near[queue.pop()]) - found - {b}
+            found |= new
+            queue += new
+        return None if found & set(near[b]) != {c} else sorted(found)
 
     def equivalent_sites(self) -> list[int]:
         """A number per site, equal for sites the bond graph cannot tell apart, such as the hydrogens of a methyl group.
@@ -134,10 +148,7 @@ class System:
         Weisfeiler-Lehman refinement of the elements (of the types where a site is no atom).
         """
         kinds = [t if e == "X" else e for t, e in zip(self.types, self.elements)]
-        near: list[list[int]] = [[] for _ in kinds]
-        for i, j in self.bonds.tolist():
-            near[i].append(j)
-            near[j].append(i)
+        near = self.neighbours()
         numbers = [sorted(set(kinds)).index(k) for k in kinds]
         while True:
             keys = [(numbers[i], tuple(sorted(numbers[j] for j in around))) for i, around in enumerate(near)]

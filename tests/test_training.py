@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 from contracts import random_frames
+from scipy.spatial.transform import Rotation
 
-from cgrec import Frames
+from cgrec import Frames, System
 from cgrec.potential import DensityNetwork, PairStiffness, fit_priors
-from cgrec.training import ForceMatching, split
+from cgrec.training import ForceMatching, Torques, split
 
 
 def springs(n_frames=400, noise=0.0, seed=0):
@@ -146,3 +147,42 @@ def test_energy_term_without_energies_is_refused():
     without = Frames(frames.system, frames.positions, 300.0, forces=frames.forces)
     with pytest.raises(ValueError, match="energy"):
         quick(energy_weight=1.0)(PairStiffness.for_frames(frames), without)
+
+
+def test_torque_is_the_derivative_along_the_rotation():
+    """tau = -dU/d(angle) when everything beyond the bond turns, whatever the energy."""
+    rng = np.random.default_rng(0)
+    system = System(
+        names=tuple("ABCDE"), types=("X",) * 5, masses=[1] * 5, bonds=[(0, 1), (1, 2), (2, 3), (3, 4)]
+    )
+    x = rng.normal(size=(3, 5, 3)) + np.arange(5)[None, :, None]
+    k = torch.tensor(rng.normal(size=(5, 3)))
+
+    def energy(positions):
+        return (k * positions).sum((1, 2)) + (positions[:, 0] * positions[:, 4]).sum(1).sin()
+
+    positions = torch.tensor(x, requires_grad=True)
+    forces = -torch.autograd.grad(energy(positions).sum(), positions)[0]
+    torques = Torques(system)(positions.detach(), forces)
+    assert torques.shape == (3, 2)
+    h = 1e-6
+    for d, (b, c) in enumerate([(1, 2), (2, 3)]):
+        moved = system.beyond(b, c)
+        assert moved == list(range(c, 5))
+        change = []
+        for sign in (1, -1):
+            turned = x.copy()
+            for n in range(3):
+                axis = (x[n, c] - x[n, b]) / np.linalg.norm(x[n, c] - x[n, b])
+                turned[n, moved] = (
+                    Rotation.from_rotvec(sign * h * axis).apply(x[n, moved] - x[n, c]) + x[n, c]
+                )
+            change.append(energy(torch.tensor(turned)))
+        np.testing.assert_allclose(torques[:, d], -(change[0] - change[1]) / (2 * h), rtol=1e-6)
+
+
+def test_bonds_of_a_ring_do_not_turn():
+    ring = System(
+        names=tuple("ABCD"), types=("X",) * 4, masses=[1] * 4, bonds=[(0, 1), (1, 2), (2, 3), (3, 0)]
+    )
+    assert ring.beyond(0, 1) is None and len(Torques(ring).size) == 0

@@ -222,12 +222,8 @@ def stereocentres(system: System) -> list[tuple[str, str, str, str]]:
     one.
     """
     colours = system.equivalent_sites()
-    neighbours: dict[int, list[int]] = {i: [] for i in range(system.n_sites)}
-    for i, j in system.bonds.tolist():
-        neighbours[i].append(j)
-        neighbours[j].append(i)
     found = []
-    for centre, around in neighbours.items():
+    for centre, around in enumerate(system.neighbours()):
         if len(around) == 4 and len({colours[i] for i in around}) == 4:
             heaviest = sorted(around, key=lambda i: (-system.masses[i], i))[:3]
             found.append(tuple(_unique_label(system, i) for i in (centre, *heaviest)))

@@ -302,16 +302,11 @@ def _turn(x: NDArray[Any], system: System, b: int, c: int, angle: float) -> NDAr
     """Everything on the far side of bond b-c turned about it."""
     from scipy.spatial.transform import Rotation
 
-    side, queue = {c}, [c]
-    neighbours = {i: set() for i in range(system.n_sites)}  # type: dict[int, set[int]]
-    for i, j in system.bonds.tolist():
-        neighbours[i].add(j)
-        neighbours[j].add(i)
-    while queue:
-        new = neighbours[queue.pop()] - side - {b}
-        side |= new
-        queue += new
-    moved = sorted(side)
+    moved = system.beyond(b, c)
+    if moved is None:
+        raise ValueError(
+            f"bond {system.labels[b]}-{system.labels[c]} is part of a ring and cannot be turned: take it out of source.scatter"
+        )
     axis = (x[c] - x[b]) / geometry.distance(x, np.array([[b, c]]))
     x[moved] = Rotation.from_rotvec(axis * angle).apply(x[moved] - x[c]) + x[c]
     return x
