@@ -107,6 +107,9 @@ class Chain:
             return ledger_row(name, against, model, reference, variables, self.bins, definitions=basins)
 
         rows = [compare(level.name, "parent", own, level.targets)]
+        if (level.folder / "unrefined").exists():
+            alone = Frames.load(level.folder / "unrefined")
+            rows.append(compare(f"{level.name} (forces alone)", "parent", alone, level.targets))
         if k > 1:
             atoms = path(base.frames)
             rows.append(compare(level.name, "level 0", own, atoms))

@@ -114,6 +114,10 @@ class Frames:
         weights = np.ones(len(self)) if self.weights is None else np.asarray(self.weights, float)
         return weights / weights.sum()
 
+    def weight_efficiency(self) -> float:
+        """(sum w)^2 / (n sum w^2): 1 for equal weights (Kish)."""
+        return float(1 / (len(self) * (self.normalised_weights() ** 2).sum()))
+
     def blocks(self, n_blocks: int) -> list[Frames]:
         """`n_blocks` pieces that share as little as the sample allows: whole replicas where there are enough, else runs of time.
 

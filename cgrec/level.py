@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from .frames import Frames
 from .mapping import FORCE_MAPS, Mapping
 from .potential import MetadynamicsBias, Potential, fit_priors
 from .potential.network import DensityNetwork
+from .refinement import refine
 from .sources.base import write_json
 from .system import System
 from .training import ForceMatching
@@ -37,6 +39,8 @@ class LevelRecipe:
         force_map: "basic", "constraint_aware" or "least_noise".
         priors: which priors to fit, keyword arguments of `fit_priors` other than types.
         variables: {name: site labels} this level is compared in; empty: the chain's variables.
+        refine: {name: site labels} of one or two dihedrals along which the run is brought to the parent's averages
+            (see `cgrec.refinement`); empty: not at all.
 
     Raises:
         ValueError: a keyword of a partial potential is unknown.
@@ -49,10 +53,12 @@ class LevelRecipe:
     force_map: str = "least_noise"
     priors: dict[str, Any] | None = None
     variables: Any = ()
+    refine: Any = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.variables, dict):
-            object.__setattr__(self, "variables", variables_from_config(self.variables))
+        for name in ("variables", "refine"):
+            if isinstance(getattr(self, name), dict):
+                object.__setattr__(self, name, variables_from_config(getattr(self, name)))
         if isinstance(self.potential, partial):
             check_partial(self.potential)
 
@@ -91,8 +97,9 @@ class Level:
 
     @property
     def potential(self) -> Potential:
-        """Its trained potential."""
-        return Potential.load(self.folder / "potential.pt")
+        """Its PMF: trained, and refined if the recipe asked for it."""
+        refined = self.folder / "refined.pt"
+        return Potential.load(refined if refined.exists() else self.folder / "potential.pt")
 
     @property
     def report(self) -> dict[str, Any]:
@@ -133,25 +140,42 @@ class Level:
             )
             write_json(self.folder / "training.json", vars(report))
             fitted.save(self.folder / "potential.pt")
-        return self.potential.to(recipe.training.device)
+        return Potential.load(self.folder / "potential.pt", recipe.training.device)
 
     def _run(
         self, potential: Potential, training: Frames, targets: Frames, recipe: LevelRecipe, seed: int
     ) -> Frames:
-        if not (self.folder / "frames").exists():
+        run = self.folder / ("unrefined" if recipe.refine else "frames")
+        if not run.exists() and not (self.folder / "frames").exists():
             has_network = any(isinstance(m, DensityNetwork) for m in potential.modules())
             guard = FeatureGuard.fit(potential, training) if has_network else None
             begin = time.time()
             _, report = recipe.dynamics(
                 potential,
                 targets,
-                self.folder / "frames",
+                run,
                 seed=seed + 1,
                 guard=guard,
                 name=f"{self.name}: run",
             )
             write_json(self.folder / "simulation.json", {**vars(report), "wall": time.time() - begin})
+        if recipe.refine and not (self.folder / "frames").exists():
+            self._refine(potential, Frames.load(run), targets, recipe)
         return self.frames
+
+    def _refine(self, potential: Potential, run: Frames, targets: Frames, recipe: LevelRecipe) -> None:
+        refined, frames = refine(potential, run, targets, recipe.refine)
+        refined.save(self.folder / "refined.pt")
+        bias = self.folder / "unrefined" / "bias.pt"
+        if bias.exists():
+            shutil.copy(bias, self.folder / "bias.pt")
+        known = _read(self.folder / "simulation.json")
+        about = {
+            "weight_efficiency": frames.weight_efficiency(),
+            "refined_along": {v.name: list(v.sites) for v in recipe.refine},
+        }
+        write_json(self.folder / "simulation.json", {**known, **about})
+        frames.save(self.folder / "frames")
 
     def summary(
         self, variables: tuple[CollectiveVariable, ...], ledger: list[dict[str, Any]]
@@ -167,12 +191,14 @@ class Level:
         }  # fmt: skip
 
     def bias_variables(self) -> tuple[CollectiveVariable, ...]:
-        """What its run was biased along; empty for an unbiased run."""
-        found = [p for p in (self.folder / "frames" / "bias.pt", self.folder / "bias.pt") if p.exists()]
-        if not found:
-            return ()
-        bias = Potential.load(found[0])
-        return bias.variables if isinstance(bias, MetadynamicsBias) else ()
+        """What the weights of its frames are a function of: variables of its bias and of its refinement."""
+        refined = _read(self.folder / "simulation.json").get("refined_along")
+        variables = set(variables_from_config(refined))
+        for path in (self.folder / "frames" / "bias.pt", self.folder / "bias.pt"):
+            if path.exists():
+                bias = Potential.load(path)
+                variables |= set(bias.variables) if isinstance(bias, MetadynamicsBias) else set()
+        return tuple(sorted(variables, key=lambda v: v.name))
 
 
 def training_frames(parent: Frames, targets: Frames, bias: tuple[CollectiveVariable, ...]) -> Frames:

@@ -495,8 +495,7 @@ class _Run:
         (self.folder / "checkpoint.pt").unlink(missing_ok=True)
         if self.bias is not None:
             self.bias.save(self.folder / "bias.pt")
-        weights = frames.normalised_weights()
-        report.weight_efficiency = float(1 / (len(weights) * (weights**2).sum()))
+        report.weight_efficiency = frames.weight_efficiency()
         return frames, report
 
 

@@ -5,8 +5,8 @@ from .bias import MetadynamicsBias
 from .committee import Committee
 from .harmonic import PairStiffness
 from .network import DensityNetwork
-from .prior import DihedralPrior, ExcludedVolume, HarmonicPrior, fit_priors
+from .prior import DihedralPrior, DihedralSeries, ExcludedVolume, HarmonicPrior, fit_priors
 
 __all__ = [
-    "Committee", "DensityNetwork", "DihedralPrior", "ExcludedVolume", "HarmonicPrior", "MetadynamicsBias", "PairStiffness", "Potential", "SumPotential", "fit_priors",
+    "Committee", "DensityNetwork", "DihedralPrior", "DihedralSeries", "ExcludedVolume", "HarmonicPrior", "MetadynamicsBias", "PairStiffness", "Potential", "SumPotential", "fit_priors",
 ]  # fmt: skip

@@ -142,6 +142,40 @@ class DihedralPrior(Potential):
         )
 
 
+class DihedralSeries(Potential):
+    """U = sum_k a_k cos(n_k . s) + b_k sin(n_k . s) of several dihedrals s together: what `refine` corrects a PMF with.
+
+    Args:
+        types: site types, for `Potential`.
+        n_sites: of the System the indices belong to.
+        sites: (n_dihedrals, 4) site indices.
+        orders: (n_terms, n_dihedrals) integers n_k.
+        cosine, sine: (n_terms,) kJ/mol.
+    """
+
+    sites: Tensor
+    orders: Tensor
+    cosine: Tensor
+    sine: Tensor
+
+    def __init__(
+        self, *, types: Sequence[str], n_sites: int, sites: Sequence[Sequence[int]], orders: Sequence[Sequence[int]],
+        cosine: Sequence[float], sine: Sequence[float], cutoff: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            types=types, cutoff=cutoff, n_sites=n_sites, sites=sites, orders=orders, cosine=cosine, sine=sine
+        )
+        self.n_sites = n_sites
+        self.register_buffer("sites", torch.tensor(sites), persistent=False)
+        self.register_buffer("orders", torch.tensor(orders, dtype=torch.float64), persistent=False)
+        self.register_buffer("cosine", torch.tensor(cosine, dtype=torch.float64), persistent=False)
+        self.register_buffer("sine", torch.tensor(sine, dtype=torch.float64), persistent=False)
+
+    def energy(self, graph: SiteGraph) -> Tensor:
+        x = geometry.dihedral(_positions(self, graph), self.sites).double() @ self.orders.T
+        return torch.cos(x) @ self.cosine + torch.sin(x) @ self.sine
+
+
 class ExcludedVolume(Potential):
     """Repulsive wall kT (d / r)^12 between sites more than two bonds apart, d per pair of types.
 
