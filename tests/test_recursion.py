@@ -106,6 +106,33 @@ def test_killed_climb_gives_the_same_frames(tiny, tmp_path, monkeypatch):
         np.testing.assert_array_equal(a.positions, b.positions)
 
 
+def test_a_refined_level_is_refined_once(tmp_path, monkeypatch):
+    """Killed between the refined potential and its frames it goes on to the same frames, its raw run kept."""
+    command = ["climb", *TINY, "+levels.l1.refine={turn: [B0, B2, B4, B6]}", f"run={tmp_path}/run"]
+    save = cgrec.Frames.save
+
+    def killed(frames, folder):
+        if folder.parent.name == "level1" and folder.name == "frames":
+            raise KeyboardInterrupt
+        save(frames, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cgrec.Frames, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            main(command)
+    assert (tmp_path / "run/level1/refined.pt").exists() and not (tmp_path / "run/level1/frames").exists()
+    main(command)
+    level = cgrec.load(tmp_path / "run").levels[1]
+    raw = cgrec.Frames.load(level.folder / "unrefined")
+    np.testing.assert_array_equal(raw.positions, level.frames.positions)
+    assert raw.weights is None and 0.1 < level.frames.weight_efficiency() < 1
+    np.testing.assert_allclose(
+        level.potential.energy_and_forces(level.frames)[1], level.frames.forces, rtol=1e-3, atol=0.05
+    )
+    assert [v.name for v in level.bias_variables()] == ["turn"]
+    assert any("forces alone" in row["level"] for row in level.report["ledger"])
+
+
 @pytest.mark.slow
 def test_gaussian_chain_by_sampling_and_fitting(tmp_path):
     """<R^2> of the ends within 2 % at each level, and recursion no worse than the direct model."""

@@ -97,8 +97,8 @@ def write_run(folder, n=2000):
             "name": name, "n_sites": own.n_sites,
             "seconds": {"training": 60.0 * k, "simulation": 80.0 / 2**k},
             "ns_per_day": 100 * 2.0**k, "simulated_ns": 0.5, "kinetic_temperature": [300.4, 0.6],
-            "replicas": {"started": 64, "lost": k == 3, "where": ["replica 7 at 3.2 ps"] * (k == 3)},
-            "explained_fraction": 0.9 / max(k, 1), "ledger": [],
+            "replicas": {"started": 64, "lost": k == 3, "where": [{"replica": 7, "time": 3.2, "why": "left", "phi": 1.234}] * (k == 3)},
+            "explained_fraction": 0.9 / max(k, 1), "ledger": [], "chirality_flips": {"C1": 0} if k == 0 else {},
             "variables": {} if name == "beads" else VARIABLES,
         }  # fmt: skip
         if k == 0:
@@ -145,7 +145,11 @@ def test_a_finished_run_is_told_in_one_self_contained_page(run):
     assert "http" not in text and "<script" not in text
     assert "level 0 starts from &lt;labels&gt;" in text
     assert "cgrec climb experiment=alanine_dipeptide" in text
-    assert "1 of 256" in text and "replica 7 at 3.2 ps" in text
+    assert (
+        "1 of 256" in text
+        and "replica 7 at 3.2 ps left (phi 1.23)" in text
+        and 'C1 <span class="good">0<' in text
+    )
     assert "160" in text and "8&times;" in text  # level 0: 80 s for 0.5 ns; level 3 costs an eighth
     assert "beads has no phi, psi" in text
 

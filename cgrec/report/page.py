@@ -289,7 +289,15 @@ def _bonded(run: RunFiles) -> str:
 
 
 def _health(run: RunFiles) -> str:
-    head = ("level", "temperature asked<br>K", "kinetic temperature<br>K", "replicas", "lost", "where")
+    head = (
+        "level",
+        "temperature asked<br>K",
+        "kinetic temperature<br>K",
+        "replicas",
+        "lost",
+        "frames of the other hand",
+        "where lost",
+    )
     rows = [_health_row(level) for level in run.levels]
     drawing = figures.energies(run.levels)
     plot = f"<h3>Energies</h3>{_image(drawing, 'energies')}" if drawing is not None else ""
@@ -298,15 +306,27 @@ def _health(run: RunFiles) -> str:
 
 def _health_row(level: LevelFiles) -> list[str]:
     kinetic, replicas = level.report.get("kinetic_temperature"), level.report.get("replicas") or {}
-    where = [str(place) for place in replicas.get("where") or []]
+    where = [_place(place) for place in replicas.get("where") or []]
     return [
         escape(level.name),
         _number(float(level.frames.temperature)) if level.frames is not None else DASH,
         _within(float(kinetic[0]), float(kinetic[1]), 2) if kinetic else DASH,
         _number(replicas.get("started")),
         _lost(replicas.get("lost")),
+        ", ".join(f"{escape(k)} {_lost(n)}" for k, n in (level.report.get("chirality_flips") or {}).items())
+        or DASH,
         escape("; ".join(where[:4]) + (" ..." if len(where) > 4 else "")) or DASH,
     ]
+
+
+def _place(lost: Any) -> str:
+    """Where a replica was lost, as the simulation reports it, in words."""
+    if not isinstance(lost, dict):
+        return str(lost)
+    values = [f"{k} {v:.2f}" for k, v in lost.items() if isinstance(v, float) and k != "time"]
+    return f"replica {lost['replica']} at {lost['time']:.1f} ps {lost['why']}" + (
+        f" ({', '.join(values)})" if values else ""
+    )
 
 
 def _lost(number: int | None) -> str:
