@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -145,8 +144,10 @@ class Level:
     def _run(
         self, potential: Potential, training: Frames, targets: Frames, recipe: LevelRecipe, seed: int
     ) -> Frames:
+        if (self.folder / "frames").exists():
+            return self.frames
         run = self.folder / ("unrefined" if recipe.refine else "frames")
-        if not run.exists() and not (self.folder / "frames").exists():
+        if not run.exists():
             has_network = any(isinstance(m, DensityNetwork) for m in potential.modules())
             guard = FeatureGuard.fit(potential, training) if has_network else None
             begin = time.time()
@@ -159,16 +160,13 @@ class Level:
                 name=f"{self.name}: run",
             )
             write_json(self.folder / "simulation.json", {**vars(report), "wall": time.time() - begin})
-        if recipe.refine and not (self.folder / "frames").exists():
+        if recipe.refine:
             self._refine(potential, Frames.load(run), targets, recipe)
         return self.frames
 
     def _refine(self, potential: Potential, run: Frames, targets: Frames, recipe: LevelRecipe) -> None:
         refined, frames = refine(potential, run, targets, recipe.refine)
         refined.save(self.folder / "refined.pt")
-        bias = self.folder / "unrefined" / "bias.pt"
-        if bias.exists():
-            shutil.copy(bias, self.folder / "bias.pt")
         known = _read(self.folder / "simulation.json")
         about = {
             "weight_efficiency": frames.weight_efficiency(),
@@ -194,7 +192,7 @@ class Level:
         """What the weights of its frames are a function of: variables of its bias and of its refinement."""
         refined = _read(self.folder / "simulation.json").get("refined_along")
         variables = set(variables_from_config(refined))
-        for path in (self.folder / "frames" / "bias.pt", self.folder / "bias.pt"):
+        for path in (self.folder / place / "bias.pt" for place in ("frames", "unrefined", ".")):
             if path.exists():
                 bias = Potential.load(path)
                 variables |= set(bias.variables) if isinstance(bias, MetadynamicsBias) else set()

@@ -223,8 +223,7 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
         energy, forces = self.potential(graph, differentiable=True)
-        objective, loss = self.frame_losses(graph, forces) @ graph.frame_weights / len(graph.frame_weights)
-        total = objective
+        total, loss = self.frame_losses(graph, forces) @ graph.frame_weights / len(graph.frame_weights)
         if self.options.energy_weight > 0:
             total = total + self.options.energy_weight * self.energy_loss(graph, energy)
         self.optimiser.zero_grad()
@@ -238,15 +237,11 @@ class _Run:
         """(2, n_frames) what is minimised, and the mean squared force error per component, both in units of scale^2."""
         error = graph.per_frame(forces - graph.labels)
         loss = (error / self.scale).square().mean((1, 2))
-        if self.torques is None:
-            return torch.stack([loss, loss])
-        return torch.stack(
-            [
-                loss
-                + self.options.torque_weight * self.torques.loss(graph.per_frame(graph.positions), error),
-                loss,
-            ]
-        )
+        objective = loss
+        if self.torques is not None:
+            torques = self.torques.loss(graph.per_frame(graph.positions), error)
+            objective = loss + self.options.torque_weight * torques
+        return torch.stack([objective, loss])
 
     def energy_loss(self, graph: SiteGraph, energy: Tensor) -> Tensor:
         # Only differences count: the zero of the energy is set after training.
@@ -415,17 +410,19 @@ class Torques:
 
     Args:
         system: whose bonds with something to turn on both sides are used, but for those in rings.
-        size: (n_bonds,) typical torques, kJ/mol/rad; ones where not known yet.
+
+    Attributes:
+        size: (n_bonds,) typical torques, kJ/mol/rad; ones until `scaled` has measured them.
     """
 
-    def __init__(self, system: System, size: Tensor | None = None) -> None:
+    def __init__(self, system: System) -> None:
         central = sorted({(min(p[1:3]), max(p[1:3])) for p in system.bonded_paths(4)})
         turning = [(b, c, moved) for b, c in central if (moved := system.beyond(b, c)) is not None]
         self.first, self.second = (torch.tensor([t[k] for t in turning], dtype=torch.long) for k in (0, 1))
         self.moved = torch.zeros(len(turning), system.n_sites, dtype=torch.float64)
         for row, (_, _, moved) in zip(self.moved, turning):
             row[moved] = 1.0
-        self.size = torch.ones(len(turning), dtype=torch.float64) if size is None else size
+        self.size = torch.ones(len(turning), dtype=torch.float64)
 
     @classmethod
     def scaled(cls, data: LabelledGraphs, most: int = 2000) -> Torques | None:
@@ -434,8 +431,8 @@ class Torques:
         if not len(torques.size):
             return None
         positions = torch.from_numpy(np.array(data.positions[some], float))
-        found = torques(positions, data.forces[some]).square().mean(0).sqrt()
-        return cls(data.frames.system, found.clamp_min(1e-12)).to(data.potential.device)
+        torques.size = torques(positions, data.forces[some]).square().mean(0).sqrt().clamp_min(1e-12)
+        return torques.to(data.potential.device)
 
     def to(self, device: torch.device) -> Torques:
         """Move to `device`."""
