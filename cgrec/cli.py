@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from hydra.utils import instantiate
@@ -19,6 +20,8 @@ USAGE = """cgrec: recursive coarse-graining
   cgrec climb levels.l1.dynamics.length=20 run=runs/other    change any value; the same command resumes
   cgrec climb --cfg job                  print the composed configuration
   cgrec climb --config-dir DIR           look for experiments of your own in DIR first
+  cgrec climb --multirun seed=1,2 'run=runs/seed_${{seed}}' hydra/launcher=joblib
+                                         a sweep; hydra/launcher=slurm sends it to a cluster
   cgrec report run=FOLDER                write FOLDER/report.html anew
 """
 
@@ -42,16 +45,33 @@ def main(arguments: list[str] | None = None) -> None:
 
 def climb(arguments: list[str]) -> None:
     """Compose the configuration, climb, write the report."""
+    if {"-m", "--multirun"} & set(arguments):
+        sweep(arguments)
+        return
     show = _take_pair(arguments, "--cfg")
     config = composed(arguments, _take_pair(arguments, "--config-dir"))
     if show:
         print(OmegaConf.to_yaml(config))
         return
+    climb_one(config)
+
+
+def climb_one(config: Any) -> None:
+    """Climb one composed configuration and write its report."""
     from .report import write_report
 
     chain = build(config)
     chain.climb()
     print(f"report: {write_report(chain.folder)}")
+
+
+def sweep(arguments: list[str]) -> None:
+    """Many climbs by hydra's own sweepers and launchers, which read the command line themselves."""
+    before, sys.argv = sys.argv, ["cgrec climb", *arguments]
+    try:
+        hydra.main(config_path=str(configuration()), config_name="config", version_base="1.3")(climb_one)()
+    finally:
+        sys.argv = before
 
 
 def report(arguments: list[str]) -> None:

@@ -7,11 +7,13 @@ on the same frames.
 
 from __future__ import annotations
 
+import copy
 import csv
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +92,22 @@ class ForceMatching:
         most_validation_frames: cap on frames used for validation.
         precision: "float32" or "float64" for the weights.
         device: "cpu" or "cuda".
+        processes: share every batch among so many processes (of a CPU, or GPUs), by distributed data parallelism; needs
+            lightning-fabric (`pip install "cgrec[distributed]"`), and `batch_size` a multiple of it.
+
+    Raises:
+        ValueError: an unknown precision; a batch that cannot be shared evenly.
     """
 
     def __init__(
         self, *, steps: int = 3000, batch_size: int = 64, learning_rate: float = 5e-3, weight_decay: float = 1e-6, average: float = 0.995,
         energy_weight: float = 0.0, torque_weight: float = 1.0, validation_fraction: float = 0.15, validate_every: int = 250, patience: int = 6,
-        most_validation_frames: int = 2000, precision: str = "float32", device: str = "cpu",
+        most_validation_frames: int = 2000, precision: str = "float32", device: str = "cpu", processes: int = 1,
     ) -> None:  # fmt: skip
+        if batch_size % processes:
+            raise ValueError(
+                f"ForceMatching: expected a batch_size that {processes} processes can share evenly, found {batch_size}"
+            )
         if precision not in ("float32", "float64"):
             raise ValueError(f"ForceMatching: expected precision float32 or float64, found {precision!r}")
         self.steps, self.batch_size, self.learning_rate, self.weight_decay = (
@@ -112,7 +123,7 @@ class ForceMatching:
             patience,
             most_validation_frames,
         )
-        self.dtype, self.device = getattr(torch, precision), torch.device(device)
+        self.dtype, self.device, self.processes = getattr(torch, precision), torch.device(device), processes
 
     def __call__(
         self,
@@ -138,14 +149,49 @@ class ForceMatching:
             priors + trained potential, and the report.
 
         Raises:
-            ValueError: no forces, or no energies where energy_weight asks for them.
+            ValueError: no forces, or no energies where energy_weight asks for them; several processes and no folder.
         """
         run = _Run(self, potential.to(self.device, self.dtype), frames, list(priors), seed, folder)
         run.resume()
-        with tqdm(total=self.steps, initial=run.step, desc=name, unit="step", mininterval=1.0) as bar:
-            while run.step < self.steps and not run.report.stopped_early:
-                run.advance(bar)
+        if self.processes > 1 and not run.done:
+            self._share(potential, frames, priors, seed, folder, name)
+            run.resume()
+        run.loop(name)
         return run.finish()
+
+    def _share(
+        self, potential: Potential, frames: Frames, priors: Sequence[Potential], seed: int, folder: Path | None, name: str,
+    ) -> None:  # fmt: skip
+        """Train in several processes; what they come to is in the checkpoint they leave."""
+        from lightning_fabric import Fabric
+
+        if folder is None:
+            raise ValueError(
+                "ForceMatching: several processes meet at their checkpoint, so training needs a folder"
+            )
+        threads = max(1, torch.get_num_threads() // self.processes)
+        fabric = Fabric(accelerator=self.device.type, devices=self.processes, strategy="ddp_spawn")
+        # As a partial, because Fabric takes arguments apart and cannot do that to Frames.
+        fabric.launch(
+            partial(
+                _train_share, options=self, potential=potential, frames=frames, priors=list(priors), seed=seed, folder=folder,
+                name=name, threads=threads,
+            )
+        )  # fmt: skip
+
+
+def _train_share(
+    fabric: Any, options: ForceMatching, potential: Potential, frames: Frames, priors: list[Potential], seed: int, folder: Path,
+    name: str, threads: int,
+) -> None:  # fmt: skip
+    """What each process does: the same run on its share of every batch."""
+    torch.set_num_threads(threads)
+    options.device = fabric.device
+    own = copy.deepcopy(potential).to(fabric.device)  # what came in is memory shared by all
+    run = _Run(options, own, frames, priors, seed, folder)
+    run.resume()
+    run.join(fabric)
+    run.loop(name)
 
 
 @dataclass
@@ -187,11 +233,48 @@ class _Run:
         self.parameters = [p for p in potential.parameters() if p.requires_grad]
         self.optimiser = SOAP(self.parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
         self.averaged = AveragedModel(potential, multi_avg_fn=get_ema_multi_avg_fn(options.average))
+        average: Any = self.averaged.module
+        fast = self.pays()
+        self.evaluate = potential.compiled() if fast else potential
+        self.evaluate_average = average.compiled() if fast else average
         self.history, self.step, self.temperature = _History(), 0, frames.temperature
+        self.fabric: Any = None
         self.report = TrainingReport(n_training=len(training), n_validation=len(validation))
         self.report.reference_loss = float(
             np.mean(np.asarray(frames.need_forces())[validation].astype(float) ** 2)
         )
+
+    def join(self, fabric: Any) -> None:
+        """Become one of several processes: gradients are averaged over all, files are written by the first."""
+        self.fabric = fabric
+        self.evaluate = fabric.strategy.setup_module(self.evaluate)
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the only process, or the first."""
+        return self.fabric is None or self.fabric.is_global_zero
+
+    def everyone(self, value: Tensor) -> Tensor:
+        """Mean over the processes."""
+        return value if self.fabric is None else self.fabric.all_reduce(value, reduce_op="mean")
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.step >= self.options.steps or self.report.stopped_early
+
+    def loop(self, name: str) -> None:
+        """Train to the end."""
+        with tqdm(
+            total=self.options.steps,
+            initial=self.step,
+            desc=name,
+            unit="step",
+            mininterval=1.0,
+            disable=not self.first,
+        ) as bar:
+            while not self.done:
+                self.advance(bar)
 
     def advance(self, bar: tqdm) -> None:
         """One stretch of steps, then validate and checkpoint."""
@@ -201,11 +284,17 @@ class _Run:
             losses.append(self.optimise(graph))
             self.step += 1
             bar.update()
-        self.history.training_loss = float(np.mean(losses)) * self.scale**2
+        self.history.training_loss = float(self.everyone(torch.tensor(np.mean(losses)))) * self.scale**2
         self.report.seconds += time.time() - begin
         self.validate()
         bar.set_postfix(explained=f"{100 * self.report.explained_fraction:.2f}%")
         self.checkpoint()
+
+    def pays(self) -> bool:
+        """Whether the 5 s of compiling the potential are less than what it saves, about 4 s in 10^6 pairs."""
+        sites = self.training.frames.n_sites
+        pairs = self.options.steps * self.options.batch_size * sites * min(sites, 50)
+        return self.options.device.type == "cpu" and pairs > 3e6
 
     def loader(self, begin: int, end: int) -> DataLoader:
         """Batches `begin` ... `end`: shuffled epochs, a function of (seed, step) only, so that a resumed run sees the same."""
@@ -217,12 +306,13 @@ class _Run:
         per_epoch = len(self.training) // size
         epoch, place = divmod(step, per_epoch)
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.training))
-        return order[place * size : (place + 1) * size]
+        whole = order[place * size : (place + 1) * size]
+        return whole if self.fabric is None else whole[self.fabric.global_rank :: self.fabric.world_size]
 
     def optimise(self, graph: SiteGraph) -> float:
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
-        energy, forces = self.potential(graph, differentiable=True)
+        energy, forces = self.evaluate(graph, differentiable=True)
         total, loss = self.frame_losses(graph, forces) @ graph.frame_weights / len(graph.frame_weights)
         if self.options.energy_weight > 0:
             total = total + self.options.energy_weight * self.energy_loss(graph, energy)
@@ -246,7 +336,8 @@ class _Run:
     def energy_loss(self, graph: SiteGraph, energy: Tensor) -> Tensor:
         # Only differences count: the zero of the energy is set after training.
         difference = (energy - graph.frame_energies) / (0.1 * self.scale)
-        return (difference - difference.mean()).square().mean() / graph.sites_per_frame
+        mean = self.everyone(difference.detach().mean())
+        return (difference - mean).square().mean() / graph.sites_per_frame
 
     def learning_rate(self) -> float:
         done = self.step / self.options.steps
@@ -258,7 +349,7 @@ class _Run:
 
     def validate(self) -> None:
         """Compare the averaged weights with the best ones so far, frame by frame."""
-        losses = self.losses(self.averaged.module)
+        losses = self.losses(self.evaluate_average)
         weights = self.validation.weights.numpy()
         gain = None if self.history.best is None else self.history.best[0] - losses[0]
         improvement = None if gain is None else np.average(gain, weights=weights)
@@ -303,7 +394,7 @@ class _Run:
         return torch.cat(out, 1).cpu().numpy() * self.scale**2
 
     def write_row(self, *row: float) -> None:
-        if self.folder is None:
+        if self.folder is None or not self.first:
             return
         path = self.folder / "training.csv"
         fresh = not path.exists()
@@ -314,7 +405,7 @@ class _Run:
             writer.writerow([f"{x:.8g}" for x in row])
 
     def checkpoint(self) -> None:
-        if self.folder is None:
+        if self.folder is None or not self.first:
             return
         state = {
             "step": self.step, "report": vars(self.report), "potential": self.potential.state_dict(), "averaged": self.averaged.state_dict(),

@@ -1,6 +1,7 @@
 """Every shipped configuration composes and builds; what is misspelt is refused."""
 
 import pytest
+from hydra import compose, initialize_config_dir
 
 from cgrec.cli import build, composed, configuration, main
 
@@ -41,3 +42,21 @@ def test_help_names_the_experiments(capsys):
 def test_a_value_that_must_be_given_is_asked_for():
     with pytest.raises(SystemExit, match="source.path"):
         main(["climb", "experiment=five_beads"])
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_sweep_climbs_every_job(launcher, tmp_path):
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    levels = ["~levels.l1", "~levels.l2", "~levels.l3"]
+    own = [f"run={tmp_path}/seed_${{seed}}", f"hydra.sweep.dir={tmp_path}/log", f"hydra/launcher={launcher}"]
+    main(["climb", "--multirun", "experiment=gaussian_chain", "seed=1,2", *levels, *own])
+    for seed in (1, 2):
+        assert (tmp_path / f"seed_{seed}" / "report.html").exists()
+
+
+def test_cluster_launcher_composes():
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    with initialize_config_dir(str(configuration()), version_base="1.3"):
+        config = compose("config", ["hydra/launcher=slurm"], return_hydra_config=True).hydra.launcher
+    assert config.cpus_per_task == 8 and config._target_.endswith("SlurmLauncher")

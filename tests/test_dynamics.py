@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 from contracts import random_frames
 
 from cgrec import Frames, System
@@ -226,20 +225,6 @@ def test_full_disk_is_found_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
     with pytest.raises(OSError, match="disk has 0.00 GB free"):
         run(potential, start, tmp_path / "f")
-
-
-def test_compiled_forces_equal_plain_ones():
-    from cgrec.potential.compiled import compiled
-
-    frames = random_frames(8)
-    network = DensityNetwork(
-        types=["A", "B", "C"], cutoff=0.5, channels=4, width=8, n_layers=1, energy_scale=100.0
-    )
-    graph = network.graph(frames)
-    energy, force = network(graph)
-    other, same = compiled(network, network.graph(frames))(network.graph(frames))
-    torch.testing.assert_close(same, force, rtol=1e-4, atol=1e-3)
-    torch.testing.assert_close(other, energy, rtol=1e-5, atol=1e-4)
 
 
 def test_another_temperature_is_refused_unless_asked_for(tmp_path):

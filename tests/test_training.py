@@ -186,3 +186,44 @@ def test_bonds_of_a_ring_do_not_turn():
         names=tuple("ABCD"), types=("X",) * 4, masses=[1] * 4, bonds=[(0, 1), (1, 2), (2, 3), (3, 0)]
     )
     assert ring.beyond(0, 1) is None and len(Torques(ring).size) == 0
+
+
+def network_data():
+    frames = random_frames(64)
+    truth = DensityNetwork(
+        types=["A", "B", "C"], cutoff=0.5, channels=8, width=8, n_layers=1, energy_scale=100.0
+    ).double()
+    truth.layers[0].out.data *= 10
+    energies, forces = truth.energy_and_forces(frames)
+    return Frames(frames.system, frames.positions, 300.0, forces=forces, energies=energies)
+
+
+def test_two_processes_give_the_loss_of_one(tmp_path):
+    pytest.importorskip("lightning_fabric")
+    frames, losses = network_data(), []
+    for processes in (1, 2):
+        fit = quick(
+            steps=20,
+            validate_every=10,
+            batch_size=16,
+            energy_weight=0.1,
+            processes=processes,
+            learning_rate=0.005,
+        )
+        start = DensityNetwork.for_frames(frames, 1, cutoff=0.5, channels=8, width=8)
+        place = tmp_path / str(processes)
+        place.mkdir()
+        fitted, report = fit(start, frames, folder=place)
+        losses.append(report.validation_loss)
+        assert report.steps == 20 and not list(place.glob("*.pt*"))
+        assert len((place / "training.csv").read_text().splitlines()) == 3
+    # Round-off grows over 20 steps of SOAP; a process that kept its gradient to itself would be off by a per cent.
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def test_processes_need_a_folder_and_an_even_share():
+    with pytest.raises(ValueError, match="3 processes can share evenly, found 64"):
+        quick(processes=3)
+    pytest.importorskip("lightning_fabric")
+    with pytest.raises(ValueError, match="needs a folder"):
+        quick(processes=2)(DensityNetwork.for_frames(network_data(), 1, cutoff=0.5), network_data())

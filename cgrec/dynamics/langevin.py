@@ -20,8 +20,7 @@ from tqdm import tqdm
 from ..frames import Frames
 from ..potential.base import Potential
 from ..potential.bias import MetadynamicsBias
-from ..potential.compiled import ForceFunction, compiled
-from ..potential.graph import SiteGraph, check_box, never_changes, site_graph
+from ..potential.graph import SiteGraph, VerletList, check_box
 from ..units import thermal_energy
 from .exchange import Exchange
 from .guard import Guard
@@ -115,7 +114,7 @@ class Langevin:
         exchange: replica exchange in temperature.
         checkpoint_every: saved frames per replica between two points from which a killed run goes on.
         keep_energies: store potential energies: for level 0 only, where they are true energies.
-        compile: compile the force call: "auto" does so where the work saved outweighs the minute a compiler takes.
+        compile: run on `Potential.compiled()`: "auto" does so where the work saved outweighs the time a compiler takes.
         other_temperature: run a PMF at a temperature it was not made at.
     """
 
@@ -253,16 +252,16 @@ class _Run:
             energies=options.keep_energies,
             weights=self.bias is not None,
         )
-        self.evaluate: ForceFunction = potential
-        self.graph: SiteGraph | None = None
+        self.evaluate = potential.compiled() if self._pays() else potential
+        self.neighbours = VerletList(self.species, potential.cutoff, options.skin)
 
     # -- dynamics ------------------------------------------------------------------------------------------------
 
     def stretch(self, bar: tqdm) -> None:
         """One stride of steps, then save, checkpoint and show."""
         begin = time.time()
-        if self.graph is None:
-            self._prepare()
+        if self.neighbours.found is None:
+            self._forces()
         for noise in self._normal(self.options.stride):
             self._advance(noise)
         self._watch()
@@ -292,21 +291,20 @@ class _Run:
         self._exchange()
 
     def _forces(self) -> None:
-        if self._moved_too_far():
-            self._build_graph()
-        self.graph.positions = self.positions.view(-1, 3)  # type: ignore[union-attr]
-        self.energy, forces = self.evaluate(self.graph)  # type: ignore[arg-type]
+        self.energy, forces = self.evaluate(self._graph())
         self.force = forces.view_as(self.positions).double()
         self.total_force = self.force
         if self.bias is not None:
-            self.bias_energy, push = self.bias(self.graph)
+            self.bias_energy, push = self.bias(self._graph())
             self.total_force = self.force + push.view_as(self.positions)
+
+    def _graph(self) -> SiteGraph:
+        return self.neighbours(self.positions, self.box)
 
     def _grow(self) -> None:
         plan = self.options.bias
         if plan is not None and self.step <= self.options.growth_steps and self.step % plan.every == 0:
-            self.graph.positions = self.positions.view(-1, 3)  # type: ignore[union-attr]
-            self.bias.deposit(self.bias.coordinates(self.graph)[self.alive])  # type: ignore[union-attr, arg-type]
+            self.bias.deposit(self.bias.coordinates(self._graph())[self.alive])  # type: ignore[union-attr]
 
     def _exchange(self) -> None:
         plan = self.options.exchange
@@ -337,28 +335,14 @@ class _Run:
         draw_one = lambda g: torch.randn(shape, generator=g, dtype=torch.float64, device=g.device)  # noqa: E731
         return torch.stack([draw_one(g) for g in self.generators[:-1]], dim=1)
 
-    # -- neighbours ----------------------------------------------------------------------------------------------
-
-    def _prepare(self) -> None:
-        self._build_graph()
-        pairs = self.options.total_steps * len(self.positions) * self.system.n_sites**2
-        static = never_changes(self.system.n_sites, self.potential.reach(), self.box)
-        wanted = self.options.compile is True or (self.options.compile == "auto" and pairs > 2e8)
-        if wanted and static:
-            self.evaluate = compiled(self.potential, self.graph)  # type: ignore[arg-type]
-        self._forces()
-
-    def _build_graph(self) -> None:
-        self.graph = site_graph(
-            self.positions, self.species, self.potential.reach(self.options.skin), self.box
-        )
-        self.built_at = self.positions.clone()
-
-    def _moved_too_far(self) -> bool:
-        if never_changes(self.system.n_sites, self.potential.reach(), self.box):
-            return False
-        moved = torch.nan_to_num((self.positions - self.built_at)[self.alive]).norm(dim=-1)
-        return bool(moved.numel()) and bool(moved.max() > 0.5 * self.options.skin)
+    def _pays(self) -> bool:
+        """Whether compiling saves more than it takes: 5 s on a CPU (10^7 pairs), a minute on a GPU (10^4 calls)."""
+        if self.options.compile != "auto":
+            return bool(self.options.compile)
+        if self.positions.is_cuda:
+            return self.options.total_steps > 10_000
+        pairs = len(self.positions) * self.system.n_sites * min(self.system.n_sites, 50)
+        return self.options.total_steps * pairs > 1e7
 
     # -- watching ------------------------------------------------------------------------------------------------
 
@@ -367,8 +351,7 @@ class _Run:
         finite = (self.positions.isfinite() & self.force.isfinite()).all(-1).all(-1)
         self._lose(self.alive & ~finite, "exploded: a position or force is not finite")
         if self.guard is not None:
-            self.graph.positions = torch.nan_to_num(self.positions).view(-1, 3)  # type: ignore[union-attr]
-            score = self.guard.score(self.graph)  # type: ignore[arg-type]
+            score = self.guard.score(self.neighbours(torch.nan_to_num(self.positions), self.box))
             self._lose(self.alive & ~(score <= 1), "left the region the potential was trained on")
 
     def _lose(self, which: Tensor, why: str) -> None:
@@ -383,9 +366,9 @@ class _Run:
 
     def _place(self, replica: int) -> dict[str, float]:
         """Where a replica is, in the variables of the bias."""
-        if self.bias is None or self.graph is None:
+        if self.bias is None:
             return {}
-        values = self.bias.coordinates(self.graph)[replica].tolist()
+        values = self.bias.coordinates(self._graph())[replica].tolist()
         return {variable.name: value for variable, value in zip(self.bias.variables, values)}
 
     def _freeze(self) -> None:
@@ -460,7 +443,7 @@ class _Run:
         partial = self.store.partial / "checkpoint.pt.partial"
         torch.save(state, partial)
         partial.replace(self.store.partial / "checkpoint.pt")
-        self._build_graph()
+        self.neighbours.forget()
         self._forces()
 
     def resume(self) -> None:

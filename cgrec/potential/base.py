@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,9 +26,11 @@ class Potential(nn.Module, ABC):
         types: the site types it knows; a System with another type is refused.
         cutoff: reach in nm of its neighbour interactions, 0 if it has none.
         temperature: K at which it is a PMF, None for an energy that knows no temperature; a PMF belongs to one state.
+        own_forces: whether `forward` has a faster way to the forces than autograd through `energy`.
     """
 
     temperature: float | None = None
+    own_forces: ClassVar[bool] = False
 
     registry: ClassVar[dict[str, type[Potential]]] = {}
 
@@ -48,11 +50,18 @@ class Potential(nn.Module, ABC):
 
     def forward(self, graph: SiteGraph, differentiable: bool = False) -> tuple[Tensor, Tensor]:
         """(n_frames,) energy and (n_frames * n_sites, 3) force -dE/dx; `differentiable` keeps the graph for training."""
-        graph.positions = graph.positions.detach().requires_grad_()
-        with torch.enable_grad():
-            energy = self.energy(graph)
-            (gradient,) = torch.autograd.grad(energy.sum(), graph.positions, create_graph=differentiable)
-        return (energy, -gradient) if differentiable else (energy.detach(), -gradient)
+        return _by_autograd(self.energy, graph, differentiable)
+
+    def compiled(self) -> Potential:
+        """A Potential with the same parameters and answers for many calls: on a CPU networks run as a C++ kernel, elsewhere all runs as one traced graph.
+
+        What cannot be compiled here stays as it is, with one warning.
+        """
+        if self.device.type == "cpu":
+            return self
+        from .traced import TracedPotential
+
+        return TracedPotential(self)
 
     def species(self, system: System) -> Tensor:
         """(n_sites,) row of each site's type in `types`.
@@ -100,13 +109,21 @@ class Potential(nn.Module, ABC):
         """Everything needed to make it again: class name, configuration, tensors."""
         return self._state(self.config)
 
-    def _state(self, config: dict[str, Any]) -> dict[str, Any]:
+    def _state(self, config: dict[str, Any], state: dict[str, Any] | None = None) -> dict[str, Any]:
         return {
             "class": type(self).__name__,
             "config": config,
-            "state": self.state_dict(),
+            "state": self.state_dict() if state is None else state,
             "temperature": self.temperature,
         }
+
+    def _joint_state(self, name: str, parts: Iterable[Potential]) -> dict[str, Any]:
+        """State of a potential made of others, `name` being the attribute they are in; a compiled one is written as the plain one."""
+        states = [part.to_state() for part in parts]
+        joint = {
+            f"{name}.{k}.{key}": value for k, s in enumerate(states) for key, value in s["state"].items()
+        }
+        return self._state({"states": states}, joint)
 
     @staticmethod
     def from_state(state: dict[str, Any]) -> Potential:
@@ -167,10 +184,40 @@ class SumPotential(Potential):
         self.parts = nn.ModuleList(parts)
 
     def energy(self, graph: SiteGraph) -> Tensor:
-        return torch.stack([part.energy(graph).double() for part in self.parts]).sum(0)
+        return _total(self.parts, graph)
+
+    def forward(self, graph: SiteGraph, differentiable: bool = False) -> tuple[Tensor, Tensor]:
+        own = [part for part in self.parts if part.own_forces]
+        rest = [part for part in self.parts if not part.own_forces]
+        found = [part(graph, differentiable) for part in own]
+        if rest:
+            found.append(_by_autograd(lambda g: _total(rest, g), graph, differentiable))
+        energies, forces = zip(*found)
+        return sum(energies[1:], energies[0]), sum(forces[1:], forces[0])
+
+    def compiled(self) -> Potential:
+        if self.device.type != "cpu":
+            return super().compiled()
+        total = SumPotential([part.compiled() for part in self.parts])
+        total.temperature = self.temperature
+        return total
 
     def to_state(self) -> dict[str, Any]:
-        return self._state({"states": [p.to_state() for p in self.parts]})
+        return self._joint_state("parts", self.parts)
+
+
+def _by_autograd(
+    energy_of: Callable[[SiteGraph], Tensor], graph: SiteGraph, differentiable: bool
+) -> tuple[Tensor, Tensor]:
+    graph.positions = graph.positions.detach().requires_grad_()
+    with torch.enable_grad():
+        energy = energy_of(graph)
+        (gradient,) = torch.autograd.grad(energy.sum(), graph.positions, create_graph=differentiable)
+    return (energy, -gradient) if differentiable else (energy.detach(), -gradient)
+
+
+def _total(parts: Iterable[Potential], graph: SiteGraph) -> Tensor:
+    return torch.stack([part.energy(graph).double() for part in parts]).sum(0)
 
 
 def _parts(potential: Potential) -> list[Potential]:

@@ -32,10 +32,13 @@ class Committee(Potential):
     def energy(self, graph: SiteGraph) -> Tensor:
         return torch.stack([m.energy(graph) for m in self.members]).mean(0)
 
+    def compiled(self) -> Committee:
+        return Committee([m.compiled() for m in self.members])
+
     def force_spread(self, graph: SiteGraph) -> Tensor:
         """(n_frames,) largest standard deviation of a site's force over the members, kJ/mol/nm."""
         forces = torch.stack([m(graph)[1] for m in self.members])
         return graph.per_frame(forces.var(0).sum(-1).sqrt()).amax(1)
 
     def to_state(self) -> dict[str, Any]:
-        return self._state({"states": [m.to_state() for m in self.members]})
+        return self._joint_state("members", self.members)

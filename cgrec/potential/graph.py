@@ -9,6 +9,8 @@ from torch_geometric.data import Data
 
 #: Open systems of at most this many sites keep all pairs: their table never has to be built again.
 ALL_PAIRS_LIMIT = 32
+#: nm by which a free place in the neighbour table is shifted.
+OUT_OF_REACH = 1e3
 
 
 class SiteGraph(Data):
@@ -45,6 +47,19 @@ class SiteGraph(Data):
         """(n_frames * n_sites, ...) seen as (n_frames, n_sites, ...)."""
         return per_site.view(self.n_frames, -1, *per_site.shape[1:])
 
+    def padded(self, slots: int) -> SiteGraph:
+        """The same graph with at least `slots` columns in its table."""
+        free = slots - self.neighbour_index.shape[1]
+        if free <= 0:
+            return self
+        index = torch.arange(len(self.species), device=self.species.device)[:, None].expand(-1, free)
+        shift = self.neighbour_shift.new_zeros(len(self.species), free, 3)
+        shift[..., 0] = OUT_OF_REACH
+        padded = self.clone()
+        padded.neighbour_index = torch.cat([self.neighbour_index, index], 1)
+        padded.neighbour_shift = torch.cat([self.neighbour_shift, shift], 1)
+        return padded
+
     def neighbour_vectors(self) -> Tensor:
         """(n_frames * n_sites, n_slots, 3) nm from each site to its neighbours."""
         return self.positions[self.neighbour_index] - self.positions[:, None] + self.neighbour_shift
@@ -68,6 +83,44 @@ def site_graph(positions: Tensor, species: Tensor, reach: float, box: Tensor | N
     )  # fmt: skip
 
 
+class VerletList:
+    """The graph of moving sites, whose neighbours are found again only when a site has moved half of the skin.
+
+    Args:
+        species: (n_sites,) rows of the site types.
+        cutoff: nm the potential needs, 0 for one without neighbours.
+        skin: nm added to it.
+    """
+
+    def __init__(self, species: Tensor, cutoff: float, skin: float) -> None:
+        self.species, self.cutoff, self.skin = species, cutoff, skin
+        self.found: SiteGraph | None = None
+
+    def __call__(self, positions: Tensor, box: Tensor | None = None) -> SiteGraph:
+        """Graph at `positions` (n_frames, n_sites, 3) nm in `box` (n_frames, 3, 3) nm or None."""
+        if self.found is None or self._stale(positions, box):
+            reach = self.cutoff + self.skin if self.cutoff > 0 else 0.0
+            self.found = site_graph(positions, self.species, reach, box)
+            self.found_at, self.found_in = positions.detach().clone(), None if box is None else box.clone()
+        self.found.positions = positions.reshape(-1, 3)
+        return self.found
+
+    def forget(self) -> None:
+        """Find neighbours anew at the next call."""
+        self.found = None
+
+    def _stale(self, positions: Tensor, box: Tensor | None) -> bool:
+        if positions.shape != self.found_at.shape or (box is None) != (self.found_in is None):
+            return True
+        if box is not None and self.found_in is not None and not torch.equal(box, self.found_in):
+            return True
+        if never_changes(len(self.species), self.cutoff, box):
+            return False
+        # Sites that are not finite belong to replicas that are about to be stopped.
+        moved = torch.nan_to_num(positions - self.found_at).square().sum(-1).max()
+        return bool(moved > (0.5 * self.skin) ** 2)
+
+
 def never_changes(n_sites: int, reach: float, box: Tensor | None) -> bool:
     """Whether the table of such a system is the same for all positions."""
     return reach == 0 or (box is None and n_sites <= ALL_PAIRS_LIMIT)
@@ -89,7 +142,7 @@ def _neighbour_table(positions: Tensor, reach: float, box: Tensor | None) -> tup
     slots = max(int(counts.max()), 1)
     index = torch.arange(frames * sites, device=receiver.device)[:, None].repeat(1, slots)
     shifts = positions.new_zeros(frames * sites, slots, 3)
-    shifts[..., 0] = 2 * reach
+    shifts[..., 0] = OUT_OF_REACH
     index[receiver, slot] = sender
     shifts[receiver, slot] = shift
     return index, shifts

@@ -86,6 +86,13 @@ class DensityNetwork(Potential):
             width=width, energy_scale=scale, neighbours=max(1.0, min(frames.n_sites - 1.0, 20.0)), seed=seed,
         )  # fmt: skip
 
+    def compiled(self) -> Potential:
+        if self.device.type != "cpu":
+            return super().compiled()
+        from .kernel import compiled_network
+
+        return compiled_network(self)
+
     def energy(self, graph: SiteGraph) -> Tensor:
         site, _ = self._sites(graph)
         own = graph.per_frame(site.double() * self.energy_scale + self.site_energy.double()[graph.species])
@@ -131,7 +138,7 @@ class _DensityLayer(nn.Module):
         self.radial = _normal(generator, n_l, n_radial, channels, scale=n_radial**-0.5)
         # Three mixtures of the densities, by receiver type: the factors of the products below.
         self.mix = _normal(generator, n_types, n_l, channels, 3 * channels, scale=channels**-0.5)
-        self.triples = [t for t in _triples(l_max)]
+        self.triples = [t for t in triples(l_max)]
         for a, b, c in self.triples:
             self.register_buffer(
                 f"coupling_{a}{b}{c}",
@@ -189,7 +196,7 @@ def smooth_cutoff(x: Tensor) -> Tensor:
     return torch.where(x < 1, 1 - 28 * x**6 + 48 * x**7 - 21 * x**8, 0.0)
 
 
-def _triples(l_max: int) -> list[tuple[int, int, int]]:
+def triples(l_max: int) -> list[tuple[int, int, int]]:
     """Degrees of three densities that couple to a scalar; a factor with l = 0 adds nothing the MLP cannot make."""
     degrees = range(1, l_max + 1)
     return [(a, b, c) for a in degrees for b in degrees for c in degrees if a <= b <= c <= a + b]

@@ -223,7 +223,7 @@ class QuantumSource(Source):
 
     def _explore(self, committee: Committee, data: Frames, run: Path, seed: int) -> Frames:
         if not run.exists():
-            guard = CommitteeGuard(committee, self.threshold)
+            guard = CommitteeGuard(committee.compiled(), self.threshold)
             _, report = self.exploration(
                 committee.members[0], data, run, seed=seed, guard=guard, name=run.name
             )
@@ -236,7 +236,7 @@ class QuantumSource(Source):
 
     def _choose(self, committee: Committee, found: Frames, rng: np.random.Generator) -> Frames:
         """Half of the labels where the committee disagrees most, half at random (they keep the set honest)."""
-        pool = found[rng.permutation(len(found))[: 6 * self.labels]]
+        pool, committee = found[rng.permutation(len(found))[: 6 * self.labels]], committee.compiled()
         spread = np.concatenate(
             [
                 committee.force_spread(committee.graph(pool[i : i + 256])).numpy()

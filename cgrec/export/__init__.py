@@ -1,0 +1,1 @@
+"""Potentials -> what other simulation programs run."""

@@ -1,0 +1,51 @@
+"""A Potential of one System as the force routine of somebody else's engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..potential.base import Potential
+from ..potential.graph import VerletList, check_box
+from ..system import System
+
+
+class Engine:
+    """Energy and forces of one configuration after the other, neighbours kept while nothing moves far.
+
+    Args:
+        potential: evaluated through `Potential.compiled()`.
+        system: the sites.
+        skin: nm added to the cutoff.
+
+    Raises:
+        ValueError: a site type the potential does not know.
+    """
+
+    def __init__(self, potential: Potential, system: System, skin: float = 0.1) -> None:
+        self.potential, self.system = potential.compiled(), system
+        self.device = potential.device
+        self.neighbours = VerletList(potential.species(system).to(self.device), potential.cutoff, skin)
+
+    def __call__(
+        self, positions: NDArray[Any], box: NDArray[Any] | None = None
+    ) -> tuple[float, NDArray[np.float64]]:
+        """kJ/mol and (n_sites, 3) kJ/mol/nm at `positions` (n_sites, 3) nm in `box` (3, 3) nm or None.
+
+        Raises:
+            ValueError: another number of sites; a box narrower than twice the cutoff.
+        """
+        if np.shape(positions) != (self.system.n_sites, 3):
+            raise ValueError(
+                f"expected positions ({self.system.n_sites}, 3) of the System the engine was made for, found {np.shape(positions)}"
+            )
+        check_box(box, self.potential.cutoff)
+        cell = None if box is None else self._tensor(box)
+        energy, forces = self.potential(self.neighbours(self._tensor(positions), cell))
+        return float(energy), forces.double().cpu().numpy()
+
+    def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
+        return torch.as_tensor(np.array(array, dtype=float)[None], device=self.device)

@@ -1,0 +1,54 @@
+"""Any Potential as an OpenMM force, for its integrators, barostats and enhanced sampling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..potential.base import Potential
+from ..system import System
+from .engine import Engine
+
+if TYPE_CHECKING:
+    import openmm
+
+
+def python_force(
+    potential: Potential, system: System, periodic: bool = False, skin: float = 0.1
+) -> openmm.PythonForce:
+    """An `openmm.PythonForce` of `potential` for particles that are the sites of `system`, in their order.
+
+    Args:
+        periodic: use the box of the OpenMM Context.
+
+    Raises:
+        ImportError: OpenMM before 8.4, or none (`pip install "cgrec[openmm]"`).
+        ValueError: a site type the potential does not know.
+    """
+    from openmm import PythonForce, unit
+
+    engine = Engine(potential, system, skin)
+
+    def compute(state: Any) -> tuple[float, NDArray[np.float64]]:
+        positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+        box = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer) if periodic else None
+        return engine(positions, box)
+
+    force = PythonForce(compute)
+    force.setUsesPeriodicBoundaryConditions(periodic)
+    return force
+
+
+def openmm_system(potential: Potential, system: System, box: NDArray[Any] | None = None) -> openmm.System:
+    """An OpenMM System of the sites with their masses, the box (3, 3) nm if any, and `potential` as its only force."""
+    import openmm
+
+    made = openmm.System()
+    for mass in system.masses:
+        made.addParticle(float(mass))
+    if box is not None:
+        made.setDefaultPeriodicBoxVectors(*np.asarray(box, dtype=float))
+    made.addForce(python_force(potential, system, periodic=box is not None))
+    return made

@@ -1,0 +1,508 @@
+// Energy, force and parameter gradient of a DensityNetwork (network.py, which says what is computed) on a CPU.
+//
+// The same first-order reverse pass serves both purposes. With plain numbers its pair part gives the forces. With dual
+// numbers {value, derivative along a displacement of the sites} the derivative of the parameter gradient is
+// d/de grad_theta E(x + e t) = -grad_theta (t . F): all a loss on forces needs, without a second reverse pass.
+//
+// Channels and hidden units are the lanes of a vector; in the geometry of pairs, neighbours are. Sizes are constants of
+// the command line; harmonics and couplings are written out as straight code in a header. Both come from kernel.py.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <omp.h>
+#include <type_traits>
+#include <vector>
+
+using real = REAL;
+constexpr int LANES = 32 / sizeof(real);
+constexpr int NL = L_MAX + 1, NLM = NL * NL, CV = CHANNELS / LANES, MV = 3 * CV, NF = CHANNELS * (1 + NL + N_TRIPLES);
+constexpr int FV = NF / LANES, WV = WIDTH / LANES, OUT = CHANNELS + LANES, OV = OUT / LANES, BLOCK = 8;
+
+typedef real vec __attribute__((vector_size(32)));
+
+template <class S> struct Dual { S v, d; };
+
+template <class A, class B> inline auto operator+(Dual<A> a, Dual<B> b) { return Dual<decltype(a.v + b.v)>{a.v + b.v, a.d + b.d}; }
+template <class A, class B> inline auto operator-(Dual<A> a, Dual<B> b) { return Dual<decltype(a.v - b.v)>{a.v - b.v, a.d - b.d}; }
+template <class A, class B> inline auto operator*(Dual<A> a, Dual<B> b) { return Dual<decltype(a.v * b.v)>{a.v * b.v, a.v * b.d + a.d * b.v}; }
+template <class A> inline auto operator*(Dual<A> a, vec b) { return Dual<vec>{a.v * b, a.d * b}; }
+template <class A> inline Dual<A> operator*(real a, Dual<A> b) { return {a * b.v, a * b.d}; }
+template <class A> inline Dual<A> operator-(Dual<A> a) { return {-a.v, -a.d}; }
+template <class A, class B> inline void operator+=(Dual<A>& a, B b) { a = a + b; }
+
+template <class V> constexpr bool is_dual = !std::is_same_v<V, vec>;
+template <class V> using Scalar = std::conditional_t<is_dual<V>, Dual<real>, real>;
+
+// Element k of a row of vectors.
+inline real element(const vec* row, int k) { return reinterpret_cast<const real*>(row)[k]; }
+inline Dual<real> element(const Dual<vec>* row, int k) {
+    const real* pair = reinterpret_cast<const real*>(row + k / LANES);
+    return {pair[k % LANES], pair[k % LANES + LANES]};
+}
+
+inline real sum(vec a) {
+    real total = 0;
+    for (int i = 0; i < LANES; i++) total += a[i];
+    return total;
+}
+
+template <class F> inline vec map(vec a, F f) {
+    vec out;
+    for (int i = 0; i < LANES; i++) out[i] = f(a[i]);
+    return out;
+}
+
+#include GENERATED  // N_GRADIENTS, harmonics, harmonic_gradients, contract_gradients; couple, couple_back
+
+// ---- small matrix products -------------------------------------------------------------------------------------------
+
+template <int R, int N, int KV, int NV, class V> inline void tile(const V* x, const vec* w, V* y, bool add) {
+    V acc[R][N];
+    for (int r = 0; r < R; r++)
+        for (int n = 0; n < N; n++) acc[r][n] = add ? y[r * NV + n] : V{};
+    for (int k = 0; k < KV * LANES; k++)
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) {
+            const Scalar<V> a = element(x + r * KV, k);
+#pragma GCC unroll 4
+            for (int n = 0; n < N; n++) acc[r][n] += a * w[k * NV + n];
+        }
+    for (int r = 0; r < R; r++)
+        for (int n = 0; n < N; n++) y[r * NV + n] = acc[r][n];
+}
+
+template <int R, int KV, int NV, class V> inline void strip(const V* x, const vec* w, V* y, bool add) {
+    constexpr int N = NV % 3 == 0 ? 3 : NV % 2 == 0 ? 2 : 1;
+    for (int n = 0; n < NV; n += N) tile<R, N, KV, NV>(x, w + n, y + n, add);
+}
+
+// y = x w (+ y): x (rows, KV * LANES), w (KV * LANES, NV * LANES).
+template <int KV, int NV, class V> inline void multiply(int rows, const V* x, const vec* w, V* y, bool add = false) {
+    constexpr int R = is_dual<V> ? 2 : 4;
+    int r = 0;
+    for (; r + R <= rows; r += R) strip<R, KV, NV>(x + r * KV, w, y + r * NV, add);
+    for (; r < rows; r++) strip<1, KV, NV>(x + r * KV, w, y + r * NV, add);
+}
+
+// g += derivative of x^T y.
+template <int KV, int NV> inline void outer(int rows, const Dual<vec>* x, const Dual<vec>* y, vec* g) {
+    constexpr int N = NV % 4 == 0 ? 4 : NV % 3 == 0 ? 3 : NV % 2 == 0 ? 2 : 1;
+    for (int k = 0; k < KV * LANES; k++)
+        for (int n = 0; n < NV; n += N) {
+            vec acc[N];
+            for (int i = 0; i < N; i++) acc[i] = g[k * NV + n + i];
+            for (int r = 0; r < rows; r++) {
+                const Dual<real> a = element(x + r * KV, k);
+#pragma GCC unroll 4
+                for (int i = 0; i < N; i++) acc[i] += a.v * y[r * NV + n + i].d + a.d * y[r * NV + n + i].v;
+            }
+            for (int i = 0; i < N; i++) g[k * NV + n + i] = acc[i];
+        }
+}
+
+// Finite for every z: with -ffast-math, 1 / inf need not be 0.
+inline vec logistic(vec z) {
+    return 1 / (1 + map(-z, [](real a) { return std::exp(std::min(a, real(80))); }));
+}
+
+// h = silu(z), slope = silu'(z).
+inline void silu(vec z, vec& h, vec& slope) {
+    const vec s = logistic(z);
+    h = z * s;
+    slope = s + h * (1 - s);
+}
+inline void silu(Dual<vec> z, Dual<vec>& h, Dual<vec>& slope) {
+    const vec s = logistic(z.v);
+    const Dual<vec> sigma{s, s * (1 - s) * z.d}, one{vec{} + 1, vec{}};
+    h = z * sigma;
+    slope = sigma + h * (one - sigma);
+}
+
+// ---- what is given ---------------------------------------------------------------------------------------------------
+
+struct Layer {  // in the order kernel.py packs them; a ...T is the transpose
+    const vec *radial, *mix, *mixT, *first, *firstT, *bias, *second, *secondT, *second_bias, *out, *outT;
+};
+struct LayerGradient { vec *radial, *mix, *first, *bias, *second, *second_bias, *out; };
+
+struct Problem {
+    int64_t n_frames, n_sites, slots, n_layers, n_types, threads;
+    const int64_t *species, *neighbours;
+    const double *positions, *shifts, *tangent, *energy_gradient;
+    double cutoff, norm, scale;
+    const vec* embedding;
+    const Layer* layers;
+    double *site_energies, *forces;
+    real* descriptors;
+    vec* embedding_gradient;
+    const LayerGradient* gradients;
+};
+
+// ---- pairs -----------------------------------------------------------------------------------------------------------
+
+template <class V> struct Pairs {
+    int count = 0;
+    std::vector<int64_t> other;
+    std::vector<double> raw;         // x y z (and their tangents) of each neighbour within reach
+    std::vector<V> direction, harmonic, bessel;
+    std::vector<vec> slope, gradient, inverse;  // of plain numbers only
+
+    explicit Pairs(int64_t slots) {
+        const int most = (slots + LANES - 1) / LANES + 1;
+        other.resize(most * LANES), raw.resize(most * LANES * 6);
+        direction.resize(most * 3), harmonic.resize(most * NLM), bessel.resize(most * N_RADIAL);
+        if (!is_dual<V>) slope.resize(most * N_RADIAL), gradient.resize(most * N_GRADIENTS), inverse.resize(most);
+    }
+
+    void find(const Problem& p, int64_t site) {
+        count = 0;
+        const double *own = p.positions + 3 * site, far = p.cutoff * p.cutoff;
+        for (int64_t k = site * p.slots; k < (site + 1) * p.slots; k++) {
+            const int64_t j = p.neighbours[k];
+            double d[3], r2 = 0;
+            for (int a = 0; a < 3; a++) d[a] = p.positions[3 * j + a] - own[a] + p.shifts[3 * k + a], r2 += d[a] * d[a];
+            if (r2 >= far) continue;
+            for (int a = 0; a < 3; a++) raw[6 * count + a] = d[a];
+            if constexpr (is_dual<V>)
+                for (int a = 0; a < 3; a++) raw[6 * count + 3 + a] = p.tangent[3 * j + a] - p.tangent[3 * site + a];
+            other[count++] = j;
+        }
+        for (int k = count; k % LANES; k++) {  // fill the last vector with what is just out of reach
+            for (int a = 0; a < 6; a++) raw[6 * k + a] = a == 0 ? p.cutoff : 0;
+            other[k] = site;
+        }
+        for (int block = 0; block * LANES < count; block++) functions(p, block);
+    }
+
+    void functions(const Problem& p, int block) {
+        vec d[6];
+        for (int i = 0; i < LANES; i++)
+            for (int a = 0; a < 6; a++) d[a][i] = raw[6 * (block * LANES + i) + a];
+        const vec r = map(d[0] * d[0] + d[1] * d[1] + d[2] * d[2], [](real a) { return std::sqrt(a); });
+        const vec near = 1 / r;
+        const vec u[3] = {d[0] * near, d[1] * near, d[2] * near};
+        V* towards = &direction[block * 3];
+        [[maybe_unused]] vec speed{};
+        if constexpr (is_dual<V>) {
+            speed = u[0] * d[3] + u[1] * d[4] + u[2] * d[5];
+            for (int a = 0; a < 3; a++) towards[a] = {u[a], (d[3 + a] - u[a] * speed) * near};
+        } else {
+            for (int a = 0; a < 3; a++) towards[a] = u[a];
+            harmonic_gradients(u[0], u[1], u[2], &gradient[block * N_GRADIENTS]);
+            inverse[block] = near;
+        }
+        harmonics(towards[0], towards[1], towards[2], &harmonic[block * NLM]);
+
+        // sin(n pi x) and cos(n pi x), each turned from the last, under the envelope of network.py over x.
+        const real pi = 3.14159265358979323846, inverse_cutoff = 1 / p.cutoff;
+        const vec x = r * inverse_cutoff, left = 1 - x, x2 = x * x;
+        const vec poly = 1 + 3 * x + 6 * x2 + x2 * x * (10 + 15 * x + 21 * x2);
+        const vec height = real(p.norm * p.cutoff) * left * left * left * poly * near;
+        const vec fall = real(-168 * p.norm) * inverse_cutoff * x2 * x2 * left * left - height * near;
+        const vec s1 = map(pi * x, [](real a) { return std::sin(a); }), c1 = map(pi * x, [](real a) { return std::cos(a); });
+        vec s = s1, c = c1;
+        for (int n = 0; n < N_RADIAL; n++) {
+            const vec value = s * height, change = (n + 1) * pi * inverse_cutoff * c * height + s * fall;
+            if constexpr (is_dual<V>) bessel[block * N_RADIAL + n] = {value, change * speed};
+            else bessel[block * N_RADIAL + n] = value, slope[block * N_RADIAL + n] = change;
+            const vec turned = s * c1 + c * s1;
+            c = c * c1 - s * s1, s = turned;
+        }
+    }
+
+    // Lane `pair` of function k among n in `all`.
+    template <class T> static auto at(const std::vector<T>& all, int n, int k, int pair) {
+        return element(&all[pair / LANES * n + k], pair % LANES);
+    }
+};
+
+// a (NLM, CV) = densities of one site.
+template <class V> void density(const Pairs<V>& pairs, const Layer& layer, const V* state, V* a) {
+    auto one = [&](auto degree) {
+        constexpr int l = decltype(degree)::value, M = 2 * l + 1;
+        V acc[M][CV] = {};
+        for (int k = 0; k < pairs.count; k++) {
+            V radial[CV] = {};
+            for (int n = 0; n < N_RADIAL; n++) {
+                const auto b = Pairs<V>::at(pairs.bessel, N_RADIAL, n, k);
+                for (int c = 0; c < CV; c++) radial[c] += b * layer.radial[(l * N_RADIAL + n) * CV + c];
+            }
+            for (int c = 0; c < CV; c++) radial[c] = radial[c] * state[pairs.other[k] * CV + c];
+#pragma GCC unroll 8
+            for (int m = 0; m < M; m++) {
+                const auto y = Pairs<V>::at(pairs.harmonic, NLM, l * l + m, k);
+                for (int c = 0; c < CV; c++) acc[m][c] += y * radial[c];
+            }
+        }
+        for (int m = 0; m < M; m++)
+            for (int c = 0; c < CV; c++) a[(l * l + m) * CV + c] = acc[m][c];
+    };
+    one(std::integral_constant<int, 0>{});
+    one(std::integral_constant<int, 1>{});
+    if constexpr (L_MAX > 1) one(std::integral_constant<int, 2>{});
+    if constexpr (L_MAX > 2) one(std::integral_constant<int, 3>{});
+}
+
+// Forces of one site's densities from g = dE/da; dE/dstate of its neighbours.
+inline void density_back(const Pairs<vec>& pairs, const Layer& layer, const vec* state, const vec* g, int64_t site, double* forces, vec* state_gradient) {
+    for (int k = 0; k < pairs.count; k++) {
+        const int64_t j = pairs.other[k];
+        const real near = Pairs<vec>::at(pairs.inverse, 1, 0, k);
+        real gradients[N_GRADIENTS], y[NLM], b[N_RADIAL], db[N_RADIAL];
+        for (int t = 0; t < N_GRADIENTS; t++) gradients[t] = Pairs<vec>::at(pairs.gradient, N_GRADIENTS, t, k);
+        for (int t = 0; t < NLM; t++) y[t] = Pairs<vec>::at(pairs.harmonic, NLM, t, k);
+        for (int n = 0; n < N_RADIAL; n++) b[n] = Pairs<vec>::at(pairs.bessel, N_RADIAL, n, k), db[n] = Pairs<vec>::at(pairs.slope, N_RADIAL, n, k);
+        vec along{}, across[3] = {};
+        for (int c = 0; c < CV; c++) {
+            vec inner{}, turn[3] = {}, back{};
+#pragma GCC unroll 4
+            for (int l = 0; l < NL; l++) {
+                vec radial{}, change{}, total{};
+                for (int n = 0; n < N_RADIAL; n++) {
+                    const vec w = layer.radial[(l * N_RADIAL + n) * CV + c];
+                    radial += b[n] * w, change += db[n] * w;
+                }
+                for (int m = l * l; m < (l + 1) * (l + 1); m++) total += y[m] * g[m * CV + c];
+                inner += (change - (l * near) * radial) * total;
+                back += radial * total;
+                contract_gradients(l, gradients, g + c, radial, turn);
+            }
+            const vec s = state[j * CV + c];
+            along += s * inner;
+            for (int a = 0; a < 3; a++) across[a] += s * turn[a];
+            if (state_gradient) state_gradient[j * CV + c] += back;
+        }
+        const real push = sum(along);
+        for (int a = 0; a < 3; a++) {
+            const double f = Pairs<vec>::at(pairs.direction, 3, a, k) * push + sum(across[a]) * near;
+            forces[3 * site + a] += f, forces[3 * j + a] -= f;
+        }
+    }
+}
+
+// Gradient of the radial weights from g = dE/da, with dE/dstate of the neighbours.
+inline void density_back(const Pairs<Dual<vec>>& pairs, const Layer& layer, const Dual<vec>* state, const Dual<vec>* g, vec* radial_gradient, Dual<vec>* state_gradient) {
+    using P = Pairs<Dual<vec>>;
+    for (int k = 0; k < pairs.count; k++) {
+        const int64_t j = pairs.other[k];
+        Dual<real> b[N_RADIAL];
+        for (int n = 0; n < N_RADIAL; n++) b[n] = P::at(pairs.bessel, N_RADIAL, n, k);
+        for (int c = 0; c < CV; c++) {
+            const Dual<vec> s = state[j * CV + c];
+            Dual<vec> back{};
+            for (int l = 0; l < NL; l++) {
+                Dual<vec> total{}, radial{};
+                for (int m = l * l; m < (l + 1) * (l + 1); m++) total += P::at(pairs.harmonic, NLM, m, k) * g[m * CV + c];
+                const Dual<vec> pull = total * s;
+                vec* rows = radial_gradient + l * N_RADIAL * CV + c;
+                const vec* weights = layer.radial + l * N_RADIAL * CV + c;
+                for (int n = 0; n < N_RADIAL; n++) {
+                    radial += b[n] * Dual<vec>{weights[n * CV], vec{}};
+                    rows[n * CV] += b[n].v * pull.d + b[n].d * pull.v;
+                }
+                back += radial * total;
+            }
+            state_gradient[j * CV + c] += back;
+        }
+    }
+}
+
+// ---- sites -----------------------------------------------------------------------------------------------------------
+
+template <class V> struct Sites {  // the work of a block of sites between densities and output
+    V mixed[BLOCK * NLM * MV], features[BLOCK * FV], h1[BLOCK * WV], slope1[BLOCK * WV], h2[BLOCK * WV], slope2[BLOCK * WV], out[BLOCK * OV];
+
+    void forward(const Layer& layer, const V* a, const int64_t* species, int n) {
+        V z[BLOCK * WV];
+        for (int i = 0; i < n; i++) {
+            for (int l = 0; l < NL; l++)
+                multiply<CV, MV>(2 * l + 1, a + (i * NLM + l * l) * CV, layer.mix + (species[i] * NL + l) * CHANNELS * MV, mixed + (i * NLM + l * l) * MV);
+            products(mixed + i * NLM * MV, features + i * FV);
+            for (int w = 0; w < WV; w++) z[i * WV + w] = plain(layer.bias[species[i] * WV + w]);
+        }
+        multiply<FV, WV>(n, features, layer.first, z, true);
+        for (int w = 0; w < n * WV; w++) silu(z[w], h1[w], slope1[w]), z[w] = plain(layer.second_bias[w % WV]);
+        multiply<WV, WV>(n, h1, layer.second, z, true);
+        for (int w = 0; w < n * WV; w++) silu(z[w], h2[w], slope2[w]);
+        multiply<WV, OV>(n, h2, layer.out, out);
+    }
+
+    // g = dE/da from go = dE/dout.
+    void back(const Layer& layer, const V* a, const int64_t* species, int n, const V* go, V* g, [[maybe_unused]] const LayerGradient* gradient) {
+        V gz[BLOCK * WV], gh[BLOCK * WV], gf[BLOCK * FV], gm[NLM * MV];
+        multiply<OV, WV>(n, go, layer.outT, gz);
+        for (int w = 0; w < n * WV; w++) gz[w] = gz[w] * slope2[w];
+        if constexpr (is_dual<V>) {
+            outer<WV, OV>(n, h2, go, gradient->out);
+            outer<WV, WV>(n, h1, gz, gradient->second);
+            for (int w = 0; w < n * WV; w++) gradient->second_bias[w % WV] += gz[w].d;
+        }
+        multiply<WV, WV>(n, gz, layer.secondT, gh);
+        for (int w = 0; w < n * WV; w++) gh[w] = gh[w] * slope1[w];
+        if constexpr (is_dual<V>) {
+            outer<FV, WV>(n, features, gh, gradient->first);
+            for (int w = 0; w < n * WV; w++) gradient->bias[species[w / WV] * WV + w % WV] += gh[w].d;
+        }
+        multiply<WV, FV>(n, gh, layer.firstT, gf);
+        for (int i = 0; i < n; i++) {
+            products_back(mixed + i * NLM * MV, gf + i * FV, gm);
+            for (int l = 0; l < NL; l++) {
+                const int64_t place = (species[i] * NL + l) * CHANNELS * MV;
+                const V* own = a + (i * NLM + l * l) * CV;
+                if constexpr (is_dual<V>) outer<CV, MV>(2 * l + 1, own, gm + l * l * MV, gradient->mix + place);
+                multiply<MV, CV>(2 * l + 1, gm + l * l * MV, layer.mixT + place, g + (i * NLM + l * l) * CV);
+            }
+        }
+    }
+
+    static V plain(vec a) {
+        if constexpr (is_dual<V>) return {a, vec{}};
+        else return a;
+    }
+
+    static real norm(int l) { return 1 / std::sqrt(real(2 * l + 1)); }
+
+    static void products(const V* m, V* f) {
+        for (int c = 0; c < CV; c++) {
+            f[c] = m[c];
+            for (int l = 0; l < NL; l++) {
+                V total{};
+                for (int k = l * l; k < (l + 1) * (l + 1); k++) total += m[k * MV + c] * m[k * MV + CV + c];
+                f[(1 + l) * CV + c] = norm(l) * total;
+            }
+            couple(m + c, f + (1 + NL) * CV + c);
+        }
+    }
+
+    static void products_back(const V* m, const V* gf, V* gm) {
+        for (int c = 0; c < CV; c++) {
+            for (int l = 0; l < NL; l++) {
+                const V pull = norm(l) * gf[(1 + l) * CV + c];
+                for (int k = l * l; k < (l + 1) * (l + 1); k++) {
+                    gm[k * MV + c] = pull * m[k * MV + CV + c];
+                    gm[k * MV + CV + c] = pull * m[k * MV + c];
+                    gm[k * MV + 2 * CV + c] = V{};
+                }
+            }
+            gm[c] += gf[c];
+            couple_back(m + c, gf + (1 + NL) * CV + c, gm + c);
+        }
+    }
+};
+
+// ---- the network -----------------------------------------------------------------------------------------------------
+
+// Energies (and descriptors) of a block.
+template <class V> void deliver(const Problem& p, const Sites<V>& work, int k, int64_t first, int n) {
+    if constexpr (!is_dual<V>) {
+        for (int i = 0; i < n; i++) p.site_energies[first + i] += element(work.out + i * OV, CHANNELS);
+        if (k == 0 && p.descriptors) std::copy_n(reinterpret_cast<const real*>(work.features), n * NF, p.descriptors + first * NF);
+    }
+}
+
+// dE/dout of a block.
+template <class V> void seed(const Problem& p, const V* pull, int64_t first, int n, V* go) {
+    for (int i = 0; i < n; i++) {
+        for (int c = 0; c < CV; c++) go[i * OV + c] = pull ? pull[i * CV + c] : V{};
+        V energy{};
+        if constexpr (is_dual<V>) energy.v[0] = p.scale, energy.d[0] = p.scale * p.energy_gradient[(first + i) / p.n_sites];
+        else energy[0] = p.scale;
+        go[i * OV + CV] = energy;
+    }
+}
+
+inline std::vector<int64_t> gradient_sizes(const Problem& p) {
+    return {NL * N_RADIAL * CV, p.n_types * NL * CHANNELS * MV, int64_t(NF) * WV, p.n_types * WV, int64_t(WIDTH) * WV, WV, int64_t(WIDTH) * OV};
+}
+
+inline LayerGradient private_gradient(const Problem& p, std::vector<vec>& memory) {
+    vec* at[7];
+    const auto sizes = gradient_sizes(p);
+    int64_t total = 0;
+    for (int64_t s : sizes) total += s;
+    memory.assign(total, vec{});
+    vec* place = memory.data();
+    for (int i = 0; i < 7; i++) at[i] = place, place += sizes[i];
+    return {at[0], at[1], at[2], at[3], at[4], at[5], at[6]};
+}
+
+inline void collect(const Problem& p, const LayerGradient& g, const std::vector<std::vector<vec>>& parts) {
+    vec* const at[7] = {g.radial, g.mix, g.first, g.bias, g.second, g.second_bias, g.out};
+    const auto sizes = gradient_sizes(p);
+    for (auto& part : parts) {
+        const vec* place = part.data();
+        for (int i = 0; i < 7 && !part.empty(); place += sizes[i++])
+            for (int64_t t = 0; t < sizes[i]; t++) at[i][t] += place[t];
+    }
+}
+
+template <class V> void run(const Problem& p) {
+    const int64_t sites = p.n_frames * p.n_sites, blocks = (sites + BLOCK - 1) / BLOCK;
+    const int threads = p.threads, top = p.n_layers - 1;
+    std::vector<std::vector<V>> states(p.n_layers), densities(p.n_layers);
+    std::vector<V> pull;  // dE/dstate of the layer above
+    states[0].resize(sites * CV);
+    for (int64_t i = 0; i < sites * CV; i++) states[0][i] = Sites<V>::plain(p.embedding[p.species[i / CV] * CV + i % CV]);
+
+    // One layer, upwards (states of the next) or downwards (gradients).
+    auto sweep = [&](int k, bool down) {
+        const Layer& layer = p.layers[k];
+        const bool keep = !down, wants_states = down && (k > 0 || is_dual<V>);
+        if (keep) densities[k].resize(sites * NLM * CV), states[k + 1].resize(sites * CV);
+        std::vector<std::vector<V>> pulls(threads);
+        std::vector<std::vector<double>> pushes(threads);
+        std::vector<std::vector<vec>> sums(threads);
+#pragma omp parallel num_threads(threads)
+        {
+            const int me = omp_get_thread_num();
+            Pairs<V> pairs[BLOCK] = {Pairs<V>(p.slots), Pairs<V>(p.slots), Pairs<V>(p.slots), Pairs<V>(p.slots), Pairs<V>(p.slots), Pairs<V>(p.slots), Pairs<V>(p.slots), Pairs<V>(p.slots)};
+            std::vector<Sites<V>> work(1);
+            std::vector<V> a(BLOCK * NLM * CV), g(BLOCK * NLM * CV), go(BLOCK * OV);
+            if (wants_states) pulls[me].assign(sites * CV, V{});
+            if (down && !is_dual<V>) pushes[me].assign(sites * 3, 0.0);
+            LayerGradient own{};
+            if constexpr (is_dual<V>)
+                if (down) own = private_gradient(p, sums[me]);
+#pragma omp for schedule(static)
+            for (int64_t block = 0; block < blocks; block++) {
+                const int64_t first = block * BLOCK;
+                const int n = std::min<int64_t>(BLOCK, sites - first);
+                const bool known = down && k < top;
+                V* own_a = known ? &densities[k][first * NLM * CV] : a.data();
+                for (int i = 0; i < n; i++) {
+                    pairs[i].find(p, first + i);
+                    if (!known) density(pairs[i], layer, states[k].data(), own_a + i * NLM * CV);
+                }
+                work[0].forward(layer, own_a, p.species + first, n);
+                if (k == top || !down) deliver(p, work[0], k, first, n);
+                if (keep) {
+                    std::copy(own_a, own_a + n * NLM * CV, &densities[k][first * NLM * CV]);
+                    for (int i = 0; i < n * CV; i++) states[k + 1][first * CV + i] = work[0].out[i / CV * OV + i % CV];
+                    continue;
+                }
+                seed(p, k < top ? &pull[first * CV] : nullptr, first, n, go.data());
+                work[0].back(layer, own_a, p.species + first, n, go.data(), g.data(), &own);
+                for (int i = 0; i < n; i++)
+                    if constexpr (is_dual<V>) density_back(pairs[i], layer, states[k].data(), &g[i * NLM * CV], own.radial, pulls[me].data());
+                    else density_back(pairs[i], layer, states[k].data(), &g[i * NLM * CV], first + i, pushes[me].data(), wants_states ? pulls[me].data() : nullptr);
+            }
+        }
+        if (!down) return;
+        if (wants_states) {
+            pull.assign(sites * CV, V{});
+            for (auto& part : pulls)
+                for (size_t i = 0; i < part.size(); i++) pull[i] += part[i];
+        }
+        for (auto& part : pushes)
+            for (size_t i = 0; i < part.size(); i++) p.forces[i] += part[i];
+        if constexpr (is_dual<V>) collect(p, p.gradients[k], sums);
+    };
+    for (int k = 0; k < top; k++) sweep(k, false);
+    for (int k = top; k >= 0; k--) sweep(k, true);
+    if constexpr (is_dual<V>)
+        for (int64_t i = 0; i < sites * CV; i++) p.embedding_gradient[p.species[i / CV] * CV + i % CV] += pull[i].d;
+}
+
+extern "C" void forces(const Problem* p) { run<vec>(*p); }
+extern "C" void gradient(const Problem* p) { run<Dual<vec>>(*p); }

@@ -1,0 +1,316 @@
+"""A `DensityNetwork` as one compiled CPU function for energy and force, and one for the gradient of any loss on them.
+
+density_kernel.cpp is compiled on the spot, for the sizes of the network and the machine at hand, by the C++ compiler that is
+there (3 to 10 s, once: the result is kept in the user's cache folder).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .base import Potential
+from .graph import SiteGraph
+from .kernel_code import generated
+from .network import DensityNetwork
+
+SOURCE = Path(__file__).with_name("density_kernel.cpp")
+FLAGS = [
+    "-O3",
+    "-march=native",
+    "-ffast-math",
+    "-fno-strict-aliasing",
+    "-std=c++17",
+    "-shared",
+    "-fPIC",
+    "-fopenmp",
+    "-w",
+]
+if platform.machine() in ("x86_64", "AMD64"):
+    FLAGS += [
+        "-mno-recip"
+    ]  # the approximate reciprocal of a square root is 14 times less exact than single precision
+
+
+class NoKernel(RuntimeError):
+    """Why there is no compiled kernel: no compiler, sizes it cannot have, another device."""
+
+
+class CompiledDensityNetwork(Potential):
+    """A `DensityNetwork` evaluated by the kernel: same parameters (shared, still trainable), same answers.
+
+    Raises:
+        NoKernel: the network is not on a CPU, channels or width are no multiples of 8, or nothing here can compile it.
+    """
+
+    own_forces = True
+
+    def __init__(self, network: DensityNetwork) -> None:
+        super().__init__(types=network.types, cutoff=network.cutoff)
+        self.network, self.temperature = network, network.temperature
+        self.library = _library(**_sizes(network))
+        self._packed: tuple[Any, _Packed] | None = None
+
+    def energy(self, graph: SiteGraph) -> Tensor:
+        return self.network.energy(graph)
+
+    def forward(self, graph: SiteGraph, differentiable: bool = False) -> tuple[Tensor, Tensor]:
+        if differentiable:
+            return _Differentiable.apply(self, graph, *self.weights())  # type: ignore[no-any-return]
+        with torch.no_grad():
+            return self.evaluate(graph)
+
+    def to_state(self) -> dict[str, Any]:
+        return self.network.to_state()
+
+    def descriptors(self, graph: SiteGraph) -> Tensor:
+        """As `DensityNetwork.descriptors`."""
+        call = _Call(self, graph)
+        call.problem.descriptors = call.keep(
+            described := torch.empty(len(graph.species), self.packed().n_features, dtype=self.packed().dtype)
+        )
+        call.evaluate()
+        return described
+
+    def evaluate(self, graph: SiteGraph) -> tuple[Tensor, Tensor]:
+        """(n_frames,) energy and (n_frames * n_sites, 3) force."""
+        energies, forces = _Call(self, graph).evaluate()
+        energies = energies * self.network.energy_scale + self.network.site_energy.double()[graph.species]
+        return graph.per_frame(energies).sum(1), forces
+
+    def gradient(self, graph: SiteGraph, energy: Tensor, force: Tensor) -> list[Tensor]:
+        """Gradient of sum(energy * E) + sum(force * F) for `weights`, E and F being what `evaluate` gives."""
+        return _Call(self, graph).gradient(energy, force)
+
+    def weights(self) -> list[Tensor]:
+        names = ("radial", "mix", "first", "bias", "second", "second_bias", "out")
+        return [self.network.embedding, *(getattr(layer, n) for layer in self.network.layers for n in names)]
+
+    def packed(self) -> _Packed:
+        """The parameters as the kernel wants them, made anew when an optimiser has changed them."""
+        version = tuple((p.data_ptr(), p._version) for p in self.weights())
+        if self._packed is None or self._packed[0] != version:
+            self._packed = (version, _Packed(self.network))
+        return self._packed[1]
+
+
+class _Differentiable(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        context: Any, compiled: CompiledDensityNetwork, graph: SiteGraph, *parameters: Tensor
+    ) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        context.compiled, context.graph = compiled, graph
+        return compiled.evaluate(graph)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context: Any, energy: Tensor, force: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        return None, None, *context.compiled.gradient(context.graph, energy, force)
+
+
+class _Layer(ctypes.Structure):
+    NAMES = (
+        "radial",
+        "mix",
+        "mixT",
+        "first",
+        "firstT",
+        "bias",
+        "second",
+        "secondT",
+        "second_bias",
+        "out",
+        "outT",
+    )
+    _fields_ = [(n, ctypes.c_void_p) for n in NAMES]
+
+
+class _LayerGradient(ctypes.Structure):
+    NAMES = ("radial", "mix", "first", "bias", "second", "second_bias", "out")
+    _fields_ = [(n, ctypes.c_void_p) for n in NAMES]
+
+
+class _Problem(ctypes.Structure):  # as in density_kernel.cpp
+    _fields_ = [
+        *((n, ctypes.c_int64) for n in ("n_frames", "n_sites", "slots", "n_layers", "n_types", "threads")),
+        *((n, ctypes.c_void_p) for n in ("species", "neighbours", "positions", "shifts", "tangent", "energy_gradient")),
+        *((n, ctypes.c_double) for n in ("cutoff", "norm", "scale")),
+        *((n, ctypes.c_void_p) for n in ("embedding", "layers", "site_energies", "forces", "descriptors", "embedding_gradient", "gradients")),
+    ]  # fmt: skip
+
+
+class _Packed:
+    """Parameters with the transposes the reverse pass needs, and the output's columns as states, energy, zeros."""
+
+    def __init__(self, network: DensityNetwork) -> None:
+        with torch.no_grad():
+            self.embedding = network.embedding.detach().clone()
+            self.dtype = self.embedding.dtype
+            self.layers = [self._layer(layer) for layer in network.layers]
+        self.n_features = len(network.layers[0].first)  # type: ignore[arg-type]
+        self.table = (_Layer * len(self.layers))(
+            *(_Layer(**{n: t.data_ptr() for n, t in layer.items()}) for layer in self.layers)
+        )
+
+    @staticmethod
+    def _layer(layer: Any) -> dict[str, Tensor]:
+        lanes = 32 // layer.out.element_size()
+        plain = {
+            n: getattr(layer, n).detach().clone()
+            for n in ("radial", "mix", "first", "bias", "second", "second_bias")
+        }
+        out = torch.cat(
+            [layer.out[:, 1:], layer.out[:, :1], layer.out.new_zeros(len(layer.out), lanes - 1)], 1
+        )
+        turned = {
+            n + "T": t.transpose(-1, -2).contiguous()
+            for n, t in {**plain, "out": out}.items()
+            if n in ("mix", "first", "second", "out")
+        }
+        return {**plain, "out": out, **turned}
+
+    def gradients(self) -> list[dict[str, Tensor]]:
+        """Zeros to add gradients to."""
+        return [{n: torch.zeros_like(layer[n]) for n in _LayerGradient.NAMES} for layer in self.layers]
+
+
+class _Call:
+    """One call of the kernel; holds on to everything it points to."""
+
+    def __init__(self, compiled: CompiledDensityNetwork, graph: SiteGraph) -> None:
+        network, self.library, self.packed = compiled.network, compiled.library, compiled.packed()
+        self.held: list[Tensor] = []
+        self.sites = len(graph.species)
+        self.problem = _Problem(
+            n_frames=graph.n_frames, n_sites=graph.sites_per_frame, slots=graph.neighbour_index.shape[1], n_layers=len(self.packed.layers),
+            n_types=len(network.types), threads=torch.get_num_threads(), cutoff=network.cutoff, norm=network.neighbours**-0.5, scale=network.energy_scale,
+            species=self.keep(graph.species), neighbours=self.keep(graph.neighbour_index), positions=self.keep(graph.positions.detach().double()),
+            shifts=self.keep(graph.neighbour_shift.double()), embedding=self.keep(self.packed.embedding), layers=ctypes.addressof(self.packed.table),
+        )  # fmt: skip
+
+    def keep(self, tensor: Tensor) -> int:
+        """Address of a contiguous tensor that lives as long as this call."""
+        self.held.append(tensor.contiguous())
+        return self.held[-1].data_ptr()
+
+    def evaluate(self) -> tuple[Tensor, Tensor]:
+        energies, forces = (
+            torch.zeros(self.sites, dtype=torch.float64),
+            torch.zeros(self.sites, 3, dtype=torch.float64),
+        )
+        self.problem.site_energies, self.problem.forces = self.keep(energies), self.keep(forces)
+        self.library.forces(ctypes.byref(self.problem))
+        return energies, forces
+
+    def gradient(self, energy: Tensor, force: Tensor) -> list[Tensor]:
+        embedding, layers = torch.zeros_like(self.packed.embedding), self.packed.gradients()
+        table = (_LayerGradient * len(layers))(
+            *(_LayerGradient(**{n: t.data_ptr() for n, t in g.items()}) for g in layers)
+        )
+        # sum(force * F) falls along `force` by its second derivatives: dE of a displacement by minus `force`.
+        self.problem.tangent, self.problem.energy_gradient = (
+            self.keep(-force.double()),
+            self.keep(energy.double()),
+        )
+        self.problem.embedding_gradient, self.problem.gradients = (
+            self.keep(embedding),
+            ctypes.addressof(table),
+        )
+        self.library.gradient(ctypes.byref(self.problem))
+        channels = embedding.shape[1]
+        for g in layers:
+            g["out"] = torch.cat([g["out"][:, channels : channels + 1], g["out"][:, :channels]], 1)
+        return [embedding, *(g[n] for g in layers for n in _LayerGradient.NAMES)]
+
+
+def _sizes(network: DensityNetwork) -> dict[str, Any]:
+    layer: Any = network.layers[0]
+    channels, width = network.embedding.shape[1], layer.second.shape[0]
+    if network.device.type != "cpu":
+        raise NoKernel(f"the network is on {network.device} and the kernel runs on a CPU")
+    if channels % 8 or width % 8:
+        raise NoKernel(f"the kernel needs channels and width in multiples of 8, found {channels} and {width}")
+    real = {torch.float32: "float", torch.float64: "double"}.get(network.embedding.dtype)
+    if real is None:
+        raise NoKernel(f"the kernel works in float32 or float64, not {network.embedding.dtype}")
+    return {
+        "REAL": real, "CHANNELS": channels, "WIDTH": width, "L_MAX": network.l_max, "N_RADIAL": layer.radial.shape[1],
+        "N_TRIPLES": len(layer.triples),
+    }  # fmt: skip
+
+
+@lru_cache
+def _library(**sizes: Any) -> ctypes.CDLL:
+    """The compiled kernel, from the cache where it is there already."""
+    compiler = next(
+        (c for c in (os.environ.get("CXX"), "g++", "c++", "clang++") if c and shutil.which(c)), None
+    )
+    if compiler is None:
+        raise NoKernel("no C++ compiler found: install g++ or clang++, or set CXX")
+    header = generated(sizes["L_MAX"])
+    defines = [f"-D{k}={v}" for k, v in sizes.items()]
+    key = hashlib.sha256(
+        "\n".join([SOURCE.read_text(), header, *FLAGS, *defines, _machine(compiler)]).encode()
+    ).hexdigest()[:20]
+    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cgrec"
+    library = folder / f"density_{key}.so"
+    if not library.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _build(compiler, defines, header, library)
+    return ctypes.CDLL(str(library))
+
+
+def _build(compiler: str, defines: list[str], header: str, library: Path) -> None:
+    # Own names while it is made, renamed last: two processes may build it at once.
+    mine = library.with_suffix(f".{os.getpid()}")
+    Path(f"{mine}.h").write_text(header)
+    command = [
+        compiler,
+        *FLAGS,
+        *defines,
+        f'-DGENERATED="{mine}.h"',
+        str(SOURCE),
+        "-o",
+        str(mine),
+        *_openmp(),
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise NoKernel(f"{compiler} failed: {done.stderr.strip()[:1500]}")
+        mine.rename(library)
+    finally:
+        Path(f"{mine}.h").unlink()
+
+
+def _openmp() -> list[str]:
+    """Link torch's own OpenMP library: a second one would bring a second pool of threads that fights the first."""
+    found = next(iter((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")), None)
+    return [] if found is None else [str(found), f"-Wl,-rpath,{found.parent}"]
+
+
+def _machine(compiler: str) -> str:
+    version = subprocess.run(
+        [compiler, "-march=native", "-Q", "--help=target"], capture_output=True, text=True, check=False
+    )
+    return version.stdout + torch.__version__
+
+
+def compiled_network(network: DensityNetwork) -> Potential:
+    """The network on its kernel, or itself, with one warning, where that cannot be."""
+    try:
+        return CompiledDensityNetwork(network)
+    except NoKernel as reason:
+        warnings.warn(f"{reason}; the network runs uncompiled, several times slower", stacklevel=2)
+        return network

@@ -1,0 +1,82 @@
+"""Any `Potential` as one traced and compiled graph for energy and force, for a GPU."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .base import Potential
+from .graph import SiteGraph
+
+#: Columns by which the neighbour table grows, so that a changed neighbour count hardly ever compiles anew.
+COLUMNS = 16
+
+
+class TracedPotential(Potential):
+    """Energy and force by a compiled graph, one per shape of input; the plain potential, with one warning, where that fails.
+
+    Compiling takes 20-60 s: worth it for long runs only. Training goes through the plain potential.
+    """
+
+    own_forces = True
+
+    def __init__(self, potential: Potential) -> None:
+        super().__init__(types=potential.types, cutoff=potential.cutoff)
+        self.potential, self.temperature = potential, potential.temperature
+        self.functions: dict[tuple[int, ...], Callable[..., tuple[Tensor, Tensor]]] = {}
+        self.slots = 0
+
+    def energy(self, graph: SiteGraph) -> Tensor:
+        return self.potential.energy(graph)
+
+    def forward(self, graph: SiteGraph, differentiable: bool = False) -> tuple[Tensor, Tensor]:
+        if differentiable:
+            return self.potential(graph, differentiable)
+        self.slots = max(self.slots, -(-graph.neighbour_index.shape[1] // COLUMNS) * COLUMNS)
+        graph = graph.padded(self.slots)
+        shape = (graph.n_frames, *graph.neighbour_index.shape)
+        weights = {name: value.detach() for name, value in self.potential.named_parameters()}
+        given = (
+            weights,
+            graph.positions.detach(),
+            graph.species,
+            graph.neighbour_index,
+            graph.neighbour_shift,
+        )
+        if shape not in self.functions:
+            self.functions[shape] = self._compile(graph, given)
+        return self.functions[shape](*given)
+
+    def to_state(self) -> dict[str, Any]:
+        return self.potential.to_state()
+
+    def _compile(self, graph: SiteGraph, given: tuple[Any, ...]) -> Callable[..., tuple[Tensor, Tensor]]:
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        frame_weights = graph.frame_weights
+
+        def plain(
+            weights: dict[str, Tensor], positions: Tensor, species: Tensor, index: Tensor, shift: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            traced = SiteGraph(
+                positions=positions, species=species, frame_weights=frame_weights, neighbour_index=index, neighbour_shift=shift,
+                num_nodes=len(species),
+            )  # fmt: skip
+            return torch.func.functional_call(self.potential, weights, (traced,))
+
+        try:
+            function = torch.compile(make_fx(plain)(*given))
+            function(*given)
+        except (
+            Exception
+        ) as error:  # the compiler raises its own, undocumented kinds: any of them means "run it plain"
+            warnings.warn(
+                f"compiling the potential failed ({type(error).__name__}: {error}); it runs uncompiled, two to three times slower",
+                stacklevel=2,
+            )
+            return plain
+        return function
