@@ -201,6 +201,8 @@ def test_feature_guard_knows_training_frames_from_far_ones():
     far[:, 5] = far[:, 0] + [0.06, 0, 0]
     assert guard.score(network.graph(frames)).max() < 1
     assert guard.score(network.graph(Frames(frames.system, far, T))).min() > 1
+    apart = frames.positions[:5] * 1e3  # nobody sees anybody
+    assert guard.score(network.graph(Frames(frames.system, apart, T))).min() > 1
 
 
 def test_start_is_drawn_by_weight():
@@ -233,3 +235,10 @@ def test_another_temperature_is_refused_unless_asked_for(tmp_path):
     with pytest.raises(ValueError, match="PMF made at 310.0 K and the run is at 300.0 K"):
         run(potential, start, tmp_path / "f")
     run(potential, start, tmp_path / "f", length=1.0, other_temperature=True)
+
+
+def test_a_replica_that_runs_away_is_stopped_while_its_numbers_are_still_finite(tmp_path):
+    potential, start = dimer(-2000.0)
+    frames, report = run(potential, start, tmp_path / "f", length=10.0, equilibration=0.0, save_every=0.04)
+    assert {lost["why"] for lost in report.lost} == {"exploded: far too hot"} and len(report.lost) == 32
+    assert len(frames) < 32 * 10

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .. import geometry
 from ..frames import Frames
 from ..potential import Committee, DensityNetwork, SumPotential
 from ..potential.base import Potential
@@ -42,22 +41,32 @@ class CommitteeGuard(Guard):
 class FeatureGuard(Guard):
     """Mahalanobis distance of each site's descriptor from those of its type in training, over the largest seen there.
 
+    The length of every bond is watched in the same way: a site that has left all others sees nothing, and nothing can lie
+    nearer to the mean descriptor than much of the training set does.
+
     Args:
         network: whose descriptors are used.
         mean: (n_types, n_features); whiten: (n_types, n_features, n_kept); reach: (n_types,) largest training distance.
-        margin: how many times `reach` is still trusted.
+        bonds: (n_bonds, 2) sites; lengths: (n_bonds,) nm mean; stretch: (n_bonds,) nm largest training deviation from it.
+        margin: how many times `reach` and `stretch` are still trusted.
     """
 
     def __init__(
-        self, network: DensityNetwork, mean: Tensor, whiten: Tensor, reach: Tensor, margin: float
-    ) -> None:
-        self.network, self.mean, self.whiten, self.reach, self.margin = network, mean, whiten, reach, margin
+        self, network: DensityNetwork, mean: Tensor, whiten: Tensor, reach: Tensor, bonds: Tensor, lengths: Tensor, stretch: Tensor,
+        margin: float,
+    ) -> None:  # fmt: skip
+        self.network, self.mean, self.whiten, self.reach = network, mean, whiten, reach
+        self.bonds, self.lengths, self.stretch, self.margin = bonds, lengths, stretch, margin
 
     @torch.no_grad()
     def score(self, graph: SiteGraph) -> Tensor:
         x = self.network.descriptors(graph).double() - self.mean[graph.species]
         distance = torch.bmm(x[:, None], self.whiten[graph.species])[:, 0].norm(dim=1)
-        return graph.per_frame(distance / (self.margin * self.reach[graph.species])).amax(1)
+        score = graph.per_frame(distance / self.reach[graph.species]).amax(1)
+        if len(self.bonds):
+            length = geometry.distance(graph.per_frame(graph.positions), self.bonds)
+            score = torch.maximum(score, ((length - self.lengths).abs() / self.stretch).amax(1))
+        return score / self.margin
 
     @classmethod
     def fit(
@@ -91,24 +100,10 @@ class FeatureGuard(Guard):
             strong = values[-components:].clamp_min(1e-6 * values[-1])
             whiten[kind, :, : len(strong)] = vectors[:, -components:] / strong.sqrt()
             reach[kind] = ((x - mean[kind]) @ whiten[kind]).norm(dim=1).max()
-        return cls(network, mean, whiten, reach, margin)
-
-    def save(self, path: str | Path) -> None:
-        """Write to `path`; the network itself is stored by its potential."""
-        state: dict[str, Any] = {
-            "mean": self.mean,
-            "whiten": self.whiten,
-            "reach": self.reach,
-            "margin": self.margin,
-        }
-        partial = Path(path).with_name(Path(path).name + ".partial")
-        torch.save(state, partial)
-        partial.replace(path)
-
-    @classmethod
-    def load(cls, path: str | Path, potential: Potential) -> FeatureGuard:
-        """Read what `save` wrote, for the potential it was fitted to."""
-        return cls(find_network(potential), **torch.load(path, weights_only=True))
+        bonds = torch.as_tensor(np.array(frames.system.bonds, dtype=int).reshape(-1, 2))
+        length = geometry.distance(torch.from_numpy(np.array(frames.positions, float)), bonds)
+        stretch = (length - length.mean(0)).abs().amax(0).clamp_min(1e-3)
+        return cls(network, mean, whiten, reach, bonds, length.mean(0), stretch, margin)
 
 
 def find_network(potential: Potential) -> DensityNetwork:

@@ -27,6 +27,11 @@ from .guard import Guard
 from .store import FrameStore
 
 
+#: A replica whose kinetic temperature is so many times that of the thermostat has exploded: chance does this to a single
+#: free site once in 10^12 looks, to larger systems never.
+HOT = 20
+
+
 @dataclass
 class SimulationReport:
     """What a run came to.
@@ -350,6 +355,7 @@ class _Run:
         """Stop replicas that exploded or left what the potential was trained on."""
         finite = (self.positions.isfinite() & self.force.isfinite()).all(-1).all(-1)
         self._lose(self.alive & ~finite, "exploded: a position or force is not finite")
+        self._lose(self.alive & ~(self._temperatures() < HOT * self.temperature), "exploded: far too hot")
         if self.guard is not None:
             score = self.guard.score(self.neighbours(torch.nan_to_num(self.positions), self.box))
             self._lose(self.alive & ~(score <= 1), "left the region the potential was trained on")
