@@ -26,7 +26,6 @@ from .exchange import Exchange
 from .guard import Guard
 from .store import FrameStore
 
-
 #: A replica whose kinetic temperature is so many times that of the thermostat has exploded: chance does this to a single
 #: free site once in 10^12 looks, to larger systems never.
 HOT = 20
