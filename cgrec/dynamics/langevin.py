@@ -240,7 +240,8 @@ class _Run:
         self.rungs = (
             torch.zeros(n, dtype=torch.long) if options.exchange is None else options.exchange.rungs(n)
         )
-        self.kT = self._kT()
+        self.half_kick = 0.5 * options.timestep / self.masses
+        self._heat()
         self.velocities = self._normal(1)[0] * (self.kT / self.masses).sqrt()
         self.alive = torch.ones(n, dtype=torch.bool, device=device)
         self.step, self.saved, self.swaps = 0, 0, [0, 0]
@@ -281,14 +282,13 @@ class _Run:
         """One BAOAB step of every replica that is alive."""
         dt = self.options.timestep
         decay = float(np.exp(-self.options.friction * dt))
-        half = 0.5 * dt / self.masses
-        self.velocities += half * self.total_force
-        self.positions += 0.5 * dt * self.velocities
-        self.velocities = decay * self.velocities + ((1 - decay**2) * self.kT / self.masses).sqrt() * noise
-        self.positions += 0.5 * dt * self.velocities
+        self.velocities.addcmul_(self.half_kick, self.total_force)
+        self.positions.add_(self.velocities, alpha=0.5 * dt)
+        self.velocities.mul_(decay).addcmul_(self.noise_scale, noise)
+        self.positions.add_(self.velocities, alpha=0.5 * dt)
         self._forces()
-        self.velocities += half * self.total_force
-        if not bool(self.alive.all()):
+        self.velocities.addcmul_(self.half_kick, self.total_force)
+        if self.report.lost:
             self._freeze()
         self.step += 1
         self._grow()
@@ -323,15 +323,18 @@ class _Run:
             self.rungs, energy, self.temperature, self.generators[-1], (self.step // plan.every) % 2 == 1
         )
         self.swaps = [self.swaps[0] + accepted, self.swaps[1] + attempted]
-        self.kT = self._kT()
+        self._heat()
         self.velocities *= (self.kT / before).sqrt()
 
-    def _kT(self) -> Tensor:
+    def _heat(self) -> None:
+        """Set kT (n_replicas, 1, 1) in kJ/mol of the rungs, and what depends on it."""
         factors = (
             torch.ones(1) if self.options.exchange is None else torch.tensor(self.options.exchange.factors)
         )
         kT = thermal_energy(self.temperature) * factors.double()[self.rungs]
-        return kT[:, None, None].to(self.positions.device)
+        self.kT = kT[:, None, None].to(self.positions.device)
+        spread = 1 - np.exp(-2 * self.options.friction * self.options.timestep)
+        self.noise_scale = (spread * self.kT / self.masses).sqrt()
 
     def _normal(self, steps: int) -> Tensor:
         """(steps, n_replicas, n_sites, 3) normal noise, each replica from its own generator."""
@@ -459,7 +462,7 @@ class _Run:
         for key in ("step", "saved", "swaps", "positions", "velocities", "alive", "kinetic"):
             setattr(self, key, state[key])
         self.rungs, self.report = state["rungs"].cpu(), SimulationReport(**state["report"])
-        self.kT = self._kT()
+        self._heat()
         for generator, saved in zip(self.generators, state["generators"]):
             generator.set_state(saved.cpu())
         if self.bias is not None:

@@ -131,9 +131,10 @@ struct Problem {
     const int64_t *species, *neighbours;
     const double *positions, *shifts, *tangent, *energy_gradient;
     double cutoff, norm, scale;
+    const double* site_energy;  // of each type, beside the network
     const vec* embedding;
     const Layer* layers;
-    double *site_energies, *forces;
+    double *energies, *forces;
     real* descriptors;
     vec* embedding_gradient;
     const LayerGradient* gradients;
@@ -394,9 +395,9 @@ template <class V> struct Sites {  // the work of a block of sites between densi
 // ---- the network -----------------------------------------------------------------------------------------------------
 
 // Energies (and descriptors) of a block.
-template <class V> void deliver(const Problem& p, const Sites<V>& work, int k, int64_t first, int n) {
+template <class V> void deliver(const Problem& p, const Sites<V>& work, int k, int64_t first, int n, double* energies) {
     if constexpr (!is_dual<V>) {
-        for (int i = 0; i < n; i++) p.site_energies[first + i] += element(work.out + i * OV, CHANNELS);
+        for (int i = 0; i < n; i++) energies[first + i] += p.scale * element(work.out + i * OV, CHANNELS);
         if (k == 0 && p.descriptors) std::copy_n(reinterpret_cast<const real*>(work.features), n * NF, p.descriptors + first * NF);
     }
 }
@@ -442,6 +443,7 @@ template <class V> void run(const Problem& p) {
     const int threads = p.threads, top = p.n_layers - 1;
     std::vector<std::vector<V>> states(p.n_layers), densities(p.n_layers);
     std::vector<V> pull;  // dE/dstate of the layer above
+    std::vector<double> energies(sites);
     states[0].resize(sites * CV);
     for (int64_t i = 0; i < sites * CV; i++) states[0][i] = Sites<V>::plain(p.embedding[p.species[i / CV] * CV + i % CV]);
 
@@ -475,7 +477,7 @@ template <class V> void run(const Problem& p) {
                     if (!known) density(pairs[i], layer, states[k].data(), own_a + i * NLM * CV);
                 }
                 work[0].forward(layer, own_a, p.species + first, n);
-                if (k == top || !down) deliver(p, work[0], k, first, n);
+                if (k == top || !down) deliver(p, work[0], k, first, n, energies.data());
                 if (keep) {
                     std::copy(own_a, own_a + n * NLM * CV, &densities[k][first * NLM * CV]);
                     for (int i = 0; i < n * CV; i++) states[k + 1][first * CV + i] = work[0].out[i / CV * OV + i % CV];
@@ -500,7 +502,9 @@ template <class V> void run(const Problem& p) {
     };
     for (int k = 0; k < top; k++) sweep(k, false);
     for (int k = top; k >= 0; k--) sweep(k, true);
-    if constexpr (is_dual<V>)
+    if constexpr (!is_dual<V>)
+        for (int64_t i = 0; i < sites; i++) p.energies[i / p.n_sites] += energies[i] + p.site_energy[p.species[i]];
+    else
         for (int64_t i = 0; i < sites * CV; i++) p.embedding_gradient[p.species[i / CV] * CV + i % CV] += pull[i].d;
 }
 

@@ -38,9 +38,8 @@ FLAGS = [
     "-w",
 ]
 if platform.machine() in ("x86_64", "AMD64"):
-    FLAGS += [
-        "-mno-recip"
-    ]  # the approximate reciprocal of a square root is 14 times less exact than single precision
+    # The approximate reciprocal of a square root is 14 times less exact than single precision.
+    FLAGS.append("-mno-recip")
 
 
 class NoKernel(RuntimeError):
@@ -61,6 +60,7 @@ class CompiledDensityNetwork(Potential):
         self.network, self.temperature = network, network.temperature
         self.library = _library(**_sizes(network))
         self._packed: tuple[Any, _Packed] | None = None
+        self._call: _Call | None = None
 
     def energy(self, graph: SiteGraph) -> Tensor:
         return self.network.energy(graph)
@@ -76,30 +76,35 @@ class CompiledDensityNetwork(Potential):
 
     def descriptors(self, graph: SiteGraph) -> Tensor:
         """As `DensityNetwork.descriptors`."""
-        call = _Call(self, graph)
-        call.problem.descriptors = call.keep(
-            described := torch.empty(len(graph.species), self.packed().n_features, dtype=self.packed().dtype)
-        )
-        call.evaluate()
+        call = _Call(self.packed(), graph)
+        described = torch.empty(len(graph.species), call.packed.n_features, dtype=call.packed.dtype)
+        call.problem.descriptors = described.data_ptr()
+        call.evaluate(self.library, graph.positions)
         return described
 
     def evaluate(self, graph: SiteGraph) -> tuple[Tensor, Tensor]:
         """(n_frames,) energy and (n_frames * n_sites, 3) force."""
-        energies, forces = _Call(self, graph).evaluate()
-        energies = energies * self.network.energy_scale + self.network.site_energy.double()[graph.species]
-        return graph.per_frame(energies).sum(1), forces
+        return self.call(graph).evaluate(self.library, graph.positions)
 
     def gradient(self, graph: SiteGraph, energy: Tensor, force: Tensor) -> list[Tensor]:
         """Gradient of sum(energy * E) + sum(force * F) for `weights`, E and F being what `evaluate` gives."""
-        return _Call(self, graph).gradient(energy, force)
+        return self.call(graph).gradient(self.library, graph.positions, energy, force)
+
+    def call(self, graph: SiteGraph) -> _Call:
+        """What the kernel needs to know about this graph, kept as long as the same neighbours come again."""
+        packed = self.packed()
+        if self._call is None or not self._call.serves(packed, graph):
+            self._call = _Call(packed, graph)
+        return self._call
 
     def weights(self) -> list[Tensor]:
+        """The parameters in the order of `gradient`."""
         names = ("radial", "mix", "first", "bias", "second", "second_bias", "out")
         return [self.network.embedding, *(getattr(layer, n) for layer in self.network.layers for n in names)]
 
     def packed(self) -> _Packed:
         """The parameters as the kernel wants them, made anew when an optimiser has changed them."""
-        version = tuple((p.data_ptr(), p._version) for p in self.weights())
+        version = tuple((p.data_ptr(), p._version) for p in (*self.weights(), self.network.site_energy))
         if self._packed is None or self._packed[0] != version:
             self._packed = (version, _Packed(self.network))
         return self._packed[1]
@@ -146,7 +151,7 @@ class _Problem(ctypes.Structure):  # as in density_kernel.cpp
         *((n, ctypes.c_int64) for n in ("n_frames", "n_sites", "slots", "n_layers", "n_types", "threads")),
         *((n, ctypes.c_void_p) for n in ("species", "neighbours", "positions", "shifts", "tangent", "energy_gradient")),
         *((n, ctypes.c_double) for n in ("cutoff", "norm", "scale")),
-        *((n, ctypes.c_void_p) for n in ("embedding", "layers", "site_energies", "forces", "descriptors", "embedding_gradient", "gradients")),
+        *((n, ctypes.c_void_p) for n in ("site_energy", "embedding", "layers", "energies", "forces", "descriptors", "embedding_gradient", "gradients")),
     ]  # fmt: skip
 
 
@@ -156,9 +161,14 @@ class _Packed:
     def __init__(self, network: DensityNetwork) -> None:
         with torch.no_grad():
             self.embedding = network.embedding.detach().clone()
+            self.site_energy = network.site_energy.double()
             self.dtype = self.embedding.dtype
             self.layers = [self._layer(layer) for layer in network.layers]
         self.n_features = len(network.layers[0].first)  # type: ignore[arg-type]
+        self.numbers = {
+            "n_layers": len(self.layers), "n_types": len(network.types), "cutoff": network.cutoff,
+            "norm": network.neighbours**-0.5, "scale": network.energy_scale,
+        }  # fmt: skip
         self.table = (_Layer * len(self.layers))(
             *(_Layer(**{n: t.data_ptr() for n, t in layer.items()}) for layer in self.layers)
         )
@@ -186,48 +196,54 @@ class _Packed:
 
 
 class _Call:
-    """One call of the kernel; holds on to everything it points to."""
+    """The arguments of the kernel for one set of neighbours; it holds on to everything it points to."""
 
-    def __init__(self, compiled: CompiledDensityNetwork, graph: SiteGraph) -> None:
-        network, self.library, self.packed = compiled.network, compiled.library, compiled.packed()
+    def __init__(self, packed: _Packed, graph: SiteGraph) -> None:
+        self.packed, self.index, self.shift = packed, graph.neighbour_index, graph.neighbour_shift
+        self.threads, self.n_frames, self.sites = torch.get_num_threads(), graph.n_frames, len(graph.species)
         self.held: list[Tensor] = []
-        self.sites = len(graph.species)
         self.problem = _Problem(
-            n_frames=graph.n_frames, n_sites=graph.sites_per_frame, slots=graph.neighbour_index.shape[1], n_layers=len(self.packed.layers),
-            n_types=len(network.types), threads=torch.get_num_threads(), cutoff=network.cutoff, norm=network.neighbours**-0.5, scale=network.energy_scale,
-            species=self.keep(graph.species), neighbours=self.keep(graph.neighbour_index), positions=self.keep(graph.positions.detach().double()),
-            shifts=self.keep(graph.neighbour_shift.double()), embedding=self.keep(self.packed.embedding), layers=ctypes.addressof(self.packed.table),
+            n_frames=self.n_frames, n_sites=graph.sites_per_frame, slots=self.index.shape[1], threads=self.threads, **packed.numbers,
+            species=self.keep(graph.species), neighbours=self.keep(self.index), shifts=self.keep(self.shift.double()),
+            site_energy=packed.site_energy.data_ptr(), embedding=packed.embedding.data_ptr(), layers=ctypes.addressof(packed.table),
         )  # fmt: skip
 
     def keep(self, tensor: Tensor) -> int:
-        """Address of a contiguous tensor that lives as long as this call."""
+        """Address of a contiguous tensor that lives as long as this."""
         self.held.append(tensor.contiguous())
         return self.held[-1].data_ptr()
 
-    def evaluate(self) -> tuple[Tensor, Tensor]:
-        energies, forces = (
-            torch.zeros(self.sites, dtype=torch.float64),
-            torch.zeros(self.sites, 3, dtype=torch.float64),
-        )
-        self.problem.site_energies, self.problem.forces = self.keep(energies), self.keep(forces)
-        self.library.forces(ctypes.byref(self.problem))
+    def serves(self, packed: _Packed, graph: SiteGraph) -> bool:
+        """Whether only positions can have changed."""
+        same = self.index is graph.neighbour_index and self.shift is graph.neighbour_shift
+        return same and self.packed is packed and self.threads == torch.get_num_threads()
+
+    def evaluate(self, library: ctypes.CDLL, positions: Tensor) -> tuple[Tensor, Tensor]:
+        energies = torch.zeros(self.n_frames, dtype=torch.float64)
+        forces = torch.zeros(self.sites, 3, dtype=torch.float64)
+        positions = positions.detach().double().contiguous()
+        self.problem.positions = positions.data_ptr()
+        self.problem.energies, self.problem.forces = energies.data_ptr(), forces.data_ptr()
+        library.forces(ctypes.byref(self.problem))
         return energies, forces
 
-    def gradient(self, energy: Tensor, force: Tensor) -> list[Tensor]:
+    def gradient(
+        self, library: ctypes.CDLL, positions: Tensor, energy: Tensor, force: Tensor
+    ) -> list[Tensor]:
         embedding, layers = torch.zeros_like(self.packed.embedding), self.packed.gradients()
         table = (_LayerGradient * len(layers))(
             *(_LayerGradient(**{n: t.data_ptr() for n, t in g.items()}) for g in layers)
         )
-        # sum(force * F) falls along `force` by its second derivatives: dE of a displacement by minus `force`.
-        self.problem.tangent, self.problem.energy_gradient = (
-            self.keep(-force.double()),
-            self.keep(energy.double()),
-        )
+        # sum(force * F) has the parameter gradient of -dE along `force`: the sites are displaced by minus `force`.
+        given = [t.detach().double().contiguous() for t in (positions, -force, energy)]
+        names = ("positions", "tangent", "energy_gradient")
+        for name, tensor in zip(names, given):
+            setattr(self.problem, name, tensor.data_ptr())
         self.problem.embedding_gradient, self.problem.gradients = (
-            self.keep(embedding),
+            embedding.data_ptr(),
             ctypes.addressof(table),
         )
-        self.library.gradient(ctypes.byref(self.problem))
+        library.gradient(ctypes.byref(self.problem))
         channels = embedding.shape[1]
         for g in layers:
             g["out"] = torch.cat([g["out"][:, channels : channels + 1], g["out"][:, :channels]], 1)
