@@ -167,12 +167,14 @@ class Row:
 
     def cells(self) -> list[Any]:
         if not self.values:
-            return [self.what, self.who, self.unit, f"failed: {self.error}"]
+            return [self.what, self.who, self.unit, f"failed: {self.error}", "", "", "", 0]
         best = min if self.better == "less" else max
         summaries = [statistics.median, best]
         shown = [f(self.values) for f in summaries]
-        pairs = [(f(self.values), f(self.reference)) for f in summaries]
-        if self.unit == "%":
+        pairs = [(f(self.values), f(self.reference)) for f in summaries if self.reference]
+        if not pairs:
+            compared = ["", ""]
+        elif self.unit == "%":
             compared = [f"{a - b:+.2f} points" for a, b in pairs]
         else:
             compared = [f"{a / b if self.better == 'less' else b / a:.3g}" for a, b in pairs]

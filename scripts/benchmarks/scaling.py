@@ -39,7 +39,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write everything measured here")
     parser.add_argument("--repeats", type=int, default=5, help="rounds")
     parser.add_argument("--timestep", type=float, default=0.01, help="ps, of one-site water")
-    parser.add_argument("--timesteps", default="0.005,0.01,0.02", help="ps, to check by kinetic temperature")
+    parser.add_argument(
+        "--timesteps", default="0.005,0.01,0.015,0.02", help="ps, to check by kinetic temperature"
+    )
     parser.add_argument("--length", type=float, default=8.0, help="ps of each check")
     parser.add_argument("--training-steps", type=int, default=600, help="of the network, two frames a batch")
     parser.add_argument("--quick", action="store_true", help="small boxes, uncompiled, without OpenMM")
