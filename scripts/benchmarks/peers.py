@@ -68,10 +68,16 @@ def main() -> None:
     for name in PACKAGES:
         install(name, arguments.environments)
     measure = {"call": calls, "training": trainings, "memory": memories, "accuracy": accuracies}
+    versions = {name: version(name, arguments.environments) for name in PACKAGES}
+    print(
+        ", ".join(f"{PACKAGES[name]} {v}" for name, v in versions.items())
+        + f", {arguments.threads} thread(s)"
+    )
     rows: list[Row] = []
     for what in arguments.what.split(","):
         rows += measure[what](arguments)
-        keep(arguments.json, {"threads": arguments.threads, "rows": [vars(row) for row in rows]})
+        found = {"threads": arguments.threads, "peers": versions, "rows": [vars(row) for row in rows]}
+        keep(arguments.json, found)
     print(table(Row.HEAD, [row.cells() for row in rows]))
 
 
@@ -87,6 +93,13 @@ def install(name: str, environments: Path) -> None:
     subprocess.run([*pip, TORCH], check=True)
     subprocess.run([*pip, TORCH, PACKAGES[name]], check=True)
     (folder / "installed").touch()
+
+
+def version(name: str, environments: Path) -> str:
+    """Of the installed peer."""
+    ask = f"from importlib.metadata import version; print(version({PACKAGES[name]!r}))"
+    command = [environments / name / "bin" / "python", "-c", ask]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 class Process:
