@@ -15,11 +15,11 @@
 #include <vector>
 
 using real = REAL;
-constexpr int LANES = 32 / sizeof(real);
+constexpr int LANES = VECTOR / sizeof(real);
 constexpr int NL = L_MAX + 1, NLM = NL * NL, CV = CHANNELS / LANES, MV = 3 * CV, NF = CHANNELS * (1 + NL + N_TRIPLES);
 constexpr int FV = NF / LANES, WV = WIDTH / LANES, OUT = CHANNELS + LANES, OV = OUT / LANES, BLOCK = 8;
 
-typedef real vec __attribute__((vector_size(32)));
+typedef real vec __attribute__((vector_size(VECTOR)));
 
 template <class S> struct Dual { S v, d; };
 
@@ -103,7 +103,7 @@ template <int KV, int NV> inline void outer(int rows, const Dual<vec>* x, const 
 
 // Finite for every z: with -ffast-math, 1 / inf need not be 0.
 inline vec logistic(vec z) {
-    return 1 / (1 + map(-z, [](real a) { return std::exp(std::min(a, real(80))); }));
+    return 1 / (1 + map(-z, [](real a) { return std::exp(std::min(a, real(sizeof(real) == 4 ? 80 : 700))); }));
 }
 
 // h = silu(z), slope = silu'(z).

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import math
 import os
 import platform
 import shutil
@@ -58,7 +59,8 @@ class CompiledDensityNetwork(Potential):
     def __init__(self, network: DensityNetwork) -> None:
         super().__init__(types=network.types, cutoff=network.cutoff)
         self.network, self.temperature = network, network.temperature
-        self.library = _library(**_sizes(network))
+        sizes = _sizes(network)
+        self.library, self.lanes = _library(**sizes), sizes["VECTOR"] // network.embedding.element_size()
         self._packed: tuple[Any, _Packed] | None = None
         self._call: _Call | None = None
 
@@ -106,7 +108,7 @@ class CompiledDensityNetwork(Potential):
         """The parameters as the kernel wants them, made anew when an optimiser has changed them."""
         version = tuple((p.data_ptr(), p._version) for p in (*self.weights(), self.network.site_energy))
         if self._packed is None or self._packed[0] != version:
-            self._packed = (version, _Packed(self.network))
+            self._packed = (version, _Packed(self.network, self.lanes))
         return self._packed[1]
 
 
@@ -158,12 +160,12 @@ class _Problem(ctypes.Structure):  # as in density_kernel.cpp
 class _Packed:
     """Parameters with the transposes the reverse pass needs, and the output's columns as states, energy, zeros."""
 
-    def __init__(self, network: DensityNetwork) -> None:
+    def __init__(self, network: DensityNetwork, lanes: int) -> None:
         with torch.no_grad():
             self.embedding = network.embedding.detach().clone()
             self.site_energy = network.site_energy.double()
             self.dtype = self.embedding.dtype
-            self.layers = [self._layer(layer) for layer in network.layers]
+            self.layers = [self._layer(layer, lanes) for layer in network.layers]
         self.n_features = len(network.layers[0].first)  # type: ignore[arg-type]
         self.numbers = {
             "n_layers": len(self.layers), "n_types": len(network.types), "cutoff": network.cutoff,
@@ -174,8 +176,7 @@ class _Packed:
         )
 
     @staticmethod
-    def _layer(layer: Any) -> dict[str, Tensor]:
-        lanes = 32 // layer.out.element_size()
+    def _layer(layer: Any, lanes: int) -> dict[str, Tensor]:
         plain = {
             n: getattr(layer, n).detach().clone()
             for n in ("radial", "mix", "first", "bias", "second", "second_bias")
@@ -260,20 +261,17 @@ def _sizes(network: DensityNetwork) -> dict[str, Any]:
     real = {torch.float32: "float", torch.float64: "double"}.get(network.embedding.dtype)
     if real is None:
         raise NoKernel(f"the kernel works in float32 or float64, not {network.embedding.dtype}")
+    row = network.embedding.element_size() * math.gcd(channels, width)
     return {
         "REAL": real, "CHANNELS": channels, "WIDTH": width, "L_MAX": network.l_max, "N_RADIAL": layer.radial.shape[1],
-        "N_TRIPLES": len(layer.triples),
+        "N_TRIPLES": len(layer.triples), "VECTOR": 64 if row % 64 == 0 and "__AVX512F__" in _machine(_compiler()) else 32,
     }  # fmt: skip
 
 
 @lru_cache
 def _library(**sizes: Any) -> ctypes.CDLL:
     """The compiled kernel, from the cache where it is there already."""
-    compiler = next(
-        (c for c in (os.environ.get("CXX"), "g++", "c++", "clang++") if c and shutil.which(c)), None
-    )
-    if compiler is None:
-        raise NoKernel("no C++ compiler found: install g++ or clang++, or set CXX")
+    compiler = _compiler()
     header = generated(sizes["L_MAX"])
     defines = [f"-D{k}={v}" for k, v in sizes.items()]
     key = hashlib.sha256(
@@ -316,11 +314,19 @@ def _openmp() -> list[str]:
     return [] if found is None else [str(found), f"-Wl,-rpath,{found.parent}"]
 
 
+def _compiler() -> str:
+    names = (os.environ.get("CXX"), "g++", "c++", "clang++")
+    found = next((name for name in names if name and shutil.which(name)), None)
+    if found is None:
+        raise NoKernel("no C++ compiler found: install g++ or clang++, or set CXX")
+    return found
+
+
+@lru_cache
 def _machine(compiler: str) -> str:
-    version = subprocess.run(
-        [compiler, "-march=native", "-Q", "--help=target"], capture_output=True, text=True, check=False
-    )
-    return version.stdout + torch.__version__
+    """What the compiler says of itself and of this processor, as predefined macros."""
+    command = [compiler, "-march=native", "-dM", "-E", "-x", "c++", os.devnull]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout + torch.__version__
 
 
 def compiled_network(network: DensityNetwork) -> Potential:

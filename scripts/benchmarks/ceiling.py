@@ -83,7 +83,7 @@ def measure(
         "eager call": lambda: water.seconds_of(lambda: potential(graph)),
     }
     if not arguments.quick:
-        compiled = water.fast(potential, graph)
+        compiled = potential.compiled()
         compiled(graph)
         calls["compiled call"] = lambda: water.seconds_of(lambda: compiled(graph))
     return water.interleaved(calls, 2 if arguments.quick else arguments.repeats)

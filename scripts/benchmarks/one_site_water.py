@@ -12,7 +12,6 @@ import torch
 
 import cgrec
 from cgrec.potential import Potential
-from cgrec.potential.graph import SiteGraph
 
 CUTOFF = 0.6  # nm
 MASS = 18.015  # amu
@@ -59,15 +58,6 @@ def replicated(frames: cgrec.Frames, copies: int) -> cgrec.Frames:
     tiled = (np.asarray(frames.positions, float)[:, None] + shifts[:, None]).reshape(len(frames), -1, 3)
     forces = None if frames.forces is None else np.tile(frames.forces, (1, copies**3, 1))
     return cgrec.Frames(system(tiled.shape[1]), tiled, frames.temperature, forces=forces, box=box * copies)
-
-
-def fast(potential: Potential, graph: SiteGraph) -> Callable[[SiteGraph], Any]:
-    """The fastest force call there is for graphs of this shape."""
-    if hasattr(potential, "compiled"):
-        return potential.compiled()
-    from cgrec.potential.compiled import compiled
-
-    return compiled(potential, graph)
 
 
 def frozen(potential: Potential) -> Potential:

@@ -82,7 +82,7 @@ class Cgrec:
 
         potential = one_site_water.frozen(self.potential())
         graph = potential.graph(one_site_water.replicated(self.frames[:1], copies))
-        call = potential if self.variant == "eager" else one_site_water.fast(potential, graph)
+        call = potential if self.variant == "eager" else potential.compiled()
         return lambda: call(graph)
 
     def trainer(self, batch: int, seed: int) -> CgrecTrainer:

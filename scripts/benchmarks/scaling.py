@@ -93,8 +93,8 @@ class Timed(Potential):
         return found
 
     def compiled(self) -> Potential:
-        """Itself, from now on with the compiled force call, if there is one that survives new neighbours."""
-        if self.call is self.inner and hasattr(self.inner, "compiled"):
+        """Itself, from now on with the compiled force call."""
+        if self.call is self.inner:
             self.call = self.inner.compiled()
         return self
 
