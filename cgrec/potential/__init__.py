@@ -6,7 +6,8 @@ from .committee import Committee
 from .harmonic import PairStiffness
 from .network import DensityNetwork
 from .prior import DihedralPrior, DihedralSeries, ExcludedVolume, HarmonicPrior, fit_priors
+from .uf3 import UF3Potential
 
 __all__ = [
-    "Committee", "DensityNetwork", "DihedralPrior", "DihedralSeries", "ExcludedVolume", "HarmonicPrior", "MetadynamicsBias", "PairStiffness", "Potential", "SumPotential", "fit_priors",
+    "Committee", "DensityNetwork", "DihedralPrior", "DihedralSeries", "ExcludedVolume", "HarmonicPrior", "MetadynamicsBias", "PairStiffness", "Potential", "SumPotential", "UF3Potential", "fit_priors",
 ]  # fmt: skip

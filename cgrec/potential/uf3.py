@@ -1,0 +1,310 @@
+"""`UF3Potential`: two- and three-body energies as cubic B-splines, for speed (S. R. Xie, M. Rupp, R. G. Hennig, npj Comput. Mater. 9, 162 (2023)).
+
+U = 1/2 sum_{i != j} V2(r_ij) + sum_i sum_{j < k} V3(r_ij, r_ik, r_jk), with one V2 for every pair of types and one V3 for every
+type of the middle site and pair of types of the other two. V2 is a sum of B-splines, V3 a sum of products of three. Every
+evaluation costs four numbers a pair and 64 a triple, however many knots there are, and the energy is linear in its
+coefficients, so a fit is one linear solve (`cgrec.distillation`). It is symmetric in a mirror: two enantiomers have one energy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.interpolate import BSpline, PPoly
+from torch import Tensor, nn
+
+from ..frames import Frames
+from .base import Potential
+from .graph import SiteGraph
+
+_DEGREE = 3
+
+
+class UF3Potential(Potential):
+    """Cubic B-splines over distances (two-body) and over the three sides of a triangle (three-body).
+
+    Knots are where the polynomial pieces join: from 0 to the cutoff, uniform unless given. The last three coefficients
+    are zero, so energies reach the cutoff with two continuous derivatives. The side r_jk between the outer sites reaches to
+    2 * three_cutoff.
+
+    Args:
+        types: site types.
+        cutoff: nm, of the two-body term.
+        spacing: nm, at most, between its knots.
+        three_cutoff: nm, of r_ij and r_ik in the three-body term; 0 leaves that term out.
+        three_spacing: nm, at most, between knots of r_ij and r_ik.
+        across_spacing: nm, at most, between knots of r_jk; default: three_spacing.
+        knots, three_knots, across_knots: (n,) nm ascending from 0, instead of uniform ones.
+        energy_scale: kJ/mol that a coefficient of one stands for.
+
+    Attributes:
+        coefficients: (n_columns,) all free coefficients, in units of energy_scale.
+        pair_columns: (n_types, n_types, n) which of them each spline of a pair of types takes; n_columns stands for zero.
+        triple_columns: (n_types, n_types, n_types, n, n, n_across) the same for types (i, j, k) and splines of
+            (r_ij, r_ik, r_jk); exchanging j with k gives the same coefficient.
+
+    Raises:
+        ValueError: a cutoff or spacing that makes no sense; the message says which.
+    """
+
+    pair_columns: Tensor
+    triple_columns: Tensor
+
+    def __init__(
+        self, *, types: Sequence[str], cutoff: float, spacing: float = 0.025, three_cutoff: float = 0.0,
+        three_spacing: float = 0.05, across_spacing: float | None = None, knots: Sequence[float] | None = None,
+        three_knots: Sequence[float] | None = None, across_knots: Sequence[float] | None = None, energy_scale: float = 1.0,
+    ) -> None:  # fmt: skip
+        knots, three_knots, across_knots = (_plain(k) for k in (knots, three_knots, across_knots))
+        super().__init__(
+            types=types, cutoff=cutoff, spacing=spacing, three_cutoff=three_cutoff, three_spacing=three_spacing,
+            across_spacing=across_spacing, knots=knots, three_knots=three_knots, across_knots=across_knots,
+            energy_scale=energy_scale,
+        )  # fmt: skip
+        if not (cutoff > 0 and 0 <= three_cutoff <= cutoff):
+            raise ValueError(
+                f"UF3Potential: expected 0 < cutoff and 0 <= three_cutoff <= cutoff in nm, found cutoff={cutoff}, three_cutoff={three_cutoff}"
+            )
+        self.three_cutoff, self.energy_scale = float(three_cutoff), float(energy_scale)
+        self.pair_spline = CubicSpline(_knots("knots", knots, cutoff, spacing))
+        self.register_buffer("pair_columns", _pair_columns(len(self.types), len(self.pair_spline)), False)
+        n = int(self.pair_columns[self.pair_columns >= 0].max()) + 1
+        if three_cutoff > 0:
+            across = across_spacing or three_spacing
+            self.side_spline = CubicSpline(_knots("three_knots", three_knots, three_cutoff, three_spacing))
+            self.across_spline = CubicSpline(_knots("across_knots", across_knots, 2 * three_cutoff, across))
+            table = _triple_columns(len(self.types), len(self.side_spline), len(self.across_spline), n)
+            n = int(table.max()) + 1
+            self.register_buffer("triple_columns", torch.where(table < 0, n, table), False)
+        self.pair_columns[self.pair_columns < 0] = n
+        self.coefficients = nn.Parameter(torch.zeros(n, dtype=torch.float64))
+
+    @classmethod
+    def for_frames(
+        cls, frames: Frames, seed: int = 0, *, cutoff: float, spacing: float = 0.025, three_cutoff: float = 0.0,
+        three_spacing: float = 0.05, across_spacing: float | None = None,
+    ) -> UF3Potential:  # fmt: skip
+        """Untrained (all zero, whatever the seed) for the types of `frames`, scaled to the size of their forces over a knot."""
+        scale = float(np.sqrt(np.mean(np.asarray(frames.need_forces(), float) ** 2))) * spacing
+        return cls(
+            types=sorted(set(frames.system.types)), cutoff=cutoff, spacing=spacing, three_cutoff=three_cutoff,
+            three_spacing=three_spacing, across_spacing=across_spacing, energy_scale=scale,
+        )  # fmt: skip
+
+    def energy(self, graph: SiteGraph) -> Tensor:
+        vectors = graph.neighbour_vectors().to(self.coefficients.dtype)
+        r = vectors.norm(dim=-1)
+        own = 0.5 * self._pair_energy(graph, r)
+        if self.three_cutoff > 0:
+            own = own + self._triple_energy(graph, vectors, r)
+        return graph.per_frame(own).sum(1)
+
+    def pair_table(self) -> Tensor:
+        """(n_types, n_types, n) kJ/mol, coefficients of V2 with the zeros at the cutoff."""
+        return self._with_zero()[self.pair_columns]
+
+    def triple_table(self) -> Tensor:
+        """(n_types, n_types, n_types, n, n, n_across) kJ/mol, coefficients of V3 with the zeros at the cutoffs."""
+        return self._with_zero()[self.triple_columns]
+
+    def force_basis(self, graph: SiteGraph) -> tuple[Tensor, Tensor, Tensor]:
+        """Forces are linear in `coefficients`; this is the matrix, as entries to be summed where they meet.
+
+        Returns:
+            rows (3 * site + axis), columns, and values in kJ/mol/nm; entries of column n_columns belong to no coefficient.
+        """
+        with torch.no_grad():
+            vectors = graph.neighbour_vectors().to(self.coefficients.dtype)
+            r = vectors.norm(dim=-1)
+            parts = [self._pair_basis(graph, vectors, r)]
+            if self.three_cutoff > 0:
+                parts.append(self._triple_basis(graph, vectors, r))
+            rows, columns, values = (torch.cat([p[k].flatten() for p in parts]) for k in range(3))
+        return rows, columns, values * self.energy_scale
+
+    def _with_zero(self) -> Tensor:
+        return torch.cat([self.coefficients * self.energy_scale, self.coefficients.new_zeros(1)])
+
+    def _pair_energy(self, graph: SiteGraph, r: Tensor) -> Tensor:
+        site, slot = (r < self.cutoff).nonzero(as_tuple=True)
+        other = graph.neighbour_index[site, slot]
+        place, basis = self.pair_spline(r[site, slot])
+        table = self.pair_table()[graph.species[site], graph.species[other]]
+        value = (table.gather(1, place[:, None] + _four(place)) * basis).sum(1)
+        return r.new_zeros(len(r)).index_add(0, site, value)
+
+    def _triple_energy(self, graph: SiteGraph, vectors: Tensor, r: Tensor) -> Tensor:
+        site, j, k = near_triples(r, self.three_cutoff)
+        across = (vectors[site, j] - vectors[site, k]).norm(dim=-1)
+        first, second = self.side_spline(r[site, j]), self.side_spline(r[site, k])
+        third = self.across_spline(across)
+        table = self.triple_table()
+        cube = table.flatten()[self._cube(graph, site, j, k, first[0], second[0], third[0])]
+        value = (cube @ third[1][:, None, :, None])[..., 0]
+        value = ((value @ second[1][..., None])[..., 0] * first[1]).sum(1)
+        return r.new_zeros(len(r)).index_add(0, site, value)
+
+    def _cube(
+        self, graph: SiteGraph, site: Tensor, j: Tensor, k: Tensor, first: Tensor, second: Tensor, third: Tensor
+    ) -> Tensor:  # fmt: skip
+        """(n_triples, 4, 4, 4) places in the flattened triple table of the coefficients each triple takes."""
+        strides, four = self.triple_columns.stride(), _four(site)
+        species, index = graph.species, graph.neighbour_index
+        start = (
+            species[site] * strides[0] + species[index[site, j]] * strides[1] + species[index[site, k]] * strides[2]
+            + first * strides[3] + second * strides[4] + third
+        )  # fmt: skip
+        corner = four[:, None, None] * strides[3] + four[:, None] * strides[4] + four
+        return start[:, None, None, None] + corner
+
+    def _pair_basis(self, graph: SiteGraph, vectors: Tensor, r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        site, slot = (r < self.cutoff).nonzero(as_tuple=True)
+        other = graph.neighbour_index[site, slot]
+        place, slope = self.pair_spline.derivative(r[site, slot])
+        columns = self.pair_columns[graph.species[site], graph.species[other]].gather(
+            1, place[:, None] + _four(place)
+        )
+        values = (vectors[site, slot] / r[site, slot, None])[:, :, None] * slope[:, None]
+        rows = (3 * site[:, None] + torch.arange(3, device=r.device))[:, :, None]
+        return rows.expand_as(values), columns[:, None].expand_as(values), values
+
+    def _triple_basis(self, graph: SiteGraph, vectors: Tensor, r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        site, j, k = near_triples(r, self.three_cutoff)
+        to_j, to_k = vectors[site, j], vectors[site, k]
+        sides = [to_j, to_k, to_j - to_k]
+        lengths = [s.norm(dim=-1) for s in sides]
+        splines = [self.side_spline, self.side_spline, self.across_spline]
+        values = [spline(length) for spline, length in zip(splines, lengths)]
+        slopes = [spline.derivative(length)[1] for spline, length in zip(splines, lengths)]
+        columns = self.triple_columns.flatten()[
+            self._cube(graph, site, j, k, *(place for place, _ in values))
+        ]
+        # Derivative of the 64 products by each side, along that side.
+        pulls = []
+        for n in range(3):
+            a, b, c = (slopes[m] if m == n else values[m][1] for m in range(3))
+            product = a[:, :, None, None] * b[:, None, :, None] * c[:, None, None, :]
+            pulls.append((sides[n] / lengths[n][:, None])[:, :, None] * product.flatten(1)[:, None])
+        forces = torch.stack([pulls[0] + pulls[1], -pulls[0] - pulls[2], pulls[2] - pulls[1]], 1)
+        sites = torch.stack([site, graph.neighbour_index[site, j], graph.neighbour_index[site, k]], 1)
+        rows = (3 * sites[..., None] + torch.arange(3, device=r.device))[..., None]
+        return rows.expand_as(forces), columns.flatten(1)[:, None, None].expand_as(forces), forces
+
+
+class CubicSpline(nn.Module):
+    """Cubic B-splines on clamped knots: at any r, four of them are not zero.
+
+    Args:
+        knots: (n,) nm, ascending; there are n + 2 splines.
+    """
+
+    knots: Tensor
+    pieces: Tensor
+
+    def __init__(self, knots: Sequence[float]) -> None:
+        super().__init__()
+        full = np.concatenate([[knots[0]] * _DEGREE, knots, [knots[-1]] * _DEGREE])
+        n = len(knots) + _DEGREE - 1
+        powers = np.stack([PPoly.from_spline(BSpline(full, one, _DEGREE)).c for one in np.eye(n)], -1)
+        # pieces[i, p, b]: factor of (r - knots[i])^p in the b-th of the four splines alive between knots i and i + 1
+        pieces = np.stack([powers[::-1, _DEGREE + i, i : i + 4] for i in range(len(knots) - 1)])
+        self.register_buffer("knots", torch.tensor(np.asarray(knots, float)), False)
+        self.register_buffer("pieces", torch.tensor(pieces), False)
+
+    def __len__(self) -> int:
+        return len(self.knots) + _DEGREE - 1
+
+    def forward(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        """(n,) first of the four splines alive at r (n,) nm, and (n, 4) their values."""
+        place, t = self._place(r)
+        one = torch.ones_like(t)
+        return place, (torch.stack([one, t, t**2, t**3], 1)[:, None] @ self.pieces[place])[:, 0]
+
+    def derivative(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        """The same with (n, 4) slopes in 1/nm."""
+        place, t = self._place(r)
+        one = torch.ones_like(t)
+        return place, (torch.stack([0 * one, one, 2 * t, 3 * t**2], 1)[:, None] @ self.pieces[place])[:, 0]
+
+    def _place(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        place = torch.bucketize(r.detach(), self.knots[1:-1], right=True)
+        return place, r - self.knots[place]
+
+
+def near_triples(r: Tensor, cutoff: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Every site with every two different neighbours closer than `cutoff`, once.
+
+    Args:
+        r: (n_sites, n_slots) nm, distances in the neighbour table; its free places lie beyond any cutoff.
+
+    Returns:
+        (n_triples,) site, and slots of its two neighbours.
+    """
+    near = r.detach() < cutoff
+    most = int(near.sum(1).max()) if near.numel() else 0
+    # Near slots first, so that the pairs to look through are those of the richest site, not of all slots.
+    slots = near.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
+    there = near.gather(1, slots)
+    a, b = torch.triu_indices(most, most, 1, device=r.device)
+    site, pair = (there[:, a] & there[:, b]).nonzero(as_tuple=True)
+    return site, slots[site, a[pair]], slots[site, b[pair]]
+
+
+def _four(like: Tensor) -> Tensor:
+    return torch.arange(4, device=like.device)
+
+
+def _plain(knots: Sequence[float] | None) -> list[float] | None:
+    return None if knots is None else [float(x) for x in knots]
+
+
+def _knots(name: str, given: Sequence[float] | None, cutoff: float, spacing: float) -> list[float]:
+    if given is not None:
+        if (
+            len(given) < 5
+            or given[0] != 0
+            or not np.isclose(given[-1], cutoff)
+            or np.min(np.diff(given)) <= 0
+        ):
+            raise ValueError(
+                f"UF3Potential: expected {name} ascending from 0 to the cutoff {cutoff} nm, at least five, found {given}"
+            )
+        return [*given[:-1], float(cutoff)]
+    if not 0 < spacing <= cutoff / 4:
+        raise ValueError(
+            f"UF3Potential: expected a knot spacing between 0 and a quarter of the cutoff {cutoff} nm, found {spacing}"
+        )
+    return np.linspace(0, cutoff, int(np.ceil(cutoff / spacing - 1e-9)) + 1).tolist()
+
+
+def _pair_columns(n_types: int, n: int) -> Tensor:
+    """(n_types, n_types, n), -1 where the coefficient is zero."""
+    pairs = _pairs(n_types)[..., None]
+    k = torch.arange(n)
+    return torch.where(k < n - _DEGREE, pairs * (n - _DEGREE) + k, -1)
+
+
+def _triple_columns(n_types: int, n: int, n_across: int, first: int) -> Tensor:
+    """(n_types, n_types, n_types, n, n, n_across), -1 where the coefficient is zero; exchange (j, l) with (k, m): the same.
+
+    The joint symmetry of types and splines makes an unordered pair of (type, spline) the thing that is numbered.
+    """
+    free, free_across = n - _DEGREE, n_across - _DEGREE
+    ends = torch.arange(n_types)[:, None] * free + torch.arange(n)
+    ends = torch.where(torch.arange(n) < free, ends, 0)
+    outer = _pairs(n_types * free)[ends[:, None, :, None], ends[None, :, None, :]]
+    n_outer = n_types * free * (n_types * free + 1) // 2
+    middle = torch.arange(n_types)[:, None, None, None, None]
+    column = (middle * n_outer + outer)[..., None] * free_across + torch.arange(n_across)
+    place = torch.arange(n)
+    alive = (place < free)[:, None, None] & (place < free)[:, None] & (torch.arange(n_across) < free_across)
+    return torch.where(alive, column + first, -1)
+
+
+def _pairs(n: int) -> Tensor:
+    """(n, n) symmetric: a number for each unordered pair."""
+    i, j = torch.arange(n)[:, None], torch.arange(n)
+    low, high = torch.minimum(i, j), torch.maximum(i, j)
+    return high * (high + 1) // 2 + low
