@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra import compose, initialize_config_dir
@@ -12,6 +14,9 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+if TYPE_CHECKING:
+    from .level import Level
 
 USAGE = """cgrec: recursive coarse-graining
 
@@ -23,13 +28,15 @@ USAGE = """cgrec: recursive coarse-graining
   cgrec climb --multirun seed=1,2 'run=runs/seed_${{seed}}' hydra/launcher=joblib
                                          a sweep; hydra/launcher=slurm sends it to a cluster
   cgrec report run=FOLDER                write FOLDER/report.html anew
+  cgrec distil run=FOLDER level=1        a fast potential of two- and three-body splines in place of that level's network
+  cgrec export lammps run=FOLDER level=1 to=DIR    the distilled potential, ready for LAMMPS
 """
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of `cgrec` and `python -m cgrec`."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"climb": climb, "report": report}
+    commands = {"climb": climb, "report": report, "distil": distil, "export": export}
     if not arguments or arguments[0] not in commands or {"-h", "--help"} & set(arguments):
         print(
             USAGE.format(
@@ -82,6 +89,68 @@ def report(arguments: list[str]) -> None:
     if set(given) != {"run"}:
         raise ValueError(f"cgrec report: expected run=FOLDER, found {' '.join(arguments) or 'nothing'}")
     print(f"report: {write_report(Path(given['run']))}")
+
+
+def distil(arguments: list[str]) -> None:
+    """Distil the potential of a level; say what was lost."""
+    from .distillation import distil as fit
+
+    level, options = _level("cgrec distil", arguments, fit)
+    report = level.distil(**options)
+    print(
+        f"{level.folder / 'distilled.pt'}: {', '.join(report.replaced)} -> UF3Potential, kept: {', '.join(report.kept) or 'nothing'}\n"
+        f"on {report.n_held_out} held-out frames: force error {report.force_rmse:.3g} kJ/mol/nm, {100 * report.explained_fraction:.2f}% of what was "
+        f"replaced and {100 * report.explained_fraction_of_all:.2f}% of all explained; energy error {report.energy_error:.3g} of "
+        f"{report.energy_spread:.3g} kJ/mol"
+    )
+
+
+def export(arguments: list[str]) -> None:
+    """Write the distilled potential of a level for another program."""
+    from .export import write_lammps
+
+    if not arguments or arguments[0] != "lammps":
+        raise ValueError(
+            f"cgrec export: expected the program to export to, lammps, found {arguments[0] if arguments else 'nothing'}"
+        )
+    level, options = _level("cgrec export lammps", arguments[1:], write_lammps, "to")
+    folder = write_lammps(level.distilled, level.frames, options.pop("to"), **options)
+    print(f"{folder}: run it there with lmp -in run.in")
+
+
+def _level(
+    command: str, arguments: list[str], function: Callable[..., Any], *needed: str
+) -> tuple[Level, dict[str, Any]]:
+    """The level that run= and level= name, and the other arguments: `needed`, and keywords of `function`."""
+    from .chain import Chain
+
+    keywords = [k for k, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    known = ["run", "level", *needed, *keywords]
+    given = {k: v for k, equals, v in (a.partition("=") for a in arguments) if equals}
+    wrong = [a for a in arguments if a.partition("=")[0] not in known or "=" not in a]
+    missing = [f"{k}=" for k in ("run", "level", *needed) if k not in given]
+    if wrong or missing:
+        raise ValueError(
+            f"{command}: expected key=value with keys {', '.join(known)}; "
+            + f"{'unknown: ' + ' '.join(wrong) if wrong else 'missing: ' + ' '.join(missing)}"
+        )
+    found = {level.folder.name[5:]: level for level in Chain(given["run"]).levels}
+    if given["level"] not in found:
+        raise ValueError(
+            f"{command}: expected level= one of {', '.join(found) or 'those of a run'} in {given['run']}, found {given['level']}"
+        )
+    options = {
+        k: v if k in needed else _number(command, k, v) for k, v in given.items() if k not in ("run", "level")
+    }
+    return found[given["level"]], options
+
+
+def _number(command: str, key: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{command}: expected {key}= a number, found {text!r}") from None
+    return int(value) if value.is_integer() else value
 
 
 def composed(overrides: list[str], own: str | None = None) -> Any:

@@ -6,7 +6,7 @@ import inspect
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from .collective_variables import CollectiveVariable, variables_from_config
+from .distillation import DistillationReport, distil
 from .dynamics import FeatureGuard, Langevin
 from .frames import Frames
 from .mapping import FORCE_MAPS, Mapping
@@ -98,7 +99,40 @@ class Level:
     def potential(self) -> Potential:
         """Its PMF: trained, and refined if the recipe asked for it."""
         refined = self.folder / "refined.pt"
-        return Potential.load(refined if refined.exists() else self.folder / "potential.pt")
+        path = refined if refined.exists() else self.folder / "potential.pt"
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{self.folder} holds no potential (potential.pt is missing): climb to it first, or choose a level that was fitted"
+            )
+        return Potential.load(path)
+
+    @property
+    def distilled(self) -> Potential:
+        """What `distil` made of its PMF."""
+        path = self.folder / "distilled.pt"
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{self.folder} holds no distilled potential (distilled.pt is missing): make it with cgrec distil"
+            )
+        return Potential.load(path)
+
+    def distil(self, **options: Any) -> DistillationReport:
+        """Make distilled.pt, a fast potential, of its PMF, and distilled.json, what was lost.
+
+        Args:
+            options: of `cgrec.distillation.distil`.
+
+        Raises:
+            FileExistsError: it is there already.
+            FileNotFoundError: the level has no potential, or no frames yet.
+        """
+        path = self.folder / "distilled.pt"
+        if path.exists():
+            raise FileExistsError(f"{path} exists already: remove it yourself to distil again")
+        distilled, report = distil(self.potential, self.frames, **options)
+        write_json(self.folder / "distilled.json", {**asdict(report), "options": options})
+        distilled.save(path)
+        return report
 
     @property
     def report(self) -> dict[str, Any]:

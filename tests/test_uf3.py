@@ -145,14 +145,13 @@ def test_periodic_energy_is_that_of_a_cell_among_its_images():
     np.testing.assert_allclose(same, force, atol=1e-8)
 
 
-def test_force_basis_times_coefficients_is_the_force():
+def test_force_design_times_coefficients_is_the_force():
     for frames, potential in ((random_frames(3), splines()), (periodic_frames(), splines(three_cutoff=0.45))):
-        graph = potential.graph(frames)
-        rows, columns, values = potential.force_basis(graph)
-        coefficients = torch.cat([potential.coefficients.detach(), torch.zeros(1, dtype=torch.float64)])
-        force = torch.zeros(graph.num_nodes * 3, dtype=torch.float64)
-        force.index_add_(0, rows, values * coefficients[columns])
+        graph, n = potential.graph(frames), len(potential.coefficients)
+        design = potential.force_design(graph, torch.arange(n + 1), n + 1)
+        force = design[:, :n] @ potential.coefficients.detach()
         np.testing.assert_allclose(force, potential(graph)[1].flatten(), atol=1e-8)
+        assert potential.touched(graph).tolist() == design[:, :n].any(0).nonzero()[:, 0].tolist()
 
 
 def test_every_two_near_neighbours_once():

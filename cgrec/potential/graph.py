@@ -159,7 +159,7 @@ def check_box(box: np.ndarray | Tensor | None, reach: float) -> None:
     """ValueError where a box (..., 3, 3) is narrower than 2 * reach in any direction, so that a site would meet two images of another."""
     if box is None or reach == 0:
         return
-    boxes = torch.as_tensor(np.asarray(box, dtype=float)).reshape(-1, 3, 3)
+    boxes = torch.as_tensor(np.array(box, dtype=float)).reshape(-1, 3, 3)
     widths = 1.0 / torch.linalg.inv(boxes).norm(dim=1)
     if widths.min() < 2 * reach:
         raise ValueError(

@@ -20,6 +20,8 @@ from .base import Potential
 from .graph import SiteGraph
 
 _DEGREE = 3
+#: Site, and slots of its two neighbours, of each triple.
+Triples = tuple[Tensor, Tensor, Tensor]
 
 
 class UF3Potential(Potential):
@@ -109,20 +111,38 @@ class UF3Potential(Potential):
         """(n_types, n_types, n_types, n, n, n_across) kJ/mol, coefficients of V3 with the zeros at the cutoffs."""
         return self._with_zero()[self.triple_columns]
 
-    def force_basis(self, graph: SiteGraph) -> tuple[Tensor, Tensor, Tensor]:
-        """Forces are linear in `coefficients`; this is the matrix, as entries to be summed where they meet.
+    def touched(self, graph: SiteGraph) -> Tensor:
+        """Which coefficients the energy of `graph` depends on, ascending."""
+        with torch.no_grad():
+            vectors = graph.neighbour_vectors().to(self.coefficients.dtype)
+            r = vectors.norm(dim=-1)
+            parts = [self._pair_basis(graph, vectors, r)[1].flatten()]
+            if self.three_cutoff > 0:
+                triples = near_triples(r, self.three_cutoff)
+                places = [s(x)[0] for s, x in zip(self._triple_splines(), self._sides(vectors, triples)[1])]
+                parts.append(self.triple_columns.flatten()[self._cube(graph, triples, places)].flatten())
+            found = torch.cat(parts).unique()
+        return found[found < len(self.coefficients)]
 
-        Returns:
-            rows (3 * site + axis), columns, and values in kJ/mol/nm; entries of column n_columns belong to no coefficient.
+    def force_design(self, graph: SiteGraph, place: Tensor, width: int) -> Tensor:
+        """Forces are linear in `coefficients`; this is the matrix, (3 * n_sites of all frames, width) kJ/mol/nm.
+
+        Args:
+            graph: frames of the sites.
+            place: (n_columns + 1,) column of the result each coefficient goes to; the last is for those that are zero.
+            width: number of columns.
         """
         with torch.no_grad():
             vectors = graph.neighbour_vectors().to(self.coefficients.dtype)
             r = vectors.norm(dim=-1)
-            parts = [self._pair_basis(graph, vectors, r)]
+            design = vectors.new_zeros(3 * len(r) * width)
+            site, columns, values = self._pair_basis(graph, vectors, r)
+            entry = 3 * width * site[:, None] + place[columns]
+            for axis in range(3):
+                design.index_add_(0, (entry + axis * width).flatten(), values[:, axis].flatten())
             if self.three_cutoff > 0:
-                parts.append(self._triple_basis(graph, vectors, r))
-            rows, columns, values = (torch.cat([p[k].flatten() for p in parts]) for k in range(3))
-        return rows, columns, values * self.energy_scale
+                self._add_triples(design, graph, vectors, near_triples(r, self.three_cutoff), place, width)
+        return design.view(-1, width) * self.energy_scale
 
     def _with_zero(self) -> Tensor:
         return torch.cat([self.coefficients * self.energy_scale, self.coefficients.new_zeros(1)])
@@ -136,61 +156,61 @@ class UF3Potential(Potential):
         return r.new_zeros(len(r)).index_add(0, site, value)
 
     def _triple_energy(self, graph: SiteGraph, vectors: Tensor, r: Tensor) -> Tensor:
-        site, j, k = near_triples(r, self.three_cutoff)
-        across = (vectors[site, j] - vectors[site, k]).norm(dim=-1)
-        first, second = self.side_spline(r[site, j]), self.side_spline(r[site, k])
-        third = self.across_spline(across)
-        table = self.triple_table()
-        cube = table.flatten()[self._cube(graph, site, j, k, first[0], second[0], third[0])]
-        value = (cube @ third[1][:, None, :, None])[..., 0]
-        value = ((value @ second[1][..., None])[..., 0] * first[1]).sum(1)
-        return r.new_zeros(len(r)).index_add(0, site, value)
+        triples = near_triples(r, self.three_cutoff)
+        lengths = self._sides(vectors, triples)[1]
+        found = [spline(length) for spline, length in zip(self._triple_splines(), lengths)]
+        (first, second, third) = (values for _, values in found)
+        cube = self.triple_table().flatten()[self._cube(graph, triples, [place for place, _ in found])]
+        value = (cube @ third[:, None, :, None])[..., 0]
+        value = ((value @ second[..., None])[..., 0] * first).sum(1)
+        return r.new_zeros(len(r)).index_add(0, triples[0], value)
 
-    def _cube(
-        self, graph: SiteGraph, site: Tensor, j: Tensor, k: Tensor, first: Tensor, second: Tensor, third: Tensor
-    ) -> Tensor:  # fmt: skip
+    def _triple_splines(self) -> list[CubicSpline]:
+        return [self.side_spline, self.side_spline, self.across_spline]
+
+    def _sides(self, vectors: Tensor, triples: Triples) -> tuple[list[Tensor], list[Tensor]]:
+        """Sides i-j, i-k, k-j of each triple, (n_triples, 3) nm each, and their lengths."""
+        site, j, k = triples
+        sides = [vectors[site, j], vectors[site, k], vectors[site, j] - vectors[site, k]]
+        return sides, [side.norm(dim=-1) for side in sides]
+
+    def _cube(self, graph: SiteGraph, triples: Triples, places: list[Tensor]) -> Tensor:
         """(n_triples, 4, 4, 4) places in the flattened triple table of the coefficients each triple takes."""
-        strides, four = self.triple_columns.stride(), _four(site)
-        species, index = graph.species, graph.neighbour_index
-        start = (
-            species[site] * strides[0] + species[index[site, j]] * strides[1] + species[index[site, k]] * strides[2]
-            + first * strides[3] + second * strides[4] + third
-        )  # fmt: skip
+        site, j, k = triples
+        strides, four, species = self.triple_columns.stride(), _four(site), graph.species
+        others = (species[graph.neighbour_index[site, slot]] for slot in (j, k))
+        start = sum(x * stride for x, stride in zip([species[site], *others, *places], strides))
         corner = four[:, None, None] * strides[3] + four[:, None] * strides[4] + four
-        return start[:, None, None, None] + corner
+        return start[:, None, None, None] + corner  # type: ignore[index]
 
     def _pair_basis(self, graph: SiteGraph, vectors: Tensor, r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of each pair: its site, (n, 4) columns, and (n, 3, 4) force on the site of a coefficient of one."""
         site, slot = (r < self.cutoff).nonzero(as_tuple=True)
         other = graph.neighbour_index[site, slot]
         place, slope = self.pair_spline.derivative(r[site, slot])
-        columns = self.pair_columns[graph.species[site], graph.species[other]].gather(
-            1, place[:, None] + _four(place)
-        )
-        values = (vectors[site, slot] / r[site, slot, None])[:, :, None] * slope[:, None]
-        rows = (3 * site[:, None] + torch.arange(3, device=r.device))[:, :, None]
-        return rows.expand_as(values), columns[:, None].expand_as(values), values
+        table = self.pair_columns[graph.species[site], graph.species[other]]
+        columns = table.gather(1, place[:, None] + _four(place))
+        return site, columns, (vectors[site, slot] / r[site, slot, None])[:, :, None] * slope[:, None]
 
-    def _triple_basis(self, graph: SiteGraph, vectors: Tensor, r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        site, j, k = near_triples(r, self.three_cutoff)
-        to_j, to_k = vectors[site, j], vectors[site, k]
-        sides = [to_j, to_k, to_j - to_k]
-        lengths = [s.norm(dim=-1) for s in sides]
-        splines = [self.side_spline, self.side_spline, self.across_spline]
-        values = [spline(length) for spline, length in zip(splines, lengths)]
+    def _add_triples(
+        self, design: Tensor, graph: SiteGraph, vectors: Tensor, triples: Triples, place: Tensor, width: int
+    ) -> None:
+        sides, lengths = self._sides(vectors, triples)
+        splines = self._triple_splines()
+        found = [spline(length) for spline, length in zip(splines, lengths)]
         slopes = [spline.derivative(length)[1] for spline, length in zip(splines, lengths)]
-        columns = self.triple_columns.flatten()[
-            self._cube(graph, site, j, k, *(place for place, _ in values))
-        ]
-        # Derivative of the 64 products by each side, along that side.
-        pulls = []
-        for n in range(3):
-            a, b, c = (slopes[m] if m == n else values[m][1] for m in range(3))
-            product = a[:, :, None, None] * b[:, None, :, None] * c[:, None, None, :]
-            pulls.append((sides[n] / lengths[n][:, None])[:, :, None] * product.flatten(1)[:, None])
-        forces = torch.stack([pulls[0] + pulls[1], -pulls[0] - pulls[2], pulls[2] - pulls[1]], 1)
-        sites = torch.stack([site, graph.neighbour_index[site, j], graph.neighbour_index[site, k]], 1)
-        rows = (3 * sites[..., None] + torch.arange(3, device=r.device))[..., None]
-        return rows.expand_as(forces), columns.flatten(1)[:, None, None].expand_as(forces), forces
+        columns = place[self.triple_columns.flatten()[self._cube(graph, triples, [p for p, _ in found])]]
+        site, j, k = triples
+        corners = [site, graph.neighbour_index[site, j], graph.neighbour_index[site, k]]
+        entries = [(3 * width * corner[:, None] + columns.flatten(1)).flatten() for corner in corners]
+        # Derivative of the 64 products by each side in turn; the side pulls at the corners at its ends.
+        for n, (start, end) in enumerate(((0, 1), (0, 2), (2, 1))):
+            a, b, c = (slopes[m] if m == n else found[m][1] for m in range(3))
+            product = (a[:, :, None, None] * b[:, None, :, None] * c[:, None, None, :]).flatten(1)
+            for axis in range(3):
+                pull = (product * (sides[n][:, axis] / lengths[n])[:, None]).flatten()
+                design.index_add_(0, entries[start] + axis * width, pull)
+                design.index_add_(0, entries[end] + axis * width, pull, alpha=-1)
 
 
 class CubicSpline(nn.Module):
@@ -233,7 +253,7 @@ class CubicSpline(nn.Module):
         return place, r - self.knots[place]
 
 
-def near_triples(r: Tensor, cutoff: float) -> tuple[Tensor, Tensor, Tensor]:
+def near_triples(r: Tensor, cutoff: float) -> Triples:
     """Every site with every two different neighbours closer than `cutoff`, once.
 
     Args:

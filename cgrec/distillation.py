@@ -1,0 +1,338 @@
+"""`distil`: a trained PMF -> a fast one, its neighbour part replaced by two- and three-body splines (`UF3Potential`).
+
+The PMF's own forces are labels without noise, so a few hundred frames fix every coefficient by one linear solve. What the
+splines cannot express is lost for good: energies of more than three bodies, and handedness. Bonded priors are kept as they
+are; they carry the stiff part and what little handedness the result has. How much is lost is measured on frames the fit
+never saw, and written down.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.linalg import cho_factor, cho_solve
+
+from .frames import Frames
+from .potential import Potential, SumPotential, UF3Potential
+
+#: Most coefficients the dense solve is meant for: minutes on one core.
+MOST_COEFFICIENTS = 4000
+#: Knot spacings tried in turn for the three-body term, nm.
+SPACINGS = (0.03, 0.04, 0.05, 0.06, 0.075, 0.09, 0.115, 0.15)
+_ENTRIES = 2_000_000
+
+
+@dataclass(frozen=True)
+class DistillationReport:
+    """What a distillation came to. Errors are against the PMF, on frames the fit has not seen.
+
+    Attributes:
+        force_rmse: kJ/mol/nm, per component.
+        explained_fraction: of the mean squared force of the parts that were replaced.
+        explained_fraction_of_all: of the mean squared force of the whole PMF, whose stiff bonded priors are exact.
+        energy_error: kJ/mol, standard deviation of the difference in energy over the frames.
+        energy_spread: kJ/mol, standard deviation of the PMF's energy itself.
+        kept, replaced: class names of the parts of the PMF.
+        three_cutoff, three_spacing: nm, of the three-body term; zero where there is none.
+        n_coefficients: that the data determine.
+        n_fitted, n_held_out: frames.
+        seconds: of wall time.
+    """
+
+    force_rmse: float
+    explained_fraction: float
+    explained_fraction_of_all: float
+    energy_error: float
+    energy_spread: float
+    kept: tuple[str, ...]
+    replaced: tuple[str, ...]
+    three_cutoff: float
+    three_spacing: float
+    n_coefficients: int
+    n_fitted: int
+    n_held_out: int
+    seconds: float
+
+
+def distil(
+    potential: Potential, frames: Frames, *, cutoff: float | None = None, spacing: float = 0.025,
+    three_cutoff: float | None = None, three_spacing: float | None = None, across_spacing: float | None = None, n_frames: int = 0,
+    n_held_out: int = 50, disturbed: float = 0.25, disturbance: float = 0.02, curvature: float = 1e-8, ridge: float = 1e-12,
+    seed: int = 0,
+) -> tuple[Potential, DistillationReport]:  # fmt: skip
+    """Fit splines to the neighbour part of a PMF and put them in its place.
+
+    Args:
+        potential: the PMF: a neighbour potential, alone or in a sum with bonded priors.
+        frames: of its own run.
+        cutoff: nm, of the two-body term; default: the PMF's.
+        spacing: nm, between its knots.
+        three_cutoff: nm, of the three-body term, 0 for none; default: 0.45 or the cutoff, whichever is less.
+        three_spacing: nm, between its knots; default: the first of `SPACINGS` whose coefficients can be solved for, no
+            three-body term if there is none.
+        across_spacing: nm, between its knots for the side across; default: three_spacing.
+        n_frames: to fit, spread over the run; 0: enough for 60 000 force components, at least 100.
+        n_held_out: to judge by, from other blocks of the run.
+        disturbed: how many more frames to fit, as a share of n_frames, with molecules moved at random: they show the
+            repulsive core between molecules, where a run seldom goes.
+        disturbance: nm, standard deviation of that move along each axis.
+        curvature: weight of the squared change of slope from knot to knot, both in units of the typical force.
+        ridge: weight of the squared coefficients.
+        seed: of the random moves.
+
+    Returns:
+        The kept parts plus a `UF3Potential`, and the report.
+
+    Raises:
+        ValueError: nothing to replace, too few frames, or more coefficients than the solve can take.
+    """
+    begin = time.time()
+    _check(
+        n_frames=n_frames,
+        n_held_out=n_held_out - 1,
+        disturbed=disturbed,
+        disturbance=disturbance,
+        curvature=curvature,
+        ridge=ridge,
+    )
+    n_frames = n_frames or max(100, 60_000 // (3 * frames.n_sites))
+    kept, replaced = parts_of(potential)
+    teacher = replaced[0] if len(replaced) == 1 else SumPotential(replaced)
+    cutoff = teacher.cutoff if cutoff is None else cutoff
+    three_cutoff = min(0.45, cutoff) if three_cutoff is None else three_cutoff
+    fitted, held_out = split(frames, n_frames, n_held_out)
+    shaken = _disturb(fitted, int(disturbed * n_frames), disturbance, seed)
+    samples = [labelled(teacher, f) for f in (fitted, shaken) if f is not None]
+    splines = _splines(
+        samples, SPACINGS if three_spacing is None else (three_spacing,), types=potential.types, cutoff=cutoff, spacing=spacing,
+        three_cutoff=three_cutoff, across_spacing=across_spacing,
+    )  # fmt: skip
+    n_coefficients = fit_splines(splines, samples, curvature=curvature, ridge=ridge)
+    result = SumPotential([*kept, splines]) if kept else splines
+    result.temperature = potential.temperature
+    errors = _errors(potential, teacher, result, splines, held_out)
+    names = [tuple(type(p).__name__ for p in parts) for parts in (kept, replaced)]
+    return result, DistillationReport(
+        **errors, kept=names[0], replaced=names[1], three_cutoff=splines.three_cutoff, three_spacing=splines.config["three_spacing"] if splines.three_cutoff else 0.0, n_coefficients=n_coefficients,
+        n_fitted=sum(map(len, samples)), n_held_out=len(held_out), seconds=time.time() - begin,
+    )  # fmt: skip
+
+
+def _splines(
+    samples: list[Frames], spacings: Sequence[float], three_cutoff: float, **options: Any
+) -> UF3Potential:
+    """Untrained, with the first of `spacings` that leaves few enough coefficients; the last resort is none of three bodies."""
+    for three_spacing in spacings if three_cutoff > 0 else ():
+        if three_spacing <= three_cutoff / 4 or len(spacings) == 1:
+            made = UF3Potential(three_cutoff=three_cutoff, three_spacing=three_spacing, **options)
+            if len(spacings) == 1 or len(_active(made, samples)) <= MOST_COEFFICIENTS:
+                return made
+    return UF3Potential(**options)
+
+
+def parts_of(potential: Potential) -> tuple[list[Potential], list[Potential]]:
+    """(kept, replaced) parts of a PMF: those without neighbours, and the others.
+
+    Raises:
+        ValueError: no part has neighbours.
+    """
+    parts = list(potential.parts) if isinstance(potential, SumPotential) else [potential]
+    replaced = [p for p in parts if p.cutoff > 0]
+    if not replaced:
+        raise ValueError(
+            f"distil: expected a potential with a neighbour part (cutoff > 0) to replace, found {', '.join(type(p).__name__ for p in parts)} "
+            "without one; it is as fast as it gets"
+        )
+    return [p for p in parts if p.cutoff == 0], replaced
+
+
+def split(frames: Frames, n_fit: int, n_held_out: int, n_blocks: int = 20) -> tuple[Frames, Frames]:
+    """About so many frames to fit and to hold out, from different blocks of the run (whole replicas where there are enough).
+
+    Raises:
+        ValueError: fewer than two frames.
+    """
+    if len(frames) < 2:
+        raise ValueError(f"distil: expected at least 2 frames, to hold some out, found {len(frames)}")
+    blocks = frames.block_indices(min(n_blocks, len(frames)))
+    held = {k for k in range(len(blocks)) if k % 5 == 2} or {len(blocks) - 1}
+    groups = [
+        np.concatenate([b for k, b in enumerate(blocks) if (k in held) == side]) for side in (False, True)
+    ]
+    fit, out = (_spread(np.sort(g), n) for g, n in zip(groups, (n_fit, n_held_out)))
+    return frames[fit], frames[out]
+
+
+def labelled(teacher: Potential, frames: Frames) -> Frames:
+    """`frames` with the teacher's forces and energies, and nothing else."""
+    energies, forces = teacher.energy_and_forces(frames, batch_size=_batch(frames.n_sites))
+    return replace(frames, forces=forces, energies=energies, weights=None)
+
+
+def fit_splines(
+    splines: UF3Potential, samples: list[Frames], *, curvature: float = 1e-8, ridge: float = 1e-12
+) -> int:
+    """Set the coefficients by regularised linear least squares on the forces of `samples`; how many the data determine.
+
+    Three-body coefficients that no triple of the data touches stay zero. Two-body ones closer than the closest pair
+    continue the wall ever more steeply.
+
+    Args:
+        splines: changed in place.
+        samples: with forces; an outlier's force counts less the larger it is.
+        curvature, ridge: as in `distil`.
+
+    Raises:
+        ValueError: more coefficients than `MOST_COEFFICIENTS`.
+    """
+    scale = float(np.sqrt(np.mean(np.asarray(samples[0].need_forces(), float) ** 2)))
+    active = _active(splines, samples)
+    if len(active) > MOST_COEFFICIENTS:
+        raise ValueError(
+            f"distil: {len(active)} coefficients are touched by the data, expected at most {MOST_COEFFICIENTS}; use a wider three_spacing or "
+            "across_spacing, a shorter three_cutoff, or three_cutoff=0"
+        )
+    matrix, right = _normal_equations(splines, samples, active, scale)
+    seen = np.zeros(len(splines.coefficients))
+    seen[active] = np.diag(matrix)
+    unit = scale * splines.config["spacing"] / splines.energy_scale
+    matrix += curvature / unit**2 * _curvature(splines, active)
+    matrix[np.diag_indices_from(matrix)] += ridge / unit**2
+    coefficients = np.zeros(len(splines.coefficients))
+    coefficients[active] = cho_solve(cho_factor(matrix, lower=True, overwrite_a=True), right)
+    _continue_walls(splines, coefficients, seen, unit)
+    splines.coefficients.data = torch.from_numpy(coefficients).to(splines.coefficients)
+    return int((seen > 1e-12 * seen.max()).sum())
+
+
+def _active(splines: UF3Potential, samples: list[Frames]) -> NDArray[np.int64]:
+    """Coefficients to solve for: those the data touch."""
+    seen = torch.zeros(len(splines.coefficients) + 1, dtype=torch.bool)
+    for graph, _ in _batches(splines, samples):
+        seen[splines.touched(graph)] = True
+    # Beyond the pairs of the data the two-body term goes on smoothly to its cutoff.
+    columns = splines.pair_columns
+    seen[columns[seen[columns].cumsum(-1) > 0]] = True
+    return seen[:-1].nonzero()[:, 0].numpy()
+
+
+def _normal_equations(
+    splines: UF3Potential, samples: list[Frames], active: NDArray[np.int64], scale: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean over force components of A^T w A and A^T w f, forces in units of `scale`."""
+    n = len(active)
+    place = torch.full((len(splines.coefficients) + 1,), n)
+    place[torch.from_numpy(active)] = torch.arange(n)
+    matrix, right, total = torch.zeros(n, n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64), 0
+    for graph, forces in _batches(splines, samples):
+        design = splines.force_design(graph, place, n + 1)[:, :n]
+        # Robust: what is thrown out to many times the typical force must not decide how the rest is fitted.
+        size = forces.view(-1, 3).square().sum(1).repeat_interleave(3) / (3 * scale**2)
+        root = 1 / (scale * torch.sqrt(1 + size / 25))
+        design *= root[:, None]
+        matrix += design.T @ design
+        right += design.T @ (forces * root)
+        total += len(forces)
+    return (matrix / total).numpy(), (right / total).numpy()
+
+
+def _batches(splines: UF3Potential, samples: list[Frames]) -> Iterator[tuple]:
+    """Graphs of a few frames with their forces, flat (3 * n_sites,)."""
+    for frames in samples:
+        forces = torch.from_numpy(np.array(frames.need_forces(), dtype=float))
+        step = max(1, _ENTRIES // (3 * frames.n_sites * min(len(splines.coefficients), MOST_COEFFICIENTS)))
+        for start in range(0, len(frames), step):
+            yield splines.graph(frames[start : start + step]), forces[start : start + step].flatten()
+
+
+def _curvature(splines: UF3Potential, active: NDArray[np.int64]) -> NDArray[np.float64]:
+    """P^T P of the second differences P of neighbouring coefficients along every axis of every table."""
+    n, zero = len(active), len(splines.coefficients)
+    place = np.full(zero + 1, -1)
+    place[active] = np.arange(n)
+    place[zero] = n
+    tables = [(splines.pair_columns, 1)]
+    if splines.three_cutoff > 0:
+        tables.append((splines.triple_columns, 3))
+    thirds = [
+        table.unfold(-axis, 3, 1).reshape(-1, 3) for table, n_axes in tables for axis in range(1, n_axes + 1)
+    ]
+    lines = place[torch.unique(torch.cat(thirds), dim=0).numpy()]
+    # Where one of the three is not solved for there is nothing to be smooth with.
+    lines = lines[(lines >= 0).all(1) & (lines < n).any(1)]
+    rows = np.repeat(np.arange(len(lines)), 3)
+    second = sparse.coo_array(
+        (np.tile([1.0, -2.0, 1.0], len(lines)), (rows, lines.ravel())), shape=(len(lines), n + 1)
+    )
+    second = second.tocsr()[:, :n]
+    return (second.T @ second).toarray()
+
+
+def _continue_walls(
+    splines: UF3Potential, coefficients: NDArray[np.float64], seen: NDArray[np.float64], unit: float
+) -> None:
+    """Below the first coefficient the data determine, let the two-body energy rise, each step half as much again.
+
+    `seen` (n_columns,) is how much the data say about each coefficient.
+    """
+    columns = splines.pair_columns.numpy()[..., : len(splines.pair_spline) - 3]
+    for i, j in zip(*np.triu_indices(len(columns))):
+        column = columns[i, j]
+        known = np.flatnonzero(seen[column] > 1e-6 * seen[column].max())
+        if not len(known):
+            continue
+        first = min(known[0], len(column) - 2)
+        step = max(coefficients[column[first]] - coefficients[column[first + 1]], unit)
+        for k in range(first - 1, -1, -1):
+            step *= 1.5
+            coefficients[column[k]] = coefficients[column[k + 1]] + step
+
+
+def _check(**options: float) -> None:
+    for name, value in options.items():
+        if not value >= 0:
+            least = 1 if name == "n_held_out" else 0
+            raise ValueError(f"distil: expected {name} of at least {least}, found {value + least}")
+
+
+def _disturb(frames: Frames, n: int, size: float, seed: int) -> Frames | None:
+    """About `n` of `frames` with every molecule moved as a whole, or None: bonds are the business of the bonded priors."""
+    molecules = frames.system.molecules
+    if n == 0 or size == 0 or molecules.max() == 0:
+        return None
+    some = frames[_spread(np.arange(len(frames)), n)]
+    moves = np.random.default_rng(seed).normal(scale=size, size=(len(some), molecules.max() + 1, 3))
+    return replace(some, positions=some.positions + moves[:, molecules])
+
+
+def _errors(
+    potential: Potential, teacher: Potential, result: Potential, splines: UF3Potential, frames: Frames
+) -> dict[str, float]:  # fmt: skip
+    batch = _batch(frames.n_sites)
+    energy, force = potential.energy_and_forces(frames, batch)
+    wanted = teacher.energy_and_forces(frames, batch)[1]
+    found_energy, found = result.energy_and_forces(frames, batch)
+    square = float(np.mean((found - force) ** 2))
+    return {
+        "force_rmse": square**0.5,
+        "explained_fraction": 1 - square / float(np.mean(wanted**2)),
+        "explained_fraction_of_all": 1 - square / float(np.mean(force**2)),
+        "energy_error": float(np.std(found_energy - energy)),
+        "energy_spread": float(np.std(energy)),
+    }
+
+
+def _spread(which: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """At most `n` of `which`, evenly."""
+    return which[np.unique(np.linspace(0, len(which) - 1, min(n, len(which))).round().astype(int))]
+
+
+def _batch(n_sites: int) -> int:
+    return max(1, 2000 // n_sites)

