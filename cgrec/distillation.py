@@ -74,7 +74,8 @@ def distil(
         frames: of its own run.
         cutoff: nm, of the two-body term; default: the PMF's.
         spacing: nm, between its knots.
-        three_cutoff: nm, of the three-body term, 0 for none; default: 0.45 or the cutoff, whichever is less.
+        three_cutoff: nm, of the three-body term, 0 for none; default: 0.45 or the cutoff, whichever is less. The price
+            of a step grows with its sixth power in a liquid: try how short it can be.
         three_spacing: nm, between its knots; default: the first of `SPACINGS` whose coefficients can be solved for, no
             three-body term if there is none.
         across_spacing: nm, between its knots for the side across; default: three_spacing.
