@@ -97,8 +97,10 @@ def distil(arguments: list[str]) -> None:
 
     level, options = _level("cgrec distil", arguments, fit)
     report = level.distil(**options)
+    triples = f"knots {report.three_spacing} nm apart" if report.three_cutoff else "none"
     print(
-        f"{level.folder / 'distilled.pt'}: {', '.join(report.replaced)} -> UF3Potential, kept: {', '.join(report.kept) or 'nothing'}\n"
+        f"{level.folder / 'distilled.pt'}: {', '.join(report.replaced)} -> UF3Potential (three-body term: {triples}) and "
+        f"{report.n_torsion_terms} torsion terms; kept: {', '.join(report.kept) or 'nothing'}\n"
         f"on {report.n_held_out} held-out frames: force error {report.force_rmse:.3g} kJ/mol/nm, {100 * report.explained_fraction:.2f}% of what was "
         f"replaced and {100 * report.explained_fraction_of_all:.2f}% of all explained; energy error {report.energy_error:.3g} of "
         f"{report.energy_spread:.3g} kJ/mol"

@@ -1,9 +1,9 @@
 """`distil`: a trained PMF -> a fast one, its neighbour part replaced by two- and three-body splines (`UF3Potential`).
 
-The PMF's own forces are labels without noise, so a few hundred frames fix every coefficient by one linear solve. What the
-splines cannot express is lost for good: energies of more than three bodies, and handedness. Bonded priors are kept as they
-are; they carry the stiff part and what little handedness the result has. How much is lost is measured on frames the fit
-never saw, and written down.
+The PMF's own forces are labels without noise, so a few hundred frames fix every coefficient by one linear solve. Bonded priors
+are kept as they are. Splines know neither more than three bodies nor left from right; in a molecule that is the dihedrals'
+business, so a series in the dihedrals about neighbouring rotatable bonds is fitted along. What is lost all the same is
+measured on frames the fit never saw, and written down.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,12 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
+from torch import Tensor
 
+from . import geometry
 from .frames import Frames
-from .potential import Potential, SumPotential, UF3Potential
+from .potential import DihedralSeries, Potential, SumPotential, UF3Potential
+from .system import System
 
 #: Most coefficients the dense solve is meant for: minutes on one core.
 MOST_COEFFICIENTS = 4000
@@ -41,7 +45,8 @@ class DistillationReport:
         energy_spread: kJ/mol, standard deviation of the PMF's energy itself.
         kept, replaced: class names of the parts of the PMF.
         three_cutoff, three_spacing: nm, of the three-body term; zero where there is none.
-        n_coefficients: that the data determine.
+        n_coefficients: of splines, that the data determine.
+        n_torsion_terms: of the dihedral series fitted along.
         n_fitted, n_held_out: frames.
         seconds: of wall time.
     """
@@ -56,6 +61,7 @@ class DistillationReport:
     three_cutoff: float
     three_spacing: float
     n_coefficients: int
+    n_torsion_terms: int
     n_fitted: int
     n_held_out: int
     seconds: float
@@ -65,7 +71,7 @@ def distil(
     potential: Potential, frames: Frames, *, cutoff: float | None = None, spacing: float = 0.025,
     three_cutoff: float | None = None, three_spacing: float | None = None, across_spacing: float | None = None, n_frames: int = 0,
     n_held_out: int = 50, disturbed: float = 0.25, disturbance: float = 0.02, curvature: float = 1e-8, ridge: float = 1e-12,
-    seed: int = 0,
+    torsions: int = 3, seed: int = 0,
 ) -> tuple[Potential, DistillationReport]:  # fmt: skip
     """Fit splines to the neighbour part of a PMF and put them in its place.
 
@@ -84,25 +90,22 @@ def distil(
         disturbed: how many more frames to fit, as a share of n_frames, with molecules moved at random: they show the
             repulsive core between molecules, where a run seldom goes.
         disturbance: nm, standard deviation of that move along each axis.
+        torsions: highest Fourier order per dihedral of the series fitted along in a system of one molecule, 0 for none.
         curvature: weight of the squared change of slope from knot to knot, both in units of the typical force.
         ridge: weight of the squared coefficients.
         seed: of the random moves.
 
     Returns:
-        The kept parts plus a `UF3Potential`, and the report.
+        The kept parts plus any `DihedralSeries` and a `UF3Potential`, and the report.
 
     Raises:
         ValueError: nothing to replace, too few frames, or more coefficients than the solve can take.
     """
     begin = time.time()
     _check(
-        n_frames=n_frames,
-        n_held_out=n_held_out - 1,
-        disturbed=disturbed,
-        disturbance=disturbance,
-        curvature=curvature,
-        ridge=ridge,
-    )
+        n_frames=n_frames, n_held_out=n_held_out, disturbed=disturbed, disturbance=disturbance, torsions=torsions,
+        curvature=curvature, ridge=ridge,
+    )  # fmt: skip
     n_frames = n_frames or max(100, 60_000 // (3 * frames.n_sites))
     kept, replaced = parts_of(potential)
     teacher = replaced[0] if len(replaced) == 1 else SumPotential(replaced)
@@ -115,14 +118,17 @@ def distil(
         samples, SPACINGS if three_spacing is None else (three_spacing,), types=potential.types, cutoff=cutoff, spacing=spacing,
         three_cutoff=three_cutoff, across_spacing=across_spacing,
     )  # fmt: skip
-    n_coefficients = fit_splines(splines, samples, curvature=curvature, ridge=ridge)
-    result = SumPotential([*kept, splines]) if kept else splines
+    series = torsion_series(potential, frames.system, torsions)
+    n_coefficients, series = fit_splines(splines, samples, series, curvature=curvature, ridge=ridge)
+    result = SumPotential([*kept, *series, splines]) if kept or series else splines
     result.temperature = potential.temperature
     errors = _errors(potential, teacher, result, splines, held_out)
     names = [tuple(type(p).__name__ for p in parts) for parts in (kept, replaced)]
     return result, DistillationReport(
-        **errors, kept=names[0], replaced=names[1], three_cutoff=splines.three_cutoff, three_spacing=splines.config["three_spacing"] if splines.three_cutoff else 0.0, n_coefficients=n_coefficients,
-        n_fitted=sum(map(len, samples)), n_held_out=len(held_out), seconds=time.time() - begin,
+        **errors, kept=names[0], replaced=names[1], three_cutoff=splines.three_cutoff,
+        three_spacing=splines.config["three_spacing"] if splines.three_cutoff else 0.0, n_coefficients=n_coefficients,
+        n_torsion_terms=sum(len(one.orders) for one in series), n_fitted=sum(map(len, samples)), n_held_out=len(held_out),
+        seconds=time.time() - begin,
     )  # fmt: skip
 
 
@@ -177,10 +183,45 @@ def labelled(teacher: Potential, frames: Frames) -> Frames:
     return replace(frames, forces=forces, energies=energies, weights=None)
 
 
+def torsion_series(potential: Potential, system: System, order: int) -> list[DihedralSeries]:
+    """Series, all zero, in the dihedrals about every two neighbouring rotatable bonds (about each that has no neighbour).
+
+    Empty where the system has several molecules, or order is 0.
+    """
+    if order == 0 or system.molecules.max() > 0:
+        return []
+    paths = {tuple(sorted(p[1:3])): p for p in reversed(system.bonded_paths(4))}
+    turning = [p for bond, p in sorted(paths.items()) if system.beyond(*bond) is not None]
+    pairs = [[p, q] for p, q in combinations(turning, 2) if set(p[1:3]) & set(q[1:3])]
+    alone = [[p] for p in turning if not any(p in pair for pair in pairs)]
+    made = []
+    for group in [*pairs, *alone]:
+        orders = _half_space(order, len(group))
+        zeros = [0.0] * len(orders)
+        made.append(
+            DihedralSeries(
+                types=potential.types,
+                n_sites=system.n_sites,
+                sites=[list(p) for p in group],
+                orders=orders,
+                cosine=zeros,
+                sine=zeros,
+            )  # fmt: skip
+        )
+    return made
+
+
+def _half_space(order: int, n: int) -> list[list[int]]:
+    """Integer vectors with entries up to `order`, one of each pair v, -v, without zero."""
+    vectors = [list(v) for v in product(range(-order, order + 1), repeat=n)]
+    return vectors[len(vectors) // 2 + 1 :]
+
+
 def fit_splines(
-    splines: UF3Potential, samples: list[Frames], *, curvature: float = 1e-8, ridge: float = 1e-12
-) -> int:
-    """Set the coefficients by regularised linear least squares on the forces of `samples`; how many the data determine.
+    splines: UF3Potential, samples: list[Frames], series: Sequence[DihedralSeries] = (), *, curvature: float = 1e-8,
+    ridge: float = 1e-12,
+) -> tuple[int, list[DihedralSeries]]:  # fmt: skip
+    """Set the coefficients by regularised linear least squares on the forces of `samples`.
 
     Three-body coefficients that no triple of the data touches stay zero. Two-body ones closer than the closest pair
     continue the wall ever more steeply.
@@ -188,7 +229,11 @@ def fit_splines(
     Args:
         splines: changed in place.
         samples: with forces; an outlier's force counts less the larger it is.
+        series: to be fitted along.
         curvature, ridge: as in `distil`.
+
+    Returns:
+        How many spline coefficients the data determine, and the series with their coefficients.
 
     Raises:
         ValueError: more coefficients than `MOST_COEFFICIENTS`.
@@ -200,17 +245,43 @@ def fit_splines(
             f"distil: {len(active)} coefficients are touched by the data, expected at most {MOST_COEFFICIENTS}; use a wider three_spacing or "
             "across_spacing, a shorter three_cutoff, or three_cutoff=0"
         )
-    matrix, right = _normal_equations(splines, samples, active, scale)
+    matrix, right = _normal_equations(splines, samples, series, active, scale)
+    n = len(active)
     seen = np.zeros(len(splines.coefficients))
-    seen[active] = np.diag(matrix)
+    seen[active] = np.diag(matrix)[:n]
     unit = scale * splines.config["spacing"] / splines.energy_scale
-    matrix += curvature / unit**2 * _curvature(splines, active)
+    matrix[:n, :n] += curvature / unit**2 * _curvature(splines, active)
     matrix[np.diag_indices_from(matrix)] += ridge / unit**2
+    solution = cho_solve(cho_factor(matrix, lower=True, overwrite_a=True), right)
     coefficients = np.zeros(len(splines.coefficients))
-    coefficients[active] = cho_solve(cho_factor(matrix, lower=True, overwrite_a=True), right)
+    coefficients[active] = solution[:n]
     _continue_walls(splines, coefficients, seen, unit)
     splines.coefficients.data = torch.from_numpy(coefficients).to(splines.coefficients)
-    return int((seen > 1e-12 * seen.max()).sum())
+    return int((seen > 1e-12 * seen.max()).sum()), _filled(series, solution[n:])
+
+
+def _filled(series: Sequence[DihedralSeries], solution: NDArray[np.float64]) -> list[DihedralSeries]:
+    filled = []
+    for one in series:
+        n = len(one.orders)
+        config = {**one.config, "cosine": solution[:n].tolist(), "sine": solution[n : 2 * n].tolist()}
+        filled.append(DihedralSeries(**config))
+        solution = solution[2 * n :]
+    return filled
+
+
+def series_design(series: DihedralSeries, positions: Tensor) -> Tensor:
+    """(3 * n_sites of all frames, 2 * n_terms) 1/nm: force of each cosine, then sine, with a coefficient of one."""
+    x = positions.detach().requires_grad_()
+    angles = geometry.dihedral(x, series.sites)
+    slopes = torch.stack(
+        [torch.autograd.grad(angle.sum(), x, retain_graph=True)[0].flatten(1) for angle in angles.T], -1
+    )
+    phase = angles.detach() @ series.orders.T
+    # (n_frames, 3 * n_sites, n_terms): slope of each term's phase
+    slopes = slopes @ series.orders.T
+    both = torch.cat([torch.sin(phase)[:, None] * slopes, -torch.cos(phase)[:, None] * slopes], -1)
+    return both.flatten(0, 1)
 
 
 def _active(splines: UF3Potential, samples: list[Frames]) -> NDArray[np.int64]:
@@ -225,18 +296,26 @@ def _active(splines: UF3Potential, samples: list[Frames]) -> NDArray[np.int64]:
 
 
 def _normal_equations(
-    splines: UF3Potential, samples: list[Frames], active: NDArray[np.int64], scale: float
+    splines: UF3Potential,
+    samples: list[Frames],
+    series: Sequence[DihedralSeries],
+    active: NDArray[np.int64],
+    scale: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean over force components of A^T w A and A^T w f, forces in units of `scale`."""
     n = len(active)
     place = torch.full((len(splines.coefficients) + 1,), n)
     place[torch.from_numpy(active)] = torch.arange(n)
-    matrix, right, total = torch.zeros(n, n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64), 0
+    size = n + sum(2 * len(one.orders) for one in series)
+    matrix, right = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
+    total = 0
     for graph, forces in _batches(splines, samples):
-        design = splines.force_design(graph, place, n + 1)[:, :n]
+        positions = graph.per_frame(graph.positions)
+        torsions = [series_design(one, positions) for one in series]
+        design = torch.cat([splines.force_design(graph, place, n + 1)[:, :n], *torsions], 1)
         # Robust: what is thrown out to many times the typical force must not decide how the rest is fitted.
-        size = forces.view(-1, 3).square().sum(1).repeat_interleave(3) / (3 * scale**2)
-        root = 1 / (scale * torch.sqrt(1 + size / 25))
+        square = forces.view(-1, 3).square().sum(1).repeat_interleave(3) / (3 * scale**2)
+        root = 1 / (scale * torch.sqrt(1 + square / 25))
         design *= root[:, None]
         matrix += design.T @ design
         right += design.T @ (forces * root)
@@ -297,10 +376,12 @@ def _continue_walls(
 
 
 def _check(**options: float) -> None:
+    whole = ("n_frames", "n_held_out", "torsions")
     for name, value in options.items():
-        if not value >= 0:
-            least = 1 if name == "n_held_out" else 0
-            raise ValueError(f"distil: expected {name} of at least {least}, found {value + least}")
+        least = 1 if name == "n_held_out" else 0
+        if not value >= least or (name in whole and value != int(value)):
+            kind = "whole number" if name in whole else "number"
+            raise ValueError(f"distil: expected {name} a {kind} of at least {least}, found {value}")
 
 
 def _disturb(frames: Frames, n: int, size: float, seed: int) -> Frames | None:

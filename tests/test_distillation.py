@@ -4,12 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from contracts import random_frames
+from contracts import mirrored, random_frames, small_system
 
 from cgrec import Frames, Potential, System
 from cgrec.cli import main
-from cgrec.distillation import distil, fit_splines, labelled, parts_of, split
-from cgrec.potential import ExcludedVolume, HarmonicPrior, UF3Potential, fit_priors
+from cgrec.distillation import distil, fit_splines, labelled, parts_of, split, torsion_series
+from cgrec.potential import DihedralSeries, ExcludedVolume, HarmonicPrior, UF3Potential, fit_priors
 from cgrec.potential.network import smooth_cutoff
 from cgrec.potential.uf3 import near_triples
 
@@ -117,6 +117,43 @@ def test_bonded_priors_are_kept_and_the_wall_goes():
     assert report.explained_fraction_of_all > report.explained_fraction
 
 
+class Handed(Potential):
+    """A dihedral energy that counts as a neighbour potential, as that of a network does."""
+
+    def __init__(self, *, types, cutoff):
+        super().__init__(types=types, cutoff=cutoff)
+        self.series = DihedralSeries(
+            types=types, n_sites=6, sites=[[0, 1, 2, 3], [1, 2, 3, 4]], orders=[[1, 0], [1, -1], [2, 1]],
+            cosine=[3.0, 2.0, 1.0], sine=[4.0, -1.0, 2.0],
+        )  # fmt: skip
+
+    def energy(self, graph):
+        return self.series.energy(graph)
+
+
+def test_handedness_and_coupled_dihedrals_survive_in_torsion_terms():
+    frames = random_frames(400)
+    frames = replace(
+        frames, positions=frames.positions + np.random.default_rng(5).normal(scale=0.03, size=(6, 3))
+    )
+    options = {"three_cutoff": 0, "n_frames": 300}
+    made, report = distil(Handed(types=["A", "B", "C"], cutoff=0.5), frames, **options)
+    assert report.explained_fraction > 0.99 and report.n_torsion_terms == 24
+    energy, mirror = (made.energy_and_forces(f)[0] for f in (frames, mirrored(frames)))
+    assert np.median(np.abs(energy - mirror)) > 1
+    without = distil(Handed(types=["A", "B", "C"], cutoff=0.5), frames, torsions=0, **options)[1]
+    assert without.n_torsion_terms == 0 and without.explained_fraction < 0.9
+
+
+def test_torsions_of_a_ring_or_of_many_molecules_are_left_alone():
+    potential = Handed(types=["A", "B", "C"], cutoff=0.5)
+    ring = System(names=tuple("ABCABC"), masses=np.ones(6), bonds=[(k, (k + 1) % 6) for k in range(6)])
+    assert torsion_series(potential, ring, 3) == []
+    assert torsion_series(potential, System(names=tuple("ABCABC"), masses=np.ones(6)), 3) == []
+    assert [len(s.sites) for s in torsion_series(potential, small_system(), 3)] == [2]
+    assert [len(s.sites) for s in torsion_series(potential, small_system(4), 3)] == [1]
+
+
 def test_nothing_to_replace_is_said():
     bonds = HarmonicPrior.fit(random_frames(20), ["A", "B", "C"], 2)
     with pytest.raises(ValueError, match="neighbour part.*HarmonicPrior"):
@@ -179,7 +216,8 @@ def test_command_distils_once(run, capsys):
         (["level=4"], "level= one of 1 in .*found 4"),
         (["level=1", "cutoff=far"], "cutoff= a number, found 'far'"),
         (["level=1", "cutoff=2"], "1.200 nm wide"),
-        (["level=1", "n_held_out=0"], "n_held_out of at least 1, found 0"),
+        (["level=1", "n_held_out=0"], "n_held_out a whole number of at least 1, found 0"),
+        (["level=1", "n_frames=10.5"], "n_frames a whole number"),
     ],
 )
 def test_command_refuses_with_a_reason(run, arguments, said):

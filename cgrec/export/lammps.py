@@ -52,15 +52,24 @@ def write_lammps(
 
     Raises:
         FileExistsError: `folder` exists.
-        ValueError: a part of the potential has no counterpart in LAMMPS, or the box has no shape that LAMMPS takes.
+        ValueError: a number makes no sense, a part of the potential has no counterpart in LAMMPS, or the box has no shape
+            that LAMMPS takes.
     """
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: choose another folder or remove it yourself")
+    for name, value in {"timestep": timestep, "friction": friction, "steps": steps, "seed": seed}.items():
+        if not value > 0 or (name in ("steps", "seed") and value != int(value)):
+            kind = "whole number" if name in ("steps", "seed") else "number"
+            raise ValueError(f"LAMMPS export: expected {name} a positive {kind}, found {value}")
     splines, terms = _split(potential)
+    reach = _reach(splines, frames, terms)
     kinds, site_kinds = _kinds(potential, frames.system)
-    files = {"potential.uf3": uf3_file(splines), "system.data": _data(frames, kinds, site_kinds, terms)}
-    files["potential.in"] = _potential_input(splines, kinds, terms, frames)
+    files = {
+        "potential.uf3": uf3_file(splines),
+        "system.data": _data(frames, kinds, site_kinds, terms, reach),
+    }
+    files["potential.in"] = _potential_input(splines, kinds, terms, reach)
     files["run.in"] = _run_input(frames, timestep, friction, steps, seed)
     if terms.series:
         files["series.colvars"] = "".join(_colvar(k, s) for k, s in enumerate(terms.series, 1))
@@ -237,7 +246,9 @@ def _row(numbers: NDArray[Any]) -> str:
     return " ".join(repr(x) for x in np.asarray(numbers, float).tolist())
 
 
-def _data(frames: Frames, kinds: list[tuple[str, float]], site_kinds: NDArray[Any], terms: _Terms) -> str:
+def _data(
+    frames: Frames, kinds: list[tuple[str, float]], site_kinds: NDArray[Any], terms: _Terms, reach: float
+) -> str:
     positions = np.asarray(frames.positions[-1], float) * _ANGSTROM
     counts = [f"{frames.n_sites} atoms", f"{len(kinds)} atom types"]
     sections = ["Masses\n", *(f"{k} {m!r}  # {t}" for k, (t, m) in enumerate(kinds, 1))]
@@ -261,7 +272,7 @@ def _data(frames: Frames, kinds: list[tuple[str, float]], site_kinds: NDArray[An
             "cgrec: units real, lengths in Angstrom\n",
             *counts,
             "",
-            *_bounds(frames, positions),
+            *_bounds(frames, positions, reach),
             "",
             *sections,
             "",
@@ -269,10 +280,11 @@ def _data(frames: Frames, kinds: list[tuple[str, float]], site_kinds: NDArray[An
     )
 
 
-def _bounds(frames: Frames, positions: NDArray[Any]) -> list[str]:
+def _bounds(frames: Frames, positions: NDArray[Any], reach: float) -> list[str]:
     boxes = frames.boxes()
     if boxes is None:
-        low, high = positions.min(0) - 1, positions.max(0) + 1
+        # Room on all sides: LAMMPS grows an open box, and cannot bin one that is small beside the cutoff.
+        low, high = positions.min(0) - reach, positions.max(0) + reach
         return [f"{a!r} {b!r} {axis}lo {axis}hi" for a, b, axis in zip(low.tolist(), high.tolist(), "xyz")]
     box = np.asarray(boxes[-1], float) * _ANGSTROM
     if np.abs(np.triu(box, 1)).max() > 1e-9 or np.diag(box).min() <= 0:
@@ -286,7 +298,7 @@ def _bounds(frames: Frames, positions: NDArray[Any]) -> list[str]:
 
 
 def _potential_input(
-    splines: UF3Potential, kinds: list[tuple[str, float]], terms: _Terms, frames: Frames
+    splines: UF3Potential, kinds: list[tuple[str, float]], terms: _Terms, reach: float
 ) -> str:
     names = _names(splines.types)
     lines = [
@@ -301,9 +313,12 @@ def _potential_input(
             lines += [f"{kind}_coeff {n} {line}" for n, line in enumerate(terms.types(kind), 1)]
     if terms.series:
         lines += ["fix series all colvars series.colvars", "fix_modify series energy yes"]
-    # Ghosts must reach every site of a bonded term, from any other one of it, and further as they move.
-    reach = max(splines.cutoff + _SKIN, 1.5 * _extent(frames, terms) + _SKIN) * _ANGSTROM
     return "\n".join([*lines, f"neighbor {_SKIN * _ANGSTROM!r} bin", f"comm_modify cutoff {reach!r}", ""])
+
+
+def _reach(splines: UF3Potential, frames: Frames, terms: _Terms) -> float:
+    """Angstrom to which LAMMPS must know neighbours: pairs, and from any site of a bonded term to all others as they move."""
+    return max(splines.cutoff + _SKIN, 1.5 * _extent(frames, terms) + _SKIN) * _ANGSTROM
 
 
 def _extent(frames: Frames, terms: _Terms) -> float:
@@ -334,8 +349,9 @@ def _colvar(number: int, series: DihedralSeries) -> str:
 
 
 def _run_input(frames: Frames, timestep: float, friction: float, steps: int, seed: int) -> str:
-    edge = "s" if frames.box is None else "p"
-    temperature = frames.temperature
+    edge, temperature = ("m" if frames.box is None else "p"), frames.temperature
+    # Where an open system is in space means nothing, and LAMMPS' box grows after one that drifts.
+    stay = "fix stay all recenter INIT INIT INIT\n" if frames.box is None else ""
     return f"""# Langevin dynamics at {temperature} K, written by cgrec
 variable steps index {steps}
 variable seed index {seed}
@@ -348,9 +364,10 @@ include potential.in
 velocity all create {temperature} ${{seed}} loop geom
 fix bath all langevin {temperature} {temperature} {_FEMTOSECOND / friction!r} ${{seed}}
 fix move all nve
-timestep {timestep * _FEMTOSECOND!r}
+{stay}timestep {timestep * _FEMTOSECOND!r}
 thermo 1000
 thermo_style custom step temp pe ke press spcpu
+compute_modify thermo_temp extra/dof 0  # the thermostat acts on the whole, too
 dump positions all custom 1000 run.lammpstrj id type xu yu zu
 dump_modify positions sort id
 run ${{steps}}

@@ -1,6 +1,6 @@
 """Time per molecule and step of one-site water (a network, distilled, in LAMMPS) against rigid SPC/E (OpenMM), on one core.
 
-    python scripts/benchmarks/lammps_speed.py water_onesite.npz --json speed.json
+    python scripts/benchmarks/lammps_speed.py --water water_onesite.npz --json speed.json
 
 The file has positions, forces (nm, kJ/mol/nm), box and temperature of one-site water mapped from all-atom SPC/E. A network
 is trained on it, distilled with several cutoffs, and each result is exported and run; the all-atom model has the same
@@ -8,7 +8,7 @@ number of molecules, PME at 0.9 nm and 2 fs on OpenMM's CPU platform with one th
 else the machine does hits both; a ratio is the median over the rounds of the ratio within a round. Explained fractions are
 1 - L / L0 on frames nobody was fitted to; most of what is missing from 1 is noise of the force labels that no model explains.
 The error of the structure is the root mean square difference of g(r) from that of the held-out frames, up to 0.9 nm, in a run
-of 40 ps; the network's own cannot be better than the forces allow.
+of 40 ps.
 
 Found with 316 molecules on one shared core (AMD EPYC, LAMMPS 22Jul2025, OpenMM 8.6): pairs to 0.45 nm and triples to 0.35 nm
 are 5.7 times as fast as all-atom (1.3 against 7.4 us per molecule and step) and explain 0.641 of the force where the network
@@ -37,6 +37,7 @@ from cgrec.export import lammps_command, write_lammps
 from cgrec.potential import DensityNetwork, Potential, fit_priors
 from cgrec.training import ForceMatching
 
+WATER = Path(__file__).parents[3] / "shared" / "data" / "water_onesite_spce" / "frames_000_799.npz"
 #: nm: cutoffs of pairs and triples.
 CUTOFFS = [(0.45, 0.34), (0.45, 0.35), (0.6, 0.35), (0.6, 0.37), (0.6, 0.4), (0.6, 0.45), (0.6, 0.0)]
 
@@ -45,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("water", type=Path, help="npz of one-site water")
+    parser.add_argument("--water", type=Path, default=WATER, help="npz of one-site water")
     parser.add_argument("--json", type=Path, help="write the numbers here, too")
     parser.add_argument("--steps", type=int, default=3000, help="optimiser steps of the network")
     parser.add_argument("--network", type=Path, help="a trained network instead, or where to keep this one")
