@@ -97,7 +97,11 @@ def distil(arguments: list[str]) -> None:
 
     level, options = _level("cgrec distil", arguments, fit)
     report = level.distil(**options)
-    triples = f"knots {report.three_spacing} nm apart" if report.three_cutoff else "none"
+    triples = (
+        f"to {report.three_cutoff} nm, knots {report.three_spacing} nm apart"
+        if report.three_cutoff
+        else "none"
+    )
     print(
         f"{level.folder / 'distilled.pt'}: {', '.join(report.replaced)} -> UF3Potential (three-body term: {triples}) and "
         f"{report.n_torsion_terms} torsion terms; kept: {', '.join(report.kept) or 'nothing'}\n"

@@ -27,9 +27,9 @@ from .potential import DihedralSeries, Potential, SumPotential, UF3Potential
 from .system import System
 
 #: Most coefficients the dense solve is meant for: minutes on one core.
-MOST_COEFFICIENTS = 4000
-#: Knot spacings tried in turn for the three-body term, nm.
-SPACINGS = (0.03, 0.04, 0.05, 0.06, 0.075, 0.09, 0.115, 0.15)
+MOST_COEFFICIENTS = 5000
+#: Cutoffs, and for each the knot spacings, tried in turn for the three-body term, nm.
+CUTOFFS, SPACINGS = (0.45, 0.35, 0.3), (0.03, 0.04, 0.05, 0.06, 0.075, 0.09, 0.1)
 _ENTRIES = 2_000_000
 
 
@@ -80,10 +80,10 @@ def distil(
         frames: of its own run.
         cutoff: nm, of the two-body term; default: the PMF's.
         spacing: nm, between its knots.
-        three_cutoff: nm, of the three-body term, 0 for none; default: 0.45 or the cutoff, whichever is less. The price
-            of a step grows with its sixth power in a liquid: try how short it can be.
-        three_spacing: nm, between its knots; default: the first of `SPACINGS` whose coefficients can be solved for, no
-            three-body term if there is none.
+        three_cutoff: nm, of the three-body term, 0 for none. The price of a step grows with its sixth power in a liquid:
+            try how short it can be.
+        three_spacing: nm, between its knots. By default this and three_cutoff are the first of `SPACINGS` and `CUTOFFS`
+            whose coefficients can be solved for; no three-body term if there are none.
         across_spacing: nm, between its knots for the side across; default: three_spacing.
         n_frames: to fit, spread over the run; 0: enough for 60 000 force components, at least 100.
         n_held_out: to judge by, from other blocks of the run.
@@ -110,13 +110,11 @@ def distil(
     kept, replaced = parts_of(potential)
     teacher = replaced[0] if len(replaced) == 1 else SumPotential(replaced)
     cutoff = teacher.cutoff if cutoff is None else cutoff
-    three_cutoff = min(0.45, cutoff) if three_cutoff is None else three_cutoff
     fitted, held_out = split(frames, n_frames, n_held_out)
     shaken = _disturb(fitted, int(disturbed * n_frames), disturbance, seed)
     samples = [labelled(teacher, f) for f in (fitted, shaken) if f is not None]
     splines = _splines(
-        samples, SPACINGS if three_spacing is None else (three_spacing,), types=potential.types, cutoff=cutoff, spacing=spacing,
-        three_cutoff=three_cutoff, across_spacing=across_spacing,
+        samples, three_cutoff, three_spacing, types=potential.types, cutoff=cutoff, spacing=spacing, across_spacing=across_spacing
     )  # fmt: skip
     series = torsion_series(potential, frames.system, torsions)
     n_coefficients, series = fit_splines(splines, samples, series, curvature=curvature, ridge=ridge)
@@ -133,15 +131,25 @@ def distil(
 
 
 def _splines(
-    samples: list[Frames], spacings: Sequence[float], three_cutoff: float, **options: Any
+    samples: list[Frames],
+    three_cutoff: float | None,
+    three_spacing: float | None,
+    *,
+    cutoff: float,
+    **options: Any,
 ) -> UF3Potential:
-    """Untrained, with the first of `spacings` that leaves few enough coefficients; the last resort is none of three bodies."""
-    for three_spacing in spacings if three_cutoff > 0 else ():
-        if three_spacing <= three_cutoff / 4 or len(spacings) == 1:
-            made = UF3Potential(three_cutoff=three_cutoff, three_spacing=three_spacing, **options)
-            if len(spacings) == 1 or len(_active(made, samples)) <= MOST_COEFFICIENTS:
+    """Untrained, with the three-body term asked for; where that is left open, the first with few enough coefficients."""
+    if three_cutoff == 0:
+        return UF3Potential(cutoff=cutoff, **options)
+    reaches = dict.fromkeys(min(c, cutoff) for c in CUTOFFS) if three_cutoff is None else (three_cutoff,)
+    spacings = SPACINGS if three_spacing is None else (three_spacing,)
+    choices = list(product(reaches, spacings))
+    for reach, fine in choices:
+        if fine <= reach / 4 or len(choices) == 1:
+            made = UF3Potential(cutoff=cutoff, three_cutoff=reach, three_spacing=fine, **options)
+            if len(choices) == 1 or len(_active(made, samples)) <= MOST_COEFFICIENTS:
                 return made
-    return UF3Potential(**options)
+    return UF3Potential(cutoff=cutoff, **options)
 
 
 def parts_of(potential: Potential) -> tuple[list[Potential], list[Potential]]:
