@@ -23,7 +23,7 @@ from torch import Tensor
 
 from . import geometry
 from .frames import Frames
-from .potential import DihedralSeries, Potential, SumPotential, UF3Potential
+from .potential import DihedralSeries, Potential, SumPotential, UF3Potential, half_space
 from .system import System
 
 #: Most coefficients the dense solve is meant for: minutes on one core.
@@ -204,7 +204,7 @@ def torsion_series(potential: Potential, system: System, order: int) -> list[Dih
     alone = [[p] for p in turning if not any(p in pair for pair in pairs)]
     made = []
     for group in [*pairs, *alone]:
-        orders = _half_space(order, len(group))
+        orders = half_space(order, len(group)).tolist()
         zeros = [0.0] * len(orders)
         made.append(
             DihedralSeries(
@@ -217,12 +217,6 @@ def torsion_series(potential: Potential, system: System, order: int) -> list[Dih
             )  # fmt: skip
         )
     return made
-
-
-def _half_space(order: int, n: int) -> list[list[int]]:
-    """Integer vectors with entries up to `order`, one of each pair v, -v, without zero."""
-    vectors = [list(v) for v in product(range(-order, order + 1), repeat=n)]
-    return vectors[len(vectors) // 2 + 1 :]
 
 
 def fit_splines(

@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 from .analysis import effective_sample_size
 from .collective_variables import CollectiveVariable
 from .frames import Frames
-from .potential import DihedralSeries, Potential
+from .potential import DihedralSeries, Potential, half_space
 from .units import thermal_energy
 
 
@@ -68,13 +68,6 @@ def refine(
     total = potential + series
     total.temperature = potential.temperature
     return total, corrected
-
-
-def half_space(order: int, n: int) -> NDArray[np.int64]:
-    """(n_terms, n) integer vectors with entries up to `order`, one of each pair n, -n, without zero."""
-    axes = np.meshgrid(*[np.arange(-order, order + 1)] * n, indexing="ij")
-    vectors = np.stack(axes, -1).reshape(-1, n)
-    return vectors[len(vectors) // 2 + 1 :]
 
 
 def _multipliers(

@@ -3,8 +3,8 @@ import pytest
 
 from cgrec import Frames, Potential, System
 from cgrec.collective_variables import CollectiveVariable
-from cgrec.potential import HarmonicPrior
-from cgrec.refinement import half_space, refine
+from cgrec.potential import HarmonicPrior, half_space
+from cgrec.refinement import refine
 
 CHAIN = System(names=tuple("ABCD"), types=("X",) * 4, masses=[1] * 4, bonds=[(0, 1), (1, 2), (2, 3)])
 TURN = (CollectiveVariable("turn", ("A", "B", "C", "D")),)

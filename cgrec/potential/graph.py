@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from .neighbours import periodic_table
+
 #: Open systems of at most this many sites keep all pairs: their table never has to be built again.
 ALL_PAIRS_LIMIT = 32
 #: nm by which a free place in the neighbour table is shifted.
@@ -134,6 +136,8 @@ def _neighbour_table(positions: Tensor, reach: float, box: Tensor | None) -> tup
         )
     if never_changes(sites, reach, box):
         return _all_pairs(frames, sites, positions)
+    if box is not None and (found := periodic_table(positions, reach, box, OUT_OF_REACH)) is not None:
+        return found
     receiver, sender, shift = (
         _open_pairs(positions, reach) if box is None else _periodic_pairs(positions, reach, box)
     )

@@ -7,12 +7,7 @@ there (3 to 10 s, once: the result is kept in the user's cache folder).
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import math
-import os
-import platform
-import shutil
-import subprocess
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -24,27 +19,10 @@ from torch import Tensor
 from .base import Potential
 from .graph import SiteGraph
 from .kernel_code import generated
+from .native import NoKernel, compiler_name, native_library, processor
 from .network import DensityNetwork
 
 SOURCE = Path(__file__).with_name("density_kernel.cpp")
-FLAGS = [
-    "-O3",
-    "-march=native",
-    "-ffast-math",
-    "-fno-strict-aliasing",
-    "-std=c++17",
-    "-shared",
-    "-fPIC",
-    "-fopenmp",
-    "-w",
-]
-if platform.machine() in ("x86_64", "AMD64"):
-    # The approximate reciprocal of a square root is 14 times less exact than single precision.
-    FLAGS.append("-mno-recip")
-
-
-class NoKernel(RuntimeError):
-    """Why there is no compiled kernel: no compiler, sizes it cannot have, another device."""
 
 
 class CompiledDensityNetwork(Potential):
@@ -264,69 +242,13 @@ def _sizes(network: DensityNetwork) -> dict[str, Any]:
     row = network.embedding.element_size() * math.gcd(channels, width)
     return {
         "REAL": real, "CHANNELS": channels, "WIDTH": width, "L_MAX": network.l_max, "N_RADIAL": layer.radial.shape[1],
-        "N_TRIPLES": len(layer.triples), "VECTOR": 64 if row % 64 == 0 and "__AVX512F__" in _machine(_compiler()) else 32,
+        "N_TRIPLES": len(layer.triples), "VECTOR": 64 if row % 64 == 0 and "__AVX512F__" in processor(compiler_name()) else 32,
     }  # fmt: skip
 
 
 @lru_cache
 def _library(**sizes: Any) -> ctypes.CDLL:
-    """The compiled kernel, from the cache where it is there already."""
-    compiler = _compiler()
-    header = generated(sizes["L_MAX"])
-    defines = [f"-D{k}={v}" for k, v in sizes.items()]
-    key = hashlib.sha256(
-        "\n".join([SOURCE.read_text(), header, *FLAGS, *defines, _machine(compiler)]).encode()
-    ).hexdigest()[:20]
-    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cgrec"
-    library = folder / f"density_{key}.so"
-    if not library.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _build(compiler, defines, header, library)
-    return ctypes.CDLL(str(library))
-
-
-def _build(compiler: str, defines: list[str], header: str, library: Path) -> None:
-    # Own names while it is made, renamed last: two processes may build it at once.
-    mine = library.with_suffix(f".{os.getpid()}")
-    Path(f"{mine}.h").write_text(header)
-    command = [
-        compiler,
-        *FLAGS,
-        *defines,
-        f'-DGENERATED="{mine}.h"',
-        str(SOURCE),
-        "-o",
-        str(mine),
-        *_openmp(),
-    ]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise NoKernel(f"{compiler} failed: {done.stderr.strip()[:1500]}")
-        mine.rename(library)
-    finally:
-        Path(f"{mine}.h").unlink()
-
-
-def _openmp() -> list[str]:
-    """Link torch's own OpenMP library: a second one would bring a second pool of threads that fights the first."""
-    found = next(iter((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")), None)
-    return [] if found is None else [str(found), f"-Wl,-rpath,{found.parent}"]
-
-
-def _compiler() -> str:
-    names = (os.environ.get("CXX"), "g++", "c++", "clang++")
-    found = next((name for name in names if name and shutil.which(name)), None)
-    if found is None:
-        raise NoKernel("no C++ compiler found: install g++ or clang++, or set CXX")
-    return found
-
-
-@lru_cache
-def _machine(compiler: str) -> str:
-    """What the compiler says of itself and of this processor, as predefined macros."""
-    command = [compiler, "-march=native", "-dM", "-E", "-x", "c++", os.devnull]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout + torch.__version__
+    return native_library(SOURCE, tuple(f"-D{k}={v}" for k, v in sizes.items()), generated(sizes["L_MAX"]))
 
 
 def compiled_network(network: DensityNetwork) -> Potential:

@@ -176,6 +176,13 @@ class DihedralSeries(Potential):
         return torch.cos(x) @ self.cosine + torch.sin(x) @ self.sine
 
 
+def half_space(order: int, n: int) -> np.ndarray:
+    """(n_terms, n) integer vectors with entries up to `order`, one of each pair n, -n, without zero."""
+    axes = np.meshgrid(*[np.arange(-order, order + 1)] * n, indexing="ij")
+    vectors = np.stack(axes, -1).reshape(-1, n)
+    return vectors[len(vectors) // 2 + 1 :]
+
+
 class ExcludedVolume(Potential):
     """Repulsive wall kT (d / r)^12 between sites more than two bonds apart, d per pair of types.
 

@@ -1,0 +1,132 @@
+// The padded neighbour table of graph.py for periodic boxes at least 2 * reach wide, so that a pair meets once.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+namespace {
+
+struct Box {
+    double rows[3][3], inverse[3][3];
+    int cells[3];  // along each lattice vector, none narrower than the reach
+};
+
+Box read(const double* rows, double reach) {
+    Box b;
+    for (int i = 0; i < 9; i++) b.rows[i / 3][i % 3] = rows[i];
+    double cross[3][3], volume = 0;
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 3; k++) {
+            const double *u = b.rows[(i + 1) % 3], *v = b.rows[(i + 2) % 3];
+            cross[i][k] = u[(k + 1) % 3] * v[(k + 2) % 3] - u[(k + 2) % 3] * v[(k + 1) % 3];
+        }
+    for (int k = 0; k < 3; k++) volume += b.rows[0][k] * cross[0][k];
+    for (int i = 0; i < 3; i++) {
+        double area = 0;
+        for (int k = 0; k < 3; k++) b.inverse[k][i] = cross[i][k] / volume, area += cross[i][k] * cross[i][k];
+        b.cells[i] = std::max(1, int(std::abs(volume) / std::sqrt(area) / reach));
+    }
+    return b;
+}
+
+// Sites sorted by cell: fractional coordinates in [0, 1), and how many boxes each was moved to get there.
+struct Sorted {
+    std::vector<int64_t> site, first;
+    std::vector<double> s[3], moved[3];
+
+    Sorted(const Box& box, const double* x, int64_t n) : site(n), first(int64_t(box.cells[0]) * box.cells[1] * box.cells[2] + 1) {
+        std::vector<double> found[3], floors[3];
+        std::vector<int64_t> cell(n);
+        for (int a = 0; a < 3; a++) found[a].resize(n), floors[a].resize(n), s[a].resize(n), moved[a].resize(n);
+        for (int64_t i = 0; i < n; i++) {
+            for (int a = 0; a < 3; a++) {
+                const double f = x[3 * i] * box.inverse[0][a] + x[3 * i + 1] * box.inverse[1][a] + x[3 * i + 2] * box.inverse[2][a];
+                floors[a][i] = std::floor(f), found[a][i] = f - floors[a][i];
+                // Clamped on both sides: the position of an exploded replica may be no number.
+                cell[i] = cell[i] * box.cells[a] + std::max(0, std::min(box.cells[a] - 1, int(found[a][i] * box.cells[a])));
+            }
+            first[cell[i] + 1]++;
+        }
+        for (size_t c = 1; c < first.size(); c++) first[c] += first[c - 1];
+        std::vector<int64_t> next(first);
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t place = next[cell[i]]++;
+            site[place] = i;
+            for (int a = 0; a < 3; a++) s[a][place] = found[a][i], moved[a][place] = floors[a][i];
+        }
+    }
+};
+
+// Neighbours of one sorted site in one cell are added to its row; counts all, writes those that fit.
+struct Row {
+    int64_t count, slots, *index;
+    double* shift;
+};
+
+void look(const Box& box, const Sorted& all, int64_t p, int64_t begin, int64_t end, double far, Row& row) {
+    constexpr int MOST = 64;
+    double k[3][MOST], square[MOST];
+    for (int64_t from = begin; from < end; from += MOST) {
+        const int n = std::min<int64_t>(MOST, end - from);
+        for (int q = 0; q < n; q++) {
+            double d[3], r[3];
+            for (int a = 0; a < 3; a++) {
+                d[a] = all.s[a][from + q] - all.s[a][p];
+                k[a][q] = std::rint(d[a]);
+                d[a] -= k[a][q];
+            }
+            for (int a = 0; a < 3; a++) r[a] = d[0] * box.rows[0][a] + d[1] * box.rows[1][a] + d[2] * box.rows[2][a];
+            square[q] = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
+        }
+        for (int q = 0; q < n; q++) {
+            if (!(square[q] < far) || from + q == p) continue;
+            if (row.count < row.slots) {
+                double lattice[3];
+                for (int a = 0; a < 3; a++) lattice[a] = all.moved[a][p] - all.moved[a][from + q] - k[a][q];
+                row.index[row.count] = all.site[from + q];
+                for (int a = 0; a < 3; a++)
+                    row.shift[3 * row.count + a] = lattice[0] * box.rows[0][a] + lattice[1] * box.rows[1][a] + lattice[2] * box.rows[2][a];
+            }
+            row.count++;
+        }
+    }
+}
+
+}  // namespace
+
+// Of one frame: x (n, 3), box rows (3, 3); index (n, slots) and shift (n, slots, 3) hold nothing yet. `base` is added to
+// every index. Returns the number of neighbours of the richest site: where it is more than slots, call again with more.
+extern "C" int64_t neighbour_table(int64_t n, const double* x, const double* rows, double reach, int64_t slots, int64_t base, double out_of_reach, int64_t* index, double* shift) {
+    const Box box = read(rows, reach);
+    const Sorted all(box, x, n);
+    int64_t richest = 0, c[3];
+    for (c[0] = 0; c[0] < box.cells[0]; c[0]++)
+        for (c[1] = 0; c[1] < box.cells[1]; c[1]++)
+            for (c[2] = 0; c[2] < box.cells[2]; c[2]++) {
+                int64_t near[27], found = 0;  // this cell and those around it, each once
+                for (int step = 0; step < 27; step++) {
+                    const int by[3] = {step / 9 - 1, step / 3 % 3 - 1, step % 3 - 1};
+                    int64_t cell = 0;
+                    bool again = false;
+                    for (int a = 0; a < 3; a++) {
+                        again |= (box.cells[a] < 3 && by[a] < 0) || (box.cells[a] == 1 && by[a] > 0);
+                        cell = cell * box.cells[a] + (c[a] + by[a] + box.cells[a]) % box.cells[a];
+                    }
+                    if (!again) near[found++] = cell;
+                }
+                const int64_t own = (c[0] * box.cells[1] + c[1]) * box.cells[2] + c[2];
+                for (int64_t p = all.first[own]; p < all.first[own + 1]; p++) {
+                    const int64_t i = all.site[p];
+                    Row row{0, slots, index + i * slots, shift + i * slots * 3};
+                    for (int64_t m = 0; m < found; m++) look(box, all, p, all.first[near[m]], all.first[near[m] + 1], reach * reach, row);
+                    richest = std::max(richest, row.count);
+                    for (int64_t q = std::min(row.count, slots); q < slots; q++) {
+                        row.index[q] = i;
+                        row.shift[3 * q] = out_of_reach, row.shift[3 * q + 1] = row.shift[3 * q + 2] = 0;
+                    }
+                    for (int64_t q = 0; q < slots; q++) row.index[q] += base;
+                }
+            }
+    return richest;
+}
