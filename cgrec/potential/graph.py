@@ -103,7 +103,7 @@ class VerletList:
         if self.found is None or self._stale(positions, box):
             reach = self.cutoff + self.skin if self.cutoff > 0 else 0.0
             self.found = site_graph(positions, self.species, reach, box)
-            self.found_at, self.found_in = positions.detach().clone(), None if box is None else box.clone()
+            self.found_at, self.found_in = positions.detach().clone(), box
         self.found.positions = positions.reshape(-1, 3)
         return self.found
 
@@ -114,13 +114,15 @@ class VerletList:
     def _stale(self, positions: Tensor, box: Tensor | None) -> bool:
         if positions.shape != self.found_at.shape or (box is None) != (self.found_in is None):
             return True
-        if box is not None and self.found_in is not None and not torch.equal(box, self.found_in):
+        if box is not None and box is not self.found_in and not torch.equal(box, self.found_in):  # type: ignore[arg-type]
             return True
         if never_changes(len(self.species), self.cutoff, box):
             return False
+        moved = positions.detach() - self.found_at
+        if float(moved.abs().max()) <= 0.5 * self.skin / 3**0.5:  # most often this is enough to know
+            return False
         # Sites that are not finite belong to replicas that are about to be stopped.
-        moved = torch.nan_to_num(positions - self.found_at).square().sum(-1).max()
-        return bool(moved > (0.5 * self.skin) ** 2)
+        return bool(torch.nan_to_num(moved).square().sum(-1).max() > (0.5 * self.skin) ** 2)
 
 
 def never_changes(n_sites: int, reach: float, box: Tensor | None) -> bool:
