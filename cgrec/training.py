@@ -92,6 +92,7 @@ class ForceMatching:
         most_validation_frames: cap on frames used for validation.
         precision: "float32" or "float64" for the weights.
         device: "cpu" or "cuda".
+        compile: train through `Potential.compiled()`: "auto" does so where the work saved outweighs the time a compiler takes.
         processes: share every batch among so many processes (of a CPU, or GPUs), by distributed data parallelism; needs
             lightning-fabric (`pip install "cgrec[distributed]"`), and `batch_size` a multiple of it.
 
@@ -102,7 +103,8 @@ class ForceMatching:
     def __init__(
         self, *, steps: int = 3000, batch_size: int = 64, learning_rate: float = 5e-3, weight_decay: float = 1e-6, average: float = 0.995,
         energy_weight: float = 0.0, torque_weight: float = 1.0, validation_fraction: float = 0.15, validate_every: int = 250, patience: int = 6,
-        most_validation_frames: int = 2000, precision: str = "float32", device: str = "cpu", processes: int = 1,
+        most_validation_frames: int = 2000, precision: str = "float32", device: str = "cpu", compile: str | bool = "auto",
+        processes: int = 1,
     ) -> None:  # fmt: skip
         if batch_size % processes:
             raise ValueError(
@@ -123,7 +125,8 @@ class ForceMatching:
             patience,
             most_validation_frames,
         )
-        self.dtype, self.device, self.processes = getattr(torch, precision), torch.device(device), processes
+        self.dtype, self.device = getattr(torch, precision), torch.device(device)
+        self.compile, self.processes = compile, processes
 
     def __call__(
         self,
@@ -292,6 +295,8 @@ class _Run:
 
     def pays(self) -> bool:
         """Whether the 5 s of compiling the potential are less than what it saves, about 4 s in 10^6 pairs."""
+        if self.options.compile != "auto":
+            return bool(self.options.compile)
         sites = self.training.frames.n_sites
         pairs = self.options.steps * self.options.batch_size * sites * min(sites, 50)
         return self.options.device.type == "cpu" and pairs > 3e6

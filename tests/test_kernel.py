@@ -12,7 +12,7 @@ from cgrec import Frames, Potential, System
 from cgrec.potential import DensityNetwork, SumPotential, fit_priors
 from cgrec.potential.kernel import CompiledDensityNetwork, NoKernel
 from cgrec.potential.traced import TracedPotential
-from cgrec.training import ForceMatching, _Run
+from cgrec.training import ForceMatching
 
 TYPES = ["A", "B", "C"]
 
@@ -141,15 +141,14 @@ def test_changed_parameters_are_seen():
     )
 
 
-def test_training_takes_the_same_steps(monkeypatch):
+def test_training_takes_the_same_steps():
     frames = random_frames(40)
     frames = Frames(
         frames.system, frames.positions, 300.0, forces=network(seed=5).energy_and_forces(frames)[1]
     )
     losses = []
     for fast in (False, True):
-        monkeypatch.setattr(_Run, "pays", lambda run, fast=fast: fast)
-        fit = ForceMatching(steps=20, batch_size=8, validate_every=10, precision="float64")
+        fit = ForceMatching(steps=20, batch_size=8, validate_every=10, precision="float64", compile=fast)
         losses.append(fit(network(seed=1), frames)[1].validation_loss)
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)  # round-off, after 20 steps of SOAP
 

@@ -101,7 +101,7 @@ class CgrecTrainer:
 
         options = ForceMatching(
             steps=steps, batch_size=self.batch, validation_fraction=0.05, validate_every=stretch, patience=0,
-            most_validation_frames=4,
+            most_validation_frames=4, compile=True,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             potential = self.library.potential(self.seed)
