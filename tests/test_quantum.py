@@ -5,6 +5,7 @@ from ase.calculators.lj import LennardJones
 from contracts import random_frames
 
 from cgrec import Frames, System
+from cgrec.cli import build, composed
 from cgrec.dynamics import Langevin
 from cgrec.sources import Labeller, QuantumSource
 from cgrec.sources.quantum import package_path, scatter, within_reach
@@ -102,3 +103,9 @@ def test_active_learning_end_to_end_and_resume(tmp_path):
     before = (tmp_path / "level0" / "frames" / "positions.npy").stat().st_mtime_ns
     source.make(tmp_path / "level0", 1)
     assert (tmp_path / "level0" / "frames" / "positions.npy").stat().st_mtime_ns == before
+
+
+def test_shipped_network_runs_at_the_temperature_asked_for():
+    source = build(composed(["source.temperature=400"])).source
+    _, starts = source._shipped()
+    assert starts.temperature == 400.0

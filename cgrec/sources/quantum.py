@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,9 @@ class QuantumSource(Source):
             flush=True,
         )
         place = package_path(str(self.potential))
-        return Potential.load(place / "potential.pt"), Frames.load(place / "starts")
+        # An energy knows no temperature: the structures only start a run, at the temperature asked for.
+        starts = replace(Frames.load(place / "starts"), temperature=float(self.temperature))
+        return Potential.load(place / "potential.pt"), starts
 
     def run(self, potential: Potential, starts: Frames, folder: Path, home: Path, seed: int) -> Frames:
         """Dynamics with the finished NNP, and its force error on frames of that run."""
