@@ -203,14 +203,14 @@ def errors(rows: Sequence[LedgerRow], order: Sequence[str]) -> Figure | None:
     groups = list(dict.fromkeys(row.variables for row in rows))
     if not groups:
         return None
-    figure = _figure(max(6.5, 4.4 * len(groups)), 3.2)
+    figure = _figure(max(6.5, 4.8 * len(groups)), 3.4)
     for axes, variables in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups):
         mine = [row for row in rows if row.variables == variables]
         names = sorted({row.level: None for row in mine}, key=lambda name: _rank(order, name))
         title = ", ".join(_symbol(v) for v in variables) + f"   {' x '.join(map(str, mine[0].bins))} bins"
         _style(axes, title, "", r"$\sqrt{\mathrm{JS}}$ / nats$^{1/2}$")
         _error_bars(axes, mine, names)
-        axes.set_xticks(range(len(names)), names, fontsize=9)
+        axes.set_xticks(range(len(names)), [name.replace(" ", "\n") for name in names], fontsize=8)
         axes.set(xlim=(-0.6, max(len(names), 2) - 0.4), ylim=(0, None))
         axes.grid(axis="y", color=GRID, lw=0.6)
         axes.set_axisbelow(True)
