@@ -16,16 +16,17 @@ from cgrec.units import force_factor
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
-    chain = cgrec.load(parser.parse_args().run)
+    parser.add_argument("--json", type=Path, help="write the table here, too")
+    arguments = parser.parse_args()
+    chain = cgrec.load(arguments.run)
+    seconds = json.loads((chain.folder / "run.json").read_text())["seconds"]
+    rows = [("wall time of the whole climb", f"{seconds / 60:.1f} min"), *level_zero(chain.levels[0])]
+    rows += [row for level in chain.levels[1:] for row in level_rows(level)]
     print(f"| figure | {chain.folder.name} |\n|---|---|")
-    print(
-        f"| wall time of the whole climb | {json.loads((chain.folder / 'run.json').read_text())['seconds'] / 60:.1f} min |"
-    )
-    for row in [
-        *level_zero(chain.levels[0]),
-        *(row for level in chain.levels[1:] for row in level_rows(level)),
-    ]:
-        print(f"| {row[0]} | {row[1]} |")
+    for figure, value in rows:
+        print(f"| {figure} | {value} |")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(dict(rows), indent=1, ensure_ascii=False))
 
 
 def level_zero(level):

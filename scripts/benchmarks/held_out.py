@@ -7,6 +7,7 @@ Frames before source.start and from source.stop on are mapped to level 1 and com
 """
 
 import argparse
+import json
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -22,7 +23,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path)
-    chain = cgrec.load(parser.parse_args().run)
+    parser.add_argument("--json", type=Path, help="write the rows here, too")
+    arguments = parser.parse_args()
+    chain = cgrec.load(arguments.run)
     config = OmegaConf.load(chain.folder / "config.yaml")
     start, stop = config.source.start, config.source.stop
     unseen = [
@@ -33,14 +36,18 @@ def main() -> None:
     parts = [instantiate({**config.source, **part}).sample(chain.folder, 0) for part in unseen]
     held_out = chain.levels[1].mapping(cgrec.Frames.concatenate(parts))
     variables = variables_from_config(OmegaConf.to_container(config.variables))
+    rows = {}
     for name, ensemble in {
         "model": chain.levels[1].frames,
         "training frames": chain.levels[1].targets,
     }.items():
         print(f"{name} against {len(held_out)} held-out frames")
         row = ledger_row("l1", "level 0", ensemble, held_out, variables, definitions=BASINS_ALANINE)
+        rows[name] = row.to_json()
         print(table([row]))
         print("basins, kT:", {k: f"{a:+.2f} +- {b:.2f}" for k, (a, b) in row.basins.items()})
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1))
 
 
 if __name__ == "__main__":
