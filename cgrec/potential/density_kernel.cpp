@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <omp.h>
 #include <type_traits>
 #include <vector>
@@ -450,16 +451,16 @@ template <class V> void run(const Problem& p) {
     // One layer, upwards (states of the next) or downwards (gradients).
     auto sweep = [&](int k, bool down) {
         const Layer& layer = p.layers[k];
-        const bool keep = !down, wants_states = down && (k > 0 || is_dual<V>);
-        if (keep) densities[k].resize(sites * NLM * CV), states[k + 1].resize(sites * CV);
+        const bool wants_states = down && (k > 0 || is_dual<V>);
+        if (!down) densities[k].resize(sites * NLM * CV), states[k + 1].resize(sites * CV);
         std::vector<std::vector<V>> pulls(threads);
         std::vector<std::vector<double>> pushes(threads);
         std::vector<std::vector<vec>> sums(threads);
 #pragma omp parallel num_threads(threads)
         {
             const int me = omp_get_thread_num();
-            Pairs<V> pairs[BLOCK] = {Pairs<V>(p.slots), Pairs<V>(p.slots), Pairs<V>(p.slots), Pairs<V>(p.slots), Pairs<V>(p.slots), Pairs<V>(p.slots), Pairs<V>(p.slots), Pairs<V>(p.slots)};
-            std::vector<Sites<V>> work(1);
+            std::vector<Pairs<V>> pairs(BLOCK, Pairs<V>(p.slots));
+            const auto work = std::make_unique<Sites<V>>();
             std::vector<V> a(BLOCK * NLM * CV), g(BLOCK * NLM * CV), go(BLOCK * OV);
             if (wants_states) pulls[me].assign(sites * CV, V{});
             if (down && !is_dual<V>) pushes[me].assign(sites * 3, 0.0);
@@ -476,15 +477,15 @@ template <class V> void run(const Problem& p) {
                     pairs[i].find(p, first + i);
                     if (!known) density(pairs[i], layer, states[k].data(), own_a + i * NLM * CV);
                 }
-                work[0].forward(layer, own_a, p.species + first, n);
-                if (k == top || !down) deliver(p, work[0], k, first, n, energies.data());
-                if (keep) {
+                work->forward(layer, own_a, p.species + first, n);
+                if (k == top || !down) deliver(p, *work, k, first, n, energies.data());
+                if (!down) {
                     std::copy(own_a, own_a + n * NLM * CV, &densities[k][first * NLM * CV]);
-                    for (int i = 0; i < n * CV; i++) states[k + 1][first * CV + i] = work[0].out[i / CV * OV + i % CV];
+                    for (int i = 0; i < n * CV; i++) states[k + 1][first * CV + i] = work->out[i / CV * OV + i % CV];
                     continue;
                 }
                 seed(p, k < top ? &pull[first * CV] : nullptr, first, n, go.data());
-                work[0].back(layer, own_a, p.species + first, n, go.data(), g.data(), &own);
+                work->back(layer, own_a, p.species + first, n, go.data(), g.data(), &own);
                 for (int i = 0; i < n; i++)
                     if constexpr (is_dual<V>) density_back(pairs[i], layer, states[k].data(), &g[i * NLM * CV], own.radial, pulls[me].data());
                     else density_back(pairs[i], layer, states[k].data(), &g[i * NLM * CV], first + i, pushes[me].data(), wants_states ? pulls[me].data() : nullptr);
