@@ -5,6 +5,7 @@ from contracts import PotentialContract, mirrored, random_frames, to_double
 
 from cgrec import Frames, Potential, System
 from cgrec.potential import (
+    BranchPrior,
     Committee,
     DensityNetwork,
     DihedralPrior,
@@ -52,6 +53,12 @@ class TestHarmonicAngles(PotentialContract):
     @pytest.fixture
     def potential(self, frames):
         return HarmonicPrior.fit(frames, TYPES, 3)
+
+
+class TestBranches(PotentialContract):
+    @pytest.fixture
+    def potential(self, frames):
+        return BranchPrior.fit(random_frames(200, seed=3), TYPES)
 
 
 class TestDihedral(PotentialContract):
@@ -227,3 +234,16 @@ def test_equivalent_terms_share_their_prior():
             np.ptp(prior.stiffness.numpy()) < 1e-9 * float(prior.stiffness[0])
             and np.ptp(prior.centre.numpy()) < 1e-12
         )
+
+
+def test_a_mirror_image_costs_a_branch_dearly():
+    system = System(
+        names=("C", "N", "B", "O"), types=TYPES[:1] * 4, masses=np.ones(4), bonds=[(0, 1), (0, 2), (0, 3)]
+    )
+    arms = np.array([[0, 0, 0.03], [0.15, 0, 0], [-0.07, 0.13, 0], [-0.07, -0.13, 0]])
+    positions = arms + np.random.default_rng(0).normal(scale=0.003, size=(200, 4, 3))
+    frames = Frames(system, positions, 300.0)
+    prior = BranchPrior.fit(frames, TYPES)
+    kT = thermal_energy(300.0)
+    assert prior.energy_and_forces(frames)[0].mean() == pytest.approx(0.5 * kT, rel=1e-6)
+    assert prior.energy_and_forces(mirrored(frames))[0].min() > 50 * kT

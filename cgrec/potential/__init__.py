@@ -5,10 +5,18 @@ from .bias import MetadynamicsBias
 from .committee import Committee
 from .harmonic import PairStiffness
 from .network import DensityNetwork
-from .prior import DihedralPrior, DihedralSeries, ExcludedVolume, HarmonicPrior, fit_priors, half_space
+from .prior import (
+    BranchPrior,
+    DihedralPrior,
+    DihedralSeries,
+    ExcludedVolume,
+    HarmonicPrior,
+    fit_priors,
+    half_space,
+)
 from .uf3 import UF3Potential
 
 __all__ = [
-    "Committee", "DensityNetwork", "DihedralPrior", "DihedralSeries", "ExcludedVolume", "HarmonicPrior", "MetadynamicsBias", "PairStiffness", "Potential", "SumPotential", "UF3Potential", "fit_priors",
+    "BranchPrior", "Committee", "DensityNetwork", "DihedralPrior", "DihedralSeries", "ExcludedVolume", "HarmonicPrior", "MetadynamicsBias", "PairStiffness", "Potential", "SumPotential", "UF3Potential", "fit_priors",
     "half_space",
 ]  # fmt: skip

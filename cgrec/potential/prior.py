@@ -21,7 +21,7 @@ from ..units import thermal_energy
 from .base import Potential
 from .graph import SiteGraph
 
-_TERMS = {2: geometry.distance, 3: geometry.angle}
+_TERMS = {2: geometry.distance, 3: geometry.angle, 4: geometry.signed_volume}
 
 
 class HarmonicPrior(Potential):
@@ -30,7 +30,7 @@ class HarmonicPrior(Potential):
     Args:
         types: site types, for `Potential`.
         n_sites: of the System the indices belong to.
-        sites: (n_terms, 2 or 3) site indices.
+        sites: (n_terms, 2 or 3) site indices; 4 in a `BranchPrior`.
         centre: (n_terms,) nm or rad.
         stiffness: (n_terms,) kJ/mol/nm^2 or kJ/mol/rad^2.
     """
@@ -76,6 +76,32 @@ class HarmonicPrior(Potential):
             types=types,
             n_sites=frames.n_sites,
             sites=[list(p) for p in paths],
+            centre=mean.tolist(),
+            stiffness=stiffness.tolist(),
+        )
+
+
+class BranchPrior(HarmonicPrior):
+    """U = 1/2 sum k (x - x0)^2 over the handedness x of each site with three bonded neighbours (`geometry.signed_volume`).
+
+    Without the hydrogen that fills its fourth place a stereocentre can turn inside out, and no data say what that costs.
+    """
+
+    @classmethod
+    def fit(cls, frames: Frames, types: Sequence[str], n: int = 4) -> BranchPrior | None:
+        """Boltzmann inversion, each branch for itself: equal ones may be counted in opposite directions. None without branches."""
+        near = frames.system.neighbours()
+        sites = [[site, *others] for site, others in enumerate(near) if len(others) == n - 1]
+        if not sites:
+            return None
+        x = _TERMS[n](np.asarray(frames.positions, float), np.array(sites))
+        weights = frames.normalised_weights()
+        mean = weights @ x
+        stiffness = thermal_energy(frames.temperature) / np.maximum(weights @ (x - mean) ** 2, 1e-12)
+        return cls(
+            types=types,
+            n_sites=frames.n_sites,
+            sites=sites,
             centre=mean.tolist(),
             stiffness=stiffness.tolist(),
         )
@@ -264,6 +290,7 @@ def fit_priors(
     cutoff: float,
     bonds: bool = True,
     angles: bool = True,
+    branches: bool = False,
     dihedrals: bool = False,
     excluded_volume: bool = True,
 ) -> list[Potential]:
@@ -273,11 +300,12 @@ def fit_priors(
         frames: targets of the level, already mapped.
         types: the table of site types the network will use.
         cutoff: nm, reach of the excluded volume.
-        bonds, angles, dihedrals, excluded_volume: which priors to fit.
+        bonds, angles, branches, dihedrals, excluded_volume: which priors to fit.
     """
     fitted: list[Potential | None] = [
         HarmonicPrior.fit(frames, types, 2) if bonds else None,
         HarmonicPrior.fit(frames, types, 3) if angles else None,
+        BranchPrior.fit(frames, types) if branches else None,
         DihedralPrior.fit(frames, types) if dihedrals else None,
         ExcludedVolume.fit(frames, types, cutoff) if excluded_volume else None,
     ]
