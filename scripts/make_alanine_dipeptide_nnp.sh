@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Learn the all-atom NNP of alanine dipeptide from GFN2-xTB/ALPB (about an hour on two cores; resumable) and put it
+# Learn the all-atom NNP of alanine dipeptide from GFN2-xTB/ALPB (half an hour on one core; resumable) and put it
 # where the package ships it from.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -109,3 +109,11 @@ def test_shipped_network_runs_at_the_temperature_asked_for():
     source = build(composed(["source.temperature=400"])).source
     _, starts = source._shipped()
     assert starts.temperature == 400.0
+
+
+def test_how_a_fit_is_computed_is_no_part_of_the_recipe():
+    recipes = [
+        build(composed([f"+source.training.compile={c}", f"+source.dynamics.compile={c}"])).source.recipe()
+        for c in ("true", "false")
+    ]
+    assert recipes[0] == recipes[1]

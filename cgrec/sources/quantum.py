@@ -328,9 +328,13 @@ def _note(place: Path, **numbers: Any) -> None:
     (place.parent / f"{place.name}.json").write_text(json.dumps(numbers, indent=1))
 
 
+#: How a thing is computed, not what: a run may go on on another machine.
+_MEANS = ("compile", "device", "processes")
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     if hasattr(value, "__dict__"):
-        return {k: _plain(v) for k, v in vars(value).items()}
+        return {k: _plain(v) for k, v in vars(value).items() if k not in _MEANS}
     return value if isinstance(value, str | int | float | bool | dict | None) else str(value)
