@@ -258,7 +258,7 @@ class _Run:
             weights=self.bias is not None,
         )
         self.evaluate = potential.compiled() if self._pays() else potential
-        self.neighbours = VerletList(self.species, potential.cutoff, options.skin)
+        self.neighbours = VerletList(self.species, potential.reach(options.skin), options.skin)
 
     # -- dynamics ------------------------------------------------------------------------------------------------
 

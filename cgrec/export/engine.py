@@ -28,7 +28,7 @@ class Engine:
     def __init__(self, potential: Potential, system: System, skin: float = 0.1) -> None:
         self.potential, self.system = potential.compiled(), system
         self.device = potential.device
-        self.neighbours = VerletList(potential.species(system).to(self.device), potential.cutoff, skin)
+        self.neighbours = VerletList(potential.species(system).to(self.device), potential.reach(skin), skin)
 
     def __call__(
         self, positions: NDArray[Any], box: NDArray[Any] | None = None

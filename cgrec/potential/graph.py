@@ -90,19 +90,18 @@ class VerletList:
 
     Args:
         species: (n_sites,) rows of the site types.
-        cutoff: nm the potential needs, 0 for one without neighbours.
-        skin: nm added to it.
+        reach: nm, `Potential.reach(skin)`: 0 for one without neighbours.
+        skin: nm by which it is more than the potential needs.
     """
 
-    def __init__(self, species: Tensor, cutoff: float, skin: float) -> None:
-        self.species, self.cutoff, self.skin = species, cutoff, skin
+    def __init__(self, species: Tensor, reach: float, skin: float) -> None:
+        self.species, self.reach, self.skin = species, reach, skin
         self.found: SiteGraph | None = None
 
     def __call__(self, positions: Tensor, box: Tensor | None = None) -> SiteGraph:
         """Graph at `positions` (n_frames, n_sites, 3) nm in `box` (n_frames, 3, 3) nm or None."""
         if self.found is None or self._stale(positions, box):
-            reach = self.cutoff + self.skin if self.cutoff > 0 else 0.0
-            self.found = site_graph(positions, self.species, reach, box)
+            self.found = site_graph(positions, self.species, self.reach, box)
             self.found_at, self.found_in = positions.detach().clone(), box
         self.found.positions = positions.reshape(-1, 3)
         return self.found
@@ -116,7 +115,7 @@ class VerletList:
             return True
         if box is not None and box is not self.found_in and not torch.equal(box, self.found_in):  # type: ignore[arg-type]
             return True
-        if never_changes(len(self.species), self.cutoff, box):
+        if never_changes(len(self.species), self.reach, box):
             return False
         moved = positions.detach() - self.found_at
         if float(moved.abs().max()) <= 0.5 * self.skin / 3**0.5:  # most often this is enough to know

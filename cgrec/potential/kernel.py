@@ -79,8 +79,11 @@ class CompiledDensityNetwork(Potential):
 
     def weights(self) -> list[Tensor]:
         """The parameters in the order of `gradient`."""
-        names = ("radial", "mix", "first", "bias", "second", "second_bias", "out")
-        return [self.network.embedding, *(getattr(layer, n) for layer in self.network.layers for n in names)]
+        layers = self.network.layers
+        return [
+            self.network.embedding,
+            *(getattr(layer, n) for layer in layers for n in _LayerGradient.NAMES),
+        ]
 
     def packed(self) -> _Packed:
         """The parameters as the kernel wants them, made anew when an optimiser has changed them."""
@@ -155,10 +158,7 @@ class _Packed:
 
     @staticmethod
     def _layer(layer: Any, lanes: int) -> dict[str, Tensor]:
-        plain = {
-            n: getattr(layer, n).detach().clone()
-            for n in ("radial", "mix", "first", "bias", "second", "second_bias")
-        }
+        plain = {n: getattr(layer, n).detach().clone() for n in _LayerGradient.NAMES if n != "out"}
         out = torch.cat(
             [layer.out[:, 1:], layer.out[:, :1], layer.out.new_zeros(len(layer.out), lanes - 1)], 1
         )
