@@ -339,8 +339,8 @@ class _Run:
     def _normal(self, steps: int) -> Tensor:
         """(steps, n_replicas, n_sites, 3) normal noise, each replica from its own generator."""
         shape = (steps, *self.positions.shape[1:])
-        draw_one = lambda g: torch.randn(shape, generator=g, dtype=torch.float64, device=g.device)  # noqa: E731
-        return torch.stack([draw_one(g) for g in self.generators[:-1]], dim=1)
+        draw_one = lambda g: torch.randn(shape, generator=g, device=g.device)  # noqa: E731
+        return torch.stack([draw_one(g) for g in self.generators[:-1]], dim=1).double()
 
     def _pays(self) -> bool:
         """Whether compiling saves more than it takes: 5 s on a CPU (10^7 pairs), a minute on a GPU (10^4 calls)."""

@@ -164,11 +164,11 @@ template <class V> struct Pairs {
             const int64_t j = p.neighbours[k];
             double d[3], r2 = 0;
             for (int a = 0; a < 3; a++) d[a] = p.positions[3 * j + a] - own[a] + p.shifts[3 * k + a], r2 += d[a] * d[a];
-            if (r2 >= far) continue;
+            // Written first, counted then: a branch on the distance of moving sites could not be predicted.
             for (int a = 0; a < 3; a++) raw[6 * count + a] = d[a];
             if constexpr (is_dual<V>)
                 for (int a = 0; a < 3; a++) raw[6 * count + 3 + a] = p.tangent[3 * j + a] - p.tangent[3 * site + a];
-            other[count++] = j;
+            other[count] = j, count += r2 < far;
         }
         for (int k = count; k % LANES; k++) {  // fill the last vector with what is just out of reach
             for (int a = 0; a < 6; a++) raw[6 * k + a] = a == 0 ? p.cutoff : 0;

@@ -67,7 +67,9 @@ class SiteGraph(Data):
         return self.positions[self.neighbour_index] - self.positions[:, None] + self.neighbour_shift
 
 
-def site_graph(positions: Tensor, species: Tensor, reach: float, box: Tensor | None = None) -> SiteGraph:
+def site_graph(
+    positions: Tensor, species: Tensor, reach: float, box: Tensor | None = None, into: SiteGraph | None = None
+) -> SiteGraph:
     """The graph of all pairs closer than `reach` (and some further ones: potentials apply their own cutoff).
 
     Args:
@@ -75,10 +77,15 @@ def site_graph(positions: Tensor, species: Tensor, reach: float, box: Tensor | N
         species: (n_sites,).
         reach: nm; 0 gives a graph without neighbours.
         box: (n_frames, 3, 3) nm or None. Narrower than 2 * reach it has to be refused before: `check_box`.
+        into: a graph of the same frames and sites that is no longer wanted: it may be overwritten and returned.
     """
     frames, sites = positions.shape[:2]
+    table = None if into is None else (into.neighbour_index, into.neighbour_shift)
     with torch.no_grad():
-        index, shift = _neighbour_table(positions.detach(), reach, box)
+        index, shift = _neighbour_table(positions.detach(), reach, box, table)
+    if into is not None and index is into.neighbour_index:
+        into.positions = positions.reshape(-1, 3)
+        return into
     return SiteGraph(
         positions=positions.reshape(-1, 3), species=species.repeat(frames), num_nodes=frames * sites,
         neighbour_index=index, neighbour_shift=shift, frame_weights=positions.new_ones(frames),
@@ -87,6 +94,8 @@ def site_graph(positions: Tensor, species: Tensor, reach: float, box: Tensor | N
 
 class VerletList:
     """The graph of moving sites, whose neighbours are found again only when a site has moved half of the skin.
+
+    A call may overwrite the graph that the call before gave.
 
     Args:
         species: (n_sites,) rows of the site types.
@@ -97,11 +106,13 @@ class VerletList:
     def __init__(self, species: Tensor, reach: float, skin: float) -> None:
         self.species, self.reach, self.skin = species, reach, skin
         self.found: SiteGraph | None = None
+        self.found_at: Tensor = torch.empty(0)
 
     def __call__(self, positions: Tensor, box: Tensor | None = None) -> SiteGraph:
         """Graph at `positions` (n_frames, n_sites, 3) nm in `box` (n_frames, 3, 3) nm or None."""
         if self.found is None or self._stale(positions, box):
-            self.found = site_graph(positions, self.species, self.reach, box)
+            into = self.found if self.found is not None and self.found_at.shape == positions.shape else None
+            self.found = site_graph(positions, self.species, self.reach, box, into)
             self.found_at, self.found_in = positions.detach().clone(), box
         self.found.positions = positions.reshape(-1, 3)
         return self.found
@@ -129,7 +140,9 @@ def never_changes(n_sites: int, reach: float, box: Tensor | None) -> bool:
     return reach == 0 or (box is None and n_sites <= ALL_PAIRS_LIMIT)
 
 
-def _neighbour_table(positions: Tensor, reach: float, box: Tensor | None) -> tuple[Tensor, Tensor]:
+def _neighbour_table(
+    positions: Tensor, reach: float, box: Tensor | None, into: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor]:
     frames, sites = positions.shape[:2]
     if reach == 0 or sites == 1:
         return positions.new_zeros(frames * sites, 0, dtype=torch.long), positions.new_zeros(
@@ -137,7 +150,8 @@ def _neighbour_table(positions: Tensor, reach: float, box: Tensor | None) -> tup
         )
     if never_changes(sites, reach, box):
         return _all_pairs(frames, sites, positions)
-    if box is not None and (found := periodic_table(positions, reach, box, OUT_OF_REACH)) is not None:
+    found = None if box is None else periodic_table(positions, reach, box, OUT_OF_REACH, into)
+    if found is not None:
         return found
     receiver, sender, shift = (
         _open_pairs(positions, reach) if box is None else _periodic_pairs(positions, reach, box)

@@ -4,28 +4,33 @@
 #include <cmath>
 #include <cstdint>
 #include <vector>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 namespace {
 
 struct Box {
     double rows[3][3], inverse[3][3];
+    double narrowest = 1e300, volume = 0;
     int cells[3];  // along each lattice vector, none narrower than the reach
 };
 
 Box read(const double* rows, double reach) {
     Box b;
     for (int i = 0; i < 9; i++) b.rows[i / 3][i % 3] = rows[i];
-    double cross[3][3], volume = 0;
+    double cross[3][3];
     for (int i = 0; i < 3; i++)
         for (int k = 0; k < 3; k++) {
             const double *u = b.rows[(i + 1) % 3], *v = b.rows[(i + 2) % 3];
             cross[i][k] = u[(k + 1) % 3] * v[(k + 2) % 3] - u[(k + 2) % 3] * v[(k + 1) % 3];
         }
-    for (int k = 0; k < 3; k++) volume += b.rows[0][k] * cross[0][k];
+    for (int k = 0; k < 3; k++) b.volume += b.rows[0][k] * cross[0][k];
     for (int i = 0; i < 3; i++) {
         double area = 0;
-        for (int k = 0; k < 3; k++) b.inverse[k][i] = cross[i][k] / volume, area += cross[i][k] * cross[i][k];
-        b.cells[i] = std::max(1, int(std::abs(volume) / std::sqrt(area) / reach));
+        for (int k = 0; k < 3; k++) b.inverse[k][i] = cross[i][k] / b.volume, area += cross[i][k] * cross[i][k];
+        const double width = std::abs(b.volume) / std::sqrt(area);
+        b.narrowest = std::min(b.narrowest, width), b.cells[i] = std::max(1, int(width / reach));
     }
     return b;
 }
@@ -64,41 +69,60 @@ struct Row {
     double* shift;
 };
 
+// Writes the places of the squares below `far` and returns their number. No branches: they could not be predicted.
+int below(const double* square, int n, double far, int64_t* places) {
+    int found = 0, q = 0;
+#ifdef __AVX512F__
+    const __m512i eight = _mm512_set1_epi64(8);
+    __m512i at = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
+    for (; q + 8 <= n; q += 8, at = _mm512_add_epi64(at, eight)) {
+        const __mmask8 near = _mm512_cmp_pd_mask(_mm512_loadu_pd(square + q), _mm512_set1_pd(far), _CMP_LT_OQ);
+        _mm512_storeu_si512(places + found, _mm512_maskz_compress_epi64(near, at));
+        found += __builtin_popcount(near);
+    }
+#endif
+    for (; q < n; q++) places[found] = q, found += square[q] < far;
+    return found;
+}
+
 void look(const Box& box, const Sorted& all, int64_t p, int64_t begin, int64_t end, double far, Row& row) {
     constexpr int MOST = 64;
-    double k[3][MOST], square[MOST];
+    double shift[3][MOST], square[MOST];
+    int64_t hits[MOST + 8];
     for (int64_t from = begin; from < end; from += MOST) {
         const int n = std::min<int64_t>(MOST, end - from);
         for (int q = 0; q < n; q++) {
-            double d[3], r[3];
+            double d[3], boxes[3], r[3];
             for (int a = 0; a < 3; a++) {
                 d[a] = all.s[a][from + q] - all.s[a][p];
-                k[a][q] = std::rint(d[a]);
-                d[a] -= k[a][q];
+                const double k = std::rint(d[a]);
+                d[a] -= k, boxes[a] = all.moved[a][p] - all.moved[a][from + q] - k;
             }
-            for (int a = 0; a < 3; a++) r[a] = d[0] * box.rows[0][a] + d[1] * box.rows[1][a] + d[2] * box.rows[2][a];
+            for (int a = 0; a < 3; a++) {
+                r[a] = d[0] * box.rows[0][a] + d[1] * box.rows[1][a] + d[2] * box.rows[2][a];
+                shift[a][q] = boxes[0] * box.rows[0][a] + boxes[1] * box.rows[1][a] + boxes[2] * box.rows[2][a];
+            }
             square[q] = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
         }
-        for (int q = 0; q < n; q++) {
-            if (!(square[q] < far) || from + q == p) continue;
-            if (row.count < row.slots) {
-                double lattice[3];
-                for (int a = 0; a < 3; a++) lattice[a] = all.moved[a][p] - all.moved[a][from + q] - k[a][q];
-                row.index[row.count] = all.site[from + q];
-                for (int a = 0; a < 3; a++)
-                    row.shift[3 * row.count + a] = lattice[0] * box.rows[0][a] + lattice[1] * box.rows[1][a] + lattice[2] * box.rows[2][a];
-            }
-            row.count++;
+        if (from <= p && p < from + n) square[p - from] = 2 * far;  // not itself
+        const int found = below(square, n, far, hits);
+        const int fit = std::max<int64_t>(0, std::min<int64_t>(found, row.slots - row.count));
+        for (int h = 0; h < fit; h++) {
+            row.index[row.count + h] = all.site[from + hits[h]];
+            for (int a = 0; a < 3; a++) row.shift[3 * (row.count + h) + a] = shift[a][hits[h]];
         }
+        row.count += found;
     }
 }
 
 }  // namespace
 
 // Of one frame: x (n, 3), box rows (3, 3); index (n, slots) and shift (n, slots, 3) hold nothing yet. `base` is added to
-// every index. Returns the number of neighbours of the richest site: where it is more than slots, call again with more.
+// every index. Returns the number of neighbours of the richest site: where it is more than slots, call again with more;
+// -1 where the box is too narrow.
 extern "C" int64_t neighbour_table(int64_t n, const double* x, const double* rows, double reach, int64_t slots, int64_t base, double out_of_reach, int64_t* index, double* shift) {
     const Box box = read(rows, reach);
+    if (box.narrowest < 2 * reach) return -1;
     const Sorted all(box, x, n);
     int64_t richest = 0, c[3];
     for (c[0] = 0; c[0] < box.cells[0]; c[0]++)
@@ -115,11 +139,17 @@ extern "C" int64_t neighbour_table(int64_t n, const double* x, const double* row
                     }
                     if (!again) near[found++] = cell;
                 }
+                // Cells that follow each other in memory are looked through in one go.
+                std::sort(near, near + found);
+                int64_t begin[27], end[27], runs = 0;
+                for (int64_t m = 0; m < found; m++)
+                    if (m && near[m] == near[m - 1] + 1) end[runs - 1] = all.first[near[m] + 1];
+                    else begin[runs] = all.first[near[m]], end[runs++] = all.first[near[m] + 1];
                 const int64_t own = (c[0] * box.cells[1] + c[1]) * box.cells[2] + c[2];
                 for (int64_t p = all.first[own]; p < all.first[own + 1]; p++) {
                     const int64_t i = all.site[p];
                     Row row{0, slots, index + i * slots, shift + i * slots * 3};
-                    for (int64_t m = 0; m < found; m++) look(box, all, p, all.first[near[m]], all.first[near[m] + 1], reach * reach, row);
+                    for (int64_t m = 0; m < runs; m++) look(box, all, p, begin[m], end[m], reach * reach, row);
                     richest = std::max(richest, row.count);
                     for (int64_t q = std::min(row.count, slots); q < slots; q++) {
                         row.index[q] = i;

@@ -20,7 +20,11 @@ from .native import NoKernel, native_library
 
 
 def periodic_table(
-    positions: Tensor, reach: float, box: Tensor, out_of_reach: float
+    positions: Tensor,
+    reach: float,
+    box: Tensor,
+    out_of_reach: float,
+    into: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor] | None:
     """(n_frames * n_sites, n_slots) neighbours and (..., 3) nm lattice shifts, as SiteGraph has them.
 
@@ -28,22 +32,27 @@ def periodic_table(
         positions: (n_frames, n_sites, 3) nm; box: (n_frames, 3, 3) nm.
         reach: nm.
         out_of_reach: nm, shift of a free place.
+        into: a table of this function that is overwritten and returned where it has columns enough.
 
     Returns:
         None where it has to be done another way.
     """
     library = _library()
-    widths = 1.0 / torch.linalg.inv(box).norm(dim=1)
-    if library is None or positions.device.type != "cpu" or float(widths.min()) < 2 * reach:
+    if library is None or positions.device.type != "cpu":
         return None
-    frames, sites = positions.shape[:2]
     x, rows = positions.detach().double().contiguous(), box.double().contiguous()
-    density = sites / float(torch.linalg.det(rows).abs().min())
+    if into is not None and into[1].dtype == torch.float64:
+        richest = _fill(library, x, rows, reach, out_of_reach, *into)
+        if 0 <= richest <= into[0].shape[1]:
+            return into
+    density = x.shape[1] / float(torch.linalg.det(rows).abs().min())
     slots = 8 + int(1.3 * density * 4 / 3 * math.pi * reach**3)
     while True:
-        index = torch.empty(frames * sites, slots, dtype=torch.long)
-        shift = torch.empty(frames * sites, slots, 3, dtype=torch.float64)
-        richest = max(_fill(library, k, x, rows, reach, out_of_reach, index, shift) for k in range(frames))
+        index = torch.empty(x.shape[0] * x.shape[1], slots, dtype=torch.long)
+        shift = torch.empty(*index.shape, 3, dtype=torch.float64)
+        richest = _fill(library, x, rows, reach, out_of_reach, index, shift)
+        if richest < 0:
+            return None
         if richest <= slots:
             used = max(richest, 1)
             return index[:, :used].contiguous(), shift[:, :used].to(positions.dtype).contiguous()
@@ -51,13 +60,18 @@ def periodic_table(
 
 
 def _fill(
-    library: ctypes.CDLL, frame: int, x: Tensor, rows: Tensor, reach: float, out_of_reach: float, index: Tensor, shift: Tensor
+    library: ctypes.CDLL, x: Tensor, rows: Tensor, reach: float, out_of_reach: float, index: Tensor, shift: Tensor
 ) -> int:  # fmt: skip
+    """Neighbours of the richest site of all frames; -1 where a box is too narrow."""
     sites = x.shape[1]
-    return library.neighbour_table(
-        sites, x[frame].data_ptr(), rows[frame].data_ptr(), reach, index.shape[1], frame * sites, out_of_reach,
-        index[frame * sites].data_ptr(), shift[frame * sites].data_ptr(),
-    )  # fmt: skip
+    found = [
+        library.neighbour_table(
+            sites, one.data_ptr(), box.data_ptr(), reach, index.shape[1], frame * sites, out_of_reach,
+            index[frame * sites].data_ptr(), shift[frame * sites].data_ptr(),
+        )
+        for frame, (one, box) in enumerate(zip(x, rows))
+    ]  # fmt: skip
+    return -1 if min(found) < 0 else max(found)
 
 
 @lru_cache

@@ -3,7 +3,7 @@
 A library has a `variant` ("eager" or "compiled") and offers
 
     force_call(copies) -> a function that makes one force call; the neighbour list is made before, for all three
-    trainer(batch, seed) -> an object with `round(steps)`, seconds per step, and `fit(minutes)`, see peer_worker.py
+    trainer(batch, seed, learning_rate) -> an object with `round(steps)`, seconds per step, and `fit(minutes)`, see peer_worker.py
 
 Units for the peers: angstrom and eV.
 """
@@ -49,6 +49,11 @@ class Water:
             forces = data["forces"].astype(float) / (10 * KJ_PER_MOL)
             return cls(path, data["positions"].astype(float) * 10, forces, data["box"].astype(float) * 10)
 
+    def inner(self) -> Water:
+        """Its training frames only, divided anew: to choose options without a look at the frames held out."""
+        n = self.n_training
+        return Water(self.path, self.positions[:n], self.forces[:n], self.box)
+
     @property
     def n_training(self) -> int:
         return round(TRAINING_SHARE * len(self.positions))
@@ -70,7 +75,10 @@ class Cgrec:
         import one_site_water
 
         self.variant, self.frames = variant, one_site_water.read(water.path)
-        self.training, self.held_out = self.frames[: water.n_training], self.frames[water.n_training :]
+        self.training, self.held_out = (
+            self.frames[: water.n_training],
+            self.frames[water.n_training : len(water.positions)],
+        )
 
     def potential(self, seed: int = 0) -> Any:
         from cgrec.potential import DensityNetwork
@@ -85,8 +93,8 @@ class Cgrec:
         call = potential if self.variant == "eager" else potential.compiled()
         return lambda: call(graph)
 
-    def trainer(self, batch: int, seed: int) -> CgrecTrainer:
-        return CgrecTrainer(self, batch, seed)
+    def trainer(self, batch: int, seed: int, learning_rate: float | None = None) -> CgrecTrainer:
+        return CgrecTrainer(self, batch, seed)  # learning rate: the trainer's own default
 
 
 class CgrecTrainer:
@@ -129,8 +137,6 @@ class CgrecTrainer:
 
 class Nequip:
     """NequIP: l_max 1, two layers, 32 features, parity."""
-
-    learning_rate = 0.01
 
     def __init__(self, water: Water, folder: Path, variant: str) -> None:
         from nequip.utils.global_state import set_global_state
@@ -182,12 +188,12 @@ class Nequip:
         command.main(["none", str(partial), "--mode", "aotinductor", "--target", "ase", "--device", "cpu"])
         partial.replace(path)
 
-    def trainer(self, batch: int, seed: int) -> Any:
+    def trainer(self, batch: int, seed: int, learning_rate: float = 0.01) -> Any:
         from peer_worker import PlainTrainer
 
         # Its compiled training serves two frames a batch and more; smaller batches run eagerly.
         mode = "compile" if self.variant == "compiled" else "eager"
-        return PlainTrainer(self, self.model(seed, mode).train(), batch, seed)
+        return PlainTrainer(self, self.model(seed, mode).train(), batch, seed, learning_rate)
 
     def example(self, frame: int) -> dict[str, Tensor]:
         return self.graph(self.water.positions[frame], self.water.box)
@@ -203,8 +209,6 @@ class Nequip:
 
 class Mace:
     """MACE: 16 scalar channels, one interaction, harmonics to degree 2, correlation 2."""
-
-    learning_rate = 0.01
 
     def __init__(self, water: Water, folder: Path, variant: str) -> None:
         import mace  # noqa: F401  (before e3nn, whose constants it makes readable)
@@ -264,10 +268,10 @@ class Mace:
             batch[name].requires_grad_(self.variant == "compiled" or name == "positions")
         return {k: v for k, v in batch.items() if v is not None}
 
-    def trainer(self, batch: int, seed: int) -> Any:
+    def trainer(self, batch: int, seed: int, learning_rate: float = 0.01) -> Any:
         from peer_worker import PlainTrainer
 
-        return PlainTrainer(self, self.runnable(seed), batch, seed)
+        return PlainTrainer(self, self.runnable(seed), batch, seed, learning_rate)
 
     def example(self, frame: int) -> Any:
         return self.graph(self.water.positions[frame], self.water.box)

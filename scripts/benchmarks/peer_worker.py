@@ -69,8 +69,9 @@ class Worker:
             self.made[key] = make()
         return self.made[key]
 
-    def library(self, variant: str) -> Any:
-        return self.once(variant, lambda: LIBRARIES[self.name](self.water, self.folder, variant))
+    def library(self, variant: str, inner: bool = False) -> Any:
+        water = self.water.inner() if inner else self.water
+        return self.once((variant, inner), lambda: LIBRARIES[self.name](water, self.folder, variant))
 
     def call(self, variant: str, copies: int, budget: float = 0.4) -> dict[str, float]:
         """Median seconds of a force call; everything is warm."""
@@ -85,10 +86,12 @@ class Worker:
         make = lambda: self.library(variant).trainer(batch, 0)  # noqa: E731
         return {"seconds": self.once(("training", variant, batch), make).round(steps)}
 
-    def accuracy(self, variant: str, batch: int, minutes: float, seed: int) -> dict[str, float]:
-        """Explained force fraction of the held-out frames after `minutes` of training."""
+    def accuracy(
+        self, variant: str, minutes: float, seed: int, inner: bool = False, **options: Any
+    ) -> dict[str, float]:
+        """Explained force fraction of the held-out frames (`inner`: of the last of the others) after `minutes` of training."""
         begin = time.process_time()
-        result = self.library(variant).trainer(batch, seed).fit(minutes)
+        result = self.library(variant, inner).trainer(seed=seed, **options).fit(minutes)
         return {**result, "cpu_seconds_in_all": time.process_time() - begin}
 
     def memory(self, variant: str, copies: int) -> dict[str, float]:
@@ -112,8 +115,8 @@ class PlainTrainer:
     Graphs are made once and kept. Compiling, and everything else that a first step does, happens in the constructor.
     """
 
-    def __init__(self, library: Any, model: nn.Module, batch: int, seed: int) -> None:
-        self.library, self.model, self.batch = library, model, batch
+    def __init__(self, library: Any, model: nn.Module, batch: int, seed: int, learning_rate: float) -> None:
+        self.library, self.model, self.batch, self.learning_rate = library, model, batch, learning_rate
         self.random, self.queue, self.examples = np.random.default_rng(seed), np.zeros(0, int), {}
         self.scale = library.water.force_scale
         self.parameters = [p for p in model.parameters() if p.requires_grad]
@@ -126,16 +129,14 @@ class PlainTrainer:
         self.start()
 
     def start(self) -> None:
-        self.optimiser = torch.optim.Adam(self.parameters, lr=self.library.learning_rate, amsgrad=True)
+        self.optimiser = torch.optim.Adam(self.parameters, lr=self.learning_rate, amsgrad=True)
         self.average = [p.detach().clone() for p in self.parameters]
         self.steps = 0
 
     def step(self, done: float) -> None:
         """One optimiser step; `done` is the share of the time that is over."""
         cosine = 0.5 * (1 + math.cos(math.pi * min(done, 1.0))) + 2e-3
-        self.optimiser.param_groups[0]["lr"] = (
-            self.library.learning_rate * cosine * min(1.0, (self.steps + 1) / 50)
-        )
+        self.optimiser.param_groups[0]["lr"] = self.learning_rate * cosine * min(1.0, (self.steps + 1) / 50)
         frames = self.next_frames()
         error = self.forces(frames) - self.labels(frames)
         loss = (error / self.scale).square().mean()
