@@ -73,6 +73,34 @@ class TestExcludedVolume(PotentialContract):
         return ExcludedVolume.fit(frames, TYPES, 0.6)
 
 
+class TestCompiledExcludedVolume(TestExcludedVolume):
+    @pytest.fixture
+    def potential(self, frames):
+        made = ExcludedVolume.fit(frames, TYPES, 0.6).compiled()
+        if isinstance(made, ExcludedVolume):
+            pytest.skip("no C++ compiler")
+        return made
+
+    def test_saved_and_loaded(self, potential, frames, tmp_path):
+        potential.save(tmp_path / "p.pt")
+        loaded = Potential.load(tmp_path / "p.pt")
+        assert isinstance(loaded, ExcludedVolume)
+        wanted, found = potential.energy_and_forces(frames)[1], loaded.energy_and_forces(frames)[1]
+        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-10)
+
+    @pytest.mark.parametrize("excluded", [(), [(0, 1), (1, 0)]])
+    def test_the_plain_one_in_a_box(self, excluded):
+        rng = np.random.default_rng(0)
+        diameters = [[0.3, 0.2, 0.25], [0.2, 0.4, 0.3], [0.25, 0.3, 0.35]]
+        options = {"energy": 2.5, "diameters": diameters, "n_sites": 40, "excluded": excluded}
+        wall = ExcludedVolume(types=TYPES, cutoff=0.6, **options)
+        system = System(names=tuple("ABC"[k % 3] for k in range(40)), masses=np.ones(40))
+        frames = Frames(system, rng.uniform(0, 1.3, size=(3, 40, 3)), 300.0, box=1.3 * np.eye(3))
+        wanted, found = wall.energy_and_forces(frames), wall.compiled().energy_and_forces(frames)
+        np.testing.assert_allclose(found[0], wanted[0], rtol=1e-10)
+        np.testing.assert_allclose(found[1], wanted[1], rtol=1e-9, atol=1e-9 * np.abs(wanted[1]).max())
+
+
 class TestPairStiffness(PotentialContract):
     @pytest.fixture
     def potential(self):

@@ -3,13 +3,13 @@
 from .base import Potential, SumPotential
 from .bias import MetadynamicsBias
 from .committee import Committee
+from .excluded_volume import ExcludedVolume
 from .harmonic import PairStiffness
 from .network import DensityNetwork
 from .prior import (
     BranchPrior,
     DihedralPrior,
     DihedralSeries,
-    ExcludedVolume,
     HarmonicPrior,
     fit_priors,
     half_space,

@@ -11,8 +11,8 @@ Units for the peers: angstrom and eV.
 from __future__ import annotations
 
 import csv
-import statistics
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,17 +122,20 @@ class CgrecTrainer:
         return self.run(2 * steps, steps)[1][1] / steps
 
     def fit(self, minutes: float) -> dict[str, float]:
-        """Train with a schedule that fits the time, found by a short run before."""
-        per_step = statistics.median(self.run(120, 20)[1][1:]) / 20
+        """Train with a schedule that fits the CPU time, found by short runs before."""
+        per_step = (self.cpu_seconds(400) - self.cpu_seconds(100)) / 300
         steps = max(50, round(60 * minutes / per_step))
-        stretch = max(1, steps // 20)
-        fitted, seconds = self.run(steps, stretch)
+        begin = time.process_time()
+        fitted = self.run(steps, max(1, steps // 20))[0]
+        seconds = time.process_time() - begin
         held_out = self.library.held_out
         forces = fitted.energy_and_forces(held_out, batch_size=8)[1]
-        typical = statistics.median(seconds[1:])
-        return {
-            "explained": explained(held_out.need_forces(), forces), "steps": steps, "seconds": typical + sum(seconds[1:]),
-        }  # fmt: skip
+        return {"explained": explained(held_out.need_forces(), forces), "steps": steps, "seconds": seconds}
+
+    def cpu_seconds(self, steps: int) -> float:
+        begin = time.process_time()
+        self.run(steps, steps)
+        return time.process_time() - begin
 
 
 class Nequip:

@@ -9,8 +9,8 @@ less; speeds the other way round), explained fractions as theirs minus ours.
 call       energy and forces of one frame and of its 2x2x2 replica; neighbour lists are made before, for all
 training   one optimiser step on forces; frames per second. Ours includes making neighbour lists, theirs are ready
 memory     peak of a force call at the 4x4x4 replica beyond what the process held before
-accuracy   explained force fraction of the last 15 % of the frames after the same wall time of training; neither
-           compiling nor validating counts. Each library first tries three batch sizes or learning rates for a fifth of
+accuracy   explained force fraction of the last 15 % of the frames after the same CPU time of training; compiling
+           does not count. Each library first tries three batch sizes or learning rates for a fifth of
            the time, judged on the last 15 % of the training frames
 """
 
