@@ -1,0 +1,68 @@
+"""Run the all-atom parent of `experiment=nacl` as long as wanted: python scripts/references/nacl_spce.py OUT --frames 3200
+
+NaCl 4.1 M in SPC/E water: 38 Na, 38 Cl (Joung and Cheatham), 465 waters in a cube of 2.4827 nm at 298 K, PME to 0.9 nm, rigid
+water, Langevin middle 1/ps, 2 fs; ions and the plain forces on them every 0.25 ps. The start is a random lattice that is
+relaxed and run for 300 ps. Interrupted, the same command goes on. OUT.npz is what `source.path` of the experiment takes.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from cgrec.sources import OpenMMSource
+
+BOX, IONS, WATERS, TEMPERATURE = 2.4827, 38, 465, 298.0  # nm, of each kind, K
+WATER = np.array([[0, 0, 0], [0.081649, 0.057736, 0], [-0.081649, 0.057736, 0]])  # SPC/E, nm
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="folder of the run; the result is written beside it as .npz")
+    parser.add_argument("--frames", type=int, default=3200, help="to keep, 0.25 ps apart")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    structure = arguments.out / "start.pdb"
+    if not structure.exists():
+        write_start(structure, np.random.default_rng(arguments.seed))
+    source = OpenMMSource(
+        structure=structure, force_field=["amber14/spce.xml"], temperature=TEMPERATURE, n_frames=arguments.frames, stride=125,
+        equilibration=150_000, selection="name NA CL", platform="CPU", frames_per_chunk=100,
+    )  # fmt: skip
+    frames = source.make(arguments.out, arguments.seed)
+    np.savez_compressed(
+        arguments.out.with_suffix(".npz"), positions=frames.positions, forces=frames.forces,
+        site_names=np.array(frames.system.names), box=frames.box, temperature=TEMPERATURE, dt_ps=0.25,
+    )  # fmt: skip
+
+
+def write_start(path: Path, random: np.random.Generator) -> None:
+    """Ions and randomly turned waters on random points of a cubic lattice, as a PDB file."""
+    from openmm import Vec3, app
+    from openmm.unit import nanometer
+    from scipy.spatial.transform import Rotation
+
+    per_side = int(np.ceil((2 * IONS + WATERS) ** (1 / 3)))
+    lattice = np.stack(np.meshgrid(*[np.arange(per_side)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    places = iter(random.permutation(lattice) * BOX / per_side)
+    topology, positions = app.Topology(), []
+    topology.setPeriodicBoxVectors(BOX * np.eye(3) * nanometer)
+    chain, element = topology.addChain(), app.element.Element.getBySymbol
+    for name, symbol in [("NA", "Na")] * IONS + [("CL", "Cl")] * IONS:
+        topology.addAtom(name, element(symbol), topology.addResidue(name, chain))
+        positions.append(next(places))
+    for _ in range(WATERS):
+        residue = topology.addResidue("HOH", chain)
+        oxygen, *hydrogens = (topology.addAtom(n, element(n[0]), residue) for n in ("O", "H1", "H2"))
+        for hydrogen in hydrogens:
+            topology.addBond(oxygen, hydrogen)
+        positions += list(next(places) + Rotation.random(random_state=random).apply(WATER))
+    with path.open("w") as file:
+        app.PDBFile.writeFile(topology, [Vec3(*map(float, x)) for x in positions] * nanometer, file)
+
+
+if __name__ == "__main__":
+    main()
