@@ -12,6 +12,12 @@ LENGTH = {"nm": 1.0, "angstrom": 0.1, "bohr": 0.0529177210903}
 ENERGY = {"kJ/mol": 1.0, "kcal/mol": 4.184, "eV": 96.48533212331002, "hartree": 2625.4996394798254}
 #: Time units in ps.
 TIME = {"ps": 1.0, "fs": 1e-3, "ns": 1e3}
+#: Pressure units in kJ/mol/nm^3.
+PRESSURE = {"bar": 0.0602214076}
+#: Viscosity units in amu/nm/ps.
+VISCOSITY = {"mPa s": 602.214076}
+#: Diffusion coefficient units in nm^2/ps.
+DIFFUSION = {"1e-9 m^2/s": 1e-3}
 
 
 def thermal_energy(temperature: float) -> float:

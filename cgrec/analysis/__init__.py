@@ -15,6 +15,23 @@ from .free_energy import (
     histogram,
 )
 from .ledger import LedgerRow, check_triangle, ledger_row, table
+from .liquid import (
+    Difference,
+    LocalOrder,
+    first_shell_angles,
+    mean_absolute_difference,
+    tetrahedral_order,
+    three_body,
+)
+from .solution import (
+    ActivityDerivative,
+    KirkwoodBuff,
+    Pressure,
+    activity_derivative,
+    kirkwood_buff,
+    osmotic_coefficient,
+    pressure,
+)
 from .statistics import block_average, effective_sample_size, jackknife, statistical_inefficiency
 from .structure import (
     chirality_flips,
@@ -24,11 +41,15 @@ from .structure import (
     stereocentres,
     wasserstein,
 )
+from .transport import Diffusion, diffusion, friction_for_diffusion, yeh_hummer
 
 __all__ = [
-    "BASINS_ALANINE", "Basin", "Comparison", "FreeEnergy", "FreeEnergyDifference", "Grid", "LedgerRow",
-    "basins", "block_average", "check_triangle", "chirality_flips", "circular_wasserstein",
-    "compare_distributions", "compare_structure", "effective_sample_size", "free_energy",
-    "free_energy_difference", "histogram", "jackknife", "jensen_shannon", "ledger_row", "rdf",
-    "statistical_inefficiency", "stereocentres", "table", "wasserstein",
+    "ActivityDerivative", "BASINS_ALANINE", "Basin", "Comparison", "Difference", "Diffusion",
+    "FreeEnergy", "FreeEnergyDifference", "Grid", "KirkwoodBuff", "LedgerRow", "LocalOrder", "Pressure",
+    "activity_derivative", "basins", "block_average", "check_triangle", "chirality_flips",
+    "circular_wasserstein", "compare_distributions", "compare_structure", "diffusion",
+    "effective_sample_size", "first_shell_angles", "free_energy", "free_energy_difference",
+    "friction_for_diffusion", "histogram", "jackknife", "jensen_shannon", "kirkwood_buff", "ledger_row",
+    "mean_absolute_difference", "osmotic_coefficient", "pressure", "rdf", "statistical_inefficiency",
+    "stereocentres", "table", "tetrahedral_order", "three_body", "wasserstein", "yeh_hummer",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """How much a correlated, weighted sample is worth, and the error of anything computed from it.
 
-Public: `statistical_inefficiency`, `effective_sample_size`, `default_blocks`, `block_average`, `jackknife`,
+Public: `statistical_inefficiency`, `effective_sample_size`, `default_blocks`, `block_average`, `jackknife`, `jackknife_rows`,
 `Estimate`.
 """
 
@@ -137,6 +137,32 @@ def jackknife(frames: Frames, statistic: Callable[[Frames], Any], n_blocks: int 
         keep[block] = False
         left.append(statistic(frames[np.flatnonzero(keep)]))
     return Estimate(statistic(frames), jackknife_error(np.array(left)))
+
+
+def jackknife_rows(
+    frames: Frames, rows: NDArray[Any], statistic: Callable[[NDArray[Any]], Any] = np.asarray,
+    n_blocks: int | None = None,
+) -> Estimate:  # fmt: skip
+    """`statistic` of the weighted mean of `rows`, with its jackknife error: what `jackknife` gives, at the cost of
+    one pass over the frames.
+
+    Args:
+        frames: gives weights and blocks.
+        rows: (n_frames, n) what each frame contributes.
+        statistic: of the (n,) mean; default: the mean itself.
+        n_blocks: default `default_blocks`. The error of fewer than two blocks, or of a single frame, is nan.
+    """
+    w = frames.normalised_weights()
+    mean = w @ rows
+    value = statistic(mean)
+    n_blocks = n_blocks or default_blocks(frames) if len(frames) > 1 else 1
+    if n_blocks < 2:
+        return Estimate(value, np.full_like(value, np.nan))
+    left = [
+        statistic((mean - w[i] @ rows[i]) / max(1 - w[i].sum(), 1e-300))
+        for i in frames.block_indices(n_blocks)
+    ]
+    return Estimate(value, jackknife_error(np.array(left)))
 
 
 def jackknife_error(left_out: NDArray[Any]) -> Any:

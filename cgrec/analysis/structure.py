@@ -16,7 +16,7 @@ from .. import geometry
 from ..frames import Frames
 from ..system import System
 from .divergence import Tally, divergence
-from .statistics import block_labels, default_blocks
+from .statistics import block_labels, jackknife_rows
 
 #: kind -> (sites, formula, unit)
 KINDS = {
@@ -274,61 +274,73 @@ def rdf(
         ValueError: no box, r_max over half the smallest width, or no pair of these types.
     """
     edges = np.linspace(0.0, r_max, bins + 1)
-    boxes = _wide_enough(frames, r_max)
-    a, b, excluded = _pairs(frames.system, type_a, type_b, intermolecular)
-    shells = 4 / 3 * np.pi * np.diff(edges**3) * (~excluded).sum()
-    rows = np.empty((len(frames), bins))
+    g = jackknife_rows(
+        frames, pair_rows(frames, (type_a,), (type_b,), edges, intermolecular)[0], n_blocks=n_blocks
+    )
+    return RadialDistribution((type_a, type_b), (edges[1:] + edges[:-1]) / 2, g.value, g.error)
+
+
+def pair_rows(
+    frames: Frames, types_a: Sequence[str], types_b: Sequence[str], edges: NDArray[np.float64],
+    intermolecular: bool = False,
+) -> tuple[NDArray[np.float64], int]:  # fmt: skip
+    """(n_frames, bins) g(r) of each single frame, as `rdf` defines it, and the number of ordered pairs it counts.
+
+    Args:
+        frames: with a box.
+        types_a, types_b: the sites at either end; types of one tuple are not told apart.
+        edges: (bins + 1,) nm.
+        intermolecular: as for `rdf`.
+
+    Raises:
+        ValueError: as `rdf`.
+    """
+    half, boxes = half_width(frames)
+    if edges[-1] > half:
+        raise ValueError(
+            f"rdf: expected r_max <= {half:.4f} nm, half the smallest width of the box, found {edges[-1]}"
+        )
+    a, b, excluded = _pairs(frames.system, types_a, types_b, intermolecular)
+    n_pairs = int((~excluded).sum())
+    shells = 4 / 3 * np.pi * np.diff(edges**3) * n_pairs
+    rows = np.empty((len(frames), len(edges) - 1))
     for k, box in enumerate(boxes):
         counts = sum(
             np.histogram(d, edges)[0]
             for d in _distances(np.asarray(frames.positions[k], float), box, a, b, excluded)
         )
         rows[k] = counts * abs(np.linalg.det(box)) / shells
-    w = frames.normalised_weights()
-    g = w @ rows
-    n_blocks = n_blocks or default_blocks(frames) if len(frames) > 1 else 1
-    return RadialDistribution(
-        (type_a, type_b), (edges[1:] + edges[:-1]) / 2, g, _block_error(frames, rows, w, n_blocks)
-    )
+    return rows, n_pairs
 
 
-def _block_error(
-    frames: Frames, rows: NDArray[np.float64], w: NDArray[np.float64], n_blocks: int
-) -> NDArray[np.float64]:
-    if n_blocks < 2:  # a single frame has no error
-        return np.full(rows.shape[1], np.nan)
-    tally = [(w[i].sum(), w[i] @ rows[i]) for i in frames.block_indices(n_blocks)]
-    totals, sums = np.array([t for t, _ in tally]), np.array([s for _, s in tally])
-    scatter = ((sums - totals[:, None] * (w @ rows)) ** 2).sum(0)
-    return np.sqrt(scatter * n_blocks / (n_blocks - 1))
+def half_width(frames: Frames) -> tuple[float, NDArray[np.float64]]:
+    """Half the smallest width of any frame's box, nm: up to there the nearest image is the only one; and the
+    boxes (n_frames, 3, 3).
 
-
-def _wide_enough(frames: Frames, r_max: float) -> NDArray[np.float64]:
+    Raises:
+        ValueError: no box.
+    """
     boxes = frames.boxes()
     if boxes is None:
         raise ValueError(
-            "rdf: these Frames have no box; a radial distribution function needs a periodic system"
+            "these Frames have no box: a distribution in a liquid needs a periodic system; give Frames.box"
         )
     boxes = np.asarray(boxes, float)
     # width along each axis = 1 / length of the reciprocal vector
-    width = float((1 / np.linalg.norm(np.linalg.inv(boxes), axis=1)).min())
-    if r_max > width / 2:
-        raise ValueError(
-            f"rdf: expected r_max <= {width / 2:.4f} nm, half the smallest width of the box, found {r_max}"
-        )
-    return boxes
+    return float((1 / np.linalg.norm(np.linalg.inv(boxes), axis=1)).min()) / 2, boxes
 
 
 def _pairs(
-    system: System, type_a: str, type_b: str, intermolecular: bool
+    system: System, types_a: Sequence[str], types_b: Sequence[str], intermolecular: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
     types = np.array(system.types)
-    a, b = np.flatnonzero(types == type_a), np.flatnonzero(types == type_b)
+    a, b = np.flatnonzero(np.isin(types, types_a)), np.flatnonzero(np.isin(types, types_b))
     owner = system.molecules if intermolecular else np.arange(system.n_sites)
     excluded = owner[a][:, None] == owner[b]
     if not (~excluded).any():
         raise ValueError(
-            f"rdf: no pair of types {type_a!r} and {type_b!r}; the types are {sorted(set(system.types))}"
+            f"rdf: no pair of types {', '.join(types_a)} and {', '.join(types_b)}; "
+            f"the types are {sorted(set(system.types))}"
         )
     return a, b, excluded
 

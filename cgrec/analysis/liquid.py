@@ -1,0 +1,259 @@
+"""Local order of a periodic liquid beyond g(r): angles in the first shell, tetrahedrality, triangles of neighbours.
+
+Public: `first_shell_angles`, `tetrahedral_order`, `three_body` -> `LocalOrder`; `mean_absolute_difference` of two
+radial distributions -> `Difference`. Triclinic boxes are right: neighbours are those of the infinite periodic system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frames import Frames
+from .statistics import jackknife_rows
+from .structure import RadialDistribution, half_width
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LocalOrder:
+    """Distribution of a quantity of local order, pooled over all centres, with jackknife errors over blocks.
+
+    Attributes:
+        x: (bins,) bin centres in `unit`.
+        density: (bins,) per `unit`; its integral is one.
+        error: (bins,) standard error of `density`.
+        mean, mean_error: of the quantity itself, not of the bins.
+        unit: rad, nm, or 1 for a pure number.
+        ideal: (bins,) `density` of an ideal gas, exact in every bin; None where no formula is known.
+    """
+
+    x: Array
+    density: Array
+    error: Array
+    mean: float
+    mean_error: float
+    unit: str
+    ideal: Array | None = None
+
+    @property
+    def relative(self) -> Array:
+        """(bins,) density / ideal: one without correlation. nan where an ideal gas has nothing.
+
+        Raises:
+            ValueError: no formula for the ideal gas.
+        """
+        if self.ideal is None:
+            raise ValueError("LocalOrder.relative: no formula for the ideal gas here; compare two densities")
+        return np.divide(self.density, self.ideal, out=np.full_like(self.ideal, np.nan), where=self.ideal > 0)
+
+
+def first_shell_angles(
+    frames: Frames, type_a: str, *, r_shell: float | None = None, n_neighbours: int | None = None,
+    bins: int = 90, n_blocks: int | None = None,
+) -> LocalOrder:  # fmt: skip
+    """Distribution P(theta) of the angle neighbour-centre-neighbour in the first shell; O-O-O in water.
+
+    Per rad, integral over 0..pi one, not divided by sin(theta): the convention of published O-O-O
+    distributions. An ideal gas has P = sin(theta) / 2.
+
+    Args:
+        frames: with a box; any weights.
+        type_a: of centre and neighbours.
+        r_shell: nm; neighbours are all sites closer than this. Or:
+        n_neighbours: neighbours are so many nearest sites.
+        bins: of equal width in theta.
+        n_blocks: for errors; default `statistics.default_blocks`.
+
+    Raises:
+        ValueError: not exactly one of r_shell and n_neighbours, no box, no site of this type, or no angle.
+    """
+    if (r_shell is None) == (n_neighbours is None):
+        raise ValueError(
+            f"first_shell_angles: expected either r_shell or n_neighbours, found r_shell={r_shell} and "
+            f"n_neighbours={n_neighbours}"
+        )
+    edges = np.linspace(0.0, np.pi, bins + 1)
+
+    def angles(vectors: Array) -> Array:
+        return np.arccos(np.clip(_cosines(vectors), -1.0, 1.0)).ravel()
+
+    ideal = -np.diff(np.cos(edges)) / 2 / np.diff(edges)
+    shells = _shells(frames, type_a, r_shell, n_neighbours)
+    return _distribution(frames, shells, angles, edges, "rad", n_blocks, ideal)
+
+
+def tetrahedral_order(
+    frames: Frames, type_a: str, bins: int = 200, n_blocks: int | None = None
+) -> LocalOrder:  # fmt: skip
+    """Distribution and mean of q = 1 - 3/8 sum_{j<k} (cos psi_jk + 1/3)^2 over the four nearest neighbours.
+
+    Errington & Debenedetti, Nature 409, 318 (2001): 1 in a perfect tetrahedral network, 0 on average in an
+    ideal gas, -3 at the least.
+
+    Args:
+        frames: with a box; any weights.
+        type_a: of centre and neighbours.
+        bins: over -3..1.
+        n_blocks: for errors; default `statistics.default_blocks`.
+
+    Raises:
+        ValueError: no box or no site of this type.
+    """
+
+    def order(vectors: Array) -> Array:
+        return 1 - 3 / 8 * ((_cosines(vectors) + 1 / 3) ** 2).sum(-1)
+
+    edges = np.linspace(-3.0, 1.0, bins + 1)
+    return _distribution(frames, _shells(frames, type_a, None, 4), order, edges, "1", n_blocks, None)
+
+
+def three_body(
+    frames: Frames, type_a: str, r_shell: float, bins: int = 100, n_blocks: int | None = None
+) -> LocalOrder:
+    """Three-body correlation: distribution of the distance s between two first-shell neighbours of one site.
+
+    P(s) of the third side of all triangles with two sides shorter than R = r_shell, per nm, integral over 0..2R
+    one. It is the triplet function g3(r, r', s) averaged over both short sides. `relative` divides it by that of
+    an ideal gas, two random points in a ball: 3 s^2/R^3 - 9 s^3/(4 R^4) + 3 s^5/(16 R^6) (Hammersley, Ann. Math.
+    Stat. 21, 447 (1950)); the number of triangles is normalised away, so it says nothing that g(r) says.
+
+    Args:
+        frames: with a box; any weights.
+        type_a: of all three sites.
+        r_shell: nm, where the first shell ends.
+        bins: over 0..2 r_shell.
+        n_blocks: for errors; default `statistics.default_blocks`.
+
+    Raises:
+        ValueError: no box, no site of this type, or no triangle.
+    """
+
+    def sides(vectors: Array) -> Array:
+        first, second = _pairs_of(vectors)
+        return np.linalg.norm(first - second, axis=-1).ravel()
+
+    edges = np.linspace(0.0, 2 * r_shell, bins + 1)
+    x = edges / r_shell
+    ideal = np.diff(x**3 - 9 / 16 * x**4 + x**6 / 32) / np.diff(edges)
+    return _distribution(frames, _shells(frames, type_a, r_shell, None), sides, edges, "nm", n_blocks, ideal)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean absolute difference of two radial distribution functions.
+
+    Attributes:
+        value: mean of |g_a - g_b| over the range.
+        error: its standard error from both block errors, bins taken as independent.
+        floor: what two samples of one liquid with these block errors show by chance.
+    """
+
+    value: float
+    error: float
+    floor: float
+
+
+def mean_absolute_difference(
+    a: RadialDistribution, b: RadialDistribution, low: float, high: float
+) -> Difference:
+    """Mean of |g_a - g_b| for low <= r <= high (nm), on the bins of the coarser one; its floor is the mean of
+    sqrt(2/pi) (e_a^2 + e_b^2)^(1/2), the mean of |x| of a normal x.
+
+    An experimental g(r) without error is a `RadialDistribution` with error zero.
+
+    Raises:
+        ValueError: the range is empty, or one of the two does not cover it.
+    """
+    coarse, fine = sorted((a, b), key=lambda g: len(g.r) / (g.r[-1] - g.r[0]))
+    covered = max(g.r[0] for g in (a, b)), min(g.r[-1] for g in (a, b))
+    use = (coarse.r >= low) & (coarse.r <= high)
+    r = coarse.r[use]
+    if not len(r) or r[0] < covered[0] or r[-1] > covered[1]:
+        raise ValueError(
+            f"mean_absolute_difference: expected a range with bins in {covered[0]:.4f}..{covered[1]:.4f} nm, "
+            f"where both are known, found {low}..{high}"
+        )
+    difference = coarse.g[use] - np.interp(r, fine.r, fine.g)
+    noise = np.hypot(coarse.error[use], np.interp(r, fine.r, fine.error))
+    return Difference(
+        float(np.abs(difference).mean()),
+        float(np.sqrt((noise**2).sum()) / len(r)),
+        float(np.sqrt(2 / np.pi) * noise.mean()),
+    )
+
+
+def _distribution(
+    frames: Frames, shells: Iterator[Array], values_of: Callable[[Array], Array], edges: Array, unit: str,
+    n_blocks: int | None, ideal: Array | None,
+) -> LocalOrder:  # fmt: skip
+    """Histogram of `values_of` every frame's neighbour vectors. A row: counts, number and sum of the values."""
+    bins, width = len(edges) - 1, np.diff(edges)
+    rows = np.zeros((len(frames), bins + 2))
+    for row, vectors in zip(rows, shells):
+        values = values_of(vectors)
+        values = values[~np.isnan(values)]  # free places of the neighbour table
+        inside = np.clip(values, edges[0], edges[-1])  # rounding: q of a perfect crystal is 1 + 1e-16
+        row[:bins], row[bins:] = np.histogram(inside, edges)[0], (len(values), values.sum())
+    if not rows[:, bins].any():
+        raise ValueError("no site has two neighbours in its first shell: expected some; enlarge r_shell")
+
+    def normalised(total: Array) -> Array:
+        with np.errstate(invalid="ignore"):
+            return np.append(total[:bins] / width, total[-1]) / total[bins]
+
+    value, error = jackknife_rows(frames, rows, normalised, n_blocks)
+    centres = (edges[1:] + edges[:-1]) / 2
+    return LocalOrder(centres, value[:-1], error[:-1], float(value[-1]), float(error[-1]), unit, ideal)
+
+
+def _pairs_of(vectors: Array) -> tuple[Array, Array]:
+    """Both (n_centres, n_pairs, 3) members of all pairs of a centre's neighbours."""
+    first, second = np.triu_indices(vectors.shape[1], 1)
+    return vectors[:, first], vectors[:, second]
+
+
+def _cosines(vectors: Array) -> Array:
+    """(n_centres, n_pairs) cosine of the angle between two neighbours at the centre."""
+    first, second = np.triu_indices(vectors.shape[1], 1)
+    unit = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return (unit @ unit.swapaxes(1, 2))[:, first, second]
+
+
+def _shells(frames: Frames, type_a: str, r_shell: float | None, nearest: int | None) -> Iterator[Array]:
+    """For every frame (n_centres, n_places, 3) nm from each centre to its neighbours, by distance; nan is a free place.
+
+    Neighbours are all closer than `r_shell`, or the `nearest` ones.
+    """
+    sites = np.flatnonzero(np.array(frames.system.types) == type_a)
+    _, boxes = half_width(frames)
+    if not len(sites):
+        raise ValueError(f"no site of type {type_a!r}: expected one of {sorted(set(frames.system.types))}")
+    # a ball that holds three times as many as wanted at the mean density is nearly always enough
+    ball = 3 * (nearest or 0) * abs(np.linalg.det(boxes[0])) / len(sites)
+    reach = (3 * ball / (4 * np.pi)) ** (1 / 3) if r_shell is None else r_shell
+    for x, box in zip(frames.positions, boxes):
+        table = _table(np.asarray(x[sites], float), box, reach)
+        while nearest is not None and (table.shape[1] < nearest or np.isnan(table[:, nearest - 1]).any()):
+            reach *= 1.2
+            table = _table(np.asarray(x[sites], float), box, reach)
+        yield table[:, :nearest]
+
+
+def _table(x: Array, box: Array, reach: float) -> Array:
+    from vesin import NeighborList
+
+    i, d, vectors = NeighborList(cutoff=reach, full_list=True).compute(
+        points=x, box=box, periodic=True, quantities="idD"
+    )
+    i = i.astype(np.int64)
+    order = np.lexsort((d, i))
+    counts = np.bincount(i, minlength=len(x))
+    place = np.arange(len(i)) - np.repeat(np.cumsum(counts) - counts, counts)
+    table = np.full((len(x), counts.max(initial=0), 3), np.nan)
+    table[i[order], place] = vectors[order]
+    return table
