@@ -105,7 +105,9 @@ def free_langevin(rng, gamma, mass, temperature, interval, n_frames, n_sites):
 def test_friction_of_a_free_particle_is_found_in_one_step():
     rng, mass, interval = np.random.default_rng(6), 18.0, 0.2
     target = thermal_energy(300.0) / (mass * 12.5)
-    first = diffusion(free_langevin(rng, 4.0, mass, 300.0, interval, 2000, 100), "A", interval, fit=(2.0, 12.0))
+    first = diffusion(
+        free_langevin(rng, 4.0, mass, 300.0, interval, 2000, 100), "A", interval, fit=(2.0, 12.0)
+    )
     assert abs(first.value - thermal_energy(300.0) / (mass * 4.0)) < 4 * first.error
     gamma = friction_for_diffusion(4.0, first.value, target)
     assert gamma == pytest.approx(12.5, rel=4 * first.error / first.value)

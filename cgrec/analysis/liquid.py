@@ -170,12 +170,13 @@ def mean_absolute_difference(
         ValueError: the range is empty, or one of the two does not cover it.
     """
     coarse, fine = sorted((a, b), key=lambda g: len(g.r) / (g.r[-1] - g.r[0]))
-    covered = max(g.r[0] for g in (a, b)), min(g.r[-1] for g in (a, b))
-    use = (coarse.r >= low) & (coarse.r <= high)
+    half = (coarse.r[1] - coarse.r[0]) / 2 + 1e-9  # known as far as the edges of the outer bins
+    first, last = max(g.r[0] for g in (a, b)), min(g.r[-1] for g in (a, b))
+    use = (coarse.r >= max(low, first)) & (coarse.r <= min(high, last))
     r = coarse.r[use]
-    if not len(r) or r[0] < covered[0] or r[-1] > covered[1]:
+    if not len(r) or low < first - half or high > last + half:
         raise ValueError(
-            f"mean_absolute_difference: expected a range with bins in {covered[0]:.4f}..{covered[1]:.4f} nm, "
+            f"mean_absolute_difference: expected a range with bins in {first:.4f}..{last:.4f} nm, "
             f"where both are known, found {low}..{high}"
         )
     difference = coarse.g[use] - np.interp(r, fine.r, fine.g)

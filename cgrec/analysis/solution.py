@@ -8,7 +8,7 @@ Public: `kirkwood_buff` -> `KirkwoodBuff`, `activity_derivative` -> `ActivityDer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -202,11 +202,11 @@ def pressure(potential: Any, frames: Frames, batch_size: int = 64, n_blocks: int
             "map the rigid molecules to single sites first"
         )
     exact = type(potential).from_state(potential.to_state()).double()
-    slopes = [
-        _strain_derivative(exact, frames[k : k + batch_size]) for k in range(0, len(frames), batch_size)
-    ]
+    plain = replace(frames, weights=None)  # a batch of frames without weight is no Frames
+    batches = [plain[k : k + batch_size] for k in range(0, len(frames), batch_size)]
+    slopes = np.concatenate([_strain_derivative(exact, batch) for batch in batches])
     bar = PRESSURE["bar"] * volume
-    virial, error = jackknife_rows(frames, -np.concatenate(slopes)[:, None] / (3 * bar), n_blocks=n_blocks)
+    virial, error = jackknife_rows(frames, -slopes[:, None] / (3 * bar), n_blocks=n_blocks)
     ideal = frames.n_sites * thermal_energy(frames.temperature) / bar
     return Pressure(ideal + float(virial[0]), float(error[0]), ideal, float(virial[0]), float(error[0]))
 
