@@ -122,13 +122,13 @@ def test_tetrahedral_order_of_an_ideal_gas_is_zero_on_average():
     assert q.density @ (q.x - q.mean) ** 2 * 0.02 == pytest.approx(variance, rel=0.03)
 
 
-def test_tetrahedral_order_finds_neighbours_in_a_void():
-    """A cluster in a large box: the first guess of the reach fails for the site far out."""
-    x = np.array([[0, 0, 0], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], float)
-    cluster = np.concatenate([0.1 * x, [[3.0, 0, 0]]])
-    frames = Frames(System(names=("A",) * 6, masses=np.ones(6)), cluster[None], 300.0, box=20 * np.eye(3))
+def test_tetrahedral_order_finds_neighbours_across_a_void():
+    """A droplet and a site far from it, beyond the reach that the mean density suggests."""
+    drop = 0.3 * np.random.default_rng(3).random((40, 3))
+    x = np.concatenate([drop, [[10.0, 10.0, 10.0]]])
+    frames = Frames(System(names=("A",) * 41, masses=np.ones(41)), x[None], 300.0, box=20 * np.eye(3))
     q = peaks(tetrahedral_order(frames, "A"))
-    assert max(q) == 0.99 and q[0.99] == pytest.approx(1 / 6)
+    assert q[-2.99] == pytest.approx(1 / 41)  # it sees all four in one direction: q = -3
 
 
 # ---- triangles -----------------------------------------------------------------------------------

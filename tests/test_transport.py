@@ -128,5 +128,6 @@ def test_friction_converges_where_the_liquid_adds_its_own():
     assert gamma == pytest.approx(7.0, rel=1e-3)
     # noise that turns the slope round does not turn the step round
     assert friction_for_diffusion(10.0, 2.0, 1.0, (5.0, 1.9)) == pytest.approx(20.0)
+    assert friction_for_diffusion(10.0, 2.0, 4.0, (5.0, 1.9)) == pytest.approx(5.0)
     with pytest.raises(ValueError, match="measured"):
         friction_for_diffusion(1.0, -1.0, 1.0)

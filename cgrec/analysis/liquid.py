@@ -89,7 +89,7 @@ def first_shell_angles(
 
 def tetrahedral_order(
     frames: Frames, type_a: str, bins: int = 200, n_blocks: int | None = None
-) -> LocalOrder:  # fmt: skip
+) -> LocalOrder:
     """Distribution and mean of q = 1 - 3/8 sum_{j<k} (cos psi_jk + 1/3)^2 over the four nearest neighbours.
 
     Errington & Debenedetti, Nature 409, 318 (2001): 1 in a perfect tetrahedral network, 0 on average in an

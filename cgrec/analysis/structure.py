@@ -1,7 +1,8 @@
 """Local structure: bonded distributions and their distances, handedness, and radial distribution functions.
 
 Public: `bonded_terms`, `bonded_values`, `wasserstein`, `circular_wasserstein`, `compare_structure` ->
-`StructureComparison`, `handedness`, `chirality_flips`, `stereocentres`, `rdf` -> `RadialDistribution`.
+`StructureComparison`, `handedness`, `chirality_flips`, `stereocentres`, `rdf` -> `RadialDistribution`,
+`pair_rows`, `half_width`.
 """
 
 from __future__ import annotations
