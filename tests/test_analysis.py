@@ -33,6 +33,7 @@ from cgrec.analysis import (
     wasserstein,
 )
 from cgrec.analysis.divergence import Tally, divergence
+from cgrec.analysis.statistics import jackknife_rows
 from cgrec.collective_variables import CollectiveVariable
 from cgrec.frames import Frames
 from cgrec.geometry import dihedral
@@ -127,6 +128,20 @@ def test_block_and_jackknife_errors_of_a_mean():
     for estimate in (block_average(frames, mean, 100), jackknife(frames, mean, 100)):
         assert estimate.value == pytest.approx(x.mean())
         assert estimate.error == pytest.approx(1 / np.sqrt(4000), rel=0.2)
+
+
+def test_jackknife_of_rows_is_the_jackknife_of_frames():
+    rng = np.random.default_rng(31)
+    frames = pair_frames(rng.uniform(1, 2, 60), weights=rng.random(60), replicas=np.repeat(np.arange(12), 5))
+
+    def ratio(f):
+        r, w = f.positions[:, 1, 0], f.normalised_weights()
+        return (w @ r) ** 2 / (w @ r**2)
+
+    r = frames.positions[:, 1, 0]
+    found = jackknife_rows(frames, np.stack([r, r**2], 1), lambda m: m[0] ** 2 / m[1])
+    assert found == pytest.approx(jackknife(frames, ratio))
+    assert np.isnan(jackknife_rows(frames[:1], np.ones((1, 2))).error).all()
 
 
 # ---- divergences and their floors ----------------------------------------------------------------

@@ -73,6 +73,8 @@ def test_diffusion_refuses_what_it_cannot_use():
         diffusion(frames, "O", 1.0)
     with pytest.raises(ValueError, match="two lags"):
         diffusion(frames, "W", 1.0, fit=(5.0, 50.0))
+    with pytest.raises(ValueError, match="at least three frames"):
+        diffusion(frames[:8], "W", 1.0)
 
 
 def test_yeh_hummer_is_for_runs_that_conserve_momentum():

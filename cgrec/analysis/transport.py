@@ -77,6 +77,11 @@ def diffusion(
         )
     pieces = _pieces(frames, max(2, n_blocks))
     length = min(map(len, pieces))
+    if length < 3:
+        raise ValueError(
+            f"diffusion: expected pieces of at least three frames, found {length} with {len(pieces)} pieces of "
+            f"{len(frames)} frames; give longer runs or fewer blocks"
+        )
     times: Array = float(interval) * np.arange(length, dtype=float)
     low, high = fit or (0.1 * times[-1], 0.5 * times[-1])
     use = _lags(times, low, high)
@@ -85,9 +90,8 @@ def diffusion(
     msd: Array = sums.sum(0) / counts.sum(0)
     left = (sums.sum(0) - sums) / (counts.sum(0) - counts)
     slopes = np.polyfit(times[use], np.vstack([msd, left])[:, use].T, 1)[0] / 6
-    exponent = np.polyfit(np.log(times[use]), np.log(np.maximum(msd[use], 1e-300)), 1)[
-        0
-    ]  # 0 where nothing moves
+    moved = np.maximum(msd[use], 1e-300)  # rounding may leave less than nothing where nothing moves
+    exponent = np.polyfit(np.log(times[use]), np.log(moved), 1)[0]
     return Diffusion(
         float(slopes[0]),
         float(jackknife_error(slopes[1:])),
@@ -171,7 +175,7 @@ def _pieces(frames: Frames, at_least: int) -> list[NDArray[np.int64]]:
 
 
 def _lags(times: Array, low: float, high: float) -> NDArray[np.int64]:
-    slack = 1e-6 * times[1] if len(times) > 1 else 0.0  # lags are multiples of the interval up to rounding
+    slack = 1e-6 * times[1]  # lags are multiples of the interval up to rounding
     use = np.flatnonzero((times >= low - slack) & (times <= high + slack) & (times > 0))
     if len(use) < 2 or high > times[-1] + slack:
         raise ValueError(
