@@ -473,6 +473,9 @@ class LabelledGraphs(Dataset):
         forces, energies = np.asarray(self.frames.need_forces(), float), self.frames.energies
         energies = np.zeros(len(which)) if energies is None else np.asarray(energies, float)
         for prior in priors:
+            prior = (
+                prior.compiled() if prior.device.type == "cpu" else prior
+            )  # tracing does not pay for one pass
             energy, force = prior.energy_and_forces(self.frames, batch_size=1024)
             forces, energies = forces - force, energies - energy
         weights = np.ones(len(which)) if self.frames.weights is None else np.array(self.frames.weights, float)

@@ -6,6 +6,9 @@ In these units force = mass * acceleration holds without a factor: 1 kJ/mol/nm =
 #: Boltzmann (molar gas) constant in kJ/mol/K (CODATA 2018, exact).
 BOLTZMANN = 8.31446261815324e-3
 
+#: Coulomb constant 1 / (4 pi epsilon_0) in kJ/mol nm e^-2 (CODATA 2018).
+COULOMB = 138.935458
+
 #: Length units in nm.
 LENGTH = {"nm": 1.0, "angstrom": 0.1, "bohr": 0.0529177210903}
 #: Energy units in kJ/mol.

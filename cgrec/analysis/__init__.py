@@ -1,5 +1,6 @@
 """What ensembles say and how far two are apart: every distance with its error and its sampling floor."""
 
+from .dielectric import dielectric_constant, dipole_moments
 from .divergence import jensen_shannon
 from .free_energy import (
     BASINS_ALANINE,
@@ -47,7 +48,7 @@ __all__ = [
     "ActivityDerivative", "BASINS_ALANINE", "Basin", "Comparison", "Difference", "Diffusion",
     "FreeEnergy", "FreeEnergyDifference", "Grid", "KirkwoodBuff", "LedgerRow", "LocalOrder", "Pressure",
     "activity_derivative", "basins", "block_average", "check_triangle", "chirality_flips",
-    "circular_wasserstein", "compare_distributions", "compare_structure", "diffusion",
+    "circular_wasserstein", "compare_distributions", "compare_structure", "dielectric_constant", "diffusion", "dipole_moments",
     "effective_sample_size", "first_shell_angles", "free_energy", "free_energy_difference",
     "friction_for_diffusion", "histogram", "jackknife", "jensen_shannon", "kirkwood_buff", "ledger_row",
     "mean_absolute_difference", "osmotic_coefficient", "pressure", "rdf", "statistical_inefficiency",

@@ -3,6 +3,7 @@
 from .base import Potential, SumPotential
 from .bias import MetadynamicsBias
 from .committee import Committee
+from .coulomb import ScreenedCoulomb
 from .excluded_volume import ExcludedVolume
 from .harmonic import PairStiffness
 from .network import DensityNetwork
@@ -17,6 +18,6 @@ from .prior import (
 from .uf3 import UF3Potential
 
 __all__ = [
-    "BranchPrior", "Committee", "DensityNetwork", "DihedralPrior", "DihedralSeries", "ExcludedVolume", "HarmonicPrior", "MetadynamicsBias", "PairStiffness", "Potential", "SumPotential", "UF3Potential", "fit_priors",
+    "BranchPrior", "Committee", "DensityNetwork", "DihedralPrior", "DihedralSeries", "ExcludedVolume", "HarmonicPrior", "MetadynamicsBias", "PairStiffness", "Potential", "ScreenedCoulomb", "SumPotential", "UF3Potential", "fit_priors",
     "half_space",
 ]  # fmt: skip

@@ -196,9 +196,14 @@ class SumPotential(Potential):
         return sum(energies[1:], energies[0]), sum(forces[1:], forces[0])
 
     def compiled(self) -> Potential:
-        if self.device.type != "cpu":
-            return super().compiled()
-        total = SumPotential([part.compiled() for part in self.parts])
+        parts = list(self.parts)
+        if self.device.type != "cpu":  # one graph of all that can be traced
+            own = [part for part in parts if part.own_forces]
+            if not own:
+                return super().compiled()
+            rest = [part for part in parts if not part.own_forces]
+            parts = [*own, SumPotential(rest)] if rest else own
+        total = SumPotential([part.compiled() for part in parts])
         total.temperature = self.temperature
         return total
 

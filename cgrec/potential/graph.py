@@ -27,6 +27,7 @@ class SiteGraph(Data):
         frame_weights: (n_frames,) statistical weight of each frame.
         neighbour_index: (n_frames * n_sites, n_slots) site each place holds.
         neighbour_shift: (n_frames * n_sites, n_slots, 3) nm, lattice vector to add to it.
+        box: (n_frames, 3, 3) nm, rows are the lattice vectors, or None for an open system.
     """
 
     positions: Tensor
@@ -34,6 +35,15 @@ class SiteGraph(Data):
     frame_weights: Tensor
     neighbour_index: Tensor
     neighbour_shift: Tensor
+
+    @property
+    def box(self) -> Tensor | None:
+        """(n_frames, 3, 3) nm or None: a property, because collating drops attributes that are None."""
+        return self._store.get("box")
+
+    @box.setter
+    def box(self, box: Tensor | None) -> None:
+        self._store["box"] = box
 
     @property
     def n_frames(self) -> int:
@@ -84,11 +94,11 @@ def site_graph(
     with torch.no_grad():
         index, shift = _neighbour_table(positions.detach(), reach, box, table)
     if into is not None and index is into.neighbour_index:
-        into.positions = positions.reshape(-1, 3)
+        into.positions, into.box = positions.reshape(-1, 3), box
         return into
     return SiteGraph(
         positions=positions.reshape(-1, 3), species=species.repeat(frames), num_nodes=frames * sites,
-        neighbour_index=index, neighbour_shift=shift, frame_weights=positions.new_ones(frames),
+        neighbour_index=index, neighbour_shift=shift, frame_weights=positions.new_ones(frames), box=box,
     )  # fmt: skip
 
 
@@ -174,12 +184,16 @@ def _all_pairs(frames: int, sites: int, like: Tensor) -> tuple[Tensor, Tensor]:
     return index, like.new_zeros(*index.shape, 3)
 
 
+def box_widths(box: Tensor) -> Tensor:
+    """(n_frames, 3) nm between opposite faces of boxes (n_frames, 3, 3)."""
+    return 1.0 / torch.linalg.inv(box).norm(dim=1)
+
+
 def check_box(box: np.ndarray | Tensor | None, reach: float) -> None:
     """ValueError where a box (..., 3, 3) is narrower than 2 * reach in any direction, so that a site would meet two images of another."""
     if box is None or reach == 0:
         return
-    boxes = torch.as_tensor(np.array(box, dtype=float)).reshape(-1, 3, 3)
-    widths = 1.0 / torch.linalg.inv(boxes).norm(dim=1)
+    widths = box_widths(torch.as_tensor(np.array(box, dtype=float)).reshape(-1, 3, 3))
     if widths.min() < 2 * reach:
         raise ValueError(
             f"the box is {widths.min():.3f} nm wide at its narrowest and the cutoff is {reach} nm: expected at least {2 * reach:.3f} nm "

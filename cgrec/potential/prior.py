@@ -6,7 +6,7 @@ network learns the rest and a model that leaves its data meets a wall instead of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..frames import Frames
 from ..system import System
 from ..units import thermal_energy
 from .base import Potential
+from .coulomb import ScreenedCoulomb
 from .excluded_volume import ExcludedVolume
 from .graph import SiteGraph
 
@@ -219,6 +220,7 @@ def fit_priors(
     branches: bool = False,
     dihedrals: bool = False,
     excluded_volume: bool = True,
+    coulomb: Mapping[str, Any] | None = None,
 ) -> list[Potential]:
     """The asked priors fitted to `frames` (with their weights); terms the System does not have are left out.
 
@@ -227,6 +229,11 @@ def fit_priors(
         types: the table of site types the network will use.
         cutoff: nm, reach of the excluded volume.
         bonds, angles, branches, dihedrals, excluded_volume: which priors to fit.
+        coulomb: keyword arguments of a `ScreenedCoulomb` other than types, or None; charges are by default those of the
+            System.
+
+    Raises:
+        ValueError: the System gives sites of one type different charges, or none to a type in `types`.
     """
     fitted: list[Potential | None] = [
         HarmonicPrior.fit(frames, types, 2) if bonds else None,
@@ -234,8 +241,23 @@ def fit_priors(
         BranchPrior.fit(frames, types) if branches else None,
         DihedralPrior.fit(frames, types) if dihedrals else None,
         ExcludedVolume.fit(frames, types, cutoff) if excluded_volume else None,
+        None if coulomb is None else _coulomb(frames.system, types, coulomb),
     ]
     return [prior for prior in fitted if prior is not None]
+
+
+def _coulomb(system: System, types: Sequence[str], options: Mapping[str, Any]) -> ScreenedCoulomb:
+    charges = options.get("charges")
+    if charges is None:
+        found = {t: system.charges[np.array(system.types) == t] for t in sorted(set(system.types))}
+        unlike = {t: np.unique(q).tolist() for t, q in found.items() if np.ptp(q) > 1e-6}
+        if unlike:
+            raise ValueError(
+                f"coulomb: expected equal System.charges within a type, found {unlike} e; give `charges` by type, or the "
+                "sites different types"
+            )
+        charges = {t: float(q[0]) for t, q in found.items()}
+    return ScreenedCoulomb(types=types, **{**options, "charges": charges})
 
 
 def _alike(system: System, paths: list[tuple[int, ...]]) -> np.ndarray:

@@ -27,7 +27,7 @@ class TracedPotential(Potential):
     def __init__(self, potential: Potential) -> None:
         super().__init__(types=potential.types, cutoff=potential.cutoff)
         self.potential, self.temperature = potential, potential.temperature
-        self.functions: dict[tuple[int, ...], Callable[..., tuple[Tensor, Tensor]]] = {}
+        self.functions: dict[tuple[Any, ...], Callable[..., tuple[Tensor, Tensor]]] = {}
         self.slots = 0
 
     def energy(self, graph: SiteGraph) -> Tensor:
@@ -38,7 +38,7 @@ class TracedPotential(Potential):
             return self.potential(graph, differentiable)
         self.slots = max(self.slots, -(-graph.neighbour_index.shape[1] // COLUMNS) * COLUMNS)
         graph = graph.padded(self.slots)
-        shape = (graph.n_frames, *graph.neighbour_index.shape)
+        shape = (graph.n_frames, *graph.neighbour_index.shape, graph.box is None)
         weights = {name: value.detach() for name, value in self.potential.named_parameters()}
         given = (
             weights,
@@ -46,6 +46,7 @@ class TracedPotential(Potential):
             graph.species,
             graph.neighbour_index,
             graph.neighbour_shift,
+            graph.box,
         )
         if shape not in self.functions:
             self.functions[shape] = self._compile(graph, given)
@@ -60,11 +61,16 @@ class TracedPotential(Potential):
         frame_weights = graph.frame_weights
 
         def plain(
-            weights: dict[str, Tensor], positions: Tensor, species: Tensor, index: Tensor, shift: Tensor
+            weights: dict[str, Tensor],
+            positions: Tensor,
+            species: Tensor,
+            index: Tensor,
+            shift: Tensor,
+            box: Tensor | None,
         ) -> tuple[Tensor, Tensor]:
             traced = SiteGraph(
                 positions=positions, species=species, frame_weights=frame_weights, neighbour_index=index, neighbour_shift=shift,
-                num_nodes=len(species),
+                box=box, num_nodes=len(species),
             )  # fmt: skip
             return torch.func.functional_call(self.potential, weights, (traced,))
 

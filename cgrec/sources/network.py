@@ -1,0 +1,206 @@
+"""Level 0 from an all-atom NNP that was trained on a file of quantum-chemical labels, or that ships with cgrec.
+
+Where the labels cannot be extended (ab initio molecular dynamics of a liquid is a supercomputer's work) there is no active
+learning: a committee is trained, and it says where it is out of its range.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..dynamics import CommitteeGuard, Langevin
+from ..frames import Frames
+from ..potential import Committee, DensityNetwork, ExcludedVolume, Potential
+from ..training import ForceMatching
+from .base import Source, write_json
+from .file import FileSource
+from .quantum import EV_PER_ANGSTROM, force_rmse, package_path, plain
+
+#: A start whose number density differs by more than this share from that of the labels is another state.
+DENSITY_TOLERANCE = 0.03
+#: K around the temperature of the labels in which the NNP may be run.
+TEMPERATURE_RANGE = 60.0
+
+
+class NetworkSource(Source):
+    """Dynamics with an all-atom NNP of a periodic liquid.
+
+    Args:
+        temperature: K of the run.
+        dynamics: the run that gives level 0 its frames; replicas start from the frames of the labels.
+        labels: keyword arguments of `FileSource`: frames with forces (and energies) to learn from. Their net force is
+            taken out; the last of them are held out.
+        potential: "package:name" or a folder with an NNP made here, to skip the learning.
+        network: keyword arguments of `DensityNetwork.for_frames`.
+        training: of each member.
+        members: networks in the committee. The first one is run, all of them watch it.
+        held_out: share of the labels, the last of them in time, that no member sees.
+        copies: of the start along each axis of its box.
+        margin: times the largest spread of the committee on the held-out labels at which a replica is stopped.
+
+    Raises:
+        ValueError: neither labels nor a potential; a run at a temperature or density the labels do not cover.
+    """
+
+    def __init__(
+        self, *, temperature: float, dynamics: Langevin, labels: Mapping[str, Any] | None = None, potential: str | None = None,
+        network: Mapping[str, Any] | None = None, training: ForceMatching | None = None, members: int = 3, held_out: float = 0.15,
+        copies: int = 1, margin: float = 3.0,
+    ) -> None:  # fmt: skip
+        if (labels is None) == (potential is None):
+            raise ValueError("NetworkSource: expected either labels to learn from or a potential, not both")
+        self.temperature, self.dynamics, self.potential = float(temperature), dynamics, potential
+        self.labels, self.network = dict(labels or {}), dict(network or {})
+        self.training, self.members, self.held_out = training or ForceMatching(), members, held_out
+        self.copies, self.margin = copies, margin
+
+    def recipe(self) -> dict[str, Any]:
+        return {k: plain(v) for k, v in vars(self).items()}
+
+    def files(self) -> list[Path]:
+        return [] if self.potential is not None else FileSource(**self.labels).files()
+
+    def packages(self) -> tuple[str, ...]:
+        return ("cgrec", "numpy", "torch")
+
+    def sample(self, folder: Path, seed: int) -> Frames:
+        home = folder.parent
+        place = home / "learning" if self.potential is None else network_path(self.potential)
+        if self.potential is None:
+            self.learn(place, seed)
+        committee = Potential.load(place / "committee.pt")
+        about = json.loads((place / "about.json").read_text())
+        start = replicated(Frames.load(place / "starts"), self.copies)
+        start = replace(start, temperature=self.temperature)
+        self.check_range(start, about)
+        if not (folder / "frames").exists():
+            guard = CommitteeGuard(committee.compiled(), self.margin * about["spread"])  # type: ignore[arg-type]
+            _, report = self.dynamics(
+                committee.members[0],  # type: ignore[attr-defined]
+                start,
+                folder / "frames",
+                seed=seed,
+                guard=guard,
+                name="level 0: NNP dynamics",
+            )
+            write_json(home / "simulation.json", {**vars(report), **about})
+        committee.members[0].save(home / "potential.pt")  # type: ignore[attr-defined]
+        return Frames.load(folder / "frames")
+
+    def check_range(self, start: Frames, about: dict[str, Any]) -> None:
+        """ValueError where the run would leave the state the labels are of."""
+        density = number_density(start)
+        if abs(density / about["density"] - 1) > DENSITY_TOLERANCE:
+            raise ValueError(
+                f"the NNP was trained at {about['density']:.2f} atoms/nm^3 and the start has {density:.2f}: expected at most "
+                f"{100 * DENSITY_TOLERANCE:.0f} % difference; scale the box, or train on labels of that density"
+            )
+        if abs(self.temperature - about["temperature"]) > TEMPERATURE_RANGE:
+            raise ValueError(
+                f"the NNP was trained at {about['temperature']} K and the run is at {self.temperature} K: expected at most "
+                f"{TEMPERATURE_RANGE:.0f} K difference; train on labels of that temperature"
+            )
+
+    def learn(self, place: Path, seed: int) -> None:
+        """Leave committee.pt, starts and about.json in `place`; members that are there are not trained again."""
+        place.mkdir(parents=True, exist_ok=True)
+        if (place / "about.json").exists():
+            return
+        frames = without_net_force(FileSource(**self.labels).sample(place, seed))
+        n_training = round((1 - self.held_out) * len(frames))
+        training, held_out = frames[:n_training], frames[n_training:]
+        committee = Committee([self._member(place, training, k, seed + k) for k in range(self.members)])
+        committee.save(place / "committee.pt")
+        frames = replace(frames, forces=None, energies=None)
+        frames[:: max(1, len(frames) // 16)].save(place / "starts")
+        about: dict[str, Any] = {
+            "temperature": frames.temperature, "density": number_density(frames), "spread": largest_spread(committee, held_out),
+            "force_rmse": [force_rmse(m, held_out) for m in committee.members], "force_rmse_committee": force_rmse(committee, held_out),
+            "n_training": n_training, "n_held_out": len(held_out),
+        }  # fmt: skip
+        if held_out.energies is not None:
+            error = committee.energy_and_forces(held_out, batch_size=8)[0] - held_out.energies
+            about["energy_error_per_atom"] = float(np.std(error) / frames.n_sites)
+        print(
+            f"all-atom NNP on {len(held_out)} held-out frames: force RMSE "
+            f"{about['force_rmse_committee'] / EV_PER_ANGSTROM * 1e3:.1f} meV/A (committee), "
+            f"{np.mean(about['force_rmse']) / EV_PER_ANGSTROM * 1e3:.1f} (its members)",
+            flush=True,
+        )
+        write_json(place / "about.json", about)
+
+    def _member(self, place: Path, frames: Frames, k: int, seed: int) -> Potential:
+        path = place / f"member_{k}.pt"
+        if not path.exists():
+            (place / f"member_{k}").mkdir(exist_ok=True)
+            network = DensityNetwork.for_frames(frames, seed, **self.network)
+            # Between all sites, bonded or not: by type alone, so that it serves any number of molecules.
+            alone = replace(
+                frames, system=replace(frames.system, bonds=None, residues=np.arange(frames.n_sites))
+            )
+            wall = ExcludedVolume.fit(alone, network.types, network.cutoff)
+            fitted, report = self.training(
+                network, frames, priors=[wall], seed=seed, folder=place / f"member_{k}", name=f"NNP {k + 1} of {self.members}",
+            )  # fmt: skip
+            write_json(place / f"member_{k}.json", vars(report))
+            fitted.temperature = None  # an energy, not a PMF
+            fitted.save(path)
+        return Potential.load(path)
+
+
+def network_path(name: str) -> Path:
+    """The folder of a potential. Raises FileNotFoundError where it lacks what `NetworkSource.learn` leaves."""
+    place = package_path(name) if name.startswith("package:") else Path(name)
+    for part in ("committee.pt", "about.json", "starts"):
+        if not (place / part).exists():
+            raise FileNotFoundError(
+                f"{place} holds no NNP: {part} is missing; expected the folder learning of a level 0"
+            )
+    return place
+
+
+def without_net_force(frames: Frames) -> Frames:
+    """Every frame's mean force taken out: an energy without outer fields has none, the labels' is numerical noise."""
+    forces = np.asarray(frames.need_forces(), float)
+    return replace(frames, forces=forces - forces.mean(1, keepdims=True))
+
+
+def number_density(frames: Frames) -> float:
+    """Sites per nm^3 of a periodic system."""
+    boxes = frames.boxes()
+    if boxes is None:
+        raise ValueError(
+            "NetworkSource: expected periodic frames, found no box; see QuantumSource for molecules"
+        )
+    return frames.n_sites / float(np.abs(np.linalg.det(boxes)).mean())
+
+
+def largest_spread(committee: Committee, frames: Frames) -> float:
+    """kJ/mol/nm, of `Committee.force_spread` over the frames."""
+    fast = committee.compiled()
+    return max(float(fast.force_spread(fast.graph(frames[k])).max()) for k in range(len(frames)))
+
+
+def replicated(frames: Frames, copies: int) -> Frames:
+    """`copies` of every frame along each axis of its box, as one larger system."""
+    if copies == 1:
+        return frames
+    n, boxes = frames.n_sites, np.asarray(frames.boxes(), float)
+    shifts = np.stack(np.meshgrid(*[np.arange(copies)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    moved = frames.positions[:, None] + (shifts @ boxes)[:, :, None]
+    one, many = frames.system, len(shifts)
+    system = replace(
+        one, names=one.names * many, types=one.types * many, elements=one.elements * many, residue_names=one.residue_names * many,
+        masses=np.tile(one.masses, many), charges=np.tile(one.charges, many),
+        residues=np.concatenate([one.residues + k * (one.residues.max() + 1) for k in range(many)]),
+        bonds=np.concatenate([one.bonds + n * k for k in range(many)]),
+        constraints=np.concatenate([one.constraints + n * k for k in range(many)]),
+    )  # fmt: skip
+    box = np.asarray(frames.box, float) * copies
+    return Frames(system, moved.reshape(len(frames), -1, 3), frames.temperature, box=box)
