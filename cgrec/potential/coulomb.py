@@ -30,7 +30,7 @@ from .native import NoKernel, native_library
 #: Sites from which a potential with a cutoff of its own sums waves on a mesh.
 MESH_SITES = 1000
 #: Mesh of P3M: nodes an axis over which a charge is spread, and spacing in 1 / alpha at which the error would be one.
-MESH_NODES, MESH_SPACING = 5, 6.0
+MESH_NODES, MESH_SPACING = 5, 4.0
 #: Numbers (waves times sites) in one tensor of the plain sum.
 _MOST = 4_000_000
 #: What coulomb.cpp takes levels and rows in, and the degree of its polynomial.
@@ -231,10 +231,8 @@ class _Call:
         self.known, self.version = _fixed(graph), _version(graph)
         self.n_frames, self.sites = graph.n_frames, len(graph.species)
         if graph.box is None:
-            box, reaches = (
-                torch.eye(3, dtype=torch.float64)[None],
-                torch.full((self.n_frames,), 1e100).double(),
-            )
+            reaches = torch.full((self.n_frames,), 1e100, dtype=torch.float64)
+            box = torch.eye(3, dtype=torch.float64)[None]
             rows, weights, top = torch.zeros(0, 3), torch.zeros(1, 0, 1), [0, 0, 0]
             alphas = torch.zeros_like(reaches)
         else:
