@@ -29,7 +29,8 @@ from .native import NoKernel, native_library
 
 #: Sites from which a potential with a cutoff of its own sums waves on a mesh.
 MESH_SITES = 1000
-#: Mesh of P3M: nodes an axis over which a charge is spread, and spacing in 1 / alpha at which the error would be one.
+#: Mesh of P3M: nodes an axis over which a charge is spread, and spacing in 1 / alpha where `accuracy` is one; finer by its root of
+#: that order, the mesh added less than a third to the error of forces from 1e-4 to 1e-7.
 MESH_NODES, MESH_SPACING = 5, 4.0
 #: Numbers (waves times sites) in one tensor of the plain sum.
 _MOST = 4_000_000
