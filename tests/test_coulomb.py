@@ -333,8 +333,8 @@ def test_energy_is_conserved():
 
     coarse, fine = run(0.002, 200), run(0.001, 400)
     kinetic = 1.5 * 64 * BOLTZMANN * 300
-    assert np.ptp(coarse) < 2e-3 * kinetic
-    assert abs(fine[-100:].mean() - fine[:100].mean()) < 2e-4 * kinetic
+    assert np.ptp(coarse) < 2e-4 * kinetic
+    assert abs(fine[-100:].mean() - fine[:100].mean()) < 2e-5 * kinetic
     assert 3 < np.ptp(coarse) / np.ptp(fine) < 5.5  # what velocity Verlet does to a smooth energy
 
 
