@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping as MappingType
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,16 @@ from typing import Any
 import torch
 import yaml
 
-from .analysis import BASINS_ALANINE, LedgerRow, chirality_flips, ledger_row, stereocentres, table
+from .analysis import (
+    BASINS_ALANINE,
+    LedgerRow,
+    chirality_flips,
+    compare_liquids,
+    ledger_row,
+    liquid_table,
+    stereocentres,
+    table,
+)
 from .collective_variables import CollectiveVariable, variables_from_config
 from .frames import Frames
 from .level import Level, LevelRecipe, seed_of, use_threads
@@ -85,7 +94,11 @@ class Chain:
             parent = level
             self._write_run(time.time() - begin)
         self._write_run(time.time() - begin)
-        print(table(rows))
+        if rows:
+            print(table(rows))
+        liquid = [row for level in self.levels for row in level.report.get("liquid") or []]
+        if liquid:
+            print(liquid_table(liquid))
         return self
 
     def _own(self, frames: Frames, recipe: LevelRecipe | None) -> tuple[CollectiveVariable, ...]:
@@ -97,30 +110,46 @@ class Chain:
         self, level: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int
     ) -> list[LedgerRow]:
         """Rows of one level: against its parent, against level 0, and the direct model as control."""
-        done = level.report.get("ledger")
-        if done:
-            return [LedgerRow.from_json(row) for row in done]
+        if "ledger" in level.report:
+            return [LedgerRow.from_json(row) for row in level.report["ledger"]]
         own, variables = level.frames, self._own(level.frames, recipe)
         basins = BASINS_ALANINE if {v.name for v in variables} == {"phi", "psi"} else None
+        rows: list[LedgerRow] = []
+        liquid: list[dict[str, Any]] = []
 
-        def compare(name: str, against: str, model: Frames, reference: Frames) -> LedgerRow:
-            return ledger_row(name, against, model, reference, variables, self.bins, definitions=basins)
+        def compare(name: str, against: str, model: Frames, reference: Frames) -> None:
+            if variables:
+                rows.append(
+                    ledger_row(name, against, model, reference, variables, self.bins, definitions=basins)
+                )
+            if model.box is not None:
+                liquid.extend(
+                    {"level": name, "against": against, **asdict(d)}
+                    for d in compare_liquids(model, reference)
+                )
 
-        rows = [compare(level.name, "parent", own, level.targets)]
+        compare(level.name, "parent", own, level.targets)
         if (level.folder / "unrefined").exists():
-            alone = Frames.load(level.folder / "unrefined")
-            rows.append(compare(f"{level.name} (forces alone)", "parent", alone, level.targets))
+            compare(
+                f"{level.name} (forces alone)",
+                "parent",
+                Frames.load(level.folder / "unrefined"),
+                level.targets,
+            )
         if k > 1:
             atoms = path(base.frames)
-            rows.append(compare(level.name, "level 0", own, atoms))
+            compare(level.name, "level 0", own, atoms)
             if self.control:
                 direct = self._direct(level, base, path, recipe, k)
-                rows.append(compare(f"{level.name} (direct)", "level 0", direct, atoms))
-                rows.append(compare(level.name, "direct model", own, direct))
+                compare(f"{level.name} (direct)", "level 0", direct, atoms)
+                compare(level.name, "direct model", own, direct)
         else:
-            rows.append(LedgerRow.from_json({**rows[0].to_json(), "against": "level 0"}))
+            rows += [LedgerRow.from_json({**row.to_json(), "against": "level 0"}) for row in rows[:1]]
         summary = level.summary(variables, [row.to_json() for row in rows])
-        write_json(level.folder / "report.json", {**summary, "chirality_flips": flips(own, base.frames)})
+        write_json(
+            level.folder / "report.json",
+            {**summary, "liquid": liquid, "chirality_flips": flips(own, base.frames)},
+        )
         return rows
 
     def _direct(self, level: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int) -> Frames:

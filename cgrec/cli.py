@@ -174,7 +174,7 @@ def build(config: Any) -> Any:
     plain: Any = OmegaConf.to_container(config, resolve=True)
     made = instantiate(config, _convert_="all")
     recipe = {k: v for k, v in plain.items() if k not in ("run", "threads")}
-    known = {k: made[k] for k in ("source", "levels", "variables", "seed", "control", "bins", "threads")}
+    known = {k: made.get(k) for k in ("source", "levels", "variables", "seed", "control", "bins", "threads")}
     return Chain(made["run"], recipe=recipe, **known)
 
 

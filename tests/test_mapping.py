@@ -8,6 +8,7 @@ import pytest
 from cgrec import Frames, System
 from cgrec.mapping import (
     CentresOfMass,
+    Drop,
     HeavyAtoms,
     Mapping,
     MoleculeCentres,
@@ -361,3 +362,24 @@ def test_every_config_is_tested():
     marks = test_configs_make_mappings.pytestmark[0].args[1]
     folder = Path(__file__).parents[1] / "conf" / "mapping"
     assert sorted(path.stem for path in folder.glob("*.yaml")) == sorted(marks)
+
+
+def test_drop_keeps_the_rest_and_its_forces():
+    system = System(
+        names=("NA", "O", "H1", "H2", "CL"), types=("Na", "O", "H", "H", "Cl"), masses=np.array([23.0, 16, 1, 1, 35]),
+        charges=np.array([1, -0.8, 0.4, 0.4, -1]), bonds=[(1, 2), (1, 3)], residue_names=("NA", "HOH", "HOH", "HOH", "CL"),
+    )  # fmt: skip
+    mapping = Drop(["HOH"])(system)
+    assert mapping.coarse.types == ("Na", "Cl") and mapping.coarse.charges.tolist() == [1, -1]
+    rng = np.random.default_rng(0)
+    frames = Frames(system, rng.normal(size=(2, 5, 3)), 300.0, forces=rng.normal(size=(2, 5, 3)))
+    np.testing.assert_array_equal(mapping(frames).forces, frames.forces[:, [0, 4]])
+
+
+@pytest.mark.parametrize(
+    "residues, what", [(["SOL"], "SOL"), (["NA", "HOH", "CL"], "something left"), ("HOH", "list")]
+)
+def test_drop_refuses(residues, what):
+    system = System(names=("NA", "O", "CL"), masses=np.ones(3), residue_names=("NA", "HOH", "CL"))
+    with pytest.raises(ValueError, match=what):
+        Drop(residues)(system)

@@ -18,9 +18,13 @@ from .free_energy import (
 from .ledger import LedgerRow, check_triangle, ledger_row, table
 from .liquid import (
     Difference,
+    LiquidDifference,
     LocalOrder,
+    compare_liquids,
     first_shell_angles,
+    liquid_table,
     mean_absolute_difference,
+    radial_distributions,
     tetrahedral_order,
     three_body,
 )
@@ -46,11 +50,11 @@ from .transport import Diffusion, diffusion, friction_for_diffusion, yeh_hummer
 
 __all__ = [
     "ActivityDerivative", "BASINS_ALANINE", "Basin", "Comparison", "Difference", "Diffusion",
-    "FreeEnergy", "FreeEnergyDifference", "Grid", "KirkwoodBuff", "LedgerRow", "LocalOrder", "Pressure",
+    "FreeEnergy", "FreeEnergyDifference", "Grid", "KirkwoodBuff", "LedgerRow", "LiquidDifference", "LocalOrder", "Pressure",
     "activity_derivative", "basins", "block_average", "check_triangle", "chirality_flips",
-    "circular_wasserstein", "compare_distributions", "compare_structure", "dielectric_constant", "diffusion", "dipole_moments",
+    "circular_wasserstein", "compare_distributions", "compare_liquids", "compare_structure", "dielectric_constant", "diffusion", "dipole_moments",
     "effective_sample_size", "first_shell_angles", "free_energy", "free_energy_difference",
     "friction_for_diffusion", "histogram", "jackknife", "jensen_shannon", "kirkwood_buff", "ledger_row",
-    "mean_absolute_difference", "osmotic_coefficient", "pressure", "rdf", "statistical_inefficiency",
+    "liquid_table", "mean_absolute_difference", "osmotic_coefficient", "pressure", "radial_distributions", "rdf", "statistical_inefficiency",
     "stereocentres", "table", "tetrahedral_order", "three_body", "wasserstein", "yeh_hummer",
 ]  # fmt: skip

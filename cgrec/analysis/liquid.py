@@ -1,20 +1,21 @@
 """Local order of a periodic liquid beyond g(r): angles in the first shell, tetrahedrality, triangles of neighbours.
 
 Public: `first_shell_angles`, `tetrahedral_order`, `three_body` -> `LocalOrder`; `mean_absolute_difference` of two
-radial distributions -> `Difference`. Triclinic boxes are right: neighbours are those of the infinite periodic system.
+radial distributions -> `Difference`; `compare_liquids` -> `LiquidDifference`, what the ledger says of a liquid. Triclinic boxes are right: neighbours are those of the infinite periodic system.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..frames import Frames
 from .statistics import jackknife_rows
-from .structure import RadialDistribution, half_width
+from .structure import RadialDistribution, half_width, rdf
 
 Array = NDArray[np.float64]
 
@@ -186,6 +187,127 @@ def mean_absolute_difference(
         float(np.sqrt((noise**2).sum()) / len(r)),
         float(np.sqrt(2 / np.pi) * noise.mean()),
     )
+
+
+@dataclass(frozen=True)
+class LiquidDifference:
+    """One distribution of a liquid in two ensembles.
+
+    Attributes:
+        what: "g(r)" of two types, or "angles" (`first_shell_angles`), "tetrahedrality", "triangles" of one.
+        types: of the sites.
+        value: mean of |model - reference| over the range.
+        error: standard error of `value`, from blocks of both.
+        floor: what two samples of one liquid would show by chance.
+        rms, largest: root mean square and largest difference.
+        peak: height of the model's highest peak over the reference's.
+        low, high: the range, nm or rad.
+    """
+
+    what: str
+    types: tuple[str, ...]
+    value: float
+    error: float
+    floor: float
+    rms: float
+    largest: float
+    peak: float
+    low: float
+    high: float
+
+
+#: nm per bin of g(r): a third of the width of the sharpest first peaks.
+_BIN = 0.01
+
+
+def radial_distributions(
+    frames: Frames, r_max: float | None = None, n_blocks: int | None = None
+) -> list[RadialDistribution]:
+    """g(r) of every two types with at least two pairs, between molecules, to `r_max` nm (default: half the box)."""
+    half, _ = half_width(frames)
+    reach = min(r_max or half, half)
+    types = sorted(set(frames.system.types))
+    pairs = [(a, b) for k, a in enumerate(types) for b in types[k:]]
+    pairs = [(a, b) for a, b in pairs if a != b or frames.system.types.count(a) > 2]
+    bins = int(reach / _BIN)
+    return [rdf(frames, a, b, bins * _BIN, bins, intermolecular=True, n_blocks=n_blocks) for a, b in pairs]
+
+
+def first_minimum(g: RadialDistribution) -> float | None:
+    """nm at which the first shell ends: the lowest g(r) up to 1.7 times the highest peak; None for a peak below 1.5."""
+    peak = int(np.argmax(g.g))
+    if g.g[peak] < 1.5:
+        return None
+    behind = np.where((g.r > g.r[peak]) & (g.r < 1.7 * g.r[peak]), g.g, np.inf)
+    return float(g.r[int(np.argmin(behind))])
+
+
+def compare_liquids(model: Frames, reference: Frames) -> list[LiquidDifference]:
+    """Radial distributions of all pairs of types from 0.2 nm on, and the local order of types that have a first shell.
+
+    Raises:
+        ValueError: the Systems have different sites.
+    """
+    if model.system.types != reference.system.types:
+        raise ValueError(
+            f"compare_liquids: expected two ensembles of one System, found {model.n_sites} and {reference.n_sites} sites"
+        )
+    reach = min(half_width(model)[0], half_width(reference)[0])
+    found = []
+    for a, b in zip(*(radial_distributions(f, reach) for f in (model, reference))):
+        high = float(b.r[-1])
+        found.append(
+            _difference("g(r)", a.types, (a.r, a.g, a.error), (b.g, b.error), min(0.2, high / 2), high)
+        )
+        shell = first_minimum(b) if a.types[0] == a.types[1] else None
+        if shell is not None and len(model) > 1:
+            found += _order_differences(model, reference, a.types[0], shell)
+    return found
+
+
+def _order_differences(model: Frames, reference: Frames, kind: str, shell: float) -> list[LiquidDifference]:
+    measures: dict[str, Callable[[Frames], LocalOrder]] = {
+        "angles": lambda f: first_shell_angles(f, kind, r_shell=shell),
+        "tetrahedrality": lambda f: tetrahedral_order(f, kind),
+        "triangles": lambda f: three_body(f, kind, shell),
+    }
+    found = []
+    for what, measure in measures.items():
+        a, b = measure(model), measure(reference)
+        found.append(
+            _difference(
+                what, (kind,), (a.x, a.density, a.error), (b.density, b.error), float(a.x[0]), float(a.x[-1])
+            )
+        )
+    return found
+
+
+def _difference(
+    what: str, types: tuple[str, ...], model: tuple[Array, Array, Array], reference: tuple[Array, Array], low: float, high: float,
+) -> LiquidDifference:  # fmt: skip
+    x, values, error = model
+    use = (x >= low) & (x <= high)
+    difference, noise = (values - reference[0])[use], np.hypot(error, reference[1])[use]
+    return LiquidDifference(
+        what, types, float(np.abs(difference).mean()), float(np.sqrt((noise**2).sum()) / use.sum()),
+        float(np.sqrt(2 / np.pi) * noise.mean()), float(np.sqrt((difference**2).mean())), float(np.abs(difference).max()),
+        float(values[use].max() / reference[0][use].max()), low, high,
+    )  # fmt: skip
+
+
+def liquid_table(rows: list[dict[str, Any]]) -> str:
+    """Aligned plain text of `LiquidDifference`s, each with the "level" it is of and what it is "against"."""
+    head = ("level", "against", "distribution", "mean |difference|", "floor", "rms", "largest", "peak ratio")
+    cells = [head] + [
+        (
+            row["level"], row["against"], f"{row['what']} {'-'.join(row['types'])}", f"{row['value']:.4f} +- {row['error']:.4f}",
+            f"{row['floor']:.4f}", f"{row['rms']:.4f}", f"{row['largest']:.3f}", f"{row['peak']:.3f}",
+        )
+        for row in rows
+    ]  # fmt: skip
+    widths = [max(len(line[k]) for line in cells) for k in range(len(head))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in cells]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
 def _distribution(

@@ -2,9 +2,9 @@
 
 from .forces import FORCE_MAPS, basic, constraint_aware, force_noise, least_noise
 from .linear import Mapping, basic_force_weights
-from .sites import CentresOfMass, HeavyAtoms, MoleculeCentres, Pick, Weighted
+from .sites import CentresOfMass, Drop, HeavyAtoms, MoleculeCentres, Pick, Weighted
 
 __all__ = [
-    "FORCE_MAPS", "CentresOfMass", "HeavyAtoms", "Mapping", "MoleculeCentres", "Pick", "Weighted",
+    "FORCE_MAPS", "CentresOfMass", "Drop", "HeavyAtoms", "Mapping", "MoleculeCentres", "Pick", "Weighted",
     "basic", "basic_force_weights", "constraint_aware", "force_noise", "least_noise",
 ]  # fmt: skip

@@ -39,6 +39,30 @@ class Pick:
 
 
 @dataclass(frozen=True)
+class Drop:
+    """Everything but some residues: the solvent is integrated out and only what it does to the rest is left.
+
+    Attributes:
+        residues: names of the residues to drop, e.g. ["HOH"].
+    """
+
+    residues: Sequence[str]
+
+    def __call__(self, system: System) -> Mapping:
+        """The Mapping; its sites keep their types. ValueError: a name that is not there, or nothing is left."""
+        if isinstance(self.residues, str):
+            raise ValueError(f"Drop: expected a list of residue names, found {self.residues!r}")
+        unknown = sorted(set(self.residues) - set(system.residue_names))
+        kept = [i for i, name in enumerate(system.residue_names) if name not in self.residues]
+        if unknown or not kept:
+            raise ValueError(
+                f"Drop: expected some of the residues {sorted(set(system.residue_names))} and something left, found "
+                f"{list(self.residues)}"
+            )
+        return _build(system, [_Bead(system.names[i], {i: 1.0}, (i,), system.types[i]) for i in kept])
+
+
+@dataclass(frozen=True)
 class HeavyAtoms:
     """All atoms but the hydrogens, whose mass and charge go to the atom they are bonded to."""
 

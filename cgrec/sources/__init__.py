@@ -1,13 +1,14 @@
-"""Sources of a level 0: files, an OpenMM force field, any ASE calculator, quantum chemistry."""
+"""Sources of a level 0: files, an OpenMM force field, any ASE calculator, quantum chemistry, an NNP trained on labels."""
 
 from .base import SamplingStopped, Source
 from .calculator import CalculatorSource
 from .file import FileSource
 from .gaussian_chain import GaussianChainSource
 from .labelling import Labeller
+from .network import NetworkSource
 from .openmm import OpenMMSource
 from .quantum import QuantumSource
 
 __all__ = [
-    "CalculatorSource", "FileSource", "GaussianChainSource", "Labeller", "OpenMMSource", "QuantumSource", "SamplingStopped", "Source",
+    "CalculatorSource", "FileSource", "GaussianChainSource", "Labeller", "NetworkSource", "OpenMMSource", "QuantumSource", "SamplingStopped", "Source",
 ]  # fmt: skip

@@ -61,7 +61,8 @@ class NetworkSource(Source):
         self.copies, self.margin = copies, margin
 
     def recipe(self) -> dict[str, Any]:
-        return {k: plain(v) for k, v in vars(self).items()}
+        labels = FileSource(**self.labels).recipe() if self.labels else {}
+        return {**{k: plain(v) for k, v in vars(self).items()}, "labels": labels}
 
     def files(self) -> list[Path]:
         return [] if self.potential is not None else FileSource(**self.labels).files()
@@ -74,15 +75,15 @@ class NetworkSource(Source):
         place = home / "learning" if self.potential is None else network_path(self.potential)
         if self.potential is None:
             self.learn(place, seed)
-        committee = Potential.load(place / "committee.pt")
+        committee: Any = Potential.load(place / "committee.pt")
         about = json.loads((place / "about.json").read_text())
         start = replicated(Frames.load(place / "starts"), self.copies)
         start = replace(start, temperature=self.temperature)
         self.check_range(start, about)
         if not (folder / "frames").exists():
-            guard = CommitteeGuard(committee.compiled(), self.margin * about["spread"])  # type: ignore[arg-type]
+            guard = CommitteeGuard(committee.compiled(), self.margin * about["spread"])
             _, report = self.dynamics(
-                committee.members[0],  # type: ignore[attr-defined]
+                committee.members[0],
                 start,
                 folder / "frames",
                 seed=seed,
@@ -90,7 +91,7 @@ class NetworkSource(Source):
                 name="level 0: NNP dynamics",
             )
             write_json(home / "simulation.json", {**vars(report), **about})
-        committee.members[0].save(home / "potential.pt")  # type: ignore[attr-defined]
+        committee.members[0].save(home / "potential.pt")
         return Frames.load(folder / "frames")
 
     def check_range(self, start: Frames, about: dict[str, Any]) -> None:

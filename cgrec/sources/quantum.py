@@ -76,13 +76,13 @@ class QuantumSource(Source):
         self.rounds, self.labels, self.threshold, self.check_labels = rounds, labels, threshold, check_labels
 
     def recipe(self) -> dict[str, Any]:
-        plain = {k: v for k, v in vars(self).items() if isinstance(v, str | int | float | dict | None)}
+        numbers = {k: v for k, v in vars(self).items() if isinstance(v, str | int | float | dict | None)}
         nested = {
-            k: _plain(v)
+            k: plain(v)
             for k, v in vars(self).items()
             if k in ("dynamics", "exploration", "training", "final_training", "labeller")
         }
-        return {**plain, **nested}
+        return {**numbers, **nested}
 
     def packages(self) -> tuple[str, ...]:
         return ("cgrec", "numpy", "torch", "ase", "tblite")
@@ -332,9 +332,10 @@ def _note(place: Path, **numbers: Any) -> None:
 _MEANS = ("compile", "device", "processes")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Settings as json knows them."""
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if hasattr(value, "__dict__"):
-        return {k: _plain(v) for k, v in vars(value).items() if k not in _MEANS}
+        return {k: plain(v) for k, v in vars(value).items() if k not in _MEANS}
     return value if isinstance(value, str | int | float | bool | dict | None) else str(value)
