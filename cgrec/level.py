@@ -21,7 +21,7 @@ from .frames import Frames
 from .mapping import FORCE_MAPS, Mapping
 from .potential import MetadynamicsBias, Potential, fit_priors
 from .potential.network import DensityNetwork
-from .refinement import refine
+from .refinement import PairRefinement, correct_pairs, refine
 from .sources.base import write_json
 from .system import System
 from .training import ForceMatching
@@ -41,6 +41,7 @@ class LevelRecipe:
         variables: {name: site labels} this level is compared in; empty: the chain's variables.
         refine: {name: site labels} of one or two dihedrals along which the run is brought to the parent's averages
             (see `cgrec.refinement`); empty: not at all.
+        refine_pairs: how its pair potentials are brought to the parent's radial distributions; None: not at all.
 
     Raises:
         ValueError: a keyword of a partial potential is unknown.
@@ -54,6 +55,7 @@ class LevelRecipe:
     priors: dict[str, Any] | None = None
     variables: Any = ()
     refine: Any = ()
+    refine_pairs: PairRefinement | None = None
 
     def __post_init__(self) -> None:
         for name in ("variables", "refine"):
@@ -180,23 +182,50 @@ class Level:
     ) -> Frames:
         if (self.folder / "frames").exists():
             return self.frames
-        run = self.folder / ("unrefined" if recipe.refine else "frames")
-        if not run.exists():
-            has_network = any(isinstance(m, DensityNetwork) for m in potential.modules())
-            guard = FeatureGuard.fit(potential, training) if has_network else None
-            begin = time.time()
-            _, report = recipe.dynamics(
-                potential,
-                targets,
-                run,
-                seed=seed + 1,
-                guard=guard,
-                name=f"{self.name}: run",
-            )
-            write_json(self.folder / "simulation.json", {**vars(report), "wall": time.time() - begin})
+        first = self.folder / ("unrefined" if recipe.refine or recipe.refine_pairs else "frames")
+        self._simulate(potential, training, targets, recipe, seed + 1, first)
         if recipe.refine:
-            self._refine(potential, Frames.load(run), targets, recipe)
+            self._refine(potential, Frames.load(first), targets, recipe)
+        if recipe.refine_pairs:
+            self._refine_pairs(potential, training, targets, recipe, seed)
         return self.frames
+
+    def _simulate(
+        self,
+        potential: Potential,
+        training: Frames,
+        targets: Frames,
+        recipe: LevelRecipe,
+        seed: int,
+        place: Path,
+    ) -> None:
+        if place.exists():
+            return
+        has_network = any(isinstance(m, DensityNetwork) for m in potential.modules())
+        guard = FeatureGuard.fit(potential, training) if has_network else None
+        begin = time.time()
+        name = f"{self.name}: run" + (f" ({place.name})" if place.name != "frames" else "")
+        _, report = recipe.dynamics(potential, targets, place, seed=seed, guard=guard, name=name)
+        write_json(self.folder / "simulation.json", {**vars(report), "wall": time.time() - begin})
+
+    def _refine_pairs(
+        self, potential: Potential, training: Frames, targets: Frames, recipe: LevelRecipe, seed: int
+    ) -> None:
+        """Correct and run again; the run of the last round is the level's ensemble."""
+        options: Any = recipe.refine_pairs
+        correction: Any = None
+        run = self.folder / "unrefined"
+        for k in range(1, options.rounds + 1):
+            path = self.folder / f"correction_{k}.pt"
+            if not path.exists():
+                correct_pairs(potential.types, Frames.load(run), targets, options, correction).save(path)
+            correction = Potential.load(path, recipe.training.device)
+            total = potential + correction
+            total.temperature = potential.temperature
+            if k == options.rounds:
+                total.save(self.folder / "refined.pt")
+            run = self.folder / ("frames" if k == options.rounds else f"round_{k}")
+            self._simulate(total, training, targets, recipe, seed + 1 + k, run)
 
     def _refine(self, potential: Potential, run: Frames, targets: Frames, recipe: LevelRecipe) -> None:
         refined, frames = refine(potential, run, targets, recipe.refine)

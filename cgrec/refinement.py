@@ -1,24 +1,31 @@
-"""`refine`: let the parent's distribution say what its forces are too noisy to say.
+"""`refine`, `correct_pairs`: let the parent's distribution say what its forces are too noisy to say.
 
 Forces fix the shape of a PMF inside a basin, but the noise of their labels adds up along the way from one basin to the
 next, to more than a kT where labels are few. How often the parent visits each basin is known far better. So the model's
 ensemble is given the smallest change that brings the averages of a few low Fourier modes of its dihedrals to the parent's,
 each as closely as both samples know it (maximum entropy with uncertain averages: A. Cesari, S. Reisser, G. Bussi, Computation
 6, 15 (2018)). On the model's own frames the change is a weight, so no second run is needed.
+
+In a liquid the noise adds up over a barrier between two shells of neighbours in the same way, and how many neighbours the
+parent has at each distance is known far better. There the averages are those of B-splines of all distances: what comes out is
+a correction of the pair potentials. Weights of so many pairs soon rest on a few frames, so only a step is taken by weights and
+the model is run again (as in inverse Monte Carlo: A. P. Lyubartsev, A. Laaksonen, Phys. Rev. E 52, 3730 (1995)).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from .analysis import effective_sample_size
 from .collective_variables import CollectiveVariable
 from .frames import Frames
-from .potential import DihedralSeries, Potential, half_space
+from .potential import DihedralSeries, Potential, UF3Potential, half_space
 from .units import thermal_energy
 
 
@@ -48,7 +55,8 @@ def refine(
         raise ValueError(f"refine: expected one or two dihedrals, found {[v.name for v in variables]}")
     orders = half_space(order, len(variables))
     kT = thermal_energy(model.temperature)
-    multipliers = _multipliers(model, target, variables, orders)
+    modes = (_modes(f, variables, orders) for f in (model, target))
+    multipliers = _multipliers(model, target, *modes)
     series = DihedralSeries(
         types=potential.types,
         n_sites=model.n_sites,
@@ -70,12 +78,81 @@ def refine(
     return total, corrected
 
 
+@dataclass(frozen=True)
+class PairRefinement:
+    """How the pair potentials of a liquid are brought to the parent's radial distributions.
+
+    Attributes:
+        cutoff: nm, reach of the correction.
+        spacing: nm between the knots of its splines.
+        rounds: of correcting and running again.
+        efficiency: least Kish efficiency of the weights a correction may amount to; a larger one is scaled down.
+    """
+
+    cutoff: float
+    spacing: float = 0.04
+    rounds: int = 3
+    efficiency: float = 0.2
+
+
+def correct_pairs(
+    types: Sequence[str],
+    model: Frames,
+    target: Frames,
+    options: PairRefinement,
+    so_far: UF3Potential | None = None,
+) -> UF3Potential:
+    """`so_far` plus a step towards the pair potentials under which `model` would have the distances of `target`.
+
+    Args:
+        types: table of the potential's site types.
+        model: unweighted frames of a run with `so_far` in its potential.
+        target: frames of the parent mapped to the same sites.
+        options: reach, resolution and length of the step.
+        so_far: the correction until now; None for none.
+    """
+    step = UF3Potential(types=types, cutoff=options.cutoff, spacing=options.spacing)
+    x, y = _pair_modes(step, model), _pair_modes(step, target)
+    known = (x.std(0) > 0) & (y.std(0) > 0)
+    multipliers = _multipliers(model, target, x[:, known], y[:, known])
+    deviation = (x[:, known] - x[:, known].mean(0)) @ multipliers
+    scale = 1.0
+    while _efficiency(scale * deviation) < options.efficiency:
+        scale *= 0.8
+    print(
+        f"pairs: a step of {100 * scale:.0f} %, efficiency of its weights {_efficiency(scale * deviation):.2f}"
+    )
+    with torch.no_grad():
+        step.coefficients[torch.from_numpy(known)] = torch.from_numpy(
+            scale * thermal_energy(model.temperature) * multipliers
+        )
+        if so_far is not None:
+            step.coefficients.add_(so_far.coefficients)
+    return step
+
+
+def _pair_modes(splines: UF3Potential, frames: Frames) -> NDArray[np.float64]:
+    """(n_frames, n_coefficients) sums of the splines over all pairs."""
+    graphs = (splines.graph(frames[k : k + 64]) for k in range(0, len(frames), 64))
+    return np.concatenate([splines.energy_design(graph).numpy() for graph in graphs])
+
+
+def _efficiency(exponent: NDArray[np.float64]) -> float:
+    weights = np.exp(exponent.min() - exponent)
+    return float(weights.sum() ** 2 / (weights**2).sum() / len(weights))
+
+
 def _multipliers(
-    model: Frames, target: Frames, variables: tuple[CollectiveVariable, ...], orders: NDArray[np.int64]
+    model: Frames, target: Frames, x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(2 n_terms,) Lagrange multipliers of cosines and sines, from the convex dual."""
-    x, y = _modes(model, variables, orders), _modes(target, variables, orders)
+    """(n,) Lagrange multipliers that bring the averages of `x` over the model to those of `y`, from the convex dual.
+
+    Args:
+        x, y: (n_frames, n) modes of the frames of either.
+    """
     p, q = model.normalised_weights(), target.normalised_weights()
+    unit = np.sqrt(np.maximum(q @ (y - q @ y) ** 2, 1e-300))
+    x, y = x / unit, y / unit
     wanted = q @ y
     # Squared error of each average: from the target's sample and from the model's.
     variance = (q @ (y - wanted) ** 2) / effective_sample_size(target, y)
@@ -89,7 +166,7 @@ def _multipliers(
             exponent - log_z
         ) @ x + variance * m
 
-    return minimize(dual, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x
+    return minimize(dual, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x / unit
 
 
 def _modes(

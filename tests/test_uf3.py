@@ -3,7 +3,7 @@ import pytest
 import torch
 from contracts import PotentialContract, mirrored, random_frames
 
-from cgrec import Frames, System
+from cgrec import Frames, Potential, System
 from cgrec.potential import UF3Potential
 from cgrec.potential.uf3 import CubicSpline, near_triples
 
@@ -32,6 +32,33 @@ class TestPairsOnly(PotentialContract):
     @pytest.fixture
     def potential(self):
         return splines(three_cutoff=0.0)
+
+
+class TestCompiledPairs(PotentialContract):
+    @pytest.fixture(params=["uniform", "given knots"])
+    def plain(self, request):
+        knots = None if request.param == "uniform" else 0.5 * np.linspace(0, 1, 9) ** 1.5
+        return splines(three_cutoff=0.0, knots=knots)
+
+    @pytest.fixture
+    def potential(self, plain):
+        made = plain.compiled()
+        if made is plain:
+            pytest.skip("no C++ compiler")
+        return made
+
+    def test_saved_and_loaded(self, potential, plain, frames, tmp_path):
+        potential.save(tmp_path / "p.pt")
+        loaded = Potential.load(tmp_path / "p.pt")
+        assert isinstance(loaded, UF3Potential)
+        for a, b in zip(loaded.energy_and_forces(frames), potential.energy_and_forces(frames)):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_energy_is_linear_in_the_coefficients():
+    made, frames = splines(three_cutoff=0.0), random_frames()
+    energy = made.energy_design(made.graph(frames)) @ made.coefficients
+    np.testing.assert_allclose(energy.detach(), made.energy_and_forces(frames)[0], rtol=1e-10)
 
 
 class TestGivenKnots(PotentialContract):

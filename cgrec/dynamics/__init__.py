@@ -1,7 +1,17 @@
 """Running a Potential: Langevin dynamics of many replicas, replica exchange, biases and the extrapolation guard."""
 
 from .exchange import Exchange
+from .friction import fit_friction
 from .guard import CommitteeGuard, FeatureGuard, Guard
 from .langevin import BiasPlan, Langevin, SimulationReport
 
-__all__ = ["BiasPlan", "CommitteeGuard", "Exchange", "FeatureGuard", "Guard", "Langevin", "SimulationReport"]
+__all__ = [
+    "BiasPlan",
+    "CommitteeGuard",
+    "Exchange",
+    "FeatureGuard",
+    "Guard",
+    "Langevin",
+    "SimulationReport",
+    "fit_friction",
+]

@@ -8,6 +8,7 @@ masses: `minimum_mass` makes light sites heavier so that the time step can be lo
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ class Langevin:
         save_every: ps between saved frames.
         equilibration: ps per replica before, not kept.
         timestep: ps.
-        friction: 1/ps.
+        friction: 1/ps, one for all or {site type: its own} (see `fit_friction`).
         minimum_mass: amu; lighter sites are given this mass.
         skin: nm added to the cutoff so that neighbours are found again only when a site has moved half of it.
         bias: to grow and freeze a bias first.
@@ -124,7 +125,8 @@ class Langevin:
 
     def __init__(
         self, *, n_replicas: int = 64, length: float = 100.0, save_every: float = 0.1, equilibration: float = 2.0, timestep: float = 0.002,
-        friction: float = 1.0, minimum_mass: float = 0.0, skin: float = 0.1, bias: BiasPlan | None = None, exchange: Exchange | None = None,
+        friction: float | Mapping[str, float] = 1.0, minimum_mass: float = 0.0, skin: float = 0.1, bias: BiasPlan | None = None,
+        exchange: Exchange | None = None,
         checkpoint_every: int = 20, keep_energies: bool = False, compile: str | bool = "auto", other_temperature: bool = False,
     ) -> None:  # fmt: skip
         self.n_replicas, self.length, self.save_every, self.equilibration = (
@@ -241,6 +243,8 @@ class _Run:
             torch.zeros(n, dtype=torch.long) if options.exchange is None else options.exchange.rungs(n)
         )
         self.half_kick = 0.5 * options.timestep / self.masses
+        self.friction = _frictions(options.friction, self.system.types).to(device)
+        self.decay = torch.exp(-self.friction * options.timestep)
         self._heat()
         self.velocities = self._normal(1)[0] * (self.kT / self.masses).sqrt()
         self.alive = torch.ones(n, dtype=torch.bool, device=device)
@@ -281,10 +285,9 @@ class _Run:
     def _advance(self, noise: Tensor) -> None:
         """One BAOAB step of every replica that is alive."""
         dt = self.options.timestep
-        decay = float(np.exp(-self.options.friction * dt))
         self.velocities.addcmul_(self.half_kick, self.total_force)
         self.positions.add_(self.velocities, alpha=0.5 * dt)
-        self.velocities.mul_(decay).addcmul_(self.noise_scale, noise)
+        self.velocities.mul_(self.decay).addcmul_(self.noise_scale, noise)
         self.positions.add_(self.velocities, alpha=0.5 * dt)
         self._forces()
         self.velocities.addcmul_(self.half_kick, self.total_force)
@@ -333,7 +336,7 @@ class _Run:
         )
         kT = thermal_energy(self.temperature) * factors.double()[self.rungs]
         self.kT = kT[:, None, None].to(self.positions.device)
-        spread = 1 - np.exp(-2 * self.options.friction * self.options.timestep)
+        spread = 1 - torch.exp(-2 * self.friction * self.options.timestep)
         self.noise_scale = (spread * self.kT / self.masses).sqrt()
 
     def _normal(self, steps: int) -> Tensor:
@@ -488,6 +491,16 @@ class _Run:
             self.bias.save(self.folder / "bias.pt")
         report.weight_efficiency = frames.weight_efficiency()
         return frames, report
+
+
+def _frictions(given: float | Mapping[str, float], types: Sequence[str]) -> Tensor:
+    """(n_sites, 1) 1/ps."""
+    if not isinstance(given, Mapping):
+        return torch.full((len(types), 1), float(given), dtype=torch.float64)
+    missing = sorted(set(types) - set(given))
+    if missing:
+        raise ValueError(f"Langevin.friction: expected one for every site type, found none for {missing}")
+    return torch.tensor([[float(given[t])] for t in types], dtype=torch.float64)
 
 
 def draw(frames: Frames, n: int, rng: np.random.Generator) -> Frames:

@@ -1,15 +1,8 @@
-"""`ExcludedVolume`: the wall every level stands behind, and its compiled form.
-
-In a liquid autograd through the wall costs more than the compiled network, so it has a few lines of C++, too.
-"""
+"""`ExcludedVolume`: the wall every level stands behind."""
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +14,6 @@ from ..system import System
 from ..units import thermal_energy
 from .base import Potential
 from .graph import SiteGraph
-from .native import NoKernel, native_library
 
 
 class ExcludedVolume(Potential):
@@ -66,7 +58,12 @@ class ExcludedVolume(Potential):
         self.register_buffer("excluded", mask, persistent=False)
 
     def compiled(self) -> Potential:
-        return CompiledExcludedVolume(self) if self.device.type == "cpu" and _library() else self
+        from .pairs import CompiledPairs, library
+
+        if self.device.type != "cpu" or library() is None:
+            return self
+        excluded = self.excluded.to(torch.uint8).contiguous()
+        return CompiledPairs(self, "excluded_volume", self.diameters, excluded, self.height)
 
     def energy(self, graph: SiteGraph) -> Tensor:
         r = graph.neighbour_vectors().norm(dim=-1)
@@ -99,51 +96,6 @@ class ExcludedVolume(Potential):
         shortest = np.minimum(shortest, shortest.T)
         diameters = np.where(np.isfinite(shortest), shortest, cutoff / 2)
         return cls(**{**wall.config, "diameters": diameters.tolist()})
-
-
-class CompiledExcludedVolume(Potential):
-    """An `ExcludedVolume` evaluated in C++: the same answers."""
-
-    own_forces = True
-
-    def __init__(self, wall: ExcludedVolume) -> None:
-        super().__init__(types=wall.types, cutoff=wall.cutoff)
-        self.wall, self.temperature = wall, wall.temperature
-        self.excluded = wall.excluded.to(torch.uint8).contiguous()
-
-    def energy(self, graph: SiteGraph) -> Tensor:
-        return self.wall.energy(graph)
-
-    def to_state(self) -> dict[str, Any]:
-        return self.wall.to_state()
-
-    def forward(self, graph: SiteGraph, differentiable: bool = False) -> tuple[Tensor, Tensor]:
-        energies = torch.zeros(graph.n_frames, dtype=torch.float64)
-        forces = torch.empty(len(graph.species), 3, dtype=torch.float64)
-        held = [
-            t.detach().contiguous()
-            for t in (graph.species, graph.neighbour_index, graph.positions.double(), graph.neighbour_shift.double())
-        ]  # fmt: skip
-        _library().excluded_volume(  # type: ignore[union-attr]
-            graph.n_frames, graph.sites_per_frame, graph.neighbour_index.shape[1], len(self.types), *(t.data_ptr() for t in held),
-            self.wall.diameters.data_ptr(), self.excluded.data_ptr() if self.excluded.numel() else None,
-            self.cutoff, self.wall.height, energies.data_ptr(), forces.data_ptr(), torch.get_num_threads(),
-        )  # fmt: skip
-        return energies, forces
-
-
-@lru_cache
-def _library() -> ctypes.CDLL | None:
-    try:
-        library = native_library(Path(__file__).with_name("excluded_volume.cpp"))
-    except NoKernel:  # whoever needs speed has been told by the network
-        return None
-    integer, pointer, number = ctypes.c_int64, ctypes.c_void_p, ctypes.c_double
-    library.excluded_volume.restype = None
-    library.excluded_volume.argtypes = [
-        *[integer] * 4, *[pointer] * 6, number, number, pointer, pointer, integer,
-    ]  # fmt: skip
-    return library
 
 
 def _close_pairs(system: System) -> list[list[int]]:

@@ -103,6 +103,35 @@ class UF3Potential(Potential):
             own = own + self._triple_energy(graph, vectors, r)
         return graph.per_frame(own).sum(1)
 
+    def compiled(self) -> Potential:
+        from .pairs import CompiledPairs, library
+
+        if self.device.type != "cpu":
+            return super().compiled()
+        if self.three_cutoff > 0 or library() is None:
+            return self
+        spline, table = self.pair_spline, self.pair_table().detach().double()
+        window = table.unfold(
+            -1, 4, 1
+        )  # (n_types, n_types, n_pieces, 4) the coefficients alive in each piece
+        pieces = torch.einsum("kpb,ijkb->ijkp", spline.pieces.double(), window).contiguous()
+        return CompiledPairs(self, "splines", pieces.shape[2], spline.knots.double().contiguous(), pieces)
+
+    def energy_design(self, graph: SiteGraph) -> Tensor:
+        """(n_frames, n_coefficients) kJ/mol: the two-body energy is this times `coefficients`."""
+        with torch.no_grad():
+            r = graph.neighbour_vectors().to(self.coefficients.dtype).norm(dim=-1)
+            site, slot = (r < self.cutoff).nonzero(as_tuple=True)
+            place, basis = self.pair_spline(r[site, slot])
+            other = graph.neighbour_index[site, slot]
+            table = self.pair_columns[graph.species[site], graph.species[other]]
+            columns = table.gather(1, place[:, None] + _four(place))
+            width = len(self.coefficients) + 1
+            design = r.new_zeros(graph.n_frames * width)
+            frame = site // graph.sites_per_frame
+            design.index_add_(0, (frame[:, None] * width + columns).flatten(), basis.flatten())
+        return 0.5 * self.energy_scale * design.view(graph.n_frames, width)[:, :-1]
+
     def pair_table(self) -> Tensor:
         """(n_types, n_types, n) kJ/mol, coefficients of V2 with the zeros at the cutoff."""
         return self._with_zero()[self.pair_columns]

@@ -9,6 +9,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,21 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(json.dumps(value, indent=1))
     partial.replace(path)
+
+
+def package_path(name: str | Path) -> Path:
+    """Path of "package:name", data that ships with cgrec; any other name is a path already.
+
+    Raises:
+        FileNotFoundError: cgrec ships nothing of that name; it says what there is.
+    """
+    if not str(name).startswith("package:"):
+        return Path(name)
+    home = Path(str(files("cgrec"))) / "data"
+    path = home / str(name).removeprefix("package:")
+    if not path.exists():
+        raise FileNotFoundError(f"cgrec ships no {name!r}: it has {sorted(p.name for p in home.iterdir())}")
+    return path
 
 
 def _counts(frames: Frames) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike
 from ..frames import Frames
 from ..system import System
 from ..trajectory_files import read
-from .base import Source
+from .base import Source, package_path
 
 
 class FileSource(Source):
     """Frames of one trajectory file, or of several that are independent runs of one system. Arguments as in
-    `cgrec.read`.
+    `cgrec.read`; "package:name" is a trajectory that ships with cgrec.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class FileSource(Source):
         keys: Mapping[str, str | Sequence[str]] | None = None,
     ):
         given = dict(locals())
-        self.paths = [Path(path)] if isinstance(path, str | Path) else [Path(p) for p in path]
+        self.paths = [package_path(p) for p in ([path] if isinstance(path, str | Path) else path)]
         self.topology = topology
         self.forces_path = forces_path
         self._arguments = {k: v for k, v in given.items() if k not in ("self", "path", "topology")}

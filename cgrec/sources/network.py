@@ -18,9 +18,9 @@ from ..dynamics import CommitteeGuard, Langevin
 from ..frames import Frames
 from ..potential import Committee, DensityNetwork, ExcludedVolume, Potential
 from ..training import ForceMatching
-from .base import Source, write_json
+from .base import Source, package_path, write_json
 from .file import FileSource
-from .quantum import EV_PER_ANGSTROM, force_rmse, package_path, plain
+from .quantum import EV_PER_ANGSTROM, force_rmse, plain
 
 #: A start whose number density differs by more than this share from that of the labels is another state.
 DENSITY_TOLERANCE = 0.03
@@ -119,7 +119,8 @@ class NetworkSource(Source):
         committee = Committee([self._member(place, training, k, seed + k) for k in range(self.members)])
         committee.save(place / "committee.pt")
         frames = replace(frames, forces=None, energies=None)
-        frames[:: max(1, len(frames) // 16)].save(place / "starts")
+        if not (place / "starts").exists():
+            frames[:: max(1, len(frames) // 16)].save(place / "starts")
         about: dict[str, Any] = {
             "temperature": frames.temperature, "density": number_density(frames), "spread": largest_spread(committee, held_out),
             "force_rmse": [force_rmse(m, held_out) for m in committee.members], "force_rmse_committee": force_rmse(committee, held_out),
@@ -157,7 +158,7 @@ class NetworkSource(Source):
 
 def network_path(name: str) -> Path:
     """The folder of a potential. Raises FileNotFoundError where it lacks what `NetworkSource.learn` leaves."""
-    place = package_path(name) if name.startswith("package:") else Path(name)
+    place = package_path(name)
     for part in ("committee.pt", "about.json", "starts"):
         if not (place / part).exists():
             raise FileNotFoundError(

@@ -9,7 +9,6 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from ..system import System
 from ..training import ForceMatching
 from ..trajectory_files import read
 from ..units import force_factor, thermal_energy
-from .base import Source, write_json
+from .base import Source, package_path, write_json
 from .labelling import Labeller
 
 #: 1 eV/Angstrom in kJ/mol/nm.
@@ -254,8 +253,7 @@ class QuantumSource(Source):
 
     def start(self) -> Frames:
         """The starting molecule, typed by element."""
-        path = package_path(self.structure) if self.structure.startswith("package:") else Path(self.structure)
-        return read(path, temperature=self.temperature)
+        return read(package_path(self.structure), temperature=self.temperature)
 
 
 def scatter(
@@ -313,15 +311,6 @@ def _turn(x: NDArray[Any], system: System, b: int, c: int, angle: float) -> NDAr
     axis = (x[c] - x[b]) / geometry.distance(x, np.array([[b, c]]))
     x[moved] = Rotation.from_rotvec(axis * angle).apply(x[moved] - x[c]) + x[c]
     return x
-
-
-def package_path(name: str) -> Path:
-    """Path of "package:name", data that ships with cgrec. Raises FileNotFoundError naming what there is."""
-    home = Path(str(files("cgrec"))) / "data"
-    path = home / name.removeprefix("package:")
-    if not path.exists():
-        raise FileNotFoundError(f"cgrec ships no {name!r}: it has {sorted(p.name for p in home.iterdir())}")
-    return path
 
 
 def _note(place: Path, **numbers: Any) -> None:
