@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cgrec.analysis import first_shell_angles, mean_absolute_difference, rdf, tetrahedral_order, three_body
+from cgrec.analysis import (
+    compare_liquids,
+    first_shell_angles,
+    mean_absolute_difference,
+    radial_distributions,
+    rdf,
+    tetrahedral_order,
+    three_body,
+)
 from cgrec.analysis.structure import RadialDistribution
 from cgrec.frames import Frames
 from cgrec.system import System
@@ -182,3 +190,14 @@ def test_the_floor_is_what_two_samples_of_one_gas_show():
         pair = [rdf(gas(60, 40, box, 100 + 2 * seed + k), "A", "A", 1.0, bins=25) for k in (0, 1)]
         found.append(mean_absolute_difference(*pair, 0.3, 0.96))
     assert np.mean([f.value for f in found]) == pytest.approx(np.mean([f.floor for f in found]), rel=0.15)
+
+
+def test_types_of_one_molecule_have_no_radial_distribution():
+    """A solute whose solvent was dropped keeps its box, and has no pair between molecules."""
+    x = np.random.default_rng(3).random((20, 5, 3)) * 2
+    lone = System(names=("A", "B", "A", "C", "C"), masses=np.ones(5), bonds=[(0, 1), (1, 2), (2, 3), (3, 4)])
+    one = Frames(lone, x, 300.0, box=2 * np.eye(3))
+    assert compare_liquids(one, one) == []
+    two = System(names=("A", "B", "A", "C", "C"), masses=np.ones(5), bonds=[(0, 1), (1, 2), (3, 4)])
+    found = [g.types for g in radial_distributions(Frames(two, x, 300.0, box=2 * np.eye(3)))]
+    assert found == [("A", "C"), ("B", "C")]

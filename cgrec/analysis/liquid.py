@@ -223,12 +223,16 @@ _BIN = 0.01
 def radial_distributions(
     frames: Frames, r_max: float | None = None, n_blocks: int | None = None
 ) -> list[RadialDistribution]:
-    """g(r) of every two types with at least two pairs, between molecules, to `r_max` nm (default: half the box)."""
+    """g(r) of every two types with a pair between molecules, to `r_max` nm (default: half the box); of like types
+    from three sites on."""
     half, _ = half_width(frames)
     reach = min(r_max or half, half)
-    types = sorted(set(frames.system.types))
-    pairs = [(a, b) for k, a in enumerate(types) for b in types[k:]]
-    pairs = [(a, b) for a, b in pairs if a != b or frames.system.types.count(a) > 2]
+    owners: dict[str, list[int]] = {}
+    for kind, owner in zip(frames.system.types, frames.system.molecules.tolist()):
+        owners.setdefault(kind, []).append(owner)
+    types = sorted(owners)
+    pairs = [(a, b) for k, a in enumerate(types) for b in types[k:] if len({*owners[a], *owners[b]}) > 1]
+    pairs = [(a, b) for a, b in pairs if a != b or len(owners[a]) > 2]
     bins = int(reach / _BIN)
     return [rdf(frames, a, b, bins * _BIN, bins, intermolecular=True, n_blocks=n_blocks) for a, b in pairs]
 
