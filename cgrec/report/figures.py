@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from numpy.typing import NDArray
 
 from ..analysis.free_energy import FreeEnergy, Grid, free_energy
 from ..analysis.ledger import AGAINST, LedgerRow
-from ..analysis.structure import KINDS, bonded_terms, bonded_values, circular_wasserstein, wasserstein
+from ..analysis.liquid import LocalOrder, first_minimum, first_shell_angles, radial_distributions
+from ..analysis.structure import (
+    KINDS,
+    bonded_terms,
+    bonded_values,
+    circular_wasserstein,
+    half_width,
+    wasserstein,
+)
 from ..collective_variables import CollectiveVariable
 from ..frames import Frames
+from ..system import System
 from .read import Ensembles, LevelFiles, thin
 
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
@@ -25,10 +37,15 @@ ELEMENT_COLOURS = {
     "O": "#cf4035",
     "H": "#c9ced6",
     "S": "#c9a227",
+    "Li": "#b06fc4",
+    "Na": "#8a5a9e",
+    "K": "#6d4aa8",
+    "Cl": "#3d8b6a",
     "X": "#3d8b6a",
 }
 TOP = 8.0  # kT at which the colour scale of the surfaces ends
 _MOST = 20_000  # frames a bonded distribution is drawn from
+_PAIRS = 3e7  # site pairs times frames a g(r) is drawn from: seconds
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -313,8 +330,84 @@ def _bare(axes: Any, ticks: Sequence[float] | None) -> None:
     axes.spines["bottom"].set_color(MUTED)
 
 
+def liquid(level: LevelFiles) -> Figure | None:
+    """g(r) of every two types and the angles in the first shells: a level's own run over its target."""
+    shown = {"target": level.targets, "own run": level.frames}
+    found = {name: _for_liquid(f) for name, f in shown.items() if f is not None and f.box is not None}
+    panels = _liquid_panels(found)
+    if not panels:
+        return None
+    columns = min(4, max(3, len(panels)))
+    rows = -(-len(panels) // columns)
+    figure = _figure(10.5, 2.7 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for unused in axes[len(panels) :]:
+        unused.set_axis_off()
+    for k, (column, (title, x, y, curves)) in enumerate(zip(axes, panels)):
+        _style(column, title, x, y)
+        for name, curve in curves.items():
+            _liquid_curve(column, curve, level_colour(level.number), name)
+        column.set(xlim=(0, None), ylim=(0, None))
+        column.grid(axis="y", color=GRID, lw=0.6)
+        column.set_axisbelow(True)
+        if x.startswith("r"):
+            column.axhline(1, color=MUTED, lw=0.6, ls=(0, (2, 2)), zorder=0)
+        else:
+            column.set(xlim=(0, 180), xticks=[0, 60, 120, 180])
+        if k == 0:
+            column.legend(fontsize=8, frameon=False, labelcolor=INK)
+    return figure
+
+
+def _for_liquid(frames: Frames) -> Frames:
+    return thin(frames, int(np.clip(_PAIRS / frames.n_sites**2, 20, 500)))
+
+
+#: Title, label of x and of y, and the curves {"target" or "own run": (x, value, error)}.
+_Curve = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+_Panel = tuple[str, str, str, dict[str, _Curve]]
+
+
+def _liquid_panels(found: dict[str, Frames]) -> list[_Panel]:
+    """Panels of g(r), then those of the angles."""
+    if not found:
+        return []
+    reach = min(half_width(frames)[0] for frames in found.values())
+    radial = {name: radial_distributions(frames, reach) for name, frames in found.items()}
+    pairs: list[_Panel] = [
+        ("-".join(gs[0].types), "r / nm", "g(r)", {n: (g.r, g.g, g.error) for n, g in zip(radial, gs)})
+        for gs in zip(*radial.values())
+    ]
+    angles = []
+    for g in next(iter(radial.values())):  # the target says where a shell ends, as in the table
+        kind, shell = g.types[0], first_minimum(g) if g.types[0] == g.types[1] else None
+        curves = {name: _angles(frames, kind, shell) for name, frames in found.items() if shell}
+        known = {n: (np.degrees(c.x), c.density, c.error) for n, c in curves.items() if c is not None}
+        if known:
+            title = f"{kind}-{kind}-{kind}, r < {shell:.2f} nm"
+            angles.append((title, r"$\theta$ / degrees", r"P($\theta$) / rad$^{-1}$", known))
+    return pairs + angles
+
+
+def _angles(frames: Frames, kind: str, shell: float) -> LocalOrder | None:
+    try:
+        return first_shell_angles(frames, kind, r_shell=shell, bins=60)
+    except ValueError:  # so dilute that no site has two neighbours
+        return None
+
+
+def _liquid_curve(axes: Any, curve: _Curve, colour: str, name: str) -> None:
+    x, y, error = curve
+    if name == "target":
+        error = np.nan_to_num(error)  # a single frame has none
+        band = {"color": "#b8c2cc", "lw": 1.2, "zorder": 1}  # the edge keeps a narrow band in sight
+        axes.fill_between(x, y - error, y + error, label="target $\\pm$ error", **band)
+    else:
+        axes.plot(x, y, color=colour, lw=1.3, zorder=2, label=name)
+
+
 def structures(levels: Sequence[LevelFiles], copies: int = 6) -> Figure | None:
-    """A few superposed frames of each level as sticks and balls, all in one view."""
+    """All levels in one view: a few superposed frames as sticks and balls, or one frame of a liquid in its box."""
     drawn = [level for level in levels if (level.frames or level.targets) is not None]
     if not drawn:
         return None
@@ -323,7 +416,7 @@ def structures(levels: Sequence[LevelFiles], copies: int = 6) -> Figure | None:
         axes = figure.add_subplot(1, max(3, len(drawn)), k + 1, projection="3d")
         frames = level.frames if level.frames is not None else level.targets
         assert frames is not None
-        _sticks(axes, frames, copies)
+        (_in_box if is_liquid(frames) else _superposed)(axes, frames, copies)
         axes.set_title(
             f"{level.name}, {frames.n_sites} sites", fontsize=10, color=INK, fontweight="bold", y=0.98
         )
@@ -331,8 +424,13 @@ def structures(levels: Sequence[LevelFiles], copies: int = 6) -> Figure | None:
     return figure
 
 
-def _sticks(axes: Any, frames: Frames, copies: int) -> None:
-    few = thin(frames, copies if frames.n_sites <= 200 and frames.box is None else 1)
+def is_liquid(frames: Frames) -> bool:
+    """Whether these are several molecules in a periodic box."""
+    return frames.box is not None and bool(frames.system.molecules.any())
+
+
+def _superposed(axes: Any, frames: Frames, copies: int) -> None:
+    few = thin(frames, copies if frames.n_sites <= 200 else 1)
     x = superpose(np.asarray(few.positions, float), frames.system.masses)
     elements = frames.system.elements
     colours = [ELEMENT_COLOURS.get(e, "#6b7b8c") for e in elements]
@@ -344,10 +442,52 @@ def _sticks(axes: Any, frames: Frames, copies: int) -> None:
         axes.scatter(
             *frame.T, c=colours, s=sizes if k == 0 else sizes / 3, alpha=alpha, depthshade=False, lw=0
         )
-    radius = float(np.abs(x).max()) * 0.85 + 1e-3
+    _view(axes, float(np.abs(x).max()) * 0.85 + 1e-3, 88, -90)
+
+
+def _in_box(axes: Any, frames: Frames, _: int) -> None:
+    """The first frame, molecules in the box and what is far pale; balls grow with mass^1/3, smaller where bonds are to be seen."""
+    system, box = frames.system, np.asarray(frames[:1].boxes(), float)[0]
+    x = wrap_molecules(np.asarray(frames.positions[0], float), system, box) - box.sum(0) / 2
+    corners = np.array([np.array(c) @ box for c in product((0, 1), repeat=3)]) - box.sum(0) / 2
+    edges = [(a, a | 1 << k) for a in range(8) for k in range(3) if not a & 1 << k]
+    axes.computed_zorder = False  # lines behind the balls, whatever the mean depth of either
+    lines = np.concatenate([corners[np.array(edges)], x[system.bonds]])
+    inks = ["#9aa5b1"] * len(edges) + ["#616e7c"] * len(system.bonds)
+    axes.add_collection3d(Line3DCollection(lines, colors=inks, lw=0.8, zorder=1))
+    radius = float(np.abs(corners).max()) * 1.15
+    sizes = ((2.8 if len(system.bonds) else 4.2) / radius * np.cbrt(system.masses)) ** 2
+    colours = site_colours(system)
+    axes.scatter(*x.T, c=colours, s=sizes, lw=0.3, ec="white", zorder=2)
+    _view(axes, radius, 14, -68)
+    kinds = dict(zip(system.types, colours))
+    if 1 < len(kinds) <= 6:
+        dots = [Line2D([], [], color=c, marker="o", lw=0, ms=4, label=kind) for kind, c in kinds.items()]
+        style = {"fontsize": 8, "frameon": False, "labelcolor": INK, "handletextpad": 0, "columnspacing": 0.8}
+        axes.legend(handles=dots, loc="lower center", bbox_to_anchor=(0.5, -0.04), ncols=len(dots), **style)
+
+
+def site_colours(system: System) -> list[str]:
+    """Of its element for an atom, else of its type."""
+    beads = sorted({t for t, e in zip(system.types, system.elements) if e == "X"})
+    palette = (ELEMENT_COLOURS["X"], *LEVEL_COLOURS[1:3], *LEVEL_COLOURS[4:])
+    of_type = {t: palette[k % len(palette)] for k, t in enumerate(beads)}
+    pairs = zip(system.types, system.elements)
+    return [of_type[t] if e == "X" else ELEMENT_COLOURS.get(e, "#6b7b8c") for t, e in pairs]
+
+
+def wrap_molecules(x: NDArray[np.float64], system: System, box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n_sites, 3) nm of one frame, each molecule moved as a whole so that its centre of mass lies in the box."""
+    molecules, masses = system.molecules, system.masses
+    moments = np.stack([np.bincount(molecules, masses * column) for column in x.T], 1)
+    centres = moments / np.bincount(molecules, masses)[:, None]
+    return x - (np.floor(centres @ np.linalg.inv(box)) @ box)[molecules]
+
+
+def _view(axes: Any, radius: float, elevation: float, azimuth: float) -> None:
     axes.set(xlim=(-radius, radius), ylim=(-radius, radius), zlim=(-radius, radius))
     axes.set_box_aspect((1, 1, 1), zoom=1.25)
-    axes.view_init(elev=88, azim=-90)
+    axes.view_init(elev=elevation, azim=azimuth)
     axes.set_axis_off()
 
 

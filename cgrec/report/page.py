@@ -43,8 +43,8 @@ def page(run: RunFiles) -> str:
     """The whole document."""
     title = str(run.about.get("name") or run.folder.resolve().name)
     sections = (
-        _header(run, title), _ladder(run), _structures(run), _free_energy(run), _errors(run), _training(run),
-        _bonded(run), _health(run), _redo(run),
+        _header(run, title), _ladder(run), _structures(run), _free_energy(run), _errors(run), _liquid(run),
+        _training(run), _bonded(run), _health(run), _redo(run),
     )  # fmt: skip
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     head = f"<head>{meta}<title>{escape(title)}</title><style>{_STYLE}</style></head>"
@@ -58,6 +58,11 @@ def page(run: RunFiles) -> str:
 def _section(title: str, body: str, note: str = "") -> str:
     remark = f'<p class="note">{note}</p>' if note else ""
     return f"<section><h2>{title}</h2>{remark}{body}</section>"
+
+
+def _nothing(run: RunFiles, title: str) -> str:
+    """Of a run that goes on the section is still to come; of a complete one there is nothing of the kind to show."""
+    return "" if run.complete else _section(title, NOT_YET)
 
 
 def _image(figure: Figure | None, alt: str) -> str:
@@ -127,15 +132,30 @@ def _cards(run: RunFiles) -> list[tuple[str, str]]:
     """(value, what it is) of the few numbers at the top."""
     replicas = [r for level in run.levels if (r := level.report.get("replicas"))]
     lost, started = (sum(int(r.get(key) or 0) for r in replicas) for key in ("lost", "started"))
-    far = [row for row in _rows(run) if row.against == "level 0"]
-    worst = max(far, key=lambda row: row.sqrt_excess, default=None)
-    distance = DASH if worst is None else _within(worst.sqrt_excess, worst.sqrt_excess_error, 3)
     return [
         (" &rarr; ".join(str(level.n_sites or "?") for level in run.levels) or DASH, "sites per level"),
-        (distance, "largest &radic;JS from level 0, over the floor"),
+        _distance(run),
         (f"{lost} of {started}" if replicas else DASH, "replicas lost"),
         (_time(run.about.get("seconds")), f"on {escape(str(run.about.get('device', 'unknown device')))}"),
     ]
+
+
+def _distance(run: RunFiles) -> tuple[str, str]:
+    """The largest distance of all: in the collective variables, or in g(r) for a liquid without any."""
+    far = [row for row in _rows(run) if row.against == "level 0"]
+    radial = [
+        row for level in run.levels for row in level.liquid
+        if (row["what"], row["against"], row["level"]) == ("g(r)", "parent", level.name)
+    ]  # fmt: skip
+    if radial and not far:
+        row = max(radial, key=lambda row: float(row["value"]))
+        pair = escape("-".join(row["types"]))
+        return _within(
+            row["value"], row["error"], 4
+        ), f"largest mean |difference| of g(r) from the parent ({pair})"
+    worst = max(far, key=lambda row: row.sqrt_excess, default=None)
+    distance = DASH if worst is None else _within(worst.sqrt_excess, worst.sqrt_excess_error, 3)
+    return distance, "largest &radic;JS from level 0, over the floor"
 
 
 def _rows(run: RunFiles) -> list[LedgerRow]:
@@ -169,7 +189,10 @@ def _ladder_row(level: LevelFiles, base: float | None) -> list[str]:
 
 
 def _structures(run: RunFiles) -> str:
-    note = "One frame solid, five more from the same run superposed on it."
+    ensembles = [f for level in run.levels for f in (level.frames or level.targets,) if f is not None]
+    liquid = [figures.is_liquid(frames) for frames in ensembles]
+    note = "" if liquid and all(liquid) else "One frame solid, five more from the same run superposed on it. "
+    note += "A liquid: one frame, its molecules moved into the box." if any(liquid) else ""
     return _section("Structures", _image(figures.structures(run.levels), "structures of every level"), note)
 
 
@@ -181,6 +204,8 @@ def _free_energy(run: RunFiles) -> str:
             surfaces += _image(figures.surfaces(ensembles, variables), f"free energy over {names}")
         profiles += _image(figures.profiles(ensembles, variables), f"free energy along {names}")
         profiles += _undefined(run, names, ensembles)
+    if not surfaces + profiles:
+        return _nothing(run, "Free energy")
     note = "Finer levels are mapped up to the sites that define the variables. "
     if surfaces:
         note += (
@@ -188,7 +213,7 @@ def _free_energy(run: RunFiles) -> str:
             f"{figures.TOP:.0f} kT; below, where a level lies higher (red) or lower (blue) than the atoms. "
         )
     note += "Bands are one standard error from blocks."
-    return _section("Free energy", (surfaces + profiles) or _image(None, ""), note)
+    return _section("Free energy", surfaces + profiles, note)
 
 
 def _undefined(run: RunFiles, names: str, ensembles: Ensembles) -> str:
@@ -202,7 +227,7 @@ def _errors(run: RunFiles) -> str:
     rows = _rows(run)
     order = [level.name for level in run.levels]
     if not rows:
-        return _section("Error per level", NOT_YET)
+        return _nothing(run, "Error per level")
     head = (
         "level", "from", "variables", "&radic;JS", "JS<br>floor", "JS<br>excess", "&radic;<br>excess",
         "N<sub>eff</sub><br>model / other", "worst<br>bond", "worst<br>angle", "worst<br>dihedral",
@@ -270,22 +295,65 @@ def _basin(value: Sequence[float] | None) -> str:
     return "0" if value[0] == 0 else _within(value[0], value[1], 2)
 
 
+def _liquid(run: RunFiles) -> str:
+    levels = [level for level in run.levels if level.number > 0 and level.periodic]
+    drawn = [(level, figures.liquid(level)) for level in levels]
+    body = "".join(
+        f"<h3>{escape(level.name)}</h3>{_image(figure, f'liquid structure of {level.name}')}"
+        for level, figure in drawn
+        if figure is not None
+    )
+    rows = [row for level in levels for row in level.liquid]
+    if not body + "".join(row["level"] for row in rows):
+        return ""
+    head = (
+        "level", "from", "distribution", "mean |difference|", "floor", "rms", "largest", "peak ratio", "range",
+    )  # fmt: skip
+    note = (
+        "Line: the level's own run. Grey: its target, its parent mapped up, within one standard error; both from "
+        "at most 500 frames. The table is from all frames: g(r) between molecules, and angles, tetrahedral order and "
+        "triangles in the first shell, per rad, 1 and nm. Floor: what two samples of one liquid would show "
+        "by chance. Peak ratio: height of the highest peak over that of the other ensemble."
+    )
+    table = _table(head, [_liquid_row(row) for row in rows]) if rows else _nothing(run, "Differences")
+    return _section("Liquid structure", body + table, note)
+
+
+def _liquid_row(row: dict[str, Any]) -> list[str]:
+    return [
+        escape(row["level"]), escape(row["against"]), escape(f"{row['what']} {'-'.join(row['types'])}"),
+        _within(row["value"], row["error"]), f"{row['floor']:.4f}", f"{row['rms']:.4f}", f"{row['largest']:.3f}",
+        f"{row['peak']:.3f}", _range(row["what"], row["low"], row["high"]),
+    ]  # fmt: skip
+
+
+def _range(what: str, low: float, high: float) -> str:
+    if what == "angles":
+        return f"{np.degrees(low):.0f} to {np.degrees(high):.0f}&deg;"
+    return f"{low:.2f} to {high:.2f}" + ("" if what == "tetrahedrality" else " nm")
+
+
 def _training(run: RunFiles) -> str:
     note = (
         "Force-matching loss per component. It cannot fall below the noise floor, the scatter of the forces "
         "that a coarse state does not determine; what counts is the distance to it."
     )
-    return _section("Training", _image(figures.losses(run.levels), "loss curves"), note)
+    figure = figures.losses(run.levels)
+    if figure is None and len(run.levels) < 2:
+        return _nothing(run, "Training")
+    return _section("Training", _image(figure, "loss curves"), note)
 
 
 def _bonded(run: RunFiles) -> str:
     body = "".join(
         f"<h3>{escape(level.name)}</h3>{_image(figures.bonded(level), f'bonded terms of {level.name}')}"
         for level in run.levels
-        if level.number > 0
+        if level.number > 0 and (level.sites is None or len(level.sites.bonds))
     )
+    if not body:
+        return _nothing(run, "Bonds, angles, dihedrals")
     note = "Line: the level's own run. Grey: its target, its parent mapped up. Worst first; nm, degrees."
-    return _section("Bonds, angles, dihedrals", body or NOT_YET, note)
+    return _section("Bonds, angles, dihedrals", body, note)
 
 
 def _health(run: RunFiles) -> str:
@@ -301,7 +369,7 @@ def _health(run: RunFiles) -> str:
     rows = [_health_row(level) for level in run.levels]
     drawing = figures.energies(run.levels)
     plot = f"<h3>Energies</h3>{_image(drawing, 'energies')}" if drawing is not None else ""
-    return _section("Simulation health", (_table(head, rows) if rows else NOT_YET) + plot)
+    return _section("Simulation health", (_table(head, rows, "last") if rows else NOT_YET) + plot)
 
 
 def _health_row(level: LevelFiles) -> list[str]:

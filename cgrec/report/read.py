@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from ..analysis.ledger import LedgerRow
@@ -55,15 +56,30 @@ class LevelFiles:
         return str(self.report.get("name") or self.folder.name)
 
     @property
+    def sites(self) -> System | None:
+        """The System, from whichever file knows."""
+        found = next((f for f in (self.frames, self.targets) if f is not None), None)
+        return self.system or (found.system if found is not None else None)
+
+    @property
     def n_sites(self) -> int | None:
         """Number of sites, from whichever file knows."""
-        known = next((x for x in (self.system, self.frames, self.targets) if x is not None), None)
-        return known.n_sites if known is not None else self.report.get("n_sites")
+        return self.sites.n_sites if self.sites is not None else self.report.get("n_sites")
+
+    @property
+    def periodic(self) -> bool:
+        """Whether its own run or its target has a box."""
+        return any(f is not None and f.box is not None for f in (self.frames, self.targets))
 
     @property
     def ledger(self) -> list[LedgerRow]:
         """Rows of the error ledger."""
         return [LedgerRow.from_json(_finite(row)) for row in self.report.get("ledger") or []]
+
+    @property
+    def liquid(self) -> list[dict[str, Any]]:
+        """`LiquidDifference`s of a periodic level as dicts, each with its "level" and what it is "against"."""
+        return [_finite(row) for row in self.report.get("liquid") or []]
 
     @property
     def cost(self) -> float | None:
@@ -81,6 +97,17 @@ class RunFiles:
     about: dict[str, Any]
     config: str
     levels: tuple[LevelFiles, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every level of config.yaml is there and compared: what is missing now does not come later."""
+        try:
+            planned = yaml.safe_load(self.config)
+        except yaml.YAMLError:  # a run may be writing it right now
+            return False
+        above = planned.get("levels") if isinstance(planned, dict) else None
+        done = bool(self.levels) and all("ledger" in level.report for level in self.levels)
+        return done and len(self.levels) > len(above or ())
 
     @property
     def comparisons(self) -> list[tuple[tuple[CollectiveVariable, ...], Ensembles]]:
