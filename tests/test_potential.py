@@ -100,6 +100,19 @@ class TestCompiledExcludedVolume(TestExcludedVolume):
         np.testing.assert_allclose(found[0], wanted[0], rtol=1e-10)
         np.testing.assert_allclose(found[1], wanted[1], rtol=1e-9, atol=1e-9 * np.abs(wanted[1]).max())
 
+    def test_copies_of_its_system_are_served(self, potential, frames):
+        shift = np.array([0, 0, 0.1])
+        two = np.concatenate([frames.positions, frames.positions + shift], 1)
+        system = System(names=frames.system.names * 2, types=frames.system.types * 2, masses=np.ones(12))
+        for wall in (potential, ExcludedVolume.fit(frames, TYPES, 0.6)):
+            found = wall.energy_and_forces(Frames(system, two, 300.0))[0]
+            x = np.linalg.norm(frames.positions[:, :, None] - frames.positions[:, None] - shift, axis=-1)
+            kinds = [TYPES.index(t) for t in frames.system.types]
+            d = np.array(ExcludedVolume.fit(frames, TYPES, 0.6).config["diameters"])[np.ix_(kinds, kinds)]
+            between = np.where(x < 0.6, (d / x) ** 12 * (1 - (x / 0.6) ** 2) ** 3, 0).sum((1, 2))
+            alone = wall.energy_and_forces(frames)[0]
+            np.testing.assert_allclose(found, 2 * alone + thermal_energy(300.0) * between, rtol=1e-8)
+
 
 class TestPairStiffness(PotentialContract):
     @pytest.fixture

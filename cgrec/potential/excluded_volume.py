@@ -27,7 +27,8 @@ class ExcludedVolume(Potential):
         cutoff: nm, reach of the wall (smoothed to zero there).
         energy: kJ/mol, its height at d.
         diameters: (n_types, n_types) nm, symmetric.
-        excluded: site pairs (both orders) closer than three bonds, as indices of one System of `n_sites`.
+        excluded: site pairs (both orders) closer than three bonds, as indices of one System of `n_sites`. A System of
+            copies of it, one after the other, is served as well.
     """
 
     diameters: Tensor
@@ -63,7 +64,7 @@ class ExcludedVolume(Potential):
         if self.device.type != "cpu" or library() is None:
             return self
         excluded = self.excluded.to(torch.uint8).contiguous()
-        return CompiledPairs(self, "excluded_volume", self.diameters, excluded, self.height)
+        return CompiledPairs(self, "excluded_volume", self.diameters, excluded, self.n_sites, self.height)
 
     def energy(self, graph: SiteGraph) -> Tensor:
         r = graph.neighbour_vectors().norm(dim=-1)
@@ -71,20 +72,21 @@ class ExcludedVolume(Potential):
         x = r / self.cutoff
         wall = torch.where(x < 1, ratio**12 * (1 - x**2) ** 3, 0.0)
         if self.excluded.numel():
-            own = torch.arange(len(r), device=r.device)[:, None] % self.n_sites
-            wall = wall.masked_fill(self.excluded[own, graph.neighbour_index % self.n_sites], 0.0)
+            own, other = torch.arange(len(r), device=r.device)[:, None], graph.neighbour_index
+            pair = self.excluded[own % self.n_sites, other % self.n_sites]
+            wall = wall.masked_fill(pair & (own // self.n_sites == other // self.n_sites), 0.0)
         return 0.5 * self.height * graph.per_frame(wall.sum(1)).sum(1)
 
     @classmethod
     def fit(
-        cls, frames: Frames, types: Sequence[str], cutoff: float, most_frames: int = 2000
+        cls, frames: Frames, types: Sequence[str], cutoff: float, most_frames: int = 2000, height: float = 1.0
     ) -> ExcludedVolume:
-        """Diameters from the shortest distance of each pair of types among at most `most_frames` frames."""
+        """Diameters from the shortest distance of each pair of types among at most `most_frames` frames; `height` is in kT."""
         excluded = _close_pairs(frames.system)
         wall = cls(
             types=types,
             cutoff=cutoff,
-            energy=thermal_energy(frames.temperature),
+            energy=height * thermal_energy(frames.temperature),
             n_sites=frames.n_sites,
             excluded=excluded,
             diameters=np.full((len(types),) * 2, cutoff / 2).tolist(),

@@ -34,11 +34,11 @@ template <class F> void run(const Pairs& p, F add) {
     }
 }
 
-// `excluded` (n_sites, n_sites) or null.
-extern "C" void excluded_volume(const Pairs* p, const double* diameters, const uint8_t* excluded, double height) {
+// `excluded` (n, n) or null, of every n sites that follow each other.
+extern "C" void excluded_volume(const Pairs* p, const double* diameters, const uint8_t* excluded, int64_t n, double height) {
     const double far = p->cutoff * p->cutoff;
     run(*p, [=](int64_t i, int64_t j, double r2, double& energy, double& slope) {
-        if (excluded && excluded[i % p->n_sites * p->n_sites + j % p->n_sites]) return;
+        if (excluded && i / n == j / n && excluded[i % n * n + j % n]) return;
         const double diameter = diameters[p->species[i] * p->n_types + p->species[j]];
         const double q = diameter * diameter / r2, left = 1 - r2 / far, q3 = q * q * q, wall = height * q3 * q3 * left * left;
         energy = wall * left;

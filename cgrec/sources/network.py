@@ -24,6 +24,9 @@ from .quantum import EV_PER_ANGSTROM, force_rmse, plain
 
 #: A start whose number density differs by more than this share from that of the labels is another state.
 DENSITY_TOLERANCE = 0.03
+#: kT of the wall at the shortest distance in the labels. A network of few labels has holes behind it (hydrogen bonds that pull
+#: a proton over), so it is much higher than that of a PMF; where there are labels the network takes it back.
+WALL = 5.0
 #: K around the temperature of the labels in which the NNP may be run.
 TEMPERATURE_RANGE = 60.0
 
@@ -45,7 +48,7 @@ class NetworkSource(Source):
         margin: times the largest spread of the committee on the held-out labels at which a replica is stopped.
 
     Raises:
-        ValueError: neither labels nor a potential; a run at a temperature or density the labels do not cover.
+        ValueError: neither labels nor a potential; fewer than two members; a run at a temperature or density the labels do not cover.
     """
 
     def __init__(
@@ -55,6 +58,8 @@ class NetworkSource(Source):
     ) -> None:  # fmt: skip
         if (labels is None) == (potential is None):
             raise ValueError("NetworkSource: expected either labels to learn from or a potential, not both")
+        if members < 2:
+            raise ValueError(f"NetworkSource: expected at least two members, which can disagree, found {members}")
         self.temperature, self.dynamics, self.potential = float(temperature), dynamics, potential
         self.labels, self.network = dict(labels or {}), dict(network or {})
         self.training, self.members, self.held_out = training or ForceMatching(), members, held_out
@@ -142,11 +147,7 @@ class NetworkSource(Source):
         if not path.exists():
             (place / f"member_{k}").mkdir(exist_ok=True)
             network = DensityNetwork.for_frames(frames, seed, **self.network)
-            # Between all sites, bonded or not: by type alone, so that it serves any number of molecules.
-            alone = replace(
-                frames, system=replace(frames.system, bonds=None, residues=np.arange(frames.n_sites))
-            )
-            wall = ExcludedVolume.fit(alone, network.types, network.cutoff)
+            wall = ExcludedVolume.fit(frames, network.types, network.cutoff, height=WALL)
             fitted, report = self.training(
                 network, frames, priors=[wall], seed=seed, folder=place / f"member_{k}", name=f"NNP {k + 1} of {self.members}",
             )  # fmt: skip
