@@ -88,7 +88,7 @@ class Chain:
         path: Mapping | None = None
         for k, (name, recipe) in enumerate(self.recipes.items(), 1):
             level = Level(self.folder / f"level{k}", name)
-            level.make(parent.frames, recipe, seed_of(self.seed, k), bias_of(parent))
+            level.make(parent.frames, recipe, seed_of(self.seed, k), bias_of(parent), parent.permittivity)
             path = level.mapping if path is None else level.mapping @ path
             rows += self._ledger(level, base, path, recipe, k)
             parent = level
@@ -156,7 +156,7 @@ class Chain:
         """The control: the same recipe, trained straight from level 0 through the composed mapping."""
         straight = replace(recipe, mapping=lambda system: path)
         return Level(level.folder / "direct", f"{level.name} (direct)").make(
-            base.frames, straight, seed_of(self.seed, k, 1), bias_of(base)
+            base.frames, straight, seed_of(self.seed, k, 1), bias_of(base), level.permittivity
         )
 
     def _check_recipe(self) -> None:

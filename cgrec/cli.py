@@ -29,6 +29,7 @@ USAGE = """cgrec: recursive coarse-graining
                                          a sweep; hydra/launcher=slurm sends it to a cluster
   cgrec report run=FOLDER                write FOLDER/report.html anew
   cgrec distil run=FOLDER level=1        a fast potential of two- and three-body splines in place of that level's network
+  cgrec friction run=FOLDER level=1 interval=PS    the friction with which that level diffuses as its parent, saved every PS, does
   cgrec export lammps run=FOLDER level=1 to=DIR    the distilled potential, ready for LAMMPS
 """
 
@@ -36,7 +37,7 @@ USAGE = """cgrec: recursive coarse-graining
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of `cgrec` and `python -m cgrec`."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"climb": climb, "report": report, "distil": distil, "export": export}
+    commands = {"climb": climb, "report": report, "distil": distil, "friction": friction, "export": export}
     if not arguments or arguments[0] not in commands or {"-h", "--help"} & set(arguments):
         print(
             USAGE.format(
@@ -109,6 +110,20 @@ def distil(arguments: list[str]) -> None:
         f"replaced and {100 * report.explained_fraction_of_all:.2f}% of all explained; energy error {report.energy_error:.3g} of "
         f"{report.energy_spread:.3g} kJ/mol"
     )
+
+
+def friction(arguments: list[str]) -> None:
+    """Fit the friction of a level's site types to the parent's diffusion."""
+    from .level import Level
+
+    level, options = _level("cgrec friction", arguments, Level.fit_friction)
+    wanted, rounds = level.fit_friction(**options)
+    for kind, d in wanted.items():
+        value, error = rounds[-1].diffusion[kind]
+        print(
+            f"{kind}: parent D = {1e3 * d.value:.3f} +- {1e3 * d.error:.3f}, level {1e3 * value:.3f} +- {1e3 * error:.3f} 1e-9 m^2/s "
+            f"at friction {rounds[-1].friction[kind]:.3g}/ps"
+        )
 
 
 def export(arguments: list[str]) -> None:

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from .analysis import dielectric_constant
+from .analysis.transport import Diffusion, diffusion
 from .collective_variables import CollectiveVariable, variables_from_config
 from .distillation import DistillationReport, distil
-from .dynamics import FeatureGuard, Langevin
+from .dynamics import FeatureGuard, FrictionRound, Langevin, fit_friction
 from .frames import Frames
 from .mapping import FORCE_MAPS, Mapping
 from .potential import MetadynamicsBias, Potential, fit_priors
@@ -136,6 +138,35 @@ class Level:
         distilled.save(path)
         return report
 
+    def fit_friction(
+        self, *, interval: float, length: float = 100.0, timestep: float = 0.01, replicas: int = 8, rounds: int = 4,
+        friction: float = 5.0, seed: int = 0,
+    ) -> tuple[dict[str, Diffusion], list[FrictionRound]]:  # fmt: skip
+        """Find the friction of each site type with which this level diffuses as its parent does; leaves friction/ and friction.json.
+
+        Args:
+            interval: ps between the parent's frames, which must be unwrapped and unbiased.
+            length, timestep: ps, of each run of `replicas`.
+            rounds: runs at most.
+            friction: 1/ps to begin with.
+            seed: of the runs.
+
+        Returns:
+            The parent's diffusion by type, and the rounds (see `cgrec.dynamics.fit_friction`).
+        """
+        targets = self.targets
+        wanted = {t: diffusion(targets, t, interval) for t in sorted(set(targets.system.types))}
+        dynamics = Langevin(
+            n_replicas=replicas, length=length, timestep=timestep, save_every=max(interval, timestep), equilibration=0.1 * length, friction=friction,
+        )  # fmt: skip
+        aims = {t: float(d.value) for t, d in wanted.items()}
+        found = fit_friction(
+            self.potential, self.frames, aims, dynamics, self.folder / "friction", rounds=rounds, seed=seed
+        )
+        parent = {t: [float(d.value), float(d.error)] for t, d in wanted.items()}
+        write_json(self.folder / "friction.json", {"parent": parent, "rounds": [asdict(r) for r in found]})
+        return wanted, found
+
     @property
     def report(self) -> dict[str, Any]:
         """Numbers of its making, empty before it is done."""
@@ -143,8 +174,9 @@ class Level:
         return json.loads(path.read_text()) if path.exists() else {}
 
     def make(
-        self, parent: Frames, recipe: LevelRecipe, seed: int, bias: tuple[CollectiveVariable, ...] = ()
-    ) -> Frames:
+        self, parent: Frames, recipe: LevelRecipe, seed: int, bias: tuple[CollectiveVariable, ...] = (),
+        permittivity: float | None = None,
+    ) -> Frames:  # fmt: skip
         """Map, fit, run, keep; whatever is there already is not made again.
 
         Args:
@@ -152,11 +184,13 @@ class Level:
             recipe: of this level.
             seed: of this level.
             bias: variables the parent's run was biased along.
+            permittivity: of the solvent, where a level below has it; else a Coulomb prior with permittivity null measures it
+                from the dipoles of the parent.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         targets = self._map(parent, recipe)
         training = training_frames(parent, targets, bias)
-        potential = self._fit(training, recipe, seed)
+        potential = self._fit(training, self._known_priors(recipe, parent, permittivity), recipe, seed)
         return self._run(potential, training, targets, recipe, seed)
 
     def _map(self, parent: Frames, recipe: LevelRecipe) -> Frames:
@@ -166,10 +200,45 @@ class Level:
             mapping(parent).save(self.folder / "targets")
         return self.targets
 
-    def _fit(self, frames: Frames, recipe: LevelRecipe, seed: int) -> Potential:
+    @property
+    def permittivity(self) -> float | None:
+        """Relative permittivity of the solvent in its Coulomb prior; None without one."""
+        return _read(self.folder / "coulomb.json").get("permittivity")
+
+    def _known_priors(
+        self, recipe: LevelRecipe, parent: Frames, permittivity: float | None
+    ) -> dict[str, Any] | None:
+        """The recipe's priors with a number for the permittivity, which coulomb.json keeps."""
+        coulomb = (recipe.priors or {}).get("coulomb")
+        if not coulomb:
+            return recipe.priors
+        path, about = (
+            self.folder / "coulomb.json",
+            {"permittivity": coulomb.get("permittivity"), "from": "recipe"},
+        )
+        if about["permittivity"] is None and permittivity is not None:
+            about = {"permittivity": permittivity, "from": "level below"}
+        if about["permittivity"] is None and not path.exists():
+            found = dielectric_constant(parent)
+            about = {
+                "permittivity": float(found.value),
+                "error": float(found.error),
+                "from": "dipoles of the parent",
+            }
+            print(
+                f"{self.name}: relative permittivity {found.value:.1f} +- {found.error:.1f} from the parent's dipoles",
+                flush=True,
+            )
+        if not path.exists():
+            write_json(path, about)
+        return {**(recipe.priors or {}), "coulomb": {**coulomb, "permittivity": _read(path)["permittivity"]}}
+
+    def _fit(
+        self, frames: Frames, wanted: dict[str, Any] | None, recipe: LevelRecipe, seed: int
+    ) -> Potential:
         if not (self.folder / "potential.pt").exists():
             network = recipe.potential(frames, seed)
-            priors = [] if recipe.priors is None else fit_priors(frames, types=network.types, **recipe.priors)
+            priors = [] if wanted is None else fit_priors(frames, types=network.types, **wanted)
             fitted, report = recipe.training(
                 network, frames, priors=priors, seed=seed, folder=self.folder, name=f"{self.name}: fit"
             )

@@ -1,17 +1,10 @@
 """Running a Potential: Langevin dynamics of many replicas, replica exchange, biases and the extrapolation guard."""
 
 from .exchange import Exchange
-from .friction import fit_friction
+from .friction import FrictionRound, fit_friction
 from .guard import CommitteeGuard, FeatureGuard, Guard
 from .langevin import BiasPlan, Langevin, SimulationReport
 
 __all__ = [
-    "BiasPlan",
-    "CommitteeGuard",
-    "Exchange",
-    "FeatureGuard",
-    "Guard",
-    "Langevin",
-    "SimulationReport",
-    "fit_friction",
-]
+    "BiasPlan", "CommitteeGuard", "Exchange", "FeatureGuard", "FrictionRound", "Guard", "Langevin", "SimulationReport", "fit_friction",
+]  # fmt: skip

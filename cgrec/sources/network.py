@@ -59,7 +59,9 @@ class NetworkSource(Source):
         if (labels is None) == (potential is None):
             raise ValueError("NetworkSource: expected either labels to learn from or a potential, not both")
         if members < 2:
-            raise ValueError(f"NetworkSource: expected at least two members, which can disagree, found {members}")
+            raise ValueError(
+                f"NetworkSource: expected at least two members, which can disagree, found {members}"
+            )
         self.temperature, self.dynamics, self.potential = float(temperature), dynamics, potential
         self.labels, self.network = dict(labels or {}), dict(network or {})
         self.training, self.members, self.held_out = training or ForceMatching(), members, held_out
