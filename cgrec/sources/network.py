@@ -45,7 +45,8 @@ class NetworkSource(Source):
         members: networks in the committee. The first one is run, all of them watch it.
         held_out: share of the labels, the last of them in time, that no member sees.
         copies: of the start along each axis of its box.
-        margin: times the largest spread of the committee on the held-out labels at which a replica is stopped.
+        margin: times the largest spread of the committee on the held-out labels at which a replica is stopped. A hydrogen
+            bond that is very short for a moment reaches three times, and comes back.
 
     Raises:
         ValueError: neither labels nor a potential; fewer than two members; a run at a temperature or density the labels do not cover.
@@ -54,7 +55,7 @@ class NetworkSource(Source):
     def __init__(
         self, *, temperature: float, dynamics: Langevin, labels: Mapping[str, Any] | None = None, potential: str | None = None,
         network: Mapping[str, Any] | None = None, training: ForceMatching | None = None, members: int = 3, held_out: float = 0.15,
-        copies: int = 1, margin: float = 3.0,
+        copies: int = 1, margin: float = 10.0,
     ) -> None:  # fmt: skip
         if (labels is None) == (potential is None):
             raise ValueError("NetworkSource: expected either labels to learn from or a potential, not both")
