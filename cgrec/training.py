@@ -53,7 +53,7 @@ class TrainingReport:
         validation_loss: of the returned potential.
         reference_loss: L0, the mean square of the validation labels themselves.
         explained_fraction: 1 - validation_loss / L0.
-        explained_fraction_error: its standard error over validation blocks.
+        explained_fraction_error: its standard error over validation blocks, label and error of a frame taken together.
         noise_estimate: mean of training and validation loss: overfitting cancels to first order (Akaike's final
             prediction error), what is left is label noise plus what the model class cannot express.
         n_training, n_validation: frames.
@@ -243,9 +243,9 @@ class _Run:
         self.history, self.step, self.temperature = _History(), 0, frames.temperature
         self.fabric: Any = None
         self.report = TrainingReport(n_training=len(training), n_validation=len(validation))
-        self.report.reference_loss = float(
-            np.mean(np.asarray(frames.need_forces())[validation].astype(float) ** 2)
-        )
+        labels = np.asarray(frames.need_forces())[validation].astype(float)
+        self.reference = np.mean(labels**2, axis=(1, 2))
+        self.report.reference_loss = float(self.reference.mean())
 
     def join(self, fabric: Any) -> None:
         """Become one of several processes: gradients are averaged over all, files are written by the first."""
@@ -375,7 +375,9 @@ class _Run:
         best = np.average(force_losses, weights=self.validation.weights.numpy())
         report.steps, report.validation_loss = self.step, float(best)
         report.explained_fraction = 1 - report.validation_loss / report.reference_loss
-        parts = np.array_split(force_losses, max(2, min(10, len(force_losses))))
+        # Of a ratio: large labels make both its parts large, so they are compared frame by frame.
+        residual = force_losses - (1 - report.explained_fraction) * self.reference
+        parts = np.array_split(residual, max(2, min(10, len(residual))))
         report.explained_fraction_error = float(
             np.std([p.mean() for p in parts], ddof=1) / np.sqrt(len(parts)) / report.reference_loss
         )

@@ -47,6 +47,18 @@ def test_known_springs_are_found():
     )
 
 
+def test_error_of_the_explained_fraction_is_its_scatter():
+    """Where nearly all is noise, as in the forces on ions: the same potential judged by labels with other noise."""
+    found = []
+    for seed in range(25):
+        truth, frames = springs(400, noise=1500.0, seed=seed)
+        report = quick(steps=1, learning_rate=0.0)(truth, frames)[1]
+        found.append((report.explained_fraction, report.explained_fraction_error))
+    values, errors = np.array(found).T
+    assert values.mean() < 0.2
+    assert errors.mean() == pytest.approx(values.std(ddof=1), rel=0.4)
+
+
 def test_noise_is_seen_as_noise():
     """loss = signal + noise: the noise estimate is the variance of the noise put in."""
     _, frames = springs(4000, noise=30.0)
