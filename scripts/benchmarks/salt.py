@@ -19,7 +19,7 @@ from ase import units
 from ase.md.verlet import VelocityVerlet
 
 import cgrec
-from cgrec.analysis import activity_derivative, compare_liquids, liquid_table
+from cgrec.analysis import activity_derivative, compare_liquids, liquid_table, rdf
 from cgrec.dynamics import Langevin
 from cgrec.export.ase import PotentialCalculator, atoms_of
 from cgrec.units import thermal_energy
@@ -48,6 +48,7 @@ def main() -> None:
             k: level.report["training"][k] for k in ("explained_fraction", "explained_fraction_error")
         },
         "structure": structure(ensembles),
+        "contact peak": {name: contact_peak(name, frames, kinds) for name, frames in ensembles.items()},
         "activity": {name: activity(name, frames, kinds) for name, frames in ensembles.items()},
         "conservation": conservation(level, arguments.length, arguments.timestep),
         "speed": speed(level, arguments.openmm),
@@ -68,6 +69,18 @@ def structure(ensembles: dict[str, cgrec.Frames]) -> list[dict]:
             ]
     print(liquid_table(rows) + "\n")
     return rows
+
+
+def contact_peak(name: str, frames: cgrec.Frames, kinds: list[str]) -> list[float]:
+    """Height of the first maximum of g(r) of cation and anion in bins of 5 pm, its error, and where it is, nm."""
+    g = rdf(frames, *kinds, 0.6, 120)
+    smooth = np.convolve(g.g, np.ones(3) / 3, mode="same")
+    inner = np.arange(1, len(smooth) - 1)
+    top = (smooth[inner] >= smooth[inner - 1]) & (smooth[inner] > smooth[inner + 1]) & (smooth[inner] > 0.5)
+    first = int(inner[top][0])
+    place = first - 1 + int(np.argmax(g.g[first - 1 : first + 2]))
+    print(f"{name}: contact peak {g.g[place]:.3f} +- {g.error[place]:.3f} at {g.r[place]:.4f} nm")
+    return [float(g.g[place]), float(g.error[place]), float(g.r[place])]
 
 
 def activity(name: str, frames: cgrec.Frames, kinds: list[str]) -> list[float]:
