@@ -26,6 +26,7 @@ from torch.utils.data import Dataset
 from torch_geometric.loader import DataLoader
 from tqdm import tqdm
 
+from .analysis.statistics import Estimate
 from .frames import Frames
 from .potential.base import Potential, SumPotential
 from .potential.graph import SiteGraph
@@ -54,6 +55,8 @@ class TrainingReport:
         reference_loss: L0, the mean square of the validation labels themselves.
         explained_fraction: 1 - validation_loss / L0.
         explained_fraction_error: its standard error over validation blocks, label and error of a frame taken together.
+        training_explained_fraction, training_explained_fraction_error: the same of training frames, some of which it has
+            learned by heart.
         noise_estimate: mean of training and validation loss: overfitting cancels to first order (Akaike's final
             prediction error), what is left is label noise plus what the model class cannot express.
         n_training, n_validation: frames.
@@ -66,10 +69,24 @@ class TrainingReport:
     reference_loss: float = float("nan")
     explained_fraction: float = float("nan")
     explained_fraction_error: float = float("nan")
+    training_explained_fraction: float = float("nan")
+    training_explained_fraction_error: float = float("nan")
     noise_estimate: float = float("nan")
     n_training: int = 0
     n_validation: int = 0
     stopped_early: bool = False
+
+    def frames_needed(self, share: float = 0.1) -> Estimate:
+        """Training frames with which what is lost to their finite number would be `share` of what is explained.
+
+        p effective parameters fitted to N labels of noise sigma^2 lose p sigma^2 / N on new labels and gain as much on their
+        own (H. Akaike, IEEE Trans. Autom. Control 19, 716 (1974)), so the loss is half of the gap between the two explained
+        fractions. Its error is large where nearly all is noise: believe the order of magnitude.
+        """
+        lost = (self.training_explained_fraction - self.explained_fraction) / 2
+        error = math.hypot(self.training_explained_fraction_error, self.explained_fraction_error) / 2
+        frames = self.n_training / (share * self.explained_fraction)
+        return Estimate(frames * lost, frames * error)
 
 
 class ForceMatching:
@@ -375,11 +392,8 @@ class _Run:
         best = np.average(force_losses, weights=self.validation.weights.numpy())
         report.steps, report.validation_loss = self.step, float(best)
         report.explained_fraction = 1 - report.validation_loss / report.reference_loss
-        # Of a ratio: large labels make both its parts large, so they are compared frame by frame.
-        residual = force_losses - (1 - report.explained_fraction) * self.reference
-        parts = np.array_split(residual, max(2, min(10, len(residual))))
-        report.explained_fraction_error = float(
-            np.std([p.mean() for p in parts], ddof=1) / np.sqrt(len(parts)) / report.reference_loss
+        report.explained_fraction_error = _fraction_error(
+            force_losses, self.reference, report.explained_fraction
         )
         report.noise_estimate = 0.5 * (report.validation_loss + self.history.best_training_loss)
         epoch = self.step * self.options.batch_size / max(1, len(self.training))
@@ -435,6 +449,7 @@ class _Run:
 
     def finish(self) -> tuple[Potential, TrainingReport]:
         self.potential.load_state_dict(self.history.best_state)
+        self.judge_training()
         if self.options.energy_weight > 0:
             self.set_energy_zero()
         if self.folder is not None:
@@ -443,6 +458,27 @@ class _Run:
         # Without true energies among the labels what was fitted is a PMF, and that holds at one temperature.
         fitted.temperature = self.temperature if self.options.energy_weight == 0 else None
         return fitted, self.report
+
+    @torch.no_grad()
+    def judge_training(self) -> None:
+        """Explained fraction of at most as many training frames as there are for validation."""
+        which = _thin(np.arange(len(self.training)), self.options.most_validation_frames)
+        evaluate = self.potential.compiled() if self.pays() else self.potential
+        parts = [
+            which[k : k + self.options.batch_size] for k in range(0, len(which), self.options.batch_size)
+        ]
+        graphs = (self.training[part] for part in parts)
+        losses = (
+            torch.cat([self.frame_losses(g, evaluate(g)[1])[1] for g in graphs]).cpu().numpy() * self.scale**2
+        )
+        reference = np.mean(
+            np.asarray(self.training.frames.need_forces())[which].astype(float) ** 2, axis=(1, 2)
+        )
+        report = self.report
+        report.training_explained_fraction = float(1 - losses.mean() / reference.mean())
+        report.training_explained_fraction_error = _fraction_error(
+            losses, reference, report.training_explained_fraction
+        )
 
     @torch.no_grad()
     def set_energy_zero(self) -> None:
@@ -574,6 +610,13 @@ def split(
     held = set(np.linspace(0, len(blocks) - 1, wanted + 2).round().astype(int)[1:-1].tolist())
     training = np.sort(np.concatenate([b for k, b in enumerate(blocks) if k not in held]))
     return training, [b for k, b in enumerate(blocks) if k in held]
+
+
+def _fraction_error(losses: np.ndarray, reference: np.ndarray, fraction: float) -> float:
+    """Standard error of 1 - <losses> / <reference> from blocks of frames. A frame of large labels makes both large."""
+    residual = losses - (1 - fraction) * reference
+    parts = np.array_split(residual, max(2, min(10, len(residual))))
+    return float(np.std([p.mean() for p in parts], ddof=1) / np.sqrt(len(parts)) / reference.mean())
 
 
 def _thin(which: np.ndarray, most: int) -> np.ndarray:

@@ -69,7 +69,9 @@ def test_from_brine_to_ions(tmp_path):
     )
     second = Level(tmp_path / "second")
     second.folder.mkdir()
-    second._known_priors(recipe(), first.frames, first.permittivity)  # the level above has no solvent to measure
+    second._known_priors(
+        recipe(), first.frames, first.permittivity
+    )  # the level above has no solvent to measure
     assert second.permittivity == first.permittivity
     assert first.system.types == ("Na", "Cl") * 8
     parts = {type(p) for p in first.potential.parts}

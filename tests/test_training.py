@@ -59,6 +59,20 @@ def test_error_of_the_explained_fraction_is_its_scatter():
     assert errors.mean() == pytest.approx(values.std(ddof=1), rel=0.4)
 
 
+def test_frames_needed_is_what_linear_regression_says():
+    """15 stiffnesses of springs on 6 sites x 3 components of noise: the loss is p / (18 N) of the noise."""
+    found = []
+    for seed in range(6):
+        _, frames = springs(300, noise=1500.0, seed=seed)
+        report = quick(steps=300, learning_rate=0.3, validate_every=300)(
+            PairStiffness.for_frames(frames), frames
+        )[1]
+        lost = report.frames_needed(1.0).value * report.explained_fraction / report.n_training
+        found.append(lost * report.reference_loss / 1500.0**2 * report.n_training * 18)
+    assert np.mean(found) == pytest.approx(15, abs=3 * np.std(found) / 6**0.5 + 1)
+    assert report.frames_needed(0.1).value == pytest.approx(10 * report.frames_needed(1.0).value)
+
+
 def test_noise_is_seen_as_noise():
     """loss = signal + noise: the noise estimate is the variance of the noise put in."""
     _, frames = springs(4000, noise=30.0)
