@@ -6,6 +6,7 @@ radial distributions -> `Difference`; `compare_liquids` -> `LiquidDifference`, w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -250,11 +251,12 @@ def compare_liquids(model: Frames, reference: Frames) -> list[LiquidDifference]:
     """Radial distributions of all pairs of types from 0.2 nm on, and the local order of types that have a first shell.
 
     Raises:
-        ValueError: the Systems have different sites.
+        ValueError: the Systems have other numbers of sites of some type.
     """
-    if model.system.types != reference.system.types:
+    found_types = [dict(sorted(Counter(f.system.types).items())) for f in (model, reference)]
+    if found_types[0] != found_types[1]:
         raise ValueError(
-            f"compare_liquids: expected two ensembles of one System, found {model.n_sites} and {reference.n_sites} sites"
+            f"compare_liquids: expected sites of the same types, found {found_types[0]} and {found_types[1]}"
         )
     reach = min(half_width(model)[0], half_width(reference)[0])
     found = []

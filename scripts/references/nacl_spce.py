@@ -2,7 +2,8 @@
 
 NaCl 4.1 M in SPC/E water: 38 Na, 38 Cl (Joung and Cheatham), 465 waters in a cube of 2.4827 nm at 298 K, PME to 0.9 nm, rigid
 water, Langevin middle 1/ps, 2 fs; ions and the plain forces on them every 0.25 ps. The start is a random lattice that is
-relaxed and run for 300 ps. Interrupted, the same command goes on. OUT.npz is what `source.path` of the experiment takes.
+relaxed and run for 300 ps. The box as a whole diffuses, too, by kT / (mass x friction) = 0.25e-9 m^2/s, as it should under a
+Langevin thermostat: take that off diffusion coefficients. Interrupted, the same command goes on. OUT.npz is what `source.path` of the experiment takes.
 """
 
 import argparse
