@@ -288,3 +288,19 @@ def test_a_mirror_image_costs_a_branch_dearly():
     kT = thermal_energy(300.0)
     assert prior.energy_and_forces(frames)[0].mean() == pytest.approx(0.5 * kT, rel=1e-6)
     assert prior.energy_and_forces(mirrored(frames))[0].min() > 50 * kT
+
+
+@pytest.mark.parametrize("wanted", ["bonds", "angles", "branches", "dihedrals"])
+def test_bonded_priors_serve_copies_of_their_system(wanted):
+    frames = random_frames()
+    terms = dict.fromkeys(["bonds", "angles", "branches", "dihedrals", "excluded_volume"], False)
+    (prior,) = fit_priors(frames, types=TYPES, cutoff=0.5, **{**terms, wanted: True})
+    other = random_frames(seed=1)
+    system = System(names=frames.system.names * 2, types=frames.system.types * 2, masses=np.ones(12))
+    both = Frames(system, np.concatenate([frames.positions, other.positions + 5.0], 1), 300.0)
+    energies = [prior.energy_and_forces(f) for f in (frames, other)]
+    found = prior.energy_and_forces(both)
+    np.testing.assert_allclose(found[0], energies[0][0] + energies[1][0], rtol=1e-9)
+    np.testing.assert_allclose(found[1], np.concatenate([f for _, f in energies], 1), rtol=1e-7, atol=1e-7)
+    with pytest.raises(ValueError, match="6 sites"):
+        prior.energy_and_forces(random_frames(n=4))

@@ -60,7 +60,7 @@ class HarmonicPrior(Potential):
 
     def energy(self, graph: SiteGraph) -> Tensor:
         x = _TERMS[self.sites.shape[1]](_positions(self, graph), self.sites)
-        return 0.5 * (self.stiffness * (x - self.centre) ** 2).sum(-1)
+        return 0.5 * (self.stiffness * (x - self.centre) ** 2).sum((-1, -2))
 
     @classmethod
     def fit(cls, frames: Frames, types: Sequence[str], n: int) -> HarmonicPrior | None:
@@ -137,7 +137,7 @@ class DihedralPrior(Potential):
     def energy(self, graph: SiteGraph) -> Tensor:
         x = geometry.dihedral(_positions(self, graph), self.sites)[..., None]
         n = torch.arange(1, self.cosine.shape[1] + 1, device=x.device)
-        return (self.cosine * torch.cos(n * x) + self.sine * torch.sin(n * x)).sum((-1, -2))
+        return (self.cosine * torch.cos(n * x) + self.sine * torch.sin(n * x)).sum((-1, -2, -3))
 
     @classmethod
     def fit(
@@ -200,7 +200,7 @@ class DihedralSeries(Potential):
 
     def energy(self, graph: SiteGraph) -> Tensor:
         x = geometry.dihedral(_positions(self, graph), self.sites).double() @ self.orders.T
-        return torch.cos(x) @ self.cosine + torch.sin(x) @ self.sine
+        return (torch.cos(x) @ self.cosine + torch.sin(x) @ self.sine).sum(-1)
 
 
 def half_space(order: int, n: int) -> np.ndarray:
@@ -274,9 +274,10 @@ def _alike(system: System, paths: list[tuple[int, ...]]) -> np.ndarray:
 
 
 def _positions(potential: Any, graph: SiteGraph) -> Tensor:
+    """(n_frames, n_copies, n_sites, 3) nm. A System of copies of the one it was fitted to, one after the other, is served too."""
     positions = graph.per_frame(graph.positions)
-    if positions.shape[1] != potential.n_sites:
+    if positions.shape[1] % potential.n_sites:
         raise ValueError(
             f"{type(potential).__name__} was fitted to a System of {potential.n_sites} sites, these frames have {positions.shape[1]}: fit it to this System"
         )
-    return positions
+    return positions.unflatten(1, (-1, potential.n_sites))

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..dynamics import CommitteeGuard, Langevin
 from ..frames import Frames
-from ..potential import Committee, DensityNetwork, ExcludedVolume, Potential
+from ..potential import Committee, DensityNetwork, ExcludedVolume, Potential, fit_priors
 from ..training import ForceMatching
 from .base import Source, package_path, write_json
 from .file import FileSource
@@ -150,9 +150,10 @@ class NetworkSource(Source):
         if not path.exists():
             (place / f"member_{k}").mkdir(exist_ok=True)
             network = DensityNetwork.for_frames(frames, seed, **self.network)
+            bonded = fit_priors(frames, types=network.types, cutoff=network.cutoff, excluded_volume=False)
             wall = ExcludedVolume.fit(frames, network.types, network.cutoff, height=WALL)
             fitted, report = self.training(
-                network, frames, priors=[wall], seed=seed, folder=place / f"member_{k}", name=f"NNP {k + 1} of {self.members}",
+                network, frames, priors=[*bonded, wall], seed=seed, folder=place / f"member_{k}", name=f"NNP {k + 1} of {self.members}",
             )  # fmt: skip
             write_json(place / f"member_{k}.json", vars(report))
             fitted.temperature = None  # an energy, not a PMF
