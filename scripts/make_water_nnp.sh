@@ -2,7 +2,7 @@
 # How cgrec/data/water_nnp was made: scripts/make_water_nnp.sh WATER_AIMD.npz [RUN]
 #
 # WATER_AIMD.npz: ab initio frames of 64 water molecules (PBE0+TS, 330 K; from the examples of DeePMD-kit), positions in angstrom,
-# forces in eV/angstrom, energies in eV, in their order of time. Half an hour on one core: three members, then 4 x 50 ps at 330 K,
+# forces in eV/angstrom, energies in eV, in their order of time. Twenty minutes on one core: three members, then 4 x 50 ps at 330 K,
 # whose frames, 0.25 ps apart, are the trajectory that experiment=water starts from.
 set -euo pipefail
 labels=$1

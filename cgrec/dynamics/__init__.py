@@ -4,7 +4,8 @@ from .exchange import Exchange
 from .friction import FrictionRound, fit_friction
 from .guard import CommitteeGuard, FeatureGuard, Guard
 from .langevin import BiasPlan, Langevin, SimulationReport
+from .mean_force import mean_force_labels
 
 __all__ = [
-    "BiasPlan", "CommitteeGuard", "Exchange", "FeatureGuard", "FrictionRound", "Guard", "Langevin", "SimulationReport", "fit_friction",
+    "BiasPlan", "CommitteeGuard", "Exchange", "FeatureGuard", "FrictionRound", "Guard", "Langevin", "SimulationReport", "fit_friction", "mean_force_labels",
 ]  # fmt: skip

@@ -114,6 +114,7 @@ class Langevin:
         timestep: ps.
         friction: 1/ps, one for all or {site type: its own} (see `fit_friction`).
         minimum_mass: amu; lighter sites are given this mass.
+        held: labels of sites that stay where they start, as `System.site` takes them.
         skin: nm added to the cutoff so that neighbours are found again only when a site has moved half of it.
         bias: to grow and freeze a bias first.
         exchange: replica exchange in temperature.
@@ -126,7 +127,7 @@ class Langevin:
     def __init__(
         self, *, n_replicas: int = 64, length: float = 100.0, save_every: float = 0.1, equilibration: float = 2.0, timestep: float = 0.002,
         friction: float | Mapping[str, float] = 1.0, minimum_mass: float = 0.0, skin: float = 0.1, bias: BiasPlan | None = None,
-        exchange: Exchange | None = None,
+        exchange: Exchange | None = None, held: Sequence[str] = (),
         checkpoint_every: int = 20, keep_energies: bool = False, compile: str | bool = "auto", other_temperature: bool = False,
     ) -> None:  # fmt: skip
         self.n_replicas, self.length, self.save_every, self.equilibration = (
@@ -143,7 +144,7 @@ class Langevin:
             keep_energies,
             compile,
         )
-        self.other_temperature = other_temperature
+        self.other_temperature, self.held = other_temperature, tuple(held)
         self.stride = max(1, round(save_every / timestep))
         self.n_saves = max(1, round(length / (self.stride * timestep)))
 
@@ -242,11 +243,13 @@ class _Run:
         self.rungs = (
             torch.zeros(n, dtype=torch.long) if options.exchange is None else options.exchange.rungs(n)
         )
-        self.half_kick = 0.5 * options.timestep / self.masses
+        self.free = torch.ones_like(self.masses)
+        self.free[[self.system.site(label) for label in options.held]] = 0.0
+        self.half_kick = 0.5 * options.timestep / self.masses * self.free
         self.friction = _frictions(options.friction, self.system.types).to(device)
         self.decay = torch.exp(-self.friction * options.timestep)
         self._heat()
-        self.velocities = self._normal(1)[0] * (self.kT / self.masses).sqrt()
+        self.velocities = self._normal(1)[0] * (self.kT / self.masses).sqrt() * self.free
         self.alive = torch.ones(n, dtype=torch.bool, device=device)
         self.step, self.saved, self.swaps = 0, 0, [0, 0]
         self.kinetic = torch.zeros(
@@ -337,7 +340,7 @@ class _Run:
         kT = thermal_energy(self.temperature) * factors.double()[self.rungs]
         self.kT = kT[:, None, None].to(self.positions.device)
         spread = 1 - torch.exp(-2 * self.friction * self.options.timestep)
-        self.noise_scale = (spread * self.kT / self.masses).sqrt()
+        self.noise_scale = (spread * self.kT / self.masses).sqrt() * self.free
 
     def _normal(self, steps: int) -> Tensor:
         """(steps, n_replicas, n_sites, 3) normal noise, each replica from its own generator."""
@@ -414,8 +417,8 @@ class _Run:
         From velocities after the first half kick of the next step: those of a whole step are too cold by the factor
         1 - (omega dt)^2 / 4 for a harmonic mode, these are exact, as the positions are.
         """
-        halfway = self.velocities + 0.5 * self.options.timestep * self.total_force / self.masses
-        kinetic = (self.masses * halfway**2).sum((-1, -2)) / (3 * self.system.n_sites)
+        halfway = self.velocities + self.half_kick * self.total_force
+        kinetic = (self.masses * halfway**2).sum((-1, -2)) / (3 * self.free.sum())
         return kinetic / self.kT[:, 0, 0] * self.temperature
 
     def _labels(self) -> Tensor:
