@@ -58,10 +58,8 @@ def test_mean_forces_of_a_harmonic_system(springs, starts, tmp_path):
     noise = np.std(found.forces - exact)
     assert len(found) == 40 and noise < 0.25 * one
     assert np.abs((found.forces - exact).mean((0, 1))).max() < 5 * noise / np.sqrt(80)
-    # Kept sites have not moved.
-    assert {tuple(x.ravel().round(5)) for x in found.positions} == {
-        tuple(x.ravel().round(5)) for x in np.float32(starts.positions[:, kept])
-    }
+    in_order = lambda x: x[np.argsort(x[:, 0, 0])]  # noqa: E731
+    np.testing.assert_allclose(in_order(found.positions), in_order(starts.positions[:, kept]), atol=1e-6)
 
 
 def test_held_sites_stay_and_the_others_have_the_temperature(springs, starts, tmp_path):
