@@ -78,6 +78,10 @@ def refine(
     return total, corrected
 
 
+#: Pairs a spline must have met, in all frames of either ensemble, to get a coefficient of its own.
+FEWEST_PAIRS = 100.0
+
+
 @dataclass(frozen=True)
 class PairRefinement:
     """How the pair potentials of a liquid are brought to the parent's radial distributions.
@@ -113,7 +117,7 @@ def correct_pairs(
     """
     step = UF3Potential(types=types, cutoff=options.cutoff, spacing=options.spacing)
     x, y = _pair_modes(step, model), _pair_modes(step, target)
-    known = (x.std(0) > 0) & (y.std(0) > 0)
+    known = np.minimum(x.sum(0), y.sum(0)) > FEWEST_PAIRS
     multipliers = _multipliers(model, target, x[:, known], y[:, known])
     deviation = (x[:, known] - x[:, known].mean(0)) @ multipliers
     scale = 1.0
@@ -126,9 +130,19 @@ def correct_pairs(
         step.coefficients[torch.from_numpy(known)] = torch.from_numpy(
             scale * thermal_energy(model.temperature) * multipliers
         )
+        _fill_inwards(step, known)
         if so_far is not None:
             step.coefficients.add_(so_far.coefficients)
     return step
+
+
+def _fill_inwards(splines: UF3Potential, known: NDArray[np.bool_]) -> None:
+    """Below the shortest distances that occur the correction stays what it is there: without a force, the wall rules."""
+    for columns in splines.pair_columns.flatten(0, 1):
+        columns = columns[columns < len(known)]
+        first = np.flatnonzero(known[columns.numpy()])
+        if len(first):
+            splines.coefficients[columns[: first[0]]] = splines.coefficients[columns[first[0]]].item()
 
 
 def _pair_modes(splines: UF3Potential, frames: Frames) -> NDArray[np.float64]:
