@@ -99,7 +99,7 @@ def test_pairs_of_an_ideal_gas_get_the_potential_of_their_target():
     # A step is as long as its weights allow, and the next one goes on from it.
     short = PairRefinement(cutoff=0.75, spacing=0.05, efficiency=0.9)
     first = correct_pairs(["A"], model, target, short)
-    ratio = first.coefficients / correction.coefficients
+    ratio = (first.coefficients / correction.coefficients).detach()
     assert 0 < float(ratio[correction.coefficients.abs() > 1e-3].mean()) < 0.9
     second = correct_pairs(["A"], model, target, short, first)
     np.testing.assert_allclose((second.coefficients - first.coefficients).detach(), first.coefficients.detach())
