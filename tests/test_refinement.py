@@ -102,4 +102,6 @@ def test_pairs_of_an_ideal_gas_get_the_potential_of_their_target():
     ratio = (first.coefficients / correction.coefficients).detach()
     assert 0 < float(ratio[correction.coefficients.abs() > 1e-3].mean()) < 0.9
     second = correct_pairs(["A"], model, target, short, first)
-    np.testing.assert_allclose((second.coefficients - first.coefficients).detach(), first.coefficients.detach())
+    np.testing.assert_allclose(
+        (second.coefficients - first.coefficients).detach(), first.coefficients.detach()
+    )
