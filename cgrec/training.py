@@ -260,9 +260,7 @@ class _Run:
         self.history, self.step, self.temperature = _History(), 0, frames.temperature
         self.fabric: Any = None
         self.report = TrainingReport(n_training=len(training), n_validation=len(validation))
-        labels = np.asarray(frames.need_forces())[validation].astype(float)
-        self.reference = np.mean(labels**2, axis=(1, 2))
-        self.report.reference_loss = float(self.reference.mean())
+        self.report.reference_loss = float(self.validation.squares.mean())
 
     def join(self, fabric: Any) -> None:
         """Become one of several processes: gradients are averaged over all, files are written by the first."""
@@ -371,7 +369,7 @@ class _Run:
 
     def validate(self) -> None:
         """Compare the averaged weights with the best ones so far, frame by frame."""
-        losses = self.losses(self.evaluate_average)
+        losses = self.losses(self.evaluate_average, self.validation)
         weights = self.validation.weights.numpy()
         gain = None if self.history.best is None else self.history.best[0] - losses[0]
         improvement = None if gain is None else np.average(gain, weights=weights)
@@ -393,7 +391,7 @@ class _Run:
         report.steps, report.validation_loss = self.step, float(best)
         report.explained_fraction = 1 - report.validation_loss / report.reference_loss
         report.explained_fraction_error = _fraction_error(
-            force_losses, self.reference, report.explained_fraction
+            force_losses, self.validation.squares, report.explained_fraction
         )
         report.noise_estimate = 0.5 * (report.validation_loss + self.history.best_training_loss)
         epoch = self.step * self.options.batch_size / max(1, len(self.training))
@@ -409,9 +407,9 @@ class _Run:
         )
 
     @torch.no_grad()
-    def losses(self, model: nn.Module) -> np.ndarray:
-        """(2, n_validation) `frame_losses` of each validation frame, (kJ/mol/nm)^2 per component."""
-        out = [self.frame_losses(g, model(g)[1]) for g in self.validation.batches(self.options.batch_size)]
+    def losses(self, model: nn.Module, data: LabelledGraphs, which: np.ndarray | None = None) -> np.ndarray:
+        """(2, n_frames) `frame_losses` of frames `which` of the data (default: all), (kJ/mol/nm)^2 per component."""
+        out = [self.frame_losses(g, model(g)[1]) for g in data.batches(self.options.batch_size, which)]
         return torch.cat(out, 1).cpu().numpy() * self.scale**2
 
     def write_row(self, *row: float) -> None:
@@ -463,17 +461,7 @@ class _Run:
     def judge_training(self) -> None:
         """Explained fraction of at most as many training frames as there are for validation."""
         which = _thin(np.arange(len(self.training)), self.options.most_validation_frames)
-        evaluate = self.potential.compiled() if self.pays() else self.potential
-        parts = [
-            which[k : k + self.options.batch_size] for k in range(0, len(which), self.options.batch_size)
-        ]
-        graphs = (self.training[part] for part in parts)
-        losses = (
-            torch.cat([self.frame_losses(g, evaluate(g)[1])[1] for g in graphs]).cpu().numpy() * self.scale**2
-        )
-        reference = np.mean(
-            np.asarray(self.training.frames.need_forces())[which].astype(float) ** 2, axis=(1, 2)
-        )
+        losses, reference = self.losses(self.evaluate, self.training, which)[1], self.training.squares[which]
         report = self.report
         report.training_explained_fraction = float(1 - losses.mean() / reference.mean())
         report.training_explained_fraction_error = _fraction_error(
@@ -509,6 +497,7 @@ class LabelledGraphs(Dataset):
             )
         self.potential, self.frames = potential, frames[which]
         forces, energies = np.asarray(self.frames.need_forces(), float), self.frames.energies
+        self.squares = np.mean(forces**2, axis=(1, 2))  # of the full labels, before priors are taken out
         energies = np.zeros(len(which)) if energies is None else np.asarray(energies, float)
         for prior in priors:
             prior = (
@@ -532,9 +521,10 @@ class LabelledGraphs(Dataset):
         graph.frame_weights = self.weights[which].to(device)
         return graph
 
-    def batches(self, size: int) -> list[SiteGraph]:
-        """All frames in order."""
-        return [self[np.arange(start, min(start + size, len(self)))] for start in range(0, len(self), size)]
+    def batches(self, size: int, which: np.ndarray | None = None) -> list[SiteGraph]:
+        """Frames `which`, by default all, in order."""
+        which = np.arange(len(self)) if which is None else which
+        return [self[which[start : start + size]] for start in range(0, len(which), size)]
 
 
 class Torques:
