@@ -210,4 +210,5 @@ def replicated(frames: Frames, copies: int) -> Frames:
         constraints=np.concatenate([one.constraints + n * k for k in range(many)]),
     )  # fmt: skip
     box = np.asarray(frames.box, float) * copies
-    return Frames(system, moved.reshape(len(frames), -1, 3), frames.temperature, box=box)
+    forces = None if frames.forces is None else np.tile(frames.forces, (1, many, 1))
+    return Frames(system, moved.reshape(len(frames), -1, 3), frames.temperature, forces=forces, box=box)

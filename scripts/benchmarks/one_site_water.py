@@ -12,6 +12,7 @@ import torch
 
 import cgrec
 from cgrec.potential import Potential
+from cgrec.sources.network import replicated as replicated
 
 CUTOFF = 0.6  # nm
 MASS = 18.015  # amu
@@ -49,15 +50,6 @@ def _repulsion(
 def system(n_sites: int) -> cgrec.System:
     """`n_sites` molecules of one site."""
     return cgrec.System(names=("W",) * n_sites, masses=np.full(n_sites, MASS))
-
-
-def replicated(frames: cgrec.Frames, copies: int) -> cgrec.Frames:
-    """The same frames with `copies` boxes along each axis."""
-    box = np.asarray(frames.boxes()[0], float)
-    shifts = np.stack(np.meshgrid(*[np.arange(copies)] * 3, indexing="ij"), -1).reshape(-1, 3) @ box
-    tiled = (np.asarray(frames.positions, float)[:, None] + shifts[:, None]).reshape(len(frames), -1, 3)
-    forces = None if frames.forces is None else np.tile(frames.forces, (1, copies**3, 1))
-    return cgrec.Frames(system(tiled.shape[1]), tiled, frames.temperature, forces=forces, box=box * copies)
 
 
 def frozen(potential: Potential) -> Potential:
