@@ -28,7 +28,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     structure = arguments.out / "start.pdb"
     if not structure.exists():
-        write_start(structure, np.random.default_rng(arguments.seed))
+        write_start(structure, np.random.default_rng(arguments.seed), BOX, IONS, WATERS)
     source = OpenMMSource(
         structure=structure, force_field=["amber14/spce.xml"], temperature=TEMPERATURE, n_frames=arguments.frames, stride=125,
         equilibration=150_000, selection="name NA CL", platform="CPU", frames_per_chunk=100,
@@ -40,22 +40,22 @@ def main() -> None:
     )  # fmt: skip
 
 
-def write_start(path: Path, random: np.random.Generator) -> None:
+def write_start(path: Path, random: np.random.Generator, box: float, ions: int, waters: int) -> None:
     """Ions and randomly turned waters on random points of a cubic lattice, as a PDB file."""
     from openmm import Vec3, app
     from openmm.unit import nanometer
     from scipy.spatial.transform import Rotation
 
-    per_side = int(np.ceil((2 * IONS + WATERS) ** (1 / 3)))
+    per_side = int(np.ceil((2 * ions + waters) ** (1 / 3)))
     lattice = np.stack(np.meshgrid(*[np.arange(per_side)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    places = iter(random.permutation(lattice) * BOX / per_side)
+    places = iter(random.permutation(lattice) * box / per_side)
     topology, positions = app.Topology(), []
-    topology.setPeriodicBoxVectors(BOX * np.eye(3) * nanometer)
+    topology.setPeriodicBoxVectors(box * np.eye(3) * nanometer)
     chain, element = topology.addChain(), app.element.Element.getBySymbol
-    for name, symbol in [("NA", "Na")] * IONS + [("CL", "Cl")] * IONS:
+    for name, symbol in [("NA", "Na")] * ions + [("CL", "Cl")] * ions:
         topology.addAtom(name, element(symbol), topology.addResidue(name, chain))
         positions.append(next(places))
-    for _ in range(WATERS):
+    for _ in range(waters):
         residue = topology.addResidue("HOH", chain)
         oxygen, *hydrogens = (topology.addAtom(n, element(n[0]), residue) for n in ("O", "H1", "H2"))
         for hydrogen in hydrogens:
