@@ -1,0 +1,200 @@
+"""`Backmapper`: coarse Frames -> fine Frames whose sites are the coarse ones, whatever state it is in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..frames import Frames
+from ..mapping import Mapping
+from ..mapping.linear import need_same_system
+from .scaled import Scaled
+from .split import Split, Unit, units_of, whole
+
+#: Pairs of sites and atoms a model of one kind of unit sees at most.
+MOST_SAMPLES = 200_000
+#: Units drawn at a time.
+_BATCH = 4096
+
+
+class Backmapper(ABC):
+    """Interface of what restores atoms, one kind of molecule at a time: `backmapper(coarse_frames, n_draws)` -> Frames.
+
+    A subclass restores the free coordinates y (see `Scaled`) of units alike; that the sites stay where they are is seen to here.
+
+    Args:
+        mapping: from the fine System to the coarse one.
+        models: {key of the unit: what was learned of it}, for every kind of unit in `mapping`.
+
+    Raises:
+        ValueError: a unit nothing was learned of.
+    """
+
+    registry: ClassVar[dict[str, type[Backmapper]]] = {}
+    has_density: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Backmapper.registry[cls.__name__] = cls
+
+    def __init__(self, mapping: Mapping, models: dict[str, dict[str, Any]]) -> None:
+        self.mapping, self.models, self.split = mapping, models, Split(mapping)
+        missing = [u for u in self.split.units if u.key not in models]
+        if missing:
+            unit = missing[0]
+            raise ValueError(
+                f"{type(self).__name__}: expected molecules like those it was fitted to, found {len(missing)} kinds of others, the first "
+                f"with atoms {', '.join(unit.fine.labels[:6])}... in {unit.coarse.n_sites} sites: fit it to frames that hold them"
+            )
+
+    @classmethod
+    @abstractmethod
+    def _learn(cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Any) -> dict[str, Any]:
+        """What to remember of units alike, given their sites (n, n_sites, 3) and free coordinates (n, n_y)."""
+
+    @abstractmethod
+    def _draw(
+        self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor | None]:
+        """y (n, n_y) for sites (n, n_sites, 3), and its log density (n,) where there is one."""  # fmt: skip
+
+    def _log_density(self, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor) -> Tensor:
+        """(n,) log density of y (n, n_y) given sites (n, n_sites, 3)."""
+        raise TypeError(
+            f"a {type(self).__name__} does not know how likely its answers are: use FlowBackmapper where weights are wanted"
+        )
+
+    @classmethod
+    def fit(cls, fine: Frames, mapping: Mapping, **options: Any) -> Any:
+        """Learn from `fine` frames how `mapping` is undone.
+
+        Args:
+            fine: frames of `mapping.fine`, molecules whole.
+            mapping: to the coarse sites.
+            options: of the class.
+
+        Raises:
+            ValueError: frames of another System; molecules without a site.
+        """
+        need_same_system(fine.system, mapping.fine, "cannot fit: the System of these Frames", "the Mapping's fine System")  # fmt: skip
+        models = {}
+        for unit in units_of(mapping):
+            atoms = _samples(fine, unit)
+            sites = torch.tensor(unit.weights) @ atoms
+            scaled = Scaled.fit(unit, sites, atoms)
+            y, _ = scaled.internal(sites, atoms)
+            learned = cls._learn(unit, scaled, sites, y, options)
+            models[unit.key] = {"scaled": scaled.state(), **learned}
+        return cls(mapping, models)
+
+    def __call__(self, coarse: Frames, n_draws: int = 1, generator: torch.Generator | None = None) -> Frames:
+        """Fine frames, `n_draws` of every coarse one, those of the first frame first.
+
+        Args:
+            coarse: frames of `mapping.coarse`.
+            n_draws: answers to each.
+            generator: of all that is drawn; by default one seeded with 0.
+
+        Returns:
+            Frames with positions in float64 on the same sites (molecules that were cut by the box made whole), and with the
+            box, temperature, weights and replicas of `coarse`.
+
+        Raises:
+            ValueError: frames of another System, no draws.
+        """
+        return self.draw(coarse, n_draws, generator)[0]
+
+    def draw(
+        self, coarse: Frames, n_draws: int = 1, generator: torch.Generator | None = None
+    ) -> tuple[Frames, np.ndarray | None]:
+        """As calling it, with the log density (nats) of each answer where there is one, (n_frames * n_draws,)."""
+        need_same_system(coarse.system, self.mapping.coarse, "cannot backmap: the System of these Frames", "the Mapping's coarse System")  # fmt: skip
+        if n_draws < 1:
+            raise ValueError(f"{type(self).__name__}: expected n_draws >= 1, found {n_draws}")
+        generator = generator or torch.Generator().manual_seed(0)
+        index = np.repeat(np.arange(len(coarse)), n_draws)
+        sites = torch.tensor(whole(self.split.units, coarse.positions, coarse.boxes()))[index]
+        atoms = sites.new_empty(len(index), self.mapping.fine.n_sites, 3)
+        density = torch.zeros(len(index), dtype=torch.float64) if self.has_density else None
+        for unit in self.split.units:
+            scaled = Scaled.from_state(self.models[unit.key]["scaled"])
+            flat = sites[:, unit.sites].flatten(0, 1)
+            found = [self._some(unit, scaled, X, generator) for X in flat.split(_BATCH)]
+            atoms[:, unit.atoms] = torch.cat([x for x, _ in found]).unflatten(0, (len(index), -1))
+            if density is not None:
+                density += torch.cat([d for _, d in found]).reshape(len(index), -1).sum(1)  # type: ignore[misc]
+        atoms = self.split.exact(atoms, sites)
+        frames = Frames(
+            system=self.mapping.fine, positions=atoms.numpy(), temperature=coarse.temperature,
+            box=coarse.box if coarse.box is None or coarse.box.ndim == 2 else coarse.box[index],
+            weights=None if coarse.weights is None else coarse.weights[index],
+            replicas=None if coarse.replicas is None else coarse.replicas[index],
+        )  # fmt: skip
+        return frames, None if density is None else density.numpy()
+
+    def _some(
+        self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor | None]:
+        y, density = self._draw(unit, scaled, sites, generator)  # fmt: skip
+        atoms, volume = scaled.cartesian(sites, y, generator)
+        return atoms, None if density is None else density - volume
+
+    def log_prob(self, fine: Frames) -> np.ndarray:
+        """(n_frames,) nats, log density of the atoms of each frame given its sites, per nm^3 and free atom.
+
+        Raises:
+            TypeError: this backmapper has no density.
+            ValueError: frames of another System.
+        """
+        need_same_system(fine.system, self.mapping.fine, "no density: the System of these Frames", "the Mapping's fine System")  # fmt: skip
+        x = torch.tensor(np.asarray(fine.positions, float))
+        total = torch.zeros(len(fine), dtype=torch.float64)
+        for unit in self.split.units:
+            scaled = Scaled.from_state(self.models[unit.key]["scaled"])
+            for k, atoms in enumerate(x[:, unit.atoms].flatten(0, 1).split(_BATCH)):
+                sites = torch.tensor(unit.weights) @ atoms
+                y, volume = scaled.internal(sites, atoms)
+                some = self._log_density(unit, scaled, sites, y) - volume
+                frames = (torch.arange(len(some)) + k * _BATCH) // len(unit.atoms)
+                total.index_add_(0, frames, some)
+        return total.numpy()
+
+    def of(self, mapping: Mapping) -> Backmapper:
+        """The same for another system of the same molecules."""
+        return type(self)(mapping, self.models)
+
+    def save(self, path: str | Path) -> None:
+        """Write what was learned to `path` (.pt), under a temporary name first; the mapping is not in it."""
+        path = Path(path)
+        partial = path.with_name(path.name + ".partial")
+        torch.save({"class": type(self).__name__, "models": self.models}, partial)
+        partial.replace(path)
+
+    @staticmethod
+    def load(path: str | Path, mapping: Mapping) -> Backmapper:
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: the file is truncated or not ours, or of other molecules than those of `mapping`.
+        """
+        try:
+            state = torch.load(path, weights_only=True)
+        except FileNotFoundError:
+            raise
+        except (RuntimeError, EOFError, OSError, ValueError) as error:
+            raise ValueError(
+                f"{path} is not a readable backmapper ({error}); remove it and make it again"
+            ) from error
+        return Backmapper.registry[state["class"]](mapping, state["models"])
+
+
+def _samples(fine: Frames, unit: Unit) -> Tensor:
+    """(n, n_atoms, 3) nm of units alike, evenly over the frames where there are too many."""
+    step = max(1, len(fine) * len(unit.atoms) // MOST_SAMPLES)
+    x = torch.tensor(np.asarray(fine.positions[::step], float))
+    return x[:, unit.atoms].flatten(0, 1)

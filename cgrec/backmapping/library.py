@@ -1,0 +1,50 @@
+"""`LibraryBackmapper`: free coordinates of a reference frame whose sites look alike. No training, many answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from .base import Backmapper
+from .coordinates import Surroundings, spread
+from .scaled import Scaled
+from .split import Unit
+
+
+class LibraryBackmapper(Backmapper):
+    """One of the `nearest` reference units by bonds, angles and dihedrals of their sites (in standard deviations), each as likely.
+
+    Options of `fit`:
+        nearest: how many to draw from.
+        most: reference units to keep.
+    """
+
+    @classmethod
+    def _learn(cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Any) -> dict[str, Any]:
+        return cls._keep(unit, sites, y, **options)
+
+    @staticmethod
+    def _keep(unit: Unit, sites: Tensor, y: Tensor, nearest: int = 10, most: int = 20_000) -> dict[str, Any]:
+        some = slice(None, None, max(1, -(-len(y) // most)))
+        surroundings = Surroundings.of(unit, sites[some])
+        seen = surroundings(sites[some])
+        return {
+            "surroundings": surroundings.coordinates.state(), "seen": seen, "scale": spread(seen),
+            "y": y[some].clone(), "nearest": min(nearest, len(seen)),
+        }  # fmt: skip
+
+    def _draw(
+        self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, None]:
+        known = self.models[unit.key]  # fmt: skip
+        n, k = len(sites), known["nearest"]
+        rank = torch.randint(k, (n,), generator=generator).numpy()
+        if known["seen"].shape[1] == 0:  # a lone site: all references are alike
+            return known["y"][torch.randint(len(known["y"]), (n,), generator=generator)], None
+        key = Surroundings.from_state(known["surroundings"])(sites) / known["scale"]
+        near = cKDTree((known["seen"] / known["scale"]).numpy()).query(key.numpy(), k=[*range(1, k + 1)])[1]
+        return known["y"][near[np.arange(n), rank]], None

@@ -1,0 +1,217 @@
+"""The exact inverse of a linear map, x = R X + N u with M R = I and M N = 0: whatever u is, the atoms map back onto the sites.
+
+Everything that restores or corrects atoms moves u alone, so the round trip holds by construction: for disjoint beads, picked
+atoms and beads that share atoms, for any state of a network and any number of correction steps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.linalg import null_space
+from torch import Tensor
+
+from ..mapping import Mapping
+from ..system import System, connected_components
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """Alike molecules, each with the sites its atoms are in; molecules that share a site are one.
+
+    Attributes:
+        fine: System of one copy. coarse: its sites.
+        weights: (n_sites, n_atoms) position weights within a copy.
+        atoms: (n_copies, n_atoms) indices in the fine System.
+        sites: (n_copies, n_sites) indices in the coarse System.
+    """
+
+    fine: System
+    coarse: System
+    weights: NDArray[np.float64]
+    atoms: NDArray[np.int64]
+    sites: NDArray[np.int64]
+
+    @cached_property
+    def key(self) -> str:
+        """What makes units alike: names, bonds and weights."""
+        same = [self.fine.labels, self.fine.types, self.fine.bonds.tolist(), self.coarse.types]
+        text = json.dumps([*same, np.round(self.weights, 9).tolist()])
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @cached_property
+    def owner(self) -> NDArray[np.int64]:
+        """(n_atoms,) the site each atom goes with: that of its largest weight, else of the nearest such atom along bonds."""
+        owner = np.where((self.weights != 0).any(0), np.abs(self.weights).argmax(0), -1)
+        near, last = self.fine.neighbours(), -1
+        while (owner < 0).any() and (owner < 0).sum() != last:
+            last = int((owner < 0).sum())
+            found = {i: owner[j] for i in np.flatnonzero(owner < 0) for j in near[i] if owner[j] >= 0}
+            for i, site in found.items():
+                owner[i] = site
+        return np.where(owner < 0, 0, owner)
+
+    @property
+    def disjoint(self) -> bool:
+        """Whether no atom is in two sites."""
+        return bool(((self.weights != 0).sum(0) <= 1).all())
+
+    @cached_property
+    def expansion(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """R (n_atoms, n_sites) and N (n_atoms, n_atoms - n_sites), which is orthonormal in the masses.
+
+        R copies each site to the atoms that go with it, A, and corrects that where sites share atoms: R = A + R0 (1 - M A)
+        with the least mass-weighted R0, so that its rows sum to one and a shift of the sites shifts the atoms.
+        """
+        mass, M = self.fine.masses, self.weights
+        copied = np.eye(len(M))[self.owner]
+        scaled = M / mass
+        least = np.linalg.solve(scaled @ M.T, scaled).T
+        root = np.sqrt(mass)
+        return copied + least @ (np.eye(len(M)) - M @ copied), null_space(M / root) / root[:, None]
+
+
+def units_of(mapping: Mapping) -> list[Unit]:
+    """What the systems of `mapping` consist of.
+
+    Raises:
+        ValueError: molecules without a site: the mapping dropped them, and `Resolvation` puts such back.
+    """
+    n_sites, n_atoms = mapping.position_weights.shape
+    site, atom = np.nonzero(mapping.position_weights)
+    links = np.concatenate([mapping.fine.bonds, np.column_stack([atom, n_atoms + site])])
+    labels = connected_components(n_atoms + n_sites, links)
+    lone = sorted(set(labels[:n_atoms]) - set(labels[n_atoms:]))
+    if lone:
+        atoms = np.flatnonzero(np.isin(labels[:n_atoms], lone))
+        names = ", ".join(sorted({mapping.fine.residue_names[i] for i in atoms}))
+        raise ValueError(
+            f"{len(lone)} molecules ({names}) have no coarse site, so there is nothing to expand: put them back with Resolvation"
+        )
+    order = np.argsort(labels, kind="stable")
+    found: dict[str, list[Unit]] = {}
+    for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+        atoms, sites = members[members < n_atoms], members[members >= n_atoms] - n_atoms
+        weights = mapping.position_weights[np.ix_(sites, atoms)]
+        unit = Unit(
+            mapping.fine.select(atoms.tolist()), mapping.coarse.select(sites.tolist()), weights, atoms[None], sites[None]
+        )  # fmt: skip
+        found.setdefault(unit.key, []).append(unit)
+    return [
+        Unit(u[0].fine, u[0].coarse, u[0].weights, *(np.concatenate([getattr(v, n) for v in u]) for n in ("atoms", "sites")))
+        for u in found.values()
+    ]  # fmt: skip
+
+
+class Split:
+    """Both halves of the atoms' positions: R X, which the sites fix, and u, which is free.
+
+    u is mass-weighted (N^T m N = 1): in it every kinetic energy is |du/dt|^2 / 2, and a fine force f becomes N^T f.
+
+    Args:
+        mapping: any that leaves no molecule without a site.
+    """
+
+    def __init__(self, mapping: Mapping) -> None:
+        self.mapping, self.units = mapping, units_of(mapping)
+        self.n_atoms, self.n_free = mapping.fine.n_sites, mapping.fine.n_sites - mapping.coarse.n_sites
+        self._R = [torch.tensor(u.expansion[0]) for u in self.units]
+        self._N = [torch.tensor(u.expansion[1]) for u in self.units]
+        self._masses = torch.tensor(mapping.fine.masses)[:, None]
+
+    def atoms(self, sites: Tensor, u: Tensor) -> Tensor:
+        """(n_frames, n_atoms, 3) nm of sites (n_frames, n_sites, 3) nm and u (n_frames, n_free, 3) amu^1/2 nm."""
+        x = sites.new_empty(len(sites), self.n_atoms, 3)
+        for k, (unit, some) in enumerate(self._parts()):
+            fixed = self._R[k] @ sites[:, unit.sites]
+            free = self._N[k] @ u[:, some].unflatten(1, (len(unit.atoms), -1))
+            x[:, unit.atoms] = fixed + free
+        return x
+
+    def sites(self, x: Tensor) -> Tensor:
+        """(n_frames, n_sites, 3) nm, M x."""
+        X = x.new_empty(len(x), self.mapping.coarse.n_sites, 3)
+        for unit in self.units:
+            X[:, unit.sites] = torch.tensor(unit.weights) @ x[:, unit.atoms]
+        return X
+
+    def free(self, x: Tensor) -> Tensor:
+        """(n_frames, n_free, 3) u of atoms x (n_frames, n_atoms, 3) nm."""
+        X, u = self.sites(x), x.new_empty(len(x), self.n_free, 3)
+        for k, (unit, some) in enumerate(self._parts()):
+            left = x[:, unit.atoms] - self._R[k] @ X[:, unit.sites]
+            u[:, some] = (self._N[k].T @ (self._masses[unit.atoms] * left)).flatten(1, 2)
+        return u
+
+    def force(self, forces: Tensor) -> Tensor:
+        """(n_frames, n_free, 3) force on u of forces (n_frames, n_atoms, 3) kJ/mol/nm."""
+        f = forces.new_empty(len(forces), self.n_free, 3)
+        for k, (unit, some) in enumerate(self._parts()):
+            f[:, some] = (self._N[k].T @ forces[:, unit.atoms]).flatten(1, 2)
+        return f
+
+    def exact(self, x: Tensor, sites: Tensor) -> Tensor:
+        """`x` with what rounding has left between M x and `sites` taken away."""
+        x, miss = x.clone(), sites - self.sites(x)
+        for k, unit in enumerate(self.units):
+            x[:, unit.atoms] += self._R[k] @ miss[:, unit.sites]
+        return x
+
+    def _parts(self) -> Iterator[tuple[Unit, slice]]:
+        """Units with their places in u."""
+        start = 0
+        for unit in self.units:
+            copies, n = unit.atoms.shape
+            end = start + copies * (n - unit.sites.shape[1])
+            yield unit, slice(start, end)
+            start = end
+
+
+def whole(units: list[Unit], sites: NDArray[Any], boxes: NDArray[Any] | None) -> NDArray[np.float64]:
+    """(n_frames, n_sites, 3) nm with the sites of each unit on the same side of a periodic box as its first.
+
+    Neighbours in a unit are sites whose atoms are bonded; they have to be closer than half the box.
+    """
+    x = np.array(sites, float)
+    if boxes is None:
+        return x
+    inverse = np.linalg.inv(boxes)
+    for unit in units:
+        for child, parent in _tree(unit):
+            a, b = unit.sites[:, child], unit.sites[:, parent]
+            apart = x[:, a] - x[:, b]
+            x[:, a] -= np.round(apart @ inverse) @ boxes
+    return x
+
+
+def site_bonds(unit: Unit) -> list[tuple[int, int]]:
+    """Pairs of sites with a bond between atoms that go with them; sites that share atoms are bonded, too."""
+    i, j = unit.owner[unit.fine.bonds].T if len(unit.fine.bonds) else (np.zeros(0, int), np.zeros(0, int))
+    shared = np.argwhere((unit.weights != 0).astype(float) @ (unit.weights != 0).T > 0)
+    pairs = np.concatenate([np.column_stack([i, j]), shared])
+    return sorted({(min(p), max(p)) for p in pairs.tolist() if p[0] != p[1]})
+
+
+def _tree(unit: Unit) -> list[tuple[int, int]]:
+    """(site, an earlier neighbour of it), in an order that reaches all that hang together."""
+    near: dict[int, list[int]] = {k: [] for k in range(unit.coarse.n_sites)}
+    for i, j in site_bonds(unit):
+        near[i].append(j)
+        near[j].append(i)
+    found, queue, seen = [], [0], {0}
+    while queue:
+        parent = queue.pop(0)
+        for child in near[parent]:
+            if child not in seen:
+                seen.add(child)
+                queue.append(child)
+                found.append((child, parent))
+    return found
