@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from collections.abc import Mapping as MappingType
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -27,10 +28,12 @@ from .analysis import (
     stereocentres,
     table,
 )
+from .backmapping import DescentStep, step_down
 from .collective_variables import CollectiveVariable, variables_from_config
 from .frames import Frames
 from .level import Level, LevelRecipe, seed_of, use_threads
 from .mapping import Mapping
+from .potential import Potential
 from .sources.base import Source, write_json
 
 
@@ -100,6 +103,53 @@ class Chain:
         if liquid:
             print(liquid_table(liquid))
         return self
+
+    def level_of(self, frames: Frames) -> int:
+        """Number of the level whose sites `frames` have; ValueError where there is none."""
+        levels = self.levels
+        for k, level in enumerate(levels):
+            if level.system.fingerprint() == frames.system.fingerprint():
+                return k
+        raise ValueError(
+            f"{self.folder}: expected frames of one of its levels, with {[level.system.n_sites for level in levels]} sites, found "
+            f"{frames.n_sites} sites ({', '.join(frames.system.labels[:4])}, ...)"
+        )
+
+    def descend(self, frames: Frames, to: int = 0, **options: Any) -> Frames:
+        """Frames of level `to` from those of a coarser one, weighted where both levels' energies are known. Options of `steps_down`."""
+        return list(self.steps_down(frames, to, **options))[-1][0]
+
+    def steps_down(
+        self, frames: Frames, to: int = 0, *, n_draws: int = 1, generator: torch.Generator | None = None, resample_below: float = 0.5,
+        rounds: int = 5, fit: MappingType[str, Any] | None = None,
+    ) -> Iterator[tuple[Frames, DescentStep]]:  # fmt: skip
+        """Go down level by level; what a level lacks of a backmapper is fitted first and kept there.
+
+        Args:
+            frames: of exp(-beta W) of one of the levels, weights honoured.
+            to: number of the level to reach.
+            n_draws, generator, resample_below, rounds: of `cgrec.backmapping.step_down`; draws are made at the first step only.
+            fit: method and options of `Level.fit_backmapper`.
+
+        Yields:
+            Frames of each level on the way, and what the step came to.
+
+        Raises:
+            ValueError: frames of no level, or of one that does not lie above `to`.
+        """
+        levels, generator = self.levels, generator or torch.Generator().manual_seed(self.seed)
+        begin = self.level_of(frames)
+        if not 0 <= to < begin:
+            raise ValueError(f"descend: expected a level below {begin} to go to, found {to}")
+        for k in range(begin, to, -1):
+            coarse, fine = levels[k], levels[k - 1]
+            if not (coarse.folder / "backmapper.pt").exists():
+                coarse.fit_backmapper(fine.frames, **(fit or {}))
+            frames, step = step_down(
+                frames, coarse.backmapper, potential_of(fine), potential_of(coarse), name=fine.name, n_draws=n_draws if k == begin else 1,
+                generator=generator, resample_below=resample_below, rounds=rounds,
+            )  # fmt: skip
+            yield frames, step
 
     def _own(self, frames: Frames, recipe: LevelRecipe | None) -> tuple[CollectiveVariable, ...]:
         if recipe is not None and recipe.variables:
@@ -192,6 +242,14 @@ class Chain:
     def _earlier_seconds(self) -> float:
         path = self.folder / "run.json"
         return json.loads(path.read_text())["seconds"] if path.exists() else 0.0
+
+
+def potential_of(level: Level) -> Potential | None:
+    """Its potential, ready for many calls; None for level 0 from a file."""
+    try:
+        return level.potential.compiled()
+    except FileNotFoundError:
+        return None
 
 
 def bias_of(level: Level) -> tuple[CollectiveVariable, ...]:

@@ -30,6 +30,7 @@ USAGE = """cgrec: recursive coarse-graining
   cgrec report run=FOLDER                write FOLDER/report.html anew
   cgrec distil run=FOLDER level=1        a fast potential of two- and three-body splines in place of that level's network
   cgrec friction run=FOLDER level=1 interval=PS    the friction with which that level diffuses as its parent, saved every PS, does
+  cgrec descend run=FOLDER from=3 to=0   bring the atoms back from a level's own frames, as XTC and PDB, with weights
   cgrec export lammps run=FOLDER level=1 to=DIR    the distilled potential, ready for LAMMPS
 """
 
@@ -37,7 +38,9 @@ USAGE = """cgrec: recursive coarse-graining
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of `cgrec` and `python -m cgrec`."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"climb": climb, "report": report, "distil": distil, "friction": friction, "export": export}
+    commands = {
+        "climb": climb, "report": report, "distil": distil, "friction": friction, "export": export, "descend": descend,
+    }  # fmt: skip
     if not arguments or arguments[0] not in commands or {"-h", "--help"} & set(arguments):
         print(
             USAGE.format(
@@ -139,22 +142,28 @@ def export(arguments: list[str]) -> None:
     print(f"{folder}: run it there with lmp -in run.in")
 
 
+def descend(arguments: list[str]) -> None:
+    """Go down from a level's own frames; leave every level on the way, its weights, and files to look at."""
+    from .chain import Chain
+    from .descent import Descent
+
+    given = _given("cgrec descend", arguments, Descent, "run", "from", "to")
+    level = int(_number("cgrec descend", "from", given.pop("from")))
+    chain, to = Chain(given.pop("run")), int(_number("cgrec descend", "to", given.pop("to")))
+    options: dict[str, Any] = {
+        k: v if k == "method" else _number("cgrec descend", k, v) for k, v in given.items()
+    }
+    descent = Descent(**options)
+    print(f"{descent(chain, level, to)}: look at it with vmd atoms.pdb atoms.xtc")
+
+
 def _level(
     command: str, arguments: list[str], function: Callable[..., Any], *needed: str
 ) -> tuple[Level, dict[str, Any]]:
     """The level that run= and level= name, and the other arguments: `needed`, and keywords of `function`."""
     from .chain import Chain
 
-    keywords = [k for k, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
-    known = ["run", "level", *needed, *keywords]
-    given = {k: v for k, equals, v in (a.partition("=") for a in arguments) if equals}
-    wrong = [a for a in arguments if a.partition("=")[0] not in known or "=" not in a]
-    missing = [f"{k}=" for k in ("run", "level", *needed) if k not in given]
-    if wrong or missing:
-        raise ValueError(
-            f"{command}: expected key=value with keys {', '.join(known)}; "
-            + f"{'unknown: ' + ' '.join(wrong) if wrong else 'missing: ' + ' '.join(missing)}"
-        )
+    given = _given(command, arguments, function, "run", "level", *needed)
     found = {level.folder.name[5:]: level for level in Chain(given["run"]).levels}
     if given["level"] not in found:
         raise ValueError(
@@ -164,6 +173,21 @@ def _level(
         k: v if k in needed else _number(command, k, v) for k, v in given.items() if k not in ("run", "level")
     }
     return found[given["level"]], options
+
+
+def _given(command: str, arguments: list[str], function: Callable[..., Any], *needed: str) -> dict[str, str]:
+    """The arguments key=value; ValueError where one is neither `needed` nor a keyword of `function`, or a needed one is missing."""
+    keywords = [k for k, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    known = [*needed, *keywords]
+    given = {k: v for k, equals, v in (a.partition("=") for a in arguments) if equals}
+    wrong = [a for a in arguments if a.partition("=")[0] not in known or "=" not in a]
+    missing = [f"{k}=" for k in needed if k not in given]
+    if wrong or missing:
+        raise ValueError(
+            f"{command}: expected key=value with keys {', '.join(known)}; "
+            + f"{'unknown: ' + ' '.join(wrong) if wrong else 'missing: ' + ' '.join(missing)}"
+        )
+    return given
 
 
 def _number(command: str, key: str, text: str) -> float:

@@ -16,6 +16,7 @@ import torch
 
 from .analysis import dielectric_constant
 from .analysis.transport import Diffusion, diffusion
+from .backmapping import BACKMAPPERS, Backmapper
 from .collective_variables import CollectiveVariable, variables_from_config
 from .distillation import DistillationReport, distil
 from .dynamics import FeatureGuard, FrictionRound, Langevin, fit_friction
@@ -119,6 +120,40 @@ class Level:
                 f"{self.folder} holds no distilled potential (distilled.pt is missing): make it with cgrec distil"
             )
         return Potential.load(path)
+
+    @property
+    def backmapper(self) -> Backmapper:
+        """What brings frames of the level below back from its own."""
+        path = self.folder / "backmapper.pt"
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{self.folder} holds no backmapper (backmapper.pt is missing): make it with fit_backmapper, cgrec descend or cgrec analyse-backmapping"
+            )
+        return Backmapper.load(path, self.mapping)
+
+    def fit_backmapper(self, fine: Frames, method: str = "flow", **options: Any) -> Backmapper:
+        """Make backmapper.pt, which undoes the mapping from the level below.
+
+        Args:
+            fine: frames of the level below; their weights are honoured.
+            method: "flow", "library" or "template".
+            options: of its `fit`.
+
+        Raises:
+            FileExistsError: it is there already. ValueError: an unknown method.
+        """
+        if method not in BACKMAPPERS:
+            raise ValueError(f"fit_backmapper: expected method {', '.join(BACKMAPPERS)}, found {method!r}")
+        path = self.folder / "backmapper.pt"
+        if path.exists():
+            raise FileExistsError(f"{path} exists already: remove it yourself to fit another")
+        begin = time.time()
+        shown = {"name": f"{self.name}: backmapper"} if method == "flow" else {}
+        fitted = BACKMAPPERS[method].fit(fine, self.mapping, **shown, **options)
+        about = {"method": method, "options": options, "seconds": time.time() - begin}
+        write_json(self.folder / "backmapper.json", about)
+        fitted.save(path)
+        return fitted
 
     def distil(self, **options: Any) -> DistillationReport:
         """Make distilled.pt, a fast potential, of its PMF, and distilled.json, what was lost.

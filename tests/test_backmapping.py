@@ -9,7 +9,17 @@ from scipy.spatial.transform import Rotation
 from test_mapping import waters
 
 from cgrec import Frames, System
-from cgrec.backmapping import Backmapper, FlowBackmapper, LibraryBackmapper, Split, TemplateBackmapper
+from cgrec.backmapping import (
+    Backmapper,
+    FlowBackmapper,
+    LibraryBackmapper,
+    Split,
+    TemplateBackmapper,
+    metropolis,
+    minimise,
+    null_space_langevin,
+    redraw,
+)
 from cgrec.backmapping.coordinates import InternalCoordinates, coordinates_of
 from cgrec.backmapping.flow import Velocity
 from cgrec.backmapping.scaled import Scaled
@@ -289,3 +299,91 @@ def two_kinds():
     return System(
         names=("NA", *water.names), masses=[23.0, *water.masses], bonds=water.bonds + 1, residue_names=("NA", *water.residue_names),
     )  # fmt: skip
+
+
+class Springs:
+    """Independent harmonic springs to the origin: given the sites, everything is known."""
+
+    def __init__(self, stiffness):
+        self.stiffness = stiffness
+
+    def energy_and_forces(self, frames):
+        x = np.asarray(frames.positions, float)
+        return 0.5 * self.stiffness * (x**2).sum((1, 2)), -self.stiffness * x
+
+
+def harmonic_case(n_frames=400):
+    """Three atoms in a bead and one alone; springs of 500 kJ/mol/nm^2."""
+    system = System(names=("A", "B", "C", "D"), masses=[1.0, 2.0, 3.0, 4.0], bonds=[(0, 1), (1, 2), (2, 3)])
+    mapping = CentresOfMass({"ABC": ["#0", "#1", "#2"], "D": ["#3"]})(system)
+    rng = np.random.default_rng(2)
+    x = np.array([[0, 0, 0], [0.1, 0, 0], [0.1, 0.1, 0], [0.2, 0.1, 0.1]]) + rng.normal(
+        scale=0.02, size=(n_frames, 4, 3)
+    )
+    return mapping, Frames(system, x, 300.0), Springs(500.0)
+
+
+def test_minimise_finds_the_least_energy_on_the_sites():
+    mapping, frames, springs = harmonic_case(20)
+    found = minimise(frames, mapping, springs, steps=400)
+    X, M = mapping(frames).positions, mapping.position_weights
+    least = np.linalg.pinv(M) @ X  # of |x|^2 with M x = X
+    assert np.abs(found.positions - least).max() < 1e-3
+    assert np.abs(mapping(found).positions - X).max() < 1e-13
+
+
+def test_null_space_langevin_samples_the_conditional_distribution():
+    mapping, frames, springs = harmonic_case()
+    found = null_space_langevin(
+        frames, mapping, springs, steps=3000, timestep=0.01, friction=5.0, save_every=100
+    )
+    later = found[len(found) // 3 :]
+    X, M = mapping(frames).positions, mapping.position_weights
+    assert np.abs(mapping(later).positions - X[later.replicas]).max() < 1e-13
+    mean = (np.linalg.pinv(M) @ X)[later.replicas]
+    left = later.positions - mean
+    # covariance kT / k times the projector on the null space of M
+    projector = np.eye(4) - np.linalg.pinv(M) @ M
+    exact = 8.314462618e-3 * 300 / 500 * projector
+    covariance = np.einsum("nia,nja->ij", left, left) / (3 * len(left))
+    assert np.abs(covariance - exact).max() < 0.03 * exact.max()
+
+
+def test_metropolis_makes_samples_of_draws():
+    """A flow that knows nothing of a spring between the kept and the other atom, corrected: <r> under r^2 exp(-beta k (r - r0)^2 / 2)."""
+    rng = np.random.default_rng(0)
+    n, kT = 4000, 8.314462618e-3 * 300
+    direction = rng.normal(size=(n, 3))
+    x = np.zeros((n, 2, 3))
+    x[:, 1] = (
+        direction
+        / np.linalg.norm(direction, axis=1, keepdims=True)
+        * np.exp(np.log(0.15) + 0.12 * rng.normal(size=(n, 1)))
+    )
+    system = System(names=("A", "B"), masses=[1.0, 1.0], bonds=[(0, 1)])
+    mapping = Pick(["A"])(system)
+    flow = FlowBackmapper.fit(Frames(system, x, 300.0), mapping, steps=200, width=16)
+
+    class Bond:
+        def energy_and_forces(self, frames):
+            d = np.linalg.norm(np.diff(frames.positions, axis=1)[:, 0], axis=-1)
+            return 0.5 * 2e4 * (d - 0.16) ** 2, np.zeros(frames.positions.shape)
+
+    found, report = metropolis(mapping(Frames(system, x, 300.0)), flow, Bond(), rounds=30)
+    r = np.linalg.norm(np.diff(found.positions, axis=1)[:, 0], axis=-1)
+    grid = np.linspace(0.05, 0.3, 5000)
+    weight = grid**2 * np.exp(-0.5 * 2e4 * (grid - 0.16) ** 2 / kT)
+    exact = (grid * weight).sum() / weight.sum()
+    width = np.sqrt((grid**2 * weight).sum() / weight.sum() - exact**2)
+    assert r.mean() == pytest.approx(exact, abs=4 * width / np.sqrt(n))
+    assert r.std() == pytest.approx(width, rel=0.05)
+    assert 0.2 < report.acceptance < 0.9
+
+
+def test_redraw_leaves_the_others_alone(flow, peptide):
+    bad = np.zeros((10, 1), bool)
+    bad[[2, 7]] = True
+    fine = redraw(peptide[:10], flow, bad)
+    changed = np.abs(fine.positions - peptide.positions[:10]).max((1, 2)) > 1e-6
+    assert np.flatnonzero(changed).tolist() == [2, 7]
+    assert np.abs(flow.mapping(fine).positions - flow.mapping(peptide[:10]).positions).max() < 1e-13

@@ -1,9 +1,21 @@
 """Backmapping: atoms brought back from coarse sites, so that the way up gives the sites again whatever the way down did."""
 
 from .base import Backmapper
+from .correct import MetropolisReport, metropolis, minimise, null_space_langevin, redraw
+from .descent import Audit, DescentStep, audit, effective_share, step_down
 from .flow import FlowBackmapper
 from .library import LibraryBackmapper
 from .split import Split
 from .template import TemplateBackmapper
 
-__all__ = ["Backmapper", "FlowBackmapper", "LibraryBackmapper", "Split", "TemplateBackmapper"]
+#: By the names a configuration calls them.
+BACKMAPPERS: dict[str, type[Backmapper]] = {
+    "flow": FlowBackmapper,
+    "library": LibraryBackmapper,
+    "template": TemplateBackmapper,
+}
+
+__all__ = [
+    "BACKMAPPERS", "Audit", "Backmapper", "DescentStep", "FlowBackmapper", "LibraryBackmapper", "MetropolisReport", "Split", "TemplateBackmapper", "audit", "effective_share", "metropolis",
+    "minimise", "null_space_langevin", "redraw", "step_down",
+]  # fmt: skip

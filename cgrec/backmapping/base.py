@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..dynamics.langevin import draw
 from ..frames import Frames
 from ..mapping import Mapping
 from ..mapping.linear import need_same_system
@@ -74,7 +76,7 @@ class Backmapper(ABC):
         """Learn from `fine` frames how `mapping` is undone.
 
         Args:
-            fine: frames of `mapping.fine`, molecules whole.
+            fine: frames of `mapping.fine`, molecules whole; their weights are honoured.
             mapping: to the coarse sites.
             options: of the class.
 
@@ -113,29 +115,30 @@ class Backmapper(ABC):
         self, coarse: Frames, n_draws: int = 1, generator: torch.Generator | None = None
     ) -> tuple[Frames, np.ndarray | None]:
         """As calling it, with the log density (nats) of each answer where there is one, (n_frames * n_draws,)."""
-        need_same_system(coarse.system, self.mapping.coarse, "cannot backmap: the System of these Frames", "the Mapping's coarse System")  # fmt: skip
         if n_draws < 1:
             raise ValueError(f"{type(self).__name__}: expected n_draws >= 1, found {n_draws}")
-        generator = generator or torch.Generator().manual_seed(0)
-        index = np.repeat(np.arange(len(coarse)), n_draws)
-        sites = torch.tensor(whole(self.split.units, coarse.positions, coarse.boxes()))[index]
-        atoms = sites.new_empty(len(index), self.mapping.fine.n_sites, 3)
-        density = torch.zeros(len(index), dtype=torch.float64) if self.has_density else None
+        repeated = coarse if n_draws == 1 else coarse[np.repeat(np.arange(len(coarse)), n_draws)]
+        atoms, densities = self.propose(repeated, generator or torch.Generator().manual_seed(0))
+        frames = replace(
+            repeated, system=self.mapping.fine, positions=atoms.numpy(), forces=None, energies=None
+        )
+        return frames, None if densities is None else densities.sum(1).numpy()
+
+    def propose(self, coarse: Frames, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Atoms (n_frames, n_atoms, 3) nm, one draw of every frame, and (n_frames, n_molecules) log densities where there are any."""
+        need_same_system(coarse.system, self.mapping.coarse, "cannot backmap: the System of these Frames", "the Mapping's coarse System")  # fmt: skip
+        sites = torch.tensor(whole(self.split.units, coarse.positions, coarse.boxes()))
+        atoms = sites.new_empty(len(sites), self.mapping.fine.n_sites, 3)
+        densities: list[Tensor] = []
         for unit in self.split.units:
             scaled = Scaled.from_state(self.models[unit.key]["scaled"])
             flat = sites[:, unit.sites].flatten(0, 1)
             found = [self._some(unit, scaled, X, generator) for X in flat.split(_BATCH)]
-            atoms[:, unit.atoms] = torch.cat([x for x, _ in found]).unflatten(0, (len(index), -1))
-            if density is not None:
-                density += torch.cat([d for _, d in found]).reshape(len(index), -1).sum(1)  # type: ignore[misc]
-        atoms = self.split.exact(atoms, sites)
-        frames = Frames(
-            system=self.mapping.fine, positions=atoms.numpy(), temperature=coarse.temperature,
-            box=coarse.box if coarse.box is None or coarse.box.ndim == 2 else coarse.box[index],
-            weights=None if coarse.weights is None else coarse.weights[index],
-            replicas=None if coarse.replicas is None else coarse.replicas[index],
-        )  # fmt: skip
-        return frames, None if density is None else density.numpy()
+            atoms[:, unit.atoms] = torch.cat([x for x, _ in found]).unflatten(0, (len(sites), -1))
+            found_densities = [d for _, d in found if d is not None]
+            if found_densities:
+                densities.append(torch.cat(found_densities).reshape(len(sites), -1))
+        return self.split.exact(atoms, sites), torch.cat(densities, 1) if self.has_density else None
 
     def _some(
         self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator
@@ -151,18 +154,21 @@ class Backmapper(ABC):
             TypeError: this backmapper has no density.
             ValueError: frames of another System.
         """
+        return self.densities(fine).sum(1).numpy()
+
+    def densities(self, fine: Frames) -> Tensor:
+        """(n_frames, n_molecules) of `log_prob`, molecules in the order of `split.units`."""
         need_same_system(fine.system, self.mapping.fine, "no density: the System of these Frames", "the Mapping's fine System")  # fmt: skip
-        x = torch.tensor(np.asarray(fine.positions, float))
-        total = torch.zeros(len(fine), dtype=torch.float64)
+        x, found = torch.tensor(np.asarray(fine.positions, float)), []
         for unit in self.split.units:
             scaled = Scaled.from_state(self.models[unit.key]["scaled"])
-            for k, atoms in enumerate(x[:, unit.atoms].flatten(0, 1).split(_BATCH)):
+            parts = []
+            for atoms in x[:, unit.atoms].flatten(0, 1).split(_BATCH):
                 sites = torch.tensor(unit.weights) @ atoms
                 y, volume = scaled.internal(sites, atoms)
-                some = self._log_density(unit, scaled, sites, y) - volume
-                frames = (torch.arange(len(some)) + k * _BATCH) // len(unit.atoms)
-                total.index_add_(0, frames, some)
-        return total.numpy()
+                parts.append(self._log_density(unit, scaled, sites, y) - volume)
+            found.append(torch.cat(parts).reshape(len(x), -1))
+        return torch.cat(found, 1)
 
     def of(self, mapping: Mapping) -> Backmapper:
         """The same for another system of the same molecules."""
@@ -194,7 +200,9 @@ class Backmapper(ABC):
 
 
 def _samples(fine: Frames, unit: Unit) -> Tensor:
-    """(n, n_atoms, 3) nm of units alike, evenly over the frames where there are too many."""
-    step = max(1, len(fine) * len(unit.atoms) // MOST_SAMPLES)
-    x = torch.tensor(np.asarray(fine.positions[::step], float))
+    """(n, n_atoms, 3) nm of units alike, as an unweighted sample."""
+    most = max(1, MOST_SAMPLES // len(unit.atoms))
+    if fine.weights is not None:
+        fine = draw(fine, min(len(fine), most), np.random.default_rng(0))
+    x = torch.tensor(np.asarray(fine.positions[:: -(-len(fine) // most)], float))
     return x[:, unit.atoms].flatten(0, 1)

@@ -48,6 +48,10 @@ class Coordinates(ABC):
     kinds: list[int]
 
     @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Plain arguments, for `coordinates_from`."""
+
+    @abstractmethod
     def internal(self, sites: Tensor, atoms: Tensor) -> tuple[Tensor, Tensor]:
         """z, and ln |du/dz|: (...,)."""
 
@@ -70,7 +74,7 @@ class InternalCoordinates(Coordinates):
     """
 
     def __init__(
-        self, weights: np.ndarray, owner: Sequence[int], placements: Sequence[Sequence[int]], folds: dict[int, int],
+        self, weights: Any, owner: Any, placements: Sequence[Sequence[int]], folds: dict[int, int],
     ) -> None:  # fmt: skip
         self.weights, self.owner = torch.as_tensor(weights), torch.as_tensor(owner)
         self.placements, self.folds = [Placement(*p) for p in placements], dict(folds)

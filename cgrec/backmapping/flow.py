@@ -37,7 +37,7 @@ class Velocity(nn.Module):
 
     def __init__(self, circles: list[bool], n_surroundings: int, width: int = 256) -> None:
         super().__init__()
-        self.config = {"circles": circles, "n_surroundings": n_surroundings, "width": width}
+        self.config: dict[str, Any] = {"circles": circles, "n_surroundings": n_surroundings, "width": width}
         self.line = torch.tensor([k for k, c in enumerate(circles) if not c], dtype=torch.long)
         self.circle = torch.tensor([k for k, c in enumerate(circles) if c], dtype=torch.long)
         n_line, n = len(self.line), len(circles)

@@ -1,0 +1,113 @@
+"""`Descent`: what `cgrec descend` does, a way down the chain that is kept on disk, resumed, and can be looked at."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from .backmapping import DescentStep
+from .chain import Chain
+from .dynamics.langevin import draw
+from .frames import Frames
+from .level import seed_of
+from .sources.base import write_json
+from .trajectory_files import write
+
+
+class Descent:
+    """From a level's own frames down to a finer level.
+
+    Args:
+        frames: of the coarse level to start from, drawn by their weights.
+        draws: to each, at the first step.
+        resample_below: effective share of the weights under which frames are drawn anew by them.
+        rounds: Metropolis moves of each molecule after that.
+        method: of backmappers that have to be fitted first.
+        seed: of all draws.
+    """
+
+    def __init__(
+        self, *, frames: int = 2000, draws: int = 1, resample_below: float = 0.5, rounds: int = 5, method: str = "flow", seed: int = 0,
+    ) -> None:  # fmt: skip
+        if frames < 1:
+            raise ValueError(f"Descent: expected frames >= 1, found {frames}")
+        self.frames, self.seed, self.method = frames, seed, method
+        self.draws, self.options = draws, {"resample_below": resample_below, "rounds": rounds}
+
+    def __call__(self, chain: Chain, begin: int, to: int = 0) -> Path:
+        """Go from level `begin` to level `to`; levels already there are not made again.
+
+        Returns:
+            The folder descent_<begin>_<to> of the run: levelK/ (Frames with weights), descent.json, and atoms.pdb and atoms.xtc, the
+            frames of the last level drawn by their weights, molecules whole.
+
+        Raises:
+            ValueError: no such level; the folder was made with other options.
+        """
+        levels = chain.levels
+        if not 0 <= to < begin < len(levels):
+            raise ValueError(
+                f"descend: expected 0 <= to < from <= {len(levels) - 1}, levels of {chain.folder}, found from={begin} to={to}"
+            )
+        folder = chain.folder / f"descent_{begin}_{to}"
+        self._claim(folder)
+        own = levels[begin].frames
+        frames = draw(own, min(self.frames, len(own)), np.random.default_rng(seed_of(self.seed, begin)))
+        frames = Frames(own.system, frames.positions, own.temperature, box=frames.box)
+        steps: list[DescentStep] = []
+        with tqdm(range(begin - 1, to - 1, -1), desc="descend", unit="level") as bar:
+            for k in bar:
+                frames, step = self._step(chain, frames, k, folder, self.draws if k == begin - 1 else 1)
+                steps.append(step)
+                bar.set_postfix(ESS=f"{100 * step.ess:.0f}%")
+        write_json(folder / "descent.json", {"steps": [asdict(s) for s in steps]})
+        _export(frames, folder, seed_of(self.seed, to))
+        return folder
+
+    def _step(
+        self, chain: Chain, frames: Frames, k: int, folder: Path, n_draws: int
+    ) -> tuple[Frames, DescentStep]:
+        """One level further down, or what is there of it."""
+        done, about = folder / f"level{k}", folder / f"level{k}.json"
+        if not done.exists():
+            generator = torch.Generator().manual_seed(seed_of(self.seed, k))
+            options: Any = {**self.options, "n_draws": n_draws, "fit": {"method": self.method}}
+            found, step = next(chain.steps_down(frames, k, generator=generator, **options))
+            write_json(about, asdict(step))
+            found.save(done)
+        return Frames.load(done), DescentStep(**json.loads(about.read_text()))
+
+    def _claim(self, folder: Path) -> None:
+        wanted = {
+            "frames": self.frames,
+            "seed": self.seed,
+            "method": self.method,
+            "draws": self.draws,
+            **self.options,
+        }
+        path = folder / "recipe.json"
+        if path.exists():
+            before = json.loads(path.read_text())
+            for key, value in wanted.items():
+                if before.get(key) != value:
+                    raise ValueError(
+                        f"{folder} was made with {key}={before.get(key)} and now it is {value}: remove the folder, or go back to the first value"
+                    )
+        folder.mkdir(exist_ok=True)
+        write_json(path, wanted)
+
+
+def _export(frames: Frames, folder: Path, seed: int) -> None:
+    """Files for other programs, of an unweighted sample."""
+    if (folder / "atoms.xtc").exists():
+        return
+    shown = frames if frames.weights is None else draw(frames, len(frames), np.random.default_rng(seed))
+    for name, some in (("atoms.pdb", shown[:1]), ("atoms.xtc", shown)):
+        (folder / name).unlink(missing_ok=True)
+        write(some, folder / name)
