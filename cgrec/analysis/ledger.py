@@ -66,7 +66,7 @@ class LedgerRow:
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, strings and lists, for json; what is not finite becomes None (json has no inf)."""
-        return _plain(asdict(self))
+        return plain(asdict(self))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LedgerRow:
@@ -244,11 +244,12 @@ def _triangle(total: LedgerRow, steps: list[LedgerRow], excess: bool) -> Triangl
     return Triangle(total.level, total.variables, sizes[0], sum(sizes[1:]), tolerance)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """`value` for json: tuples as lists, numpy numbers as Python's, None for what is not finite."""
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
+        return {k: plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, float | np.floating):
         return float(value) if np.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value

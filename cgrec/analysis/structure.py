@@ -141,20 +141,25 @@ def compare_structure(
     Raises:
         ValueError: the Systems have different sites or bonds, or an ensemble is a single frame.
     """
-    a, b = model.system, reference.system
-    if a.labels != b.labels or not np.array_equal(np.sort(np.sort(a.bonds), 0), np.sort(np.sort(b.bonds), 0)):
-        raise ValueError(
-            f"compare_structure: expected two ensembles of one System, found {a.n_sites} sites / "
-            f"{len(a.bonds)} bonds and {b.n_sites} / {len(b.bonds)}; map the finer one up first"
-        )
+    check_same_sites(model, reference, "compare_structure")
     blocks = block_labels(model, n_blocks), block_labels(reference, n_blocks)
     return StructureComparison(
         tuple(
             _compare_term(kind, label, (model, reference), sites, blocks, bins)
-            for kind, group in bonded_terms(a).items()
+            for kind, group in bonded_terms(model.system).items()
             for label, sites in group.items()
         )
     )
+
+
+def check_same_sites(model: Frames, reference: Frames, name: str) -> None:
+    """ValueError in the name of the function `name` where two ensembles differ in their sites or bonds."""
+    a, b = model.system, reference.system
+    if a.labels != b.labels or not np.array_equal(np.sort(np.sort(a.bonds), 0), np.sort(np.sort(b.bonds), 0)):
+        raise ValueError(
+            f"{name}: expected two ensembles of one System, found {a.n_sites} sites / "
+            f"{len(a.bonds)} bonds and {b.n_sites} / {len(b.bonds)}; map the finer one up first"
+        )
 
 
 def _compare_term(
