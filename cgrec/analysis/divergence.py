@@ -98,7 +98,9 @@ class Tally:
         """
         p = self.probability
         scatter = float(_over(self.variance, middle).sum())
-        return float(_over(p * (1 - p), middle).sum()) / scatter if scatter > 0 else float(self.n_frames)
+        single = float(_over(p * (1 - p), middle).sum())
+        # blocks that are all alike scatter by rounding only
+        return single / scatter if scatter > 1e-12 * single else float(self.n_frames)
 
     def unit(self, middle: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n_cells,) probability carried by one independent visit of a cell: var(p) / p of Poisson visits.
