@@ -1,5 +1,6 @@
 """What ensembles say and how far two are apart: every distance with its error and its sampling floor."""
 
+from .backmapping import BackmappingReport, compare_backmapping, weight_efficiency, worst_frames
 from .dielectric import dielectric_constant, dipole_moments
 from .divergence import jensen_shannon
 from .free_energy import (
@@ -49,12 +50,12 @@ from .structure import (
 from .transport import Diffusion, diffusion, friction_for_diffusion, yeh_hummer
 
 __all__ = [
-    "ActivityDerivative", "BASINS_ALANINE", "Basin", "Comparison", "Difference", "Diffusion",
+    "ActivityDerivative", "BASINS_ALANINE", "BackmappingReport", "Basin", "Comparison", "Difference", "Diffusion",
     "FreeEnergy", "FreeEnergyDifference", "Grid", "KirkwoodBuff", "LedgerRow", "LiquidDifference", "LocalOrder", "Pressure",
     "activity_derivative", "basins", "block_average", "check_triangle", "chirality_flips",
-    "circular_wasserstein", "compare_distributions", "compare_liquids", "compare_structure", "dielectric_constant", "diffusion", "dipole_moments",
+    "circular_wasserstein", "compare_backmapping", "compare_distributions", "compare_liquids", "compare_structure", "dielectric_constant", "diffusion", "dipole_moments",
     "effective_sample_size", "first_shell_angles", "free_energy", "free_energy_difference",
     "friction_for_diffusion", "histogram", "jackknife", "jensen_shannon", "kirkwood_buff", "ledger_row",
     "liquid_table", "mean_absolute_difference", "osmotic_coefficient", "pressure", "radial_distributions", "rdf", "statistical_inefficiency",
-    "stereocentres", "table", "tetrahedral_order", "three_body", "wasserstein", "yeh_hummer",
+    "stereocentres", "table", "tetrahedral_order", "three_body", "wasserstein", "weight_efficiency", "worst_frames", "yeh_hummer",
 ]  # fmt: skip

@@ -31,7 +31,7 @@ Integers = NDArray[np.int64]
 
 BOND_TOLERANCE = 1.25  # times the sum of covalent radii, as for bonds guessed from a trajectory file
 CLASH_OVERLAP = 0.04  # nm
-HYDROGEN_BOND = 0.06  # nm a polar hydrogen may sink into its acceptor
+HYDROGEN_BOND = 0.06  # nm that donor and acceptor may overlap more
 _POLAR = ("N", "O", "F", "S")
 _NARROWEST = 1e-3  # nm or rad that the bins span at least: a rigid term is no distribution, only rounding
 _CHUNK = 4_000_000  # sites times frames at a time
@@ -355,11 +355,13 @@ def contacts(frames: Frames) -> Contacts:
     """Bond graph and clashes of every frame, of nearest images where there is a box.
 
     Bonded are two atoms closer than 1.25 times the sum of their covalent radii (Cordero et al., Dalton Trans.
-    2832 (2008)). A bond of the System not found so is missing, one found and not in the System spurious. A clash is
-    an overlap of van der Waals radii of 0.04 nm or more (Word et al., J. Mol. Biol. 285, 1711 (1999); Chen et al.,
-    Acta Cryst. D 66, 12 (2010)) between atoms more than three bonds apart. Radii are Bondi's (J. Phys. Chem. 68, 441
-    (1964)), 0.11 nm for H (Rowland & Taylor, J. Phys. Chem. 100, 7384 (1996)); hydrogen on N, O, F or S may sink
-    another 0.06 nm into N, O, F or S, as in a hydrogen bond. A spurious bond beyond 1-4 is a clash as well.
+    2832 (2008)). A bond of the System not found so is missing, one found and not in the System spurious.
+
+    A clash is an overlap of van der Waals radii of 0.04 nm or more (Word et al., J. Mol. Biol. 285, 1711 (1999);
+    Chen et al., Acta Cryst. D 66, 12 (2010)) between atoms more than three bonds apart, or four where one is
+    hydrogen. Radii are Bondi's (J. Phys. Chem. 68, 441 (1964)), 0.11 nm for H (Rowland & Taylor, J. Phys. Chem. 100,
+    7384 (1996)). N, O, F or S that carries hydrogen, and that hydrogen, may be another 0.06 nm nearer to N, O, F or
+    S, as in a hydrogen bond. A spurious bond so far apart is a clash as well.
 
     Atoms without bonds, such as ions, and beads take no part: neither radius tells how near they may come.
 
@@ -393,13 +395,13 @@ def _able(system: System) -> NDArray[np.bool_]:
 class _Rules:
     """Who may come how near, of the n atoms that take part; a pair i < j is the number i n + j.
 
-    covalent, radius: (n,) nm; polar: hydrogen that may bond; acceptor: its partner; bonds: pairs of the System;
-    near: pairs up to three bonds apart.
+    covalent, radius: (n,) nm; donor, acceptor: the two ends of hydrogen bonds; bonds: pairs of the System;
+    near: pairs too few bonds apart to clash.
     """
 
     covalent: Floats
     radius: Floats
-    polar: NDArray[np.bool_]
+    donor: NDArray[np.bool_]
     acceptor: NDArray[np.bool_]
     bonds: Integers
     near: Integers
@@ -410,12 +412,15 @@ class _Rules:
 
         numbers = np.array([atomic_numbers[e] for e in system.elements])
         acceptor, hydrogen = np.isin(system.elements, _POLAR), numbers == 1
-        partner = [any(acceptor[j] for j in around) for around in system.neighbours()]
-        ends = np.array([(p[0], p[-1]) for k in (2, 3, 4) for p in system.bonded_paths(k)])
+        # both atoms of N-H, O-H, F-H or S-H
+        able = system.bonds[(acceptor | hydrogen)[system.bonds].all(1) & hydrogen[system.bonds].any(1)]
+        donor = np.bincount(able.ravel(), minlength=system.n_sites) > 0
+        ends_in_h = lambda path: hydrogen[path[0]] or hydrogen[path[-1]]  # noqa: E731
+        ends = [(p[0], p[-1]) for k in (2, 3, 4, 5) for p in system.bonded_paths(k) if k < 5 or ends_in_h(p)]
         number = lambda pairs: np.unique(pairs.min(1) * system.n_sites + pairs.max(1))  # noqa: E731
         return cls(
             covalent_radii[numbers] / 10, np.where(hydrogen, 0.11, vdw_radii[numbers] / 10),
-            hydrogen & partner, acceptor, number(system.bonds), number(ends),
+            donor, acceptor, number(system.bonds), number(np.array(ends)),
         )  # fmt: skip
 
     def count(self, positions: NDArray[Any], boxes: NDArray[Any] | None) -> Integers:
@@ -425,7 +430,7 @@ class _Rules:
         pair = i * n + j
         bonded = d < BOND_TOLERANCE * (self.covalent[i] + self.covalent[j])
         known = np.isin(pair, self.bonds)
-        held = (self.polar[i] & self.acceptor[j]) | (self.polar[j] & self.acceptor[i])
+        held = (self.donor[i] & self.acceptor[j]) | (self.donor[j] & self.acceptor[i])
         overlap = self.radius[i] + self.radius[j] - d - HYDROGEN_BOND * held
         clash = (overlap >= CLASH_OVERLAP) & ~np.isin(pair, self.near)
         found, spurious, clashes = (
