@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cgrec.analysis import BASINS_ALANINE, ledger_row
+from cgrec.analysis import BASINS_ALANINE, BackmappingReport, ledger_row
+from cgrec.analysis.backmapping import Quantity, TermDivergence
 from cgrec.collective_variables import CollectiveVariable
 from cgrec.frames import Frames
 from cgrec.mapping import Pick
@@ -343,3 +344,54 @@ def test_a_liquid_is_drawn_at_the_size_of_its_box():
     w, d, again = figures.site_colours(beads)
     assert w == again != d
     assert len(set(figures.site_colours(SALT))) == 2
+
+
+# ---- restored frames -----------------------------------------------------------------------------
+
+
+def restored(scale, **fields):
+    terms = [
+        TermDivergence("bond", "A:C-A:O", 2, 0.5 * scale, 0.1, 0.01),
+        TermDivergence("bond", "A:C-A:N", 1, 0.2, 0.1, 0.01),
+        TermDivergence("angle", "A:C-A:N-A:CA", 1, 0.05, 0.06, 0.02),
+    ]
+    return BackmappingReport(400, 300, 4, 64, tuple(terms), **fields)
+
+
+def write_backmapping(level, reports):
+    level.mkdir(parents=True)
+    rows = [{"name": name, **report.to_json()} for name, report in reports.items()]
+    (level / "backmapping.json").write_text(json.dumps(rows, allow_nan=False))
+
+
+def test_restored_frames_have_their_table_and_their_plots(tmp_path):
+    histogram = {"edges": [0.0, 1.0, 2.0], "model": [0.2, 0.8], "reference": [0.5, 0.5]}
+    reports = {
+        "flow, <mapped>": restored(1, clashes=Quantity(0.25, 0.05, 0.125, 0.01), energy_histogram=histogram),
+        "flow, own run": restored(2, chirality={"A:CA": Quantity(0.0, 0.0025)}),
+    }
+    write_backmapping(tmp_path / "level0", reports)
+    text = write_report(tmp_path).read_text()
+    assert "<h2>Restored frames</h2>" in text and "cannot be read" not in text
+    assert "flow, &lt;mapped&gt;: 400 frames, 4 a coarse frame" in text and "300 true frames" in text
+    assert "<td>clashes a frame</td><td>0.25 ± 0.05</td><td>0.125 ± 0.01</td>" in text
+    assert "<td>wrong hand at A:CA, fraction</td><td>0 ± 0.003</td><td>-</td>" in text
+    assert "(A:C-A:O)</td><td>0.4000 ± 0.0100</td><td>floor 0.1000</td>" in text
+    assert text.count("restored to level0") == 2  # bonded terms, and energies of the one set that has them
+
+
+def test_bars_are_the_divergence_above_its_floor_worst_first():
+    figure = figures.restored_terms({"one": restored(1), "two": restored(2)})
+    bonds, angles = figure.axes
+    assert [label.get_text() for label in bonds.get_yticklabels()] == ["C-O", "C-N"]
+    assert [bar.get_width() for bar in bonds.patches] == pytest.approx([0.4, 0.1, 0.9, 0.1])
+    assert [bar.get_width() for bar in angles.patches] == pytest.approx([-0.01, -0.01])
+    assert figures.restored_terms({}) is None and figures.restored_energies({"one": restored(1)}) is None
+
+
+def test_a_damaged_report_of_restored_frames_is_named(tmp_path):
+    write_backmapping(tmp_path / "level0", {"one": restored(1)})
+    path = tmp_path / "level0" / "backmapping.json"
+    path.write_text(path.read_text().replace("n_draws", "draws"))
+    text = write_report(tmp_path).read_text()
+    assert "cannot be read: level0/backmapping.json" in text and "Restored frames" not in text

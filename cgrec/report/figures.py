@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from numpy.typing import NDArray
 
+from ..analysis.backmapping import BackmappingReport
 from ..analysis.free_energy import FreeEnergy, Grid, free_energy
 from ..analysis.ledger import AGAINST, LedgerRow
 from ..analysis.liquid import LocalOrder, first_minimum, first_shell_angles, radial_distributions
@@ -505,6 +506,60 @@ def superpose(x: NDArray[np.float64], masses: NDArray[np.float64]) -> NDArray[np
         v[2] *= np.sign(np.linalg.det(u @ v))
         out.append(frame @ (u @ v))
     return np.array(out)
+
+
+# ---- restored frames ---------------------------------------------------------------------------
+
+
+def restored_terms(reports: Mapping[str, BackmappingReport], most: int = 12) -> Figure | None:
+    """Jensen-Shannon divergence above its floor of the worst types of each kind, one bar for every set of frames."""
+    worst = {kind: _worst_types(reports, kind, most) for kind in KINDS}
+    kinds = [kind for kind in KINDS if worst[kind]]
+    if not kinds:
+        return None
+    figure = _figure(10.5, 1.0 + 0.17 * max(map(len, worst.values())) * (1 + len(reports)) ** 0.7)
+    for axes, kind in zip(_panels(figure, len(kinds), 1), kinds):
+        labels = worst[kind]
+        _style(axes, f"{kind}s", "JS - floor / nats")
+        for k, (name, report) in enumerate(reports.items()):
+            known = {t.label: t for t in report.terms if t.kind == kind}
+            mine = [(row, known[label]) for row, label in enumerate(labels) if label in known]
+            height = 0.8 / len(reports)
+            places = [row + (k - (len(reports) - 1) / 2) * height for row, _ in mine]
+            axes.barh(
+                places, [t.excess for _, t in mine], 0.85 * height, xerr=[t.error for _, t in mine], label=name,
+                color=level_colour(k + 1), ecolor=INK, error_kw={"lw": 1},
+            )  # fmt: skip
+        axes.axvline(0, color=MUTED, lw=0.8)
+        short = ["-".join(part.split(":")[-1] for part in label.split("-")) for label in labels]
+        axes.set_yticks(range(len(labels)), short, fontsize=7)
+        axes.invert_yaxis()
+    figure.axes[len(kinds) - 1].legend(fontsize=8, frameon=False, loc="lower right")
+    return figure
+
+
+def _worst_types(reports: Mapping[str, BackmappingReport], kind: str, most: int) -> list[str]:
+    excess: dict[str, float] = {}
+    for term in (t for report in reports.values() for t in report.terms if t.kind == kind):
+        excess[term.label] = max(term.excess, excess.get(term.label, -np.inf))
+    return sorted(excess, key=lambda label: -excess[label])[:most]
+
+
+def restored_energies(reports: Mapping[str, BackmappingReport]) -> Figure | None:
+    """Energies of restored frames under the finer level (line) over those of true frames (grey)."""
+    known = {name: r.energy_histogram for name, r in reports.items() if r.energy_histogram}
+    if not known:
+        return None
+    figure = _figure(3.2 * max(3, len(known)), 2.3)
+    for k, (axes, (name, h)) in enumerate(zip(_panels(figure, len(known), 3), known.items())):
+        axes.stairs(h["reference"], h["edges"], fill=True, color="#cbd2d9")
+        axes.stairs(h["model"], h["edges"], color=level_colour(k + 1), lw=1.6)
+        _style(axes, name, "energy / kT")
+        axes.set_yticks([])
+    return figure
+
+
+# ---- simulation --------------------------------------------------------------------------------
 
 
 def energies(levels: Sequence[LevelFiles]) -> Figure | None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..analysis.backmapping import BackmappingReport
 from ..analysis.ledger import LedgerRow, Triangle, check_triangle
 from . import figures
 from .read import Ensembles, LevelFiles, RunFiles, read_run
@@ -44,7 +45,7 @@ def page(run: RunFiles) -> str:
     title = str(run.about.get("name") or run.folder.resolve().name)
     sections = (
         _header(run, title), _ladder(run), _structures(run), _free_energy(run), _errors(run), _liquid(run),
-        _training(run), _bonded(run), _health(run), _redo(run),
+        _training(run), _bonded(run), _restored(run), _health(run), _redo(run),
     )  # fmt: skip
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     head = f"<head>{meta}<title>{escape(title)}</title><style>{_STYLE}</style></head>"
@@ -354,6 +355,33 @@ def _bonded(run: RunFiles) -> str:
         return _nothing(run, "Bonds, angles, dihedrals")
     note = "Line: the level's own run. Grey: its target, its parent mapped up. Worst first; nm, degrees."
     return _section("Bonds, angles, dihedrals", body, note)
+
+
+def _restored(run: RunFiles) -> str:
+    levels = [level for level in run.levels if level.backmapping]
+    if not levels:
+        return ""
+    body = "".join(
+        f"<h3>{escape(level.name)}</h3>"
+        + "".join(_restored_table(name, report) for name, report in level.backmapping.items())
+        + _image(figures.restored_terms(level.backmapping), f"bonded terms restored to {level.name}")
+        + (_image(drawing, f"energies restored to {level.name}") if drawing is not None else "")
+        for level in levels
+        for drawing in (figures.restored_energies(level.backmapping),)
+    )
+    note = (
+        "Frames of a coarser level with their sites of this level restored, against true frames. Bars: "
+        "Jensen-Shannon divergence above its sampling floor, with one standard error, the worst types first. A rate "
+        "has at least the error of one event. A perfect sampler's two draws are as far apart as a draw and the true "
+        "frame."
+    )
+    return _section("Restored frames", body, note)
+
+
+def _restored_table(name: str, report: BackmappingReport) -> str:
+    rows = [[escape(text.replace("+-", "±")) for text in row] for row in report.rows()]
+    head = f"{escape(name)}: {report.n_frames:,} frames, {report.n_draws} a coarse frame"
+    return _table((head, "restored", f"{report.n_reference:,} true frames"), rows)
 
 
 def _health(run: RunFiles) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from ..analysis.backmapping import BackmappingReport
 from ..analysis.ledger import LedgerRow
 from ..collective_variables import CollectiveVariable, variables_from_config
 from ..frames import Frames
@@ -36,6 +37,7 @@ class LevelFiles:
         mapping: from the level below, or None.
         training: {column: (n_rows,) values} of training.csv, or {}.
         source: source.json of level 0, or {}.
+        backmapping: {name: report} of backmapping.json, frames restored to this level, or {}.
         problems: files that are there but cannot be read.
     """
 
@@ -48,6 +50,7 @@ class LevelFiles:
     mapping: Mapping | None = None
     training: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
+    backmapping: dict[str, BackmappingReport] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
     @property
@@ -176,6 +179,7 @@ def _level(number: int, folder: Path) -> LevelFiles:
         mapping=_try(Mapping.load, folder / "mapping.npz", problems),
         training=_try(read_history, folder / "training.csv", problems) or {},
         source=_try(_json, folder / "source.json", problems) or {},
+        backmapping=_try(read_backmapping, folder / "backmapping.json", problems) or {},
         problems=tuple(problems),
     )  # fmt: skip
 
@@ -192,6 +196,12 @@ def _try(read: Any, path: Path, problems: list[str]) -> Any:
 
 def _json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
+
+
+def read_backmapping(path: Path) -> dict[str, BackmappingReport]:
+    """{name: report} of a list of {"name": ..., and what `BackmappingReport.to_json` gives}."""
+    rows = [dict(row) for row in json.loads(path.read_text())]
+    return {row.pop("name"): BackmappingReport.from_json(row) for row in rows}
 
 
 def read_history(path: Path) -> dict[str, NDArray[np.float64]]:
