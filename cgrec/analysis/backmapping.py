@@ -90,8 +90,8 @@ class BackmappingReport:
         round_trip: nm, largest coordinate of |M x - X|; its error is the spacing of the numbers X is stored in.
         energy: kT an atom, Wasserstein distance of the finer level's energies; reference: what sampling gives.
         energy_shift: kT an atom, mean energy less that of the true frames.
-        energy_histogram: {"edges": (n + 1,) kT, "model", "reference": (n,) probability a kT}; what is missing to
-            1 lies above the range.
+        energy_histogram: {"edges": (n + 1,) kT above the mean of true frames, "model", "reference": (n,) probability
+            a kT}; what is missing to 1 lies above the range.
         efficiency: (sum w)^2 / (n sum w^2) of all weights.
         group_efficiency: the same among the draws of one coarse frame, averaged over coarse frames.
     """
@@ -117,7 +117,10 @@ class BackmappingReport:
     group_efficiency: Quantity | None = None
 
     def worst(self, kind: str) -> TermDivergence | None:
-        """The type of `kind` furthest above its floor; None where there is none of that kind."""
+        """The type of `kind` furthest above its floor; None where there is none of that kind.
+
+        The largest of many is above zero by chance: judge it by its error and the number of types.
+        """
         return max((t for t in self.terms if t.kind == kind), key=lambda t: t.excess, default=None)
 
     def to_json(self) -> dict[str, Any]:
@@ -640,7 +643,7 @@ def _compare_energies(
         "energy": distance,
         "energy_shift": Quantity((a - b) / n, float(np.hypot(a_error, b_error)) / n),
         "energy_histogram": {
-            "edges": edges.tolist(), "model": model.tolist(), "reference": reference.tolist()
+            "edges": (edges - b).tolist(), "model": model.tolist(), "reference": reference.tolist()
         },
     }  # fmt: skip
 
