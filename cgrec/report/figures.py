@@ -532,7 +532,9 @@ def restored_terms(reports: Mapping[str, BackmappingReport], most: int = 12) -> 
             )  # fmt: skip
         axes.axvline(0, color=MUTED, lw=0.8)
         short = ["-".join(part.split(":")[-1] for part in label.split("-")) for label in labels]
-        axes.set_yticks(range(len(labels)), short, fontsize=7)
+        named = [name if short.count(name) == 1 else label for name, label in zip(short, labels)]
+        axes.set_yticks(range(len(labels)), named, fontsize=7)
+        axes.locator_params(axis="x", nbins=5)
         axes.invert_yaxis()
     figure.axes[len(kinds) - 1].legend(fontsize=8, frameon=False, loc="lower right")
     return figure
@@ -554,7 +556,7 @@ def restored_energies(reports: Mapping[str, BackmappingReport]) -> Figure | None
     for k, (axes, (name, h)) in enumerate(zip(_panels(figure, len(known), 3), known.items())):
         axes.stairs(h["reference"], h["edges"], fill=True, color="#cbd2d9")
         axes.stairs(h["model"], h["edges"], color=level_colour(k + 1), lw=1.6)
-        _style(axes, name, "energy / kT")
+        _style(axes, name, "energy - mean of true frames / kT")
         axes.set_yticks([])
     return figure
 
