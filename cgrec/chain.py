@@ -31,9 +31,8 @@ from .analysis import (
 from .backmapping import DescentStep, step_down
 from .collective_variables import CollectiveVariable, variables_from_config
 from .frames import Frames
-from .level import Level, LevelRecipe, seed_of, use_threads
+from .level import Level, LevelRecipe, potential_of, seed_of, use_threads
 from .mapping import Mapping
-from .potential import Potential
 from .sources.base import Source, write_json
 
 
@@ -144,7 +143,7 @@ class Chain:
         for k in range(begin, to, -1):
             coarse, fine = levels[k], levels[k - 1]
             if not (coarse.folder / "backmapper.pt").exists():
-                coarse.fit_backmapper(fine.frames, **(fit or {}))
+                coarse.fit_backmapper(fine, **(fit or {}))
             frames, step = step_down(
                 frames, coarse.backmapper, potential_of(fine), potential_of(coarse), name=fine.name, n_draws=n_draws if k == begin else 1,
                 generator=generator, resample_below=resample_below, rounds=rounds,
@@ -242,14 +241,6 @@ class Chain:
     def _earlier_seconds(self) -> float:
         path = self.folder / "run.json"
         return json.loads(path.read_text())["seconds"] if path.exists() else 0.0
-
-
-def potential_of(level: Level) -> Potential | None:
-    """Its potential, ready for many calls; None for level 0 from a file."""
-    try:
-        return level.potential.compiled()
-    except FileNotFoundError:
-        return None
 
 
 def bias_of(level: Level) -> tuple[CollectiveVariable, ...]:

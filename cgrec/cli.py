@@ -31,6 +31,7 @@ USAGE = """cgrec: recursive coarse-graining
   cgrec distil run=FOLDER level=1        a fast potential of two- and three-body splines in place of that level's network
   cgrec friction run=FOLDER level=1 interval=PS    the friction with which that level diffuses as its parent, saved every PS, does
   cgrec descend run=FOLDER from=3 to=0   bring the atoms back from a level's own frames, as XTC and PDB, with weights
+  cgrec analyse-backmapping run=FOLDER level=1    how good the atoms of that level's backmapper are, and an audit of its PMF
   cgrec export lammps run=FOLDER level=1 to=DIR    the distilled potential, ready for LAMMPS
 """
 
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of `cgrec` and `python -m cgrec`."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     commands = {
-        "climb": climb, "report": report, "distil": distil, "friction": friction, "export": export, "descend": descend,
+        "climb": climb, "report": report, "distil": distil, "friction": friction, "export": export, "descend": descend, "analyse-backmapping": analyse_backmapping,
     }  # fmt: skip
     if not arguments or arguments[0] not in commands or {"-h", "--help"} & set(arguments):
         print(
@@ -155,6 +156,24 @@ def descend(arguments: list[str]) -> None:
     }
     descent = Descent(**options)
     print(f"{descent(chain, level, to)}: look at it with vmd atoms.pdb atoms.xtc")
+
+
+def analyse_backmapping(arguments: list[str]) -> None:
+    """Judge a level's backmapper; print its tables, keep them with the level, and write the report anew."""
+    from .chain import Chain
+    from .report import write_report
+    from .restored import BackmappingAnalysis
+
+    level, options = _level("cgrec analyse-backmapping", arguments, BackmappingAnalysis)
+    number = int(level.folder.name[5:])
+    if number == 0:
+        raise ValueError(
+            "cgrec analyse-backmapping: expected level= 1 or above, found 0, below which nothing lies"
+        )
+    chain = Chain(level.folder.parent)
+    for name, found in BackmappingAnalysis(**options)(level, chain.levels[number - 1]).items():
+        print(f"{name}: {found.table()}\n")
+    print(f"report: {write_report(chain.folder)}")
 
 
 def _level(

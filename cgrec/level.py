@@ -27,7 +27,10 @@ from .potential.network import DensityNetwork
 from .refinement import PairRefinement, correct_pairs, refine
 from .sources.base import write_json
 from .system import System
-from .training import ForceMatching
+from .training import ForceMatching, split
+
+#: Share of the finer level's frames that no backmapper is fitted to, so that it can be judged by them.
+HELD_OUT = 0.15
 
 
 @dataclass(frozen=True)
@@ -131,11 +134,12 @@ class Level:
             )
         return Backmapper.load(path, self.mapping)
 
-    def fit_backmapper(self, fine: Frames, method: str = "flow", **options: Any) -> Backmapper:
+    def fit_backmapper(self, below: Level, method: str = "flow", **options: Any) -> Backmapper:
         """Make backmapper.pt, which undoes the mapping from the level below.
 
         Args:
-            fine: frames of the level below; their weights are honoured.
+            below: whose frames it is fitted to, but for a share of their blocks by which it can be judged (`HELD_OUT`). Weights that
+                are a function of this level's sites say nothing about atoms given sites, and are left out.
             method: "flow", "library" or "template".
             options: of its `fit`.
 
@@ -149,11 +153,20 @@ class Level:
             raise FileExistsError(f"{path} exists already: remove it yourself to fit another")
         begin = time.time()
         shown = {"name": f"{self.name}: backmapper"} if method == "flow" else {}
-        fitted = BACKMAPPERS[method].fit(fine, self.mapping, **shown, **options)
+        fitted = BACKMAPPERS[method].fit(self.backmapping_frames(below)[0], self.mapping, **shown, **options)
         about = {"method": method, "options": options, "seconds": time.time() - begin}
         write_json(self.folder / "backmapper.json", about)
         fitted.save(path)
         return fitted
+
+    def backmapping_frames(self, below: Level) -> tuple[Frames, Frames]:
+        """Frames of the level below a backmapper is fitted to, and those it is judged by."""
+        fine = below.frames
+        bias = below.bias_variables()
+        same = training_frames(fine, self.mapping(replace(fine, forces=None)), bias).weights is None
+        training, held = split(fine, HELD_OUT)
+        fitted_to = fine[training]
+        return replace(fitted_to, weights=None if same else fitted_to.weights), fine[np.concatenate(held)]
 
     def distil(self, **options: Any) -> DistillationReport:
         """Make distilled.pt, a fast potential, of its PMF, and distilled.json, what was lost.
@@ -394,6 +407,14 @@ def check_partial(function: partial[Any]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def potential_of(level: Level) -> Potential | None:
+    """Its potential, ready for many calls; None for level 0 from a file."""
+    try:
+        return level.potential.compiled()
+    except FileNotFoundError:
+        return None
 
 
 def seed_of(*stream: int) -> int:

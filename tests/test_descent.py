@@ -9,7 +9,7 @@ import torch
 import cgrec
 from cgrec import Frames, System
 from cgrec.analysis.statistics import Estimate
-from cgrec.backmapping import FlowBackmapper, TemplateBackmapper, audit, effective_share, step_down
+from cgrec.backmapping import FlowBackmapper, TemplateBackmapper, audit, step_down
 from cgrec.cli import main
 from cgrec.mapping import Pick
 
@@ -132,11 +132,6 @@ def test_without_energies_the_weights_of_the_sites_stay(case):
     fine, step = step_down(weighted, TemplateBackmapper.fit(flow(coarse), mapping), Triangle(), Flat())
     assert np.array_equal(fine.weights, weighted.weights)
     assert np.isnan(step.ess)
-
-
-def test_effective_share():
-    assert effective_share(np.full(10, -1e4)) == pytest.approx(1)
-    assert effective_share(np.log([1.0, 1.0, 2.0])) == pytest.approx(16 / 18)
 
 
 @pytest.fixture(scope="module")

@@ -360,8 +360,8 @@ def restored(scale, **fields):
 
 def write_backmapping(level, reports):
     level.mkdir(parents=True)
-    rows = [{"name": name, **report.to_json()} for name, report in reports.items()]
-    (level / "backmapping.json").write_text(json.dumps(rows, allow_nan=False))
+    found = {name: report.to_json() for name, report in reports.items()}
+    (level / "backmapping.json").write_text(json.dumps(found, allow_nan=False))
 
 
 def test_restored_frames_have_their_table_and_their_plots(tmp_path):
@@ -377,7 +377,7 @@ def test_restored_frames_have_their_table_and_their_plots(tmp_path):
     assert "<td>clashes a frame</td><td>0.25 ± 0.05</td><td>0.125 ± 0.01</td>" in text
     assert "<td>wrong hand at A:CA, fraction</td><td>0 ± 0.003</td><td>-</td>" in text
     assert "(A:C-A:O)</td><td>0.4000 ± 0.0100</td><td>floor 0.1000</td>" in text
-    assert text.count("restored to level0") == 2  # bonded terms, and energies of the one set that has them
+    assert text.count("restored from level0") == 2  # bonded terms, and energies of the one set that has them
 
 
 def test_bars_are_the_divergence_above_its_floor_worst_first():
@@ -395,3 +395,16 @@ def test_a_damaged_report_of_restored_frames_is_named(tmp_path):
     path.write_text(path.read_text().replace("n_draws", "draws"))
     text = write_report(tmp_path).read_text()
     assert "cannot be read: level0/backmapping.json" in text and "Restored frames" not in text
+
+
+def test_the_audit_of_a_pmf_has_its_numbers_and_its_plot(tmp_path):
+    (tmp_path / "level1").mkdir()
+    numbers = {"rms": [0.25, 0.05], "slope": [0.875, 0.03125], "entropy": [-12.5, 0.125], "ess": 0.375}
+    points = {"audited": [0.0, 1.0, -1.0], "learned": [0.5, 0.75, -1.25], "error": [0.1, 0.1, 0.2]}
+    (tmp_path / "level1" / "audit.json").write_text(json.dumps({**numbers, **points}))
+    text = write_report(tmp_path).read_text()
+    assert "<h2>Audit of the PMF</h2>" in text
+    assert "0.25 ± 0.05" in text and "0.875 ± 0.03" in text and "38 %" in text
+    axes = figures.audit([LevelFiles(1, Path("level1"), audit={**numbers, **points})]).axes[0]
+    x, y = axes.lines[1].get_data()
+    assert list(x) == points["audited"] and list(y) == points["learned"]

@@ -2,7 +2,7 @@
 
 from .base import Backmapper
 from .correct import MetropolisReport, metropolis, minimise, null_space_langevin, redraw
-from .descent import Audit, DescentStep, audit, effective_share, step_down
+from .descent import Audit, DescentStep, audit, energies_in_kT, step_down
 from .flow import FlowBackmapper
 from .library import LibraryBackmapper
 from .split import Split
@@ -16,6 +16,6 @@ BACKMAPPERS: dict[str, type[Backmapper]] = {
 }
 
 __all__ = [
-    "BACKMAPPERS", "Audit", "Backmapper", "DescentStep", "FlowBackmapper", "LibraryBackmapper", "MetropolisReport", "Split", "TemplateBackmapper", "audit", "effective_share", "metropolis",
+    "BACKMAPPERS", "Audit", "Backmapper", "DescentStep", "FlowBackmapper", "LibraryBackmapper", "MetropolisReport", "Split", "TemplateBackmapper", "audit", "energies_in_kT", "metropolis",
     "minimise", "null_space_langevin", "redraw", "step_down",
 ]  # fmt: skip

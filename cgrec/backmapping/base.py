@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..dynamics.langevin import draw
+from ..dynamics.langevin import resampled
 from ..frames import Frames
 from ..mapping import Mapping
 from ..mapping.linear import need_same_system
@@ -200,9 +200,9 @@ class Backmapper(ABC):
 
 
 def _samples(fine: Frames, unit: Unit) -> Tensor:
-    """(n, n_atoms, 3) nm of units alike, as an unweighted sample."""
+    """(n, n_atoms, 3) nm of units alike, as an unweighted sample, in the order of the frames."""
     most = max(1, MOST_SAMPLES // len(unit.atoms))
     if fine.weights is not None:
-        fine = draw(fine, min(len(fine), most), np.random.default_rng(0))
+        fine = fine[resampled(fine, min(len(fine), most), np.random.default_rng(0))]
     x = torch.tensor(np.asarray(fine.positions[:: -(-len(fine) // most)], float))
     return x[:, unit.atoms].flatten(0, 1)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..analysis.backmapping import weight_efficiency
 from ..analysis.statistics import Estimate
 from ..dynamics.langevin import draw
 from ..frames import Frames
@@ -103,7 +104,7 @@ def step_down(
     with np.errstate(divide="ignore"):
         total = own if fine.weights is None else own + np.log(fine.weights)
     fine = replace(fine, weights=np.exp(total - _log_mean(total)))
-    share, acceptance = effective_share(total), math.nan
+    share, acceptance = weight_efficiency(total).value, math.nan
     if share < resample_below:
         fine = replace(draw(fine, len(fine), _numpy(generator)), weights=None)
         if rounds:
@@ -111,7 +112,9 @@ def step_down(
                 backmapper.mapping(fine), backmapper, fine_potential, rounds=rounds, generator=generator, start=fine
             )  # fmt: skip
             acceptance = report.acceptance
-    return fine, DescentStep(name, len(fine), share, effective_share(own), share < resample_below, acceptance)
+    return fine, DescentStep(
+        name, len(fine), share, weight_efficiency(own).value, share < resample_below, acceptance
+    )
 
 
 def audit(
@@ -164,12 +167,6 @@ def audit(
     return Audit(
         F, W, np.sqrt(variance), rms, slope, bits, float(np.mean(1 / (n_draws * (weight**2).sum(1))))
     )
-
-
-def effective_share(log_weights: NDArray[np.float64]) -> float:
-    """(sum w)^2 / (n sum w^2) of weights given by their logarithms (A. Kong, J. S. Liu and W. H. Wong, J. Am. Stat. Assoc. 89, 278 (1994))."""
-    w = np.exp(log_weights - log_weights.max())
-    return float(w.sum() ** 2 / (len(w) * (w**2).sum()))
 
 
 def _log_mean(x: NDArray[np.float64]) -> float:

@@ -46,7 +46,7 @@ class Velocity(nn.Module):
         self.last = nn.Linear(width, n, bias=False)
         out = 4 * width + 2 * n
         self.by_sites = nn.Sequential(
-            nn.Linear(max(n_surroundings, 1), width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, out)
+            nn.Linear(max(n_surroundings, 1), width // 2), nn.SiLU(), nn.Linear(width // 2, width // 2), nn.SiLU(), nn.Linear(width // 2, out)
         )  # fmt: skip
         self.by_time = nn.Sequential(nn.Linear(16, 64), nn.SiLU(), nn.Linear(64, out))
         nn.init.zeros_(self.last.weight)
@@ -102,16 +102,20 @@ class FlowTraining:
         average: decay of the running mean of the weights, which is what is kept.
         site_noise: nm, added to the sites the network is told of, so that those of a coarse model, which are not quite those of any atoms,
             are no surprise.
+        validate_every: steps between validations on the last tenth of the units; the best weights are kept.
+        patience: validations without improvement before it stops.
         seed: of everything.
         name: shown by the progress bar.
     """
 
-    steps: int = 8000
+    steps: int = 10000
     batch_size: int = 512
     learning_rate: float = 2e-3
     width: int = 256
     average: float = 0.999
     site_noise: float = 0.0005
+    validate_every: int = 500
+    patience: int = 6
     seed: int = 0
     name: str = "flow"
 
@@ -181,42 +185,71 @@ class _Flow:
 
 def _train(unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: FlowTraining) -> dict[str, Any]:
     torch.manual_seed(options.seed)
-    generator = torch.Generator().manual_seed(options.seed)
     surroundings = Surroundings.of(unit, sites[:: max(1, len(sites) // 1000)])
     c = surroundings(sites)
     mean, scale = c.mean(0), spread(c)
-    velocity = Velocity(scaled.circles.tolist(), c.shape[1], options.width)
-    averaged = AveragedModel(velocity, multi_avg_fn=get_ema_multi_avg_fn(options.average))
-    optimiser = torch.optim.Adam(velocity.parameters(), options.learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.steps)
-    data, n = y.float(), min(options.batch_size, len(y))
-    with tqdm(range(options.steps), desc=options.name, unit="step", mininterval=1.0) as bar:
-        loss_mean = 0.0
-        for step in bar:
-            some = torch.randint(len(data), (n,), generator=generator)
-            noisy = sites[some] + options.site_noise * torch.randn(
-                sites[some].shape, generator=generator, dtype=sites.dtype
-            )
-            told = ((surroundings(noisy) - mean) / scale).float()
-            start = _noise(n, scaled.circles, generator)
-            way = data[some] - start
-            way = torch.where(scaled.circles, wrapped(way), way)
-            t = torch.rand(n, generator=generator)
-            v, _ = velocity(start + t[:, None] * way, t, velocity.sites(told))
-            loss = (v - way).square().mean()
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            averaged.update_parameters(velocity)
-            loss_mean += (float(loss.detach()) - loss_mean) / min(step + 1, 200)
-            if step % 100 == 0:
-                bar.set_postfix(loss=f"{loss_mean:.4f}")
-    kept: Any = averaged.module
+    noisy = surroundings(sites + options.site_noise * torch.randn(sites.shape, dtype=sites.dtype))
+    run = _Training(
+        Velocity(scaled.circles.tolist(), c.shape[1], options.width), ((c - mean) / scale).float(), y.float(),
+        ((noisy - c).square().mean(0).sqrt() / scale).float(), options,
+    )  # fmt: skip
+    with tqdm(total=options.steps, desc=options.name, unit="step", mininterval=1.0) as bar:
+        while run.step < options.steps and run.stale < options.patience:
+            run.stretch()
+            bar.update(run.step - bar.n)
+            bar.set_postfix(validation=f"{run.best:.4f}")
     return {
-        "surroundings": surroundings.coordinates.state(), "mean": mean, "scale": scale, "config": velocity.config,
-        "velocity": kept.state_dict(),
+        "surroundings": surroundings.coordinates.state(), "mean": mean, "scale": scale, "config": run.velocity.config,
+        "velocity": run.best_state,
     }  # fmt: skip
+
+
+class _Training:
+    """Fits a velocity to pairs of c (n, n_c) and y (n, n_y); the last tenth of them judges."""
+
+    def __init__(
+        self, velocity: Velocity, c: Tensor, y: Tensor, noise: Tensor, options: FlowTraining
+    ) -> None:
+        self.velocity, self.noise, self.options = velocity, noise, options
+        self.circles = torch.zeros(y.shape[1], dtype=torch.bool)
+        self.circles[velocity.circle] = True
+        first = max(1, int(0.9 * len(y)))
+        self.data, self.validation = (c[:first], y[:first]), (c[first - 1 :], y[first - 1 :])
+        self.averaged = AveragedModel(velocity, multi_avg_fn=get_ema_multi_avg_fn(options.average))
+        self.optimiser = torch.optim.Adam(velocity.parameters(), options.learning_rate)
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, options.steps)
+        self.generator = torch.Generator().manual_seed(options.seed)
+        self.step, self.stale, self.best = 0, 0, math.inf
+        self.best_state: dict[str, Any] = {}
+
+    def stretch(self) -> None:
+        """Steps up to the next validation; the best running mean of the weights so far is kept."""
+        end = min(self.step + self.options.validate_every, self.options.steps)
+        c, y = self.data
+        while self.step < end:
+            some = torch.randint(len(y), (min(self.options.batch_size, len(y)),), generator=self.generator)
+            loss = self._loss(self.velocity, c[some], y[some], self.generator)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimiser.step()
+            self.schedule.step()
+            self.averaged.update_parameters(self.velocity)
+            self.step += 1
+        with torch.no_grad():
+            c, y = (v[:: -(-len(v) // 10_000)] for v in self.validation)
+            found = float(self._loss(self.averaged.module, c, y, torch.Generator().manual_seed(1)))
+        self.stale = 0 if found < self.best else self.stale + 1
+        if found < self.best:
+            module: Any = self.averaged.module
+            self.best, self.best_state = found, {k: v.clone() for k, v in module.state_dict().items()}
+
+    def _loss(self, velocity: Any, c: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+        """Mean square of v less the straight way from a draw to y, at a random t."""
+        told = c + self.noise * torch.randn(c.shape, generator=generator)
+        start, t = _noise(len(y), self.circles, generator), torch.rand(len(y), generator=generator)
+        way = torch.where(self.circles, wrapped(y - start), y - start)
+        v, _ = velocity(start + t[:, None] * way, t, velocity.sites(told))
+        return (v - way).square().mean()
 
 
 def _noise(n: int, circles: Tensor, generator: torch.Generator) -> Tensor:

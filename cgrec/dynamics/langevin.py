@@ -507,8 +507,11 @@ def _frictions(given: float | Mapping[str, float], types: Sequence[str]) -> Tens
 
 
 def draw(frames: Frames, n: int, rng: np.random.Generator) -> Frames:
-    """`n` frames drawn by weight, spread evenly (systematic resampling)."""
-    cumulative = np.cumsum(frames.normalised_weights())
+    """`n` frames drawn by weight, in random order."""
+    return frames[rng.permutation(resampled(frames, n, rng))]
+
+
+def resampled(frames: Frames, n: int, rng: np.random.Generator) -> np.ndarray:
+    """(n,) indices drawn by weight, spread evenly (systematic resampling) and in order."""
     points = (np.arange(n) + rng.uniform()) / n
-    which = np.minimum(np.searchsorted(cumulative, points), len(frames) - 1)
-    return frames[rng.permutation(which)]
+    return np.minimum(np.searchsorted(np.cumsum(frames.normalised_weights()), points), len(frames) - 1)

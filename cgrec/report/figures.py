@@ -561,6 +561,21 @@ def restored_energies(reports: Mapping[str, BackmappingReport]) -> Figure | None
     return figure
 
 
+def audit(levels: Sequence[LevelFiles]) -> Figure | None:
+    """The PMF of every level that was audited against the free energy its backmapper's draws say, frame by frame."""
+    known = [level for level in levels if level.audit]
+    if not known:
+        return None
+    figure = _figure(3.2 * max(3, len(known)), 3.0)
+    for axes, level in zip(_panels(figure, len(known), 3), known):
+        found, learned, error = (np.array(level.audit[k], float) for k in ("audited", "learned", "error"))
+        ends = min(found.min(), learned.min()), max(found.max(), learned.max())
+        axes.plot(ends, ends, color=MUTED, lw=0.8)
+        axes.errorbar(found, learned, xerr=error, fmt="o", ms=3, lw=0.7, color=level_colour(level.number))
+        _style(axes, level.name, "free energy from draws / kT", "learned PMF / kT")
+    return figure
+
+
 # ---- simulation --------------------------------------------------------------------------------
 
 

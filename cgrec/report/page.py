@@ -45,7 +45,7 @@ def page(run: RunFiles) -> str:
     title = str(run.about.get("name") or run.folder.resolve().name)
     sections = (
         _header(run, title), _ladder(run), _structures(run), _free_energy(run), _errors(run), _liquid(run),
-        _training(run), _bonded(run), _restored(run), _health(run), _redo(run),
+        _training(run), _bonded(run), _restored(run), _audit(run), _health(run), _redo(run),
     )  # fmt: skip
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     head = f"<head>{meta}<title>{escape(title)}</title><style>{_STYLE}</style></head>"
@@ -364,18 +364,37 @@ def _restored(run: RunFiles) -> str:
     body = "".join(
         f"<h3>{escape(level.name)}</h3>"
         + "".join(_restored_table(name, report) for name, report in level.backmapping.items())
-        + _image(figures.restored_terms(level.backmapping), f"bonded terms restored to {level.name}")
-        + (_image(drawing, f"energies restored to {level.name}") if drawing is not None else "")
+        + _image(figures.restored_terms(level.backmapping), f"bonded terms restored from {level.name}")
+        + (_image(drawing, f"energies restored from {level.name}") if drawing is not None else "")
         for level in levels
         for drawing in (figures.restored_energies(level.backmapping),)
     )
     note = (
-        "Frames of a coarser level with their sites of this level restored, against true frames. Bars: "
+        "Frames of this level with the sites of the level below restored, against true frames. Bars: "
         "Jensen-Shannon divergence above its sampling floor, with one standard error, the worst types first. A rate "
         "has at least the error of one event. A perfect sampler's two draws are as far apart as a draw and the true "
         "frame."
     )
     return _section("Restored frames", body, note)
+
+
+def _audit(run: RunFiles) -> str:
+    levels = [level for level in run.levels if level.audit]
+    if not levels:
+        return ""
+    rows = [
+        [escape(level.name), *(" ± ".join((_number(level.audit[k][0]), _number(level.audit[k][1], 1))) for k in ("rms", "slope", "entropy")), f"{100 * level.audit['ess']:.0f} %"]
+        for level in levels
+    ]  # fmt: skip
+    head = ["level", "RMS difference / kT", "slope", "mapping entropy / nats", "ESS of the draws"]
+    note = (
+        "The free energy of single frames of each level's own run, from the energies of the level below and the density of its backmapper, "
+        "beside the PMF that was learned from forces: no simulation and no label is shared between the two. The RMS is what is left "
+        "beyond the errors of the draws."
+    )
+    return _section(
+        "Audit of the PMF", _table(head, rows) + _image(figures.audit(run.levels), "audit of the PMF"), note
+    )
 
 
 def _restored_table(name: str, report: BackmappingReport) -> str:

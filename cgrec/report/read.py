@@ -37,7 +37,8 @@ class LevelFiles:
         mapping: from the level below, or None.
         training: {column: (n_rows,) values} of training.csv, or {}.
         source: source.json of level 0, or {}.
-        backmapping: {name: report} of backmapping.json, frames restored to this level, or {}.
+        backmapping: {name: report} of backmapping.json, frames of this level restored to the one below, or {}.
+        audit: audit.json, of its PMF by its backmapper, or {}.
         problems: files that are there but cannot be read.
     """
 
@@ -51,6 +52,7 @@ class LevelFiles:
     training: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
     backmapping: dict[str, BackmappingReport] = field(default_factory=dict)
+    audit: dict[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
     @property
@@ -180,6 +182,7 @@ def _level(number: int, folder: Path) -> LevelFiles:
         training=_try(read_history, folder / "training.csv", problems) or {},
         source=_try(_json, folder / "source.json", problems) or {},
         backmapping=_try(read_backmapping, folder / "backmapping.json", problems) or {},
+        audit=_try(_json, folder / "audit.json", problems) or {},
         problems=tuple(problems),
     )  # fmt: skip
 
@@ -199,9 +202,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def read_backmapping(path: Path) -> dict[str, BackmappingReport]:
-    """{name: report} of a list of {"name": ..., and what `BackmappingReport.to_json` gives}."""
-    rows = [dict(row) for row in json.loads(path.read_text())]
-    return {row.pop("name"): BackmappingReport.from_json(row) for row in rows}
+    """{name: report} of {name: what `BackmappingReport.to_json` gives}."""
+    return {name: BackmappingReport.from_json(report) for name, report in _json(path).items()}
 
 
 def read_history(path: Path) -> dict[str, NDArray[np.float64]]:

@@ -1,0 +1,160 @@
+"""`BackmappingAnalysis`: what `cgrec analyse-backmapping` does: draws of every method judged against true frames, and the audit of the PMF.
+
+Twice: from sites of true frames that no backmapper has seen, where the answer is known, and from the coarse level's own simulation, whose
+sites are not quite those of any atoms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from .analysis import BackmappingReport, compare_backmapping, worst_frames
+from .backmapping import (
+    BACKMAPPERS,
+    Backmapper,
+    audit,
+    energies_in_kT,
+    metropolis,
+    minimise,
+    null_space_langevin,
+)
+from .dynamics.langevin import draw
+from .frames import Frames
+from .level import Level, potential_of, seed_of
+from .sources.base import write_json
+from .trajectory_files import write
+
+
+class BackmappingAnalysis:
+    """Every metric of `compare_backmapping` for a level's backmapper and the ones without training.
+
+    Args:
+        frames: coarse frames of each kind.
+        draws: to each.
+        steps: of a corrector: Metropolis moves where the density is known, else minimisation and null-space dynamics; 0: none.
+        audited: frames for the PMF audit. audit_draws: to each.
+        worst: frames of each set to write out as PDB.
+        seed: of all draws.
+    """
+
+    def __init__(
+        self, *, frames: int = 500, draws: int = 10, steps: int = 50, audited: int = 200, audit_draws: int = 100, worst: int = 3, seed: int = 0,
+    ) -> None:  # fmt: skip
+        self.frames, self.draws, self.steps, self.worst, self.seed = frames, draws, steps, worst, seed
+        self.audited, self.audit_draws = audited, audit_draws
+
+    def __call__(self, level: Level, below: Level) -> dict[str, BackmappingReport]:
+        """Fit what is missing, compare, and leave backmapping.json, audit.json and backmapping/*.pdb in the level's folder.
+
+        Args:
+            level: whose sites are restored.
+            below: the level they are restored to.
+        """
+        potential = potential_of(below)
+        training, held = level.backmapping_frames(below)
+        if not (level.folder / "backmapper.pt").exists():
+            level.fit_backmapper(below)
+        reference = self._sample(held)
+        own = self._sample(level.frames)
+        energies = None if potential is None else energies_in_kT(potential, reference)
+        found: dict[str, BackmappingReport] = {}
+        methods = list(self._methods(level, training))
+        with tqdm(methods, desc="analyse backmapping", unit="method") as bar:
+            for name, backmapper in bar:
+                mapped = backmapper.mapping(replace(reference, forces=None))
+                for origin, coarse, paired in (
+                    ("mapped true frames", mapped, reference),
+                    ("own simulation", own, None),
+                ):
+                    for what, model, log_weights in self._restored(backmapper, coarse, potential):
+                        key = f"{what.format(name)}, {origin}"
+                        found[key] = self._compare(
+                            backmapper, coarse, model, log_weights, reference, paired, energies, potential
+                        )
+                        self._keep_worst(level.folder / "backmapping", key, model)
+                        bar.set_postfix_str(key)
+        write_json(
+            level.folder / "backmapping.json", {name: report.to_json() for name, report in found.items()}
+        )
+        self._audit(level, potential, own)
+        return found
+
+    def _methods(self, level: Level, fine: Frames) -> Iterator[tuple[str, Backmapper]]:
+        """The level's own, and those without training, fitted to all but what is held out."""
+        own = level.backmapper
+        yield next(name for name, kind in BACKMAPPERS.items() if type(own) is kind), own
+        for name in ("library", "template"):
+            if type(own) is not BACKMAPPERS[name]:
+                yield name, BACKMAPPERS[name].fit(fine, level.mapping)
+
+    def _sample(self, frames: Frames) -> Frames:
+        """An unweighted sample of `frames`."""
+        some = draw(frames, min(self.frames, len(frames)), np.random.default_rng(self.seed))
+        order = np.arange(len(some)) if some.replicas is None else np.argsort(some.replicas, kind="stable")
+        return replace(some[order], weights=None, energies=None, forces=None)
+
+    def _restored(
+        self, backmapper: Backmapper, coarse: Frames, potential: Any
+    ) -> Iterator[tuple[str, Frames, np.ndarray | None]]:
+        """(name, frames, log weights) of draws as they are, and corrected."""
+        generator = torch.Generator().manual_seed(seed_of(self.seed, 1))
+        model, density = backmapper.draw(coarse, self.draws, generator)
+        if density is None or potential is None:
+            yield "{}", model, None
+        else:
+            yield "{}", model, -energies_in_kT(potential, model) - density
+        if not self.steps or potential is None:
+            return
+        if density is not None:
+            corrected, _ = metropolis(
+                coarse[np.repeat(np.arange(len(coarse)), self.draws)], backmapper, potential, rounds=self.steps, generator=generator, start=model,
+            )  # fmt: skip
+        else:
+            half = max(1, self.steps // 2)
+            relaxed = minimise(model, backmapper.mapping, potential, half)
+            corrected = null_space_langevin(
+                relaxed, backmapper.mapping, potential, steps=half, generator=generator
+            )
+        yield "{} corrected", corrected, None
+
+    def _compare(
+        self, backmapper: Backmapper, coarse: Frames, model: Frames, log_weights: np.ndarray | None, reference: Frames, paired: Frames | None,
+        energies: np.ndarray | None, potential: Any,
+    ) -> BackmappingReport:  # fmt: skip
+        mapping = backmapper.mapping
+        fixed = (mapping.position_weights == 1).any(0)
+        return compare_backmapping(
+            replace(model, weights=None), reference, n_draws=self.draws, paired=paired,
+            coarse=(mapping(model).positions, np.repeat(coarse.positions, self.draws, 0)) if coarse.box is None else None,
+            energies=None if energies is None else (energies_in_kT(potential, model), energies),
+            log_weights=log_weights, restored=np.flatnonzero(~fixed).tolist(),
+        )  # fmt: skip
+
+    def _keep_worst(self, folder: Path, name: str, model: Frames) -> None:
+        """PDB files of the frames to look at, each with its reason in the index."""
+        chosen = worst_frames(model, self.worst)
+        place = folder / name.replace(", ", "_").replace(" ", "_")
+        place.mkdir(parents=True, exist_ok=True)
+        for k, frame in enumerate(chosen):
+            path = place / f"worst{k}.pdb"
+            path.unlink(missing_ok=True)
+            write(model[frame.index], path)
+        write_json(place / "reasons.json", {f"worst{k}.pdb": frame.reason for k, frame in enumerate(chosen)})
+
+    def _audit(self, level: Level, potential: Any, own: Frames) -> None:
+        coarse_potential = potential_of(level)
+        if potential is None or coarse_potential is None or not level.backmapper.has_density:
+            return
+        some = own[np.linspace(0, len(own) - 1, min(self.audited, len(own))).astype(int)]
+        generator = torch.Generator().manual_seed(seed_of(self.seed, 2))
+        found = audit(
+            some, level.backmapper, potential, coarse_potential, n_draws=self.audit_draws, generator=generator
+        )
+        write_json(level.folder / "audit.json", found.to_json())
