@@ -5,6 +5,7 @@ from .correct import MetropolisReport, metropolis, minimise, null_space_langevin
 from .descent import Audit, DescentStep, audit, energies_in_kT, step_down
 from .flow import FlowBackmapper
 from .library import LibraryBackmapper
+from .resolvate import OpenMMEngine, PotentialEngine, Resolvation
 from .split import Split
 from .template import TemplateBackmapper
 
@@ -16,6 +17,6 @@ BACKMAPPERS: dict[str, type[Backmapper]] = {
 }
 
 __all__ = [
-    "BACKMAPPERS", "Audit", "Backmapper", "DescentStep", "FlowBackmapper", "LibraryBackmapper", "MetropolisReport", "Split", "TemplateBackmapper", "audit", "energies_in_kT", "metropolis",
+    "BACKMAPPERS", "Audit", "Backmapper", "DescentStep", "FlowBackmapper", "LibraryBackmapper", "MetropolisReport", "OpenMMEngine", "PotentialEngine", "Resolvation", "Split", "TemplateBackmapper", "audit", "energies_in_kT", "metropolis",
     "minimise", "null_space_langevin", "redraw", "step_down",
 ]  # fmt: skip

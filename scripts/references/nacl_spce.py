@@ -4,6 +4,7 @@ NaCl 4.1 M in SPC/E water: 38 Na, 38 Cl (Joung and Cheatham), 465 waters in a cu
 water, Langevin middle 1/ps, 2 fs; ions and the plain forces on them every 0.25 ps. The start is a random lattice that is
 relaxed and run for 300 ps. The box as a whole diffuses, too, by kT / (mass x friction) = 0.25e-9 m^2/s, as it should under a
 Langevin thermostat: take that off diffusion coefficients. Interrupted, the same command goes on. OUT.npz is what `source.path` of the experiment takes.
+With --keep-water the oxygens are kept, too, and frames lie 0.5 ps apart: the reference of scripts/benchmarks/resolvation.py.
 """
 
 import argparse
@@ -23,20 +24,22 @@ def main() -> None:
     )
     parser.add_argument("out", type=Path, help="folder of the run; the result is written beside it as .npz")
     parser.add_argument("--frames", type=int, default=3200, help="to keep, 0.25 ps apart")
+    parser.add_argument("--keep-water", action="store_true", help="oxygens, too, 0.5 ps apart")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     structure = arguments.out / "start.pdb"
     if not structure.exists():
         write_start(structure, np.random.default_rng(arguments.seed), BOX, IONS, WATERS)
+    stride, selection = (250, "name NA CL O") if arguments.keep_water else (125, "name NA CL")
     source = OpenMMSource(
-        structure=structure, force_field=["amber14/spce.xml"], temperature=TEMPERATURE, n_frames=arguments.frames, stride=125,
-        equilibration=150_000, selection="name NA CL", platform="CPU", frames_per_chunk=100,
+        structure=structure, force_field=["amber14/spce.xml"], temperature=TEMPERATURE, n_frames=arguments.frames, stride=stride,
+        equilibration=150_000, selection=selection, platform="CPU", frames_per_chunk=100,
     )  # fmt: skip
     frames = source.make(arguments.out, arguments.seed)
     np.savez_compressed(
         arguments.out.with_suffix(".npz"), positions=frames.positions, forces=frames.forces,
-        site_names=np.array(frames.system.names), box=frames.box, temperature=TEMPERATURE, dt_ps=0.25,
+        site_names=np.array(frames.system.names), box=frames.box, temperature=TEMPERATURE, dt_ps=stride * 0.002,
     )  # fmt: skip
 
 
