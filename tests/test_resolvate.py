@@ -197,6 +197,8 @@ def test_what_cannot_be_put_back_is_refused():
     other = Frames(frames.system.select([0, 1]), frames.positions[:, :2], 300.0)
     with pytest.raises(ValueError, match="expected a molecule O H1 H2 of residue HOH"):
         Resolvation(Drop(["HOH"])(frames.system), other, Scripted())
+    with pytest.raises(ValueError, match="stretch <= least <= most ps, found 5.0, 20.0, 10.0"):
+        resolvation(Scripted(), most=10.0)
     tool, coarse = resolvation(Scripted())
     with pytest.raises(ValueError, match="other names or order"):
         tool(replace(coarse, system=coarse.system.select([1, 0])))

@@ -101,7 +101,8 @@ class Resolvation:
         traces: the checks made for each coarse frame of the last call.
 
     Raises:
-        ValueError: a site is no single fine site, part of a molecule is kept, or the template lacks a kind of molecule.
+        ValueError: a coarse site is no single fine site, part of a molecule is kept, the template lacks a kind of molecule,
+            or the lengths contradict each other.
     """
 
     mapping: Mapping
@@ -115,6 +116,10 @@ class Resolvation:
     traces: list[list[Check]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
+        if not 0 < self.stretch <= self.least <= self.most:
+            raise ValueError(
+                f"Resolvation: expected 0 < stretch <= least <= most ps, found {self.stretch}, {self.least}, {self.most}"
+            )
         self.kept = _kept_sites(self.mapping)
         self.molecules = _dropped_molecules(self.mapping.fine, self.kept)
         self.shapes = _shapes(self.mapping.fine, self.molecules, self.template)
@@ -229,9 +234,8 @@ class Resolvation:
                 f"Resolvation: not stationary at the longest length allowed, {trace[-1]}; raise `most`", RuntimeWarning, stacklevel=4
             )  # fmt: skip
         n = len(so_far)
-        drawn = np.asarray(
-            so_far.positions[np.linspace(n // 2, n - 1, n_draws + 1).round().astype(int)[1:]], float
-        )
+        picked = np.linspace(n // 2, n - 1, n_draws + 1).round().astype(int)[1:]
+        drawn = np.asarray(so_far.positions[picked], float)
         drawn[:, self.kept] = frame.positions[0]
         return drawn, trace
 
@@ -295,7 +299,11 @@ class PotentialEngine:
         self.dynamics = dynamics
 
     def begin(self, start: Frames, kept: Indices, seed: int) -> Callable[[float], Frames]:
-        """See `Engine`. Velocities are drawn anew with every stretch, which leaves the ensemble of positions alone."""
+        """See `Engine`. Velocities are drawn anew with every stretch, which leaves the ensemble of positions alone.
+
+        Raises:
+            ValueError, RuntimeError: the dynamics failed.
+        """
         state = _relaxed(self.potential, start, kept, self.relaxation)
         random, held = np.random.default_rng(seed), [f"#{i}" for i in kept]
 
@@ -305,12 +313,14 @@ class PotentialEngine:
                 n_replicas=1, length=length, save_every=self.save_every, equilibration=0.0, held=held, keep_energies=True, **self.dynamics,
             )  # fmt: skip
             with tempfile.TemporaryDirectory() as folder:
-                saved, _ = dynamics(
-                    self.potential, state, Path(folder) / "run", seed=int(random.integers(2**31))
-                )
-                frames = replace(
-                    saved, positions=np.array(saved.positions, float), energies=np.array(saved.energies), forces=None, replicas=None,
-                )  # fmt: skip
+                path, new_seed = Path(folder) / "run", int(random.integers(2**31))
+                saved, report = dynamics(self.potential, state, path, seed=new_seed, name="solvent")
+                if report.lost:
+                    raise RuntimeError(
+                        f"PotentialEngine: the solvent was lost ({report.lost[0]}): use a smaller timestep or more relaxation"
+                    )
+                x, energies = np.array(saved.positions, float), np.array(saved.energies)
+            frames = replace(saved, positions=x, energies=energies, forces=None, replicas=None)
             state = replace(frames[-1:], box=start.box, energies=None)
             state.positions[:, kept] = start.positions[:, kept]  # frames are saved in single precision
             return frames
