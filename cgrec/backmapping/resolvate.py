@@ -337,6 +337,8 @@ class OpenMMEngine:
         timestep: ps. friction: 1/ps. cutoff: nm. save_every: ps between saved frames.
         hydrogen_mass: amu, taken from the heavy atom; allows a longer time step and changes no distribution of positions.
         iterations: of the minimiser, at most.
+        anneal: ps between minimiser and sampling, half of it at `hot` times the temperature, then cooled evenly: water put
+            between frozen ions finds its place only over barriers, which at 298 K can take 100 ps.
         platform: "CPU", "CUDA", ...; default: OpenMM's fastest.
 
     Raises:
@@ -345,12 +347,12 @@ class OpenMMEngine:
 
     def __init__(
         self, *, force_field: Sequence[str], timestep: float = 0.002, friction: float = 1.0, cutoff: float = 0.9, save_every: float = 0.25,
-        hydrogen_mass: float | None = None, iterations: int = 200, platform: str | None = None,
+        hydrogen_mass: float | None = None, iterations: int = 200, anneal: float = 6.0, hot: float = 1.7, platform: str | None = None,
     ) -> None:  # fmt: skip
         _openmm()
         self.force_field, self.timestep, self.friction, self.cutoff = force_field, timestep, friction, cutoff
         self.save_every, self.hydrogen_mass, self.iterations = save_every, hydrogen_mass, iterations
-        self.platform = platform
+        self.anneal, self.hot, self.platform = anneal, hot, platform
 
     def begin(self, start: Frames, kept: Indices, seed: int) -> Callable[[float], Frames]:
         """See `Engine`.
@@ -359,21 +361,28 @@ class OpenMMEngine:
             ValueError: the force field has sites of its own (virtual sites), a site has no element, or no box.
             RuntimeError: the dynamics failed.
         """
-        openmm, app = _openmm()
+        openmm, _ = _openmm()
         simulation = self._simulation(start, kept, seed)
+        steps = max(1, round(self.save_every / self.timestep))
+
+        def advance(n: int) -> None:
+            try:
+                simulation.step(n)
+            except openmm.OpenMMException as error:
+                raise RuntimeError(
+                    f"OpenMM stopped ({error}): use a smaller timestep or more minimiser iterations"
+                ) from error
+
         simulation.minimizeEnergy(maxIterations=self.iterations)
         simulation.context.setVelocitiesToTemperature(start.temperature, seed + 1)
-        steps = max(1, round(self.save_every / self.timestep))
+        for factor in [self.hot] * 10 + np.linspace(self.hot, 1.0, 10).tolist():
+            simulation.integrator.setTemperature(factor * start.temperature)
+            advance(round(self.anneal / 20 / self.timestep))
 
         def run(length: float) -> Frames:
             positions, energies = [], []
             for _ in range(max(1, round(length / (steps * self.timestep)))):
-                try:
-                    simulation.step(steps)
-                except openmm.OpenMMException as error:
-                    raise RuntimeError(
-                        f"OpenMM stopped ({error}): use a smaller timestep or more minimiser iterations"
-                    ) from error
+                advance(steps)
                 state = simulation.context.getState(positions=True, energy=True)
                 positions.append(state.getPositions(asNumpy=True)._value)
                 energies.append(state.getPotentialEnergy()._value)
