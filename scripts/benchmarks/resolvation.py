@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, required=True, help="npz of ions and oxygens")
     parser.add_argument("--ions", type=Path, help="npz of ions of an all-atom run")
     parser.add_argument("--level", type=Path, help="folder of a climb, whose level 1 are the ions")
-    parser.add_argument("--frames", type=int, default=12, help="ion frames of each")
+    parser.add_argument("--frames", type=int, default=8, help="ion frames of each")
     parser.add_argument("--draws", type=int, default=40, help="water configurations an ion frame")
     parser.add_argument("--least", type=float, default=20.0, help="ps each ion frame is run at least")
     parser.add_argument("--json", type=Path, help="write everything measured here")
@@ -121,9 +121,10 @@ def sites_in_order(found: tuple[str, ...], wanted: tuple[str, ...]) -> np.ndarra
 
 
 def compare(model: cgrec.Frames, reference: cgrec.Frames) -> dict[str, dict[str, float]]:
-    found = {}
+    """Both g(r); a block is one ion frame of the model, or a 20th of the reference."""
+    found, n_blocks = {}, None if model.replicas is None else len(np.unique(model.replicas))
     for pair in PAIRS:
-        a, b = (rdf(f, *pair, HIGH, BINS) for f in (model, reference))
+        a, b = rdf(model, *pair, HIGH, BINS, n_blocks=n_blocks), rdf(reference, *pair, HIGH, BINS)
         found["-".join(pair)] = {
             **asdict(mean_absolute_difference(a, b, LOW, HIGH)), "peak": float(a.g.max()), "reference peak": float(b.g.max()),
             "g": a.g.tolist(), "reference g": b.g.tolist(),
