@@ -338,7 +338,7 @@ class OpenMMEngine:
         hydrogen_mass: amu, taken from the heavy atom; allows a longer time step and changes no distribution of positions.
         iterations: of the minimiser, at most.
         anneal: ps between minimiser and sampling, half of it at `hot` times the temperature, then cooled evenly: water put
-            between frozen ions finds its place only over barriers, which at 298 K can take 100 ps.
+            between frozen ions finds its place only over barriers, which at 298 K took up to 100 ps.
         platform: "CPU", "CUDA", ...; default: OpenMM's fastest.
 
     Raises:
