@@ -11,7 +11,6 @@ same command goes on.
 
 import argparse
 import sys
-import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -98,7 +97,6 @@ def resolvated(
     )  # fmt: skip
     engine = OpenMMEngine(force_field=FORCE_FIELD, timestep=0.004, hydrogen_mass=2.0, platform="CPU")
     tool = Resolvation(mapping, template, engine, least=arguments.least, folder=folder)
-    begin = time.perf_counter()
     fine = tool(coarse, arguments.draws, generator=1)
     moved = float(
         np.abs(mapping(fine).positions - np.repeat(coarse.positions, arguments.draws, axis=0)).max()
@@ -108,7 +106,7 @@ def resolvated(
         print(f"{folder.name} {k}: {'stationary' if check.stationary else 'NOT STATIONARY'} at {check}")
     return fine, {
         "round trip, nm": moved, "ps": [c.time for c in last], "stationary": [c.stationary for c in last],
-        "seconds": time.perf_counter() - begin, "traces": [[asdict(c) for c in trace] for trace in tool.traces],
+        "traces": [[asdict(c) for c in trace] for trace in tool.traces],
     }  # fmt: skip
 
 
