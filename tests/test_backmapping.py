@@ -20,7 +20,12 @@ from cgrec.backmapping import (
     null_space_langevin,
     redraw,
 )
-from cgrec.backmapping.coordinates import InternalCoordinates, coordinates_of
+from cgrec.backmapping.coordinates import (
+    InternalCoordinates,
+    coordinates_of,
+    relabelled,
+    terminal_groups,
+)
 from cgrec.backmapping.flow import Velocity
 from cgrec.backmapping.scaled import Scaled
 from cgrec.backmapping.split import units_of
@@ -171,18 +176,19 @@ def test_coordinates_turn_with_the_molecule_and_see_its_hand(peptide):
 def test_a_turn_of_a_methyl_group_makes_no_difference(peptide):
     mapping = HeavyAtoms()(peptide.system)
     (unit,) = units_of(mapping)
+    assert terminal_groups(unit) == [[1, 2, 3], [11, 12, 13], [19, 20, 21]]
     x = torch.tensor(peptide.positions[:50])
     scaled = Scaled.fit(unit, torch.tensor(unit.weights) @ x, x)
     assert scaled.circles.sum() == 3
-    relabelled = x.clone()
-    hydrogens = [11, 12, 13]
-    relabelled[:, hydrogens] = x[:, [12, 13, 11]]
-    angles = [
-        scaled.internal(torch.tensor(unit.weights) @ y, y)[0][:, scaled.circles] for y in (x, relabelled)
-    ]
-    assert (
-        torch.cos(angles[0] - angles[1]).min() > 0.2
-    )  # the others of a methyl group stand 120 degrees apart, but not exactly
+    again = relabelled(unit, x, torch.Generator().manual_seed(0))
+    assert not torch.equal(again, x)
+    assert torch.equal(torch.sort(again[:, 1:4, 0], 1)[0], torch.sort(x[:, 1:4, 0], 1)[0])
+    angles = [scaled.internal(torch.tensor(unit.weights) @ y, y)[0][:, scaled.circles] for y in (x, again)]
+    # the others of a methyl group stand 120 degrees apart, but not exactly: three times the angle is nearly the same
+    assert torch.cos(angles[0] - angles[1]).min() > 0.2
+    triangle = torch.linalg.cross(again[:, 12] - again[:, 11], again[:, 13] - again[:, 11])
+    before = torch.linalg.cross(x[:, 12] - x[:, 11], x[:, 13] - x[:, 11])
+    assert ((triangle * before).sum(-1) > 0).all()  # turned, not mirrored
 
 
 def test_template_is_the_mean_geometry_and_keeps_the_hand(peptide):

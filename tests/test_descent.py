@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from test_recursion import TINY
 
 import cgrec
 from cgrec import Frames, System
@@ -138,7 +139,7 @@ def test_without_energies_the_weights_of_the_sites_stay(case):
 def run(tmp_path_factory):
     """A short climb of the Gaussian chain."""
     folder = tmp_path_factory.mktemp("chain") / "run"
-    main(["climb", "experiment=gaussian_chain", f"run={folder}", "source.n_frames=2000"])
+    main(["climb", *TINY, f"run={folder}"])
     return folder
 
 

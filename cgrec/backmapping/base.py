@@ -15,11 +15,12 @@ from ..dynamics.langevin import resampled
 from ..frames import Frames
 from ..mapping import Mapping
 from ..mapping.linear import need_same_system
+from .coordinates import relabelled, terminal_groups
 from .scaled import Scaled
 from .split import Split, Unit, units_of, whole
 
 #: Pairs of sites and atoms a model of one kind of unit sees at most.
-MOST_SAMPLES = 200_000
+MOST_SAMPLES = 400_000
 #: Units drawn at a time.
 _BATCH = 4096
 
@@ -39,6 +40,7 @@ class Backmapper(ABC):
 
     registry: ClassVar[dict[str, type[Backmapper]]] = {}
     has_density: ClassVar[bool] = False
+    relabelled_copies: ClassVar[int] = 1
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -86,7 +88,7 @@ class Backmapper(ABC):
         need_same_system(fine.system, mapping.fine, "cannot fit: the System of these Frames", "the Mapping's fine System")  # fmt: skip
         models = {}
         for unit in units_of(mapping):
-            atoms = _samples(fine, unit)
+            atoms = _samples(fine, unit, cls.relabelled_copies)
             sites = torch.tensor(unit.weights) @ atoms
             scaled = Scaled.fit(unit, sites, atoms)
             y, _ = scaled.internal(sites, atoms)
@@ -199,10 +201,13 @@ class Backmapper(ABC):
         return Backmapper.registry[state["class"]](mapping, state["models"])
 
 
-def _samples(fine: Frames, unit: Unit) -> Tensor:
-    """(n, n_atoms, 3) nm of units alike, as an unweighted sample, in the order of the frames."""
+def _samples(fine: Frames, unit: Unit, copies: int) -> Tensor:
+    """(n, n_atoms, 3) nm of units alike, as an unweighted sample, in the order of the frames; `copies` of each with alike atoms permuted."""
     most = max(1, MOST_SAMPLES // len(unit.atoms))
     if fine.weights is not None:
         fine = fine[resampled(fine, min(len(fine), most), np.random.default_rng(0))]
-    x = torch.tensor(np.asarray(fine.positions[:: -(-len(fine) // most)], float))
-    return x[:, unit.atoms].flatten(0, 1)
+    x = torch.tensor(np.asarray(fine.positions[:: -(-len(fine) // most)], float))[:, unit.atoms].flatten(0, 1)
+    copies = max(1, min(copies, MOST_SAMPLES // len(x))) if terminal_groups(unit) else 1
+    if copies == 1:
+        return x
+    return relabelled(unit, x.repeat_interleave(copies, 0), torch.Generator().manual_seed(0))

@@ -319,12 +319,27 @@ def _bent(points: Tensor, corner: int, a: int, b: int) -> bool:
 
 
 def _folds(unit: Unit) -> dict[int, int]:
-    """{first atom: s} of terminal groups of s alike atoms, which a turn of 2 pi / s about their bond permutes."""
-    near, alike, folds = unit.fine.neighbours(), unit.fine.equivalent_sites(), {}
+    """{first atom: s} of terminal groups of s alike atoms."""
+    return {group[0]: len(group) for group in terminal_groups(unit)}
+
+
+def terminal_groups(unit: Unit) -> list[list[int]]:
+    """Groups of alike atoms that a turn about the one bond of their neighbour permutes, such as the hydrogens of a methyl group."""
+    near, alike, groups = unit.fine.neighbours(), unit.fine.equivalent_sites(), []
     for around in near:
         leaves = [i for i in around if len(near[i]) == 1]
         group = [i for i in leaves if alike[i] == alike[leaves[0]]]
         same = len({(unit.owner[i], *unit.weights[:, i].tolist()) for i in group}) == 1
         if len(group) >= 2 and len(around) == len(group) + 1 and same:
-            folds[min(group)] = len(group)
-    return folds
+            groups.append(sorted(group))
+    return groups
+
+
+def relabelled(unit: Unit, atoms: Tensor, generator: torch.Generator) -> Tensor:
+    """The same configurations (n, n_atoms, 3) with each terminal group turned by a random number of places: as likely, but for the labels."""
+    atoms = atoms.clone()
+    for group in terminal_groups(unit):
+        turn = torch.randint(len(group), (len(atoms), 1), generator=generator)
+        source = torch.tensor(group)[(torch.arange(len(group)) + turn) % len(group)]
+        atoms[:, group] = atoms[torch.arange(len(atoms))[:, None], source]
+    return atoms

@@ -129,6 +129,7 @@ class FlowBackmapper(Backmapper):
     """
 
     has_density = True
+    relabelled_copies = 8
 
     def __init__(self, mapping: Any, models: dict[str, dict[str, Any]], steps: int = 6) -> None:
         super().__init__(mapping, models)
