@@ -152,11 +152,13 @@ class Level:
         if path.exists():
             raise FileExistsError(f"{path} exists already: remove it yourself to fit another")
         begin = time.time()
-        shown = {"name": f"{self.name}: backmapper"} if method == "flow" else {}
+        shown: Any = {"name": f"{self.name}: backmapper", "folder": self.folder} if method == "flow" else {}
         fitted = BACKMAPPERS[method].fit(self.backmapping_frames(below)[0], self.mapping, **shown, **options)
         about = {"method": method, "options": options, "seconds": time.time() - begin}
         write_json(self.folder / "backmapper.json", about)
         fitted.save(path)
+        for checkpoint in self.folder.glob("flow_*.checkpoint.pt"):
+            checkpoint.unlink()
         return fitted
 
     def backmapping_frames(self, below: Level) -> tuple[Frames, Frames]:

@@ -20,6 +20,9 @@ from cgrec.backmapping import (
     null_space_langevin,
     redraw,
 )
+from cgrec.backmapping import (
+    flow as flow_module,
+)
 from cgrec.backmapping.coordinates import (
     InternalCoordinates,
     coordinates_of,
@@ -250,6 +253,25 @@ def test_saved_and_loaded_it_is_the_same(flow, peptide, tmp_path):
     (tmp_path / "backmapper.pt").write_bytes((tmp_path / "backmapper.pt").read_bytes()[:500])
     with pytest.raises(ValueError, match=r"not a readable backmapper"):
         Backmapper.load(tmp_path / "backmapper.pt", flow.mapping)
+
+
+def test_a_fit_that_was_killed_goes_on_as_if_it_had_not_been(peptide, tmp_path, monkeypatch):
+    mapping, options = HeavyAtoms()(peptide.system), {"width": 16, "steps": 40, "validate_every": 10}
+    whole = FlowBackmapper.fit(peptide[:100], mapping, **options)
+    kept = flow_module._Training.checkpoint
+
+    def killed(self):
+        kept(self)
+        if self.step == 20:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(flow_module._Training, "checkpoint", killed)
+    with pytest.raises(KeyboardInterrupt):
+        FlowBackmapper.fit(peptide[:100], mapping, folder=tmp_path, **options)
+    monkeypatch.setattr(flow_module._Training, "checkpoint", kept)
+    resumed = FlowBackmapper.fit(peptide[:100], mapping, folder=tmp_path, **options)
+    coarse = mapping(peptide[:5])
+    assert np.array_equal(whole(coarse).positions, resumed(coarse).positions)
 
 
 def test_flow_learns_a_density_known_exactly():

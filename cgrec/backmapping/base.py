@@ -63,9 +63,9 @@ class Backmapper(ABC):
 
     @abstractmethod
     def _draw(
-        self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator
+        self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator, density: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """y (n, n_y) for sites (n, n_sites, 3), and its log density (n,) where there is one."""  # fmt: skip
+        """y (n, n_y) for sites (n, n_sites, 3), and, if asked for, its log density (n,) where there is one."""
 
     def _log_density(self, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor) -> Tensor:
         """(n,) log density of y (n, n_y) given sites (n, n_sites, 3)."""
@@ -111,22 +111,29 @@ class Backmapper(ABC):
         Raises:
             ValueError: frames of another System, no draws.
         """
-        return self.draw(coarse, n_draws, generator)[0]
+        return self._frames(coarse, n_draws, generator, density=False)[0]
 
     def draw(
         self, coarse: Frames, n_draws: int = 1, generator: torch.Generator | None = None
     ) -> tuple[Frames, np.ndarray | None]:
         """As calling it, with the log density (nats) of each answer where there is one, (n_frames * n_draws,)."""
+        return self._frames(coarse, n_draws, generator, density=True)
+
+    def _frames(
+        self, coarse: Frames, n_draws: int, generator: torch.Generator | None, density: bool
+    ) -> tuple[Frames, np.ndarray | None]:
         if n_draws < 1:
             raise ValueError(f"{type(self).__name__}: expected n_draws >= 1, found {n_draws}")
         repeated = coarse if n_draws == 1 else coarse[np.repeat(np.arange(len(coarse)), n_draws)]
-        atoms, densities = self.propose(repeated, generator or torch.Generator().manual_seed(0))
+        atoms, densities = self.propose(repeated, generator or torch.Generator().manual_seed(0), density)
         frames = replace(
             repeated, system=self.mapping.fine, positions=atoms.numpy(), forces=None, energies=None
         )
         return frames, None if densities is None else densities.sum(1).numpy()
 
-    def propose(self, coarse: Frames, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+    def propose(
+        self, coarse: Frames, generator: torch.Generator, density: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
         """Atoms (n_frames, n_atoms, 3) nm, one draw of every frame, and (n_frames, n_molecules) log densities where there are any."""
         need_same_system(coarse.system, self.mapping.coarse, "cannot backmap: the System of these Frames", "the Mapping's coarse System")  # fmt: skip
         sites = torch.tensor(whole(self.split.units, coarse.positions, coarse.boxes()))
@@ -135,19 +142,19 @@ class Backmapper(ABC):
         for unit in self.split.units:
             scaled = Scaled.from_state(self.models[unit.key]["scaled"])
             flat = sites[:, unit.sites].flatten(0, 1)
-            found = [self._some(unit, scaled, X, generator) for X in flat.split(_BATCH)]
+            found = [self._some(unit, scaled, X, generator, density) for X in flat.split(_BATCH)]
             atoms[:, unit.atoms] = torch.cat([x for x, _ in found]).unflatten(0, (len(sites), -1))
             found_densities = [d for _, d in found if d is not None]
             if found_densities:
                 densities.append(torch.cat(found_densities).reshape(len(sites), -1))
-        return self.split.exact(atoms, sites), torch.cat(densities, 1) if self.has_density else None
+        return self.split.exact(atoms, sites), torch.cat(densities, 1) if densities else None
 
     def _some(
-        self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator
+        self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator, density: bool
     ) -> tuple[Tensor, Tensor | None]:
-        y, density = self._draw(unit, scaled, sites, generator)  # fmt: skip
+        y, log_density = self._draw(unit, scaled, sites, generator, density)
         atoms, volume = scaled.cartesian(sites, y, generator)
-        return atoms, None if density is None else density - volume
+        return atoms, None if log_density is None else log_density - volume
 
     def log_prob(self, fine: Frames) -> np.ndarray:
         """(n_frames,) nats, log density of the atoms of each frame given its sites, per nm^3 and free atom.

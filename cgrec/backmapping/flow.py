@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -105,6 +106,7 @@ class FlowTraining:
         validate_every: steps between validations on the last tenth of the units; the best weights are kept.
         patience: validations without improvement before it stops.
         seed: of everything.
+        folder: where checkpoints go; the same fit goes on from one it finds there. None: nowhere.
         name: shown by the progress bar.
     """
 
@@ -117,6 +119,7 @@ class FlowTraining:
     validate_every: int = 500
     patience: int = 6
     seed: int = 0
+    folder: Path | None = None
     name: str = "flow"
 
 
@@ -143,11 +146,11 @@ class FlowBackmapper(Backmapper):
         return _train(unit, scaled, sites, y, FlowTraining(**options))
 
     def _draw(
-        self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        start = _noise(len(sites), scaled.circles, generator)  # fmt: skip
-        y, growth = self._flows[unit.key](sites, start, 0.0, 1.0, self.steps)
-        return y.double(), _log_noise(start, scaled.circles) - growth
+        self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator, density: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        start = _noise(len(sites), scaled.circles, generator)
+        y, growth = self._flows[unit.key](sites, start, 0.0, 1.0, self.steps, density)
+        return y.double(), _log_noise(start, scaled.circles) - growth if density else None
 
     def _log_density(self, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor) -> Tensor:
         start, growth = self._flows[unit.key](sites, y.float(), 1.0, 0.0, self.steps)
@@ -193,10 +196,13 @@ def _train(unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: FlowTr
     run = _Training(
         Velocity(scaled.circles.tolist(), c.shape[1], options.width), ((c - mean) / scale).float(), y.float(),
         ((noisy - c).square().mean(0).sqrt() / scale).float(), options,
+        options.folder and options.folder / f"flow_{unit.key}.checkpoint.pt",
     )  # fmt: skip
-    with tqdm(total=options.steps, desc=options.name, unit="step", mininterval=1.0) as bar:
+    run.resume()
+    with tqdm(total=options.steps, initial=run.step, desc=options.name, unit="step", mininterval=1.0) as bar:
         while run.step < options.steps and run.stale < options.patience:
             run.stretch()
+            run.checkpoint()
             bar.update(run.step - bar.n)
             bar.set_postfix(validation=f"{run.best:.4f}")
     return {
@@ -209,9 +215,15 @@ class _Training:
     """Fits a velocity to pairs of c (n, n_c) and y (n, n_y); the last tenth of them judges."""
 
     def __init__(
-        self, velocity: Velocity, c: Tensor, y: Tensor, noise: Tensor, options: FlowTraining
+        self,
+        velocity: Velocity,
+        c: Tensor,
+        y: Tensor,
+        noise: Tensor,
+        options: FlowTraining,
+        path: Path | None,
     ) -> None:
-        self.velocity, self.noise, self.options = velocity, noise, options
+        self.velocity, self.noise, self.options, self.path = velocity, noise, options, path
         self.circles = torch.zeros(y.shape[1], dtype=torch.bool)
         self.circles[velocity.circle] = True
         first = max(1, int(0.9 * len(y)))
@@ -243,6 +255,34 @@ class _Training:
         if found < self.best:
             module: Any = self.averaged.module
             self.best, self.best_state = found, {k: v.clone() for k, v in module.state_dict().items()}
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "velocity": self.velocity,
+            "averaged": self.averaged,
+            "optimiser": self.optimiser,
+            "schedule": self.schedule,
+        }
+
+    def checkpoint(self) -> None:
+        """Everything needed to go on."""
+        if self.path is not None:
+            state = {name: part.state_dict() for name, part in self._parts().items()}
+            state |= {k: getattr(self, k) for k in ("step", "stale", "best", "best_state")}
+            partial = self.path.with_name(self.path.name + ".partial")
+            torch.save({**state, "generator": self.generator.get_state()}, partial)
+            partial.replace(self.path)
+
+    def resume(self) -> None:
+        """Go on from a checkpoint, if there is one."""
+        if self.path is None or not self.path.exists():
+            return
+        state = torch.load(self.path, weights_only=True)
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        for k in ("step", "stale", "best", "best_state"):
+            setattr(self, k, state[k])
+        self.generator.set_state(state["generator"])
 
     def _loss(self, velocity: Any, c: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
         """Mean square of v less the straight way from a draw to y, at a random t."""

@@ -38,9 +38,9 @@ class LibraryBackmapper(Backmapper):
         }  # fmt: skip
 
     def _draw(
-        self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator
+        self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator, density: bool
     ) -> tuple[Tensor, None]:
-        known = self.models[unit.key]  # fmt: skip
+        known = self.models[unit.key]
         n, k = len(sites), known["nearest"]
         rank = torch.randint(k, (n,), generator=generator).numpy()
         if known["seen"].shape[1] == 0:  # a lone site: all references are alike

@@ -23,6 +23,6 @@ class TemplateBackmapper(Backmapper):
         return {"mean": mean}
 
     def _draw(
-        self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator
+        self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator, density: bool
     ) -> tuple[Tensor, None]:
-        return self.models[unit.key]["mean"].expand(len(sites), -1).clone(), None  # fmt: skip
+        return self.models[unit.key]["mean"].expand(len(sites), -1).clone(), None
