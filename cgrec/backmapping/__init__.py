@@ -4,7 +4,9 @@ from .base import Backmapper
 from .correct import MetropolisReport, metropolis, minimise, null_space_langevin, redraw
 from .descent import Audit, DescentStep, audit, energies_in_kT, step_down
 from .flow import FlowBackmapper
+from .force_field import OpenMMForceField
 from .library import LibraryBackmapper
+from .residues import ResidueLibrary, ResidueTemplate, alpha_carbons
 from .resolvate import OpenMMEngine, PotentialEngine, Resolvation
 from .split import Split
 from .template import TemplateBackmapper
@@ -17,6 +19,6 @@ BACKMAPPERS: dict[str, type[Backmapper]] = {
 }
 
 __all__ = [
-    "BACKMAPPERS", "Audit", "Backmapper", "DescentStep", "FlowBackmapper", "LibraryBackmapper", "MetropolisReport", "OpenMMEngine", "PotentialEngine", "Resolvation", "Split", "TemplateBackmapper", "audit", "energies_in_kT", "metropolis",
+    "BACKMAPPERS", "Audit", "Backmapper", "DescentStep", "FlowBackmapper", "LibraryBackmapper", "MetropolisReport", "OpenMMEngine", "OpenMMForceField", "PotentialEngine", "ResidueLibrary", "ResidueTemplate", "Resolvation", "Split", "TemplateBackmapper", "alpha_carbons", "audit", "energies_in_kT", "metropolis",
     "minimise", "null_space_langevin", "redraw", "step_down",
 ]  # fmt: skip

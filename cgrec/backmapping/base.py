@@ -48,7 +48,11 @@ class Backmapper(ABC):
 
     def __init__(self, mapping: Mapping, models: dict[str, dict[str, Any]]) -> None:
         self.mapping, self.models, self.split = mapping, models, Split(mapping)
-        missing = [u for u in self.split.units if u.key not in models]
+        self._need_known()
+
+    def _need_known(self) -> None:
+        """Raise ValueError where nothing was learned of a part of the mapping."""
+        missing = [u for u in self.split.units if u.key not in self.models]
         if missing:
             unit = missing[0]
             raise ValueError(
@@ -140,9 +144,8 @@ class Backmapper(ABC):
         atoms = sites.new_empty(len(sites), self.mapping.fine.n_sites, 3)
         densities: list[Tensor] = []
         for unit in self.split.units:
-            scaled = Scaled.from_state(self.models[unit.key]["scaled"])
             flat = sites[:, unit.sites].flatten(0, 1)
-            found = [self._some(unit, scaled, X, generator, density) for X in flat.split(_BATCH)]
+            found = [self._some(unit, X, generator, density) for X in flat.split(_BATCH)]
             atoms[:, unit.atoms] = torch.cat([x for x, _ in found]).unflatten(0, (len(sites), -1))
             found_densities = [d for _, d in found if d is not None]
             if found_densities:
@@ -150,8 +153,10 @@ class Backmapper(ABC):
         return self.split.exact(atoms, sites), torch.cat(densities, 1) if densities else None
 
     def _some(
-        self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator, density: bool
+        self, unit: Unit, sites: Tensor, generator: torch.Generator, density: bool
     ) -> tuple[Tensor, Tensor | None]:
+        """Atoms (n, n_atoms, 3) nm of sites (n, n_sites, 3) nm, and, if asked for, their log density (n,) where there is one."""
+        scaled = Scaled.from_state(self.models[unit.key]["scaled"])
         y, log_density = self._draw(unit, scaled, sites, generator, density)
         atoms, volume = scaled.cartesian(sites, y, generator)
         return atoms, None if log_density is None else log_density - volume

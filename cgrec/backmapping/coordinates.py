@@ -107,7 +107,7 @@ class InternalCoordinates(Coordinates):
             def point(k: int, base: Tensor = base, origin: Tensor = origin) -> Tensor:
                 return atoms[..., k, :] - origin if k < len(self.owner) else base[..., k - len(self.owner), :]
 
-            e1, e2, e3 = _frame(point(p.parent), *(None if k < 0 else point(k) for k in p[2:]))
+            e1, e2, e3 = axes_of(point(p.parent), *(None if k < 0 else point(k) for k in p[2:]))
             d = point(p.atom) - point(p.parent)
             r = d.norm(dim=-1)
             along, a, b = ((d * e).sum(-1) for e in (e1, e2, e3))
@@ -126,7 +126,7 @@ class InternalCoordinates(Coordinates):
             def point(k: int, base: Tensor = base) -> Tensor:
                 return places[k] if k < len(self.owner) else base[..., k - len(self.owner), :]
 
-            e1, e2, e3 = _frame(point(p.parent), *(None if m < 0 else point(m) for m in p[2:]))
+            e1, e2, e3 = axes_of(point(p.parent), *(None if m < 0 else point(m) for m in p[2:]))
             r, t, phi = z[..., 3 * k].exp(), z[..., 3 * k + 1], z[..., 3 * k + 2]
             sine, cosine = 1 / torch.cosh(t), -torch.tanh(t)
             direction = (
@@ -176,7 +176,7 @@ class FrameCoordinates(Coordinates):
 
     def _axes(self, sites: Tensor) -> Tensor:
         points = [None if k < 0 else sites[..., k, :] for k in self.three]
-        return torch.stack(_frame(sites[..., 0, :], *points[1:]), -1)
+        return torch.stack(axes_of(sites[..., 0, :], *points[1:]), -1)
 
 
 def coordinates_of(unit: Unit, sites: Tensor, atoms: Tensor) -> Coordinates:
@@ -232,7 +232,7 @@ def spread(values: Tensor) -> Tensor:
     return (values - values.mean(0)).square().mean(0).sqrt().clamp(min=1e-6)
 
 
-def _frame(origin: Tensor, first: Tensor | None, second: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+def axes_of(origin: Tensor, first: Tensor | None, second: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Right-handed axes: towards `first`, then `second` in the plane; axes of the laboratory in place of what is missing."""
     ones = torch.ones_like(origin[..., :1])
     if first is None:
