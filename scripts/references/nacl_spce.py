@@ -4,6 +4,7 @@ NaCl 4.1 M in SPC/E water: 38 Na, 38 Cl (Joung and Cheatham), 465 waters in a cu
 water, Langevin middle 1/ps, 2 fs; ions and the plain forces on them every 0.25 ps. The start is a random lattice that is
 relaxed and run for 300 ps. The box as a whole diffuses, too, by kT / (mass x friction) = 0.25e-9 m^2/s, as it should under a
 Langevin thermostat: take that off diffusion coefficients. Interrupted, the same command goes on. OUT.npz is what `source.path` of the experiment takes.
+With --join the frames of another such run follow as a second replica, its ions in this one's order.
 With --keep-water the oxygens are kept, too, and frames lie 0.5 ps apart: the reference of scripts/benchmarks/resolvation.py.
 """
 
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder of the run; the result is written beside it as .npz")
     parser.add_argument("--frames", type=int, default=3200, help="to keep, 0.25 ps apart")
     parser.add_argument("--keep-water", action="store_true", help="oxygens, too, 0.5 ps apart")
+    parser.add_argument("--join", type=Path, help="npz of another run of the same box")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -37,10 +39,23 @@ def main() -> None:
         equilibration=150_000, selection=selection, platform="CPU", frames_per_chunk=100,
     )  # fmt: skip
     frames = source.make(arguments.out, arguments.seed)
+    arrays = {"positions": frames.positions, "forces": frames.forces}
+    if arguments.join:
+        arrays |= joined(arrays, frames.system.names, arguments.join)
     np.savez_compressed(
-        arguments.out.with_suffix(".npz"), positions=frames.positions, forces=frames.forces,
-        site_names=np.array(frames.system.names), box=frames.box, temperature=TEMPERATURE, dt_ps=stride * 0.002,
+        arguments.out.with_suffix(".npz"), **arrays, site_names=np.array(frames.system.names), box=frames.box,
+        temperature=TEMPERATURE, dt_ps=stride * 0.002,
     )  # fmt: skip
+
+
+def joined(arrays: dict[str, np.ndarray], names: tuple[str, ...], path: Path) -> dict[str, np.ndarray]:
+    """Arrays with those of `path` behind them, and replica numbers."""
+    with np.load(path) as other:
+        places = {name: iter(np.flatnonzero(other["site_names"] == name)) for name in set(names)}
+        order = [next(places[name]) for name in names]
+        both = {k: np.concatenate([a, other[k][:, order]]) for k, a in arrays.items()}
+    first = len(arrays["positions"])
+    return both | {"replicas": np.repeat([0, 1], [first, len(both["positions"]) - first])}
 
 
 def write_start(path: Path, random: np.random.Generator, box: float, ions: int, waters: int) -> None:
