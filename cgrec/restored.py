@@ -22,10 +22,9 @@ from .backmapping import (
     audit,
     energies_in_kT,
     metropolis,
-    minimise,
     null_space_langevin,
 )
-from .dynamics.langevin import draw
+from .dynamics.langevin import resampled
 from .frames import Frames
 from .level import Level, potential_of, seed_of
 from .sources.base import write_json
@@ -38,7 +37,7 @@ class BackmappingAnalysis:
     Args:
         frames: coarse frames of each kind.
         draws: to each.
-        steps: of a corrector: Metropolis moves where the density is known, else minimisation and null-space dynamics; 0: none.
+        steps: of a corrector: Metropolis moves where the density is known, else of null-space Langevin dynamics; 0: none.
         audited: frames for the PMF audit. audit_draws: to each.
         worst: frames of each set to write out as PDB.
         seed: of all draws.
@@ -57,33 +56,27 @@ class BackmappingAnalysis:
             level: whose sites are restored.
             below: the level they are restored to.
         """
-        potential = potential_of(below)
+        potentials = potential_of(below), potential_of(level)
         training, held = level.backmapping_frames(below)
         if not (level.folder / "backmapper.pt").exists():
             level.fit_backmapper(below)
-        reference = self._sample(held)
-        own = self._sample(level.frames)
-        energies = None if potential is None else energies_in_kT(potential, reference)
+        true, own = self._sample(held, self.frames), self._sample(level.frames, self.frames)
+        origins = {"mapped true frames": (level.mapping(true), true), "own simulation": (own, None)}
+        reference = self._sample(held, 10 * self.frames)
         found: dict[str, BackmappingReport] = {}
-        methods = list(self._methods(level, training))
-        with tqdm(methods, desc="analyse backmapping", unit="method") as bar:
+        with tqdm(list(self._methods(level, training)), desc="analyse backmapping", unit="method") as bar:
             for name, backmapper in bar:
-                mapped = backmapper.mapping(replace(reference, forces=None))
-                for origin, coarse, paired in (
-                    ("mapped true frames", mapped, reference),
-                    ("own simulation", own, None),
-                ):
-                    for what, model, log_weights in self._restored(backmapper, coarse, potential):
+                for origin, (coarse, paired) in origins.items():
+                    for what, model, log_weights in self._restored(backmapper, coarse, *potentials):
                         key = f"{what.format(name)}, {origin}"
                         found[key] = self._compare(
-                            backmapper, coarse, model, log_weights, reference, paired, energies, potential
+                            backmapper, coarse, model, log_weights, reference, paired, potentials[0]
                         )
                         self._keep_worst(level.folder / "backmapping", key, model)
                         bar.set_postfix_str(key)
-        write_json(
-            level.folder / "backmapping.json", {name: report.to_json() for name, report in found.items()}
-        )
-        self._audit(level, potential, own)
+        reports = {name: report.to_json() for name, report in found.items()}
+        write_json(level.folder / "backmapping.json", reports)
+        self._audit(level, *potentials, own)
         return found
 
     def _methods(self, level: Level, fine: Frames) -> Iterator[tuple[str, Backmapper]]:
@@ -94,14 +87,13 @@ class BackmappingAnalysis:
             if type(own) is not BACKMAPPERS[name]:
                 yield name, BACKMAPPERS[name].fit(fine, level.mapping)
 
-    def _sample(self, frames: Frames) -> Frames:
-        """An unweighted sample of `frames`."""
-        some = draw(frames, min(self.frames, len(frames)), np.random.default_rng(self.seed))
-        order = np.arange(len(some)) if some.replicas is None else np.argsort(some.replicas, kind="stable")
-        return replace(some[order], weights=None, energies=None, forces=None)
+    def _sample(self, frames: Frames, n: int) -> Frames:
+        """An unweighted sample of `frames`, in their order."""
+        some = frames[resampled(frames, min(n, len(frames)), np.random.default_rng(self.seed))]
+        return replace(some, weights=None, energies=None, forces=None)
 
     def _restored(
-        self, backmapper: Backmapper, coarse: Frames, potential: Any
+        self, backmapper: Backmapper, coarse: Frames, potential: Any, coarse_potential: Any
     ) -> Iterator[tuple[str, Frames, np.ndarray | None]]:
         """(name, frames, log weights) of draws as they are, and corrected."""
         generator = torch.Generator().manual_seed(seed_of(self.seed, 1))
@@ -109,7 +101,12 @@ class BackmappingAnalysis:
         if density is None or potential is None:
             yield "{}", model, None
         else:
-            yield "{}", model, -energies_in_kT(potential, model) - density
+            known = (
+                0.0
+                if coarse_potential is None
+                else np.repeat(energies_in_kT(coarse_potential, coarse), self.draws)
+            )
+            yield "{}", model, known - energies_in_kT(potential, model) - density
         if not self.steps or potential is None:
             return
         if density is not None:
@@ -117,23 +114,21 @@ class BackmappingAnalysis:
                 coarse[np.repeat(np.arange(len(coarse)), self.draws)], backmapper, potential, rounds=self.steps, generator=generator, start=model,
             )  # fmt: skip
         else:
-            half = max(1, self.steps // 2)
-            relaxed = minimise(model, backmapper.mapping, potential, half)
             corrected = null_space_langevin(
-                relaxed, backmapper.mapping, potential, steps=half, generator=generator
+                model, backmapper.mapping, potential, steps=self.steps, friction=50.0, generator=generator
             )
         yield "{} corrected", corrected, None
 
     def _compare(
         self, backmapper: Backmapper, coarse: Frames, model: Frames, log_weights: np.ndarray | None, reference: Frames, paired: Frames | None,
-        energies: np.ndarray | None, potential: Any,
+        potential: Any,
     ) -> BackmappingReport:  # fmt: skip
         mapping = backmapper.mapping
         fixed = (mapping.position_weights == 1).any(0)
         return compare_backmapping(
             replace(model, weights=None), reference, n_draws=self.draws, paired=paired,
             coarse=(mapping(model).positions, np.repeat(coarse.positions, self.draws, 0)) if coarse.box is None else None,
-            energies=None if energies is None else (energies_in_kT(potential, model), energies),
+            energies=None if potential is None else (energies_in_kT(potential, model), energies_in_kT(potential, reference)),
             log_weights=log_weights, restored=np.flatnonzero(~fixed).tolist(),
         )  # fmt: skip
 
@@ -148,8 +143,7 @@ class BackmappingAnalysis:
             write(model[frame.index], path)
         write_json(place / "reasons.json", {f"worst{k}.pdb": frame.reason for k, frame in enumerate(chosen)})
 
-    def _audit(self, level: Level, potential: Any, own: Frames) -> None:
-        coarse_potential = potential_of(level)
+    def _audit(self, level: Level, potential: Any, coarse_potential: Any, own: Frames) -> None:
         if potential is None or coarse_potential is None or not level.backmapper.has_density:
             return
         some = own[np.linspace(0, len(own) - 1, min(self.audited, len(own))).astype(int)]

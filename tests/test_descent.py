@@ -179,3 +179,17 @@ def test_chain_descends_from_frames(run):
         chain.descend(coarse, to=1)
     with pytest.raises(ValueError, match=r"expected frames of one of its levels"):
         chain.descend(Frames(System(names=("X",), masses=[1.0]), np.zeros((1, 1, 3)), 300.0))
+
+
+def test_analyse_backmapping_by_command(run, capsys):
+    main(["analyse-backmapping", f"run={run}", "level=1", "frames=20", "draws=4", "steps=2", "audited=10", "audit_draws=8"])
+    text = capsys.readouterr().out
+    assert "library, own simulation" in text
+    assert "W1 of energies" in text or "worst bond" in text
+    folder = run / "level1"
+    reports = json.loads((folder / "backmapping.json").read_text())
+    method = next(iter(reports)).split(",")[0]
+    assert reports[f"{method}, mapped true frames"]["round_trip"]["value"] < 1e-12
+    assert (run / "report.html").read_text().count("Restored frames") == 1
+    with pytest.raises(SystemExit, match=r"level= 1 or above"):
+        main(["analyse-backmapping", f"run={run}", "level=0"])
