@@ -22,6 +22,7 @@ import cgrec
 from cgrec.analysis import activity_derivative, compare_liquids, liquid_table, rdf
 from cgrec.dynamics import Langevin
 from cgrec.export.ase import PotentialCalculator, atoms_of
+from cgrec.potential import ScreenedCoulomb, SumPotential
 from cgrec.units import thermal_energy
 
 
@@ -31,6 +32,9 @@ def main() -> None:
     )
     parser.add_argument("run", type=Path)
     parser.add_argument("--held-out", type=Path, help="npz of ions, as the parent's")
+    parser.add_argument(
+        "--pair", type=Path, help="csv of scripts/references/nacl_pair.py: one pair at infinite dilution"
+    )
     parser.add_argument("--salt", default="Na,Cl", help="types of cation and anion")
     parser.add_argument("--length", type=float, default=100.0, help="ps without thermostat")
     parser.add_argument("--timestep", type=float, default=0.005, help="ps of that")
@@ -53,6 +57,8 @@ def main() -> None:
         "conservation": conservation(level, arguments.length, arguments.timestep),
         "speed": speed(level, arguments.openmm),
     }
+    if arguments.pair:
+        found["pair"] = pair(level, arguments.pair, kinds)
     if (level.folder / "friction.json").exists():
         found["friction"] = json.loads((level.folder / "friction.json").read_text())
     one_site_water.keep(arguments.json, found)
@@ -69,6 +75,36 @@ def structure(ensembles: dict[str, cgrec.Frames]) -> list[dict]:
             ]
     print(liquid_table(rows) + "\n")
     return rows
+
+
+def pair(level: cgrec.Level, path: Path, kinds: list[str]) -> dict[str, list[float]]:
+    """The level's potential of two ions alone, less its Coulomb sum, against the short-range part of the all-atom one; kT, with errors of the latter."""
+    r, _, reference, error = np.loadtxt(path, delimiter=",", skiprows=1).T
+    inside = (r < 0.7) & (reference < reference.min() + 8)  # beyond, W was put to its Coulomb energy
+    r, reference, error = r[inside], reference[inside], error[inside]
+    ions = level.system.select([level.system.types.index(k) for k in kinds])
+    positions = np.zeros((len(r) + 1, 2, 3))
+    positions[:, 1, 0] = [*r, 2.0]
+    parts = [p for p in level.potential.parts if not isinstance(p, ScreenedCoulomb)]
+    energy, _ = SumPotential(parts).energy_and_forces(cgrec.Frames(ions, positions, level.frames.temperature))
+    model = (energy[:-1] - energy[-1]) / thermal_energy(level.frames.temperature)
+    off, rms_error = model - reference, float(np.sqrt((error**2).mean()))
+    contact, apart = (np.flatnonzero((r > a) & (r < b)) for a, b in ((0.24, 0.34), (0.42, 0.58)))
+    rows = {"rms": [float(np.sqrt((off**2).mean())), rms_error]}
+    for name, some in (("contact minimum", contact), ("solvent-separated minimum", apart)):
+        k = some[np.argmin(reference[some])]
+        rows[name] = [float(model[k]), float(reference[k]), float(error[k]), float(r[k])]
+    print(
+        f"short-range Na-Cl at infinite dilution: RMS difference {rows['rms'][0]:.3f} kT, of the reference's own errors {rms_error:.3f} kT"
+    )
+    for name, (a, b, e, at) in list(rows.items())[1:]:  # type: ignore[misc]
+        print(f"  {name}, {at:.3f} nm: {a:.2f}, all-atom {b:.2f} +- {e:.2f} kT")
+    return rows | {
+        "r": r.tolist(),
+        "model": model.tolist(),
+        "reference": reference.tolist(),
+        "error": error.tolist(),
+    }
 
 
 def contact_peak(name: str, frames: cgrec.Frames, kinds: list[str]) -> list[float]:
