@@ -134,7 +134,7 @@ class FlowBackmapper(Backmapper):
     has_density = True
     relabelled_copies = 8
 
-    def __init__(self, mapping: Any, models: dict[str, dict[str, Any]], steps: int = 6) -> None:
+    def __init__(self, mapping: Any, models: dict[str, dict[str, Any]], steps: int = 4) -> None:
         super().__init__(mapping, models)
         self.steps = steps
         self._flows = {
