@@ -1,7 +1,7 @@
 """Potential of mean force of one Na-Cl pair in SPC/E water by umbrella sampling: python scripts/references/nacl_pair.py OUT --length 150
 
-One Na and one Cl (Joung and Cheatham) in 300 SPC/E waters, 2.083 nm, 298 K, 2 fs, with a spring of 2000 kJ/mol/nm^2 on their
-distance at 14 places from 0.26 to 0.91 nm; every place is sampled on the way out and on the way back, and the histograms are joined by WHAM
+One Na and one Cl (Joung and Cheatham) in 300 SPC/E waters, 2.083 nm, 298 K, 2 fs, with a spring on their
+distance at 14 places from 0.26 to 0.91 nm, and at nine more over the barrier; every place is sampled on the way out and on the way back, and the histograms are joined by WHAM
 (Kumar et al., J. Comput. Chem. 13, 1011 (1992)). OUT.csv holds r (nm), W(r) and its standard error (kT): -ln of the pair's
 density, put to zero by the screened Coulomb energy of the same periodic box at 0.7-0.9 nm, so that beside it stands the short-range part,
 W less that Coulomb energy. The error is that of four blocks of time. Interrupted, the same command goes on.
@@ -22,8 +22,11 @@ from cgrec.potential.graph import site_graph
 from cgrec.units import thermal_energy
 
 BOX, WATERS, PERMITTIVITY = 2.083, 300, 71.0  # nm; SPC/E's own relative permittivity
-PLACES, SPRING = np.arange(0.26, 0.92, 0.05), 2000.0  # nm, kJ/mol/nm^2
+# nm: all the way, and closer together with a stiffer spring (kJ/mol/nm^2) over the barrier, where a soft one lets the pair hop
+PLACES = np.concatenate([np.arange(0.26, 0.92, 0.05), np.arange(0.28, 0.45, 0.02)])
+SPRINGS = np.concatenate([np.full(14, 2000.0), np.full(9, 10_000.0)])
 EDGES = np.linspace(0.22, 0.92, 141)  # nm
+R = (EDGES[1:] + EDGES[:-1]) / 2
 TAIL = (0.7, 0.9)  # nm, where W is the screened Coulomb energy
 SETTLING = 10.0  # ps at every place before the first sample
 
@@ -39,11 +42,11 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     samples = sample(arguments.out, arguments.length / 2, arguments.seed)
     blocks = np.split(samples[:, :, : samples.shape[2] // 2 * 2], 2, axis=2)  # of each way: two
-    potentials = np.stack([anchored(wham(half[way])) for half in blocks for way in range(2)])
-    joint = anchored(wham(np.concatenate(list(samples), axis=1)))
+    screened = coulomb(R)
+    potentials = np.stack([anchored(wham(half[way]), screened) for half in blocks for way in range(2)])
+    joint = anchored(wham(np.concatenate(list(samples), axis=1)), screened)
     error = np.nanstd(potentials, axis=0, ddof=1) / np.sqrt(len(potentials))
-    centres = (EDGES[1:] + EDGES[:-1]) / 2
-    table = np.column_stack([centres, joint, joint - coulomb(centres), error])
+    table = np.column_stack([R, joint, joint - screened, error])
     np.savetxt(
         arguments.out.with_suffix(".csv"), table[np.isfinite(table).all(axis=1)], fmt="%.5f", delimiter=",",
         header="r_nm,potential_kT,short_range_kT,error_kT", comments="",
@@ -61,6 +64,7 @@ def sample(folder: Path, length: float, seed: int) -> np.ndarray:
         simulation.loadState(str(state))
     for visit in tqdm(todo, desc="places", initial=len(visits) - len(todo), total=len(visits)):
         simulation.context.setParameter("place", PLACES[visit[1]])
+        simulation.context.setParameter("stiffness", SPRINGS[visit[1]])
         simulation.step(int(SETTLING / 0.002))
         distances = np.empty(n)
         for k in range(n):
@@ -82,8 +86,9 @@ def prepare(folder: Path, seed: int) -> app.Simulation:
     system = app.ForceField("amber14/spce.xml").createSystem(
         start.topology, nonbondedMethod=app.PME, nonbondedCutoff=0.9 * unit.nanometer
     )
-    spring = openmm.CustomBondForce(f"{SPRING / 2} * (r - place)^2")
+    spring = openmm.CustomBondForce("0.5 * stiffness * (r - place)^2")
     spring.addGlobalParameter("place", PLACES[0])
+    spring.addGlobalParameter("stiffness", SPRINGS[0])
     spring.setUsesPeriodicBoundaryConditions(True)
     spring.addBond(0, 1)
     system.addForce(spring)
@@ -101,8 +106,7 @@ def prepare(folder: Path, seed: int) -> app.Simulation:
 def wham(samples: np.ndarray) -> np.ndarray:
     """-ln of the density of the pair (kT, arbitrary zero) on the bins, from samples (places, n); NaN where nothing was seen."""
     counts = np.stack([np.histogram(row, EDGES)[0] for row in samples])
-    centres = (EDGES[1:] + EDGES[:-1]) / 2
-    bias = np.exp(-0.5 * SPRING * (centres - PLACES[:, None]) ** 2 / thermal_energy(TEMPERATURE))
+    bias = np.exp(-0.5 * SPRINGS[:, None] * (R - PLACES[:, None]) ** 2 / thermal_energy(TEMPERATURE))
     scale = np.ones(len(PLACES))  # exp of each place's free energy
     for _ in range(20_000):
         p = counts.sum(0) / (counts.sum(1)[:, None] * bias * scale[:, None]).sum(0)
@@ -111,14 +115,13 @@ def wham(samples: np.ndarray) -> np.ndarray:
             break
         scale = new
     with np.errstate(divide="ignore"):
-        return np.where(p > 0, -np.log(p) + 2 * np.log(centres), np.nan)
+        return np.where(p > 0, -np.log(p) + 2 * np.log(R), np.nan)
 
 
-def anchored(potential: np.ndarray) -> np.ndarray:
+def anchored(potential: np.ndarray, screened: np.ndarray) -> np.ndarray:
     """The same with the screened Coulomb energy as its mean over the tail."""
-    centres = (EDGES[1:] + EDGES[:-1]) / 2
-    tail = (centres > TAIL[0]) & (centres < TAIL[1])
-    return potential - np.nanmean((potential - coulomb(centres))[tail])
+    tail = (TAIL[0] < R) & (TAIL[1] > R)
+    return potential - np.nanmean((potential - screened)[tail])
 
 
 def coulomb(distances: np.ndarray) -> np.ndarray:
