@@ -182,7 +182,18 @@ def test_chain_descends_from_frames(run):
 
 
 def test_analyse_backmapping_by_command(run, capsys):
-    main(["analyse-backmapping", f"run={run}", "level=1", "frames=20", "draws=4", "steps=2", "audited=10", "audit_draws=8"])
+    main(
+        [
+            "analyse-backmapping",
+            f"run={run}",
+            "level=1",
+            "frames=20",
+            "draws=4",
+            "steps=2",
+            "audited=10",
+            "audit_draws=8",
+        ]
+    )
     text = capsys.readouterr().out
     assert "library, own simulation" in text
     assert "W1 of energies" in text or "worst bond" in text

@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..analysis.backmapping import BackmappingReport
+from ..analysis.backmapping import BackmappingReport, Quantity
 from ..analysis.ledger import LedgerRow, Triangle, check_triangle
+from ..analysis.structure import KINDS
 from . import figures
 from .read import Ensembles, LevelFiles, RunFiles, read_run
 
@@ -363,7 +364,7 @@ def _restored(run: RunFiles) -> str:
         return ""
     body = "".join(
         f"<h3>{escape(level.name)}</h3>"
-        + "".join(_restored_table(name, report) for name, report in level.backmapping.items())
+        + _restored_table(level.backmapping)
         + _image(figures.restored_terms(level.backmapping), f"bonded terms restored from {level.name}")
         + (_image(drawing, f"energies restored from {level.name}") if drawing is not None else "")
         for level in levels
@@ -397,10 +398,44 @@ def _audit(run: RunFiles) -> str:
     )
 
 
-def _restored_table(name: str, report: BackmappingReport) -> str:
-    rows = [[escape(text.replace("+-", "±")) for text in row] for row in report.rows()]
-    head = f"{escape(name)}: {report.n_frames:,} frames, {report.n_draws} a coarse frame"
-    return _table((head, "restored", f"{report.n_reference:,} true frames"), rows)
+def _restored_table(reports: Mapping[str, BackmappingReport]) -> str:
+    """One row for each set of frames, the true frames first; everything else folded below."""
+    head = (
+        "frames", "worst JS above floor:<br>bond, nats", "angle", "dihedral", "bonds missing", "spurious", "clashes a frame",
+        "energy an atom,<br>W1 / kT", "heavy atoms,<br>best draw / nm", "ESS within a<br>coarse frame", "wrong hand",
+    )  # fmt: skip
+    first = next(iter(reports.values()))
+    true = [
+        f"{first.n_reference:,} true frames",
+        *[DASH] * 3,
+        *(_true(first, k) for k in _RESTORED),
+        _worst_hand(first, True),
+    ]
+    rows = [[escape(name), *(_js(r, k) for k in KINDS), *(_quantity(getattr(r, k)) for k in _RESTORED), _worst_hand(r)] for name, r in reports.items()]  # fmt: skip
+    text = "\n\n".join(f"{name}: {report.table()}" for name, report in reports.items())
+    return _table(head, [true, *rows]) + _folded("all numbers of all sets", text.replace("+-", "±"))
+
+
+_RESTORED = ("missing_bonds", "spurious_bonds", "clashes", "energy", "rmsd_best", "group_efficiency")
+
+
+def _quantity(q: Quantity | None) -> str:
+    return DASH if q is None else f"{_number(q.value, 2)} ± {_number(q.error, 1)}"
+
+
+def _true(report: BackmappingReport, name: str) -> str:
+    q = getattr(report, name)
+    return DASH if q is None else _number(q.reference, 2)
+
+
+def _js(report: BackmappingReport, kind: str) -> str:
+    term = report.worst(kind)
+    return DASH if term is None else f"{term.excess:.4f} ± {term.error:.4f}"
+
+
+def _worst_hand(report: BackmappingReport, true: bool = False) -> str:
+    values = [q.reference if true else q.value for q in report.chirality.values()]
+    return _number(max(values)) if values else DASH
 
 
 def _health(run: RunFiles) -> str:
