@@ -365,10 +365,12 @@ def _restored(run: RunFiles) -> str:
     body = "".join(
         f"<h3>{escape(level.name)}</h3>"
         + _restored_table(level.backmapping)
-        + _image(figures.restored_terms(level.backmapping), f"bonded terms restored from {level.name}")
+        + _image(
+            figures.restored_terms(_own_method(level.backmapping)), f"bonded terms restored from {level.name}"
+        )
         + (_image(drawing, f"energies restored from {level.name}") if drawing is not None else "")
         for level in levels
-        for drawing in (figures.restored_energies(level.backmapping),)
+        for drawing in (figures.restored_energies(_own_method(level.backmapping)),)
     )
     note = (
         "Frames of this level with the sites of the level below restored, against true frames. Bars: "
@@ -414,6 +416,12 @@ def _restored_table(reports: Mapping[str, BackmappingReport]) -> str:
     rows = [[escape(name), *(_js(r, k) for k in KINDS), *(_quantity(getattr(r, k)) for k in _RESTORED), _worst_hand(r)] for name, r in reports.items()]  # fmt: skip
     text = "\n\n".join(f"{name}: {report.table()}" for name, report in reports.items())
     return _table(head, [true, *rows]) + _folded("all numbers of all sets", text.replace("+-", "±"))
+
+
+def _own_method(reports: Mapping[str, BackmappingReport]) -> dict[str, BackmappingReport]:
+    """Sets of the first method, which is the level's own; a template would set the scale of everything."""
+    method = next(iter(reports)).split(",")[0]
+    return {name: report for name, report in reports.items() if name.startswith(method)}
 
 
 _RESTORED = ("missing_bonds", "spurious_bonds", "clashes", "energy", "rmsd_best", "group_efficiency")
