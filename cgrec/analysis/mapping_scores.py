@@ -67,9 +67,9 @@ def noise_removed(before: Frames, after: Frames) -> ForceNoise:
     n = before.n_sites
     rows = np.hstack([(one**2).sum(-1), (two**2).sum(-1)])
     both = jackknife_rows(before, rows)
-    split = (Estimate(both.value[k], both.error[k]) for k in (slice(n), slice(n, None)))
     return ForceNoise(
-        *split,
+        before=Estimate(both.value[:n], both.error[:n]),
+        after=Estimate(both.value[n:], both.error[n:]),
         removed=jackknife_rows(before, rows, lambda m: 1 - m[n:] / m[:n]),
         total=jackknife_rows(before, rows, lambda m: 1 - m[n:].sum() / m[:n].sum()),
     )
@@ -249,10 +249,10 @@ def kinetic_share(
     scores = np.array([_vamp2_by_block(x, fine.replicas, blocks, lag, n_processes) for x in (both, features)])
     left_out = (scores.sum(axis=1, keepdims=True) - scores) / (n_folds - 1)
     value, error = scores.mean(axis=1), jackknife_error(left_out.T)
-    share = float(value[1] / value[0])
     return KineticShare(
-        *(Estimate(float(v), float(e)) for v, e in zip(value, error)),
-        share=Estimate(share, float(jackknife_error(left_out[1] / left_out[0]))),
+        fine=Estimate(float(value[0]), float(error[0])),
+        coarse=Estimate(float(value[1]), float(error[1])),
+        share=Estimate(float(value[1] / value[0]), float(jackknife_error(left_out[1] / left_out[0]))),
     )
 
 
