@@ -46,5 +46,29 @@ def signed_volume(positions: Any, sites: Any) -> Any:
     return (u * lib.linalg.cross(v, w)).sum(-1) / (_norm(u) * _norm(v) * _norm(w))
 
 
+def superpose(x: Any, masses: Any, weights: Any, tolerance: float = 1e-7) -> Any:
+    """(n_frames, n_sites, 3) frames of one molecule, centred and turned onto their mean, which is found on the way.
+
+    Mass-weighted fits (W. Kabsch, Acta Cryst. A32, 922 (1976)), repeated until the mean moves by less than `tolerance`.
+
+    Args:
+        x: (n_frames, n_sites, 3) positions, a numpy array.
+        masses: (n_sites,).
+        weights: (n_frames,) statistical weights that sum to one, for the mean.
+        tolerance: in the unit of `x`.
+    """
+    share = masses / masses.sum()
+    x = x - np.einsum("i,fik->fk", share, x)[:, None]
+    mean = x[np.argmax(weights)]
+    for _ in range(50):
+        u, _, v = np.linalg.svd(np.einsum("fia,ib->fab", x, share[:, None] * mean, optimize=True))
+        v[:, 2] *= np.sign(np.linalg.det(u @ v))[:, None]  # a rotation, never a mirror image
+        x = x @ (u @ v)
+        before, mean = mean, np.tensordot(weights, x, 1)
+        if np.abs(mean - before).max() < tolerance:
+            break
+    return x
+
+
 def _norm(x: Any) -> Any:
     return (x * x).sum(-1) ** 0.5

@@ -28,6 +28,10 @@ Indices = NDArray[np.int64]
 
 #: Distances between all pairs of this many sites, evenly spread over the molecule, describe its shape at large.
 _ANCHORS = 20
+#: Penalties of a regression, in the variance of a coordinate; what is left out says which is best.
+_RIDGES = (1e-4, 1e-2, 1e-1, 1.0)
+#: Principal coordinates of a kinetic model; what is left out says which number is best.
+_RANKS = (5, 10, 20, 50, 100)
 
 
 class ForceNoise(NamedTuple):
@@ -195,7 +199,8 @@ def hidden_fluctuation(
     u = u - weights @ u
     shape = _standardised(shape_features(coarse), weights)
     fold = block_labels(fine, n_folds)
-    smooth = u - _ridge_out_of_fold(np.hstack([shape, shape**2]), u, weights, fold)
+    fits = _ridge_out_of_fold(np.hstack([shape, shape**2]), u, weights, fold)
+    smooth = min((u - fit for fit in fits), key=lambda r: weights @ r**2)
     local = smooth - _local_out_of_fold(_principal(shape, weights), smooth, weights, fold, neighbours)
     left = min((u, smooth, local), key=lambda r: weights @ r**2)
     return HiddenFluctuation(
@@ -222,9 +227,11 @@ def kinetic_share(
 ) -> KineticShare:
     """Share of the VAMP-2 score of the slowest processes that survives a map.
 
-    VAMP-2 is ||C_00^-1/2 C_0t C_tt^-1/2||_F^2 of the features' covariances (Wu and Noé 2020), here that of the `n_processes`
-    leading singular functions, found without a block of time and scored on it. Fine features are `shape_features` of both
-    levels, so that they contain the coarse ones; those of few frames tell less than these can show.
+    VAMP-2 is ||C_00^-1/2 C_0t C_tt^-1/2||_F^2 of the features' covariances, here the sum over the `n_processes` leading
+    singular functions. They are found without a block of time and scored on it by VAMP-E (Wu and Noé 2020), whose mean is at
+    most the VAMP-2 of the true slow processes. By that variational principle the best of several models is kept: those of
+    `shape_features` and of superposed positions, each in some numbers of principal components. A score is what this many
+    frames can show, and may be low.
 
     Args:
         fine: unweighted frames, those of each replica in time order and evenly spaced.
@@ -243,10 +250,14 @@ def kinetic_share(
             f"kinetic_share: expected an unbiased sample, found weights (efficiency {fine.weight_efficiency():.2f}); time in a "
             "biased run is not the time of the system. Use frames of dynamics without bias"
         )
-    features = shape_features(coarse)
-    both = np.hstack([shape_features(fine), features])
     blocks = block_labels(fine, n_folds)
-    scores = np.array([_vamp2_by_block(x, fine.replicas, blocks, lag, n_processes) for x in (both, features)])
+    of_level = [
+        [_scores_by_block(x, fine.replicas, blocks, lag, n_processes) for x in _descriptions(frames)]
+        for frames in (fine, coarse)
+    ]
+    low = max(of_level[1], key=np.sum)
+    high = max(*of_level[0], low, key=np.sum)  # what the coarse sites show, the fine ones show as well
+    scores = np.array([high, low])
     left_out = (scores.sum(axis=1, keepdims=True) - scores) / (n_folds - 1)
     value, error = scores.mean(axis=1), jackknife_error(left_out.T)
     return KineticShare(
@@ -278,9 +289,22 @@ def shape_features(frames: Frames) -> Array:
     return np.hstack([geometry.distance(x, pairs), np.cos(angles), np.sin(angles)])
 
 
+def _descriptions(frames: Frames) -> list[Array]:
+    """Coordinates of a molecule's shape, each a (n_frames, n) basis for its slow processes."""
+    heavy = _heavy(frames.system)
+    x = np.asarray(frames.positions[:, heavy], float)
+    x = geometry.superpose(x, frames.system.masses[heavy], frames.normalised_weights())
+    return [shape_features(frames), x.reshape(len(x), -1)]
+
+
+def _heavy(system: System) -> list[int]:
+    """Sites that are not hydrogen; all where there is nothing else."""
+    return [i for i, element in enumerate(system.elements) if element != "H"] or list(range(system.n_sites))
+
+
 def _heavy_terms(system: System) -> tuple[Indices, Indices]:
     """(n, 2) pairs and (m, 4) dihedrals, one about each bond."""
-    heavy = [i for i, element in enumerate(system.elements) if element != "H"] or list(range(system.n_sites))
+    heavy = _heavy(system)
     skeleton = system.select(heavy)
     spread = np.unique(np.linspace(0, len(heavy) - 1, _ANCHORS).round().astype(int)).tolist()
     pairs = set(combinations(spread, 2))
@@ -315,16 +339,17 @@ def _principal(x: Array, weights: Array, most: int = 30) -> Array:
     return x @ modes[:, kept] / np.sqrt(values[kept])
 
 
-def _ridge_out_of_fold(x: Array, y: Array, weights: Array, fold: Indices, ridge: float = 1e-4) -> Array:
-    """(n,) of each frame, the ridge regression of y on x fitted to the other folds."""
+def _ridge_out_of_fold(x: Array, y: Array, weights: Array, fold: Indices) -> Array:
+    """(n_ridges, n) of each frame, ridge regressions of y on standardised x fitted to the other folds."""
     x = np.hstack([np.ones((len(x), 1)), x])
     folds = [fold == k for k in range(fold.max() + 1)]
     grams = [(x[f] * weights[f, None]).T @ np.column_stack([x[f], y[f]]) for f in folds]
-    total, fitted = np.sum(grams, axis=0), np.empty(len(y))
+    total, fitted = np.sum(grams, axis=0), np.empty((len(_RIDGES), len(y)))
     for inside, gram in zip(folds, grams):
         moments, targets = np.split(total - gram, [-1], axis=1)
-        moments = moments + ridge * moments[0, 0] * np.eye(len(moments))
-        fitted[inside] = x[inside] @ solve(moments, targets[:, 0], assume_a="pos")
+        penalty = np.diag(np.append(1e-12, np.full(len(moments) - 1, moments[0, 0])))
+        for row, ridge in zip(fitted, _RIDGES):
+            row[inside] = x[inside] @ solve(moments + ridge * penalty, targets[:, 0], assume_a="pos")
     return fitted
 
 
@@ -350,26 +375,35 @@ def _local_out_of_fold(x: Array, y: Array, weights: Array, fold: Indices, neighb
     return fitted
 
 
-def _vamp2_by_block(
+def _scores_by_block(
     features: Array, replicas: Array | None, blocks: Indices, lag: int, n_processes: int
-) -> list[float]:
-    """Score of each block of the singular functions that the other blocks give."""
+) -> Array:
+    """(n_folds,) score of each block with the singular functions of the others, in as many coordinates as are best."""
     start, end = _lagged(blocks, replicas, lag)
     uniform = np.full(len(features), 1 / len(features))
-    most = max(10, len(start) // 50)  # fifty pairs to each coordinate
-    x = _principal(_standardised(features, uniform), uniform, most)
+    x = _principal(features - features.mean(axis=0), uniform, max(_RANKS))
     if x.shape[1] == 0:
         raise ValueError(
             "kinetic_share: expected coordinates that vary, found none; these sites hide all motion"
         )
     inside = [blocks[start] == k for k in range(blocks.max() + 1)]
-    moments = np.array(
-        [
-            [a.T @ b for a, b in ((x[s], x[s]), (x[s], x[e]), (x[e], x[e]))]
-            for s, e in ((start[i], end[i]) for i in inside)
+    ends = [(x[start[i]], x[end[i]]) for i in inside]
+    counts = np.array([len(a) for a, _ in ends])
+    sums = np.array([[a.T @ a, a.T @ b, b.T @ b] for a, b in ends])
+    whole, scores = sums.sum(axis=0), []
+    for rank in sorted({min(rank, x.shape[1]) for rank in _RANKS}):
+        part = np.s_[:, :rank, :rank]
+        score = [
+            _vamp_e(
+                (whole - own)[part] / (counts.sum() - n),
+                own[part] / n,
+                whole[part] / counts.sum(),
+                n_processes,
+            )
+            for own, n in zip(sums, counts)
         ]
-    )
-    return [_cross_score(moments.sum(axis=0) - own, own, n_processes) for own in moments]
+        scores.append(np.array(score) * counts / counts.mean())
+    return max(scores, key=np.sum)
 
 
 def _lagged(blocks: Indices, replicas: Array | None, lag: int) -> tuple[Indices, Indices]:
@@ -387,13 +421,18 @@ def _lagged(blocks: Indices, replicas: Array | None, lag: int) -> tuple[Indices,
     return start[paired], end[paired]
 
 
-def _cross_score(train: Array, test: Array, n_processes: int) -> float:
-    """VAMP-2 on `test` moments (00, 0t, tt) of the singular functions of `train` (Wu and Noé 2020, section 4)."""
+def _vamp_e(train: Array, test: Array, whole: Array, n_processes: int) -> float:
+    """tr(2 S U^T C_0t V - S U^T C_00 U S V^T C_tt V) of `train`'s functions U, V and values S with `test` moments.
+
+    Moments are (00, 0t, tt). Of the two covariances multiplied, one is that of the whole sample and the other that of the
+    test block, in turn: linear in the block's moments, so that a short block is as unbiased as a long one.
+    """
     left, right = _inverse_root(train[0]), _inverse_root(train[2])
-    u, _, vt = np.linalg.svd(left.T @ train[1] @ right)
-    u, v = left @ u[:, :n_processes], right @ vt[:n_processes].T
-    cross = _inverse_root(u.T @ test[0] @ u).T @ u.T @ test[1] @ v @ _inverse_root(v.T @ test[2] @ v)
-    return float((cross**2).sum())
+    u, s, vt = np.linalg.svd(left.T @ train[1] @ right)
+    s, u, v = s[:n_processes], left @ u[:, :n_processes], right @ vt[:n_processes].T
+    reached = 2 * (s * np.einsum("ik,ij,jk->k", u, test[1], v)).sum()
+    spread = [(u.T @ a[0] @ u, v.T @ b[2] @ v) for a, b in ((test, whole), (whole, test))]
+    return float(reached - sum(np.trace(s[:, None] * a * s @ b) for a, b in spread) / 2)
 
 
 def _inverse_root(moment: Array) -> Array:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from ..frames import Frames
+from ..geometry import superpose
 from ..system import System, connected_components
 from .linear import frame_chunks
 
@@ -113,7 +114,7 @@ def _relative_fluctuation(frames: Frames, masses: Array, share: float) -> Array:
     x = np.concatenate(
         [average @ np.asarray(frames.positions[c], float) for c in frame_chunks(frames.positions)]
     )
-    x = _superpose(x, total, weights)
+    x = superpose(x, total, weights)
     root = np.sqrt(np.repeat(total, 3))
     scaled = (x - np.tensordot(weights, x, 1)).reshape(len(x), -1) * root
     scaled *= np.sqrt(weights)[:, None]
@@ -122,21 +123,6 @@ def _relative_fluctuation(frames: Frames, masses: Array, share: float) -> Array:
     kept = 1 + np.searchsorted(np.cumsum(values) / (values.sum() or 1.0), share * (1 - 1e-12))
     spread = (modes[:, :kept] * np.sqrt(values[:kept]) / root[:, None]).reshape(len(total), -1)
     return cdist(spread, spread, "sqeuclidean")
-
-
-def _superpose(x: Array, masses: Array, weights: Array, tolerance: float = 1e-7) -> Array:
-    """Each frame turned onto the weighted mean structure, which is found on the way (mass-weighted Kabsch fit, nm)."""
-    share = masses / masses.sum()
-    x = x - np.einsum("i,fik->fk", share, x)[:, None]
-    mean = x[np.argmax(weights)]
-    for _ in range(50):
-        u, _, v = np.linalg.svd(np.einsum("i,fia,ib->fab", share, x, mean, optimize=True))
-        v[:, 2] *= np.sign(np.linalg.det(u @ v))[:, None]  # a rotation, never a mirror image
-        x = x @ (u @ v)
-        before, mean = mean, np.tensordot(weights, x, 1)
-        if np.abs(mean - before).max() < tolerance:
-            break
-    return x
 
 
 def _row(n: int, links: Indices) -> Indices | None:

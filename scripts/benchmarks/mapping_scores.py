@@ -45,11 +45,13 @@ def main() -> None:
         found["noise"].append(noise("peptide, heavy atoms", HeavyAtoms()(frames.system), frames))
         found["entropy"] = entropies(frames, arguments.frames)
     if arguments.salt:
-        frames = salt(arguments.salt)
+        frames, pooled = salt(arguments.salt)
         ions = Drop(["HOH"])(frames.system)
+        all_water = Drop(["HOH"])(pooled.system)
         found["noise"] += [
             noise("ions", ions, frames),
-            noise("ions, any force", ions, frames, within_molecule=False),
+            noise("ions + w * all water", all_water, pooled, within_molecule=False),
+            noise("ions + each water", ions, frames, within_molecule=False),
         ]
     if arguments.protein:
         found["protein"] = protein(arguments.protein, arguments.frames)
@@ -134,7 +136,7 @@ def protein(path: Path, n_frames: int) -> list[dict[str, Any]]:
             lambda r: f"{plain(r.value)} of {plain(r.unmapped)}",
         )
         timed(
-            f"{name}: kinetic share", lambda c=coarse: kinetic_share(frames, c, 20), lambda r: plain(r.share)
+            f"{name}: kinetic share", lambda c=coarse: kinetic_share(frames, c, 5), lambda r: plain(r.share)
         )
     total = {"what": "all", "seconds": sum(s["seconds"] for s in seconds), "result": ""}
     return [*seconds, total]
@@ -154,7 +156,7 @@ def elastic_network(path: Path, n_frames: int, seed: int = 0) -> tuple[cgrec.Fra
     values, modes = np.linalg.eigh(blocks.transpose(0, 2, 1, 3).reshape(3 * len(rest), -1))
     values, modes = values[6:], modes[:, 6:]
     rng, width = np.random.default_rng(seed), np.sqrt(thermal_energy(TEMPERATURE) / values)
-    memory = np.exp(-values / values[0] / 100)
+    memory = np.exp(-values / values[0] / 20)  # the slowest takes 20 frames
     amplitude = np.empty((n_frames, len(values)))
     amplitude[0] = rng.normal(size=len(values))
     for t in range(1, n_frames):
@@ -172,22 +174,34 @@ def of_partition(system: cgrec.System, beads: list[list[int]]) -> Mapping:
     return CentresOfMass({f"B{k}": [f"#{i}" for i in bead] for k, bead in enumerate(beads)})(system)
 
 
-def salt(path: Path) -> cgrec.Frames:
-    """Ions and one site a water molecule, in one System."""
+def salt(path: Path) -> tuple[cgrec.Frames, cgrec.Frames]:
+    """Ions with one site for each water molecule, and with one for all of them (their mean position, the sum of forces)."""
     with np.load(path) as data:
-        names = [str(name) for name in data["site_names"]]
-        n_water = data["water_positions"].shape[1]
-        vectors = {
-            what: np.concatenate([data[f"ion_{what}"], data[f"water_{what}"]], axis=1)
-            for what in ("positions", "forces")
-        }
-        mass = {"NA": 22.99, "CL": 35.45}
-        system = cgrec.System(
-            names=(*names, *("W",) * n_water),
-            masses=[*(mass[name] for name in names), *(18.015,) * n_water],
-            residue_names=(*names, *("HOH",) * n_water),
+        names = tuple(str(name) for name in data["site_names"])
+        ions = {what: np.asarray(data[f"ion_{what}"], float) for what in ("positions", "forces")}
+        water = {what: np.asarray(data[f"water_{what}"], float) for what in ions}
+        where = {"temperature": float(data["temperature"]), "box": data["box"]}
+    one = {
+        "positions": water["positions"].mean(1, keepdims=True),
+        "forces": water["forces"].sum(1, keepdims=True),
+    }
+    return tuple(
+        cgrec.Frames(
+            _solution(names, solvent["forces"].shape[1]),
+            **{what: np.concatenate([ions[what], solvent[what]], axis=1) for what in ions},
+            **where,
         )
-        return cgrec.Frames(system, temperature=float(data["temperature"]), box=data["box"], **vectors)
+        for solvent in (water, one)
+    )
+
+
+def _solution(ions: tuple[str, ...], n_water: int) -> cgrec.System:
+    mass = {"NA": 22.99, "CL": 35.45}
+    return cgrec.System(
+        names=(*ions, *("W",) * n_water),
+        masses=[*(mass[ion] for ion in ions), *(18.015,) * n_water],
+        residue_names=(*ions, *("HOH",) * n_water),
+    )
 
 
 if __name__ == "__main__":
