@@ -239,6 +239,39 @@ def test_a_sum_of_two_modes_keeps_what_projection_theory_says():
     )
 
 
+def rigid_modes(rest: np.ndarray) -> np.ndarray:
+    """(3 n, 6) orthonormal shifts and rotations of sites at `rest`."""
+    turns = [np.cross(axis, rest - rest.mean(0)).ravel() for axis in np.eye(3)]
+    shifts = [np.tile(axis, len(rest)) for axis in np.eye(3)]
+    return np.linalg.svd(np.array([*shifts, *turns]).T, full_matrices=False)[0]
+
+
+def test_share_in_an_elastic_network_is_that_of_linear_theory():
+    """Small vibrations in space, relaxing mode by mode: covariances, and so VAMP-2, of any sites are known matrices."""
+    rng = np.random.default_rng(5)
+    rest = np.cumsum(rng.normal(scale=0.3, size=(9, 3)), axis=0)
+    rigid = rigid_modes(rest)
+    basis = np.linalg.svd(np.eye(27) - rigid @ rigid.T)[0][:, :21]
+    modes = basis @ np.linalg.qr(rng.normal(size=(21, 21)))[0]
+    rates, width, lag = np.geomspace(0.02, 3, 21), 0.004 * np.geomspace(1, 0.3, 21), 4
+    x = rest + (relaxing(rates, 15000, seed=2) * width @ modes.T).reshape(-1, 9, 3)
+    frames = Frames(chain(9), x, 300.0)
+    sites = [0, 3, 4, 7]
+    found = kinetic_share(frames, Pick([f"B{k}" for k in sites])(frames.system)(frames), lag)
+
+    picked = modes.reshape(9, 3, 21)[sites].reshape(12, 21)
+    own = rigid_modes(rest[sites])  # superposed by themselves, the sites lose their common motion
+    picked = picked - own @ (own.T @ picked)
+    now = picked * width**2 @ picked.T
+    later = picked * width**2 * np.exp(-lag * rates) @ picked.T
+    values = np.sort(np.linalg.eigvals(np.linalg.pinv(now, rcond=1e-10) @ later).real)[::-1][:3]
+    coarse, fine = (values**2).sum(), np.exp(-2 * lag * rates[:3]).sum()
+    assert found.fine.value == pytest.approx(fine, abs=4 * found.fine.error)
+    assert found.coarse.value == pytest.approx(coarse, abs=4 * found.coarse.error)
+    assert found.share.value == pytest.approx(coarse / fine, abs=4 * found.share.error)
+    assert found.share.error < 0.05 < 1 - coarse / fine
+
+
 def test_the_identity_keeps_everything_and_replicas_stay_apart():
     modes = relaxing([0.03, 0.1], 4000)
     frames = sliding_beads(modes, np.array([[1, 0.5], [0.2, 1]]), replicas=np.arange(4000) % 4)

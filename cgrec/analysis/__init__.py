@@ -29,6 +29,17 @@ from .liquid import (
     tetrahedral_order,
     three_body,
 )
+from .mapping_scores import (
+    ForceNoise,
+    HiddenFluctuation,
+    KineticShare,
+    MappingEntropy,
+    gaussian_mapping_entropy,
+    grid_mapping_entropy,
+    hidden_fluctuation,
+    kinetic_share,
+    noise_removed,
+)
 from .solution import (
     ActivityDerivative,
     KirkwoodBuff,
@@ -51,11 +62,11 @@ from .transport import Diffusion, diffusion, friction_for_diffusion, yeh_hummer
 
 __all__ = [
     "ActivityDerivative", "BASINS_ALANINE", "BackmappingReport", "Basin", "Comparison", "Difference", "Diffusion",
-    "FreeEnergy", "FreeEnergyDifference", "Grid", "KirkwoodBuff", "LedgerRow", "LiquidDifference", "LocalOrder", "Pressure",
+    "ForceNoise", "FreeEnergy", "FreeEnergyDifference", "Grid", "HiddenFluctuation", "KineticShare", "KirkwoodBuff", "LedgerRow", "LiquidDifference", "LocalOrder", "MappingEntropy", "Pressure",
     "activity_derivative", "basins", "block_average", "check_triangle", "chirality_flips",
     "circular_wasserstein", "compare_backmapping", "compare_distributions", "compare_liquids", "compare_structure", "dielectric_constant", "diffusion", "dipole_moments",
     "effective_sample_size", "first_shell_angles", "free_energy", "free_energy_difference",
-    "friction_for_diffusion", "histogram", "jackknife", "jensen_shannon", "kirkwood_buff", "ledger_row",
-    "liquid_table", "mean_absolute_difference", "osmotic_coefficient", "pressure", "radial_distributions", "rdf", "statistical_inefficiency",
+    "friction_for_diffusion", "gaussian_mapping_entropy", "grid_mapping_entropy", "hidden_fluctuation", "histogram", "jackknife", "jensen_shannon", "kinetic_share", "kirkwood_buff", "ledger_row",
+    "liquid_table", "mean_absolute_difference", "noise_removed", "osmotic_coefficient", "pressure", "radial_distributions", "rdf", "statistical_inefficiency",
     "stereocentres", "table", "tetrahedral_order", "three_body", "wasserstein", "weight_efficiency", "worst_frames", "yeh_hummer",
 ]  # fmt: skip

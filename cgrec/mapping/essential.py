@@ -57,7 +57,7 @@ def essential_dynamics(
 
     apart = _relative_fluctuation(frames, members * frames.system.masses, share)
     order = _row(len(members), links)
-    label = _merge(apart, links, n_sites, alone)
+    label = _merge(apart, links, n_sites, alone)  # which also says whether `protected` leaves so few beads
     if order is not None:
         label[order] = _cut(apart[np.ix_(order, order)], n_sites, alone[order])
     else:
