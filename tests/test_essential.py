@@ -152,5 +152,7 @@ def test_what_is_refused():
         essential_dynamics(frames, 7)
     with pytest.raises(ValueError, match="share"):
         essential_dynamics(frames, 2, share=0.0)
+    with pytest.raises(ValueError, match="among 0 to 5, found .-1, 9."):
+        essential_dynamics(frames, 2, protected=[-1, 0, 9])
     with pytest.raises(ValueError, match="expected one molecule, found 2"):
         essential_dynamics(tumbling(molecule([(0, 1), (2, 3)])), 2)

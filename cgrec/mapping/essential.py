@@ -44,11 +44,16 @@ def essential_dynamics(
         residual: chi^2 in nm^2.
 
     Raises:
-        ValueError: several molecules, a `share` outside (0, 1], more beads than units, or fewer than `protected` allows.
+        ValueError: several molecules, a `share` outside (0, 1], an unknown protected atom, more beads than units, or fewer than `protected` allows.
     """
     _need_one_molecule(frames.system)
     if not 0 < share <= 1:
         raise ValueError(f"essential_dynamics: expected a share of the fluctuation in (0, 1], found {share}")
+    unknown = [i for i in protected if not 0 <= i < frames.n_sites]
+    if unknown:
+        raise ValueError(
+            f"essential_dynamics: expected protected atoms among 0 to {frames.n_sites - 1}, found {unknown}"
+        )
     unit = _units(frames.system, n_sites, set(map(int, protected)))
     members = (unit == np.arange(unit.max() + 1)[:, None]).astype(float)
     alone = members[:, list(protected)].any(axis=1)

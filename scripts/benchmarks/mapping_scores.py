@@ -127,8 +127,8 @@ def protein(path: Path, n_frames: int) -> list[dict[str, Any]]:
         coarse = mapping(frames)
         timed(
             f"{name}: force noise removed",
-            lambda m=mapping, c=coarse: noise_removed(c, least_noise(m, frames)(frames)),
-            lambda r: plain(r.total),
+            lambda m=mapping: noise("", m, frames),
+            lambda r: f"{r['removed']:.3f} +- {r['error']:.3f}",
         )
         timed(
             f"{name}: second cumulant / k_B",
