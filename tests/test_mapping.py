@@ -341,7 +341,25 @@ def test_bad_rules(peptide):
 
 
 @pytest.mark.parametrize(
-    "name", ["heavy_atoms", "molecule_centres", "pick", "centres_of_mass", "weighted", "identity"]
+    "name",
+    [
+        "heavy_atoms",
+        "molecule_centres",
+        "pick",
+        "centres_of_mass",
+        "weighted",
+        "identity",
+        "alpha_carbons",
+        "alpha_beta_carbons",
+        "backbone",
+        "residue_centres",
+        "backbone_and_side_chain",
+        "residue_table",
+        "heavy_atom_groups",
+        "selection",
+        "contracted",
+        "protected",
+    ],  # fmt: skip
 )
 def test_configs_make_mappings(peptide, name):
     from hydra.utils import instantiate
@@ -351,6 +369,17 @@ def test_configs_make_mappings(peptide, name):
         "pick": {"sites": ["ALA:CA", "#0"]},
         "centres_of_mass": {"beads": {"a": ["ALA:CA", "ALA:CB"]}},
         "weighted": {"beads": {"a": {"ALA:CA": 0.5, "ALA:CB": 0.5}}},
+        "residue_table": {
+            "beads": {
+                "ACE": {},
+                "ALA": {"BB": ["N", "CA", "C", "O", "OXT"], "SC": ["CB"]},
+                "NME": {"B": ["N", "CH3"]},
+            }
+        },
+        "heavy_atom_groups": {"size": 4},
+        "selection": {"sites": {"selection": "name CA CB or element N"}},
+        "contracted": {"n_sites": 5},
+        "protected": {"rule": {"_target_": "cgrec.mapping.ResidueCentres"}, "sites": ["ALA:CB"]},
     }
     folder = Path(__file__).parents[1] / "conf" / "mapping"
     config = OmegaConf.merge(OmegaConf.load(folder / f"{name}.yaml"), choices.get(name, {}))

@@ -1,12 +1,13 @@
 """Backmapping: atoms brought back from coarse sites, so that the way up gives the sites again whatever the way down did."""
 
+from ..mapping import alpha_carbons
 from .base import Backmapper
 from .correct import MetropolisReport, metropolis, minimise, null_space_langevin, redraw
 from .descent import Audit, DescentStep, audit, energies_in_kT, step_down
 from .flow import FlowBackmapper
 from .force_field import OpenMMForceField
 from .library import LibraryBackmapper
-from .residues import ResidueLibrary, ResidueTemplate, alpha_carbons
+from .residues import ResidueLibrary, ResidueTemplate
 from .resolvate import OpenMMEngine, PotentialEngine, Resolvation
 from .split import Split
 from .template import TemplateBackmapper

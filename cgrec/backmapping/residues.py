@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 
 from ..frames import Frames
-from ..mapping import Mapping, Pick
-from ..system import System
+from ..mapping import Mapping, alpha_carbons
 from .base import Backmapper
 from .coordinates import axes_of
 from .scaled import Scaled
@@ -32,18 +31,6 @@ _TRACE = {"-2CA": -2, "-CA": -1, "CA": 0, "+CA": 1, "+2CA": 2, "+3CA": 3}
 _BACKBONE = ("N", "CA", "C", "O")
 #: How much a point counts when surroundings are compared, where that is not 1: what is far matters less, what the piece is bonded to more.
 _WEIGHTS = {"-2CA": 0.3, "+3CA": 0.3, "N": 2.0}
-
-
-def alpha_carbons(system: System) -> Mapping:
-    """One site on the CA atom of each residue.
-
-    Raises:
-        ValueError: no atom is called CA.
-    """
-    found = [f"#{i}" for i, (name, element) in enumerate(zip(system.names, system.elements)) if name == "CA" and element in "CX"]  # fmt: skip
-    if not found:
-        raise ValueError(f"alpha_carbons: expected a protein with carbon atoms called CA, found {', '.join(system.labels[:12])}")  # fmt: skip
-    return Pick(found)(system)
 
 
 class Residue(NamedTuple):

@@ -1,11 +1,17 @@
-"""Mapping: two matrices (linear), rules that choose sites (sites), sites from data (essential), the choice of B (forces)."""
+"""Mapping: the two matrices (linear), the choice of B (forces), and rules that choose sites: by hand (sites), by
+residues, in mixed resolution (mixed), from the bond graph (graph), from data (essential)."""
 
 from .essential import essential_dynamics
 from .forces import FORCE_MAPS, basic, constraint_aware, force_noise, least_noise
+from .graph import Contracted, Contraction, HeavyAtomGroups, contract, heavy_atom_groups
 from .linear import Mapping, basic_force_weights
-from .sites import CentresOfMass, Drop, HeavyAtoms, MoleculeCentres, Pick, Weighted
+from .mixed import Protected
+from .residues import Backbone, BackboneAndSideChain, ResidueCentres, ResidueTable, alpha_carbons
+from .sites import CentresOfMass, Drop, HeavyAtoms, MoleculeCentres, Pick, Weighted, from_partition
 
 __all__ = [
-    "FORCE_MAPS", "CentresOfMass", "Drop", "HeavyAtoms", "Mapping", "MoleculeCentres", "Pick", "Weighted",
-    "basic", "basic_force_weights", "constraint_aware", "essential_dynamics", "force_noise", "least_noise",
+    "FORCE_MAPS", "Backbone", "BackboneAndSideChain", "CentresOfMass", "Contracted", "Contraction", "Drop",
+    "HeavyAtomGroups", "HeavyAtoms", "Mapping", "MoleculeCentres", "Pick", "Protected", "ResidueCentres", "ResidueTable",
+    "Weighted", "alpha_carbons", "basic", "basic_force_weights", "constraint_aware", "contract", "essential_dynamics", "force_noise",
+    "from_partition", "heavy_atom_groups", "least_noise",
 ]  # fmt: skip

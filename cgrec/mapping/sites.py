@@ -1,13 +1,14 @@
 """Rules that choose the sites of the next level: `rule(system) -> Mapping`, with the basic force map.
 
-Labels are those of `System.site`: "ALA:CA", "CA" where unique, "#3" for an index. The coarse System has no
-constraints.
+Labels are those of `System.site`: "ALA:CA", "CA" where unique, "#3" for an index. In place of a list of labels may
+stand a selection, any `system -> indices`; `cgrec.trajectory_files.select_sites` makes them from MDAnalysis' language.
+The coarse System has no constraints.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as Table
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -16,8 +17,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..system import System
+from ..system import System, connected_components
 from .linear import Mapping
+
+#: Labels of sites, or what finds their indices.
+Sites = Sequence[str] | Callable[[System], Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,14 @@ class Pick:
     is gone.
 
     Attributes:
-        sites: labels of the sites to keep, in the order wanted.
+        sites: labels of the sites to keep, in the order wanted, or a selection.
     """
 
-    sites: Sequence[str]
+    sites: Sites
 
     def __call__(self, system: System) -> Mapping:
         """The Mapping; KeyError for an unknown label, ValueError for a site picked twice."""
-        return _picks(system, _find(system, self.sites, "Pick"))
+        return pick(system, find_sites(system, self.sites, "Pick"))
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Drop:
                 f"Drop: expected some of the residues {sorted(set(system.residue_names))} and something left, found "
                 f"{list(self.residues)}"
             )
-        return _build(system, [_Bead(system.names[i], {i: 1.0}, (i,), system.types[i]) for i in kept])
+        return build(system, [Bead(system.names[i], {i: 1.0}, (i,), system.types[i]) for i in kept])
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class HeavyAtoms:
             raise ValueError(
                 "HeavyAtoms: expected an atom that is not hydrogen, found none; use MoleculeCentres"
             )
-        return _picks(system, heavy)
+        return pick(system, heavy)
 
 
 @dataclass(frozen=True)
@@ -87,15 +91,15 @@ class CentresOfMass:
     """One site at the centre of mass of each bead.
 
     Attributes:
-        beads: {bead name: labels of its sites}, in the order wanted.
+        beads: {bead name: labels of its sites, or a selection}, in the order wanted.
     """
 
-    beads: Table[str, Sequence[str]]
+    beads: Table[str, Sites]
 
     def __call__(self, system: System) -> Mapping:
         """The Mapping; KeyError: unknown label, ValueError: an empty bead or a site twice in one bead."""
-        found = {name: _find(system, labels, f"bead {name!r}") for name, labels in self.beads.items()}
-        return _build(system, [_centre(system, name, atoms) for name, atoms in found.items()])
+        found = {name: find_sites(system, labels, f"bead {name!r}") for name, labels in self.beads.items()}
+        return build(system, [centre(system, name, atoms) for name, atoms in found.items()])
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,8 @@ class MoleculeCentres:
         molecules = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
         names = [_residue_sequence(system, atoms) for atoms in molecules]
         _need_one_kind_per_name(system, names, molecules)
-        beads = [_centre(system, name, atoms.tolist()) for name, atoms in zip(names, molecules)]
-        return _build(system, [bead._replace(type=bead.name) for bead in beads])
+        beads = [centre(system, name, atoms.tolist()) for name, atoms in zip(names, molecules)]
+        return build(system, [bead._replace(type=bead.name) for bead in beads])
 
 
 @dataclass(frozen=True)
@@ -127,13 +131,13 @@ class Weighted:
         """The Mapping; KeyError: unknown label, ValueError: an empty bead, or weights not summing to one."""
         beads = []
         for name, weights in self.beads.items():
-            found = dict(zip(_find(system, weights, f"bead {name!r}"), weights.values()))
+            found = dict(zip(find_sites(system, weights, f"bead {name!r}"), weights.values()))
             kept = {atom: float(weight) for atom, weight in found.items() if weight != 0}
-            beads.append(_Bead(name, kept, tuple(kept)))
-        return _build(system, beads)
+            beads.append(Bead(name, kept, tuple(kept)))
+        return build(system, beads)
 
 
-class _Bead(NamedTuple):
+class Bead(NamedTuple):
     """`weights` {atom: weight} make its position, `members` its mass and charge; type "" is its label."""
 
     name: str
@@ -142,7 +146,12 @@ class _Bead(NamedTuple):
     type: str = ""
 
 
-def _find(system: System, labels: Iterable[str], owner: str) -> list[int]:
+def find_sites(
+    system: System, labels: Iterable[str] | Callable[[System], Sequence[int]], owner: str
+) -> list[int]:
+    """Indices of labels or of a selection; KeyError: unknown label, ValueError: a bare string or a site twice."""
+    if callable(labels):
+        return [int(site) for site in labels(system)]
     if isinstance(labels, str):
         raise ValueError(f"{owner}: expected a list of site labels, found {labels!r}; write [{labels}]")
     sites = [system.site(label) for label in labels]
@@ -154,19 +163,105 @@ def _find(system: System, labels: Iterable[str], owner: str) -> list[int]:
     return sites
 
 
-def _centre(system: System, name: str, atoms: Sequence[int]) -> _Bead:
+def centre(system: System, name: str, atoms: Sequence[int], type: str = "") -> Bead:
+    """The bead at the centre of mass of `atoms`."""
     mass = system.masses[list(atoms)]
-    return _Bead(name, dict(zip(atoms, mass / mass.sum())), tuple(atoms))
+    return Bead(name, dict(zip(atoms, mass / mass.sum())), tuple(atoms), type)
 
 
-def _picks(system: System, sites: Sequence[int]) -> Mapping:
-    neighbours, picked = _neighbours(system), set(sites)
+def pick(system: System, sites: Sequence[int]) -> Mapping:
+    """The Mapping onto single sites, each with the hydrogens bonded to it."""
+    neighbours, picked = system.neighbours(), set(sites)
     carried = {h for h, element in enumerate(system.elements) if element == "H" and h not in picked}
     members = {i: (i, *(h for h in neighbours[i] if h in carried)) for i in sites}
-    return _build(system, [_Bead(system.names[i], {i: 1.0}, members[i]) for i in sites])
+    return build(system, [Bead(system.names[i], {i: 1.0}, members[i]) for i in sites])
 
 
-def _build(system: System, beads: Sequence[_Bead]) -> Mapping:
+def from_partition(system: System, partition: Sequence[Sequence[int]]) -> Mapping:
+    """One site at the centre of mass of each part, named after its heavy atoms.
+
+    Parts get one type where the bond graph cannot tell their atoms apart or where they hold the same names of the same
+    residues.
+
+    Args:
+        partition: atom indices, a list a bead.
+
+    Raises:
+        ValueError: an empty part, an atom in two parts, or a part in pieces.
+    """
+    beads: list[Bead] = []
+    types: dict[tuple[int, ...], str] = {}
+    alike = system.equivalent_sites()
+    for atoms in partition:
+        heavy = [i for i in atoms if system.elements[i] != "H"] or list(atoms)
+        name = "-".join(system.names[i] for i in heavy)
+        residues = {(int(system.residues[i]), system.residue_names[i]): "" for i in heavy}
+        called = "+".join(
+            f"{r}:{'-'.join(system.names[i] for i in heavy if system.residues[i] == k)}" for k, r in residues
+        )
+        beads.append(
+            centre(system, name, atoms, types.setdefault(tuple(sorted(alike[i] for i in atoms)), called))
+        )
+    need_connected(system, beads)
+    return build(system, beads)
+
+
+def carriers(system: System) -> dict[int, int]:
+    """{hydrogen: the heavy atom it is bonded to}; hydrogens bonded to hydrogens only, as in H2, are left out.
+
+    Raises:
+        ValueError: a hydrogen without a bond.
+    """
+    found = {}
+    for i, around in enumerate(system.neighbours()):
+        if system.elements[i] == "H":
+            if not around:
+                raise ValueError(
+                    f"hydrogen {system.labels[i]} (#{i}): expected a bond to the atom that carries it, found none; give "
+                    "the System its bonds"
+                )
+            heavy = [j for j in around if system.elements[j] != "H"]
+            if heavy:
+                found[i] = heavy[0]
+    return found
+
+
+def need_connected(system: System, beads: Sequence[Bead]) -> None:
+    """ValueError where two beads share an atom, or the atoms of one are not connected by bonds among themselves."""
+    count = Counter(i for bead in beads for i in bead.members)
+    shared = [i for i in count if count[i] > 1]
+    if shared:
+        names = ", ".join(repr(bead.name) for bead in beads if shared[0] in bead.members)
+        raise ValueError(
+            f"expected every atom in one bead, found {system.labels[shared[0]]} (#{shared[0]}) more than once in {names}; "
+            "take it out of the others"
+        )
+    for bead, pieces in zip(beads, connected_pieces(system, [bead.members for bead in beads])):
+        if len(pieces) > 1:
+            found = "; ".join(
+                ", ".join(f"{system.labels[i]} (#{i})" for i in piece[:6]) for piece in pieces[:4]
+            )
+            raise ValueError(
+                f"bead {bead.name!r}: expected atoms connected by bonds, found {len(pieces)} pieces: {found}; make each "
+                "its own bead, or give the bonds between them"
+            )
+
+
+def connected_pieces(system: System, partition: Sequence[Sequence[int]]) -> list[list[list[int]]]:
+    """Each part divided where no bond among its atoms connects them; no atom lies in two parts."""
+    owner = np.full(system.n_sites, -1)
+    for k, atoms in enumerate(partition):
+        owner[list(atoms)] = k
+    i, j = system.bonds.T
+    piece = connected_components(system.n_sites, system.bonds[owner[i] == owner[j]])
+    found: list[dict[int, list[int]]] = [{} for _ in partition]
+    for k, atoms in enumerate(partition):
+        for atom in atoms:
+            found[k].setdefault(int(piece[atom]), []).append(int(atom))
+    return [list(pieces.values()) for pieces in found]
+
+
+def build(system: System, beads: Sequence[Bead]) -> Mapping:
     """The Mapping onto `beads`; a member of several lends each an equal share of its mass and charge."""
     _check_beads(system, beads)
     weights = np.zeros((len(beads), system.n_sites))
@@ -192,7 +287,7 @@ def _build(system: System, beads: Sequence[_Bead]) -> Mapping:
     return Mapping(fine=system, coarse=coarse, position_weights=weights)
 
 
-def _check_beads(system: System, beads: Sequence[_Bead]) -> None:
+def _check_beads(system: System, beads: Sequence[Bead]) -> None:
     if not 0 < len(beads) <= system.n_sites:
         raise ValueError(
             f"expected 1 to {system.n_sites} beads for {system.n_sites} sites, found {len(beads)}"
@@ -209,7 +304,7 @@ def _bead_bonds(system: System, support: NDArray[np.bool_]) -> NDArray[np.int64]
 
     Without the last condition a dropped backbone would bond each side chain to all others.
     """
-    owners = _nearest_beads(_neighbours(system), support)
+    owners = _nearest_beads(system.neighbours(), support)
     pairs: set[tuple[int, int]] = set()
     for beads in owners.values():
         pairs.update(combinations(sorted(beads), 2))
@@ -233,14 +328,6 @@ def _nearest_beads(neighbours: list[list[int]], support: NDArray[np.bool_]) -> d
         owners.update(reached)
         front = reached
     return owners
-
-
-def _neighbours(system: System) -> list[list[int]]:
-    neighbours: list[list[int]] = [[] for _ in range(system.n_sites)]
-    for i, j in system.bonds.tolist():
-        neighbours[i].append(j)
-        neighbours[j].append(i)
-    return neighbours
 
 
 def _residue_sequence(system: System, atoms: NDArray[np.int64]) -> str:
