@@ -359,7 +359,7 @@ def test_bad_rules(peptide):
         "selection",
         "contracted",
         "protected",
-    ],  # fmt: skip
+    ],
 )
 def test_configs_make_mappings(peptide, name):
     from hydra.utils import instantiate

@@ -49,24 +49,22 @@ def heavy_atom_groups(system: System, size: int) -> Partition:
         raise ValueError(f"HeavyAtomGroups: expected a size of at least 1 heavy atom, found {size}")
     near = system.neighbours()
     carrier = carriers(system)
-    beads: dict[int, list[int]] = {}
+    parent: dict[int, int] = {}  # of a spanning tree of each molecule, rooted at its last atom
     for root in reversed(range(system.n_sites)):
-        if root in beads or root in carrier:
-            continue
-        parent, order = {root: -1}, [root]
-        for i in order:
-            for j in near[i]:
-                if j not in parent and j not in carrier:
-                    parent[j] = i
-                    order.append(j)
-        children: dict[int, list[int]] = {i: [] for i in order}
-        for i in reversed(order):  # leaves first: i takes its lightest open branches, the others are beads
-            beads[i] = [i]
-            for j in sorted(children[i], key=lambda j: (len(beads[j]), -j)):
-                if len(beads[i]) + len(beads[j]) <= size:
-                    beads[i] += beads.pop(j)
-            if parent[i] >= 0:
-                children[parent[i]].append(i)
+        front = [] if root in parent or root in carrier else [root]
+        parent |= {i: -1 for i in front}
+        for i in front:
+            reached = [j for j in near[i] if j not in parent and j not in carrier]
+            parent |= {j: i for j in reached}
+            front += reached
+    children: dict[int, list[int]] = {i: [] for i in (-1, *parent)}
+    beads: dict[int, list[int]] = {}
+    for i in reversed(parent):  # leaves first: i takes its lightest open branches, the others are beads
+        beads[i] = [i]
+        for j in sorted(children[i], key=lambda j: (len(beads[j]), -j)):
+            if len(beads[i]) + len(beads[j]) <= size:
+                beads[i] += beads.pop(j)
+        children[parent[i]].append(i)
     owner = {i: root for root, atoms in beads.items() for i in atoms}
     for hydrogen, heavy in carrier.items():
         beads[owner[heavy]].append(hydrogen)
