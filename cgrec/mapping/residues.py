@@ -10,6 +10,8 @@ from collections.abc import Mapping as Table
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..system import System
 from .linear import Mapping
 from .sites import Bead, build, carriers, centre, need_connected, pick
@@ -35,9 +37,8 @@ class Backbone:
         """The Mapping; ValueError: a single string for names, or a name that is not found."""
         if isinstance(self.names, str):
             raise ValueError(f"Backbone: expected a list of atom names, found {self.names!r}")
-        alphas = _called(system, ["CA"])
-        residues, molecules = {system.residues[i] for i in alphas}, {system.molecules[i] for i in alphas}
-        inside = [r in residues or m in molecules for r, m in zip(system.residues, system.molecules)]
+        alphas, molecules = _called(system, ["CA"]), system.molecules
+        inside = np.isin(system.residues, system.residues[alphas]) | np.isin(molecules, molecules[alphas])
         found = [i for i in _called(system, self.names) if inside[i]]
         missing = [name for name in self.names if name not in {system.names[i] for i in found}]
         if missing or not found:

@@ -150,11 +150,12 @@ def find_sites(
     system: System, labels: Iterable[str] | Callable[[System], Sequence[int]], owner: str
 ) -> list[int]:
     """Indices of labels or of a selection; KeyError: unknown label, ValueError: a bare string or a site twice."""
-    if callable(labels):
-        return [int(site) for site in labels(system)]
     if isinstance(labels, str):
         raise ValueError(f"{owner}: expected a list of site labels, found {labels!r}; write [{labels}]")
-    sites = [system.site(label) for label in labels]
+    if callable(labels):
+        sites = [int(site) for site in labels(system)]
+    else:
+        sites = [system.site(label) for label in labels]
     twice = [system.labels[site] for site, count in Counter(sites).items() if count > 1]
     if twice:
         raise ValueError(
@@ -195,13 +196,14 @@ def from_partition(system: System, partition: Sequence[Sequence[int]]) -> Mappin
     for atoms in partition:
         heavy = [i for i in atoms if system.elements[i] != "H"] or list(atoms)
         name = "-".join(system.names[i] for i in heavy)
-        residues = {(int(system.residues[i]), system.residue_names[i]): "" for i in heavy}
+        own: dict[int, list[int]] = {}
+        for i in heavy:
+            own.setdefault(int(system.residues[i]), []).append(i)
         called = "+".join(
-            f"{r}:{'-'.join(system.names[i] for i in heavy if system.residues[i] == k)}" for k, r in residues
+            f"{system.residue_names[k[0]]}:{'-'.join(system.names[i] for i in k)}" for k in own.values()
         )
-        beads.append(
-            centre(system, name, atoms, types.setdefault(tuple(sorted(alike[i] for i in atoms)), called))
-        )
+        type = types.setdefault(tuple(sorted(alike[i] for i in atoms)), called)
+        beads.append(centre(system, name, atoms, type))
     need_connected(system, beads)
     return build(system, beads)
 
