@@ -12,7 +12,7 @@ RANKS = [
 ]  # fmt: skip
 RANK = {room: k for k, rooms in enumerate(RANKS) for room in rooms}
 OWNERS = {
-    "MDAnalysis": {"trajectory_files"}, "mdtraj": {"trajectory_files"}, "torch_geometric": {"potential", "training"}, "e3nn": {"potential"}, "torchpme": {"potential"},
+    "MDAnalysis": {"trajectory_files"}, "mdtraj": {"trajectory_files"}, "torch_geometric": {"potential", "training", "mapping"}, "e3nn": {"potential"}, "torchpme": {"potential"},
     "hydra": {"cli"}, "omegaconf": {"cli"}, "matplotlib": {"report"},
 }  # fmt: skip
 FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")
