@@ -26,6 +26,12 @@ from ..system import System
 ELEMENTS = ("C", "N", "O", "S", "F", "Cl", "Br", "I", "Si", "P", "B", "Se")
 #: Pairs of heavy atoms up to so many bonds apart are judged.
 REACH = 6
+#: Log-odds of sharing a bead for atoms farther apart: people do not make such beads.
+FAR = -5.0
+#: Borders are moved between beads that have together so many heavy atoms at most; the cost grows with the third power.
+LARGEST_PAIR = 64
+#: Gains below this are none.
+TIE = 1e-9
 #: Rings up to this size are seen.
 LARGEST_RING = 8
 
@@ -72,7 +78,8 @@ def learned_beads(system: System, n_sites: int | Sequence[int] | None = None) ->
     """Beads as a person would draw them, for any number of beads.
 
     Hydrogens stay with the atom they are bonded to. Every bead is connected. Only elements and bonds are read: the
-    order of the atoms plays no part, and molecules that are the same get the same beads (up to their symmetry).
+    order of the atoms plays no part, and molecules that are the same get the same beads (up to their symmetry). People
+    drew beads of two or three heavy atoms, ten at most: larger ones are a guess.
 
     Args:
         system: with elements and bonds.
@@ -225,8 +232,8 @@ def features(molecule: Molecule) -> Features:
     near = molecule.neighbours()
     rings = [_rings(near, i, j) for i, j in molecule.bonds]
     smallest = [LARGEST_RING + 1] * len(near)
-    for size, members in rings:
-        for i in members:
+    for size, around in rings:
+        for i in {i for ring in around for i in ring}:
             smallest[i] = min(smallest[i], size)
     atom = [
         _one_hot(ELEMENTS.index(e), len(ELEMENTS))
@@ -235,7 +242,7 @@ def features(molecule: Molecule) -> Features:
         + _ring(smallest[i])
         for i, (e, h) in enumerate(zip(molecule.elements, molecule.hydrogens))
     ]
-    together = {(a, b) for _, members in rings for a in members for b in members if a < b}
+    together = {(a, b) for _, around in rings for ring in around for a in ring for b in ring if a < b}
     apart = {(i, j): d for i in range(len(near)) for j, d in _distances(near, i, REACH).items() if i < j}
     pair = [[*_one_hot(d - 1, REACH), float(ij in together)] for ij, d in apart.items()]
     return Features(
@@ -266,13 +273,15 @@ def _distances(
     return found
 
 
-def _rings(near: list[list[int]], i: int, j: int) -> tuple[int, set[int]]:
-    """Size of the smallest ring through a bond, and the atoms of all such; (LARGEST_RING + 1, none) without."""
-    left = _distances(near, i, LARGEST_RING - 1, (i, j))
-    if j not in left:
-        return LARGEST_RING + 1, set()
-    right = _distances(near, j, LARGEST_RING - 1, (i, j))
-    return left[j] + 1, {a for a in left.keys() & right.keys() if left[a] + right[a] == left[j]}
+def _rings(near: list[list[int]], i: int, j: int) -> tuple[int, list[list[int]]]:
+    """Size of the smallest ring through a bond, and all rings of that size; (LARGEST_RING + 1, none) without."""
+    away = _distances(near, i, LARGEST_RING - 1, (i, j))
+    if j not in away:
+        return LARGEST_RING + 1, []
+    paths = [[j]]
+    for d in reversed(range(away[j])):
+        paths = [[*path, k] for path in paths for k in near[path[-1]] if away.get(k) == d]
+    return away[j] + 1, paths
 
 
 # grouping
@@ -303,11 +312,14 @@ def _networks() -> Any:
 def group(
     near: list[list[int]], log_odds: dict[tuple[int, int], float], n_sites: int | None = None
 ) -> Partition:
-    """Connected beads whose pairs have together the highest log-odds, found by merging and then by moving atoms.
+    """Connected beads whose pairs have together high log-odds: the best merges, then moves while they gain.
+
+    Moves are of one atom to the bead beside its own, and of the border between two beads to another bond. Two beads
+    of a small molecule without rings are the best of all; more are the best that moves find.
 
     Args:
         near: neighbours of each atom of one molecule.
-        log_odds: of sharing a bead, for pairs i < j; other pairs are indifferent.
+        log_odds: of sharing a bead, for pairs i < j; other pairs have FAR.
         n_sites: how many beads; None: as many as the log-odds favour.
 
     Returns:
@@ -315,28 +327,35 @@ def group(
     """
     worth: Worth = [{} for _ in near]
     for (i, j), value in log_odds.items():
-        worth[i][j] = worth[j][i] = value
+        worth[i][j] = worth[j][i] = value - FAR
     beads = _merged(near, worth, n_sites)
-    return _moved(near, worth, beads, n_sites is None)
+    while True:
+        beads = _moved(near, worth, beads, n_sites is None)
+        shifted = _shifted(near, worth, beads)
+        if shifted == beads:
+            return beads
+        beads = shifted
 
 
 def _merged(near: list[list[int]], worth: Worth, n_sites: int | None) -> Partition:
     """Bonded beads merged, best gain first, down to `n_sites` or while it gains."""
     beads = {i: [i] for i in range(len(near))}
-    gain = [dict(row) for row in worth]
+    known = [dict(row) for row in worth]
     touch = [set(around) for around in near]
+    gain = lambda a, b: known[a].get(b, 0.0) + FAR * len(beads[a]) * len(beads[b])  # noqa: E731
     while len(beads) > (n_sites or 1):
-        best, a, b = max((gain[a].get(b, 0.0), a, b) for a in beads for b in touch[a] if a < b)
+        best, a, b = max((gain(a, b), -a, -b) for a in beads for b in touch[a] if a < b)
         if n_sites is None and best <= 0:
             break
+        a, b = -a, -b
         beads[a] += beads.pop(b)
         touch[a] = (touch[a] | touch[b]) - {a, b}
         for c in touch[b] - {a}:
             touch[c] = (touch[c] - {b}) | {a}
-        for c, value in gain[b].items():
-            gain[c].pop(b, None)
+        for c, value in known[b].items():
+            known[c].pop(b, None)
             if c != a:
-                gain[a][c] = gain[c][a] = gain[a].get(c, 0.0) + value
+                known[a][c] = known[c][a] = known[a].get(c, 0.0) + value
     return list(beads.values())
 
 
@@ -349,22 +368,64 @@ def _moved(near: list[list[int]], worth: Worth, beads: Partition, free: bool) ->
         moved = False
         for i in range(len(near)):
             own = home[i]
-            if len(members[own]) == 1 and not free or not _connected(near, members[own] - {i}):
+            if (len(members[own]) == 1 and not free) or not _connected(near, members[own] - {i}):
                 continue
-            value = {k: 0.0 for k in {home[j] for j in near[i]} | {own}}
+            others = {home[j] for j in near[i]} - {own}
+            value = {k: FAR * len(members[k]) for k in others} | {own: FAR * (len(members[own]) - 1)}
             if free:
                 value[max(members) + 1] = 0.0
             for j, w in worth[i].items():
                 if home[j] in value:
                     value[home[j]] += w
             best = max(value, key=lambda k: (value[k], k == own, -k))
-            if value[best] > value[own] + 1e-9:
+            if value[best] > value[own] + TIE:
                 members[own].remove(i)
                 members.setdefault(best, set()).add(i)
                 home[i], moved = best, True
                 if not members[own]:
                     del members[own]
-    return [sorted(bead) for bead in members.values()]
+    return sorted(sorted(bead) for bead in members.values())
+
+
+def _shifted(near: list[list[int]], worth: Worth, beads: Partition) -> Partition:
+    """The border between two beads moved to another bond of theirs, each side taking the atoms nearest to it."""
+    beads = list(beads)
+    home = {i: k for k, bead in enumerate(beads) for i in bead}
+    for i, around in enumerate(near):
+        for j in around:
+            a, b = home[i], home[j]
+            if a == b or i > j:
+                continue
+            both = sorted(beads[a] + beads[b])
+            if len(both) > LARGEST_PAIR:
+                continue
+            halves = _halves(near, both)
+            best = max(halves, key=lambda sides: _worth_within(worth, sides))
+            if _worth_within(worth, best) > _worth_within(worth, (beads[a], beads[b])) + TIE:
+                beads[a], beads[b] = best
+                home |= dict.fromkeys(best[0], a) | dict.fromkeys(best[1], b)
+    return sorted(beads)
+
+
+def _halves(near: list[list[int]], atoms: list[int]) -> list[tuple[list[int], list[int]]]:
+    """For each bond among `atoms`, those nearer to its one end and those nearer to its other."""
+    inside = set(atoms)
+    part = [[j for j in around if j in inside] if i in inside else [] for i, around in enumerate(near)]
+    away = {i: _distances(part, i, len(atoms)) for i in atoms}
+    return [
+        ([k for k in atoms if away[i][k] <= away[j][k]], [k for k in atoms if away[i][k] > away[j][k]])
+        for i in atoms
+        for j in part[i]
+    ]
+
+
+def _worth_within(worth: Worth, beads: Sequence[list[int]]) -> float:
+    total = 0.0
+    for bead in beads:
+        inside = set(bead)
+        total += sum(w for i in bead for j, w in worth[i].items() if j in inside) / 2
+        total += FAR * len(bead) * (len(bead) - 1) / 2
+    return total
 
 
 def _connected(near: list[list[int]], atoms: set[int]) -> bool:
