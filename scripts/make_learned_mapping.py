@@ -28,6 +28,8 @@ FOLDS = 5
 EPOCHS, BATCH, RATE, DECAY = 60, 32, 2e-3, 1e-2
 #: Share of the training molecules of which the network is not told the number of beads.
 UNTOLD = 0.3
+#: Molecules of the tenth that are kept beside the weights for the tests: its first, whatever came out for them.
+EXAMPLES = 12
 #: Symmetries of a molecule that are tried; a few molecules with many equal groups have more.
 IMAGES = 200
 VALENCE = {"C": 4, "N": 3, "O": 2, "S": 2, "P": 3, "B": 3, "Si": 4, "Se": 2, "F": 1, "Cl": 1, "Br": 1, "I": 1}
@@ -236,28 +238,37 @@ def score(networks: list, drawn: Drawn) -> dict[str, float]:
     figures = {f"{name}_mean": float(np.mean([row[0] for row in rows])) for name, rows in out.items()}
     figures |= {f"{name}_alike": float(np.mean([max(row) for row in rows])) for name, rows in out.items()}
     figures |= {f"{name}_best": float(max(map(max, rows))) for name, rows in out.items()}
+    numbers = [len(np.unique(beads)) for beads in drawn.beads]
+    same = [k for k, n in enumerate(numbers) if numbers.count(n) > 1]
+    if same:  # where two people agree on the number: to be compared with how they agree on the beads
+        figures |= {
+            f"same_number_{name}_alike": float(np.mean([max(out[f"given_{name}"][k]) for k in same]))
+            for name in ("ari", "f1")
+        }
     return figures | {
         "free_beads": float(len(np.unique(free))),
-        "human_beads": float(np.mean([len(np.unique(b)) for b in drawn.beads])),
+        "human_beads": float(np.mean(numbers)),
     }
 
 
 def agreement(drawn: list[Drawn]) -> list[dict[str, float]]:
-    """People against each other, for each molecule that several have divided: all pairs of annotations."""
+    """People against each other, for each molecule that several have divided: all pairs of annotations.
+
+    "alike": by the symmetric image that is nearest; "same_number": pairs of equally many beads only.
+    """
     rows = []
     for molecule, divisions in drawn:
-        bonds = np.array(molecule.bonds)
-        pairs = [(a, b) for k, a in enumerate(divisions) for b in divisions[:k]]
-        same = [(a, b) for a, b in pairs if len(np.unique(a)) == len(np.unique(b))]
-        if pairs:
-            row = {
-                "ari": np.mean([rand_index(*p) for p in pairs]),
-                "f1": np.mean([cut_f1(*p, bonds) for p in pairs]),
-            }
-            if same:
-                row["same_number_ari"] = np.mean([rand_index(*p) for p in same])
-                row["same_number_f1"] = np.mean([cut_f1(*p, bonds) for p in same])
-            rows.append({k: float(v) for k, v in row.items()})
+        bonds, symmetries = np.array(molecule.bonds), images(molecule)
+        row: dict[str, list[float]] = defaultdict(list)
+        for a, b in ((a, b) for k, a in enumerate(divisions) for b in divisions[:k]):
+            ari = [rand_index(a[image], b) for image in symmetries]
+            f1 = [cut_f1(a[image], b, bonds) for image in symmetries]
+            for prefix in ("", "same_number_") if len(np.unique(a)) == len(np.unique(b)) else ("",):
+                for name, values in (("ari", ari), ("f1", f1)):
+                    row[f"{prefix}{name}_mean"].append(values[0])
+                    row[f"{prefix}{name}_alike"].append(max(values))
+        if row:
+            rows.append({name: float(np.mean(values)) for name, values in row.items()})
     return rows
 
 
@@ -285,6 +296,14 @@ def split(drawn: list[Drawn], seed: int) -> tuple[list[Drawn], list[list[Drawn]]
     held, rest = parts[0], np.concatenate(parts[1:])
     pick = lambda chosen: [d for k in chosen for d in members[k]]  # noqa: E731
     return pick(held), [pick(part) for part in np.array_split(rest, FOLDS)]
+
+
+def stored(networks: list, drawn: Drawn) -> dict:
+    """A molecule, how people divided it, and the F1 of the networks, so that a test can measure it again."""
+    return drawn.molecule._asdict() | {
+        "beads": [beads.tolist() for beads in drawn.beads],
+        "given_f1_mean": score(networks, drawn)["given_f1_mean"],
+    }
 
 
 def main() -> None:
@@ -321,6 +340,9 @@ def main() -> None:
         "together": summary([score(shipped, d) for d in held]),
         "people": summary(agreement(drawn)),
     }
+    (options.out / "held_out.json").write_text(
+        json.dumps([stored(shipped, d) for d in held[:EXAMPLES]]) + "\n"
+    )
     text = json.dumps(
         {"seed": options.seed, "source": "HAM (CC0), Li et al., Chem. Sci. 11, 9524 (2020)", **figures},
         indent=1,
