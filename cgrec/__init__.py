@@ -5,7 +5,7 @@ from typing import Any
 
 _HOMES = {
     "System": "system", "Frames": "frames", "CollectiveVariable": "collective_variables", "Mapping": "mapping",
-    "Potential": "potential", "Backmapper": "backmapping", "Level": "level", "Chain": "chain", "read": "trajectory_files", "load": "chain",
+    "Potential": "potential", "Backmapper": "backmapping", "propose_mappings": "proposals", "Level": "level", "Chain": "chain", "read": "trajectory_files", "load": "chain",
 }  # fmt: skip
 __all__ = list(_HOMES)
 

@@ -27,6 +27,7 @@ USAGE = """cgrec: recursive coarse-graining
   cgrec climb --config-dir DIR           look for experiments of your own in DIR first
   cgrec climb --multirun seed=1,2 'run=runs/seed_${{seed}}' hydra/launcher=joblib
                                          a sweep; hydra/launcher=slurm sends it to a cluster
+  cgrec map system=FILE n_sites=10,5,2   propose sites for it, say what each choice costs, draw them; also run=FOLDER level=0
   cgrec report run=FOLDER                write FOLDER/report.html anew
   cgrec distil run=FOLDER level=1        a fast potential of two- and three-body splines in place of that level's network
   cgrec friction run=FOLDER level=1 interval=PS    the friction with which that level diffuses as its parent, saved every PS, does
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of `cgrec` and `python -m cgrec`."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     commands = {
-        "climb": climb, "report": report, "distil": distil, "friction": friction, "export": export, "descend": descend, "analyse-backmapping": analyse_backmapping,
+        "climb": climb, "report": report, "distil": distil, "friction": friction, "export": export, "descend": descend, "analyse-backmapping": analyse_backmapping, "map": propose,
     }  # fmt: skip
     if not arguments or arguments[0] not in commands or {"-h", "--help"} & set(arguments):
         print(
@@ -174,6 +175,22 @@ def analyse_backmapping(arguments: list[str]) -> None:
     for name, found in BackmappingAnalysis(**options)(level, chain.levels[number - 1]).items():
         print(f"{name}: {found.table()}\n")
     print(f"report: {write_report(chain.folder)}")
+
+
+def propose(arguments: list[str]) -> None:
+    """Propose mappings; leave table.txt, pareto.png, beads.png and one YAML a proposal, the best as chosen.yaml."""
+    from .maps import MapRequest
+
+    command = "cgrec map"
+    options: dict[str, Any] = {}
+    for key, text in _given(command, arguments, MapRequest).items():
+        if key in ("n_sites", "protected"):
+            options[key] = [int(_number(command, key, v)) if key == "n_sites" else v for v in text.split(",")]
+        else:
+            options[key] = (
+                _number(command, key, text) if key in ("lag", "level", "most", "temperature") else text
+            )
+    print(MapRequest(**options)())
 
 
 def _level(

@@ -38,7 +38,7 @@ class LevelRecipe:
     """How a level is made from the one below.
 
     Attributes:
-        mapping: rule that picks the sites, System -> Mapping.
+        mapping: rule that picks the sites, System -> Mapping; or, where it `needs_frames`, the parent's Frames -> Mapping.
         potential: (targets, seed) -> untrained Potential.
         training: the fit.
         dynamics: the run.
@@ -53,7 +53,7 @@ class LevelRecipe:
         ValueError: a keyword of a partial potential is unknown.
     """
 
-    mapping: Callable[[System], Mapping]
+    mapping: Callable[[Any], Mapping]
     potential: Callable[..., Potential]
     training: ForceMatching
     dynamics: Langevin
@@ -245,7 +245,7 @@ class Level:
 
     def _map(self, parent: Frames, recipe: LevelRecipe) -> Frames:
         if not (self.folder / "targets").exists():
-            mapping = FORCE_MAPS[recipe.force_map](recipe.mapping(parent.system), parent)
+            mapping = FORCE_MAPS[recipe.force_map](mapping_of(recipe.mapping, parent), parent)
             mapping.save(self.folder / "mapping.npz")
             mapping(parent).save(self.folder / "targets")
         return self.targets
@@ -395,6 +395,11 @@ def training_frames(parent: Frames, targets: Frames, bias: tuple[CollectiveVaria
         for v in bias
     )
     return replace(targets, weights=None) if same else targets
+
+
+def mapping_of(rule: Callable[[Any], Mapping], parent: Frames) -> Mapping:
+    """What a rule makes of the parent: of its System, or of its frames where it `needs_frames`."""
+    return rule(parent if getattr(rule, "needs_frames", False) else parent.system)
 
 
 def check_partial(function: partial[Any]) -> None:

@@ -8,6 +8,8 @@ atom by atom. The dominant subspace is that of A. Amadei, A. B. M. Linssen, H. J
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,8 @@ from scipy.spatial.distance import cdist
 from ..frames import Frames
 from ..geometry import superpose
 from ..system import System, connected_components
-from .linear import frame_chunks
+from .linear import Mapping, frame_chunks
+from .sites import find_sites, from_partition
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -207,3 +210,29 @@ def _settle(label: Indices, apart: Array, links: Indices, alone: Flags) -> Indic
 def _connected(units: Flags, links: Indices) -> bool:
     inside = links[units[links].all(axis=1)]
     return len(np.unique(connected_components(len(units), inside)[units])) == 1
+
+
+@dataclass(frozen=True)
+class EssentialDynamics:
+    """Beads of `essential_dynamics`, each at its centre of mass; a rule that looks at the parent's frames.
+
+    Attributes:
+        n_sites: number of beads.
+        share: of the fluctuation, see `essential_dynamics`.
+        protected: labels of sites that stay beads of their own.
+        most: frames to look at, evenly spaced.
+    """
+
+    n_sites: int
+    share: float = 0.9
+    protected: Sequence[str] = ()
+    most: int = 10_000
+    needs_frames: ClassVar[bool] = True
+
+    def __call__(self, frames: Frames) -> Mapping:
+        """The Mapping of the frames' System; ValueError and KeyError: see `essential_dynamics`."""
+        some = frames[:: max(1, -(-len(frames) // self.most))]
+        kept = find_sites(frames.system, self.protected, "EssentialDynamics")
+        return from_partition(
+            frames.system, essential_dynamics(some, self.n_sites, share=self.share, protected=kept)[0]
+        )

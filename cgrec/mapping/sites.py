@@ -178,6 +178,23 @@ def pick(system: System, sites: Sequence[int]) -> Mapping:
     return build(system, [Bead(system.names[i], {i: 1.0}, members[i]) for i in sites])
 
 
+@dataclass(frozen=True)
+class Parts:
+    """One site at the centre of mass of each part of the system, beads of one type where nothing tells them apart (see `from_partition`).
+
+    Attributes:
+        beads: labels of the sites of each part.
+    """
+
+    beads: Sequence[Sequence[str]]
+
+    def __call__(self, system: System) -> Mapping:
+        """The Mapping; KeyError: unknown label, ValueError: a part that is empty or in pieces, or a site in two parts."""
+        return from_partition(
+            system, [find_sites(system, part, f"part {k}") for k, part in enumerate(self.beads)]
+        )
+
+
 def from_partition(system: System, partition: Sequence[Sequence[int]]) -> Mapping:
     """One site at the centre of mass of each part, named after its heavy atoms.
 

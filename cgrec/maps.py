@@ -1,0 +1,126 @@
+"""`MapRequest`: what `cgrec map` does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .frames import Frames
+from .proposals import METHODS, Proposal, propose_mappings, ranked, table
+from .report.maps import beads, pareto
+
+
+class MapRequest:
+    """Proposals for a system, by all methods and for several numbers of sites, kept in a folder.
+
+    Args:
+        system: a structure or trajectory file, or a folder of Frames.
+        topology: file with names and bonds, where the trajectory has none.
+        temperature: K, where the file does not say.
+        run, level: instead, a level of a run.
+        n_sites: numbers of sites to propose.
+        method: one of `METHODS`, or "all".
+        protected: labels of sites that stay sites of their own.
+        lag: frames, of the kinetic score.
+        most: frames to look at.
+        to: folder for what is found.
+        choose: method whose mapping (onto the first number of sites) becomes chosen.yaml; by default that of the best.
+    """
+
+    def __init__(
+        self, *, system: str = "", topology: str = "", temperature: float = 0.0, run: str = "", level: int = 0, n_sites: Sequence[int] = (5,),
+        method: str = "all", protected: Sequence[str] = (), lag: int = 10, most: int = 4000, to: str = "maps", choose: str = "",
+    ) -> None:  # fmt: skip
+        if bool(system) == bool(run):
+            raise ValueError(
+                "cgrec map: expected either system=FILE or run=FOLDER, "
+                + ("found both" if run else "found neither")
+            )
+        self.system, self.topology, self.temperature, self.run, self.level = (
+            system,
+            topology,
+            temperature,
+            run,
+            level,
+        )
+        self.n_sites, self.method, self.protected, self.lag, self.most = (
+            list(n_sites),
+            method,
+            list(protected),
+            lag,
+            most,
+        )
+        self.to, self.choose = Path(to), choose
+
+    def frames(self) -> Frames:
+        """Those to look at, evenly spaced; unweighted stretches keep their order."""
+        found = self._read()
+        return found[:: max(1, -(-len(found) // self.most))]
+
+    def _read(self) -> Frames:
+        if self.run:
+            from .chain import Chain
+
+            return Chain(self.run).levels[self.level].frames
+        if (Path(self.system) / "frames.json").exists():
+            return Frames.load(self.system)
+        from .trajectory_files import read
+
+        files = [self.system, *([self.topology] if self.topology else [])]
+        return read(*files, temperature=self.temperature or 300.0)
+
+    def __call__(self) -> str:
+        """Propose; returns the table, and where the pictures and the rules are."""
+        frames = self.frames()
+        several = len(frames) >= 50
+        proposals: list[Proposal] = []
+        refused = []
+        for n in self.n_sites:
+            for method in METHODS if self.method == "all" else [self.method]:
+                try:
+                    proposals += propose_mappings(
+                        frames.system,
+                        frames if several else None,
+                        method,
+                        n,
+                        protected=self.protected,
+                        lag=self.lag,
+                    )
+                except ValueError as reason:
+                    if self.method != "all":
+                        raise
+                    refused.append(f"{method}, {n} sites: {reason}")
+        if not proposals:
+            raise ValueError("cgrec map: no method has a proposal:\n" + "\n".join(refused))
+        by_size = {n: ranked([p for p in proposals if p.coarse.n_sites == n]) for n in self.n_sites}
+        proposals = [p for some in by_size.values() for p in some]
+        self._keep(proposals, frames.positions[0])
+        notes = [f"left out: {reason}" for reason in refused]
+        return "\n".join(
+            [
+                table(proposals),
+                *notes,
+                f"{self.to}: pareto.png, beads.png, mapping/*.yaml; take one with cgrec climb --config-dir {self.to} +mapping@levels.l1.mapping=chosen",
+            ]
+        )
+
+    def _keep(self, proposals: Sequence[Proposal], positions: np.ndarray) -> None:
+        rules = self.to / "mapping"
+        rules.mkdir(parents=True, exist_ok=True)
+        (self.to / "table.txt").write_text(table(proposals) + "\n")
+        for k, proposal in enumerate(proposals):
+            proposal.save_rule(rules / f"{proposal.method}_{proposal.coarse.n_sites}_{k}.yaml")
+        first = [
+            p for p in proposals if p.coarse.n_sites == self.n_sites[0] and self.choose in ("", p.method)
+        ]
+        if not first:
+            raise ValueError(
+                f"cgrec map: expected choose= a method with a proposal for {self.n_sites[0]} sites, found {self.choose!r}"
+            )
+        first[0].save_rule(rules / "chosen.yaml")
+        drawing = pareto(proposals)
+        if drawing is not None:
+            drawing.savefig(self.to / "pareto.png", dpi=150)
+        beads(proposals[:16], positions).savefig(self.to / "beads.png", dpi=150)

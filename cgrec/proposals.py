@@ -1,0 +1,231 @@
+"""`propose_mappings`: partitions of a system by several methods, each with what it costs in information, noise and slow motion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from .analysis.mapping_scores import hidden_fluctuation, kinetic_share, noise_removed
+from .analysis.statistics import Estimate
+from .frames import Frames
+from .mapping import FORCE_MAPS, Mapping, contract, essential_dynamics, find_sites, from_partition
+from .system import System
+
+#: What each score says, with its unit; of all but the last, less is better.
+SCORES = {
+    "inner": "fluctuation of distances within beads / nm",
+    "noise": "force labels, rms a site / kJ/mol/nm",
+    "hidden": "energy fluctuation hidden, Var(U/kT | R) / 2",
+    "kinetics": "share of slow motion kept (VAMP-2)",
+}
+#: Shares of the fluctuation for which essential dynamics is tried.
+_SHARES = (0.9, 0.7, 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal(Mapping):
+    """A Mapping, the method it comes from, and its scores.
+
+    Attributes:
+        method: one of `METHODS`.
+        scores: {one of `SCORES`: value and error}, those that the frames allow.
+    """
+
+    method: str = ""
+    scores: dict[str, Estimate] = field(default_factory=dict)
+
+    @property
+    def beads(self) -> list[list[int]]:
+        """Atoms of each site."""
+        return [np.flatnonzero(row).tolist() for row in self.position_weights]
+
+    def rule(self) -> dict[str, Any]:
+        """What a level's configuration takes as `mapping`."""
+        return {
+            "_target_": "cgrec.mapping.Parts",
+            "beads": [[f"#{i}" for i in atoms] for atoms in self.beads],
+        }
+
+    def save_rule(self, path: Path) -> None:
+        """Write `rule` as YAML, with the atoms' names beside their numbers."""
+        lines = [f"# {self.method}: {self.coarse.n_sites} sites of {self.fine.n_sites}"]
+        lines += [
+            f"# {n}: {', '.join(self.fine.labels[i] for i in atoms)}"
+            for n, atoms in zip(self.coarse.names, self.beads)
+        ]
+        path.write_text(
+            "\n".join([*lines, yaml.safe_dump(self.rule(), sort_keys=False, default_flow_style=None)])
+        )
+
+
+Beads = Iterable[list[list[int]]]
+
+
+def _essential(system: System, frames: Frames | None, n_sites: int, protected: Sequence[int]) -> Beads:
+    if frames is None:
+        raise ValueError(
+            "essential_dynamics: expected frames, found none: give some, or choose a method that needs none"
+        )
+    return (essential_dynamics(frames, n_sites, share=share, protected=protected)[0] for share in _SHARES)
+
+
+def _contracted(cost: str) -> Callable[..., Beads]:
+    def beads(system: System, frames: Frames | None, n_sites: int, protected: Sequence[int]) -> Beads:
+        labels = [f"#{i}" for i in protected]
+        return [contract(system, cost, labels).beads(n_sites, symmetric=False)]
+
+    return beads
+
+
+def _learned(system: System, frames: Frames | None, n_sites: int, protected: Sequence[int]) -> Beads:
+    if protected:
+        raise ValueError(
+            "learned: expected no protected sites, which people's mappings know nothing of; use another method"
+        )
+    from .mapping.learned import learned_beads
+
+    return [learned_beads(system, n_sites)]
+
+
+METHODS: dict[str, Callable[..., Beads]] = {
+    "essential_dynamics": _essential, "local_variation": _contracted("local_variation"), "normalised_cut": _contracted("normalised_cut"),
+    "learned": _learned,
+}  # fmt: skip
+
+
+def propose_mappings(
+    system: System, frames: Frames | None = None, method: str = "essential_dynamics", n_sites: int = 5, *, protected: Sequence[str] = (),
+    lag: int = 10,
+) -> list[Proposal]:  # fmt: skip
+    """Mappings onto `n_sites` centres of mass, best first.
+
+    Best is what has the least sum of ranks over the scores that the frames allow; without frames the order is that of `METHODS`.
+
+    Args:
+        system: the atoms.
+        frames: of them, for methods and scores that need some: positions for "inner", forces for "noise", energies for "hidden", an
+            unweighted run in time for "kinetics".
+        method: one of `METHODS`, or "all".
+        n_sites: of the coarse System.
+        protected: labels of sites that stay sites of their own.
+        lag: frames, of "kinetics".
+
+    Raises:
+        ValueError: an unknown method, or a number of sites that a method cannot give.
+        KeyError: an unknown protected site.
+    """
+    if method != "all" and method not in METHODS:
+        raise ValueError(
+            f"propose_mappings: expected a method among {', '.join(METHODS)} or all, found {method!r}"
+        )
+    if not 0 < n_sites <= system.n_sites:
+        raise ValueError(
+            f"propose_mappings: expected 1 to {system.n_sites} sites for {system.n_sites} atoms, found {n_sites}"
+        )
+    kept = find_sites(system, protected, "protected")
+    names = [m for m in METHODS if m == method or (method == "all" and _possible(m, frames, kept))]
+    found: dict[str, Proposal] = {}
+    for name in names:
+        for beads in METHODS[name](system, frames, n_sites, kept):
+            if str(beads) not in found:
+                mapping = from_partition(system, beads)
+                found[str(beads)] = Proposal(
+                    mapping.fine, mapping.coarse, mapping.position_weights, method=name
+                )
+    proposals = list(found.values())
+    if frames is not None:
+        proposals = [replace(p, scores=scores(p, frames, lag)) for p in proposals]
+    return ranked(proposals)
+
+
+def _possible(method: str, frames: Frames | None, protected: Sequence[int]) -> bool:
+    return not (method == "essential_dynamics" and frames is None) and not (
+        method == "learned" and len(protected)
+    )
+
+
+def ranked(proposals: Sequence[Proposal]) -> list[Proposal]:
+    """By the sum of their ranks over the scores that all of them have."""
+    common = [s for s in SCORES if all(s in p.scores for p in proposals)]
+    sums = np.zeros(len(proposals))
+    for name in common:
+        values = np.array([p.scores[name].value for p in proposals]) * (-1 if name == "kinetics" else 1)
+        sums += (values[:, None] > values).sum(1)
+    return [proposals[k] for k in np.argsort(sums, kind="stable")]
+
+
+def scores(mapping: Mapping, frames: Frames, lag: int = 10) -> dict[str, Estimate]:
+    """Those of `SCORES` that `frames` allow."""
+    coarse = mapping(replace(frames, forces=None))
+    found = {"inner": inner_fluctuation(mapping, frames)}
+    if frames.forces is not None:
+        found["noise"] = _noise(mapping, frames)
+    if frames.energies is not None and mapping.coarse.n_sites > 1:
+        found["hidden"] = hidden_fluctuation(frames, coarse).value
+    if (
+        mapping.coarse.n_sites > 1
+        and len(frames) > 20 * lag
+        and (frames.weights is None or np.ptp(frames.weights) == 0)
+    ):
+        found["kinetics"] = kinetic_share(frames, coarse, lag).share
+    return found
+
+
+def inner_fluctuation(mapping: Mapping, frames: Frames) -> Estimate:
+    """Root mean square, over pairs of atoms in one bead, of the standard deviation of their distance, nm, with a jackknife error."""
+    from .analysis.statistics import jackknife_rows
+
+    pairs = [
+        (i, j)
+        for row in mapping.position_weights
+        for i in np.flatnonzero(row)
+        for j in np.flatnonzero(row)
+        if i < j
+    ]
+    if not pairs:
+        return Estimate(0.0, 0.0)
+    i, j = np.array(pairs).T
+    x = np.asarray(frames.positions, float)
+    d = np.linalg.norm(x[:, i] - x[:, j], axis=-1)
+    rows = np.hstack([d, d**2])
+
+    def spread(means: NDArray[Any]) -> float:
+        first, second = np.split(means, 2)
+        return float(np.sqrt(np.maximum(second - first**2, 0).mean()))
+
+    value, error = jackknife_rows(frames, rows, spread)
+    return Estimate(float(value), float(error))
+
+
+def _noise(mapping: Mapping, frames: Frames) -> Estimate:
+    """Root mean square of the least-noise force on a site, kJ/mol/nm: fitted to one half of the frames, judged on the other."""
+    half = len(frames) // 2
+    fitted = FORCE_MAPS["least_noise"](
+        Mapping(mapping.fine, mapping.coarse, mapping.position_weights), frames[:half]
+    )
+    judged = fitted(frames[half:])
+    found = noise_removed(judged, judged).after
+    mean = float(np.mean(found.value))
+    return Estimate(
+        mean**0.5, float(np.sqrt((np.asarray(found.error) ** 2).sum()) / len(found.error)) / (2 * mean**0.5)
+    )
+
+
+def table(proposals: Sequence[Proposal]) -> str:
+    """One line each, best first."""
+    known = [s for s in SCORES if any(s in p.scores for p in proposals)]
+    rows = [["method", "sites", *known]]
+    for p in proposals:
+        cells = [
+            f"{p.scores[s].value:.3g} +- {p.scores[s].error:.1g}" if s in p.scores else "-" for s in known
+        ]
+        rows.append([p.method, str(p.coarse.n_sites), *cells])
+    widths = [max(len(r[k]) for r in rows) for k in range(len(rows[0]))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths)).rstrip() for r in rows]
+    return "\n".join([*lines, *(f"{s}: {SCORES[s]}" for s in known)])

@@ -1,0 +1,122 @@
+"""Proposed mappings: what every method must obey, their scores, and the command."""
+
+import numpy as np
+import pytest
+import yaml
+
+import cgrec
+from cgrec import Frames
+from cgrec.cli import main
+from cgrec.maps import MapRequest
+from cgrec.proposals import METHODS, inner_fluctuation, propose_mappings, ranked
+from cgrec.sources.base import package_path
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Alanine dipeptide as if it had been run: shipped structures shaken along bonds and groups."""
+    starts = Frames.load(package_path("package:alanine_dipeptide_nnp") / "starts")
+    rng = np.random.default_rng(0)
+    x = np.asarray(starts.positions, float)[np.arange(400) % len(starts)] + rng.normal(
+        scale=0.003, size=(400, 22, 3)
+    )
+    return Frames(starts.system, x, 300.0, forces=rng.normal(size=x.shape), energies=rng.normal(size=400))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("n_sites", [10, 5, 2])
+def test_every_method_gives_whole_beads(frames, method, n_sites):
+    for proposal in propose_mappings(frames.system, frames, method, n_sites):
+        assert proposal.coarse.n_sites == n_sites
+        assert sorted(i for bead in proposal.beads for i in bead) == list(range(22))
+        assert np.abs(proposal.force_weights @ proposal.position_weights.T - np.eye(n_sites)).max() < 1e-12
+        owner = {i: k for k, bead in enumerate(proposal.beads) for i in bead}
+        for i, j in frames.system.bonds:
+            if "H" in (frames.system.elements[i], frames.system.elements[j]):
+                assert owner[i] == owner[j]  # hydrogens stay with their atoms
+        for bead in proposal.beads:
+            assert len(np.unique(frames.system.select(bead).molecules)) == 1  # connected
+        again = yaml.safe_load(yaml.safe_dump(proposal.rule()))
+        from hydra.utils import instantiate
+
+        rebuilt = instantiate(again)(frames.system)
+        assert np.array_equal(rebuilt.position_weights, proposal.position_weights)
+        assert rebuilt.coarse.fingerprint() == proposal.coarse.fingerprint()
+
+
+def test_all_methods_best_first(frames):
+    found = propose_mappings(frames.system, frames, "all", 5)
+    assert len({p.method for p in found}) >= 3
+    assert {"inner", "noise", "hidden", "kinetics"} <= set(found[0].scores)
+    sums = [
+        sum(sum(q.scores[s].value * sign < p.scores[s].value * sign for q in found) for s, sign in (("inner", 1), ("noise", 1), ("hidden", 1), ("kinetics", -1)))
+        for p in found
+    ]  # fmt: skip
+    assert sums == sorted(sums)
+
+
+def test_the_least_inner_fluctuation_wins_where_it_is_all_there_is(frames):
+    bare = Frames(frames.system, frames.positions, 300.0, weights=np.linspace(0.5, 1.5, 400))
+    found = propose_mappings(bare.system, bare, "all", 5)
+    values = [p.scores["inner"].value for p in found]
+    assert values == sorted(values) and "kinetics" not in found[0].scores
+
+
+def test_inner_fluctuation_of_a_known_case():
+    """Two pairs of atoms with one distance each, normal with 0.02 and 0.04 nm."""
+    rng = np.random.default_rng(0)
+    x = np.zeros((5000, 4, 3))
+    x[:, 1, 0], x[:, 2, 1] = 0.15 + 0.02 * rng.normal(size=5000), 1.0
+    x[:, 3] = x[:, 2] + np.array([1, 0, 0]) * (0.3 + 0.04 * rng.normal(size=5000))[:, None]
+    system = cgrec.System(names=tuple("ABCD"), masses=np.ones(4), bonds=[(0, 1), (1, 2), (2, 3)])
+    mapping = cgrec.mapping.from_partition(system, [[0, 1], [2, 3]])
+    value, error = inner_fluctuation(mapping, Frames(system, x, 300.0))
+    exact = np.sqrt((0.02**2 + 0.04**2) / 2)
+    assert value == pytest.approx(exact, abs=4 * error) and error < 0.02 * exact
+
+
+def test_protected_atoms_stay_sites(frames):
+    for method in ("essential_dynamics", "local_variation"):
+        for proposal in propose_mappings(frames.system, frames, method, 7, protected=["ALA:CA"]):
+            (bead,) = [b for b in proposal.beads if 8 in b]
+            assert {i for i in bead if frames.system.elements[i] != "H"} == {8}
+
+
+def test_refusals(frames):
+    with pytest.raises(ValueError, match=r"among essential_dynamics"):
+        propose_mappings(frames.system, frames, "taste", 5)
+    with pytest.raises(ValueError, match=r"1 to 22 sites"):
+        propose_mappings(frames.system, frames, n_sites=23)
+    with pytest.raises(ValueError, match=r"expected frames, found none"):
+        propose_mappings(frames.system, None, "essential_dynamics", 5)
+    with pytest.raises(KeyError, match=r"ALA:XX"):
+        propose_mappings(frames.system, frames, n_sites=5, protected=["ALA:XX"])
+    with pytest.raises(ValueError, match=r"either system=FILE or run=FOLDER"):
+        MapRequest()
+    assert ranked([]) == []
+
+
+def test_map_by_command_and_climb_with_its_rule(frames, tmp_path, capsys):
+    frames.save(tmp_path / "frames")
+    main(["map", f"system={tmp_path / 'frames'}", "n_sites=5,2", f"to={tmp_path / 'maps'}"])
+    text = capsys.readouterr().out
+    assert "local_variation" in text and "kinetics: share of slow motion" in text
+    assert {"table.txt", "pareto.png", "beads.png", "mapping"} == {
+        p.name for p in (tmp_path / "maps").iterdir()
+    }
+    chosen = yaml.safe_load((tmp_path / "maps" / "mapping" / "chosen.yaml").read_text())
+    assert len(chosen["beads"]) == 5
+    main(
+        ["climb", "--cfg", "job", "--config-dir", str(tmp_path / "maps"), "+mapping@levels.l1.mapping=chosen"]
+    )
+    assert "cgrec.mapping.Parts" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"expected choose="):
+        main(["map", f"system={tmp_path / 'frames'}", f"to={tmp_path / 'more'}", "choose=taste"])
+
+
+def test_a_level_takes_a_rule_that_looks_at_frames(frames):
+    from cgrec.level import mapping_of
+    from cgrec.mapping import EssentialDynamics, HeavyAtoms
+
+    assert mapping_of(EssentialDynamics(n_sites=5), frames).coarse.n_sites == 5
+    assert mapping_of(HeavyAtoms(), frames).coarse.n_sites == 10
