@@ -21,7 +21,7 @@ from .system import System
 SCORES = {
     "inner": "fluctuation of distances within beads / nm",
     "noise": "force labels, rms a site / kJ/mol/nm",
-    "hidden": "energy fluctuation hidden, Var(U/kT | R) / 2",
+    "hidden": "hidden energy fluctuation, half of Var(U/kT given the sites) / k_B",
     "kinetics": "share of slow motion kept (VAMP-2)",
 }
 #: Shares of the fluctuation for which essential dynamics is tried.

@@ -40,8 +40,7 @@ def pareto(proposals: Sequence[Proposal]) -> Figure | None:
                 color=colour,
                 label=method.replace("_", " "),
             )
-        title, _, unit = SCORES[score].partition(" / ")
-        _style(axes, title, "sites", unit)
+        _style(axes, score, "sites", SCORES[score].rpartition(" / ")[2] if " / " in SCORES[score] else "")
     figure.axes[0].legend(fontsize=7, frameon=False)
     return figure
 
@@ -62,6 +61,8 @@ def beads(proposals: Sequence[Proposal], positions: NDArray[Any] | None = None) 
         size = np.where(np.array(system.elements) == "H", 25, 90)
         shade = [MUTED if o < 0 else colours(o % 20) for o in owner]
         axes.scatter(flat[:, 0], flat[:, 1], s=size, c=shade, zorder=2, edgecolors="white", linewidths=0.5)
+        for i in np.flatnonzero(np.array(system.elements) != "H"):
+            axes.annotate(system.names[i], flat[i], fontsize=5, ha="center", va="center", zorder=3)
         axes.set_title(f"{proposal.method.replace('_', ' ')}, {proposal.coarse.n_sites} sites", fontsize=9)
         axes.set_aspect("equal")
         axes.axis("off")
