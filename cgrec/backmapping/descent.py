@@ -87,9 +87,9 @@ def step_down(
         coarse: frames of exp(-beta W_coarse), weights honoured.
         backmapper: to the finer level.
         fine_potential, coarse_potential: of the two levels; None where there is none: the frames keep the weights of `coarse`.
-        n_draws: to every coarse frame.
+        n_draws: to every coarse frame; more of them make more of a small effective share.
         generator: of all draws.
-        resample_below: effective share under which frames are drawn anew by their weights.
+        resample_below: effective share under which as many frames as there are coarse ones are drawn by their weights.
         rounds: of `metropolis` after that, so that copies of one frame part.
     """
     generator = generator or torch.Generator().manual_seed(0)
@@ -106,7 +106,7 @@ def step_down(
     fine = replace(fine, weights=np.exp(total - _log_mean(total)))
     share, acceptance = weight_efficiency(total).value, math.nan
     if share < resample_below:
-        fine = replace(draw(fine, len(fine), _numpy(generator)), weights=None)
+        fine = replace(draw(fine, len(coarse), _numpy(generator)), weights=None)
         if rounds:
             fine, report = metropolis(
                 backmapper.mapping(fine), backmapper, fine_potential, rounds=rounds, generator=generator, start=fine

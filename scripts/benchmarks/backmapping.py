@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--frames", type=int, default=300, help="coarse frames of each kind")
     parser.add_argument("--descend", type=int, default=5000, help="frames to go down with")
+    parser.add_argument("--draws", type=int, default=20, help="to each of them, at the first step")
     parser.add_argument("--json", type=Path, help="write everything measured here")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -57,7 +58,7 @@ def main() -> None:
         )
     )
     if not (chain.folder / "descent_3_0" / "descent.json").exists():
-        Descent(frames=arguments.descend)(chain, 3)
+        Descent(frames=arguments.descend, draws=arguments.draws)(chain, 3)
     down = descent(chain)
     audits = {level.name: json.loads(path.read_text()) for level in chain.levels[1:] for path in [level.folder / "audit.json"] if path.exists()}  # fmt: skip
     audits = {name: {k: a[k] for k in ("rms", "slope", "entropy", "ess")} for name, a in audits.items()}

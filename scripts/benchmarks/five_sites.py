@@ -61,7 +61,7 @@ def climb(out: Path, name: str, mapping: dict, order: list[int], options: list[s
     variables = json.dumps({"a": a, "b": b}).replace('"', "'").replace("'a'", "a").replace("'b'", "b")
     cgrec([
         "climb", *options, "~levels.l2", "~levels.l3", f"run={folder}", "--config-dir", str(out / "rules"), f"+mapping@levels.l1.mapping={name}",
-        f"levels.l1.dynamics.bias.variables={variables}", f"levels.l1.variables={variables}", f"levels.l1.refine={variables}",
+        f"++levels.l1.dynamics.bias.variables={variables}", f"++levels.l1.variables={variables}", f"++levels.l1.refine={variables}",
     ])  # fmt: skip
 
 
