@@ -90,7 +90,8 @@ def learned_beads(system: System, n_sites: int | Sequence[int] | None = None) ->
         Atom indices of each bead, sorted; beads in the order of their first atoms.
 
     Raises:
-        ValueError: an element the network was not taught, or more beads than heavy atoms or fewer than molecules.
+        ValueError: an element unknown or, in a molecule of several heavy atoms, not taught (ELEMENTS); more beads than
+            heavy atoms, or fewer than molecules.
     """
     _need_elements(system)
     near, molecules = system.neighbours(), _molecules(system)
@@ -224,9 +225,6 @@ def _refined(ranks: list[int], near: list[list[int]]) -> list[int]:
         ranks = finer
 
 
-# features
-
-
 def features(molecule: Molecule) -> Features:
     """What the network is given of a molecule: elements, degrees, hydrogens, rings and how far atoms are apart."""
     near = molecule.neighbours()
@@ -282,9 +280,6 @@ def _rings(near: list[list[int]], i: int, j: int) -> tuple[int, list[list[int]]]
     for d in reversed(range(away[j])):
         paths = [[*path, k] for path in paths for k in near[path[-1]] if away.get(k) == d]
     return away[j] + 1, paths
-
-
-# grouping
 
 
 @lru_cache(maxsize=1024)
