@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from .analysis.mapping_scores import hidden_fluctuation, kinetic_share, noise_removed
 from .analysis.statistics import Estimate
 from .frames import Frames
-from .mapping import FORCE_MAPS, Mapping, contract, essential_dynamics, find_sites, from_partition
+from .mapping import (
+    FORCE_MAPS,
+    Mapping,
+    contract,
+    essential_dynamics,
+    find_sites,
+    from_partition,
+    learned_beads,
+)
 from .system import System
 
 #: What each score says, with its unit; of all but the last, less is better.
@@ -88,8 +96,6 @@ def _learned(system: System, frames: Frames | None, n_sites: int, protected: Seq
         raise ValueError(
             "learned: expected no protected sites, which people's mappings know nothing of; use another method"
         )
-    from .mapping.learned import learned_beads
-
     return [learned_beads(system, n_sites)]
 
 

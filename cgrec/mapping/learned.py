@@ -12,6 +12,7 @@ moves after Keuper et al., ICCV (2015).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from heapq import heapify, heappop, heapreplace
 from importlib.resources import as_file, files
@@ -21,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..system import System
+from .linear import Mapping
+from .sites import from_partition
 
 #: Elements the network was taught.
 ELEMENTS = ("C", "N", "O", "S", "F", "Cl", "Br", "I", "Si", "P", "B", "Se")
@@ -101,6 +104,21 @@ def learned_beads(system: System, n_sites: int | Sequence[int] | None = None) ->
         for bead in _beads_of(system, groups, near, n)
     ]
     return sorted(beads)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Beads of `learned_beads`, each at its centre of mass.
+
+    Attributes:
+        n_sites: see `learned_beads`.
+    """
+
+    n_sites: int | Sequence[int] | None = None
+
+    def __call__(self, system: System) -> Mapping:
+        """The Mapping; ValueError: see `learned_beads`."""
+        return from_partition(system, learned_beads(system, self.n_sites))
 
 
 def _need_elements(system: System) -> None:
