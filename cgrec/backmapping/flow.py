@@ -188,14 +188,17 @@ class _Flow:
 
 
 def _train(unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: FlowTraining) -> dict[str, Any]:
-    torch.manual_seed(options.seed)
     surroundings = Surroundings.of(unit, sites[:: max(1, len(sites) // 1000)])
     c = surroundings(sites)
     mean, scale = c.mean(0), spread(c)
-    noisy = surroundings(sites + options.site_noise * torch.randn(sites.shape, dtype=sites.dtype))
+    with (
+        torch.random.fork_rng()
+    ):  # weights start from the seed, whatever was drawn before, and nothing else notices
+        torch.manual_seed(options.seed)
+        velocity = Velocity(scaled.circles.tolist(), c.shape[1], options.width)
+        noisy = surroundings(sites + options.site_noise * torch.randn(sites.shape, dtype=sites.dtype))
     run = _Training(
-        Velocity(scaled.circles.tolist(), c.shape[1], options.width), ((c - mean) / scale).float(), y.float(),
-        ((noisy - c).square().mean(0).sqrt() / scale).float(), options,
+        velocity, ((c - mean) / scale).float(), y.float(), ((noisy - c).square().mean(0).sqrt() / scale).float(), options,
         options.folder and options.folder / f"flow_{unit.key}.checkpoint.pt",
     )  # fmt: skip
     run.resume()
