@@ -123,7 +123,7 @@ def propose_mappings(
         lag: frames, of "kinetics".
 
     Raises:
-        ValueError: an unknown method, or a number of sites that a method cannot give.
+        ValueError: an unknown method, a number of sites that a method cannot give, or molecules cut by the box.
         KeyError: an unknown protected site.
     """
     if method != "all" and method not in METHODS:
@@ -135,6 +135,8 @@ def propose_mappings(
             f"propose_mappings: expected 1 to {system.n_sites} sites for {system.n_sites} atoms, found {n_sites}"
         )
     kept = find_sites(system, protected, "protected")
+    if frames is not None:
+        need_whole(frames)
     names = [m for m in METHODS if m == method or (method == "all" and _possible(m, frames, kept))]
     found: dict[str, Proposal] = {}
     for name in names:
@@ -148,6 +150,23 @@ def propose_mappings(
     if frames is not None:
         proposals = [replace(p, scores=scores(p, frames, lag)) for p in proposals]
     return ranked(proposals)
+
+
+def need_whole(frames: Frames) -> None:
+    """ValueError, with the atoms' names, where the box cuts a bond: a bead across it would have its centre in the middle of nowhere."""
+    boxes = frames.boxes()
+    if boxes is None or not len(frames.system.bonds):
+        return
+    i, j = frames.system.bonds.T
+    apart = np.asarray(frames.positions[:, i], float) - frames.positions[:, j]
+    cut = np.abs(np.round(apart @ np.linalg.inv(np.asarray(boxes, float)))).max((0, 2)) > 0
+    if cut.any():
+        k = int(np.flatnonzero(cut)[0])
+        labels = frames.system.labels
+        raise ValueError(
+            f"propose_mappings: expected whole molecules, found {int(cut.sum())} bonds across the box, first {labels[i[k]]} (#{i[k]}) to "
+            f"{labels[j[k]]} (#{j[k]}): read the trajectory with cgrec.read, which makes molecules whole"
+        )
 
 
 def _possible(method: str, frames: Frames | None, protected: Sequence[int]) -> bool:

@@ -94,6 +94,10 @@ def test_refusals(frames):
     with pytest.raises(ValueError, match=r"either system=FILE or run=FOLDER"):
         MapRequest()
     assert ranked([]) == []
+    cut = frames.positions[:60].copy()
+    cut[30, 8] += [3.0, 0, 0]
+    with pytest.raises(ValueError, match=r"bonds across the box, first ALA:N \(#6\) to ALA:CA"):
+        propose_mappings(frames.system, Frames(frames.system, cut, 300.0, box=3 * np.eye(3)), n_sites=5)
 
 
 def test_map_by_command_and_climb_with_its_rule(frames, tmp_path, capsys):
