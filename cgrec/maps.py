@@ -102,7 +102,7 @@ class MapRequest:
             [
                 table(proposals),
                 *notes,
-                f"{self.to}: pareto.png, beads.png, mapping/*.yaml; take one with cgrec climb --config-dir {self.to} +mapping@levels.l1.mapping=chosen",
+                f"{self.to}: pictures, mapping/*.yaml; take one with cgrec climb --config-dir {self.to} +mapping@levels.l1.mapping=chosen",
             ]
         )
 
