@@ -22,6 +22,7 @@ class MapRequest:
         run, level: instead, a level of a run.
         n_sites: numbers of sites to propose.
         method: one of `METHODS`, or "all".
+        place: where in its bead a site lies: "centre", "atom" or "both".
         protected: labels of sites that stay sites of their own.
         lag: frames, of the kinetic score.
         most: frames to look at.
@@ -31,7 +32,7 @@ class MapRequest:
 
     def __init__(
         self, *, system: str = "", topology: str = "", temperature: float = 0.0, run: str = "", level: int = 0, n_sites: Sequence[int] = (5,),
-        method: str = "all", protected: Sequence[str] = (), lag: int = 10, most: int = 4000, to: str = "maps", choose: str = "",
+        method: str = "all", place: str = "both", protected: Sequence[str] = (), lag: int = 10, most: int = 4000, to: str = "maps", choose: str = "",
     ) -> None:  # fmt: skip
         if bool(system) == bool(run):
             raise ValueError(
@@ -52,7 +53,7 @@ class MapRequest:
             lag,
             most,
         )
-        self.to, self.choose = Path(to), choose
+        self.to, self.choose, self.place = Path(to), choose, place
 
     def frames(self) -> Frames:
         """Those to look at, evenly spaced; unweighted stretches keep their order."""
@@ -86,6 +87,7 @@ class MapRequest:
                         method,
                         n,
                         protected=self.protected,
+                        place=self.place,
                         lag=self.lag,
                     )
                 except ValueError as reason:
@@ -111,7 +113,9 @@ class MapRequest:
         rules.mkdir(parents=True, exist_ok=True)
         (self.to / "table.txt").write_text(table(proposals) + "\n")
         for k, proposal in enumerate(proposals):
-            proposal.save_rule(rules / f"{proposal.method}_{proposal.coarse.n_sites}_{k}.yaml")
+            proposal.save_rule(
+                rules / f"{proposal.method}_{proposal.coarse.n_sites}_{proposal.place}_{k}.yaml"
+            )
         first = [
             p for p in proposals if p.coarse.n_sites == self.n_sites[0] and self.choose in ("", p.method)
         ]

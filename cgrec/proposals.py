@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from .frames import Frames
 from .mapping import (
     FORCE_MAPS,
     Mapping,
+    Pick,
     contract,
     essential_dynamics,
     find_sites,
@@ -42,27 +44,27 @@ class Proposal(Mapping):
 
     Attributes:
         method: one of `METHODS`.
+        beads: atoms that go with each site.
+        place: "centre", of mass of the bead, or "atom", the one of it that ties it to the others.
         scores: {one of `SCORES`: value and error}, those that the frames allow.
     """
 
     method: str = ""
+    beads: tuple[tuple[int, ...], ...] = ()
+    place: str = "centre"
     scores: dict[str, Estimate] = field(default_factory=dict)
-
-    @property
-    def beads(self) -> list[list[int]]:
-        """Atoms of each site."""
-        return [np.flatnonzero(row).tolist() for row in self.position_weights]
 
     def rule(self) -> dict[str, Any]:
         """What a level's configuration takes as `mapping`."""
-        return {
-            "_target_": "cgrec.mapping.Parts",
-            "beads": [[f"#{i}" for i in atoms] for atoms in self.beads],
-        }
+        if self.place == "atom":
+            picks = [f"#{int(atom)}" for atom in self.position_weights.argmax(1)]
+            return {"_target_": "cgrec.mapping.Pick", "sites": picks}
+        parts = [[f"#{i}" for i in atoms] for atoms in self.beads]
+        return {"_target_": "cgrec.mapping.Parts", "beads": parts}
 
     def save_rule(self, path: Path) -> None:
         """Write `rule` as YAML, with the atoms' names beside their numbers."""
-        lines = [f"# {self.method}: {self.coarse.n_sites} sites of {self.fine.n_sites}"]
+        lines = [f"# {self.method}, sites at the {self.place}: {self.coarse.n_sites} of {self.fine.n_sites}"]
         lines += [
             f"# {n}: {', '.join(self.fine.labels[i] for i in atoms)}"
             for n, atoms in zip(self.coarse.names, self.beads)
@@ -107,9 +109,9 @@ METHODS: dict[str, Callable[..., Beads]] = {
 
 def propose_mappings(
     system: System, frames: Frames | None = None, method: str = "essential_dynamics", n_sites: int = 5, *, protected: Sequence[str] = (),
-    lag: int = 10,
+    place: str = "both", lag: int = 10,
 ) -> list[Proposal]:  # fmt: skip
-    """Mappings onto `n_sites` centres of mass, best first.
+    """Mappings onto `n_sites` beads, best first.
 
     Best is what has the least sum of ranks over the scores that the frames allow; without frames the order is that of `METHODS`.
 
@@ -120,6 +122,7 @@ def propose_mappings(
         method: one of `METHODS`, or "all".
         n_sites: of the coarse System.
         protected: labels of sites that stay sites of their own.
+        place: where in its bead a site lies: "centre" (of mass), "atom" (that with most bonds to other beads), or "both".
         lag: frames, of "kinetics".
 
     Raises:
@@ -138,18 +141,35 @@ def propose_mappings(
     if frames is not None:
         need_whole(frames)
     names = [m for m in METHODS if m == method or (method == "all" and _possible(m, frames, kept))]
+    if place not in ("centre", "atom", "both"):
+        raise ValueError(f"propose_mappings: expected place centre, atom or both, found {place!r}")
+    places = ("centre", "atom") if place == "both" else (place,)
     found: dict[str, Proposal] = {}
     for name in names:
-        for beads in METHODS[name](system, frames, n_sites, kept):
-            if str(beads) not in found:
-                mapping = from_partition(system, beads)
-                found[str(beads)] = Proposal(
-                    mapping.fine, mapping.coarse, mapping.position_weights, method=name
-                )
+        for beads, where in product(METHODS[name](system, frames, n_sites, kept), places):
+            found.setdefault(f"{where} {beads}", _proposal(system, beads, name, where))
     proposals = list(found.values())
     if frames is not None:
         proposals = [replace(p, scores=scores(p, frames, lag)) for p in proposals]
     return ranked(proposals)
+
+
+def _proposal(system: System, beads: list[list[int]], method: str, place: str) -> Proposal:
+    if place == "atom":
+        mapping = Pick([f"#{linking_atom(system, atoms)}" for atoms in beads])(system)
+    else:
+        mapping = from_partition(system, beads)
+    atoms = tuple(map(tuple, beads))
+    return Proposal(
+        mapping.fine, mapping.coarse, mapping.position_weights, method=method, beads=atoms, place=place
+    )
+
+
+def linking_atom(system: System, bead: Sequence[int]) -> int:
+    """The heavy atom of a bead with most bonds to other beads, among those the one with most bonds, among those the first."""
+    near, inside = system.neighbours(), set(bead)
+    heavy = [i for i in bead if system.elements[i] != "H"] or list(bead)
+    return max(heavy, key=lambda i: (len(set(near[i]) - inside), len(near[i]), -i))
 
 
 def need_whole(frames: Frames) -> None:
@@ -185,10 +205,10 @@ def ranked(proposals: Sequence[Proposal]) -> list[Proposal]:
     return [proposals[k] for k in np.argsort(sums, kind="stable")]
 
 
-def scores(mapping: Mapping, frames: Frames, lag: int = 10) -> dict[str, Estimate]:
+def scores(mapping: Proposal, frames: Frames, lag: int = 10) -> dict[str, Estimate]:
     """Those of `SCORES` that `frames` allow."""
     coarse = mapping(replace(frames, forces=None))
-    found = {"inner": inner_fluctuation(mapping, frames)}
+    found = {"inner": inner_fluctuation(mapping.beads, frames)}
     if frames.forces is not None:
         found["noise"] = _noise(mapping, frames)
     if frames.energies is not None and mapping.coarse.n_sites > 1:
@@ -202,17 +222,11 @@ def scores(mapping: Mapping, frames: Frames, lag: int = 10) -> dict[str, Estimat
     return found
 
 
-def inner_fluctuation(mapping: Mapping, frames: Frames) -> Estimate:
+def inner_fluctuation(beads: Sequence[Sequence[int]], frames: Frames) -> Estimate:
     """Root mean square, over pairs of atoms in one bead, of the standard deviation of their distance, nm, with a jackknife error."""
     from .analysis.statistics import jackknife_rows
 
-    pairs = [
-        (i, j)
-        for row in mapping.position_weights
-        for i in np.flatnonzero(row)
-        for j in np.flatnonzero(row)
-        if i < j
-    ]
+    pairs = [pair for atoms in beads for pair in combinations(atoms, 2)]
     if not pairs:
         return Estimate(0.0, 0.0)
     i, j = np.array(pairs).T
@@ -245,12 +259,12 @@ def _noise(mapping: Mapping, frames: Frames) -> Estimate:
 def table(proposals: Sequence[Proposal]) -> str:
     """One line each, best first."""
     known = [s for s in SCORES if any(s in p.scores for p in proposals)]
-    rows = [["method", "sites", *known]]
+    rows = [["method", "sites", "at the", *known]]
     for p in proposals:
         cells = [
             f"{p.scores[s].value:.3g} +- {p.scores[s].error:.1g}" if s in p.scores else "-" for s in known
         ]
-        rows.append([p.method, str(p.coarse.n_sites), *cells])
+        rows.append([p.method, str(p.coarse.n_sites), p.place, *cells])
     widths = [max(len(r[k]) for r in rows) for k in range(len(rows[0]))]
     lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths)).rstrip() for r in rows]
     return "\n".join([*lines, *(f"{s}: {SCORES[s]}" for s in known)])

@@ -45,7 +45,7 @@ def test_every_method_gives_whole_beads(frames, method, n_sites):
 
 
 def test_all_methods_best_first(frames):
-    found = propose_mappings(frames.system, frames, "all", 5)
+    found = propose_mappings(frames.system, frames, "all", 5, place="centre")
     assert len({p.method for p in found}) >= 3
     assert {"inner", "noise", "hidden", "kinetics"} <= set(found[0].scores)
     sums = [
@@ -69,10 +69,17 @@ def test_inner_fluctuation_of_a_known_case():
     x[:, 1, 0], x[:, 2, 1] = 0.15 + 0.02 * rng.normal(size=5000), 1.0
     x[:, 3] = x[:, 2] + np.array([1, 0, 0]) * (0.3 + 0.04 * rng.normal(size=5000))[:, None]
     system = cgrec.System(names=tuple("ABCD"), masses=np.ones(4), bonds=[(0, 1), (1, 2), (2, 3)])
-    mapping = cgrec.mapping.from_partition(system, [[0, 1], [2, 3]])
-    value, error = inner_fluctuation(mapping, Frames(system, x, 300.0))
+    value, error = inner_fluctuation([[0, 1], [2, 3]], Frames(system, x, 300.0))
     exact = np.sqrt((0.02**2 + 0.04**2) / 2)
     assert value == pytest.approx(exact, abs=4 * error) and error < 0.02 * exact
+
+
+def test_sites_on_atoms_of_what_people_draw_are_what_people_pick(frames):
+    """The five beads of the network, each at the atom that ties it to the others: the backbone that everybody takes."""
+    (proposal,) = propose_mappings(frames.system, frames, "learned", 5, place="atom")
+    hand = cgrec.mapping.Pick(["ACE:C", "ALA:N", "ALA:CA", "ALA:C", "NME:N"])(frames.system)
+    assert np.array_equal(proposal.position_weights, hand.position_weights)
+    assert proposal.coarse.fingerprint() == hand.coarse.fingerprint()
 
 
 def test_protected_atoms_stay_sites(frames):
@@ -102,7 +109,7 @@ def test_refusals(frames):
 
 def test_map_by_command_and_climb_with_its_rule(frames, tmp_path, capsys):
     frames.save(tmp_path / "frames")
-    main(["map", f"system={tmp_path / 'frames'}", "n_sites=5,2", f"to={tmp_path / 'maps'}"])
+    main(["map", f"system={tmp_path / 'frames'}", "n_sites=5,2", "place=centre", f"to={tmp_path / 'maps'}"])
     text = capsys.readouterr().out
     assert "local_variation" in text and "kinetics: share of slow motion" in text
     assert {"table.txt", "pareto.png", "beads.png", "mapping"} == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import matplotlib
@@ -13,7 +14,7 @@ from scipy.sparse.csgraph import shortest_path
 
 from ..proposals import METHODS, SCORES, Proposal
 from ..system import System
-from .figures import MUTED, _figure, _panels, _style, level_colour
+from .figures import INK, MUTED, _figure, _panels, _style, level_colour
 
 
 def pareto(proposals: Sequence[Proposal]) -> Figure | None:
@@ -24,21 +25,23 @@ def pareto(proposals: Sequence[Proposal]) -> Figure | None:
     figure = _figure(3.4 * max(2, len(known)), 3.2)
     methods = [m for m in METHODS if any(p.method == m for p in proposals)]
     for axes, score in zip(_panels(figure, len(known), 2), known):
-        for method in methods:
+        for method, place in product(methods, ("centre", "atom")):
             some = sorted(
-                (p for p in proposals if p.method == method and score in p.scores),
+                (p for p in proposals if (p.method, p.place) == (method, place) and score in p.scores),
                 key=lambda p: p.coarse.n_sites,
             )
+            if not some:
+                continue
             values = np.array([(p.coarse.n_sites, *p.scores[score]) for p in some]).reshape(-1, 3)
             colour = level_colour(1 + list(METHODS).index(method))
             axes.errorbar(
                 *values.T[:2],
                 yerr=values[:, 2],
-                fmt="o-",
+                fmt="o-" if place == "centre" else "s:",
                 ms=4,
                 lw=0.8,
                 color=colour,
-                label=method.replace("_", " "),
+                label=f"{method.replace('_', ' ')}, {place}",
             )
         _style(axes, score, "sites", SCORES[score].rpartition(" / ")[2] if " / " in SCORES[score] else "")
     figure.axes[0].legend(fontsize=7, frameon=False)
@@ -57,12 +60,17 @@ def beads(proposals: Sequence[Proposal], positions: NDArray[Any] | None = None) 
         axes = figure.add_subplot(rows, columns, k + 1)
         for i, j in system.bonds:
             axes.plot(*flat[[i, j]].T, color=MUTED, lw=1, zorder=1)
-        owner = np.where((proposal.position_weights != 0).any(0), proposal.position_weights.argmax(0), -1)
+        owner = np.full(system.n_sites, -1)
+        for site, atoms in enumerate(proposal.beads):
+            owner[list(atoms)] = site
         size = np.where(np.array(system.elements) == "H", 25, 90)
         shade = [MUTED if o < 0 else colours(o % 20) for o in owner]
         axes.scatter(flat[:, 0], flat[:, 1], s=size, c=shade, zorder=2, edgecolors="white", linewidths=0.5)
         for i in np.flatnonzero(np.array(system.elements) != "H"):
             axes.annotate(system.names[i], flat[i], fontsize=5, ha="center", va="center", zorder=3)
+        if proposal.place == "atom":
+            picks = flat[proposal.position_weights.argmax(1)]
+            axes.scatter(picks[:, 0], picks[:, 1], s=150, facecolors="none", edgecolors=INK, zorder=2)
         axes.set_title(f"{proposal.method.replace('_', ' ')}, {proposal.coarse.n_sites} sites", fontsize=9)
         axes.set_aspect("equal")
         axes.axis("off")

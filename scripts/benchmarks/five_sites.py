@@ -32,7 +32,7 @@ def main() -> None:
     if not (out / "maps" / "table.txt").exists():
         cgrec(["map", f"run={out / 'by_hand'}", "level=0", "n_sites=5", f"to={out / 'maps'}"])
     rows = [row(out / "by_hand")]
-    for path in sorted((out / "maps" / "mapping").glob("*_5_*.yaml")):
+    for path in sorted((out / "maps" / "mapping").glob("*_5_centre_*.yaml")):
         order = chain(out / "by_hand", path)
         if order is None:
             print(f"{path.stem}: its sites are no chain, which has no two dihedrals to compare; left out")
