@@ -1,10 +1,6 @@
 """Every shipped configuration composes and builds; what is misspelt is refused."""
 
-import inspect
-from importlib import import_module
-
 import pytest
-import yaml
 from hydra import compose, initialize_config_dir
 
 from cgrec.cli import build, composed, configuration, main
@@ -22,17 +18,6 @@ def test_experiment_builds(experiment, tmp_path):
     chain = build(composed([f"experiment={experiment}", f"run={tmp_path}/run", *OWN.get(experiment, [])]))
     assert list(chain.recipes) == ["l1", "l2", "l3"][: len(chain.recipes)]
     assert chain.recipes or experiment.endswith("_nnp")
-
-
-@pytest.mark.parametrize("path", sorted((configuration() / "mapping").glob("*.yaml")), ids=lambda p: p.stem)
-def test_mapping_rule_is_found_with_its_arguments(path):
-    rule = yaml.safe_load(path.read_text())
-    room, _, name = rule.pop("_target_").removeprefix("cgrec.").rpartition(".")
-    target = import_module("cgrec.mapping")
-    for part in [*room.split(".")[1:], name]:
-        target = getattr(target, part)
-    known = inspect.signature(target).parameters
-    assert {k for k in rule if not k.startswith("_")} <= set(known)
 
 
 def test_default_is_alanine_dipeptide():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cgrec import Frames, System
+from cgrec.level import mapping_of
 from cgrec.mapping import (
     CentresOfMass,
     Drop,
@@ -359,6 +360,9 @@ def test_bad_rules(peptide):
         "selection",
         "contracted",
         "protected",
+        "parts",
+        "learned",
+        "essential_dynamics",
     ],
 )
 def test_configs_make_mappings(peptide, name):
@@ -379,12 +383,15 @@ def test_configs_make_mappings(peptide, name):
         "heavy_atom_groups": {"size": 4},
         "selection": {"sites": {"selection": "name CA CB or element N"}},
         "contracted": {"n_sites": 5},
+        "essential_dynamics": {"n_sites": 5},
+        "parts": {"beads": [["#0", "#1"], ["ALA:CA", "ALA:CB"]]},
         "protected": {"rule": {"_target_": "cgrec.mapping.ResidueCentres"}, "sites": ["ALA:CB"]},
     }
     folder = Path(__file__).parents[1] / "conf" / "mapping"
     config = OmegaConf.merge(OmegaConf.load(folder / f"{name}.yaml"), choices.get(name, {}))
     rule = instantiate(config, _convert_="all")
-    assert isinstance(rule(peptide), Mapping)
+    x = np.random.default_rng(0).normal(size=(20, peptide.n_sites, 3))
+    assert isinstance(mapping_of(rule, Frames(peptide, x, 300.0)), Mapping)
 
 
 def test_every_config_is_tested():
