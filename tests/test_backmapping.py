@@ -309,6 +309,24 @@ def test_one_fit_serves_any_number_of_molecules():
     assert density.shape == (8,)
 
 
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.__name__)
+def test_ions_among_the_molecules(method):
+    """An ion is its own site: nothing of it is drawn, and it does not stand in the way of the rest."""
+    rng, system = np.random.default_rng(3), two_kinds()
+    geometry = np.array([[0, 0, 0], [0.08, 0.06, 0], [-0.08, 0.06, 0]])
+    x = np.concatenate([np.zeros((1, 3)), geometry + 0.5, geometry + 1.0]) + rng.normal(
+        scale=0.004, size=(100, 7, 3)
+    )
+    frames, mapping = Frames(system, x, 300.0), MoleculeCentres()(system)
+    backmapper = method.fit(frames, mapping, **QUICK.get(method, {}))
+    coarse = mapping(frames)
+    fine = backmapper(coarse)
+    assert np.abs(mapping(fine).positions - coarse.positions).max() < 1e-13
+    assert np.abs(fine.positions[:, 0] - x[:, 0]).max() < 1e-13
+    if backmapper.has_density:
+        assert np.isfinite(backmapper.log_prob(frames)).all()
+
+
 def test_refusals(flow, peptide):
     with pytest.raises(ValueError, match=r"put them back with Resolvation"):
         Split(Drop(["SOL"])(two_kinds()))

@@ -96,7 +96,7 @@ class Backmapper(ABC):
             sites = torch.tensor(unit.weights) @ atoms
             scaled = Scaled.fit(unit, sites, atoms)
             y, _ = scaled.internal(sites, atoms)
-            learned = cls._learn(unit, scaled, sites, y, options)
+            learned = cls._learn(unit, scaled, sites, y, options) if y.shape[1] else {}
             models[unit.key] = {"scaled": scaled.state(), **learned}
         return cls(mapping, models)
 
@@ -157,7 +157,11 @@ class Backmapper(ABC):
     ) -> tuple[Tensor, Tensor | None]:
         """Atoms (n, n_atoms, 3) nm of sites (n, n_sites, 3) nm, and, if asked for, their log density (n,) where there is one."""
         scaled = Scaled.from_state(self.models[unit.key]["scaled"])
-        y, log_density = self._draw(unit, scaled, sites, generator, density)
+        if len(scaled.circles):
+            y, log_density = self._draw(unit, scaled, sites, generator, density)
+        else:  # a site is an atom, and nothing is left to draw but directions
+            y = sites.new_zeros(len(sites), 0)
+            log_density = sites.new_zeros(len(sites)) if density and self.has_density else None
         atoms, volume = scaled.cartesian(sites, y, generator)
         return atoms, None if log_density is None else log_density - volume
 
@@ -180,7 +184,10 @@ class Backmapper(ABC):
             for atoms in x[:, unit.atoms].flatten(0, 1).split(_BATCH):
                 sites = torch.tensor(unit.weights) @ atoms
                 y, volume = scaled.internal(sites, atoms)
-                parts.append(self._log_density(unit, scaled, sites, y) - volume)
+                known = (
+                    self._log_density(unit, scaled, sites, y) if y.shape[1] else sites.new_zeros(len(sites))
+                )
+                parts.append(known - volume)
             found.append(torch.cat(parts).reshape(len(x), -1))
         return torch.cat(found, 1)
 

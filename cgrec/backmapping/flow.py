@@ -137,9 +137,7 @@ class FlowBackmapper(Backmapper):
     def __init__(self, mapping: Any, models: dict[str, dict[str, Any]], steps: int = 4) -> None:
         super().__init__(mapping, models)
         self.steps = steps
-        self._flows = {
-            key: _Flow(model) for key, model in models.items() if key in {u.key for u in self.split.units}
-        }
+        self._flows = {u.key: _Flow(models[u.key]) for u in self.split.units if "velocity" in models[u.key]}
 
     @classmethod
     def _learn(cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Any) -> dict[str, Any]:
