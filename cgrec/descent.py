@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ class Descent:
             for k in bar:
                 frames, step = self._step(chain, frames, k, folder, self.draws if k == begin - 1 else 1)
                 steps.append(step)
-                bar.set_postfix(ESS=f"{100 * step.ess:.0f}%")
+                bar.set_postfix(ESS="unknown" if math.isnan(step.ess) else f"{100 * step.ess:.0f}%")
         write_json(folder / "descent.json", {"steps": [asdict(s) for s in steps]})
         _export(frames, folder, seed_of(self.seed, to))
         return folder
