@@ -215,12 +215,12 @@ class Chain:
         if not path.exists():
             path.write_text(yaml.safe_dump(self.recipe, sort_keys=False))
             return
-        before, now = flatten(yaml.safe_load(path.read_text())), flatten(self.recipe)
-        for key in [*now, *before]:
-            if before.get(key) != now.get(key):
-                raise ValueError(
-                    f"{self.folder} was made with {key}={before.get(key)} and now it is {now.get(key)}: give another run=<folder>, or go back to the first value"
-                )
+        same_recipe(
+            self.folder,
+            flatten(yaml.safe_load(path.read_text())),
+            flatten(self.recipe),
+            "give another run=<folder>",
+        )
 
     def _write_run(self, seconds: float) -> None:
         """run.json, anew after every level: the command to repeat, what it ran with, seconds of all sessions together."""
@@ -253,6 +253,15 @@ def flips(frames: Frames, atoms: Frames) -> dict[str, int]:
     labels = set(frames.system.labels) | set(frames.system.names)
     centres = [c for c in stereocentres(atoms.system) if set(c) <= labels]
     return {c[0]: chirality_flips(frames, c, atoms[:1]) for c in centres}
+
+
+def same_recipe(folder: Path, before: dict[str, Any], now: dict[str, Any], way: str) -> None:
+    """ValueError naming the first key in which two flat recipes differ, with both values and the way out."""
+    for key in [*now, *before]:
+        if before.get(key) != now.get(key):
+            raise ValueError(
+                f"{folder} was made with {key}={before.get(key)} and now it is {now.get(key)}: {way}, or go back to the first value"
+            )
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from .backmapping import DescentStep
-from .chain import Chain
+from .chain import Chain, same_recipe
 from .dynamics.langevin import draw
 from .frames import Frames
 from .level import seed_of
@@ -94,12 +94,7 @@ class Descent:
         }
         path = folder / "recipe.json"
         if path.exists():
-            before = json.loads(path.read_text())
-            for key, value in wanted.items():
-                if before.get(key) != value:
-                    raise ValueError(
-                        f"{folder} was made with {key}={before.get(key)} and now it is {value}: remove the folder, or go back to the first value"
-                    )
+            same_recipe(folder, json.loads(path.read_text()), wanted, "remove the folder")
         folder.mkdir(exist_ok=True)
         write_json(path, wanted)
 

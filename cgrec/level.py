@@ -107,32 +107,28 @@ class Level:
     def potential(self) -> Potential:
         """Its PMF: trained, and refined if the recipe asked for it."""
         refined = self.folder / "refined.pt"
-        path = refined if refined.exists() else self.folder / "potential.pt"
+        name = "refined.pt" if refined.exists() else "potential.pt"
+        return Potential.load(
+            self._made(name, "potential", "climb to it first, or choose a level that was fitted")
+        )
+
+    def _made(self, name: str, what: str, way: str) -> Path:
+        """Path of a product; FileNotFoundError with the way to it where it was not made."""
+        path = self.folder / name
         if not path.exists():
-            raise FileNotFoundError(
-                f"{self.folder} holds no potential (potential.pt is missing): climb to it first, or choose a level that was fitted"
-            )
-        return Potential.load(path)
+            raise FileNotFoundError(f"{self.folder} holds no {what} ({name} is missing): {way}")
+        return path
 
     @property
     def distilled(self) -> Potential:
         """What `distil` made of its PMF."""
-        path = self.folder / "distilled.pt"
-        if not path.exists():
-            raise FileNotFoundError(
-                f"{self.folder} holds no distilled potential (distilled.pt is missing): make it with cgrec distil"
-            )
-        return Potential.load(path)
+        return Potential.load(self._made("distilled.pt", "distilled potential", "make it with cgrec distil"))
 
     @property
     def backmapper(self) -> Backmapper:
         """What brings frames of the level below back from its own."""
-        path = self.folder / "backmapper.pt"
-        if not path.exists():
-            raise FileNotFoundError(
-                f"{self.folder} holds no backmapper (backmapper.pt is missing): make it with fit_backmapper, cgrec descend or cgrec analyse-backmapping"
-            )
-        return Backmapper.load(path, self.mapping)
+        way = "make it with fit_backmapper, cgrec descend or cgrec analyse-backmapping"
+        return Backmapper.load(self._made("backmapper.pt", "backmapper", way), self.mapping)
 
     def fit_backmapper(self, below: Level, method: str = "flow", **options: Any) -> Backmapper:
         """Make backmapper.pt, which undoes the mapping from the level below.

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from .analysis import effective_sample_size
+from .analysis.statistics import effective_share
 from .collective_variables import CollectiveVariable
 from .frames import Frames
 from .potential import DihedralSeries, Potential, UF3Potential, half_space
@@ -121,10 +122,10 @@ def correct_pairs(
     multipliers = _multipliers(model, target, x[:, known], y[:, known])
     deviation = (x[:, known] - x[:, known].mean(0)) @ multipliers
     scale = 1.0
-    while _efficiency(scale * deviation) < options.efficiency:
+    while effective_share(-scale * deviation) < options.efficiency:
         scale *= 0.8
     print(
-        f"pairs: a step of {100 * scale:.0f} %, efficiency of its weights {_efficiency(scale * deviation):.2f}"
+        f"pairs: a step of {100 * scale:.0f} %, efficiency of its weights {effective_share(-scale * deviation):.2f}"
     )
     with torch.no_grad():
         step.coefficients[torch.from_numpy(known)] = torch.from_numpy(
@@ -149,11 +150,6 @@ def _pair_modes(splines: UF3Potential, frames: Frames) -> NDArray[np.float64]:
     """(n_frames, n_coefficients) sums of the splines over all pairs."""
     graphs = (splines.graph(frames[k : k + 64]) for k in range(0, len(frames), 64))
     return np.concatenate([splines.energy_design(graph).numpy() for graph in graphs])
-
-
-def _efficiency(exponent: NDArray[np.float64]) -> float:
-    weights = np.exp(exponent.min() - exponent)
-    return float(weights.sum() ** 2 / (weights**2).sum() / len(weights))
 
 
 def _multipliers(

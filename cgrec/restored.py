@@ -63,6 +63,7 @@ class BackmappingAnalysis:
         true, own = self._sample(held, self.frames), self._sample(level.frames, self.frames)
         origins = {"mapped true frames": (level.mapping(true), true), "own simulation": (own, None)}
         reference = self._sample(held, 10 * self.frames)
+        energies = None if potentials[0] is None else energies_in_kT(potentials[0], reference)
         found: dict[str, BackmappingReport] = {}
         with tqdm(list(self._methods(level, training)), desc="analyse backmapping", unit="method") as bar:
             for name, backmapper in bar:
@@ -70,7 +71,7 @@ class BackmappingAnalysis:
                     for what, model, log_weights in self._restored(backmapper, coarse, *potentials):
                         key = f"{what.format(name)}, {origin}"
                         found[key] = self._compare(
-                            backmapper, coarse, model, log_weights, reference, paired, potentials[0]
+                            backmapper, coarse, model, log_weights, reference, paired, energies, potentials[0]
                         )
                         self._keep_worst(level.folder / "backmapping", key, model)
                         bar.set_postfix_str(key)
@@ -121,14 +122,14 @@ class BackmappingAnalysis:
 
     def _compare(
         self, backmapper: Backmapper, coarse: Frames, model: Frames, log_weights: np.ndarray | None, reference: Frames, paired: Frames | None,
-        potential: Any,
+        energies: np.ndarray | None, potential: Any,
     ) -> BackmappingReport:  # fmt: skip
         mapping = backmapper.mapping
         fixed = (mapping.position_weights == 1).any(0)
         return compare_backmapping(
             replace(model, weights=None), reference, n_draws=self.draws, paired=paired,
             coarse=(mapping(model).positions, np.repeat(coarse.positions, self.draws, 0)) if coarse.box is None else None,
-            energies=None if potential is None else (energies_in_kT(potential, model), energies_in_kT(potential, reference)),
+            energies=None if energies is None else (energies_in_kT(potential, model), energies),
             log_weights=log_weights, restored=np.flatnonzero(~fixed).tolist(),
         )  # fmt: skip
 

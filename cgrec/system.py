@@ -97,6 +97,12 @@ class System:
         """(n_sites,) index of the connected component of the bond graph each site belongs to."""
         return connected_components(self.n_sites, self.bonds)
 
+    def molecule_sites(self) -> list[NDArray[np.int64]]:
+        """Sites of each molecule, in order."""
+        labels = self.molecules
+        order = np.argsort(labels, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+
     @property
     def labels(self) -> tuple[str, ...]:
         """'residue name:site name' of each site, e.g. "ALA:CA"; what a config line calls a site."""

@@ -23,7 +23,7 @@ from ..frames import Frames
 from ..system import System
 from .divergence import Tally, divergence
 from .ledger import plain
-from .statistics import Estimate, block_labels, jackknife_error
+from .statistics import Estimate, block_labels, effective_share, jackknife_error
 from .structure import KINDS, bonded_values, check_same_sites, handedness, stereocentres, wasserstein
 
 Floats = NDArray[np.float64]
@@ -663,9 +663,9 @@ def weight_efficiency(log_weights: ArrayLike, blocks: Integers | None = None) ->
     """
     x = _check_log_weights(log_weights).ravel()
     labels = np.arange(len(x)) * min(20, len(x)) // len(x) if blocks is None else blocks
-    left = [_efficiency(x[labels != k]) for k in np.unique(labels)]
+    left = [effective_share(x[labels != k]) for k in np.unique(labels)]
     error = jackknife_error(np.array(left)) if len(left) > 1 else np.nan
-    return Quantity(float(_efficiency(x)), float(error))
+    return Quantity(float(effective_share(x)), float(error))
 
 
 def _check_log_weights(log_weights: ArrayLike) -> Floats:
@@ -678,20 +678,13 @@ def _check_log_weights(log_weights: ArrayLike) -> Floats:
     return x
 
 
-def _efficiency(log_weights: Floats) -> Floats:
-    """(...,) of (..., n); taken relative to the largest, so that nothing overflows. 0 where all weights are zero."""
-    top = log_weights.max(-1, keepdims=True)
-    w = np.exp(log_weights - np.where(np.isfinite(top), top, 0))
-    return w.sum(-1) ** 2 / np.maximum(w.shape[-1] * (w**2).sum(-1), 1e-300)
-
-
 def _compare_weights(log_weights: ArrayLike, model: Frames, n_draws: int, labels: Integers) -> dict[str, Any]:
     x = _check_log_weights(log_weights)
     if x.shape != (len(model),):
         raise ValueError(f"log_weights: expected {len(model)}, one a restored frame, found shape {x.shape}")
     found = {"efficiency": weight_efficiency(x, labels)}
     if n_draws > 1:
-        rows = _efficiency(x.reshape(-1, n_draws))
+        rows = effective_share(x.reshape(-1, n_draws))
         each = _mean(rows, np.ones(len(rows)), labels[::n_draws])
         found["group_efficiency"] = Quantity(*each)
     return found

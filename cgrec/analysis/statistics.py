@@ -94,6 +94,14 @@ def effective_sample_size(frames: Frames, series: ArrayLike, periodic: bool = Fa
     return float(min(len(x), variance / ((z**2).sum() * statistical_inefficiency(z, frames.replicas))))
 
 
+def effective_share(log_weights: ArrayLike) -> Any:
+    """(...,) (sum w)^2 / (n sum w^2) over the last axis of weights given by their logarithms (Kish); 0 where all are zero."""
+    x = np.asarray(log_weights, float)
+    top = x.max(-1, keepdims=True)
+    w = np.exp(x - np.where(np.isfinite(top), top, 0))  # relative to the largest, so that nothing overflows
+    return w.sum(-1) ** 2 / np.maximum(w.shape[-1] * (w**2).sum(-1), 1e-300)
+
+
 def default_blocks(frames: Frames, most: int = 64) -> int:
     """Number of blocks for errors: every replica is one (up to `most`); few replicas are cut into 20 runs of
     time.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -49,6 +50,10 @@ class Backmapper(ABC):
     def __init__(self, mapping: Mapping, models: dict[str, dict[str, Any]]) -> None:
         self.mapping, self.models, self.split = mapping, models, Split(mapping)
         self._need_known()
+
+    @cached_property
+    def _scaled(self) -> dict[str, Scaled]:
+        return {u.key: Scaled.from_state(self.models[u.key]["scaled"]) for u in self.split.units}
 
     def _need_known(self) -> None:
         """Raise ValueError where nothing was learned of a part of the mapping."""
@@ -156,7 +161,7 @@ class Backmapper(ABC):
         self, unit: Unit, sites: Tensor, generator: torch.Generator, density: bool
     ) -> tuple[Tensor, Tensor | None]:
         """Atoms (n, n_atoms, 3) nm of sites (n, n_sites, 3) nm, and, if asked for, their log density (n,) where there is one."""
-        scaled = Scaled.from_state(self.models[unit.key]["scaled"])
+        scaled = self._scaled[unit.key]
         if len(scaled.circles):
             y, log_density = self._draw(unit, scaled, sites, generator, density)
         else:  # a site is an atom, and nothing is left to draw but directions
@@ -179,7 +184,7 @@ class Backmapper(ABC):
         need_same_system(fine.system, self.mapping.fine, "no density: the System of these Frames", "the Mapping's fine System")  # fmt: skip
         x, found = torch.tensor(np.asarray(fine.positions, float)), []
         for unit in self.split.units:
-            scaled = Scaled.from_state(self.models[unit.key]["scaled"])
+            scaled = self._scaled[unit.key]
             parts = []
             for atoms in x[:, unit.atoms].flatten(0, 1).split(_BATCH):
                 sites = torch.tensor(unit.weights) @ atoms

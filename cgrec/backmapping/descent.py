@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
-from ..analysis.backmapping import weight_efficiency
-from ..analysis.statistics import Estimate
+from ..analysis.statistics import Estimate, effective_share
 from ..dynamics.langevin import draw
 from ..frames import Frames
 from ..units import thermal_energy
@@ -104,7 +104,7 @@ def step_down(
     with np.errstate(divide="ignore"):
         total = own if fine.weights is None else own + np.log(fine.weights)
     fine = replace(fine, weights=np.exp(total - _log_mean(total)))
-    share, acceptance = weight_efficiency(total).value, math.nan
+    share, acceptance = float(effective_share(total)), math.nan
     if share < resample_below:
         fine = replace(draw(fine, len(coarse), _numpy(generator)), weights=None)
         if rounds:
@@ -113,7 +113,7 @@ def step_down(
             )  # fmt: skip
             acceptance = report.acceptance
     return fine, DescentStep(
-        name, len(fine), share, weight_efficiency(own).value, share < resample_below, acceptance
+        name, len(fine), share, float(effective_share(own)), share < resample_below, acceptance
     )
 
 
@@ -140,9 +140,8 @@ def audit(
         raise TypeError(f"audit: a {type(backmapper).__name__} has no density: use FlowBackmapper")
     energy = energies_in_kT(fine_potential, fine).reshape(len(coarse), n_draws)
     log_weight = -energy - density.reshape(len(coarse), n_draws)
-    weight = np.exp(log_weight - log_weight.max(1, keepdims=True))
-    weight /= weight.sum(1, keepdims=True)
-    F = -(log_weight.max(1) + np.log(np.exp(log_weight - log_weight.max(1, keepdims=True)).mean(1)))
+    F = -_log_mean(log_weight)
+    weight = np.exp(log_weight + F[:, None]) / n_draws
     variance = (
         n_draws / (n_draws - 1) * ((weight - 1 / n_draws) ** 2).sum(1)
     )  # of ln of a mean, by linearisation
@@ -164,13 +163,12 @@ def audit(
     rms, slope, bits = (
         Estimate(float(v), float(e)) for v, e in zip(statistics(np.ones(len(F), bool)), errors)
     )
-    return Audit(
-        F, W, np.sqrt(variance), rms, slope, bits, float(np.mean(1 / (n_draws * (weight**2).sum(1))))
-    )
+    return Audit(F, W, np.sqrt(variance), rms, slope, bits, float(effective_share(log_weight).mean()))
 
 
-def _log_mean(x: NDArray[np.float64]) -> float:
-    return float(x.max() + np.log(np.exp(x - x.max()).mean()))
+def _log_mean(x: NDArray[np.float64]) -> Any:
+    """(...,) ln of the mean of exp(x) over the last axis."""
+    return logsumexp(x, axis=-1) - math.log(x.shape[-1])
 
 
 def _numpy(generator: torch.Generator) -> np.random.Generator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,20 @@ class LibraryBackmapper(Backmapper):
         rank = torch.randint(k, (n,), generator=generator).numpy()
         if known["seen"].shape[1] == 0:  # a lone site: all references are alike
             return known["y"][torch.randint(len(known["y"]), (n,), generator=generator)], None
-        key = Surroundings.from_state(known["surroundings"])(sites) / known["scale"]
-        near = cKDTree((known["seen"] / known["scale"]).numpy()).query(key.numpy(), k=[*range(1, k + 1)])[1]
+        surroundings, tree = self._seen[unit.key]
+        key = surroundings(sites) / known["scale"]
+        near = tree.query(key.numpy(), k=[*range(1, k + 1)])[1]
         return known["y"][near[np.arange(n), rank]], None
+
+    @cached_property
+    def _seen(self) -> dict[str, tuple[Surroundings, cKDTree]]:
+        """What the sites of a unit are described by, and the reference units by that."""
+        known = {
+            u.key: self.models[u.key]
+            for u in self.split.units
+            if self.models[u.key].get("seen", torch.empty(0, 0)).shape[1]
+        }
+        return {
+            key: (Surroundings.from_state(m["surroundings"]), cKDTree((m["seen"] / m["scale"]).numpy()))
+            for key, m in known.items()
+        }

@@ -25,6 +25,7 @@ from ..dynamics import Langevin
 from ..frames import Frames
 from ..mapping import Mapping
 from ..potential import Potential
+from ..sources.openmm import openmm_modules
 from ..system import System
 
 Array = NDArray[np.float64]
@@ -158,11 +159,10 @@ class Resolvation:
         Raises:
             ValueError: no room.
         """
-        kept, boxes = np.asarray(frame.positions[0], float), frame.boxes()
-        assert boxes is not None
+        kept, (_, boxes) = np.asarray(frame.positions[0], float), half_width(frame)
         positions = np.empty((self.mapping.fine.n_sites, 3))
         positions[self.kept] = kept
-        places = self._places(kept, np.asarray(boxes[0], float), random)
+        places = self._places(kept, boxes[0], random)
         for atoms, shape, place in zip(self.molecules, self.shapes, places):
             positions[atoms] = place + shape @ _rotation(random).T
         return replace(
@@ -407,14 +407,7 @@ class OpenMMEngine:
 
 
 def _openmm() -> tuple[Any, Any]:
-    try:
-        import openmm
-        from openmm import app
-    except ImportError as error:
-        raise ImportError(
-            "OpenMMEngine needs OpenMM, which is not installed: pip install 'cgrec[openmm]'"
-        ) from error
-    return openmm, app
+    return openmm_modules("OpenMMEngine")
 
 
 def _topology(start: Frames) -> Any:

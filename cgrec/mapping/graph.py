@@ -228,7 +228,7 @@ def local_variation(system: System, modes: int = 10) -> Rise:
         system: its bonds all count as one.
         modes: kept for each molecule.
     """
-    molecules = _molecules(system)
+    molecules = system.molecule_sites()
     slow = [_slow_modes(system, atoms, modes) for atoms in molecules]
     width = max(1, *(v.shape[1] for v in slow))
     vectors = np.zeros((system.n_sites, width))
@@ -273,7 +273,7 @@ def normalised_cut(system: System) -> Rise:
     """
     i, j = system.bonds.T
     single = np.bincount(system.bonds.ravel(), minlength=system.n_sites) / system.masses
-    scale = max((single[atoms].sum() for atoms in _molecules(system)), default=0.0) or 1.0
+    scale = max((single[atoms].sum() for atoms in system.molecule_sites()), default=0.0) or 1.0
 
     def cost(labels: Indices) -> float:
         out = labels[i] != labels[j]
@@ -296,7 +296,7 @@ COSTS = {"local_variation": local_variation, "normalised_cut": normalised_cut}
 
 def mass_balance(system: System) -> Cost:
     """sum over beads of (mass / mass of the heaviest molecule)^2: least where n beads are equally heavy."""
-    heaviest = max(system.masses[atoms].sum() for atoms in _molecules(system))
+    heaviest = max(system.masses[atoms].sum() for atoms in system.molecule_sites())
 
     def cost(labels: Indices) -> float:
         """See `mass_balance`."""
@@ -410,14 +410,9 @@ def _merge(labels: Indices, bonds: Sequence[tuple[int, int]]) -> int:
     return saved
 
 
-def _molecules(system: System) -> list[Indices]:
-    order = np.argsort(system.molecules, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(system.molecules[order])) + 1)
-
-
 def _kinds(system: System, frozen: NDArray[np.bool_]) -> list[Indices]:
     """(n_molecules, n_atoms) atoms of the molecules of each kind: the same atoms in the same order, bonded alike."""
-    molecules = _molecules(system)
+    molecules = system.molecule_sites()
     bonds: list[Bonds] = [[] for _ in molecules]
     place, labels = np.empty(system.n_sites, np.int64), system.labels
     for atoms in molecules:

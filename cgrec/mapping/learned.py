@@ -132,10 +132,8 @@ def _need_elements(system: System) -> None:
 
 def _molecules(system: System) -> list[Partition]:
     """For each molecule its groups: a heavy atom first, then its hydrogens."""
-    labels, near = system.molecules, system.neighbours()
-    order = np.argsort(labels, kind="stable")
-    pieces = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
-    return [_groups(system, atoms.tolist(), near) for atoms in pieces]
+    near = system.neighbours()
+    return [_groups(system, atoms.tolist(), near) for atoms in system.molecule_sites()]
 
 
 def _groups(system: System, atoms: list[int], near: list[list[int]]) -> Partition:

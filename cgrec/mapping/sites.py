@@ -108,9 +108,7 @@ class MoleculeCentres:
 
     def __call__(self, system: System) -> Mapping:
         """The Mapping; ValueError where two different molecules would get one type."""
-        labels = system.molecules
-        order = np.argsort(labels, kind="stable")
-        molecules = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+        molecules = system.molecule_sites()
         names = [_residue_sequence(system, atoms) for atoms in molecules]
         _need_one_kind_per_name(system, names, molecules)
         beads = [centre(system, name, atoms.tolist()) for name, atoms in zip(names, molecules)]

@@ -188,12 +188,17 @@ class OpenMMSource(Source):
 
 
 def _openmm() -> tuple[Any, Any]:
+    return openmm_modules("OpenMMSource")
+
+
+def openmm_modules(owner: str) -> tuple[Any, Any]:
+    """openmm and openmm.app; ImportError that says what `owner` lacks and how to get it."""
     try:
         import openmm
         from openmm import app
     except ImportError as error:
         raise ImportError(
-            "OpenMMSource needs OpenMM, which is not installed: pip install 'cgrec[openmm]'"
+            f"{owner} needs OpenMM, which is not installed: pip install 'cgrec[openmm]'"
         ) from error
     return openmm, app
 

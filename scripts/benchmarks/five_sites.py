@@ -86,8 +86,7 @@ def row(folder: Path) -> dict:
     report = json.loads((folder / "level1" / "report.json").read_text())
     rows = {r["level"]: r for r in report["ledger"] if r["against"] == "parent"}
     excess = {
-        ("forces" if "forces" in name else "refined"): [r["js"] - r["floor"], r["error"]]
-        for name, r in rows.items()
+        ("forces" if "forces" in name else "refined"): [r["excess"], r["error"]] for name, r in rows.items()
     }
     return {"name": folder.name, **excess, "explained": report["explained_fraction"]}
 
