@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import shlex
 import subprocess
@@ -30,10 +29,12 @@ from .analysis import (
 )
 from .backmapping import DescentStep, step_down
 from .collective_variables import CollectiveVariable, variables_from_config
+from .files import read_json, write_json, write_text
 from .frames import Frames
 from .level import Level, LevelRecipe, potential_of, seed_of, use_threads
 from .mapping import Mapping
-from .sources.base import Source, write_json
+from .remarks import kept
+from .sources.base import Source
 
 
 class Chain:
@@ -82,7 +83,8 @@ class Chain:
         begin = time.time() - self._earlier_seconds()
         self._write_run(time.time() - begin)
         base = Level(self.folder / "level0", "level 0")
-        frames = self.source.make(base.folder, seed_of(self.seed, 0))
+        with kept(base.folder / "remarks.json"):
+            frames = self.source.make(base.folder, seed_of(self.seed, 0))
         parent = base
         rows: list[LedgerRow] = []
         summary = base.summary(self._own(frames, None), [])
@@ -90,7 +92,9 @@ class Chain:
         path: Mapping | None = None
         for k, (name, recipe) in enumerate(self.recipes.items(), 1):
             level = Level(self.folder / f"level{k}", name)
-            level.make(parent.frames, recipe, seed_of(self.seed, k), bias_of(parent), parent.permittivity)
+            level.folder.mkdir(parents=True, exist_ok=True)
+            with kept(level.folder / "remarks.json"):
+                level.make(parent.frames, recipe, seed_of(self.seed, k), bias_of(parent), parent.permittivity)
             path = level.mapping if path is None else level.mapping @ path
             rows += self._ledger(level, base, path, recipe, k)
             parent = level
@@ -213,7 +217,7 @@ class Chain:
         if self.recipe is None:
             return
         if not path.exists():
-            path.write_text(yaml.safe_dump(self.recipe, sort_keys=False))
+            write_text(path, yaml.safe_dump(self.recipe, sort_keys=False))
             return
         same_recipe(
             self.folder,
@@ -240,7 +244,7 @@ class Chain:
 
     def _earlier_seconds(self) -> float:
         path = self.folder / "run.json"
-        return json.loads(path.read_text())["seconds"] if path.exists() else 0.0
+        return read_json(path)["seconds"] if path.exists() else 0.0
 
 
 def bias_of(level: Level) -> tuple[CollectiveVariable, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -15,9 +14,9 @@ from tqdm import tqdm
 from .backmapping import DescentStep
 from .chain import Chain, same_recipe
 from .dynamics.langevin import draw
+from .files import read_json, write_json
 from .frames import Frames
 from .level import seed_of
-from .sources.base import write_json
 from .trajectory_files import write
 
 
@@ -82,7 +81,7 @@ class Descent:
             found, step = next(chain.steps_down(frames, k, generator=generator, **options))
             write_json(about, asdict(step))
             found.save(done)
-        return Frames.load(done), DescentStep(**json.loads(about.read_text()))
+        return Frames.load(done), DescentStep(**read_json(about))
 
     def _claim(self, folder: Path) -> None:
         wanted = {
@@ -94,7 +93,7 @@ class Descent:
         }
         path = folder / "recipe.json"
         if path.exists():
-            same_recipe(folder, json.loads(path.read_text()), wanted, "remove the folder")
+            same_recipe(folder, read_json(path), wanted, "remove the folder")
         folder.mkdir(exist_ok=True)
         write_json(path, wanted)
 

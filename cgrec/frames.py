@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .files import read_json, write_json
 from .system import System
 
 _ARRAYS = ("positions", "forces", "energies", "box", "weights", "replicas")
@@ -202,7 +202,7 @@ class Frames:
         arrays = {n: _load(folder / f"{n}.npy") for n in _ARRAYS if (folder / f"{n}.npy").exists()}
         return cls(
             system=System.load(folder / "system.json"),
-            temperature=json.loads(header.read_text())["temperature"],
+            temperature=read_json(header)["temperature"],
             **arrays,
         )
 
@@ -210,9 +210,7 @@ class Frames:
 def write_header(folder: Path, system: System, temperature: float) -> None:
     """The two json files that make a folder of arrays readable as Frames."""
     system.save(folder / "system.json")
-    (folder / "frames.json").write_text(
-        json.dumps({"temperature": temperature, "units": "nm, ps, K, kJ/mol"})
-    )
+    write_json(folder / "frames.json", {"temperature": temperature, "units": "nm, ps, K, kJ/mol"})
 
 
 def _load(path: Path) -> NDArray[Any]:

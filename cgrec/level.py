@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -20,12 +19,12 @@ from .backmapping import BACKMAPPERS, Backmapper
 from .collective_variables import CollectiveVariable, variables_from_config
 from .distillation import DistillationReport, distil
 from .dynamics import FeatureGuard, FrictionRound, Langevin, fit_friction
+from .files import read_json, write_json
 from .frames import Frames
 from .mapping import FORCE_MAPS, Mapping
 from .potential import MetadynamicsBias, Potential, fit_priors
 from .potential.network import DensityNetwork
 from .refinement import PairRefinement, correct_pairs, refine
-from .sources.base import write_json
 from .system import System
 from .training import ForceMatching, split
 
@@ -217,7 +216,7 @@ class Level:
     def report(self) -> dict[str, Any]:
         """Numbers of its making, empty before it is done."""
         path = self.folder / "report.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        return read_json(path) if path.exists() else {}
 
     def make(
         self, parent: Frames, recipe: LevelRecipe, seed: int, bias: tuple[CollectiveVariable, ...] = (),
@@ -409,7 +408,7 @@ def check_partial(function: partial[Any]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.exists() else {}
+    return read_json(path) if path.exists() else {}
 
 
 def potential_of(level: Level) -> Potential | None:

@@ -25,9 +25,9 @@ from .backmapping import (
     null_space_langevin,
 )
 from .dynamics.langevin import resampled
+from .files import write_json
 from .frames import Frames
 from .level import Level, potential_of, seed_of
-from .sources.base import write_json
 from .trajectory_files import write
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .files import read_json, write_json
+
 
 @dataclass(frozen=True, eq=False)
 class System:
@@ -182,12 +184,12 @@ class System:
 
     def save(self, path: str | Path) -> None:
         """Write as json."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1))
+        write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> System:
         """Read what `save` wrote."""
-        return cls(**json.loads(Path(path).read_text()))
+        return cls(**read_json(path))
 
     def fingerprint(self) -> str:
         """Short sha256 of everything in the System: two systems with one fingerprint are the same."""

@@ -157,7 +157,7 @@ def test_a_drifting_energy_or_structure_is_seen():
 
 def test_what_never_becomes_stationary_is_said():
     tool, coarse = resolvation(Scripted(energy=lambda k: -10.0 * k), most=30.0)
-    with pytest.warns(RuntimeWarning, match=r"not stationary .* 30 ps: energy -\d+\.\d+ .* difference -\d+"):
+    with pytest.warns(UserWarning, match=r"not stationary .* 30 ps: energy -\d+\.\d+ .* difference -\d+"):
         tool(coarse[:1], generator=0)
     assert [check.time for check in tool.traces[0]] == [20, 25, 30]
 

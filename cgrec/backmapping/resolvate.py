@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from ..dynamics import Langevin
 from ..frames import Frames
 from ..mapping import Mapping
 from ..potential import Potential
+from ..remarks import remark
 from ..sources.openmm import openmm_modules
 from ..system import System
 
@@ -230,9 +230,7 @@ class Resolvation:
                 f"need {max(4 * _BLOCKS, 2 * n_draws)}; save more often, or raise `most`"
             )
         if not trace[-1].stationary:
-            warnings.warn(
-                f"Resolvation: not stationary at the longest length allowed, {trace[-1]}; raise `most`", RuntimeWarning, stacklevel=4
-            )  # fmt: skip
+            remark(f"Resolvation: not stationary at the longest length allowed, {trace[-1]}; raise `most`")
         n = len(so_far)
         picked = np.linspace(n // 2, n - 1, n_draws + 1).round().astype(int)[1:]
         drawn = np.asarray(so_far.positions[picked], float)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ..files import write_whole
 from ..frames import Frames
 from ..potential.base import Potential
 from ..potential.bias import MetadynamicsBias
@@ -454,9 +455,7 @@ class _Run:
             "rungs": self.rungs, "kinetic": self.kinetic, "generators": [g.get_state() for g in self.generators], "report": vars(self.report),
             "bias": None if self.bias is None else self.bias.heights,
         }  # fmt: skip
-        partial = self.store.partial / "checkpoint.pt.partial"
-        torch.save(state, partial)
-        partial.replace(self.store.partial / "checkpoint.pt")
+        write_whole(self.store.partial / "checkpoint.pt", lambda partial: torch.save(state, partial))
         self.neighbours.forget()
         self._forces()
 

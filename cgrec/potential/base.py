@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..files import write_whole
 from ..frames import Frames
 from ..system import System
 from .graph import SiteGraph, check_box, site_graph
@@ -140,10 +141,7 @@ class Potential(nn.Module, ABC):
 
     def save(self, path: str | Path) -> None:
         """Write to `path` (.pt), under a temporary name first."""
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        torch.save(self.to_state(), partial)
-        partial.replace(path)
+        write_whole(path, lambda partial: torch.save(self.to_state(), partial))
 
     @staticmethod
     def load(path: str | Path, device: str | torch.device = "cpu") -> Potential:

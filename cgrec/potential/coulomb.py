@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torchpme import CoulombPotential, EwaldCalculator, P3MCalculator
 
+from ..remarks import remark
 from ..units import COULOMB
 from .base import Potential
 from .graph import SiteGraph, box_widths
@@ -99,7 +99,7 @@ class ScreenedCoulomb(Potential):
         try:
             return CompiledCoulomb(self)
         except NoKernel as reason:
-            warnings.warn(f"{reason}; the Coulomb sum runs uncompiled, many times slower", stacklevel=2)
+            remark(f"{reason}; the Coulomb sum runs uncompiled, many times slower")
             return self
 
     def on_mesh(self, graph: SiteGraph) -> bool:

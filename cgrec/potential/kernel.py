@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..remarks import remark
 from .base import Potential
 from .graph import SiteGraph
 from .kernel_code import generated
@@ -256,5 +256,5 @@ def compiled_network(network: DensityNetwork) -> Potential:
     try:
         return CompiledDensityNetwork(network)
     except NoKernel as reason:
-        warnings.warn(f"{reason}; the network runs uncompiled, several times slower", stacklevel=2)
+        remark(f"{reason}; the network runs uncompiled, several times slower")
         return network

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import ctypes
 import math
-import warnings
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ..remarks import remark
 from .native import NoKernel, native_library
 
 
@@ -79,7 +79,7 @@ def _library() -> ctypes.CDLL | None:
     try:
         library = native_library(Path(__file__).with_name("neighbours.cpp"))
     except NoKernel as reason:
-        warnings.warn(f"{reason}; neighbours are found several times slower", stacklevel=2)
+        remark(f"{reason}; neighbours are found several times slower")
         return None
     number, pointer, integer = ctypes.c_double, ctypes.c_void_p, ctypes.c_int64
     library.neighbour_table.restype = integer

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..remarks import remark
 from .base import Potential
 from .graph import SiteGraph
 
@@ -80,9 +80,6 @@ class TracedPotential(Potential):
         except (
             Exception
         ) as error:  # the compiler raises its own, undocumented kinds: any of them means "run it plain"
-            warnings.warn(
-                f"compiling the potential failed ({type(error).__name__}: {error}); it runs uncompiled, two to three times slower",
-                stacklevel=2,
-            )
+            remark(f"compiling the potential failed ({type(error).__name__}: {error}); it runs uncompiled, two to three times slower")
             return plain
         return function

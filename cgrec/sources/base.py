@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import read_json, sha256, write_json
 from ..frames import Frames
 from ..system import System
 
@@ -84,7 +84,7 @@ class Source(ABC):
         """
         if not path.exists():
             return
-        before = json.loads(path.read_text())
+        before = read_json(path)
         now = json.loads(json.dumps(self._description(seed)))
         old = {
             "source": before["source"],
@@ -161,19 +161,6 @@ def chunk_sizes(done: int, total: int, size: int) -> Iterator[int]:
         end = min((done // size + 1) * size, total)
         yield end - done
         done = end
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write under a temporary name, then rename."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=1))
-    partial.replace(path)
 
 
 def package_path(name: str | Path) -> Path:

@@ -6,7 +6,6 @@ learning: a committee is trained, and it says where it is out of its range.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from ..dynamics import CommitteeGuard, Langevin
+from ..files import read_json, write_json
 from ..frames import Frames
 from ..potential import Committee, DensityNetwork, ExcludedVolume, Potential, fit_priors
 from ..training import ForceMatching
-from .base import Source, package_path, write_json
+from .base import Source, package_path
 from .file import FileSource
 from .quantum import EV_PER_ANGSTROM, force_rmse, plain
 
@@ -84,7 +84,7 @@ class NetworkSource(Source):
         if self.potential is None:
             self.learn(place, seed)
         committee: Any = Potential.load(place / "committee.pt")
-        about = json.loads((place / "about.json").read_text())
+        about = read_json(place / "about.json")
         start = replicated(Frames.load(place / "starts"), self.copies)
         start = replace(start, temperature=self.temperature)
         self.check_range(start, about)

@@ -5,7 +5,6 @@ The electrons are what is coarse-grained away here. Labels carry true energies, 
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,13 +17,14 @@ from numpy.typing import NDArray
 from .. import geometry
 from ..collective_variables import variables_from_config
 from ..dynamics import CommitteeGuard, FeatureGuard, Langevin
+from ..files import read_json, write_json
 from ..frames import Frames
 from ..potential import Committee, DensityNetwork, Potential, fit_priors
 from ..system import System
 from ..training import ForceMatching
 from ..trajectory_files import read
 from ..units import force_factor, thermal_energy
-from .base import Source, package_path, write_json
+from .base import Source, package_path
 from .labelling import Labeller
 
 #: 1 eV/Angstrom in kJ/mol/nm.
@@ -120,7 +120,7 @@ class QuantumSource(Source):
             if (folder / "frames" / "bias.pt").exists():
                 shutil.copy(folder / "frames" / "bias.pt", home / "bias.pt")
         frames = Frames.load(folder / "frames")
-        known = json.loads((home / "simulation.json").read_text())
+        known = read_json(home / "simulation.json")
         if "force_rmse" not in known:
             write_json(home / "simulation.json", {**known, **self._check(potential, frames, seed)})
         return frames
@@ -314,7 +314,7 @@ def _turn(x: NDArray[Any], system: System, b: int, c: int, angle: float) -> NDAr
 
 
 def _note(place: Path, **numbers: Any) -> None:
-    (place.parent / f"{place.name}.json").write_text(json.dumps(numbers, indent=1))
+    write_json(place.parent / f"{place.name}.json", numbers)
 
 
 #: How a thing is computed, not what: a run may go on on another machine.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal
 from numpy.typing import ArrayLike
 
 from ..frames import Frames
+from ..remarks import remark
 from ..system import System
 from . import arrays, molecular_dynamics
 from .atoms import atoms_to_frames, read_extxyz, system_from_atoms, system_to_atoms
@@ -223,4 +223,4 @@ def _check(frames: Frames, path: Path, force_unit: str, *, whole: bool) -> None:
             f"{path}: {check.message}; correct the unit, or pass check_units=False if this is meant"
         )
     if check.verdict == "off":
-        warnings.warn(f"{path}: {check.message}", stacklevel=3)
+        remark(f"{path}: {check.message}")

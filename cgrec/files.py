@@ -1,0 +1,64 @@
+"""Files that are whole or not there: written under a temporary name, forced to the disk, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def write_whole(path: str | Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill a temporary file, force it to the disk and rename it to `path`.
+
+    Whatever moment the process or the machine dies at, `path` holds the old content or the new one, never a part of it.
+    """
+    path = Path(path)
+    partial = path.with_name(f"{path.name}.partial")
+    write(partial)
+    sync(partial)
+    partial.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Force a file, or the entries of a folder, to the disk: a rename alone may survive a power cut that its content does not."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` to `path` by `write_whole`."""
+    write_whole(path, lambda partial: partial.write_text(text))
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as json to `path` by `write_whole`."""
+    write_text(path, json.dumps(value, indent=1))
+
+
+def read_json(path: str | Path) -> Any:
+    """What `write_json` wrote.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is no json; the message names the file.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+        raise ValueError(
+            f"{path}: expected json, found a file of {path.stat().st_size} bytes that is none ({error}); it was cut or changed"
+        ) from error
+
+
+def sha256(path: str | Path) -> str:
+    """Hex digest of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

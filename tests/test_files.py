@@ -1,0 +1,44 @@
+"""Files that are whole or not there, and remarks kept beside a result."""
+
+import pytest
+
+from cgrec.files import read_json, sha256, write_json, write_whole
+from cgrec.remarks import Remark, kept, remark, remarks_in
+
+
+def test_a_failed_write_leaves_the_old_content(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+
+    def half(partial):
+        partial.write_text('{"a": ')
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError):
+        write_whole(path, half)
+    assert read_json(path) == {"a": 1}
+
+
+def test_json_that_was_cut_is_named(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text('{"a": ')
+    with pytest.raises(ValueError, match=r"report\.json: expected json, found a file of 6 bytes"):
+        read_json(path)
+
+
+def test_sha256_of_a_known_text(tmp_path):
+    (tmp_path / "abc").write_text("abc")
+    assert sha256(tmp_path / "abc").startswith("ba7816bf8f01cfea")  # FIPS 180-2, example B.1
+
+
+def test_remarks_are_shown_and_kept_once(tmp_path):
+    path = tmp_path / "remarks.json"
+    assert remarks_in(path) == []
+    for _ in range(2):  # a second session says the same again
+        with pytest.warns(Remark, match="too few frames"), kept(path):
+            remark("too few frames")
+    with pytest.warns(Remark), kept(path):
+        remark("box varies")
+    with pytest.warns(Remark):
+        remark("outside any block")
+    assert remarks_in(path) == ["too few frames", "box varies"]
