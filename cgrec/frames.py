@@ -16,7 +16,7 @@ from .system import System
 _ARRAYS = ("positions", "forces", "energies", "box", "weights", "replicas")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Frames:
     """Configurations of `system`, with what is known about them. Every level takes Frames in and gives Frames out.
 
@@ -79,6 +79,10 @@ class Frames:
             raise ValueError(
                 f"Frames.{name}: found NaN or infinity, first at index {frame}; drop that frame or repair the file"
             )
+
+    def __repr__(self) -> str:
+        arrays = ", ".join(f"{n} {getattr(self, n).shape}" for n in _ARRAYS if getattr(self, n) is not None)
+        return f"Frames({len(self)} frames at {self.temperature:g} K; {arrays}; of {self.system!r})"
 
     def __len__(self) -> int:
         return len(self.positions)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .files import read_json, write_json
+from .site_labels import MOST_COMPARED, Address, SiteError, ambiguous, not_found, sites_by_label, unique_label
+
+#: Fields that say where in a file's residues and chains a site stands. A System that nobody told has none of them,
+#: and is then written, compared and hashed as if they did not exist.
+ORIGIN = ("chain_ids", "residue_numbers", "insertion_codes")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class System:
     """The sites of a level: atoms at level 0, beads above.
 
@@ -32,6 +39,10 @@ class System:
         constraints: (n_constraints, 2) site pairs held at fixed distance while the frames were made.
         residues: (n_sites,) residue index; default: the molecule.
         residue_names: residue name per site.
+        chain_ids: chain (PDB, mmCIF) or segment (PSF) per site, "" where it has none; () where nobody states them.
+        residue_numbers: (n_sites,) number of the residue in its file, which need not start at 1; None where nobody
+            states them.
+        insertion_codes: "A" of residue 52A per site, "" where it has none; () where nobody states them.
 
     Raises:
         ValueError: a length disagrees, a mass is not positive, or an index points at no site.
@@ -46,6 +57,9 @@ class System:
     constraints: Any = None  # type: ignore[assignment]
     residues: NDArray[np.int64] = None  # type: ignore[assignment]
     residue_names: tuple[str, ...] = ()
+    chain_ids: tuple[str, ...] = ()
+    residue_numbers: NDArray[np.int64] | None = None
+    insertion_codes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.names)
@@ -57,6 +71,11 @@ class System:
             ("residue_names", ("MOL",) * n),
         ):
             put(name, tuple(str(s) for s in (getattr(self, name) or default)))
+        for name in ("chain_ids", "insertion_codes"):  # only empty strings say nothing
+            stated = tuple(str(s).strip() for s in getattr(self, name))
+            put(name, stated if any(stated) else ())
+        if self.residue_numbers is not None:
+            put("residue_numbers", np.asarray(self.residue_numbers, np.int64))
         put("masses", np.asarray(self.masses, float))
         put("charges", np.zeros(n) if self.charges is None else np.asarray(self.charges, float))
         put("bonds", _pairs(self.bonds))
@@ -69,7 +88,8 @@ class System:
         n = self.n_sites
         if n == 0:
             raise ValueError("a System needs at least one site, found none")
-        for field in ("types", "elements", "residue_names", "masses", "charges", "residues"):
+        stated = [field for field in ORIGIN if self.states(field)]
+        for field in ("types", "elements", "residue_names", "masses", "charges", "residues", *stated):
             if len(getattr(self, field)) != n:
                 raise ValueError(
                     f"System.{field}: expected {n} entries, one a site, found {len(getattr(self, field))}"
@@ -105,24 +125,63 @@ class System:
         order = np.argsort(labels, kind="stable")
         return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
 
+    def states(self, field: str) -> bool:
+        """Whether a field of `ORIGIN` is known."""
+        value = getattr(self, field)
+        return value is not None and len(value) > 0
+
     @property
     def labels(self) -> tuple[str, ...]:
-        """'residue name:site name' of each site, e.g. "ALA:CA"; what a config line calls a site."""
+        """'residue name:site name' of each site, e.g. "ALA:CA": what sites of one kind have in common."""
         return tuple(f"{r}:{n}" for r, n in zip(self.residue_names, self.names))
 
+    @property
+    def full_labels(self) -> tuple[str, ...]:
+        """All that is known of each site, e.g. "A:TYR52A:CA": chain, residue name, number with insertion code, name."""
+        return tuple(address.forms[0] for address in self._addresses)
+
+    @property
+    def unique_labels(self) -> tuple[str, ...]:
+        """The shortest label with a residue name that means each site alone: "ALA:CA", "TYR2:CA" or "A:TYR2:CA".
+
+        Where no label does, because nobody states residue numbers, the index stands behind it: "HOH:O (#12)".
+        """
+        known = self._sites_by_label
+        return tuple(unique_label(site, address, known) for site, address in enumerate(self._addresses))
+
+    @cached_property
+    def _addresses(self) -> tuple[Address, ...]:
+        chains = self.chain_ids or ("",) * self.n_sites
+        codes = self.insertion_codes or ("",) * self.n_sites
+        if self.residue_numbers is None:
+            numbers = ["" for _ in codes]
+        else:
+            numbers = [f"{number}{code}" for number, code in zip(self.residue_numbers.tolist(), codes)]
+        return tuple(map(Address, chains, self.residue_names, numbers, self.names))
+
+    @cached_property
+    def _sites_by_label(self) -> dict[str, list[int]]:
+        return sites_by_label(self._addresses)
+
     def site(self, label: str) -> int:
-        """Index of the one site called `label`: "ALA:CA", or "CA" where that is unique, or "#7" for the index itself.
+        """Index of the one site called `label`.
+
+        "A:TYR2:CA", and "A:TYR:CA", "TYR2:CA", "TYR:CA" or "CA" where that means one site. These are the same at
+        every level. "#7" is the index, and another site at every level.
 
         Raises:
-            KeyError: no site, or several, are called so.
+            SiteError: (a KeyError) no site, or several, are called so; it names near misses or the candidates.
         """
-        if label.startswith("#") and label[1:].isdigit() and int(label[1:]) < self.n_sites:
-            return int(label[1:])
-        found = [i for i, names in enumerate(zip(self.labels, self.names)) if label in names]
-        if len(found) != 1:
-            raise KeyError(
-                f"site {label!r}: expected one match, found {len(found)} among {', '.join(self.labels[:60])}"
-            )
+        if label.startswith("#") and label[1:].isdigit():
+            if int(label[1:]) < self.n_sites:
+                return int(label[1:])
+            raise SiteError(f"site {label!r}: expected an index below {self.n_sites}, found {label[1:]}")
+        found = self._sites_by_label.get(label, [])
+        if not found:
+            raise not_found(label, self.unique_labels if self.n_sites <= MOST_COMPARED else self.labels)
+        if len(found) > 1:
+            labels = self.unique_labels
+            raise ambiguous(label, [labels[site] for site in found])
         return found[0]
 
     def neighbours(self) -> list[list[int]]:
@@ -170,16 +229,33 @@ class System:
         sites = [int(s) for s in sites]
         new = {s: k for k, s in enumerate(sites)}
         keep = lambda pairs: [(new[i], new[j]) for i, j in pairs.tolist() if i in new and j in new]  # noqa: E731
-        return System(
-            names=tuple(self.names[s] for s in sites), masses=self.masses[sites],
-            types=tuple(self.types[s] for s in sites), elements=tuple(self.elements[s] for s in sites),
-            charges=self.charges[sites], bonds=keep(self.bonds), constraints=keep(self.constraints),
-            residues=self.residues[sites], residue_names=tuple(self.residue_names[s] for s in sites),
-        )  # fmt: skip
+        picked = {
+            f.name: _picked(getattr(self, f.name), sites)
+            for f in fields(self)
+            if f.name not in ("bonds", "constraints")
+        }
+        return System(**picked, bonds=keep(self.bonds), constraints=keep(self.constraints))
+
+    def origin(self, sites: Sequence[int]) -> dict[str, Any]:
+        """The fields of `ORIGIN` for `sites`, as keyword arguments of another System."""
+        return {field: _picked(getattr(self, field), sites) for field in ORIGIN}
+
+    def __repr__(self) -> str:
+        kinds = Counter(self.residue_names)
+        counted = ", ".join(f"{n} {name}" for name, n in kinds.most_common(4)) + (
+            ", ..." if len(kinds) > 4 else ""
+        )
+        return (
+            f"System({self.n_sites} sites in {int(self.molecules.max()) + 1} molecules and "
+            f"{len(np.unique(self.residues))} residues, {len(self.bonds)} bonds, {len(self.constraints)} "
+            f"constraints; sites by residue: {counted})"
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists, for json."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        """Plain lists, for json. What nobody states of chains and numbers is left out."""
+        values = {
+            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ORIGIN or self.states(f.name)
+        }
         return {k: v.tolist() if isinstance(v, np.ndarray) else list(v) for k, v in values.items()}
 
     def save(self, path: str | Path) -> None:
@@ -194,6 +270,13 @@ class System:
     def fingerprint(self) -> str:
         """Short sha256 of everything in the System: two systems with one fingerprint are the same."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _picked(values: Any, sites: Sequence[int]) -> Any:
+    """Entries of one field at `sites`; what nobody states stays so."""
+    if isinstance(values, np.ndarray):
+        return values[list(sites)]
+    return tuple(values[s] for s in sites) if values else values
 
 
 def connected_components(n: int, pairs: ArrayLike) -> NDArray[np.int64]:

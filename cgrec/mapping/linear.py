@@ -238,7 +238,7 @@ def need_same_system(found: System, expected: System, this: str, that: str) -> N
     if found is expected or found.fingerprint() == expected.fingerprint():
         return
     a, b = found.to_dict(), expected.to_dict()
-    differing = ", ".join(name for name in a if a[name] != b[name])
+    differing = ", ".join(name for name in {**a, **b} if a.get(name) != b.get(name))
     raise ValueError(
         f"{this} is {_describe(found)}, expected {that}, {_describe(expected)}; they differ in {differing}. "
         "Make a mapping from the very System it is applied to"

@@ -1,8 +1,9 @@
 """Rules that choose the sites of the next level: `rule(system) -> Mapping`, with the basic force map.
 
-Labels are those of `System.site`: "ALA:CA", "CA" where unique, "#3" for an index. In place of a list of labels may
-stand a selection, any `system -> indices`; `cgrec.trajectory_files.select_sites` makes them from MDAnalysis' language.
-The coarse System has no constraints.
+Labels are those of `System.site`: "A:TYR2:CA", and "TYR2:CA", "TYR:CA" or "CA" where unique, "#3" for an index.
+In place of a list of labels may stand a selection, any `system -> indices`; `cgrec.trajectory_files.select_sites`
+makes them from MDAnalysis' language. The coarse System has no constraints; its sites keep the chain, residue number
+and insertion code of the site they begin with.
 """
 
 from __future__ import annotations
@@ -279,7 +280,11 @@ def connected_pieces(system: System, partition: Sequence[Sequence[int]]) -> list
 
 
 def build(system: System, beads: Sequence[Bead]) -> Mapping:
-    """The Mapping onto `beads`; a member of several lends each an equal share of its mass and charge."""
+    """The Mapping onto `beads`; a member of several lends each an equal share of its mass and charge.
+
+    A bead belongs to the residue and chain of the first atom in its weights, also where it has atoms of several
+    residues: two residues GLY1 and TYR2 in one bead make "A:GLY1:GLY-TYR".
+    """
     _check_beads(system, beads)
     weights = np.zeros((len(beads), system.n_sites))
     shares = np.zeros_like(weights)
@@ -300,6 +305,7 @@ def build(system: System, beads: Sequence[Bead]) -> Mapping:
         bonds=_bead_bonds(system, weights != 0),
         residues=system.residues[first],
         residue_names=residue_names,
+        **system.origin(first),
     )
     return Mapping(fine=system, coarse=coarse, position_weights=weights)
 

@@ -208,6 +208,7 @@ def replicated(frames: Frames, copies: int) -> Frames:
         residues=np.concatenate([one.residues + k * (one.residues.max() + 1) for k in range(many)]),
         bonds=np.concatenate([one.bonds + n * k for k in range(many)]),
         constraints=np.concatenate([one.constraints + n * k for k in range(many)]),
+        **one.origin(list(range(n)) * many),
     )  # fmt: skip
     box = np.asarray(frames.box, float) * copies
     forces = None if frames.forces is None else np.tile(frames.forces, (1, many, 1))

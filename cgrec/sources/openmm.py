@@ -257,7 +257,19 @@ def _system(topology: Any, plain: Any, masses: NDArray[np.float64], massive: NDA
         bonds=keep([(b[0].index, b[1].index) for b in topology.bonds()]), constraints=keep(held),
         residues=np.array([a.residue.index for a in atoms]),
         residue_names=tuple(a.residue.name for a in atoms),
+        **_origin([a.residue for a in atoms]),
     )  # fmt: skip
+
+
+def _origin(residues: Sequence[Any]) -> dict[str, Any]:
+    """Chains, numbers and insertion codes of the residue of each site; numbers only where all of them are numbers."""
+    numbers = [str(r.id).strip() for r in residues]
+    stated = all(n.lstrip("-").isdigit() for n in numbers)
+    return {
+        "chain_ids": tuple(r.chain.id for r in residues),
+        "residue_numbers": np.array([int(n) for n in numbers]) if stated else None,
+        "insertion_codes": tuple(r.insertionCode for r in residues) if stated else (),
+    }
 
 
 def _charges(plain: Any, n: int) -> NDArray[np.float64]:

@@ -91,7 +91,8 @@ def read(
         temperature: K; required where the file has none, refused where it contradicts the file.
         file_format: one of trr, xtc, h5md, lammps, netcdf, structure, extxyz, npz, npy, for an unusual file
             ending.
-        selection: sites to keep, in MDAnalysis' language; resid counts residues from 1.
+        selection: sites to keep, in MDAnalysis' language; resid is the residue's number in the topology file
+            (residues are counted from 1 where nobody states one), chainID or segid its chain.
         start, stop, step: frames to keep, as in a slice.
         need_forces: refuse a file without forces.
         check_units: test the unit of the forces by the temperature they imply (`check_force_units`), and

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..system import System
+from . import pdb
 from .periodic import close_pairs
 
 #: Topology files that list all bonds; in others (PDB, GRO, ...) missing bonds are found from distances.
@@ -82,9 +83,29 @@ def system_from_universe(universe: Any, path: Path) -> System:
         names=elements if names is None else names, elements=elements, masses=masses,
         charges=_attribute(atoms, "charges"), bonds=pairs, where=str(path),
     )  # fmt: skip
-    system = replace(system, residues=np.asarray(atoms.resindices, np.int64))
+    system = replace(system, residues=np.asarray(atoms.resindices, np.int64), **_origin(atoms))
+    hybrid = pdb.hybrid_residues(path) if path.suffix.lower() in pdb.ENDINGS else None
+    if hybrid is not None:
+        system = replace(system, residues=hybrid.index, residue_numbers=hybrid.numbers)
     named = residue_names is not None and any(residue_names)
     return rigid_water_bonds(replace(system, residue_names=tuple(residue_names)) if named else system)
+
+
+def _origin(atoms: Any) -> dict[str, Any]:
+    """Chains, residue numbers and insertion codes of a Universe's atoms, as fields of `System`.
+
+    The chain is the chain id, or the segment where a file has segments (PSF); "SYSTEM" is MDAnalysis' word for none.
+    """
+    chains = _attribute(atoms, "chainIDs")
+    if chains is None or not any(chains):
+        segments = _attribute(atoms, "segids")
+        chains = () if segments is None else ["" if s == "SYSTEM" else s for s in segments]
+    codes = _attribute(atoms, "icodes")
+    return {
+        "chain_ids": tuple(chains),
+        "residue_numbers": _attribute(atoms, "resids"),
+        "insertion_codes": () if codes is None else tuple(codes),
+    }
 
 
 def _attribute(atoms: Any, name: str) -> Any:
@@ -289,26 +310,37 @@ def add_rigid_pairs(system: System, positions: NDArray[Any]) -> System:
 
 
 def universe_of(system: System) -> Any:
-    """MDAnalysis Universe of a System, for selections and export. resid counts residues from 1."""
+    """MDAnalysis Universe of a System, for selections and export.
+
+    resid is the residue's number in its file, and counts residues from 1 where nobody states one; chainID and segid
+    are the chain, icode the insertion code.
+    """
     import MDAnalysis
 
     residues, first, index = np.unique(system.residues, return_index=True, return_inverse=True)
+    chains = np.array(system.chain_ids or ("",) * system.n_sites, object)
+    segments, segment = np.unique(chains[first].astype(str), return_inverse=True)
     universe = MDAnalysis.Universe.empty(
         system.n_sites, n_residues=len(residues), atom_resindex=index,
-        residue_segindex=np.zeros(len(residues), int), n_segments=1, trajectory=True, forces=True,
+        residue_segindex=segment, n_segments=len(segments), trajectory=True, forces=True,
     )  # fmt: skip
     per_atom = {
         "names": system.names,
         "types": system.types,
         "masses": system.masses,
         "charges": system.charges,
+        "elements": tuple("" if e == "X" else e for e in system.elements),
+        "chainIDs": tuple(c or "A" for c in chains),
     }
     for name, values in per_atom.items():
         universe.add_TopologyAttr(name, np.asarray(values, object if isinstance(values, tuple) else float))
-    universe.add_TopologyAttr("elements", ["" if e == "X" else e for e in system.elements])
+    codes = system.insertion_codes or ("",) * system.n_sites
     universe.add_TopologyAttr("resnames", [system.residue_names[i] for i in first])
-    universe.add_TopologyAttr("resids", residues + 1)
-    universe.add_TopologyAttr("segids", ["A"])
+    universe.add_TopologyAttr(
+        "resids", residues + 1 if system.residue_numbers is None else system.residue_numbers[first]
+    )
+    universe.add_TopologyAttr("icodes", np.array([codes[i] for i in first], object))
+    universe.add_TopologyAttr("segids", [s or "A" for s in segments])
     universe.add_TopologyAttr("bonds", [tuple(b) for b in system.bonds.tolist()])
     return universe
 

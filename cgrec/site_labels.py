@@ -1,0 +1,95 @@
+"""What a site is called: labels such as "A:TYR2:CA", and their short forms where these mean one site."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+#: How many names an error lists.
+_LISTED = 12
+#: Above so many sites near misses are looked for among the short labels, which many sites share: seconds otherwise.
+MOST_COMPARED = 5000
+
+
+class SiteError(KeyError):
+    """A label that does not mean one site.
+
+    Attributes:
+        candidates: labels of the sites it could mean; empty where it means none.
+    """
+
+    def __init__(self, sentence: str, candidates: tuple[str, ...] = ()):
+        super().__init__(sentence)
+        self.candidates = candidates
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would show the sentence in quotes
+
+
+class Address(NamedTuple):
+    """Where a site stands: chain "A", residue "TYR", number "52A" (with its insertion code), site name "CA".
+
+    Chain and number are "" where nobody states them.
+    """
+
+    chain: str
+    residue: str
+    number: str
+    name: str
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """All labels of the site, from the longest to the shortest; the shorter ones may mean others too."""
+        numbered = f"{self.residue}{self.number}:{self.name}"
+        plain = f"{self.residue}:{self.name}"
+        longest = [f"{self.chain}:{numbered}", f"{self.chain}:{plain}"] if self.chain else []
+        return tuple(dict.fromkeys([*longest, numbered, plain, self.name]))
+
+
+def sites_by_label(addresses: Iterable[Address]) -> dict[str, list[int]]:
+    """{label: sites it may mean} of every form of every address."""
+    found: dict[str, list[int]] = {}
+    for site, address in enumerate(addresses):
+        for form in address.forms:
+            found.setdefault(form, []).append(site)
+    return found
+
+
+def unique_label(site: int, address: Address, known: dict[str, list[int]]) -> str:
+    """The shortest label with a residue name that means this site alone, else the longest with its index."""
+    forms = address.forms
+    alone = [form for form in reversed(forms[:-1]) if known[form] == [site]]
+    return alone[0] if alone else f"{forms[0]} (#{site})"
+
+
+def not_found(label: str, labels: Sequence[str]) -> SiteError:
+    """The error of a label that means no site of a System with these `labels`, with near misses."""
+    return SiteError(
+        f"site {label!r}: expected one site, found none called so; {suggestion(label, labels)}. A site is "
+        'called "A:TYR2:CA" (chain, residue name and number, site name), or "TYR2:CA", "TYR:CA" or "CA" where '
+        "that means one site"
+    )
+
+
+def suggestion(label: str, labels: Sequence[str]) -> str:
+    """Labels that look like `label`, else the first ones there are, in words."""
+    spoken = {name.upper(): name for name in dict.fromkeys(labels)}
+    near = difflib.get_close_matches(label.upper(), list(spoken), n=_LISTED, cutoff=0.6)
+    if near:
+        return f"near to it are {', '.join(spoken[name] for name in near)}"
+    return f"there are {listed(list(spoken.values()))}"
+
+
+def ambiguous(label: str, candidates: Sequence[str]) -> SiteError:
+    """The error of a label that means several sites."""
+    return SiteError(
+        f"site {label!r}: expected one site, found {len(candidates)}: {listed(candidates)}; write one of these",
+        tuple(candidates),
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
