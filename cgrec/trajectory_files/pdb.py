@@ -16,7 +16,7 @@ ENDINGS = {".pdb", ".ent"}
 class Residues(NamedTuple):
     """Residue of each atom of a PDB: (n_atoms,) index, and (n_atoms,) number, None where some are no numbers."""
 
-    index: NDArray[np.int64]
+    residues: NDArray[np.int64]
     numbers: NDArray[np.int64] | None
 
 

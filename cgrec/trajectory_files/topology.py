@@ -86,7 +86,7 @@ def system_from_universe(universe: Any, path: Path) -> System:
     system = replace(system, residues=np.asarray(atoms.resindices, np.int64), **_origin(atoms))
     hybrid = pdb.hybrid_residues(path) if path.suffix.lower() in pdb.ENDINGS else None
     if hybrid is not None:
-        system = replace(system, residues=hybrid.index, residue_numbers=hybrid.numbers)
+        system = replace(system, residues=hybrid.residues, residue_numbers=hybrid.numbers)
     named = residue_names is not None and any(residue_names)
     return rigid_water_bonds(replace(system, residue_names=tuple(residue_names)) if named else system)
 
