@@ -1,6 +1,7 @@
 """Every shipped configuration composes and builds; what is misspelt is refused."""
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 
 from cgrec.cli import build, composed, configuration, main
@@ -18,6 +19,72 @@ def test_experiment_builds(experiment, tmp_path):
     chain = build(composed([f"experiment={experiment}", f"run={tmp_path}/run", *OWN.get(experiment, [])]))
     assert list(chain.recipes) == ["l1", "l2", "l3"][: len(chain.recipes)]
     assert chain.recipes or experiment.endswith("_nnp")
+
+
+#: Values that neither config.yaml nor any shipped experiment has.
+FOREIGN = {"control": "false", "seed": "7", "bins": "21", "threads": "3", "run": "elsewhere/mine"}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_what_a_shipped_experiment_says_counts(experiment):
+    """Above config.yaml, below the command line."""
+    said = yaml.safe_load((configuration() / "experiment" / f"{experiment}.yaml").read_text())
+    config = composed([f"experiment={experiment}"])
+    for key in ("control", "seed", "bins", "threads", "run", "name"):
+        if key in said:
+            assert config[key] == said[key], key
+            assert composed([f"experiment={experiment}", f"{key}=1"])[key] == 1
+
+
+def test_shipped_liquids_have_no_control():
+    """Their YAMLs always said so; config.yaml used to have the last word."""
+    assert [composed([f"experiment={e}"]).control for e in ("water", "water_spce", "nacl", "licl")] == 4 * [
+        False
+    ]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_what_a_foreign_experiment_says_counts(experiment, tmp_path):
+    """One built on a shipped experiment, and the command line above it."""
+    said = [f"{key}: {value}" for key, value in FOREIGN.items()]
+    lines = ["# @package _global_", f"defaults: [{experiment}, _self_]", *said]
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("\n".join(lines))
+    config = composed(["experiment=mine"], str(tmp_path))
+    assert {key: config[key] for key in FOREIGN} == {k: yaml.safe_load(v) for k, v in FOREIGN.items()}
+    given = composed(["experiment=mine", *(f"{key}=1" for key in FOREIGN)], str(tmp_path))
+    assert [str(given[key]) for key in FOREIGN] == ["1"] * len(FOREIGN)
+
+
+def test_own_experiment_takes_the_place_of_a_shipped_one(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "water.yaml").write_text(
+        "# @package _global_\ndefaults: [{/source: gaussian_chain}]\nname: water\nseed: 9\nlevels: {}\n"
+    )
+    config = composed(["experiment=water"], str(tmp_path))
+    assert config.seed == 9 and config.source.n_sites == 16
+
+
+@pytest.mark.parametrize(
+    "text, thing",
+    [
+        ("# @package _global_\ndefaults: [gaussian_chain, _self_]\ncontorl: false\n", "contorl: .*control"),
+        ("defaults: [gaussian_chain, _self_]\nseed: 7\n", "experiment: .*@package _global_"),
+    ],
+)
+def test_what_nothing_reads_is_refused(text, thing, tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    with pytest.raises(ValueError, match=thing):
+        composed(["experiment=mine"], str(tmp_path))
+
+
+def test_a_key_of_ones_own_counts_where_it_is_used(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults: [gaussian_chain, _self_]\nsize: 12\nsource: {n_sites: '${size}'}\n"
+    )
+    assert composed(["experiment=mine"], str(tmp_path)).source.n_sites == 12
 
 
 def test_default_is_alanine_dipeptide():

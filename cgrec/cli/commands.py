@@ -1,22 +1,34 @@
-"""The console command. hydra and omegaconf stop here: nothing below ever sees a DictConfig."""
+"""What each command does, and `main`, which finds and calls it."""
 
 from __future__ import annotations
 
 import inspect
+import os
 import sys
+import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+
+from ..remarks import Remark
+from .building import build
+from .errors import folder_of, told
+from .settings import (
+    check_sweep,
+    composed,
+    configuration,
+    given_keys,
+    own_folder,
+    readable,
+    stays_inside,
+)
 
 if TYPE_CHECKING:
-    from .level import Level
+    from ..level import Level
 
 USAGE = """cgrec: recursive coarse-graining
 
@@ -38,58 +50,124 @@ USAGE = """cgrec: recursive coarse-graining
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point of `cgrec` and `python -m cgrec`."""
+    """Entry point of `cgrec` and `python -m cgrec`. An error is one line on stderr; with --debug its traceback is before it."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {
-        "climb": climb, "report": report, "distil": distil, "friction": friction, "export": export, "descend": descend, "analyse-backmapping": analyse_backmapping, "map": propose,
-    }  # fmt: skip
-    if not arguments or arguments[0] not in commands or {"-h", "--help"} & set(arguments):
-        print(
-            USAGE.format(
-                experiments=", ".join(sorted(p.stem for p in (configuration() / "experiment").glob("*.yaml")))
-            )
-        )
-        sys.exit(0 if not arguments or {"-h", "--help"} & set(arguments) else 2)
+    debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]
+    if not arguments or arguments[0] not in COMMANDS or {"-h", "--help"} & set(arguments):
+        wrong = bool(arguments) and arguments[0] not in COMMANDS and not {"-h", "--help"} & set(arguments)
+        _print_usage()
+        sys.exit(f"cgrec: expected a command ({', '.join(COMMANDS)}), found {arguments[0]}" if wrong else 0)
+    shown, warnings.formatwarning = warnings.formatwarning, _as_sentence(warnings.formatwarning)
     try:
-        commands[arguments[0]](arguments[1:])
-    except (ValueError, KeyError, OSError, HydraException, OmegaConfBaseException) as error:
-        sys.exit(f"cgrec: {error}")
+        COMMANDS[arguments[0]](arguments[1:])
+    except BrokenPipeError:  # whoever read the output, e.g. head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except KeyboardInterrupt:
+        if debug:
+            traceback.print_exc()
+        sys.stderr.write(f"\ncgrec: stopped; {_way_on(arguments[0])}\n")
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        sys.exit(f"cgrec: {told(error, folder_of(arguments))}")
+    finally:
+        warnings.formatwarning = shown
+
+
+def _way_on(command: str) -> str:
+    """What to do after a command was stopped."""
+    if command in ("climb", "descend", "distil", "friction", "analyse-backmapping"):
+        return "what was finished is kept, and the same command goes on from there"
+    return "give the same command again"
+
+
+def _as_sentence(usual: Callable[..., str]) -> Callable[..., str]:
+    """Remarks are for users: a sentence without file and line. Other warnings as usual."""
+
+    def shown(message: Any, category: type[Warning], *place: Any, **more: Any) -> str:
+        if issubclass(category, Remark):
+            return f"cgrec: note: {message}\n"
+        return usual(message, category, *place, **more)
+
+    return shown
+
+
+def _print_usage() -> None:
+    names = sorted(p.stem for p in (configuration() / "experiment").glob("*.yaml"))
+    print(USAGE.format(experiments=", ".join(names)))
 
 
 def climb(arguments: list[str]) -> None:
     """Compose the configuration, climb, write the report."""
+    arguments, trust = [a for a in arguments if a != "--trust"], "--trust" in arguments
     if {"-m", "--multirun"} & set(arguments):
-        sweep(arguments)
+        sweep(arguments, trust)
         return
-    show = _take_pair(arguments, "--cfg")
-    config = composed(arguments, _take_pair(arguments, "--config-dir"))
+    show, own = _take_pair(arguments, "--cfg"), _take_pair(arguments, "--config-dir")
+    _check_options(arguments)
+    config = composed(arguments, own)
     if show:
         print(OmegaConf.to_yaml(config))
         return
-    climb_one(config)
+    if not trust:
+        stays_inside(config, arguments)
+    climb_one(config, trust, frozenset(given_keys(arguments)))
 
 
-def climb_one(config: Any) -> None:
+def climb_one(config: Any, trust: bool = False, given: frozenset[str] = frozenset()) -> None:
     """Climb one composed configuration and write its report."""
-    from .report import write_report
+    from ..report import write_report
 
-    chain = build(config)
+    chain = build(config, trust, given)
     chain.climb()
     print(f"report: {write_report(chain.folder)}")
 
 
-def sweep(arguments: list[str]) -> None:
+def sweep(arguments: list[str], trust: bool = False) -> None:
     """Many climbs by hydra's own sweepers and launchers, which read the command line themselves."""
-    before, sys.argv = sys.argv, ["cgrec climb", *arguments]
+    own = _take_pair(arguments, "--config-dir")
+    overrides = [a for a in arguments if a not in ("-m", "--multirun")]
+    _check_options(overrides)
+    check_sweep(overrides, own, trust)
+    folder, more = configuration(), []
+    if own is not None:
+        folder, more = own_folder(own), [f'hydra.searchpath=["file://{configuration()}"]']
+    given = frozenset(given_keys(overrides))
+
+    def job(config: Any) -> None:
+        climb_one(config, trust, given)
+
+    before, sys.argv = sys.argv, ["cgrec climb", "--multirun", *(readable(o, True) for o in overrides), *more]
+    full, os.environ["HYDRA_FULL_ERROR"] = (
+        os.environ.get("HYDRA_FULL_ERROR"),
+        "1",
+    )  # raise, rather than print and exit
     try:
-        hydra.main(config_path=str(configuration()), config_name="config", version_base="1.3")(climb_one)()
+        hydra.main(config_path=str(folder), config_name="config", version_base="1.3")(job)()
     finally:
         sys.argv = before
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if full is not None:
+            os.environ["HYDRA_FULL_ERROR"] = full
+
+
+def _check_options(arguments: list[str]) -> None:
+    """Refuse what is no key=value."""
+    for argument in arguments:
+        if argument.startswith("-"):
+            raise ValueError(
+                f"cgrec climb: expected key=value, --cfg job, --config-dir DIR, --multirun, --trust or --debug, found {argument}"
+            )
+        if "=" not in argument and not argument.startswith("~"):
+            raise ValueError(f"cgrec climb: expected key=value, found {argument}; e.g. experiment={argument}")
 
 
 def report(arguments: list[str]) -> None:
     """Write the report of a run again."""
-    from .report import write_report
+    from ..report import write_report
 
     given = dict(a.split("=", 1) for a in arguments if "=" in a)
     if set(given) != {"run"}:
@@ -99,7 +177,7 @@ def report(arguments: list[str]) -> None:
 
 def distil(arguments: list[str]) -> None:
     """Distil the potential of a level; say what was lost."""
-    from .distillation import distil as fit
+    from ..distillation import distil as fit
 
     level, options = _level("cgrec distil", arguments, fit)
     report = level.distil(**options)
@@ -119,7 +197,7 @@ def distil(arguments: list[str]) -> None:
 
 def friction(arguments: list[str]) -> None:
     """Fit the friction of a level's site types to the parent's diffusion."""
-    from .level import Level
+    from ..level import Level
 
     level, options = _level("cgrec friction", arguments, Level.fit_friction)
     wanted, rounds = level.fit_friction(**options)
@@ -133,7 +211,7 @@ def friction(arguments: list[str]) -> None:
 
 def export(arguments: list[str]) -> None:
     """Write the distilled potential of a level for another program."""
-    from .export import write_lammps
+    from ..export import write_lammps
 
     if not arguments or arguments[0] != "lammps":
         raise ValueError(
@@ -146,8 +224,8 @@ def export(arguments: list[str]) -> None:
 
 def descend(arguments: list[str]) -> None:
     """Go down from a level's own frames; leave every level on the way, its weights, and files to look at."""
-    from .chain import Chain
-    from .descent import Descent
+    from ..chain import Chain
+    from ..descent import Descent
 
     given = _given("cgrec descend", arguments, Descent, "run", "from", "to")
     level = int(_number("cgrec descend", "from", given.pop("from")))
@@ -161,9 +239,9 @@ def descend(arguments: list[str]) -> None:
 
 def analyse_backmapping(arguments: list[str]) -> None:
     """Judge a level's backmapper; print its tables, keep them with the level, and write the report anew."""
-    from .chain import Chain
-    from .report import write_report
-    from .restored import BackmappingAnalysis
+    from ..chain import Chain
+    from ..report import write_report
+    from ..restored import BackmappingAnalysis
 
     level, options = _level("cgrec analyse-backmapping", arguments, BackmappingAnalysis)
     number = int(level.folder.name[5:])
@@ -179,7 +257,7 @@ def analyse_backmapping(arguments: list[str]) -> None:
 
 def propose(arguments: list[str]) -> None:
     """Propose mappings; leave table.txt, pareto.png, beads.png and one YAML a proposal, the best as chosen.yaml."""
-    from .maps import MapRequest
+    from ..maps import MapRequest
 
     command = "cgrec map"
     options: dict[str, Any] = {}
@@ -197,7 +275,7 @@ def _level(
     command: str, arguments: list[str], function: Callable[..., Any], *needed: str
 ) -> tuple[Level, dict[str, Any]]:
     """The level that run= and level= name, and the other arguments: `needed`, and keywords of `function`."""
-    from .chain import Chain
+    from ..chain import Chain
 
     given = _given(command, arguments, function, "run", "level", *needed)
     found = {level.folder.name[5:]: level for level in Chain(given["run"]).levels}
@@ -234,31 +312,6 @@ def _number(command: str, key: str, text: str) -> float:
     return int(value) if value.is_integer() else value
 
 
-def composed(overrides: list[str], own: str | None = None) -> Any:
-    """The configuration as hydra composes it; an unknown key is refused with its name."""
-    if own is not None:
-        overrides = [*overrides, f"hydra.searchpath=[file://{Path(own).resolve()}]"]
-    with initialize_config_dir(str(configuration()), version_base="1.3"):
-        return compose("config", overrides=overrides)
-
-
-def build(config: Any) -> Any:
-    """The Chain a configuration describes."""
-    from .chain import Chain
-
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    made = instantiate(config, _convert_="all")
-    recipe = {k: v for k, v in plain.items() if k not in ("run", "threads")}
-    known = {k: made.get(k) for k in ("source", "levels", "variables", "seed", "control", "bins", "threads")}
-    return Chain(made["run"], recipe=recipe, **known)
-
-
-def configuration() -> Path:
-    """The shipped conf folder: in the wheel, or beside the package in a checkout."""
-    inside = Path(__file__).parent / "conf"
-    return inside if inside.exists() else Path(__file__).parents[1] / "conf"
-
-
 def _take_pair(arguments: list[str], flag: str) -> str | None:
     if flag not in arguments:
         return None
@@ -268,3 +321,15 @@ def _take_pair(arguments: list[str], flag: str) -> str | None:
     value = arguments[place + 1]
     del arguments[place : place + 2]
     return value
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "climb": climb,
+    "report": report,
+    "distil": distil,
+    "friction": friction,
+    "export": export,
+    "descend": descend,
+    "analyse-backmapping": analyse_backmapping,
+    "map": propose,
+}

@@ -1,0 +1,174 @@
+"""Objects from a configuration, every fault of it told by its key."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from .targets import Allowed, located
+
+#: Keys of a table that say how its target is called, not with what.
+_SIGNS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
+#: Types a value is compared with before the call; any other hint is the callable's own business.
+_PLAIN = (bool, int, float, str, type(None))
+#: What stands at the top of a configuration beside tables.
+_TOP_TYPES = {"name": str, "run": str, "seed": int, "control": bool, "bins": int, "threads": int}
+
+
+def build(config: Any, trust: bool = False, given: frozenset[str] = frozenset()) -> Any:
+    """The Chain a configuration describes. Nothing is called before all names are allowed and all values are there.
+
+    Args:
+        config: of `composed`.
+        trust: call whatever the configuration names, not only what `targets` allows.
+        given: keys that the user gave on the command line.
+
+    Raises:
+        ValueError: the key, what was expected of its value, and what was found.
+    """
+    from ..chain import Chain
+
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    Allowed(trust, given).check(plain)
+    _check_top(plain)
+    made = {key: _made(value, str(key)) for key, value in plain.items()}
+    _check_roles(made)
+    recipe = {k: v for k, v in plain.items() if k not in ("run", "threads")}
+    known: dict[str, Any] = {
+        k: made.get(k) for k in ("source", "levels", "variables", "seed", "control", "bins", "threads")
+    }
+    return Chain(made["run"], recipe=recipe, **known)
+
+
+def _check_top(plain: dict[str, Any]) -> None:
+    for key, kind in _TOP_TYPES.items():
+        if key in plain and plain[key] != "???" and not _fits(plain[key], kind):
+            raise ValueError(f"{key}: expected {_in_words(kind)}, found {plain[key]!r}")
+    if plain["bins"] < 2 or plain["threads"] < 0:
+        key = "bins" if plain["bins"] < 2 else "threads"
+        raise ValueError(
+            f"{key}: expected {'2 or more' if key == 'bins' else '0 or more'}, found {plain[key]}"
+        )
+    for key in ("source", "levels", "variables"):
+        if plain.get(key) is not None and not isinstance(plain[key], dict):
+            raise ValueError(f"{key}: expected a table, found {plain[key]!r}")
+
+
+def _check_roles(made: dict[str, Any]) -> None:
+    """Refuse a configuration without a source, and levels that no recipe was put under."""
+    from ..level import LevelRecipe
+
+    if not hasattr(made.get("source"), "make"):
+        raise ValueError(
+            f"source: expected a source, found {made.get('source')!r}; put '- /source: file' into the defaults of the "
+            "experiment, or give source=file"
+        )
+    for name, recipe in (made.get("levels") or {}).items():
+        if not isinstance(recipe, LevelRecipe):
+            raise ValueError(
+                f"levels.{name}: expected the recipe of a level, found {sorted(recipe) if isinstance(recipe, dict) else recipe}; "
+                f"put '- /level@levels.{name}: network' into the defaults of the experiment"
+            )
+
+
+def _made(node: Any, key: str) -> Any:
+    """`node` with every table that has a `_target_` replaced by what that makes of the rest of the table."""
+    if isinstance(node, list):
+        return [_made(value, f"{key}.{k}") for k, value in enumerate(node)]
+    if not isinstance(node, dict):
+        if node == "???":
+            raise ValueError(f"{key}: expected a value, found none; give {key}=...")
+        return node
+    if "_target_" not in node:
+        return {name: _made(value, f"{key}.{name}") for name, value in node.items()}
+    later = bool(node.get("_partial_", False))
+    arguments = {
+        name: _made(value, f"{key}.{name}")
+        for name, value in node.items()
+        if name not in _SIGNS and not (later and value == "???")
+    }
+    return _called(node["_target_"], arguments, key, later, node.get("_args_", ()))
+
+
+def _called(target: str, arguments: dict[str, Any], key: str, later: bool, positional: Any) -> Any:
+    """The target's answer, or the target with its arguments for a later call.
+
+    Raises:
+        ValueError, ImportError: as the target did, with the key in front.
+    """
+    try:
+        function = located(target)
+    except ImportError as error:
+        raise ImportError(f"{key}._target_: {error}", name=error.name) from error
+    _check_arguments(function, arguments, key, later or bool(positional))
+    if later:
+        return partial(function, *positional, **arguments)
+    try:
+        return function(*positional, **arguments)
+    except ImportError as error:
+        raise ImportError(f"{key}: {error}", name=error.name) from error
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        what = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise ValueError(f"{key}: {what}") from error
+
+
+def _check_arguments(function: Callable[..., Any], arguments: dict[str, Any], key: str, later: bool) -> None:
+    """Compare arguments with the signature: names, those that must be given, and plain types.
+
+    Raises:
+        ValueError: the key of the argument, with near misses.
+    """
+    try:
+        known = inspect.signature(function).parameters
+        hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
+    except (
+        TypeError,
+        ValueError,
+        NameError,
+    ):  # written in C, or with hints that are only there for type checkers
+        return
+    names = [n for n, p in known.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    free = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    for name, value in arguments.items():
+        if name not in names and not free:
+            near = get_close_matches(name, names, 1)
+            raise ValueError(
+                f"{key}.{name}: expected one of {', '.join(names)}, found {name}"
+                + (f"; did you mean {near[0]}?" if near else "")
+            )
+        if not _fits(value, hints.get(name, Any)):
+            raise ValueError(f"{key}.{name}: expected {_in_words(hints[name])}, found {value!r}")
+    for name in [] if later else names:
+        if known[name].default is inspect.Parameter.empty and name not in arguments:
+            raise ValueError(f"{key}.{name}: expected a value, found none; give {key}.{name}=...")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a plain value can be what a hint of plain types wants; True where the hint is of another kind."""
+    kinds = _kinds(hint)
+    if not kinds or not isinstance(value, _PLAIN):
+        return True
+    if isinstance(value, bool) or value is None:
+        return type(value) in kinds
+    if isinstance(value, int):
+        return int in kinds or float in kinds
+    return type(value) in kinds
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    """The plain types a hint is made of; none where one of its parts is of another kind."""
+    union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+    parts = typing.get_args(hint) if union else (hint,)
+    return parts if all(part in _PLAIN for part in parts) else ()
+
+
+def _in_words(hint: Any) -> str:
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
+    return " or ".join(words[kind] for kind in _kinds(hint))

@@ -1,0 +1,279 @@
+"""The configuration of a climb: conf/config.yaml, then the experiment, then the command line; the last word wins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException, HydraException
+from omegaconf import OmegaConf
+
+#: What `cgrec climb` reads at the top of a configuration; anything else there must be used by a ${...} to mean something.
+TOP = ("name", "run", "source", "levels", "variables", "seed", "control", "bins", "threads")
+#: Keys whose values are paths: taken as they are written, whatever characters they have.
+PATHS = frozenset({"path", "forces_path", "topology", "structure", "run", "python"})
+
+
+def configuration() -> Path:
+    """The shipped conf folder: in the wheel, or beside the package in a checkout."""
+    inside = Path(__file__).parents[1] / "conf"
+    return inside if inside.exists() else Path(__file__).parents[2] / "conf"
+
+
+def composed(overrides: list[str], own: str | None = None, *, hydra_too: bool = False) -> Any:
+    """The configuration as hydra composes it.
+
+    Args:
+        overrides: key=value, as on the command line.
+        own: folder of the user's own groups and experiments, looked at before the shipped ones.
+        hydra_too: leave hydra's own node in it.
+
+    Raises:
+        ValueError: an unknown key, with near misses; a value that cannot be read; a folder or file that does not fit.
+    """
+    overrides = [readable(o) for o in overrides]
+    with initialize_config_dir(str(configuration()), version_base="1.3"):
+        for folder in [] if own is None else [own_folder(own)]:
+            _look_first_in(folder)
+        try:
+            config = compose("config", overrides=overrides, return_hydra_config=hydra_too)
+        except ConfigCompositionException as error:
+            raise _explained(error, overrides) from error
+    _check_top(config)
+    return config
+
+
+def own_folder(own: str) -> Path:
+    """The folder of --config-dir, checked.
+
+    Raises:
+        ValueError: it is no folder, or holds a config.yaml, which would stand in for cgrec's own.
+    """
+    folder = Path(own).expanduser().resolve()
+    if not folder.is_dir():
+        raise ValueError(f"--config-dir: expected a folder, found none at {folder}")
+    if (folder / "config.yaml").exists():
+        raise ValueError(
+            f"{folder / 'config.yaml'}: expected settings of your own in {folder.name}/experiment/NAME.yaml, found a file "
+            "that would take the place of cgrec's own config.yaml; rename it so and give experiment=NAME"
+        )
+    return folder
+
+
+def _look_first_in(folder: Path) -> None:
+    """Put `folder` before the shipped conf: what has the name of something shipped takes its place."""
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None  # made by initialize_config_dir
+    loader: Any = hydra.config_loader
+    loader.config_search_path.prepend("--config-dir", f"file://{folder}")
+    loader.repository.initialize_sources(loader.config_search_path)
+
+
+def readable(override: str, sweep: bool = False) -> str:
+    """`override` as hydra's grammar takes it: a value that is plain text to a person, but not to hydra, gets quotes.
+
+    Paths hold = ( ) , # ' [ spaces and letters of all languages. hydra reads some of them as its own signs.
+
+    Args:
+        override: key=value.
+        sweep: commas between values are meant: `seed=1,2`.
+
+    Raises:
+        ValueError: hydra can read it neither as it stands nor in quotes.
+    """
+    key, equals, value = override.partition("=")
+    if not equals or override.startswith("~"):
+        return override
+    if _is_path(key, value, sweep):
+        return f"{key}={_quoted(value)}"
+    if _fault(override) is None:
+        return override
+    if value[:1] not in ("[", "{", "'", '"') and _fault(f"{key}={_quoted(value)}") is None:
+        return f"{key}={_quoted(value)}"
+    raise ValueError(
+        f"{key}: expected a value, found {value!r}, which cannot be read ({_fault(override)}); text goes in two pairs of "
+        f"quotes: '{key}=\"...\"', a list is [a, b], a table {{key: value}}"
+    )
+
+
+def _is_path(key: str, value: str, sweep: bool) -> bool:
+    """Whether the value is a path to be taken as it is written, rather than hydra's null, list, sweep or ${...}."""
+    if key.lstrip("+").rpartition(".")[2] not in PATHS or value in ("", "null", "???") or "${" in value:
+        return False
+    try:
+        if Path(value).exists():
+            return True
+    except OSError:  # a name longer than a file can have
+        return True
+    return value[0] not in "['\"{" and not (sweep and "," in value)
+
+
+def _quoted(value: str) -> str:
+    """In double quotes; hydra's rule: a quote, and each backslash before one, is escaped by a backslash."""
+    escaped = re.sub(r'(\\*)"', lambda found: 2 * found[1] + '\\"', value)
+    tail = len(escaped) - len(escaped.rstrip("\\"))
+    return f'"{escaped}{tail * chr(92)}"'
+
+
+def _fault(override: str) -> str | None:
+    """What hydra's grammar has against it; None: nothing."""
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+def given_keys(overrides: list[str]) -> set[str]:
+    """Keys that have their value from the command line."""
+    return {o.partition("=")[0].lstrip("+") for o in overrides if "=" in o and not o.startswith("~")}
+
+
+def _explained(error: ConfigCompositionException, overrides: list[str]) -> ValueError:
+    """hydra's refusal of a key or a choice, in words, with near misses."""
+    unknown = re.search(r"Could not override '([^']+)'", str(error)) or re.search(
+        r"Could not append to config\.? .*?'?([\w.]+)'? is already", str(error)
+    )
+    if unknown is None:
+        return ValueError(str(error))
+    key = unknown[1]
+    rest = [o for o in overrides if o.partition("=")[0].lstrip("+~") != key]
+    try:
+        known = list(_keys(OmegaConf.to_container(compose("config", overrides=rest), resolve=False)))
+    except (HydraException, ValueError):
+        known = []
+    near = get_close_matches(key, known, 3, 0.75)
+    if key in known:
+        return ValueError(
+            f"{key}: expected values for the keys it has, found others; put the new value in its place with "
+            f"'~{key}' '+{key}=...'"
+        )
+    hint = f"did you mean {' or '.join(near)}?" if near else f"+{key}=... adds a key that has no default"
+    return ValueError(f"{key}: expected a key of the configuration, found none of that name; {hint}")
+
+
+def _keys(node: Any, prefix: str = "") -> Iterator[str]:
+    for name, value in node.items() if isinstance(node, dict) else ():
+        path = f"{prefix}.{name}" if prefix else str(name)
+        yield path
+        yield from _keys(value, path)
+
+
+def _check_top(config: Any) -> None:
+    """Refuse what stands at the top of a configuration and nothing reads.
+
+    Raises:
+        ValueError: an unknown key, with near misses, or an experiment without its first line.
+    """
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    lost = [
+        k
+        for k in ("experiment", *plain)
+        if k in plain and k not in (*TOP, "hydra") and not _used(str(k), plain)
+    ]
+    if lost and lost[0] == "experiment":
+        raise ValueError(
+            "experiment: expected '# @package _global_' as the first line of the experiment's YAML, found none, so that "
+            "nothing in it would count; put it there"
+        )
+    if lost:
+        near = get_close_matches(str(lost[0]), TOP, 1)
+        raise ValueError(
+            f"{lost[0]}: expected at the top of a configuration {', '.join(TOP)}, found a key that nothing reads; "
+            + (f"did you mean {near[0]}?" if near else "remove it, or use it by ${" + str(lost[0]) + "}")
+        )
+
+
+def _used(key: str, node: Any) -> bool:
+    """Whether some value of the configuration refers to `key`."""
+    if isinstance(node, dict):
+        return any(_used(key, value) for value in node.values())
+    if isinstance(node, list):
+        return any(_used(key, value) for value in node)
+    return isinstance(node, str) and re.search(r"\$\{[^}]*\b" + re.escape(key) + r"\b", node) is not None
+
+
+def stays_inside(config: Any, overrides: list[str]) -> None:
+    """Refuse a run folder outside the working folder that a YAML chose; on the command line `run=` may be anywhere.
+
+    Raises:
+        ValueError: `run`, where it would be, and how to have it there.
+    """
+    run = str(config.get("run"))
+    if "run" in given_keys(overrides) or _inside(run):
+        return
+    key = (
+        "name" if ".." in str(config.get("name")) or str(config.get("name")).startswith(("/", "~")) else "run"
+    )
+    raise ValueError(
+        f"{key}: expected a folder inside {Path.cwd()}, found {run!r} in a YAML; give run={run} on the command line to have "
+        "it there"
+    )
+
+
+def _inside(folder: str) -> bool:
+    here = Path.cwd().resolve()
+    return (here / Path(folder).expanduser()).resolve().is_relative_to(here)
+
+
+def check_sweep(overrides: list[str], own: str | None, trust: bool) -> None:
+    """Compose every choice of a sweep once, before hydra does, and look at what hydra itself would call.
+
+    Args:
+        overrides: key=value, commas between values of a sweep.
+        own: folder of --config-dir.
+        trust: leave out the looking.
+
+    Raises:
+        ValueError: as `composed`; or a launcher, sweeper, callback or logger that is none of hydra's.
+    """
+    overrides = [readable(o, sweep=True) for o in overrides]
+    choices = [_choices(o) for o in overrides]
+    first = [options[0] for options in choices]
+    rows = [first, *([*first[:k], o, *first[k + 1 :]] for k, more in enumerate(choices) for o in more[1:])]
+    for row in rows:
+        stays: list[str] = row
+        config = composed(stays, own, hydra_too=True)
+        if not trust:
+            _check_hydra(OmegaConf.to_container(config.hydra, resolve=False))
+            if "hydra.sweep.dir" not in given_keys(stays) and not _inside(str(config.hydra.sweep.dir)):
+                raise ValueError(
+                    f"hydra.sweep.dir: expected a folder inside {Path.cwd()}, found {config.hydra.sweep.dir!r} in a YAML; give "
+                    "it on the command line to have it there"
+                )
+            stays_inside(config, stays)
+
+
+def _choices(override: str) -> list[str]:
+    """The single overrides of one that sweeps."""
+    parsed = OverridesParser.create().parse_override(override)
+    if not parsed.is_sweep_override():
+        return [override]
+    key = override.partition("=")[0]
+    return [f"{key}={value}" for value in parsed.sweep_string_iterator()]
+
+
+def _check_hydra(node: Any, key: str = "hydra") -> None:
+    """Refuse what hydra and the logging module would import: targets, logging classes and factories that are not their own."""
+    for name, value in (
+        node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    ):
+        path = f"{key}.{name}"
+        called = name in ("_target_", "class", "()") and not str(value).startswith(
+            ("hydra_plugins.", "hydra._internal.core_plugins.", "logging.", "colorlog.")
+        )
+        if called or (
+            isinstance(value, str) and value.startswith(("ext://", "cfg://")) and "ext://sys.std" not in value
+        ):
+            raise ValueError(
+                f"{path}: expected one of hydra's own classes, found {value!r}; give --trust if you know who wrote it and what "
+                "it does"
+            )
+        _check_hydra(value, path)
