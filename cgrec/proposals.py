@@ -57,7 +57,7 @@ class Proposal(Mapping):
     def rule(self) -> dict[str, Any]:
         """What a level's configuration takes as `mapping`."""
         if self.place == "atom":
-            picks = [f"#{int(atom)}" for atom in self.position_weights.argmax(1)]
+            picks = [f"#{int(atom)}" for atom in self.sparse_position_weights.argmax(axis=1)]
             return {"_target_": "cgrec.mapping.Pick", "sites": picks}
         parts = [[f"#{i}" for i in atoms] for atoms in self.beads]
         return {"_target_": "cgrec.mapping.Parts", "beads": parts}

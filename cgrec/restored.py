@@ -125,7 +125,8 @@ class BackmappingAnalysis:
         energies: np.ndarray | None, potential: Any,
     ) -> BackmappingReport:  # fmt: skip
         mapping = backmapper.mapping
-        fixed = (mapping.position_weights == 1).any(0)
+        weights = mapping.sparse_position_weights
+        fixed = np.isin(np.arange(mapping.fine.n_sites), weights.indices[weights.data == 1])
         return compare_backmapping(
             replace(model, weights=None), reference, n_draws=self.draws, paired=paired,
             coarse=(mapping(model).positions, np.repeat(coarse.positions, self.draws, 0)) if coarse.box is None else None,

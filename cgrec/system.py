@@ -121,9 +121,7 @@ class System:
 
     def molecule_sites(self) -> list[NDArray[np.int64]]:
         """Sites of each molecule, in order."""
-        labels = self.molecules
-        order = np.argsort(labels, kind="stable")
-        return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+        return list(members_of(self.molecules)[0].values())
 
     def states(self, field: str) -> bool:
         """Whether a field of `ORIGIN` is known."""
@@ -287,6 +285,19 @@ def connected_components(n: int, pairs: ArrayLike) -> NDArray[np.int64]:
     i, j = _pairs(pairs).T
     labels = label(coo_array((np.ones(len(i)), (i, j)), shape=(n, n)), directed=False)[1]
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+
+def members_of(labels: NDArray[np.int64]) -> tuple[dict[int, NDArray[np.int64]], NDArray[np.int64]]:
+    """{label: the indices that have it, in order}, and the place (n,) of each index among those of its label.
+
+    Args:
+        labels: (n,) not negative.
+    """
+    order = np.argsort(labels, kind="stable")
+    starts = np.flatnonzero(np.diff(labels[order], prepend=-1))
+    place = np.empty(len(labels), np.int64)
+    place[order] = np.arange(len(labels)) - np.repeat(starts, np.diff(starts, append=len(labels)))
+    return dict(zip(labels[order][starts].tolist(), np.split(order, starts[1:]))), place
 
 
 def _pairs(pairs: ArrayLike | None) -> NDArray[np.int64]:

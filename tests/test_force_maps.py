@@ -1,5 +1,6 @@
 """Force maps against mean forces and least-noise weights known exactly."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -314,3 +315,54 @@ def test_forces_that_are_all_zero_still_give_a_legal_map():
     frames = Frames(system, np.zeros((9, 5, 3)), 300.0, forces=np.zeros((9, 5, 3)))
     mapping = Pick(["#1", "#3"])(system)
     np.testing.assert_allclose(least_noise(mapping, frames).force_weights, mapping.force_weights, atol=1e-12)
+
+
+def test_molecules_of_several_kinds_in_any_order_are_fitted_each_by_itself():
+    """Chains of three and of four sites, some with a constraint, their atoms mixed up: B is that of each alone."""
+    rng = np.random.default_rng(8)
+    sizes, tied = [3, 4, 3, 3, 4], [False, True, True, False, False]
+    place = rng.permutation(sum(sizes))
+    members = np.split(place, np.cumsum(sizes)[:-1])
+    system = System(
+        names=tuple(f"B{k}" for k in range(len(place))),
+        masses=rng.uniform(1, 9, len(place)),
+        bonds=[pair for atoms in members for pair in zip(atoms[:-1], atoms[1:])],
+        constraints=[atoms[:2] for atoms, t in zip(members, tied) if t],
+    )
+    forces = rng.normal(size=(60, len(place), 3)) * rng.uniform(0.2, 3, len(place))[:, None]
+    frames = Frames(system, rng.normal(size=forces.shape), 300.0, forces=forces)
+    mapping = MoleculeCentres()(replace(system, residue_names=tuple(f"M{k}" for k in _owners(members))))
+    frames = replace(frames, system=mapping.fine)
+    found = least_noise(mapping, frames)
+    nearest = constraint_aware(mapping)
+    for atoms in members:
+        atoms = np.sort(atoms)
+        alone = MoleculeCentres()(mapping.fine.select(atoms))
+        own = Frames(alone.fine, frames.positions[:, atoms], 300.0, forces=forces[:, atoms])
+        site = int(np.flatnonzero(mapping.position_weights[:, atoms[0]])[0])
+        np.testing.assert_allclose(
+            found.force_weights[site, atoms], least_noise(alone, own).force_weights[0], atol=1e-12
+        )
+        np.testing.assert_allclose(
+            nearest.force_weights[site, atoms], constraint_aware(alone).force_weights[0], atol=1e-12
+        )
+    assert found.sparse_force_weights.nnz <= len(place)
+
+
+def _owners(members: list[np.ndarray]) -> np.ndarray:
+    owner = np.empty(sum(map(len, members)), int)
+    for k, atoms in enumerate(members):
+        owner[atoms] = k
+    return owner
+
+
+def test_too_few_frames_are_refused_before_any_work():
+    """One piece of 30,000 atoms: a matrix of their forces would be 7 GB."""
+    system = System(
+        names=("A",) * 30000, masses=np.ones(30000), bonds=[(2 * k, 2 * k + 1) for k in range(15000)]
+    )
+    mapping = Pick([f"#{k}" for k in range(0, 30000, 2)])(system)
+    frames = Frames(system, np.zeros((2, 30000, 3)), 300.0, forces=np.ones((2, 30000, 3)))
+    assert least_noise(mapping, frames).sparse_force_weights.nnz > 0
+    with pytest.raises(ValueError, match="at least 15000 to determine B; .*keep within_molecule=True"):
+        least_noise(mapping, frames, within_molecule=False)

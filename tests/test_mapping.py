@@ -1,9 +1,15 @@
 """The two matrices and the rules that choose sites, on systems with known answers."""
 
+import copy
+import json
+import pickle
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import coo_array, csr_array, issparse
 
 from cgrec import Frames, System
 from cgrec.level import mapping_of
@@ -190,6 +196,97 @@ def test_save_and_load(tmp_path, peptide):
     np.testing.assert_array_equal(again.force_weights, mapping.force_weights)
     assert again.coarse.fingerprint() == mapping.coarse.fingerprint()
     again(random_frames(peptide))
+
+
+# --- matrices that are mostly zeros ---------------------------------------------------------------
+
+
+def test_matrices_are_kept_sparse_and_read_as_arrays_while_they_are_small(monkeypatch):
+    dense = random_mapping(chain(12), 5, np.random.default_rng(3))
+    sparse = Mapping(
+        dense.fine, dense.coarse, csr_array(dense.position_weights), csr_array(dense.force_weights)
+    )
+    for name in ("position_weights", "force_weights"):
+        found = getattr(sparse, name)
+        assert isinstance(found, np.ndarray) and not found.flags.writeable
+        np.testing.assert_array_equal(found, getattr(dense, name))
+        assert issparse(getattr(sparse, f"sparse_{name}"))
+    assert isinstance(basic_force_weights(dense.position_weights), np.ndarray)
+    assert issparse(basic_force_weights(dense.sparse_position_weights))
+    monkeypatch.setattr("cgrec.mapping.linear._DENSE_SIZE", 12 * 5 - 1)
+    assert issparse(sparse.position_weights) and sparse.position_weights.shape == (5, 12)
+    again = replace(sparse, force_weights=None)
+    assert np.abs((again.force_weights @ again.position_weights.T).toarray() - np.eye(5)).max() < 1e-12
+
+
+def test_entries_given_twice_add_up_and_zeros_are_dropped():
+    weights = coo_array(([0.25, 0.25, 0.5, 0.0], ([0, 0, 0, 0], [0, 0, 1, 2])), shape=(1, 3))
+    mapping = Mapping(chain(3), chain(1), weights)
+    np.testing.assert_array_equal(mapping.position_weights, [[0.5, 0.5, 0]])
+    np.testing.assert_array_equal(mapping.force_weights, [[1, 1, 0]])
+    assert mapping.sparse_position_weights.nnz == 2
+    with pytest.raises(ValueError, match="finite weights, found nan for MOL:B2 in site MOL:B1"):
+        Mapping(chain(3), chain(2), csr_array([[1.0, 0, 0], [0, 0, np.nan]]))
+    with pytest.raises(ValueError, match=r"expected shape .* \(1, 3\), found \(3, 1\)"):
+        Mapping(chain(3), chain(1), csr_array([[1.0], [0], [0]]))
+
+
+def test_pseudo_inverses_of_sets_of_sites_are_that_of_all():
+    """Three sets of sites that share atoms, their rows in any order, and two sites alone."""
+    rng = np.random.default_rng(5)
+    weights = np.zeros((9, 20))
+    blocks = [((0, 4), (0, 3, 9)), ((2, 7, 8), (1, 2, 12, 13, 19)), ((5, 1), (4, 5, 6))]
+    for sites, atoms in blocks:
+        weights[np.ix_(sites, atoms)] = rng.uniform(0.1, 1, (len(sites), len(atoms)))
+    weights[3, [7, 8]] = weights[6, [10, 11, 14]] = 0.5
+    shared = [0, 1, 2, 4, 5, 7, 8]
+    expected = (weights != 0).astype(float)
+    expected[shared] = np.linalg.pinv(weights[shared]).T
+    np.testing.assert_allclose(basic_force_weights(weights), expected, atol=1e-13)
+    np.testing.assert_array_equal(basic_force_weights(weights)[[3, 6]], weights[[3, 6]] != 0)
+
+
+def test_time_and_memory_of_a_large_box_grow_with_its_weights(tmp_path):
+    """4,000 molecules: one matrix of 4,000 x 12,000 numbers would be 384 MB."""
+    system = waters(4000)
+    tracemalloc.start()
+    mapping = MoleculeCentres()(system)
+    mapping.save(tmp_path / "mapping.npz")
+    again = Mapping.load(tmp_path / "mapping.npz") @ Mapping.identity(system)
+    mapped = again(random_frames(system, 2))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6
+    assert mapped.positions.shape == (2, 4000, 3)
+    assert again.sparse_force_weights.nnz == 12000
+
+
+def test_files_of_full_matrices_still_load(tmp_path):
+    mapping = random_mapping(chain(8), 3, np.random.default_rng(4))
+    texts = {name: np.array(json.dumps(getattr(mapping, name).to_dict())) for name in ("fine", "coarse")}
+    matrices = {name: getattr(mapping, name) for name in ("position_weights", "force_weights")}
+    np.savez_compressed(tmp_path / "old.npz", **matrices, **texts)
+    again = Mapping.load(tmp_path / "old.npz")
+    np.testing.assert_array_equal(again.position_weights, mapping.position_weights)
+    np.testing.assert_array_equal(again.force_weights, mapping.force_weights)
+
+
+@pytest.mark.parametrize("part, value", [("indices", 99), ("indices", -1), ("indptr", 7)])
+def test_a_file_whose_indices_point_nowhere_is_refused(tmp_path, part, value):
+    MoleculeCentres()(waters(2)).save(tmp_path / "mapping.npz")
+    with np.load(tmp_path / "mapping.npz") as file:
+        arrays = dict(file)
+    arrays[f"force_weights_{part}"][-1] = value
+    np.savez_compressed(tmp_path / "mapping.npz", **arrays)
+    with pytest.raises(ValueError, match=r"mapping\.npz is not a readable mapping"):
+        Mapping.load(tmp_path / "mapping.npz")
+
+
+def test_copies_and_pickles_are_the_same_mapping():
+    mapping = MoleculeCentres()(waters(2))
+    for again in (copy.deepcopy(mapping), pickle.loads(pickle.dumps(mapping)), replace(mapping)):
+        np.testing.assert_array_equal(again.force_weights, mapping.force_weights)
+        again(random_frames(mapping.fine))
 
 
 @pytest.mark.parametrize("kept", [0, 30, 0.5, 0.98])

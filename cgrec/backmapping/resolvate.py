@@ -468,14 +468,14 @@ def _relaxed(potential: Potential, start: Frames, kept: Indices, steps: int, lon
 
 def _kept_sites(mapping: Mapping) -> Indices:
     """(n_coarse,) the fine site each coarse site is."""
-    weights = mapping.position_weights
-    single = ((weights != 0).sum(1) == 1) & np.isclose(weights.max(1), 1)
+    weights = mapping.sparse_position_weights
+    single = (np.diff(weights.indptr) == 1) & np.isclose(weights.max(axis=1).toarray(), 1)
     if not single.all():
         raise ValueError(
             "Resolvation: expected a mapping that keeps single sites, as Drop makes it; found coarse site "
             f"{mapping.coarse.labels[int(np.argmin(single))]} made of several; compose a finer backmapping with it"
         )
-    return weights.argmax(1)
+    return weights.indices.astype(np.int64)
 
 
 def _dropped_molecules(system: System, kept: Indices) -> list[Indices]:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,9 @@ from scipy.linalg import null_space
 from torch import Tensor
 
 from ..mapping import Mapping
-from ..system import System, connected_components
+from ..system import System, connected_components, members_of
+
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,30 +87,62 @@ def units_of(mapping: Mapping) -> list[Unit]:
     Raises:
         ValueError: molecules without a site: the mapping dropped them, and `Resolvation` puts such back.
     """
-    n_sites, n_atoms = mapping.position_weights.shape
-    site, atom = np.nonzero(mapping.position_weights)
-    links = np.concatenate([mapping.fine.bonds, np.column_stack([atom, n_atoms + site])])
+    entries, fine = mapping.sparse_position_weights.tocoo(), mapping.fine
+    n_sites, n_atoms = entries.shape
+    links = np.concatenate([fine.bonds, np.column_stack([entries.col, n_atoms + entries.row])])
     labels = connected_components(n_atoms + n_sites, links)
     lone = sorted(set(labels[:n_atoms]) - set(labels[n_atoms:]))
     if lone:
         atoms = np.flatnonzero(np.isin(labels[:n_atoms], lone))
-        names = ", ".join(sorted({mapping.fine.residue_names[i] for i in atoms}))
+        names = ", ".join(sorted({fine.residue_names[i] for i in atoms}))
         raise ValueError(
             f"{len(lone)} molecules ({names}) have no coarse site, so there is nothing to expand: put them back with Resolvation"
         )
-    order = np.argsort(labels, kind="stable")
-    found: dict[str, list[Unit]] = {}
-    for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
-        atoms, sites = members[members < n_atoms], members[members >= n_atoms] - n_atoms
-        weights = mapping.position_weights[np.ix_(sites, atoms)]
-        unit = Unit(
-            mapping.fine.select(atoms.tolist()), mapping.coarse.select(sites.tolist()), weights, atoms[None], sites[None]
-        )  # fmt: skip
-        found.setdefault(unit.key, []).append(unit)
-    return [
-        Unit(u[0].fine, u[0].coarse, u[0].weights, *(np.concatenate([getattr(v, n) for v in u]) for n in ("atoms", "sites")))
-        for u in found.values()
-    ]  # fmt: skip
+    parts = _parts(mapping, labels)
+    found: dict[str, list[tuple[Indices, Indices]]] = {}
+    for part in parts:
+        found.setdefault(part.signature, []).append((part.atoms, part.sites))
+    first = {part.signature: part.weights for part in reversed(parts)}
+    units = []
+    for signature, copies in found.items():
+        atoms, sites = copies[0]
+        systems = fine.select(atoms.tolist()), mapping.coarse.select(sites.tolist())
+        every = (np.stack([copy[n] for copy in copies]) for n in (0, 1))
+        units.append(Unit(*systems, first[signature], *every))
+    return units
+
+
+class _Part(NamedTuple):
+    """Atoms and sites that hang together, their weights (n_sites, n_atoms), and what makes such parts alike."""
+
+    atoms: Indices
+    sites: Indices
+    weights: NDArray[np.float64]
+    signature: str
+
+
+def _parts(mapping: Mapping, labels: Indices) -> list[_Part]:
+    """The connected parts in order of their first atom; `labels` (n_atoms + n_sites,) says which part each is in."""
+    fine, entries = mapping.fine, mapping.sparse_position_weights.tocoo()
+    atoms, atom_place = members_of(labels[: fine.n_sites])
+    sites, site_place = members_of(labels[fine.n_sites :])
+    bonds, _ = members_of(labels[fine.bonds[:, 0]])
+    weights, _ = members_of(labels[entries.col])
+    names = list(zip(fine.residue_names, fine.names, fine.types))
+    coarse_types, none = mapping.coarse.types, np.zeros(0, np.int64)
+    found = []
+    for k, own in atoms.items():
+        block = np.zeros((len(sites[k]), len(own)))
+        here = weights[k]
+        block[site_place[entries.row[here]], atom_place[entries.col[here]]] = entries.data[here]
+        same = [
+            [names[i] for i in own.tolist()],
+            [coarse_types[i] for i in sites[k].tolist()],
+            atom_place[fine.bonds[bonds.get(k, none)]].tolist(),
+            np.round(block, 9).tolist(),
+        ]
+        found.append(_Part(own, sites[k], block, json.dumps(same)))
+    return found
 
 
 class Split:

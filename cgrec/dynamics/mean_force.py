@@ -64,11 +64,12 @@ def mean_force_labels(
 
 def picked_sites(mapping: Mapping) -> NDArray[np.int64]:
     """(n_sites,) the site of the parent each site of the mapping is. Raises ValueError where one is made of several."""
-    weights = mapping.position_weights
-    several = np.flatnonzero((weights != 0).sum(1) != 1)
+    weights = mapping.sparse_position_weights
+    atoms = np.diff(weights.indptr)
+    several = np.flatnonzero(atoms != 1)
     if len(several):
         raise ValueError(
             f"mean_force_labels: expected every site to be one site of the parent, found {mapping.coarse.labels[several[0]]} made of "
-            f"{int((weights[several[0]] != 0).sum())}; hold single sites (Pick, HeavyAtoms, Drop)"
+            f"{atoms[several[0]]}; hold single sites (Pick, HeavyAtoms, Drop)"
         )
-    return np.argmax(weights != 0, axis=1)
+    return weights.indices.astype(np.int64)

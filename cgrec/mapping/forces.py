@@ -10,15 +10,15 @@ Clementi, Noé, J. Phys. Chem. Lett. 14, 3970 (2023).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
+from scipy.sparse import csr_array
 
 from ..frames import Frames
-from ..system import connected_components
+from ..system import connected_components, members_of
 from .linear import Mapping, basic_force_weights, frame_chunks, need_same_system
 
 Array = NDArray[np.float64]
@@ -27,7 +27,7 @@ Indices = NDArray[np.int64]
 
 def basic(mapping: Mapping, frames: Frames | None = None) -> Mapping:
     """The sum over a site's atoms, or the pseudo-inverse where sites share atoms; `frames` play no part."""
-    return replace(mapping, force_weights=basic_force_weights(mapping.position_weights))
+    return mapping.with_force_weights(basic_force_weights(mapping.sparse_position_weights))
 
 
 def constraint_aware(mapping: Mapping, frames: Frames | None = None) -> Mapping:
@@ -39,8 +39,8 @@ def constraint_aware(mapping: Mapping, frames: Frames | None = None) -> Mapping:
     Raises:
         ValueError: no such B exists, e.g. two sites are two atoms of one rigid group.
     """
-    problems = [_problem(mapping, block) for block in _blocks(mapping, within_molecule=True)]
-    return _assemble(mapping, problems, [p.nearest for p in problems])
+    problems = [_problem(mapping, kind) for kind in _kinds(mapping, within_molecule=True)]
+    return _assemble(mapping, problems, [_copies(p, p.nearest) for p in problems])
 
 
 def least_noise(
@@ -64,10 +64,18 @@ def least_noise(
     need_same_system(
         frames.system, mapping.fine, "least_noise: the System of the frames", "the Mapping's fine System"
     )
-    problems = [_problem(mapping, block) for block in _blocks(mapping, within_molecule)]
-    _need_samples(problems, len(frames))
-    moments = _second_moments(forces, frames.normalised_weights(), [p.atoms for p in problems])
-    return _assemble(mapping, problems, [_minimise(p, s, ridge) for p, s in zip(problems, moments)])
+    kinds = _kinds(mapping, within_molecule)
+    _need_samples(kinds, len(frames))
+    problems = [_problem(mapping, kind) for kind in kinds]
+    weights = frames.normalised_weights()
+    solutions = []
+    for problem in problems:
+        if problem.free.shape[1] == 0:  # constraints and sites leave one B only
+            solutions.append(_copies(problem, problem.nearest))
+            continue
+        moments = _second_moments(forces, weights, problem.kind.atoms)
+        solutions.append(np.stack([_minimise(problem, moment, ridge) for moment in moments]))
+    return _assemble(mapping, problems, solutions)
 
 
 def force_noise(mapping: Mapping, frames: Frames) -> Array:
@@ -89,58 +97,91 @@ FORCE_MAPS: dict[str, Callable[..., Mapping]] = {
 }
 
 
-class _Problem(NamedTuple):
-    """Part of B that can be found by itself: b = basis h, with (M basis) h = I.
+class _Kind(NamedTuple):
+    """Parts of B that can be found by themselves, alike in weights and rigid groups: the molecules of one kind.
 
-    `sites`, `atoms`: indices of its rows and columns. `basis` (n_atoms, n_groups): orthonormal, one column
-    per rigid group. `nearest` (n_groups, n_sites): the legal h closest to the basic map. `free` (n_groups,
-    n_free): directions that leave B M^T alone.
+    `sites` (n_copies, n_sites), `atoms` (n_copies, n_atoms): the rows and columns of each. `weights` (n_sites, n_atoms): M
+    within a copy, sparse. `groups` (n_atoms,): which atoms are tied to each other by constraints, numbered in order.
     """
 
     sites: Indices
     atoms: Indices
+    weights: csr_array
+    groups: Indices
+
+
+class _Problem(NamedTuple):
+    """B of a kind: b = basis h, with (M basis) h = I.
+
+    `basis` (n_atoms, n_groups): orthonormal, one column per rigid group. `nearest` (n_groups, n_sites): the legal h
+    closest to the basic map. `free` (n_groups, n_free): directions that leave B M^T alone.
+    """
+
+    kind: _Kind
     basis: Array
     nearest: Array
     free: Array
 
 
-def _blocks(mapping: Mapping, within_molecule: bool) -> list[tuple[Indices, Indices]]:
-    """(sites, atoms) of the pieces not connected by bonds, constraints or sites; else all as one piece."""
-    n_sites, n_fine = mapping.position_weights.shape
+def _kinds(mapping: Mapping, within_molecule: bool) -> list[_Kind]:
+    """The pieces not connected by bonds, constraints or sites, alike ones together; else all as one piece."""
+    entries = mapping.sparse_position_weights.tocoo()
+    n_sites, n_fine = entries.shape
+    tied = connected_components(n_fine, mapping.fine.constraints)
     if not within_molecule:
-        return [(np.arange(n_sites), np.arange(n_fine))]
-    sites, atoms = np.nonzero(mapping.position_weights)
-    shared = np.column_stack([atoms, sites + n_fine])
-    pairs = np.vstack([mapping.fine.bonds, mapping.fine.constraints, shared])
-    piece = connected_components(n_fine + n_sites, pairs)
-    atom_piece, site_piece = piece[:n_fine], piece[n_fine:]
-    return [(np.flatnonzero(site_piece == k), np.flatnonzero(atom_piece == k)) for k in np.unique(site_piece)]
+        everything = np.arange(n_sites)[None], np.arange(n_fine)[None]
+        return [_Kind(*everything, mapping.sparse_position_weights, _numbered(tied))]
+    links = np.column_stack([entries.col, entries.row + n_fine])
+    piece = connected_components(
+        n_fine + n_sites, np.vstack([mapping.fine.bonds, mapping.fine.constraints, links])
+    )
+    sites, site_place = members_of(piece[n_fine:])
+    atoms, atom_place = members_of(piece[:n_fine])
+    rows, columns = site_place[entries.row], atom_place[entries.col]
+    parts, _ = members_of(piece[entries.col])
+    found: dict[tuple[bytes, ...], list[int]] = {}
+    for k in sites:
+        own = parts[k]
+        what = (rows[own], columns[own], entries.data[own], _numbered(tied[atoms[k]]))
+        found.setdefault(tuple(array.tobytes() for array in what), []).append(k)
+    kinds = []
+    for same in found.values():
+        own, k = parts[same[0]], same[0]
+        shape = len(sites[k]), len(atoms[k])
+        weights = csr_array((entries.data[own], (rows[own], columns[own])), shape=shape)
+        copies = np.stack([sites[k] for k in same]), np.stack([atoms[k] for k in same])
+        kinds.append(_Kind(*copies, weights, _numbered(tied[atoms[k]])))
+    return kinds
 
 
-def _problem(mapping: Mapping, block: tuple[Indices, Indices]) -> _Problem:
-    sites, atoms = block
-    weights = mapping.position_weights[np.ix_(sites, atoms)]
-    basis = _rigid_basis(mapping, atoms)
+def _numbered(groups: Indices) -> Indices:
+    """The groups numbered from 0 in order of their labels."""
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+
+
+def _problem(mapping: Mapping, kind: _Kind) -> _Problem:
+    weights, n_sites = kind.weights.toarray(), kind.weights.shape[0]
+    members = (kind.groups[:, None] == np.arange(kind.groups.max() + 1)).astype(float)
+    basis = members / np.sqrt(members.sum(axis=0))
     u, singular, vt = np.linalg.svd(weights @ basis)
     solvable = singular > 1e-10 * singular.max()
-    if solvable.sum() < len(sites):
-        _refuse(mapping, sites[np.abs(u[:, -1]) > 1e-8])
-    inverse = vt[: len(sites)].T / singular @ u.T
+    if solvable.sum() < n_sites:
+        _refuse(mapping, kind.sites[0][np.abs(u[:, -1]) > 1e-8])
+    inverse = vt[:n_sites].T / singular @ u.T
     wanted = basis.T @ basic_force_weights(weights).T
-    nearest = wanted + inverse @ (np.eye(len(sites)) - weights @ basis @ wanted)
-    return _Problem(sites, atoms, basis, nearest, vt[len(sites) :].T)
+    nearest = wanted + inverse @ (np.eye(n_sites) - weights @ basis @ wanted)
+    return _Problem(kind, basis, nearest, vt[n_sites:].T)
 
 
-def _rigid_basis(mapping: Mapping, atoms: Indices) -> Array:
-    groups = connected_components(mapping.fine.n_sites, mapping.fine.constraints)[atoms]
-    members = (groups[:, None] == np.unique(groups)).astype(float)
-    return members / np.sqrt(members.sum(axis=0))
+def _copies(problem: _Problem, solution: Array) -> Array:
+    """(n_copies, n_groups, n_sites) the same h for every copy."""
+    return np.broadcast_to(solution, (len(problem.kind.atoms), *solution.shape))
 
 
 def _refuse(mapping: Mapping, sites: Indices) -> None:
     found = []
     for site in sites[:6]:
-        atoms = np.flatnonzero(mapping.position_weights[site])[:8]
+        atoms = mapping.sparse_position_weights[[site]].indices[:8]
         names = ", ".join(f"{mapping.fine.labels[i]} (#{i})" for i in atoms)
         found.append(f"{mapping.coarse.labels[site]} made of {names}")
     raise ValueError(
@@ -150,8 +191,8 @@ def _refuse(mapping: Mapping, sites: Indices) -> None:
     )
 
 
-def _need_samples(problems: Sequence[_Problem], n_frames: int) -> None:
-    unknowns = max(p.free.shape[1] for p in problems)
+def _need_samples(kinds: Sequence[_Kind], n_frames: int) -> None:
+    unknowns = max(int(kind.groups.max()) + 1 - kind.weights.shape[0] for kind in kinds)
     if 3 * n_frames < unknowns:
         raise ValueError(
             f"least_noise: {n_frames} frames give {3 * n_frames} force components per atom, expected "
@@ -160,21 +201,21 @@ def _need_samples(problems: Sequence[_Problem], n_frames: int) -> None:
         )
 
 
-def _second_moments(forces: Array, weights: Array, blocks: Sequence[Indices]) -> list[Array]:
-    """[(n_atoms, n_atoms)] <sum_xyz F F^T> over the weighted frames, one for the atoms of each block."""
-    moments = [np.zeros((len(atoms), len(atoms))) for atoms in blocks]
+def _second_moments(forces: Array, weights: Array, atoms: Indices) -> Array:
+    """(n_copies, n_atoms, n_atoms) <sum_xyz F F^T> over the weighted frames, of the `atoms` (n_copies, n_atoms)."""
+    copies, size = atoms.shape
+    moments = np.zeros((copies, size, size))
     for chunk in frame_chunks(forces):
         scaled = np.asarray(forces[chunk], float) * np.sqrt(weights[chunk])[:, None, None]
-        for moment, atoms in zip(moments, blocks):
-            columns = scaled[:, atoms].transpose(1, 0, 2).reshape(len(atoms), -1)
-            moment += columns @ columns.T
+        columns = scaled.transpose(1, 0, 2).reshape(scaled.shape[1], -1)
+        for moment, members in zip(moments, atoms):
+            own = columns[members]
+            moment += own @ own.T
     return moments
 
 
 def _minimise(problem: _Problem, moment: Array, ridge: float) -> Array:
     """(n_groups, n_sites) the h of least noise: stationary along every free direction (the KKT point)."""
-    if problem.free.shape[1] == 0:
-        return problem.nearest
     reduced = problem.basis.T @ moment @ problem.basis
     scale = np.trace(reduced) / len(reduced) or 1.0
     reduced = reduced + ridge * scale * np.eye(len(reduced))
@@ -183,8 +224,14 @@ def _minimise(problem: _Problem, moment: Array, ridge: float) -> Array:
 
 
 def _assemble(mapping: Mapping, problems: Sequence[_Problem], solutions: Sequence[Array]) -> Mapping:
-    weights = np.zeros_like(mapping.position_weights)
+    """The Mapping with B of the `solutions`, (n_copies, n_groups, n_sites) of each problem."""
+    rows, columns, values = [], [], []
     for problem, solution in zip(problems, solutions):
-        weights[np.ix_(problem.sites, problem.atoms)] = (problem.basis @ solution).T
-    weights[np.abs(weights) < 1e-12] = 0  # rounding of exact zeros; keeps a local map sparse
-    return replace(mapping, force_weights=weights)
+        block = (problem.basis @ solution).transpose(0, 2, 1)
+        rows.append(np.broadcast_to(problem.kind.sites[:, :, None], block.shape).ravel())
+        columns.append(np.broadcast_to(problem.kind.atoms[:, None], block.shape).ravel())
+        values.append(block.ravel())
+    data = np.concatenate(values)
+    kept = np.abs(data) >= 1e-12  # the rest is rounding of exact zeros; keeps a local map sparse
+    entries = data[kept], (np.concatenate(rows)[kept], np.concatenate(columns)[kept])
+    return mapping.with_force_weights(csr_array(entries, shape=mapping.sparse_position_weights.shape))

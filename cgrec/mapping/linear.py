@@ -13,16 +13,17 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags_array, eye_array, issparse
+from scipy.sparse.csgraph import connected_components as label_components
 
 from ..frames import Frames
-from ..system import System
+from ..system import System, members_of
 
 #: How closely rows of M must sum to one and B M^T must be the identity.
 IDENTITY_TOLERANCE = 1e-8
@@ -30,17 +31,51 @@ IDENTITY_TOLERANCE = 1e-8
 CONSTRAINT_TOLERANCE = 1e-6
 #: Numbers converted to float64 at a time: memory-mapped trajectories never have to fit into memory.
 _CHUNK_SIZE = 2**23
+#: Entries of a matrix up to which it is read as an array: 128 MiB.
+_DENSE_SIZE = 2**24
+#: What a csr_array consists of, each an array in the file.
+_SPARSE_PARTS = ("data", "indices", "indptr")
+
+
+class _Weights:
+    """A matrix of a Mapping: whatever is given is kept sparse, and is read as `Mapping` says."""
+
+    def __init__(self, optional: bool = False) -> None:
+        self.optional = optional
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, mapping: Mapping | None, owner: type) -> Any:
+        if mapping is None:  # the dataclass asks for a default
+            if self.optional:
+                return None
+            raise AttributeError(self.name)
+        matrix = mapping.__dict__[f"sparse_{self.name}"]
+        if matrix is None or matrix.shape[0] * matrix.shape[1] > _DENSE_SIZE:
+            return matrix
+        dense = matrix.toarray()
+        dense.setflags(write=False)
+        return dense
+
+    def __set__(self, mapping: Mapping, value: Any) -> None:
+        mapping.__dict__[f"sparse_{self.name}"] = value
 
 
 @dataclass(frozen=True, eq=False)
 class Mapping:
     """A linear map from a fine System to a coarse one: R = M x and F = B f, always together.
 
+    M and B may be given dense or sparse. They are kept sparse, so that memory and time grow with the weights that are
+    not zero, and are read as numpy arrays as long as these are small.
+
     Attributes:
         fine: the System mapped from.
         coarse: the System mapped to.
-        position_weights: M, (n_sites, n_fine), rows sum to one.
-        force_weights: B, (n_sites, n_fine), with B M^T = I; default: `basic_force_weights(M)`.
+        position_weights: M, (n_sites, n_fine), rows sum to one. Read: an array, or from 2^24 entries on the
+            scipy.sparse.csr_array, which has the same `@`, `.T`, `.shape` and `.sum`, and `.toarray()`.
+        force_weights: B, (n_sites, n_fine), with B M^T = I; default: `basic_force_weights(M)`. Read as M is.
+        sparse_position_weights, sparse_force_weights: the same at any size, csr_array of sorted indices.
 
     Raises:
         ValueError: a wrong shape, a weight not finite, a row of M that does not sum to one, B M^T not I.
@@ -48,36 +83,51 @@ class Mapping:
 
     fine: System
     coarse: System
-    position_weights: NDArray[np.float64]
-    force_weights: NDArray[np.float64] = None  # type: ignore[assignment]
+    position_weights: Any = _Weights()
+    force_weights: Any = _Weights(optional=True)
 
     def __post_init__(self) -> None:
-        self._put_matrix("position_weights", self.position_weights)
+        self._put_matrix("position_weights")
         self._check_row_sums()
-        basic = self.force_weights is None
-        self._put_matrix(
-            "force_weights", basic_force_weights(self.position_weights) if basic else self.force_weights
-        )
+        if self.sparse_force_weights is None:
+            self.__dict__["sparse_force_weights"] = basic_force_weights(self.sparse_position_weights)
+        self._put_matrix("force_weights")
         self._check_identity()
 
-    def _put_matrix(self, name: str, value: ArrayLike) -> None:
-        matrix, shape = np.array(value, float), (self.coarse.n_sites, self.fine.n_sites)
-        if matrix.shape != shape:
+    @property
+    def sparse_position_weights(self) -> csr_array:
+        """M, (n_sites, n_fine)."""
+        return self.__dict__["sparse_position_weights"]
+
+    @property
+    def sparse_force_weights(self) -> csr_array:
+        """B, (n_sites, n_fine)."""
+        return self.__dict__["sparse_force_weights"]
+
+    def _put_matrix(self, name: str) -> None:
+        given, shape = self.__dict__[f"sparse_{name}"], (self.coarse.n_sites, self.fine.n_sites)
+        given = given if issparse(given) else np.asarray(given, float)
+        if given.shape != shape:
             raise ValueError(
-                f"Mapping.{name}: expected shape (n_sites, n_fine) = {shape}, found {matrix.shape}; "
+                f"Mapping.{name}: expected shape (n_sites, n_fine) = {shape}, found {given.shape}; "
                 "rows are sites of the coarse System, columns of the fine one"
             )
-        if not np.isfinite(matrix).all():
-            site, atom = np.argwhere(~np.isfinite(matrix))[0]
+        matrix = csr_array(given, dtype=float, copy=True)
+        matrix.sum_duplicates()  # which sorts the indices too
+        matrix.eliminate_zeros()
+        if not np.isfinite(matrix.data).all():
+            bad = int(np.flatnonzero(~np.isfinite(matrix.data))[0])
+            site = int(np.searchsorted(matrix.indptr, bad, side="right")) - 1
             raise ValueError(
-                f"Mapping.{name}: expected finite weights, found {matrix[site, atom]} for "
-                f"{self.fine.labels[atom]} in site {self.coarse.labels[site]}; correct that weight"
+                f"Mapping.{name}: expected finite weights, found {matrix.data[bad]} for "
+                f"{self.fine.labels[matrix.indices[bad]]} in site {self.coarse.labels[site]}; correct that weight"
             )
-        matrix.setflags(write=False)
-        object.__setattr__(self, name, matrix)
+        for array in (matrix.data, matrix.indices, matrix.indptr):
+            array.setflags(write=False)
+        self.__dict__[f"sparse_{name}"] = matrix
 
     def _check_row_sums(self) -> None:
-        sums = self.position_weights.sum(axis=1)
+        sums = self.sparse_position_weights.sum(axis=1)
         worst = int(np.argmax(np.abs(sums - 1)))
         if abs(sums[worst] - 1) > IDENTITY_TOLERANCE:
             raise ValueError(
@@ -86,10 +136,9 @@ class Mapping:
             )
 
     def _check_identity(self) -> None:
-        product = self.force_weights @ self.position_weights.T
-        error = np.abs(product - np.eye(len(product)))
-        i, j = np.unravel_index(np.argmax(error), error.shape)
-        if error[i, j] > IDENTITY_TOLERANCE:
+        product = self.sparse_force_weights @ self.sparse_position_weights.T
+        i, j, error = _largest(product - eye_array(self.coarse.n_sites))
+        if error > IDENTITY_TOLERANCE:
             raise ValueError(
                 f"Mapping.force_weights: expected B M^T = I, found {product[i, j]:.8g}, not {i == j:d}, "
                 f"for sites {self.coarse.labels[i]} and {self.coarse.labels[j]}: mapped forces would be "
@@ -112,9 +161,9 @@ class Mapping:
             self.check_constraints()
         return Frames(
             system=self.coarse,
-            positions=_apply(self.position_weights, frames.positions),
+            positions=_apply(self.sparse_position_weights, frames.positions),
             temperature=frames.temperature,
-            forces=None if frames.forces is None else _apply(self.force_weights, frames.forces),
+            forces=None if frames.forces is None else _apply(self.sparse_force_weights, frames.forces),
             box=frames.box,
             weights=frames.weights,
             replicas=frames.replicas,
@@ -129,16 +178,16 @@ class Mapping:
             ValueError: two atoms of `fine` tied by a constraint enter some site with different force weights.
         """
         i, j = self.fine.constraints.T
-        difference = np.abs(self.force_weights[:, i] - self.force_weights[:, j])
-        if difference.size == 0 or difference.max() <= CONSTRAINT_TOLERANCE:
+        columns = self.sparse_force_weights.tocsc()
+        site, pair, largest = _largest(columns[:, i] - columns[:, j])
+        if largest <= CONSTRAINT_TOLERANCE:
             return
-        site, pair = np.unravel_index(np.argmax(difference), difference.shape)
         atoms = [int(i[pair]), int(j[pair])]
         names = " and ".join(f"{self.fine.labels[a]} (#{a})" for a in atoms)
+        found = columns[[site], :][:, atoms].toarray()[0]
         raise ValueError(
             f"forces of a constrained simulation: atoms {names} are held at a fixed distance, so they must "
-            f"enter B with equal weight, found {self.force_weights[site, atoms[0]]:.6g} and "
-            f"{self.force_weights[site, atoms[1]]:.6g} in site {self.coarse.labels[site]}; "
+            f"enter B with equal weight, found {found[0]:.6g} and {found[1]:.6g} in site {self.coarse.labels[site]}; "
             "use the force map constraint_aware or least_noise instead of basic"
         )
 
@@ -157,33 +206,51 @@ class Mapping:
         return Mapping(
             fine=first.fine,
             coarse=self.coarse,
-            position_weights=self.position_weights @ first.position_weights,
-            force_weights=self.force_weights @ first.force_weights,
+            position_weights=self.sparse_position_weights @ first.sparse_position_weights,
+            force_weights=self.sparse_force_weights @ first.sparse_force_weights,
         )
 
     @classmethod
     def identity(cls, system: System) -> Mapping:
         """Every site onto itself."""
-        unit = np.eye(system.n_sites)
+        unit = eye_array(system.n_sites, format="csr")
         return cls(fine=system, coarse=system, position_weights=unit, force_weights=unit)
 
+    def with_force_weights(self, force_weights: ArrayLike | csr_array) -> Mapping:
+        """The same M with another B, (n_sites, n_fine) dense or sparse.
+
+        Raises:
+            ValueError: as `Mapping`.
+        """
+        return replace(self, position_weights=self.sparse_position_weights, force_weights=force_weights)
+
     def save(self, path: str | Path) -> None:
-        """Write one npz file (both matrices, both Systems as json) under a temporary name, then rename it."""
+        """Write one npz file (the weights that are not zero, both Systems as json): a temporary name, then a rename."""
         path = Path(path)
         partial = path.with_name(path.name + ".partial")
+        parts = {
+            f"{name}_{part}": getattr(matrix, part)
+            for name, matrix in self._matrices().items()
+            for part in _SPARSE_PARTS
+        }
         with partial.open("wb") as file:
             np.savez_compressed(
                 file,
-                position_weights=self.position_weights,
-                force_weights=self.force_weights,
+                **parts,
                 fine=np.array(json.dumps(self.fine.to_dict())),
                 coarse=np.array(json.dumps(self.coarse.to_dict())),
             )
         os.replace(partial, path)
 
+    def _matrices(self) -> dict[str, csr_array]:
+        return {
+            "position_weights": self.sparse_position_weights,
+            "force_weights": self.sparse_force_weights,
+        }
+
     @classmethod
     def load(cls, path: str | Path) -> Mapping:
-        """Read what `save` wrote.
+        """Read what `save` wrote, also as it did before matrices were sparse.
 
         Raises:
             FileNotFoundError: no such file.
@@ -191,8 +258,13 @@ class Mapping:
         """
         try:
             with np.load(path, allow_pickle=False) as file:
-                parts: dict[str, Any] = {name: file[name] for name in ("position_weights", "force_weights")}
-                parts |= {name: System(**json.loads(str(file[name]))) for name in ("fine", "coarse")}
+                parts: dict[str, Any] = {
+                    name: System(**json.loads(str(file[name]))) for name in ("fine", "coarse")
+                }
+                shape = parts["coarse"].n_sites, parts["fine"].n_sites
+                parts |= {
+                    name: _matrix_in(file, name, shape) for name in ("position_weights", "force_weights")
+                }
         except FileNotFoundError:
             raise
         except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
@@ -202,18 +274,56 @@ class Mapping:
         return cls(**parts)
 
 
-def basic_force_weights(position_weights: ArrayLike) -> NDArray[np.float64]:
+def _matrix_in(file: Any, name: str, shape: tuple[int, int]) -> NDArray[np.float64] | csr_array:
+    """Matrix `name` of an open npz file of `Mapping.save`."""
+    if name in file:
+        return file[name]
+    matrix = csr_array(tuple(file[f"{name}_{part}"] for part in _SPARSE_PARTS), shape=shape)
+    matrix.check_format(full_check=True)  # an index out of range would be read as memory of something else
+    return matrix
+
+
+def _largest(matrix: csr_array) -> tuple[int, int, float]:
+    """Row, column and absolute value of the entry furthest from zero, the first of several; value 0 where all are zero."""
+    rows = csr_array(matrix)
+    rows.sort_indices()
+    if rows.nnz == 0:
+        return 0, 0, 0.0
+    k = int(np.argmax(np.abs(rows.data)))
+    row = int(np.searchsorted(rows.indptr, k, side="right")) - 1
+    return row, int(rows.indices[k]), float(abs(rows.data[k]))
+
+
+def basic_force_weights(position_weights: ArrayLike | csr_array) -> Any:
     """(n_sites, n_fine) plain B of M: sum over a site's atoms, or the pseudo-inverse where sites share atoms.
 
+    The pseudo-inverse is taken of each set of sites that share atoms with each other, for such sets do not mix in B M^T.
+
     Args:
-        position_weights: M, (n_sites, n_fine).
+        position_weights: M, (n_sites, n_fine), dense or sparse; B is given back alike.
     """
-    weights = np.asarray(position_weights, float)
-    support = csr_array(weights != 0).astype(float)
-    shared = np.asarray((support @ support.T).sum(axis=1)) > np.asarray(support.sum(axis=1))
-    basic = (weights != 0).astype(float)
-    if shared.any():  # rows without shared atoms are orthogonal to these: the two kinds do not mix in B M^T
-        basic[shared] = np.linalg.pinv(weights[shared]).T
+    if not issparse(position_weights):
+        return basic_force_weights(csr_array(np.asarray(position_weights, float))).toarray()
+    weights = csr_array(position_weights, dtype=float)
+    support = csr_array((np.ones(weights.nnz), weights.indices, weights.indptr), shape=weights.shape)
+    common = support @ support.T
+    shared = np.asarray(common.sum(axis=1)) > np.asarray(support.sum(axis=1))
+    if not shared.any():
+        return support
+    owner = label_components(common, directed=False)[1].astype(np.int64)
+    rows, columns, values = [], [], []
+    for sites in members_of(owner)[0].values():
+        if not shared[sites].any():
+            continue
+        block = weights[sites]
+        atoms = np.unique(block.indices)
+        rows.append(np.repeat(sites, len(atoms)))
+        columns.append(np.tile(atoms, len(sites)))
+        values.append(np.linalg.pinv(block[:, atoms].toarray()).T.ravel())
+    alone = diags_array((~shared).astype(float)) @ support
+    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+    basic = csr_array(alone + csr_array(entries, shape=weights.shape))
+    basic.eliminate_zeros()
     return basic
 
 
@@ -223,9 +333,9 @@ def frame_chunks(vectors: NDArray[Any]) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, len(vectors), step))
 
 
-def _apply(matrix: NDArray[np.float64], vectors: NDArray[Any]) -> NDArray[np.float64]:
+def _apply(sparse: csr_array, vectors: NDArray[Any]) -> NDArray[np.float64]:
     """(n_frames, n_out, 3) = matrix (n_out, n_in) times each frame of (n_frames, n_in, 3)."""
-    sparse, (n_out, n_in) = csr_array(matrix), matrix.shape
+    n_out, n_in = sparse.shape
     mapped = np.empty((len(vectors), n_out, 3))
     for chunk in frame_chunks(vectors):
         columns = np.asarray(vectors[chunk], float).transpose(1, 0, 2).reshape(n_in, -1)

@@ -31,9 +31,12 @@ class Protected:
     def __call__(self, system: System) -> Mapping:
         """The Mapping; KeyError: an unknown label, and what `rule` raises."""
         kept = find_sites(system, self.sites, "Protected")
+        protected = {*kept}
         mapping = self.rule(system)
-        groups = [np.flatnonzero(row).tolist() for row in mapping.position_weights]
-        free = set(range(system.n_sites)) - {i for atoms in groups for i in atoms} - {*kept}
+        rows = mapping.sparse_position_weights
+        spans = list(zip(rows.indptr[:-1], rows.indptr[1:]))
+        groups = [rows.indices[first:last].tolist() for first, last in spans]
+        free = set(range(system.n_sites)) - {i for atoms in groups for i in atoms} - protected
         near, carried = system.neighbours(), dict[int, list[int]]()
         for atoms, mass in zip(groups, mapping.coarse.masses):
             if len(atoms) == 1 and mass > system.masses[atoms[0]] + 1e-9:  # as Pick, which lends hydrogens
@@ -45,11 +48,12 @@ class Protected:
             for i in kept
         ]
         for k, atoms in enumerate(groups):
-            lost = [system.names[i] for i in atoms if i in kept]
-            rest = [i for i in atoms if i not in kept]
+            lost = [system.names[i] for i in atoms if i in protected]
+            rest = [i for i in atoms if i not in protected]
             pieces = connected_pieces(system, [rest])[0] if lost else [rest]
+            own = dict(zip(atoms, rows.data[slice(*spans[k])]))
             for n, piece in enumerate(pieces, 1):
-                weights = mapping.position_weights[k, piece]
+                weights = np.array([own[i] for i in piece])
                 type = "-".join([mapping.coarse.types[k], *lost]) + (f".{n}" if len(pieces) > 1 else "")
                 members = (*piece, *(carried.get(piece[0], []) if len(atoms) == 1 else []))
                 beads.append(

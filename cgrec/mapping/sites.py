@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as Table
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import chain, combinations, product
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from ..system import System, connected_components
 from .linear import Mapping
@@ -286,28 +287,42 @@ def build(system: System, beads: Sequence[Bead]) -> Mapping:
     residues: two residues GLY1 and TYR2 in one bead make "A:GLY1:GLY-TYR".
     """
     _check_beads(system, beads)
-    weights = np.zeros((len(beads), system.n_sites))
-    shares = np.zeros_like(weights)
-    for k, bead in enumerate(beads):
-        weights[k, list(bead.weights)] = list(bead.weights.values())
-        shares[k, list(bead.members)] = 1
-    shares /= np.maximum(shares.sum(axis=0), 1)
+    shape = (len(beads), system.n_sites)
+    weights = _rows(
+        [list(bead.weights) for bead in beads], [list(bead.weights.values()) for bead in beads], shape
+    )
+    members = _rows([list(dict.fromkeys(bead.members)) for bead in beads], None, shape)
+    owners = np.maximum(members.sum(axis=0), 1)
     first = [next(iter(bead.weights)) for bead in beads]
     residue_names = tuple(system.residue_names[i] for i in first)
     coarse = System(
         names=tuple(bead.name for bead in beads),
-        masses=shares @ system.masses,
+        masses=members @ (system.masses / owners),
         types=tuple(bead.type or f"{residue}:{bead.name}" for bead, residue in zip(beads, residue_names)),
         elements=tuple(
             system.elements[i] if len(bead.weights) == 1 else "X" for i, bead in zip(first, beads)
         ),
-        charges=shares @ system.charges,
-        bonds=_bead_bonds(system, weights != 0),
+        charges=members @ (system.charges / owners),
+        bonds=_bead_bonds(system, weights),
         residues=system.residues[first],
         residue_names=residue_names,
         **system.origin(first),
     )
     return Mapping(fine=system, coarse=coarse, position_weights=weights)
+
+
+def _rows(
+    columns: Sequence[Sequence[int]], values: Sequence[Sequence[float]] | None, shape: tuple[int, int]
+) -> csr_array:
+    """The sparse matrix with `values` (else ones) at the `columns` of each row; a column once in a row."""
+    counts = [len(row) for row in columns]
+    indices = np.fromiter(chain.from_iterable(columns), np.int64, sum(counts))
+    data = (
+        np.ones(len(indices))
+        if values is None
+        else np.fromiter(chain.from_iterable(values), float, len(indices))
+    )
+    return csr_array((data, indices, np.append(0, np.cumsum(counts))), shape=shape)
 
 
 def _check_beads(system: System, beads: Sequence[Bead]) -> None:
@@ -322,26 +337,33 @@ def _check_beads(system: System, beads: Sequence[Bead]) -> None:
             )
 
 
-def _bead_bonds(system: System, support: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _bead_bonds(system: System, weights: csr_array) -> NDArray[np.int64]:
     """(n_bonds, 2) beads joined by a bond, or by a path of beadless atoms that are no nearer to a third bead.
 
     Without the last condition a dropped backbone would bond each side chain to all others.
     """
-    owners = _nearest_beads(system.neighbours(), support)
+    owners = _nearest_beads(system, weights)
     pairs: set[tuple[int, int]] = set()
     for beads in owners.values():
-        pairs.update(combinations(sorted(beads), 2))
+        if len(beads) > 1:
+            pairs.update(combinations(sorted(beads), 2))
+    nobody: set[int] = set()
     for i, j in system.bonds.tolist():
-        pairs.update((min(p), max(p)) for p in product(owners.get(i, ()), owners.get(j, ())) if p[0] != p[1])
+        left, right = owners.get(i, nobody), owners.get(j, nobody)
+        if left != right or len(left) > 1:
+            pairs.update((min(p), max(p)) for p in product(left, right) if p[0] != p[1])
     return np.array(sorted(pairs), np.int64).reshape(-1, 2)
 
 
-def _nearest_beads(neighbours: list[list[int]], support: NDArray[np.bool_]) -> dict[int, set[int]]:
+def _nearest_beads(system: System, weights: csr_array) -> dict[int, set[int]]:
     """{atom: the beads it is part of, or fewest bonds away from}; atoms connected to no bead are absent."""
     owners: dict[int, set[int]] = {}
-    for bead, atom in np.argwhere(support).tolist():
+    entries = weights.tocoo()
+    for bead, atom in zip(entries.row.tolist(), entries.col.tolist()):
         owners.setdefault(atom, set()).add(bead)
-    front = dict(owners)
+    if len(owners) == system.n_sites:
+        return owners
+    front, neighbours = dict(owners), system.neighbours()
     while front:
         reached: dict[int, set[int]] = {}
         for atom, beads in front.items():
