@@ -20,21 +20,22 @@ import yaml
 from .analysis import (
     BASINS_ALANINE,
     LedgerRow,
-    chirality_flips,
     compare_liquids,
+    flips_by_centre,
     ledger_row,
     liquid_table,
-    stereocentres,
     table,
 )
 from .backmapping import DescentStep, step_down
 from .collective_variables import CollectiveVariable, variables_from_config
 from .files import read_json, write_json, write_text
+from .foresight import check_indices, check_variables, expressible, foresee
 from .frames import Frames
 from .level import Level, LevelRecipe, potential_of, seed_of, use_threads
 from .mapping import Mapping
-from .remarks import kept
+from .remarks import kept, remark
 from .sources.base import Source
+from .system import System
 
 
 class Chain:
@@ -77,6 +78,12 @@ class Chain:
             raise ValueError(
                 f"{self.folder}: a chain that was loaded can be looked at, not climbed; run the command of its run.json again"
             )
+        if self.recipes:
+            check_indices(self.variables)
+        before = self.source.system()
+        if before is not None:
+            self._foresee(before)
+        begun = (self.folder / "config.yaml").exists()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_recipe()
         use_threads(self.threads)
@@ -85,10 +92,21 @@ class Chain:
         base = Level(self.folder / "level0", "level 0")
         with kept(base.folder / "remarks.json"):
             frames = self.source.make(base.folder, seed_of(self.seed, 0))
+        try:
+            self._foresee(frames.system)
+        except (KeyError, ValueError):
+            if not begun:  # level 0 keeps its own recipe: the corrected command may go on from it
+                (self.folder / "config.yaml").unlink(missing_ok=True)
+            raise
         parent = base
         rows: list[LedgerRow] = []
-        summary = base.summary(self._own(frames, None), [])
-        write_json(base.folder / "report.json", {**summary, "chirality_flips": flips(frames, frames)})
+        with kept(base.folder / "remarks.json"):
+            summary = base.summary(self._own(frames, None, base), [])
+        about = {
+            "chirality_flips": flips_by_centre(frames, frames[:1]),
+            **self._not_expressible(frames, None),
+        }
+        write_json(base.folder / "report.json", {**summary, **about})
         path: Mapping | None = None
         for k, (name, recipe) in enumerate(self.recipes.items(), 1):
             level = Level(self.folder / f"level{k}", name)
@@ -154,10 +172,29 @@ class Chain:
             )  # fmt: skip
             yield frames, step
 
-    def _own(self, frames: Frames, recipe: LevelRecipe | None) -> tuple[CollectiveVariable, ...]:
+    def _foresee(self, first: System) -> None:
+        """Make the Systems of all levels that can be known from that of level 0, and find every wrong label in them."""
+        made = [
+            self.folder / f"level{k}" / "targets" / "system.json" for k in range(1, len(self.recipes) + 1)
+        ]
+        known = [System.load(path) if path.exists() else None for path in made]
+        check_variables(self.variables, self.recipes, foresee(first, self.recipes, known))
+
+    def _own(
+        self, frames: Frames, recipe: LevelRecipe | None, level: Level
+    ) -> tuple[CollectiveVariable, ...]:
+        """The variables `level` is compared in; a remark names those of the chain that it cannot express."""
         if recipe is not None and recipe.variables:
             return recipe.variables
-        return tuple(v for v in self.variables if v.defined_on(frames.system))
+        own, missing = expressible(self.variables, frames.system)
+        for name, why in missing.items():
+            remark(f"{level.name} is not compared in the variable {name}: {why}")
+        return own
+
+    def _not_expressible(self, frames: Frames, recipe: LevelRecipe | None) -> dict[str, dict[str, str]]:
+        """{"not_expressible": {variable: why}} for report.json; empty for a level with variables of its own."""
+        own = recipe is not None and bool(recipe.variables)
+        return {"not_expressible": {} if own else expressible(self.variables, frames.system)[1]}
 
     def _ledger(
         self, level: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int
@@ -165,7 +202,9 @@ class Chain:
         """Rows of one level: against its parent, against level 0, and the direct model as control."""
         if "ledger" in level.report:
             return [LedgerRow.from_json(row) for row in level.report["ledger"]]
-        own, variables = level.frames, self._own(level.frames, recipe)
+        own = level.frames
+        with kept(level.folder / "remarks.json"):
+            variables = self._own(own, recipe, level)
         basins = BASINS_ALANINE if {v.name for v in variables} == {"phi", "psi"} else None
         rows: list[LedgerRow] = []
         liquid: list[dict[str, Any]] = []
@@ -201,7 +240,12 @@ class Chain:
         summary = level.summary(variables, [row.to_json() for row in rows])
         write_json(
             level.folder / "report.json",
-            {**summary, "liquid": liquid, "chirality_flips": flips(own, base.frames)},
+            {
+                **summary,
+                "liquid": liquid,
+                "chirality_flips": flips_by_centre(own, base.frames[:1], path.kept_sites()),
+                **self._not_expressible(own, recipe),
+            },
         )
         return rows
 
@@ -250,13 +294,6 @@ class Chain:
 def bias_of(level: Level) -> tuple[CollectiveVariable, ...]:
     """Variables the frames of `level` were biased along."""
     return level.bias_variables()
-
-
-def flips(frames: Frames, atoms: Frames) -> dict[str, int]:
-    """{stereocentre of the atoms: frames of the other hand}, for those whose sites `frames` still have."""
-    labels = set(frames.system.labels) | set(frames.system.names)
-    centres = [c for c in stereocentres(atoms.system) if set(c) <= labels]
-    return {c[0]: chirality_flips(frames, c, atoms[:1]) for c in centres}
 
 
 def same_recipe(folder: Path, before: dict[str, Any], now: dict[str, Any], way: str) -> None:

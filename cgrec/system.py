@@ -174,13 +174,19 @@ class System:
             if int(label[1:]) < self.n_sites:
                 return int(label[1:])
             raise SiteError(f"site {label!r}: expected an index below {self.n_sites}, found {label[1:]}")
-        found = self._sites_by_label.get(label, [])
+        found = self._sites_by_label.get(label) or self._numbered(label)
         if not found:
             raise not_found(label, self.unique_labels if self.n_sites <= MOST_COMPARED else self.labels)
         if len(found) > 1:
             labels = self.unique_labels
             raise ambiguous(label, [labels[site] for site in found])
         return found[0]
+
+    def _numbered(self, label: str) -> list[int]:
+        """The site of a label with its index, as in `unique_labels`: "HOH:O (#12)"."""
+        form, _, index = label.removesuffix(")").rpartition(" (#")
+        site = int(index) if form and index.isdigit() else self.n_sites
+        return [site] if site < self.n_sites and form in self._addresses[site].forms else []
 
     def neighbours(self) -> list[list[int]]:
         """Bonded sites of each site."""

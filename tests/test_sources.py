@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import cgrec
 from cgrec import Frames, System
 from cgrec.sources import CalculatorSource, FileSource, OpenMMSource, SamplingStopped
 from cgrec.sources.base import Chunks, chunk_sizes
@@ -319,3 +320,21 @@ def test_configs_name_arguments_that_exist(name):
     known = inspect.signature(getattr(import_module(module), cls)).parameters
     assert set(config) - {"_target_"} <= set(known)
     assert any(OmegaConf.is_missing(config, key) for key in config)
+
+
+def test_repartitioned_masses_stay_in_the_integrator(tmp_path):
+    pytest.importorskip("openmm")
+    structure = Path(cgrec.__file__).parent / "data" / "alanine_dipeptide.pdb"
+    plain = {
+        "structure": structure, "force_field": ["amber14-all.xml"], "temperature": 300.0, "n_frames": 2, "stride": 1,
+        "equilibration": 0, "nonbonded": "no_cutoff", "platform": "Reference",
+    }  # fmt: skip
+    true = OpenMMSource(**plain).make(tmp_path / "true", 0).system
+    source = OpenMMSource(**plain, hydrogen_mass=4.0)
+    moved = source.make(tmp_path / "moved", 0).system
+    np.testing.assert_array_equal(moved.masses, true.masses)
+    assert max(m for m, e in zip(moved.masses, moved.elements) if e == "H") < 1.1
+    simulated = source._prepare(0).simulation.system
+    assert max(simulated.getParticleMass(k)._value for k, e in enumerate(moved.elements) if e == "H") == 4.0
+    early = source.system()
+    assert early.full_labels == moved.full_labels and early.bonds.tolist() == moved.bonds.tolist()

@@ -1,13 +1,13 @@
 """Local structure: bonded distributions and their distances, handedness, and radial distribution functions.
 
 Public: `bonded_terms`, `bonded_values`, `wasserstein`, `circular_wasserstein`, `compare_structure` ->
-`StructureComparison`, `handedness`, `chirality_flips`, `stereocentres`, `rdf` -> `RadialDistribution`,
+`StructureComparison`, `handedness`, `chirality_flips`, `flips_by_centre`, `stereocentres`, `rdf` -> `RadialDistribution`,
 `pair_rows`, `half_width`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -200,10 +200,15 @@ def handedness(frames: Frames, centres: Sequence[Sequence[str]]) -> NDArray[np.i
             raise ValueError(
                 f"handedness: expected a centre and three of its neighbours, found {tuple(centre)}"
             )
-    sites = np.array([[frames.system.site(label) for label in centre] for centre in centres])
+    return _hands(frames, [[frames.system.site(label) for label in centre] for centre in centres])
+
+
+def _hands(frames: Frames, sites: ArrayLike) -> NDArray[np.int64]:
+    """(n_frames, n_centres) +1 or -1 of `sites` (n_centres, 4)."""
     chunks = range(0, len(frames), _CHUNK)
     volume = [
-        geometry.signed_volume(np.asarray(frames.positions[i : i + _CHUNK], float), sites) for i in chunks
+        geometry.signed_volume(np.asarray(frames.positions[i : i + _CHUNK], float), np.asarray(sites))
+        for i in chunks
     ]
     return np.where(np.concatenate(volume) > 0, 1, -1)
 
@@ -221,24 +226,60 @@ def chirality_flips(frames: Frames, centre: Sequence[str], reference: Frames | N
     return int((signs != start).sum())
 
 
-def stereocentres(system: System) -> list[tuple[str, str, str, str]]:
-    """Labels of centres with four different neighbours, each with its three heaviest (no hydrogen).
+def flips_by_centre(frames: Frames, atoms: Frames, kept: Mapping[int, int] | None = None) -> dict[str, int]:
+    """{stereocentre of `atoms`: number of frames of the other hand than in `atoms`} of those `frames` still have.
 
-    Only from a System with all its atoms: among three neighbours a planar centre looks the same as a chiral
-    one.
+    A centre is called by the shortest label that means it alone, "ALA:CA" or "TYR2:CA", and is found in `frames` by
+    where the mapping has put it, so that names that repeat hide none.
+
+    Args:
+        frames: the ensemble to judge.
+        atoms: one frame or more with all atoms; the hand of most of them is the right one.
+        kept: {site of `atoms`: site of `frames`}, as `Mapping.kept_sites` gives it; None where they are the same.
+    """
+    kept = {i: i for i in range(atoms.n_sites)} if kept is None else kept
+    centres = [c for c in stereocentre_sites(atoms.system) if all(i in kept for i in c)]
+    if not centres:
+        return {}
+    labels = atoms.system.unique_labels
+    found = _hands(frames, [[kept[i] for i in c] for c in centres])
+    right = np.where(_hands(atoms, centres).sum(0) >= 0, 1, -1)
+    return {labels[c[0]]: int(n) for c, n in zip(centres, (found != right).sum(0))}
+
+
+#: Three neighbours, heaviest first in no order of rank, of the centres that proteins have in every residue or in one.
+#: They are known by name where the hydrogen is not there to tell a centre from a planar atom.
+_BY_NAME: dict[str, tuple[str, ...]] = {
+    "CA": ("N", "C", "CB"),
+    "THR:CB": ("CA", "OG1", "CG2"),
+    "ILE:CB": ("CA", "CG1", "CG2"),
+}
+
+
+def stereocentre_sites(system: System) -> list[tuple[int, int, int, int]]:
+    """Sites of centres with four different neighbours, each with its three heaviest (no hydrogen).
+
+    Among three neighbours a planar centre looks the same as a chiral one; there a centre is known only by the names
+    of a protein: CA with N, C and CB, and CB of THR and ILE.
     """
     colours = system.equivalent_sites()
     found = []
     for centre, around in enumerate(system.neighbours()):
         if len(around) == 4 and len({colours[i] for i in around}) == 4:
             heaviest = sorted(around, key=lambda i: (-system.masses[i], i))[:3]
-            found.append(tuple(_unique_label(system, i) for i in (centre, *heaviest)))
+            found.append((centre, *heaviest))
+        elif len(around) == 3:
+            names = _BY_NAME.get(system.labels[centre]) or _BY_NAME.get(system.names[centre], ())
+            named = {system.names[i]: i for i in around}
+            if names and set(names) == set(named):
+                found.append((centre, *(named[name] for name in names)))
     return found  # type: ignore[return-value]
 
 
-def _unique_label(system: System, site: int) -> str:
-    label = system.labels[site]
-    return label if system.labels.count(label) == 1 else f"#{site}"
+def stereocentres(system: System) -> list[tuple[str, str, str, str]]:
+    """Labels of the centres of `stereocentre_sites`, which mean one site each."""
+    labels = system.unique_labels
+    return [tuple(labels[i] for i in sites) for sites in stereocentre_sites(system)]  # type: ignore[misc]
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,13 @@ class Source(ABC):
         """Files the frames are made from."""
         return []
 
+    def system(self) -> System | None:
+        """Who the sites will be, where that is known before any work, so that wrong labels are found; else None.
+
+        Masses and charges need not be those of the frames.
+        """
+        return None
+
     def packages(self) -> Sequence[str]:
         """Packages whose version matters."""
         return ("cgrec", "numpy")

@@ -95,6 +95,10 @@ class CalculatorSource(Source):
         )
         return ("cgrec", "numpy", "ase", *({module.partition(".")[0]} - {"ase", "cgrec", "__main__"}))
 
+    def system(self) -> System | None:
+        """Of the start structure."""
+        return self._start_frame().system
+
     def sample(self, folder: Path, seed: int) -> Frames:
         """Run, or go on with, the simulation whose pieces are in `folder`.
 

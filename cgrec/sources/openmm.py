@@ -111,6 +111,15 @@ class OpenMMSource(Source):
         """Simulation engine."""
         return ("cgrec", "numpy", "openmm")
 
+    def system(self) -> System | None:
+        """Of the structure and its bonds, with masses of the elements; sites without element are virtual."""
+        _, app = _openmm()
+        topology = app.PDBFile(str(self._structure)).topology
+        masses = np.array([0.0 if a.element is None else a.element.mass._value for a in topology.atoms()])
+        system = _system(topology, None, masses, np.flatnonzero(masses > 0))
+        chosen = self._arguments["selection"]
+        return system if chosen is None else system.select(select_sites(system, chosen))
+
     def sample(self, folder: Path, seed: int) -> Frames:
         """Run, or go on with, the simulation whose pieces are in `folder`."""
         chunks, run = Chunks(folder), self._prepare(seed)
@@ -133,13 +142,22 @@ class OpenMMSource(Source):
         wanted = () if a["platform"] is None else (openmm.Platform.getPlatformByName(a["platform"]),)
         simulation = app.Simulation(pdb.topology, plain, integrator, *wanted)
         simulation.context.setPositions(pdb.positions)
-        masses = np.array([plain.getParticleMass(k)._value for k in range(plain.getNumParticles())])
+        masses = self._true_masses(app, pdb.topology, plain)
         massive = np.flatnonzero(masses > 0)
         system = _system(pdb.topology, plain, masses, massive)
         kept = np.array(
             range(len(massive)) if a["selection"] is None else select_sites(system, a["selection"])
         )
         return _Run(simulation, system, massive, kept)
+
+    def _true_masses(self, app: Any, topology: Any, plain: Any) -> NDArray[np.float64]:
+        """(n_particles,) amu of the force field, before `hydrogen_mass` moves any from atom to atom.
+
+        Repartitioned masses belong to the integrator: centres of mass are those of the true masses.
+        """
+        if self._arguments["hydrogen_mass"] is not None:
+            plain = app.ForceField(*self._arguments["force_field"]).createSystem(topology)
+        return np.array([plain.getParticleMass(k)._value for k in range(plain.getNumParticles())])
 
     def _options(self, app: Any, topology: Any) -> dict[str, Any]:
         a = self._arguments
@@ -243,22 +261,35 @@ def _checkpoint(run: _Run) -> dict[str, Any]:
     return {"checkpoint": np.frombuffer(run.simulation.context.createCheckpoint(), np.uint8)}
 
 
-def _system(topology: Any, plain: Any, masses: NDArray[np.float64], massive: NDArray[np.int64]) -> System:
-    """System of the massive particles: bonds of the topology, constraints and charges of OpenMM's System."""
+def _system(
+    topology: Any, plain: Any | None, masses: NDArray[np.float64], massive: NDArray[np.int64]
+) -> System:
+    """System of the massive particles: bonds of the topology, constraints and charges of OpenMM's System, if given.
+
+    Args:
+        topology: OpenMM's.
+        plain: OpenMM's System; None before there is one.
+        masses: (n_particles,) amu, zero for virtual sites.
+        massive: particles with mass.
+    """
     atoms = [a for a, m in zip(topology.atoms(), masses) if m > 0]
     new = {int(old): k for k, old in enumerate(massive)}
     keep: Any = lambda pairs: [(new[i], new[j]) for i, j in pairs if i in new and j in new]  # noqa: E731
     elements = ["X" if a.element is None else a.element.symbol for a in atoms]
-    held = [plain.getConstraintParameters(k)[:2] for k in range(plain.getNumConstraints())]
+    count = 0 if plain is None else plain.getNumConstraints()
+    held = [plain.getConstraintParameters(k)[:2] for k in range(count)]  # type: ignore[union-attr]
     return System(
-        names=tuple(a.name for a in atoms), masses=masses[massive], elements=tuple(elements),
+        names=tuple(a.name for a in atoms),
+        masses=masses[massive],
+        elements=tuple(elements),
         types=tuple(a.name if e == "X" else e for a, e in zip(atoms, elements)),
-        charges=_charges(plain, len(masses))[massive],
-        bonds=keep([(b[0].index, b[1].index) for b in topology.bonds()]), constraints=keep(held),
+        charges=np.zeros(len(massive)) if plain is None else _charges(plain, len(masses))[massive],
+        bonds=keep([(b[0].index, b[1].index) for b in topology.bonds()]),
+        constraints=keep(held),
         residues=np.array([a.residue.index for a in atoms]),
         residue_names=tuple(a.residue.name for a in atoms),
         **_origin([a.residue for a in atoms]),
-    )  # fmt: skip
+    )
 
 
 def _origin(residues: Sequence[Any]) -> dict[str, Any]:

@@ -86,6 +86,10 @@ class QuantumSource(Source):
     def packages(self) -> tuple[str, ...]:
         return ("cgrec", "numpy", "torch", "ase", "tblite")
 
+    def system(self) -> System | None:
+        """Of the starting molecule, or of the structures that ship with the potential."""
+        return self.start().system if self.potential is None else self._shipped_starts().system
+
     def sample(self, folder: Path, seed: int) -> Frames:
         folder.mkdir(parents=True, exist_ok=True)
         home = folder.parent
@@ -105,8 +109,11 @@ class QuantumSource(Source):
         )
         place = package_path(str(self.potential))
         # An energy knows no temperature: the structures only start a run, at the temperature asked for.
-        starts = replace(Frames.load(place / "starts"), temperature=float(self.temperature))
+        starts = replace(self._shipped_starts(), temperature=float(self.temperature))
         return Potential.load(place / "potential.pt"), starts
+
+    def _shipped_starts(self) -> Frames:
+        return Frames.load(package_path(str(self.potential)) / "starts")
 
     def run(self, potential: Potential, starts: Frames, folder: Path, home: Path, seed: int) -> Frames:
         """Dynamics with the finished NNP, and its force error on frames of that run."""
