@@ -212,7 +212,7 @@ class Mapping:
 
     def kept_sites(self) -> dict[int, int]:
         """{site of `fine`: the site of `coarse` that lies on it}, for those kept as they are and not averaged."""
-        support = csr_array(self.position_weights != 0)
+        support = csr_array(self.sparse_position_weights != 0)
         alone = np.flatnonzero(np.diff(support.indptr) == 1)
         return {int(support.indices[support.indptr[k]]): int(k) for k in alone}
 
