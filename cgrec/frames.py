@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 from .files import read_json, write_json
 from .system import System
 
+#: Bytes of an array worked on at once.
+_PIECE_BYTES = 2**24
 _ARRAYS = ("positions", "forces", "energies", "box", "weights", "replicas")
 
 
@@ -74,11 +78,14 @@ class Frames:
             raise ValueError(
                 f"Frames.{name}: expected shape {' or '.join(map(str, shapes))}, found {array.shape}"
             )
-        if not np.isfinite(array).all():
-            frame = int(np.argwhere(~np.isfinite(array))[0][0])
-            raise ValueError(
-                f"Frames.{name}: found NaN or infinity, first at index {frame}; drop that frame or repair the file"
-            )
+        for piece in pieces(array):
+            finite = np.isfinite(array[piece])
+            if not finite.all():
+                frame = (piece.start or 0) + int(np.argwhere(~finite)[0][0])
+                raise ValueError(
+                    f"Frames.{name}: found NaN or infinity, first at index {frame}; drop that frame or repair the file"
+                )
+            release(array)
 
     def __repr__(self) -> str:
         arrays = ", ".join(f"{n} {getattr(self, n).shape}" for n in _ARRAYS if getattr(self, n) is not None)
@@ -187,7 +194,7 @@ class Frames:
         partial.mkdir(parents=True)
         for name in _ARRAYS:
             if getattr(self, name) is not None:
-                np.save(partial / f"{name}.npy", getattr(self, name))
+                _save(partial / f"{name}.npy", getattr(self, name))
         write_header(partial, self.system, self.temperature)
         return partial.rename(folder)
 
@@ -215,6 +222,36 @@ def write_header(folder: Path, system: System, temperature: float) -> None:
     """The two json files that make a folder of arrays readable as Frames."""
     system.save(folder / "system.json")
     write_json(folder / "frames.json", {"temperature": temperature, "units": "nm, ps, K, kJ/mol"})
+
+
+def pieces(array: NDArray[Any]) -> Iterator[slice]:
+    """Slices of the first axis, each of a bounded number of bytes, for work on arrays larger than the memory."""
+    rows = max(1, _PIECE_BYTES // max(1, array[:1].nbytes))
+    return (slice(k, k + rows) for k in range(0, len(array), rows))
+
+
+def release(array: Any) -> None:
+    """Let go of the memory that pages of a memory-mapped array take; they are read again from disk when needed.
+
+    Nothing happens to an array in memory. A private mapping (mode "c") is left alone: its changes are nowhere else.
+    """
+    while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
+        array = array.base
+    if not isinstance(array, np.memmap) or array.mode == "c":
+        return
+    mapping = array._mmap  # type: ignore[attr-defined]  # numpy offers no public name for it
+    if hasattr(mapping, "madvise"):
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    """`np.save` in pieces."""
+    with path.open("wb") as file:
+        shaped = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(file, {**shaped, "fortran_order": False})
+        for piece in pieces(array):
+            file.write(np.ascontiguousarray(array[piece]).data)
+            release(array)
 
 
 def _load(path: Path) -> NDArray[Any]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from numpy.typing import ArrayLike
 
 from ..frames import Frames
 from ..system import System
-from ..trajectory_files import read
+from ..trajectory_files import LammpsUnits, files_of, read
 from .base import Source, package_path
 
 
 class FileSource(Source):
-    """Frames of one trajectory file, or of several that are independent runs of one system. Arguments as in
-    `cgrec.read`; "package:name" is a trajectory that ships with cgrec.
+    """Frames of one trajectory file, or of several (a list, or a pattern such as 'run*.trr') that are
+    independent runs of one system. Arguments as in `cgrec.read`; "package:name" is a trajectory that ships
+    with cgrec.
     """
 
     def __init__(
@@ -36,41 +37,36 @@ class FileSource(Source):
         length_unit: str | None = None,
         energy_unit: str | None = None,
         force_unit: str | None = None,
-        lammps_units: Literal["real", "metal"] | None = None,
-        forces_path: str | Path | None = None,
-        box: ArrayLike | None = None,
+        lammps_units: LammpsUnits | None = None,
+        lj: Mapping[str, float] | None = None,
+        forces_path: str | Path | Sequence[str | Path] | None = None,
+        box: ArrayLike | str | None = None,
         species: Sequence[Any] | str | None = None,
         masses: Mapping[str, float] | Sequence[float] | None = None,
         keys: Mapping[str, str | Sequence[str]] | None = None,
     ):
         given = dict(locals())
-        self.paths = [package_path(p) for p in ([path] if isinstance(path, str | Path) else path)]
+        self.paths = [package_path(p) for p in _listed(path)]
         self.topology = topology
-        self.forces_path = forces_path
-        self._arguments = {k: v for k, v in given.items() if k not in ("self", "path", "topology")}
+        self.forces_paths = None if forces_path is None else _listed(forces_path)
+        others = ("self", "path", "topology", "forces_path")
+        self._arguments = {k: v for k, v in given.items() if k not in others}
         if not self.paths:
             raise ValueError("FileSource.path: expected at least one file, found none")
-        if forces_path is not None and len(self.paths) > 1:
-            raise ValueError(
-                "FileSource.forces_path belongs to one file of positions: make one source of each pair"
-            )
 
     def sample(self, folder: Path, seed: int) -> Frames:
-        """Read the files; nothing is random and nothing needs resuming."""
-        first = read(self.paths[0], self.topology, **self._arguments)
-        # bonds found from distances must not differ between runs of one system: the first file decides
-        others = {**self._arguments, "species": None, "masses": None}
-        rest = [read(p, self._shared(p, first), **others) for p in self.paths[1:]]
-        return Frames.concatenate([first, *rest]) if rest else first
-
-    def _shared(self, path: Path, first: Frames) -> str | Path | System | None:
-        if path.is_dir():
-            return None
-        return first.system if self._arguments["selection"] is None else self.topology
+        """Read the files; nothing is random and nothing needs resuming. Frames too many for the memory are in
+        `folder` until they are saved.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        return read(
+            self.paths, self.topology, forces_path=self.forces_paths, scratch=folder, **self._arguments
+        )
 
     def recipe(self) -> dict[str, Any]:
         """The arguments but for paths, whose content counts and not their names."""
-        plain = {k: _plain(v) for k, v in self._arguments.items() if k != "forces_path"}
+        # an argument newer than a run that goes on, and not used, is no part of its recipe
+        plain = {k: _plain(v) for k, v in self._arguments.items() if k != "lj" or v is not None}
         return {
             **plain,
             "topology": self.topology.fingerprint() if isinstance(self.topology, System) else None,
@@ -78,16 +74,18 @@ class FileSource(Source):
 
     def files(self) -> list[Path]:
         """Trajectories, topology and forces; of a folder of frames the arrays in it."""
-        named = [*self.paths, self.topology, self.forces_path]
-        paths = [Path(p) for p in named if isinstance(p, str | Path)]
-        missing = [p for p in paths if not p.exists()]
-        if missing:
-            raise FileNotFoundError(f"{missing[0]} does not exist")
-        return [f for p in paths for f in (sorted(p.iterdir()) if p.is_dir() else [p])]
+        named = [*self.paths, *(self.forces_paths or [])]
+        named += [self.topology] if isinstance(self.topology, str | Path) else []
+        paths = files_of(named)
+        return [f for p in paths for f in (sorted(p.rglob("*")) if p.is_dir() else [p]) if f.is_file()]
 
     def packages(self) -> Sequence[str]:
         """Readers."""
         return ("cgrec", "numpy", "MDAnalysis", "ase")
+
+
+def _listed(paths: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    return [paths] if isinstance(paths, str | Path) else list(paths)
 
 
 def _plain(value: Any) -> Any:

@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import glob
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from ..frames import Frames
 from ..remarks import remark
 from ..system import System
-from . import arrays, molecular_dynamics
-from .atoms import atoms_to_frames, read_extxyz, system_from_atoms, system_to_atoms
+from .assemble import assemble
+from .atoms import atoms_to_frames, system_from_atoms, system_to_atoms
 from .export import write
 from .force_units import UnitCheck, check_force_units, check_length_unit
+from .formats import Opener, check_arguments, format_of
 from .request import Contents, Request
 from .topology import add_rigid_pairs, load_topology, select_sites
 
 __all__ = [
-    "UnitCheck", "atoms_to_frames", "check_force_units", "load_topology", "read", "select_sites",
-    "system_from_atoms", "system_to_atoms", "write",
-]  # fmt: skip
+    "UnitCheck",
+    "atoms_to_frames",
+    "check_force_units",
+    "files_of",
+    "load_topology",
+    "read",
+    "select_sites",
+    "system_from_atoms",
+    "system_to_atoms",
+    "write",
+]
 
-_UNITS = {"length_unit", "energy_unit", "force_unit"}
-#: Format -> its reader, its file endings, and the arguments of `read` that mean something to it and not to
-#: all.
-_FORMATS: dict[str, tuple[Callable[[Request], Contents], tuple[str, ...], set[str]]] = {
-    "trr": (molecular_dynamics.read_trr, (".trr",), set()),
-    "xtc": (molecular_dynamics.read_xtc, (".xtc",), set()),
-    "h5md": (molecular_dynamics.read_h5md, (".h5md", ".h5"), set()),
-    "lammps": (molecular_dynamics.read_lammps, (".lammpstrj", ".lammpsdump", ".dump"), {"lammps_units"}),
-    "netcdf": (molecular_dynamics.read_netcdf, (".nc", ".ncdf"), set()),
-    "structure": (molecular_dynamics.read_structure, (".pdb", ".gro"), set()),
-    "extxyz": (read_extxyz, (".extxyz", ".xyz"), _UNITS),
-    "npz": (arrays.read_npz, (".npz",), _UNITS | {"keys"}),
-    "npy": (arrays.read_npy, (".npy",), _UNITS | {"forces_path"}),
-}
-_SPECIAL = set().union(*(f[2] for f in _FORMATS.values()))
+#: Numbers of positions a check of the units looks at: enough for its error, small against the memory.
+_CHECKED = 6_000_000
+
+LammpsUnits = Literal["real", "metal", "electron", "si", "cgs", "micro", "nano", "lj"]
 
 
 def read(
-    path: str | Path,
+    path: str | Path | Sequence[str | Path],
     topology: str | Path | System | None = None,
     *,
     temperature: float | None = None,
@@ -57,40 +57,53 @@ def read(
     length_unit: str | None = None,
     energy_unit: str | None = None,
     force_unit: str | None = None,
-    lammps_units: Literal["real", "metal"] | None = None,
-    forces_path: str | Path | None = None,
-    box: ArrayLike | None = None,
+    lammps_units: LammpsUnits | None = None,
+    lj: Mapping[str, float] | None = None,
+    forces_path: str | Path | Sequence[str | Path] | None = None,
+    box: ArrayLike | str | None = None,
     species: Sequence[Any] | str | None = None,
     masses: Mapping[str, float] | Sequence[float] | None = None,
     keys: Mapping[str, str | Sequence[str]] | None = None,
+    scratch: str | Path | None = None,
 ) -> Frames:
-    """Frames of a trajectory file, in nm, kJ/mol and kJ/mol/nm, molecules whole.
+    """Frames of a trajectory, in nm, kJ/mol and kJ/mol/nm, molecules whole.
 
     | file | units | says what its sites are |
     |---|---|---|
-    | TRR, XTC (no forces) | its own | no: `topology` or `species` |
-    | H5MD, Amber NetCDF | its own | no |
-    | LAMMPS dump (x y z or a kin, fx fy fz) | `lammps_units` | no |
+    | TRR, TNG (needs pytng); XTC (no forces) | its own | no: `topology` or `species` |
+    | DCD (no forces; a NAMD force DCD as `forces_path`) | angstrom, or as given | no |
+    | GSD (no forces; needs gsd) | given | no |
+    | H5MD, mdtraj HDF5 (no forces), other HDF5 by `keys` | stated in it, or given | mdtraj's does |
+    | Amber NetCDF, mdfrc as `forces_path` | its own | no |
+    | LAMMPS dump (id, x y z or a kin, fx fy fz; may have element, mass, type, q) | `lammps_units`, or as given | element, or type with mass |
     | PDB, GRO (no forces) | its own | yes |
-    | extended XYZ (.xyz, .extxyz) | angstrom, eV, or as given | elements |
+    | extended XYZ (.xyz, .extxyz), ASE .traj | angstrom, eV, or as given | elements |
+    | plain XYZ; CP2K's -pos- with its -frc- as `forces_path` | angstrom; hartree, hartree/bohr | elements |
+    | n2p2 input.data | given | elements |
     | .npz | stated in it or given | species, or `topology` or `species` |
     | .npy, with forces in `forces_path` | given | no |
+    | DeePMD folder (type.raw, set.000) | angstrom, eV, or as given | type_map.raw |
     | folder of cgrec frames | ours | yes |
 
-    An .npz holds positions | pos | coords | coordinates | R (n_frames, n_sites, 3) and may hold forces | Fs |
-    F, energies | energy | E, box | cell (an edge, 3 edges, 3 x 3 rows, or 3 edges or 3 x 3 rows per frame),
-    temperature, species | site_names | names | atomic_numbers | numbers | z, masses (amu), charges (e), bonds
-    (n, 2), weights, replicas, and its units as length_unit, energy_unit, force_unit; other names are mapped
-    by `keys`.
+    Each may be packed as .gz, .bz2 or .xz. Several files, a list or a pattern such as 'run*.trr', are
+    independent runs of one System. What does not fit into memory is kept in a temporary file and read from
+    there when used.
+
+    An .npz holds positions | pos | coords | coordinates | R (n_frames, n_sites, 3) and may hold forces | Fs | F,
+    energies | energy | E, box | cell (an edge, 3 edges, 3 x 3 rows, or 3 edges or 3 x 3 rows per frame), temperature,
+    species | site_names | names | atomic_numbers | numbers | z, masses (amu), charges (e), bonds (n, 2), weights,
+    replicas, and its units as length_unit, energy_unit, force_unit; other names are mapped by `keys`. One
+    other array that is plainly one of these (`REF_forces`, `L`) is taken, and a remark says so; arrays not
+    used are named.
 
     Args:
-        path: trajectory file, or folder of frames.
+        path: trajectory file, folder of frames, or several: a list, or a pattern with * or ?.
         topology: file MDAnalysis reads (PDB, GRO, PSF, prmtop, TPR, LAMMPS data, ...), folder of frames, or
             System. Bonds a PDB or GRO leaves out, and those of atoms without a topology, are found from
             distances.
         temperature: K; required where the file has none, refused where it contradicts the file.
-        file_format: one of trr, xtc, h5md, lammps, netcdf, structure, extxyz, npz, npy, for an unusual file
-            ending.
+        file_format: one of trr, xtc, tng, dcd, gsd, h5md, netcdf, lammps, structure, extxyz, traj, n2p2, npz,
+            npy, deepmd, for an unusual file ending.
         selection: sites to keep, in MDAnalysis' language; resid is the residue's number in the topology file
             (residues are counted from 1 where nobody states one), chainID or segid its chain.
         start, stop, step: frames to keep, as in a slice.
@@ -99,13 +112,21 @@ def read(
             lengths of atoms.
         find_constraints: mark bonds and 1-3 distances that never change as constraints.
         length_unit, energy_unit, force_unit: e.g. 'angstrom', 'eV', 'kcal/mol/angstrom'; without `force_unit`
-            forces are in energy_unit/length_unit.
-        lammps_units: units style of the LAMMPS run.
-        forces_path: .npy of forces belonging to a .npy of positions.
-        box: edge, edges or 3 x 3 rows in the file's length unit, where the file has none or a wrong one.
-        species: one name a site, or one name for all, instead of a topology.
-        masses: amu by name or one a site, for `species` that are no elements.
-        keys: {"forces": "my_name"} names arrays of an .npz; a list of names is summed.
+            forces are in energy_unit/length_unit. Refused where the file states another.
+        lammps_units: units style of the LAMMPS run; needed where the dump does not state it.
+        lj: sizes of the reduced units of lammps_units='lj': {"sigma": nm, "epsilon": kJ/mol, "mass": amu}.
+        forces_path: a second file with the forces of the same frames, of any format, or one for each of
+            several files. Units given are those of its forces, too.
+        box: edge, edges or 3 x 3 rows in the file's length unit, where the file has none or a wrong one;
+            'open' for a system without box.
+        species: one name a site, or one name for all, instead of a topology or, beside one, in place of its
+            names.
+        masses: amu one a site, or by site name, type or element, in place of those of the topology: {"H":
+            3.024}, {"W": 72}.
+        keys: {"forces": "my_name"} names an array, dataset, entry or (three names) columns; of an .npz a list
+            of names is summed, and 'energies[0]' is one column.
+        scratch: folder for temporary files of trajectories larger than the memory; default: the system's
+            (TMPDIR).
 
     Raises:
         FileNotFoundError: no such file.
@@ -113,21 +134,74 @@ def read(
             temperature, unknown units, or forces whose size only a wrong unit explains; always with the
             file's name.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
     given = dict(locals())
-    request = Request(**{f.name: given[f.name] for f in fields(Request)})
-    if path.is_dir():
-        frames = _read_folder(request, temperature)
+    requests = _requests(given)
+    first, scratch = requests[0], None if scratch is None else Path(scratch)
+    if len(requests) == 1 and _is_whole_folder(first):
+        frames = _read_folder(first, temperature)
     else:
-        contents = _reader(request, file_format)(request)
-        frames = _frames(path, contents, temperature, find_constraints)
+        with Opener(file_format, scratch) as opener:
+            contents = assemble(requests, opener, scratch)
+        frames = _frames(first.path, contents, temperature, find_constraints)
         if check_units:
-            _check(frames, path, contents.force_unit, whole=selection is None)
+            _check(frames, first.path, contents.force_unit, whole=selection is None)
     if need_forces and frames.forces is None:
-        raise ValueError(f"{path}: {_reason(frames)}")
+        raise ValueError(f"{first.path}: {_reason(frames)}; forces_path= reads them from a second file")
     return frames
+
+
+def files_of(path: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The files meant by a path, a pattern with * ? [ ], or a list of these; files of a pattern in the order
+    of names.
+
+    Raises:
+        FileNotFoundError: one does not exist, or a pattern fits none.
+    """
+    names = [path] if isinstance(path, str | Path) else list(path)
+    found: list[Path] = []
+    for name in names:
+        matching = [Path(name)] if Path(name).exists() else [Path(p) for p in sorted(glob.glob(str(name)))]
+        if not matching:
+            is_pattern = any(c in str(name) for c in "*?[")
+            raise FileNotFoundError(f"{name} {'fits no file' if is_pattern else 'does not exist'}")
+        found += matching
+    if not found:
+        raise ValueError("path: expected at least one file, found none")
+    return found
+
+
+def _requests(given: dict[str, Any]) -> list[Request]:
+    """One request a file, with its partner of forces."""
+    paths = files_of(given["path"])
+    forces = [None] * len(paths) if given["forces_path"] is None else files_of(given["forces_path"])
+    if len(forces) != len(paths):
+        raise ValueError(
+            f"{len(paths)} files of positions and {len(forces)} in forces_path: expected one for each"
+        )
+    own = {f.name for f in fields(Request)} - {"path", "forces_path", "as_forces"}
+    common = {name: given[name] for name in own}
+    requests = [Request(path=p, forces_path=f, **common) for p, f in zip(paths, forces)]
+    if len(requests) == 1:
+        return requests
+    # a folder of frames among several files says itself what the others are told
+    bare: dict[str, Any] = dict.fromkeys(
+        ("topology", "species", "masses", "box", "length_unit", "energy_unit", "force_unit")
+    )
+    return [replace(r, **bare) if (r.path / "frames.json").exists() else r for r in requests]
+
+
+def _is_whole_folder(request: Request) -> bool:
+    """Whether the frames of a folder can be taken as they are, without reading them."""
+    is_folder = (request.path / "frames.json").exists()
+    return is_folder and request.selection is None and request.forces_path is None
+
+
+def _read_folder(request: Request, temperature: float | None) -> Frames:
+    check_arguments(request, format_of(request.path))
+    Opener()(request)  # refuses arguments that the folder states itself
+    frames = Frames.load(request.path)
+    _temperature(request.path, frames.temperature, temperature)
+    return frames if request.frames == slice(None) else frames[request.frames]
 
 
 def _reason(frames: Frames) -> str:
@@ -136,25 +210,6 @@ def _reason(frames: Frames) -> str:
     except ValueError as error:
         return str(error)
     return ""
-
-
-def _reader(request: Request, file_format: str | None) -> Callable[[Request], Contents]:
-    """Reader of the format, after checking that every special argument means something to it."""
-    ending = request.path.suffix.lower()
-    name = file_format or next((k for k, (_, endings, _) in _FORMATS.items() if ending in endings), None)
-    if name not in _FORMATS:
-        known = ", ".join(f"{k} ({' '.join(endings)})" for k, (_, endings, _) in _FORMATS.items())
-        raise ValueError(
-            f"{request.path}: unknown format {file_format or ending!r}; expected one of {known}; or give "
-            "file_format="
-        )
-    reader, _, special = _FORMATS[name]
-    wrong = sorted(k for k in _SPECIAL - special if getattr(request, k) is not None)
-    if wrong:
-        raise ValueError(
-            f"{request.path}: {', '.join(wrong)} means nothing for {name}, which states its own; leave it out"
-        )
-    return reader
 
 
 def _frames(path: Path, contents: Contents, temperature: float | None, find_constraints: bool) -> Frames:
@@ -168,9 +223,20 @@ def _frames(path: Path, contents: Contents, temperature: float | None, find_cons
         frames = Frames(**values, temperature=kelvin)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    if not find_constraints:
+    if find_constraints:
+        system = add_rigid_pairs(frames.system, _sampled(frames).positions)
+        object.__setattr__(frames, "system", system)
+    return frames
+
+
+def _sampled(frames: Frames) -> Frames:
+    """Evenly spaced frames, few enough to be held in memory; all of them where they are few."""
+    n = len(frames) * frames.n_sites * 3
+    if n <= _CHECKED:
         return frames
-    return replace(frames, system=add_rigid_pairs(frames.system, frames.positions))
+    return frames[
+        np.unique(np.linspace(0, len(frames) - 1, max(len(frames) * _CHECKED // n, 20)).astype(int))
+    ]
 
 
 def _temperature(path: Path, stated: float | None, given: float | None) -> float:
@@ -188,32 +254,11 @@ def _temperature(path: Path, stated: float | None, given: float | None) -> float
     return float(given if given is not None else stated)  # type: ignore[arg-type]
 
 
-def _read_folder(request: Request, temperature: float | None) -> Frames:
-    frames = Frames.load(request.path)
-    ignored = {"path", "selection", "start", "stop", "step"}
-    wrong = sorted(
-        f.name for f in fields(Request) if f.name not in ignored and getattr(request, f.name) is not None
-    )
-    if wrong:
-        raise ValueError(
-            f"{request.path} is a folder of frames, which states its own {', '.join(wrong)}; leave it out"
-        )
-    _temperature(request.path, frames.temperature, temperature)
-    if request.frames != slice(None):
-        frames = frames[request.frames]
-    if request.selection is None:
-        return frames
-    sites = select_sites(frames.system, request.selection)
-    forces = None if frames.forces is None else frames.forces[:, sites]
-    return replace(
-        frames, system=frames.system.select(sites), positions=frames.positions[:, sites], forces=forces
-    )
-
-
 def _check(frames: Frames, path: Path, force_unit: str, *, whole: bool) -> None:
     """Raise where a wrong unit explains the forces or distances, warn where the forces are off and nothing
     explains it.
     """
+    frames = _sampled(frames)
     if whole:  # a selection may leave hydrogens without the atoms they are bonded to
         check_length_unit(frames, str(path))
     if frames.forces is None:

@@ -1,187 +1,337 @@
-"""numpy files: .npz archives and pairs of .npy."""
+"""numpy files: .npz archives, pairs of .npy, and folders of DeePMD."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import tempfile
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..remarks import remark
 from ..system import System
+from .names import Chosen, one_column, potential_energies, without_index
 from .periodic import box_rows
-from .request import Contents, Request, SystemMaker, finish
+from .portions import Collected, sliced, with_box
+from .request import Known, Opened, Request, SiteColumns, Stated
 from .topology import system_from_species
 
-#: Names under which archives hold each thing, in order of preference.
-KEYS: dict[str, tuple[str, ...]] = {
-    "positions": ("positions", "pos", "coords", "coordinates", "R"),
-    "forces": ("forces", "Fs", "F"),
-    "energies": ("energies", "energy", "E"),
-    "box": ("box", "cell"),
-    "temperature": ("temperature",),
-    "species": ("species", "site_names", "names", "atomic_numbers", "numbers", "z"),
-    "masses": ("masses",),
-    "charges": ("charges",),
-    "bonds": ("bonds",),
-    "weights": ("weights",),
-    "replicas": ("replicas",),
-    "system": ("system",),
-    "length_unit": ("length_unit",),
-    "energy_unit": ("energy_unit",),
-    "force_unit": ("force_unit",),
+#: Bytes of an archive's array kept in memory; larger ones stay on disk.
+_IN_MEMORY = 2**25
+#: Arrays that are often beside a trajectory and serve nothing here.
+_KNOWN_UNUSED = {
+    "velocities",
+    "velocity",
+    "vel",
+    "time",
+    "times",
+    "step",
+    "steps",
+    "virial",
+    "virials",
+    "stress",
 }
 
 
-def read_npz(request: Request) -> Contents:
+def open_npz(request: Request) -> Opened:
     """An .npz archive; see `read` for the names and units."""
-    return _contents(request, _archive(request))
+    archive = Archive(request.path)
+    chosen = Chosen(request.path, archive.shapes, request.keys)
+    needed = "forces" if request.as_forces else "positions"
+    found: dict[str, Any] = {}
+    for thing in chosen.names:
+        if thing in chosen:
+            found[thing] = _summed(archive, chosen[thing])
+    chosen.need(needed)
+    unused = [n for n in chosen.unused if n.lower() not in _KNOWN_UNUSED]
+    if unused and not request.as_forces:
+        remark(f"{request.path}: arrays not used: {', '.join(unused)}; keys= says what an array is")
+    box_like = tuple(n for n in unused if _may_be_box(archive.shapes[n], len(found[needed])))
+    return _opened(request, found, box_like)
 
 
-def read_npy(request: Request) -> Contents:
-    """A .npy file of positions, with `forces_path` the one of forces."""
-    found = {"positions": _load(request.path)}
-    if request.forces_path is not None:
-        found["forces"] = _load(Path(request.forces_path))
-    return _contents(request, found)
-
-
-def _archive(request: Request) -> dict[str, NDArray[Any]]:
-    """Everything in the archive that has a known or given name."""
-    wanted = {**KEYS, **{k: _as_tuple(v) for k, v in (request.keys or {}).items()}}
-    unknown = sorted(set(wanted) - set(KEYS))
-    if unknown:
-        raise ValueError(f"keys: unknown {', '.join(unknown)}; expected some of {', '.join(KEYS)}")
-    found = {}
-    with _load(request.path) as archive:
-        for name, names in wanted.items():
-            given = name in (request.keys or {})
-            present = [k for k in names if k in archive.files]
-            if given and len(present) < len(names):
-                missing = sorted(set(names) - set(present))
-                raise ValueError(
-                    f"{request.path} has no array {', '.join(missing)}; it holds {', '.join(archive.files)}"
-                )
-            if present:
-                found[name] = (
-                    sum(_member(request.path, archive, k) for k in present)
-                    if given
-                    else _member(request.path, archive, present[0])
-                )
-        if "positions" not in found:
-            raise ValueError(
-                f"{request.path}: no positions under any of {', '.join(KEYS['positions'])}; it holds "
-                f"{', '.join(archive.files)}; "
-                "name yours with keys={'positions': ...}"
-            )
-    return found
-
-
-def _as_tuple(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
-
-
-def _load(path: Path) -> Any:
+def open_npy(request: Request) -> Opened:
+    """A .npy file of positions, or as the second file one of forces."""
     try:
-        return np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise
+        array = np.load(request.path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # numpy has no one class for a broken file
-        raise _broken(path, error) from error
+        raise broken(request.path, error) from error
+    if request.keys:
+        raise ValueError(
+            f"{request.path}: a .npy file holds one array, so keys= means nothing for it: leave it out"
+        )
+    return _opened(request, {"forces" if request.as_forces else "positions": array}, ())
 
 
-def _member(path: Path, archive: Mapping[str, Any], key: str) -> Any:
-    try:
-        return archive[key]
-    except Exception as error:  # zlib.error, BadZipFile, ValueError
-        raise _broken(path, error) from error
+class Archive:
+    """Arrays of an .npz, of which large ones are not held in memory.
+
+    Raises:
+        ValueError: it is no archive, or an array in it is damaged.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+            names = [n for n in self._zip.namelist() if n.endswith(".npy")]
+            self.shapes = {n.removesuffix(".npy"): self._header(n)[0] for n in names}
+        except Exception as error:  # BadZipFile, ValueError, zlib.error, OSError
+            raise broken(path, error) from error
+
+    def _header(self, member: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+        """Shape, whether columns come first, type, and length of the header of one member."""
+        with self._zip.open(member) as file:
+            version = np.lib.format.read_magic(file)
+            reader = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, fortran, dtype = reader(file)
+            return shape, fortran, dtype, file.tell()
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """The array; memory-mapped where it is large, after its checksum was compared."""
+        member = f"{name}.npy"
+        try:
+            shape, fortran, dtype, header = self._header(member)
+            if self._zip.getinfo(member).file_size < _IN_MEMORY or fortran or dtype.hasobject:
+                with self._zip.open(member) as file:
+                    return np.lib.format.read_array(file, allow_pickle=False)
+            return self._mapped(member, shape, dtype, header)
+        except Exception as error:  # zlib.error, BadZipFile, ValueError
+            raise broken(self._path, error) from error
+
+    def _mapped(self, member: str, shape: tuple[int, ...], dtype: np.dtype[Any], header: int) -> NDArray[Any]:
+        """A large member as a memory map: of the archive itself, or of a temporary file where it is
+        compressed.
+        """
+        info = self._zip.getinfo(member)
+        stored = info.compress_type == zipfile.ZIP_STORED
+        target: BinaryIO | None = None if stored else tempfile.TemporaryFile(prefix="cgrec-")  # noqa: SIM115
+        with self._zip.open(member) as file:
+            while block := file.read(2**24):  # zipfile compares the checksum at the end
+                if target is not None:
+                    target.write(block)
+        if target is not None:
+            target.flush()
+            return np.memmap(target, dtype, "r", header, shape)
+        start = info.header_offset
+        with self._path.open("rb") as plain:
+            plain.seek(start + 26)  # lengths of the name and of the extra field: zip's local file header
+            lengths = np.frombuffer(plain.read(4), "<u2").astype(int)
+        return np.memmap(self._path, dtype, "r", start + 30 + int(lengths.sum()) + header, shape)
 
 
-def _broken(path: Path, error: Exception) -> ValueError:
+def broken(path: Path, error: Exception) -> ValueError:
+    """The error of a numpy file that cannot be read."""
     return ValueError(
-        f"{path} cannot be read, it is probably truncated or no numpy file ({error}); copy or make it again"
+        f"{path} cannot be read ({error}): it is probably truncated or no numpy file; copy or make it again"
     )
 
 
-def _contents(request: Request, found: dict[str, Any]) -> Contents:
-    positions = found["positions"]
-    if positions.ndim != 3 or positions.shape[-1] != 3:
+def _summed(archive: Archive, names: tuple[str, ...]) -> Any:
+    """The array of one name, or the sum of several."""
+    if len(names) == 1:
+        return one_column(names[0], archive[without_index(names[0])])
+    first = archive[names[0]]
+    if first.nbytes < _IN_MEMORY:
+        return sum(archive[n] for n in names)
+    parts, collected = [archive[n] for n in names], Collected()
+    for start in range(0, len(first), 100):
+        collected.append("sum", np.sum([p[start : start + 100] for p in parts], axis=0))
+    return collected.arrays()["sum"]
+
+
+def _may_be_box(shape: tuple[int, ...], n_frames: int) -> bool:
+    """Whether an array nobody asked for has the shape of a box."""
+    return shape in ((3, 3), (3,), (6,), (n_frames, 3), (n_frames, 6), (n_frames, 3, 3))
+
+
+def _opened(request: Request, found: dict[str, Any], box_like: tuple[str, ...]) -> Opened:
+    needed = "forces" if request.as_forces else "positions"
+    vectors = found[needed]
+    if vectors.ndim != 3 or vectors.shape[-1] != 3:
         raise ValueError(
-            f"{request.path}: expected positions (n_frames, n_sites, 3), found shape {positions.shape}"
+            f"{request.path}: expected {needed} (n_frames, n_sites, 3), found shape {vectors.shape}"
         )
-    stated = {
-        k: str(found[f"{k}_unit"]) if f"{k}_unit" in found else None for k in ("length", "energy", "force")
-    }
-    if "forces" not in found and "energies" not in found:  # then only the length matters
-        stated["energy"] = stated["energy"] or "kJ/mol"
-    units = request.units(**stated)
-    length, energy, force = units.factors()
-    box = request.box if request.box is not None else found.get("box")
-    scaled: Any = lambda name, factor: None if name not in found else found[name] * _like(factor, found[name])  # noqa: E731
-    energies = scaled("energies", energy)
-    maker = SystemMaker(request, positions.shape[1], _system(request, found))
-    contents = Contents(
-        system=maker.system, positions=scaled("positions", length), forces=scaled("forces", force),
-        energies=None if energies is None else energies.reshape(len(positions)),
-        box=None if box is None else box_rows(box) * length,
-        temperature=_one_number(found.get("temperature")),
-        weights=found.get("weights"), replicas=found.get("replicas"), force_unit=units.force,
+    n_frames = len(vectors)
+    if "energies" in found:
+        energies = potential_energies(request.path, np.asarray(found.pop("energies")), n_frames)
+        found |= {} if energies is None else {"energies": energies}
+    things = ("forces",) if request.as_forces else ("positions", "forces", "energies", "weights", "replicas")
+    arrays = {k: found[k] for k in things if k in found}
+    box = None if request.as_forces or "box" not in found else box_rows(found["box"])
+    _check_lengths(request.path, arrays, box, vectors.shape)
+    portions = sliced(arrays, n_frames)
+    if box is not None:
+        portions = with_box(portions, box, n_frames)
+    length, energy, force = (
+        str(found[f"{k}_unit"]) if f"{k}_unit" in found else None for k in ("length", "energy", "force")
+    )
+    pairs = (("length", length), ("energy", energy), ("force", force))
+    stated = Stated(length, energy, force, frozenset(k for k, v in pairs if v is not None))
+    return Opened(
+        portions, frozenset(arrays), stated, _system(request, found), _columns(request, found),
+        _temperature(request, found.get("temperature")), box_like=box_like, whole=False,
     )  # fmt: skip
-    _check_lengths(request.path, contents)
-    return finish(request, maker, contents)
 
 
-def _one_number(array: NDArray[Any] | None) -> float | None:
-    """The number in `array`; None for the temperature of each frame, which is no property of the ensemble."""
-    return float(array.item()) if array is not None and array.size == 1 else None
-
-
-def _like(factor: float, array: NDArray[Any]) -> Any:
-    """`factor` in the precision of `array`, so that float32 stays float32."""
-    return np.asarray(factor, array.dtype if array.dtype.kind == "f" else float)
-
-
-def _system(request: Request, found: dict[str, Any]) -> tuple[System, bool] | None:
-    """What the archive says of its sites and whether that has the bonds; None where it does not, or the
-    caller says it.
+def _temperature(request: Request, array: NDArray[Any] | None) -> float | None:
+    """The number in `array`. One a frame is a kinetic temperature and fluctuates: it is no property of the
+    ensemble.
     """
-    if request.topology is not None or request.species is not None:
+    if array is None:
+        return None
+    if array.size == 1:
+        return float(array.item())
+    mean, spread = float(np.mean(array)), float(np.std(array))
+    remark(
+        f"{request.path}: its temperature is one number a frame ({mean:.4g} +- {spread:.2g} K): taken as a "
+        "kinetic temperature; frames of a ladder of temperatures must be read one temperature at a time"
+    )
+    return None
+
+
+def _columns(request: Request, found: dict[str, Any]) -> SiteColumns | None:
+    """Elements the archive states beside a topology, to compare."""
+    if request.as_forces or "species" not in found or request.topology is None:
+        return None
+    species = np.asarray(found["species"])
+    if species.ndim != 1 or species.dtype.kind not in "iuUS":
+        return None
+    names = system_names(request, species)
+    return None if names is None else SiteColumns(elements=names)
+
+
+def system_names(request: Request, species: NDArray[Any]) -> tuple[str, ...] | None:
+    """Names of species that may be atomic numbers; None where they are numbers of something else."""
+    from ase.data import chemical_symbols
+
+    if species.dtype.kind in "iu":
+        inside = (species > 0).all() and (species < len(chemical_symbols)).all()
+        return tuple(chemical_symbols[int(s)] for s in species) if inside else None
+    return tuple(str(s) for s in species)
+
+
+def _system(request: Request, found: dict[str, Any]) -> Known | None:
+    """What the archive says of its sites; None where it does not, or the caller says it."""
+    if request.topology is not None or request.species is not None or request.as_forces:
         return None
     if "system" in found:
-        import json
-
-        return System(**json.loads(str(found["system"]))), True
+        return Known(System(**json.loads(str(found["system"]))), bonds_complete=True, named=True)
     if "species" not in found:
         return None
-    species = found["species"].tolist()
-    masses = request.masses if request.masses is not None else found.get("masses")
+    species = np.asarray(found["species"]).tolist()
     system = system_from_species(
-        species,
-        len(species),
-        masses=masses,
-        bonds=found.get("bonds"),
-        charges=found.get("charges"),
-        where=str(request.path),
-    )
-    return system, "bonds" in found
+        species, len(species), masses=request.masses if request.masses is not None else found.get("masses"),
+        bonds=found.get("bonds"), charges=found.get("charges"), where=str(request.path),
+    )  # fmt: skip
+    return Known(system, bonds_complete="bonds" in found)
 
 
-def _check_lengths(path: Path, contents: Contents) -> None:
+def _check_lengths(path: Path, arrays: dict[str, Any], box: Any, shape: tuple[int, ...]) -> None:
     """ValueError where arrays disagree, before picking frames would hide it."""
-    n = len(contents.positions)
-    for name in ("forces", "energies", "weights", "replicas"):
-        array = getattr(contents, name)
-        if array is not None and len(array) != n:
+    n = shape[0]
+    for name, array in arrays.items():
+        if len(array) != n:
             raise ValueError(
                 f"{path}: {n} frames of positions and {len(array)} of {name}: expected the same number"
             )
-    if contents.forces is not None and contents.forces.shape != contents.positions.shape:
+    if "forces" in arrays and arrays["forces"].shape != shape:
+        raise ValueError(f"{path}: expected forces of shape {shape}, found {arrays['forces'].shape}")
+    if box is not None and box.ndim == 3 and len(box) != n:
         raise ValueError(
-            f"{path}: expected forces of shape {contents.positions.shape}, found {contents.forces.shape}"
+            f"{path}: {n} frames of positions and {len(box)} of box: expected one box, or one a frame"
         )
-    if contents.box is not None and contents.box.ndim == 3 and len(contents.box) != n:
+
+
+# --- DeePMD-kit: docs.deepmodeling.com/projects/deepmd/en/stable/data/system.html ------------------------
+
+_DEEPMD = {"positions": "coord", "forces": "force", "energies": "energy", "box": "box"}
+
+
+def is_deepmd(folder: Path) -> bool:
+    """Whether a folder is a system of DeePMD-kit."""
+    return (folder / "type.raw").exists() or any(folder.glob("set.*/coord.npy"))
+
+
+def open_deepmd(request: Request) -> Opened:
+    """A folder of DeePMD-kit: type.raw, type_map.raw and set.*/*.npy, in angstrom and eV unless given.
+
+    Raises:
+        ValueError: no sets, sets that disagree, types that change between frames, or types without names.
+    """
+    sets = sorted(p for p in request.path.glob("set.*") if p.is_dir())
+    if not sets:
+        raise ValueError(f"{request.path}: expected folders set.000, ... with coord.npy, found none")
+    names = [n for n in _DEEPMD if (sets[0] / f"{_DEEPMD[n]}.npy").exists()]
+    arrays = {n: _joined(request.path, sets, _DEEPMD[n]) for n in names}
+    if "positions" not in arrays:
+        raise ValueError(f"{sets[0]}: no coord.npy")
+    n_frames = len(arrays["positions"])
+    box = arrays.pop("box", None)
+    is_open = (request.path / "nopbc").exists()
+    if "energies" in arrays:
+        arrays["energies"] = arrays["energies"].reshape(n_frames)
+    things = ("forces",) if request.as_forces else ("positions", "forces", "energies")
+    arrays = {k: v for k, v in arrays.items() if k in things}
+    wrong = [k for k, v in arrays.items() if len(v) != n_frames]
+    if wrong:
         raise ValueError(
-            f"{path}: {n} frames of positions and {len(contents.box)} of box: expected one box, or one a "
-            "frame"
+            f"{request.path}: {n_frames} frames of coord and {len(arrays[wrong[0]])} of {wrong[0]}"
         )
+    portions = sliced(arrays, n_frames)
+    if box is not None and not is_open and not request.as_forces:
+        portions = with_box(portions, box_rows(box.reshape(-1, 3, 3)), n_frames)
+    return Opened(
+        portions, frozenset(arrays), Stated("angstrom", "eV", "eV/angstrom"),
+        columns=_deepmd_columns(request.path, sets), open=is_open or None,
+    )  # fmt: skip
+
+
+def _joined(folder: Path, sets: list[Path], name: str) -> NDArray[Any]:
+    """The array `name` of all sets; of a single one it stays on disk."""
+    parts = []
+    for each in sets:
+        path = each / f"{name}.npy"
+        try:
+            parts.append(np.load(path, mmap_mode="r", allow_pickle=False))
+        except FileNotFoundError as error:
+            raise ValueError(f"{folder}: {path.parent.name} has no {name}.npy and others have") from error
+        except Exception as error:
+            raise broken(path, error) from error
+    if len(parts) == 1:
+        return parts[0]
+    collected = Collected()
+    for part in parts:
+        for start in range(0, len(part), 1000):
+            collected.append(name, np.array(part[start : start + 1000]))
+    return collected.arrays()[name]
+
+
+def _deepmd_columns(folder: Path, sets: list[Path]) -> SiteColumns:
+    """Elements of type.raw and type_map.raw, or of real_atom_types.npy of the mixed format."""
+    types = np.loadtxt(folder / "type.raw", int, ndmin=1) if (folder / "type.raw").exists() else None
+    if (sets[0] / "real_atom_types.npy").exists():
+        real = _joined(folder, sets, "real_atom_types")
+        changed = np.flatnonzero((real != real[0]).any(1))
+        if len(changed):
+            raise ValueError(
+                f"{folder}: real_atom_types of frame {changed[0]} differ from those of frame 0: Frames are "
+                "of one System; take the frames of one composition out"
+            )
+        types = np.asarray(real[0])
+    if types is None:
+        raise ValueError(f"{folder}: neither type.raw nor real_atom_types.npy says what the atoms are")
+    numbers = tuple(str(int(t)) for t in types)
+    if not (folder / "type_map.raw").exists():
+        return SiteColumns(types=numbers)
+    names = (folder / "type_map.raw").read_text().split()
+    if types.max() >= len(names):
+        raise ValueError(f"{folder}: type {types.max()} has no name among the {len(names)} of type_map.raw")
+    return SiteColumns(elements=tuple(names[int(t)] for t in types), types=numbers)

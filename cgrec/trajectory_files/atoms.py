@@ -1,8 +1,9 @@
-"""ASE: extended XYZ files, and the one place where ASE's Atoms and units (angstrom, eV) meet ours."""
+"""ASE: the one place where ASE's Atoms and units (angstrom, eV) meet ours; extended XYZ and .traj files."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +11,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..frames import Frames
+from ..remarks import remark
 from ..system import System
-from ..units import length_factor
+from ..units import energy_factor, force_factor, length_factor
+from .hdf5 import mixed_boundary
+from .names import KEYS, Chosen, names_of
 from .periodic import make_whole
-from .request import Contents, Request, SystemMaker, Units, finish, given_box
+from .portions import Snapshot, changed_number, in_order
+from .request import Known, Opened, Request, SiteColumns, Stated
 from .topology import add_guessed_bonds, name_residues, system_from_species
+from .xyz import is_extended, open_xyz
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-#: ASE's own units.
-ASE_UNITS = Units("angstrom", "eV", "eV/angstrom")
+#: ASE's own units, which a file may leave for others.
+_ASE_UNITS = Stated("angstrom", "eV", "eV/angstrom")
 
 
 def system_to_atoms(system: System, positions: ArrayLike, box: ArrayLike | None = None) -> Atoms:
@@ -50,22 +56,33 @@ def system_to_atoms(system: System, positions: ArrayLike, box: ArrayLike | None 
 
 
 def atoms_to_frames(images: list[Atoms], temperature: float, system: System | None = None) -> Frames:
-    """Frames of a list of ase.Atoms: forces and energies where every image has them from its calculator.
+    """Frames of a list of ase.Atoms of one composition; forces and energies of their calculators where all
+    have them.
 
     Args:
-        images: same atoms in the same order, angstrom and eV.
+        images: in angstrom and eV.
         temperature: K.
-        system: who they are; default: elements and masses of the images, bonds from the distances of the
-            first.
+        system: theirs; default: elements, masses and bonds of the first.
 
     Raises:
         ValueError: no images, or they hold different atoms.
     """
-    arrays = _arrays(images, "the list of Atoms")
+    if not images:
+        raise ValueError("the list of Atoms holds zero frames: expected at least one")
+    where = Path("the list of Atoms")
+    _check_symbols(where, images)
     system = system_from_atoms(images[0]) if system is None else system
+    length = length_factor("angstrom")
+    positions = np.array([a.get_positions() for a in images]) * length
+    forces, energies = _all_or_none(images, "forces", where), _all_or_none(images, "energy", where)
+    boxes = [_box(a, where, given=False) for a in images]
+    box = None if any(b is None for b in boxes) else np.array(boxes) * length
+    if box is not None and np.allclose(box, box[0], rtol=1e-9, atol=0):
+        box = box[0]
     return Frames(
-        system=system, positions=make_whole(arrays.positions, system, arrays.box), temperature=temperature,
-        forces=arrays.forces, energies=arrays.energies, box=arrays.box,
+        system=system, positions=make_whole(positions, system, box), temperature=temperature, box=box,
+        forces=None if forces is None else forces * force_factor("eV/angstrom"),
+        energies=None if energies is None else energies * energy_factor("eV"),
     )  # fmt: skip
 
 
@@ -73,66 +90,162 @@ def system_from_atoms(atoms: Atoms) -> System:
     """System of one ase.Atoms: elements, masses, bonds from distances (ASE keeps none), molecules as
     residues.
     """
-    arrays = _arrays([atoms], "the Atoms")
-    return name_residues(add_guessed_bonds(arrays.system, arrays.positions[0], _first_box(arrays.box)))
+    length, box = length_factor("angstrom"), _box(atoms, Path("the Atoms"), given=False)
+    rows = None if box is None else box * length
+    return name_residues(add_guessed_bonds(_system(atoms, "the Atoms"), atoms.get_positions() * length, rows))
 
 
-def read_extxyz(request: Request) -> Contents:
-    """Extended XYZ: positions, cell, energies and forces as ASE reads them; angstrom and eV unless units are
-    given.
-    """
-    from ase.io import read
-
+def open_extxyz(request: Request) -> Opened:
+    """An XYZ file: extended XYZ as ASE reads it (angstrom and eV unless given); any other by its columns."""
     _check_complete(request.path)
+    if not is_extended(request.path):
+        return open_xyz(request)
+    return _opened(request, lambda: _images(request.path, "extxyz"))
+
+
+def open_traj(request: Request) -> Opened:
+    """An ASE .traj file: angstrom and eV unless given."""
+    return _opened(request, lambda: _images(request.path, "traj"))
+
+
+def _images(path: Path, form: str) -> Iterator[Atoms]:
+    """Images of a file one after the other."""
+    from ase.io import iread
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            images: Any = read(request.path, index=":", format="extxyz")
-    except FileNotFoundError:
-        raise
+            yield from iread(path, index=":", format=form)
     except Exception as error:  # XYZError, ValueError, IndexError: depends on where the file is cut
         raise ValueError(
-            f"{request.path} cannot be read as extended XYZ, it is probably truncated ({error})"
+            f"{path} cannot be read as {'extended XYZ' if form == 'extxyz' else 'an ASE trajectory'} "
+            f"({error}): it is probably truncated, or written by hand"
         ) from error
-    units = request.units(length="angstrom", energy="eV")
-    arrays = _arrays(images, str(request.path), units)
-    maker = SystemMaker(request, len(images[0]), (arrays.system, False))
-    box = given_box(request, units.factors()[0])
-    return finish(request, maker, Contents(**{**vars(arrays), "box": arrays.box if box is None else box}))
 
 
-def _arrays(images: list[Atoms], where: str, units: Units = ASE_UNITS) -> Contents:
-    """Positions, forces, energies and boxes of ase.Atoms converted from `units`."""
-    if not images:
-        raise ValueError(f"{where} holds zero frames: expected at least one")
-    symbols = images[0].get_chemical_symbols()
-    for k, image in enumerate(images):
-        if image.get_chemical_symbols() != symbols:
-            raise ValueError(
-                f"{where}: frame {k} holds {image.get_chemical_formula()} and frame 0 "
-                f"{images[0].get_chemical_formula()} (or another "
-                "order): Frames are of one System; split the file by composition"
-            )
-    length, energy, force = units.factors()
-    forces, energies = _results(images, "forces", where), _results(images, "energy", where)
-    masses = images[0].get_masses()
-    stated = masses if (masses > 0).all() else None
-    return Contents(
-        system=system_from_species(symbols, len(symbols), masses=stated, where=where),
-        positions=np.array([a.get_positions() for a in images]) * length,
-        forces=None if forces is None else forces * force,
-        energies=None if energies is None else energies * energy, box=_boxes(images, where, length),
-        force_unit=units.force,
-    )  # fmt: skip
+def _opened(request: Request, images: Callable[[], Iterable[Atoms]]) -> Opened:
+    first = next(iter(images()), None)
+    if first is None:
+        raise ValueError(f"{request.path} holds zero frames: expected at least one")
+    names = _names(request, first)
+    get = {"forces": _getter(names.get("forces")), "energies": _getter(names.get("energies"))}
+
+    def snapshots() -> Iterator[Snapshot]:
+        symbols = first.get_chemical_symbols()
+        for k, image in enumerate(images()):
+            _check_same(request.path, k, image, symbols, first)
+            forces, energy = (None if g is None else g(image) for g in get.values())
+            box = None if request.as_forces else _box(image, request.path, given=request.box is not None)
+            positions = None if request.as_forces else image.get_positions()
+            yield Snapshot(positions, forces, energies=None if energy is None else float(energy), box=box)
+
+    held = {k for k, g in get.items() if g is not None}
+    system = None
+    if request.topology is None and request.species is None and not request.as_forces:
+        system = Known(_system(first, str(request.path), request.masses))
+    held = held & {"forces"} if request.as_forces else held | {"positions"}
+    is_open = True if not first.get_pbc().any() and "pbc" in _stated_keys(request.path) else None
+    columns = SiteColumns(elements=tuple(first.get_chemical_symbols()))
+    portions = in_order(request.path, snapshots)
+    return Opened(portions, frozenset(held), _ASE_UNITS, system, columns, open=is_open)
 
 
-def _results(images: list[Atoms], name: str, where: str) -> NDArray[np.float64] | None:
+def _stated_keys(path: Path) -> str:
+    """The comment line of the first frame of an XYZ file; empty for a binary one."""
+    with path.open("rb") as file:
+        file.readline()
+        return file.readline(100_000).decode(errors="replace")
+
+
+def _names(request: Request, first: Atoms) -> dict[str, str]:
+    """Thing -> name of its entry: the calculator's ("forces", "energy"), or one array or info entry that is
+    meant.
+    """
+    results = dict(getattr(first.calc, "results", {}) or {})
+    shapes = {k: np.shape(v) for k, v in first.arrays.items() if k not in ("positions", "numbers")}
+    entries = {k for k, v in first.info.items() if np.ndim(v) == 0 and isinstance(v, int | float | np.number)}
+    if "forces" in results:
+        shapes["forces"] = np.shape(results["forces"])
+    if entries_energy := {k for k in ("energy", "free_energy") if k in results}:
+        entries |= entries_energy
+    given = {k: names_of(v)[0] for k, v in (request.keys or {}).items()}
+    _check_keys(request, given, {*shapes, *entries})
+    found = {"forces": given.get("forces") or _forces_name(request, first, shapes, results)}
+    found["energies"] = given.get("energies") or _energy_name(entries, found["forces"])
+    return {k: v for k, v in found.items() if v}
+
+
+def _check_keys(request: Request, given: dict[str, str], there: set[str]) -> None:
+    unknown = sorted(set(given) - {"forces", "energies"})
+    if unknown:
+        raise ValueError(f"{request.path}: keys: unknown {', '.join(unknown)}; expected forces or energies")
+    missing = sorted(set(given.values()) - there)
+    if missing:
+        raise ValueError(
+            f"{request.path} has no {', '.join(missing)}; it holds {', '.join(sorted(there)) or 'neither'}"
+        )
+
+
+def _forces_name(request: Request, first: Atoms, shapes: dict[str, tuple[int, ...]], results: Any) -> str:
+    """Name of the forces: "forces", or the one other array that is called so.
+
+    Raises:
+        ValueError: several, which differ.
+    """
+    candidates = [n for n, s in shapes.items() if len(s) == 2 and s[1] == 3 and _is_forces(n)]
+    values = [np.asarray(results.get(n, first.arrays.get(n)), float) for n in candidates]
+    if len(candidates) > 1 and any(not np.allclose(v, values[0]) for v in values[1:]):
+        raise ValueError(
+            f"{request.path}: {', '.join(candidates)} could all be the forces: choose one with "
+            f"keys={{'forces': {candidates[0]!r}}}"
+        )
+    if not candidates:
+        return ""
+    name = "forces" if "forces" in candidates else candidates[0]
+    if name not in KEYS["forces"]:
+        remark(f"{request.path}: forces are taken from {name!r}; name another with keys={{'forces': ...}}")
+    return name
+
+
+def _is_forces(name: str) -> bool:
+    return "forces" in Chosen(Path(name), {name: (1, 1, 3)}, None, ("forces",), quiet=True)
+
+
+def _energy_name(entries: set[str], forces: str) -> str:
+    """Name of the energy: the partner of the forces (REF_forces, REF_energy), "energy", or the only one there
+    is.
+    """
+    partner = forces.replace("forces", "energy").replace("force", "energy") if forces else ""
+    if partner in entries:
+        return partner
+    if "energy" in entries:
+        return "energy"
+    like = [n for n in entries if n.lower().endswith("energy") and "kinetic" not in n.lower()]
+    return like[0] if len(like) == 1 else ""
+
+
+def _getter(name: str | None) -> Callable[[Atoms], Any] | None:
+    """Reads an entry of an image by its name."""
+    if name is None:
+        return None
+
+    def get(atoms: Atoms) -> Any:
+        results = getattr(atoms.calc, "results", {}) if atoms.calc is not None else {}
+        found = results.get(name, results.get("free_energy") if name == "energy" else None)
+        return found if found is not None else atoms.arrays.get(name, atoms.info.get(name))
+
+    return get
+
+
+def _all_or_none(images: list[Atoms], name: str, where: Path) -> NDArray[np.float64] | None:
     """(n_images, ...) of one property, or None where no image has it.
 
     Raises:
         ValueError: some have it and some have not.
     """
-    values = [_result(a, name) for a in images]
+    get = _getter(name)
+    assert get is not None
+    values = [get(a) for a in images]
     missing = [k for k, v in enumerate(values) if v is None]
     if len(missing) == len(values):
         return None
@@ -144,31 +257,47 @@ def _results(images: list[Atoms], name: str, where: str) -> NDArray[np.float64] 
     return np.array(values, float)
 
 
-def _result(atoms: Atoms, name: str) -> Any:
-    """Property stored with one ase.Atoms: by its calculator, or as an array or info entry of that name."""
-    if atoms.calc is not None:
-        results = getattr(atoms.calc, "results", {})
-        found = results.get(name, results.get("free_energy") if name == "energy" else None)
-        if found is not None:
-            return found
-    return atoms.arrays.get(name, atoms.info.get(name))
+def _system(atoms: Atoms, where: str, given: Any = None) -> System:
+    """Names, elements and masses of one image."""
+    symbols = atoms.get_chemical_symbols()
+    masses = atoms.get_masses()
+    stated = masses if (masses > 0).all() else given
+    return system_from_species(symbols, len(symbols), masses=stated, where=where)
 
 
-def _boxes(images: list[Atoms], where: str, length: float) -> NDArray[np.float64] | None:
-    periodic = {tuple(a.get_pbc().tolist()) for a in images}
-    if periodic == {(False,) * 3}:
+def _check_symbols(where: Path, images: list[Atoms]) -> None:
+    symbols = images[0].get_chemical_symbols()
+    for k, image in enumerate(images):
+        _check_same(where, k, image, symbols, images[0])
+
+
+def _check_same(path: Path, k: int, image: Atoms, symbols: list[str], first: Atoms) -> None:
+    """ValueError where an image holds other atoms than the first."""
+    if image.get_chemical_symbols() == symbols:
+        return
+    formula, before = image.get_chemical_formula(), first.get_chemical_formula()
+    if len(image) != len(first):
+        raise changed_number(path, k, len(image), len(first))
+    raise ValueError(
+        f"{path}: frame {k} holds {formula} and frame 0 {before} (or another order): Frames are of one "
+        "System; split the file by composition"
+    )
+
+
+def _box(atoms: Atoms, path: Path, *, given: bool) -> NDArray[np.float64] | None:
+    """(3, 3) rows in angstrom, None for an open image.
+
+    Raises:
+        ValueError: periodic along some directions only, and no box was `given`.
+    """
+    periodic = atoms.get_pbc().tolist()
+    if not any(periodic):
         return None
-    if periodic != {(True,) * 3}:
-        raise ValueError(
-            f"{where}: periodic along {sorted(periodic)}: expected all frames periodic in three directions "
-            "or in none"
-        )
-    boxes = np.array([a.cell.array for a in images]) * length
-    return boxes[0] if np.allclose(boxes, boxes[0], rtol=1e-9, atol=0) else boxes
-
-
-def _first_box(box: NDArray[Any] | None) -> NDArray[Any] | None:
-    return box[0] if box is not None and box.ndim == 3 else box
+    if not all(periodic):
+        if given:
+            return None
+        raise mixed_boundary(path, periodic)
+    return np.asarray(atoms.cell.array, float)
 
 
 def _check_complete(path: Path) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..frames import Frames
 from ..units import energy_factor, force_factor, length_factor
-from .arrays import KEYS
+from .names import KEYS
 from .topology import universe_of
 
 

@@ -1,102 +1,118 @@
-"""Files of simulation programs through MDAnalysis: TRR, XTC, H5MD, Amber NetCDF, LAMMPS dump, PDB and GRO."""
+"""Binary files of simulation programs: TRR, XTC, DCD, TNG, GSD, Amber NetCDF; and PDB and GRO."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..units import force_factor, length_factor
-from .periodic import box_rows, make_whole
-from .request import Contents, Request, SystemMaker, given_box, no_frames
-from .topology import select_sites
+from .periodic import box_rows
+from .portions import Snapshot, in_order, sliced, with_box
+from .request import Known, Opened, Request, Stated
+from .topology import load_topology
+from .unit_names import force_name, known, length_name
 
-#: Frames held at once before sites are selected.
-_CHUNK = 200
-#: Length and force units of LAMMPS' `units` styles.
-LAMMPS_UNITS = {"real": ("angstrom", "kcal/mol/angstrom"), "metal": ("angstrom", "eV/angstrom")}
-
-
-class Snapshot(NamedTuple):
-    """One frame as the file has it: positions and forces (n_sites, 3), box (3, 3) rows."""
-
-    positions: NDArray[Any]
-    forces: NDArray[Any] | None
-    box: NDArray[Any] | None
+#: What MDAnalysis turns lengths and forces into.
+_MDANALYSIS = Stated("angstrom", "kJ/mol", "kJ/mol/angstrom")
+_GROMACS = Stated("nm", "kJ/mol", "kJ/mol/nm")
 
 
-def read_trr(request: Request) -> Contents:
+def open_trr(request: Request) -> Opened:
     """GROMACS TRR: nm and kJ/mol/nm."""
     from MDAnalysis.lib.formats.libmdaxdr import TRRFile
 
-    return _read(request, _gromacs(request.path, TRRFile), "nm", "kJ/mol/nm")
+    snapshots = partial(_gromacs, request.path, TRRFile)
+    return Opened(in_order(request.path, snapshots), _held(snapshots), _GROMACS)
 
 
-def read_xtc(request: Request) -> Contents:
+def open_xtc(request: Request) -> Opened:
     """GROMACS XTC: nm, no forces."""
     from MDAnalysis.lib.formats.libmdaxdr import XTCFile
 
-    return _read(request, _gromacs(request.path, XTCFile), "nm", "kJ/mol/nm")
+    portions = in_order(request.path, partial(_gromacs, request.path, XTCFile))
+    return Opened(portions, frozenset({"positions"}), _GROMACS)
 
 
-def read_h5md(request: Request) -> Contents:
-    """H5MD with its units stated; MDAnalysis turns them into angstrom and kJ/mol/angstrom."""
-    import h5py
+def open_dcd(request: Request) -> Opened:
+    """CHARMM, NAMD or OpenMM DCD: angstrom unless said otherwise, no forces.
 
-    _open_once(request.path, lambda: h5py.File(request.path, "r"))
-    return _read(request, _mdanalysis(request.path, "H5MD"), "angstrom", "kJ/mol/angstrom")
+    NAMD writes forces as a DCD of their own (kcal/mol/angstrom), which `forces_path` takes.
+    """
+    _check_dcd(request.path)
+    snapshots = partial(_mdanalysis, request.path, "DCD", convert_units=False)
+    if not request.as_forces:
+        return Opened(in_order(request.path, snapshots), frozenset({"positions"}), Stated("angstrom"))
 
+    def forces() -> Iterator[Snapshot]:
+        return (Snapshot(forces=s.positions) for s in snapshots())
 
-def read_netcdf(request: Request) -> Contents:
-    """Amber NetCDF; MDAnalysis turns it into angstrom and kJ/mol/angstrom."""
-    from scipy.io import netcdf_file
-
-    _open_once(request.path, lambda: netcdf_file(str(request.path), mmap=False))
-    return _read(request, _mdanalysis(request.path, "NCDF"), "angstrom", "kJ/mol/angstrom")
-
-
-def read_lammps(request: Request) -> Contents:
-    """LAMMPS dump, ordered by id; `lammps_units` says in which units style the run was."""
-    if request.lammps_units not in LAMMPS_UNITS:
-        raise ValueError(
-            f"{request.path}: a LAMMPS dump does not state its units: expected lammps_units= one of "
-            f"{sorted(LAMMPS_UNITS)}, "
-            f"found {request.lammps_units!r}"
-        )
-    _check_dump(request.path)
-    return _read(request, _mdanalysis(request.path, "LAMMPSDUMP"), *LAMMPS_UNITS[request.lammps_units])
+    stated = Stated("angstrom", force="kcal/mol/angstrom")
+    return Opened(in_order(request.path, forces), frozenset({"forces"}), stated)
 
 
-def read_structure(request: Request) -> Contents:
+def open_tng(request: Request) -> Opened:
+    """GROMACS TNG, with forces where it has them."""
+    need_package("pytng", request.path, "a TNG file")
+    snapshots = partial(_mdanalysis, request.path, "TNG")
+    return Opened(in_order(request.path, snapshots), _held(snapshots), _MDANALYSIS)
+
+
+def open_gsd(request: Request) -> Opened:
+    """HOOMD GSD: positions in the unit of length of its run, which it does not state."""
+    need_package("gsd", request.path, "a GSD file")
+    portions = in_order(request.path, partial(_mdanalysis, request.path, "GSD"))
+    return Opened(portions, frozenset({"positions"}))
+
+
+def open_structure(request: Request) -> Opened:
     """PDB or GRO, a topology in itself: positions only."""
-    stated = request.topology is not None or request.species is not None
-    own = request if stated else replace(request, topology=request.path)
-    snapshots = _with_header_box(request.path, _mdanalysis(request.path, request.path.suffix[1:].upper()))
-    return _read(own, snapshots, "angstrom", "kJ/mol/angstrom")
+    form = "GRO" if request.path.suffix.lower() == ".gro" else "PDB"
+    snapshots = partial(_with_header_box, request.path, partial(_mdanalysis, request.path, form))
+    stated = None
+    if request.topology is None and request.species is None:
+        system, complete = load_topology(request.path, masses=request.masses)
+        stated = Known(system, complete, named=True)
+    return Opened(in_order(request.path, snapshots), frozenset({"positions"}), _MDANALYSIS, stated)
 
 
-def _with_header_box(path: Path, snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
+def need_package(name: str, path: Path, what: str) -> None:
+    """ValueError with the line that installs an optional package, where it is missing."""
+    if find_spec(name) is None:
+        raise ValueError(f"{path} is {what}, which needs the package {name}: pip install {name}")
+
+
+def _held(snapshots: Callable[[], Iterator[Snapshot]]) -> frozenset[str]:
+    """What frames have, from the first one."""
+    first = next(snapshots(), Snapshot())
+    return frozenset(n for n in ("positions", "forces") if getattr(first, n) is not None)
+
+
+def _with_header_box(path: Path, snapshots: Callable[[], Iterator[Snapshot]]) -> Iterator[Snapshot]:
     """Frames with the CRYST1 box before the first MODEL of a PDB, which MDAnalysis gives to no model."""
     box = None
     with path.open(errors="replace") as file:
         for line in file:
             if line.startswith("CRYST1"):
-                numbers = [
-                    float(line[a:b]) for a, b in ((6, 15), (15, 24), (24, 33), (33, 40), (40, 47), (47, 54))
-                ]
-                box = (
-                    box_rows(numbers) if numbers[:3] != [1.0, 1.0, 1.0] else None
-                )  # 1 x 1 x 1 means none in a PDB
+                box = _cryst1(line)
             if line.startswith(("CRYST1", "MODEL", "ATOM")):
                 break
-    for snapshot in snapshots:
-        yield snapshot._replace(box=box) if snapshot.box is None else snapshot
+    for snapshot in snapshots():
+        if snapshot.box is None:
+            snapshot = Snapshot(snapshot.positions, snapshot.forces, box=box)
+        yield snapshot
+
+
+def _cryst1(line: str) -> NDArray[np.float64] | None:
+    """Box (3, 3) of a CRYST1 line, angstrom; 1 x 1 x 1 means none in a PDB."""
+    columns = ((6, 15), (15, 24), (24, 33), (33, 40), (40, 47), (47, 54))
+    numbers = [float(line[a:b]) for a, b in columns]
+    return box_rows(numbers) if numbers[:3] != [1.0, 1.0, 1.0] else None
 
 
 def _gromacs(path: Path, opener: Any) -> Iterator[Snapshot]:
@@ -108,17 +124,15 @@ def _gromacs(path: Path, opener: Any) -> Iterator[Snapshot]:
     try:
         with opener(str(path)) as file:
             for frame in file:
-                if not getattr(frame, "hasx", True):
-                    raise ValueError(
-                        f"{path}: a frame holds no positions; write positions and forces at the same steps"
-                    )
+                positions = np.array(frame.x) if getattr(frame, "hasx", True) else None
                 forces = np.array(frame.f) if getattr(frame, "hasf", False) else None
-                yield Snapshot(np.array(frame.x), forces, np.array(frame.box) if np.any(frame.box) else None)
+                box = np.array(frame.box) if np.any(frame.box) else None
+                yield Snapshot(positions, forces, box=box)
     except OSError as error:
-        raise _broken(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _mdanalysis(path: Path, form: str) -> Iterator[Snapshot]:
+def _mdanalysis(path: Path, form: str, **options: Any) -> Iterator[Snapshot]:
     """Frames of any other file, converted to MDAnalysis' units where the format has units."""
     from MDAnalysis.coordinates.core import reader
     from MDAnalysis.lib.mdamath import triclinic_vectors
@@ -126,138 +140,168 @@ def _mdanalysis(path: Path, form: str) -> Iterator[Snapshot]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for frame in reader(str(path), format=form):
+            for frame in reader(str(path), format=form, **options):
                 forces = np.array(frame.forces) if frame.has_forces else None
                 sized = frame.dimensions is not None and bool(np.all(frame.dimensions[:3] > 0))
-                yield Snapshot(
-                    np.array(frame.positions),
-                    forces,
-                    np.array(triclinic_vectors(frame.dimensions)) if sized else None,
-                )
+                box = np.array(triclinic_vectors(frame.dimensions)) if sized else None
+                yield Snapshot(np.array(frame.positions), forces, box=box)
     except Exception as error:  # each reader fails in its own way on a broken file
-        raise _broken(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _open_once(path: Path, opener: Callable[[], Any]) -> None:
-    """ValueError on a broken file, before MDAnalysis, whose readers leave a complaint behind when they fail
-    half-way.
-    """
-    try:
-        opener().close()
-    except Exception as error:
-        raise _broken(path, error) from error
-
-
-def _broken(path: Path, error: Exception) -> ValueError:
+def unreadable(path: Path, error: Exception) -> ValueError:
+    """The error of a file a library cannot read, with the library's reason first."""
     return ValueError(
-        f"{path} cannot be read, it is probably truncated or of another format ({error}); copy or make it "
-        "again"
+        f"{path} cannot be read ({error}): it is probably truncated, or of another format than its ending "
+        "says (file_format= names it)"
     )
 
 
-def _read(request: Request, snapshots: Iterator[Snapshot], length_unit: str, force_unit: str) -> Contents:
-    """Chosen frames as arrays: read in chunks, made whole, sites selected, then joined."""
-    length, force = length_factor(length_unit), force_factor(force_unit)
-    picked = _picked(request, snapshots)
-    first = next(picked, None)
-    if first is None:
-        raise no_frames(request)
-    maker = SystemMaker(request, len(first.positions))
-    fixed = given_box(request, length)
-    system = maker.complete(
-        first.positions * length, fixed if fixed is not None else _times(first.box, length)
-    )
-    sites = slice(None) if request.selection is None else select_sites(system, request.selection)
-    parts = []
-    for chunk in _chunks(first, picked):
-        positions, forces, box = _stacked(request.path, chunk, system.n_sites)
-        box = fixed if fixed is not None else _times(box, length)
-        whole = make_whole(positions * np.float32(length), system, box)
-        parts.append((whole[:, sites], None if forces is None else forces[:, sites] * np.float32(force), box))
-    chosen = system if request.selection is None else system.select(sites)  # type: ignore[arg-type]
-    all_positions, all_forces, all_boxes = _joined(request.path, parts)
-    return Contents(
-        system=chosen, positions=all_positions, forces=all_forces, box=all_boxes, force_unit=force_unit
-    )
+def _check_dcd(path: Path) -> None:
+    """ValueError where a DCD ends inside a frame: MDAnalysis passes over a last one that is cut."""
+    from MDAnalysis.lib.formats.libdcd import DCDFile
 
-
-def _picked(request: Request, snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
-    pick = request.frames
-    if any(v is not None and v < 0 for v in (pick.start, pick.stop, pick.step)):
+    try:
+        with DCDFile(str(path)) as file:
+            frames = len(file)
+            last = _frame_end(file, frames - 1) if frames else None
+    except Exception as error:
+        raise unreadable(path, error) from error
+    size = path.stat().st_size
+    if last is not None and last != size:
         raise ValueError(
-            f"{request.path}: start, stop and step must not be negative for files read in order, found {pick}"
+            f"{path} is truncated: {frames} whole frames end at byte {last} and the file at byte {size}; "
+            "copy it again, or cut it there"
         )
-    return islice(snapshots, pick.start, pick.stop, pick.step)
 
 
-def _chunks(first: Snapshot, rest: Iterator[Snapshot]) -> Iterator[list[Snapshot]]:
-    chunk = [first, *islice(rest, _CHUNK - 1)]
-    while chunk:
-        yield chunk
-        chunk = list(islice(rest, _CHUNK))
+def _frame_end(file: Any, frame: int) -> int:
+    """Position in the file after one frame was read."""
+    file.seek(frame)
+    file.read()
+    return int(file.tell())
 
 
-def _stacked(
-    path: Path, chunk: list[Snapshot], n_sites: int
-) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]:
-    """Arrays (n, n_sites, 3), forces likewise or None, boxes (n, 3, 3) or None.
+# --- Amber NetCDF -------------------------------------------------------------------------------------------
+
+
+def open_netcdf(request: Request) -> Opened:
+    """Amber NetCDF (coordinates, or the forces of an mdfrc file): units as its variables state them."""
+    variables = _variables(request.path)
+    names = {k: str(v) for k, v in (request.keys or {}).items()}
+    wanted = {
+        "positions": names.get("positions", "coordinates"), "forces": names.get("forces", "forces"),
+        "energies": names.get("energies", ""),
+    }  # fmt: skip
+    _check_names(request, variables, names)
+    if request.as_forces:
+        wanted.pop("positions")
+    held = {k: variables[n] for k, n in wanted.items() if n in variables}
+    if not set(held) & {"positions", "forces"} or ("positions" not in held and not request.as_forces):
+        thing = "forces" if request.as_forces else "positions"
+        raise ValueError(
+            f"{request.path}: no variable {wanted[thing]!r} for {thing}; it holds {', '.join(variables)}; "
+            f"name yours with keys={{{thing!r}: ...}}"
+            + ("" if thing == "forces" else ", or give an mdfrc file as forces_path=")
+        )
+    n_frames = len(next(iter(held.values())))
+    arrays: dict[str, Any] = {k: _with_frames(v) for k, v in held.items()}
+    portions = sliced(arrays, n_frames)
+    box = None
+    if not request.as_forces:
+        box = _cells(variables.get("cell_lengths"), variables.get("cell_angles"), n_frames)
+    if box is not None:
+        portions = with_box(portions, box, n_frames)
+    return Opened(portions, frozenset(held), _netcdf_units(request, held))
+
+
+def _variables(path: Path) -> dict[str, Any]:
+    """Variables of a NetCDF file by name, read from disk as they are cut.
 
     Raises:
-        ValueError: only some frames have forces or a box, or the number of sites changes.
+        ValueError: it is no NetCDF file, or shorter than its header says.
     """
-    changed = [s for s in chunk if len(s.positions) != n_sites]
-    if changed:
-        raise ValueError(
-            f"{path}: a frame holds {len(changed[0].positions)} sites and the first {n_sites}: Frames are of "
-            "one System"
-        )
-    for name in ("forces", "box"):
-        have = [getattr(s, name) is not None for s in chunk]
-        if any(have) and not all(have):
-            raise ValueError(
-                f"{path}: some frames have {name} and some have not; pick those that have with start= and "
-                "step="
-            )
-    forces = None if chunk[0].forces is None else np.stack([s.forces for s in chunk])  # type: ignore[misc]
-    box = None if chunk[0].box is None else np.stack([s.box for s in chunk])  # type: ignore[misc]
-    return np.stack([s.positions for s in chunk]), forces, box
+    from netCDF4 import Dataset
+
+    try:
+        _check_classic(path)
+        data = Dataset(str(path))
+        data.set_auto_mask(False)
+        variables = dict(data.variables)
+        for variable in variables.values():
+            if variable.ndim > 1 and len(variable):
+                variable[len(variable) - 1]
+    except Exception as error:
+        raise unreadable(path, error) from error
+    return variables
 
 
-def _joined(path: Path, parts: list[tuple[Any, Any, Any]]) -> tuple[Any, Any, Any]:
-    """Positions, forces and box of all chunks; one (3, 3) box where it never changes."""
-    if len({p[1] is None for p in parts}) > 1:
-        raise ValueError(
-            f"{path}: some frames have forces and some have not; pick those that have with start= and step="
-        )
-    positions = np.concatenate([p[0] for p in parts])
-    forces = None if parts[0][1] is None else np.concatenate([p[1] for p in parts])
-    box = parts[0][2]
-    if box is not None and box.ndim == 3:
-        box = box_rows(np.concatenate([p[2] for p in parts]))
-    return positions, forces, box
+def _check_classic(path: Path) -> None:
+    """ValueError where a classic NetCDF is shorter than its header says: netCDF4 fills what is missing with
+    zeros.
+    """
+    from scipy.io import netcdf_file
 
-
-def _times(box: NDArray[Any] | None, factor: float) -> NDArray[Any] | None:
-    return None if box is None else np.asarray(box, float) * factor
-
-
-def _check_dump(path: Path) -> None:
-    """ValueError where a dump is no whole number of frames: MDAnalysis passes over a last one that is cut."""
-    lines, end = 0, b"\n"
     with path.open("rb") as file:
-        head = [file.readline() for _ in range(4)]
-        file.seek(0)
-        for lines, line in enumerate(file, 1):  # noqa: B007
-            end = line[-1:]
-    if lines == 0:
-        raise ValueError(f"{path} holds zero frames: the file is empty")
-    if not head[3].strip().isdigit():
+        if file.read(3) != b"CDF":
+            return  # the HDF5 of newer files has checks of its own
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        netcdf_file(str(path), mmap=True).close()
+
+
+def _check_names(request: Request, variables: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    missing = sorted(set(names.values()) - set(variables))
+    if missing:
         raise ValueError(
-            f"{path} is no LAMMPS dump: expected the number of atoms in line 4, found {head[3]!r}"
+            f"{request.path} has no variable {', '.join(missing)}; it holds {', '.join(variables)}"
         )
-    per_frame = int(head[3]) + 9
-    if lines % per_frame or end != b"\n":
+
+
+def _with_frames(variable: Any) -> Any:
+    """A variable with frames along its first axis: a restart file has one frame and no axis for it."""
+    return (
+        variable if variable.dimensions[0] == "frame" or variable.ndim != 2 else np.asarray(variable[:])[None]
+    )
+
+
+def _cells(lengths: Any, angles: Any, n_frames: int) -> NDArray[np.float64] | None:
+    """Box rows of the cell variables; None where there are none, or they are zero, which means no box."""
+    if lengths is None or angles is None:
+        return None
+    edges = np.concatenate([np.atleast_2d(lengths[:]), np.atleast_2d(angles[:])], -1).astype(float)
+    return box_rows(edges) if len(edges) == n_frames and np.all(edges[:, :3] > 0) else None
+
+
+def _netcdf_units(request: Request, held: Mapping[str, Any]) -> Stated:
+    """Units the variables state; Amber's convention where they say nothing.
+
+    Raises:
+        ValueError: the text of a unit is not known, and no argument says what it means.
+    """
+    convention = {"length": "angstrom", "force": "kcal/mol/angstrom"}
+    found: dict[str, str] = {}
+    fixed = set()
+    for kind, thing, parse in (("length", "positions", length_name), ("force", "forces", force_name)):
+        text = str(getattr(held.get(thing), "units", "") or "")
+        if text and thing in held:
+            found[kind] = stated_unit(request, kind, text, parse)
+            fixed.add(kind)
+        else:
+            found[kind] = convention[kind]
+    return Stated(found["length"], "kcal/mol", found["force"], frozenset(fixed))
+
+
+def stated_unit(request: Request, kind: str, text: str, parse: Callable[[str], str | None]) -> str:
+    """Our name of a unit a file states; where its text is not known, the one given as an argument.
+
+    Raises:
+        ValueError: neither.
+    """
+    name = parse(text) or getattr(request, f"{kind}_unit")
+    if name is None:
         raise ValueError(
-            f"{path} is truncated: expected a multiple of {per_frame} whole lines, found {lines}; copy or "
-            "make it again"
+            f"{request.path} states its {kind} unit as {text!r}, which is not known: expected {known(kind)}; "
+            f"give {kind}_unit= to say what it means"
         )
+    return str(name)

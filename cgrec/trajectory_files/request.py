@@ -1,9 +1,9 @@
-"""What `read` asks of a format, and what a format answers: everything in nm, kJ/mol and kJ/mol/nm."""
+"""What `read` asks of a format, and what a format answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..system import System
 from ..units import energy_factor, force_factor, length_factor
-from .periodic import box_rows, make_whole
-from .topology import add_guessed_bonds, load_topology, name_residues, select_sites, system_from_species
+from .periodic import box_rows
+from .portions import Portions
 
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of `read` that formats use; see there."""
+    """The arguments of `read` that formats use; see there. `path` is one file; `as_forces` says that it is
+    the second one, of which only the forces are wanted.
+    """
 
     path: Path
     topology: str | Path | System | None = None
@@ -30,51 +32,115 @@ class Request:
     energy_unit: str | None = None
     force_unit: str | None = None
     lammps_units: str | None = None
-    forces_path: str | Path | None = None
-    box: ArrayLike | None = None
+    lj: Mapping[str, float] | None = None
+    forces_path: Path | None = None
+    box: ArrayLike | str | None = None
     species: Sequence[Any] | str | None = None
     masses: Mapping[str, float] | Sequence[float] | None = None
     keys: Mapping[str, str | Sequence[str]] | None = None
+    as_forces: bool = False
 
     @property
     def frames(self) -> slice:
         """The frames asked for."""
         return slice(self.start, self.stop, self.step)
 
-    def units(self, *, length: str | None, energy: str | None, force: str | None = None) -> Units:
-        """Units given as arguments, else those of the format or stated in the file, passed here.
-
-        Raises:
-            ValueError: nobody states them.
-        """
-        length, energy = self.length_unit or length, self.energy_unit or energy
-        force = self.force_unit or (force if self.energy_unit is None and self.length_unit is None else None)
-        if length is None or (energy is None and force is None):
-            raise ValueError(
-                f"{self.path} states no units: give length_unit= ('nm', 'angstrom' or 'bohr') and "
-                "energy_unit= or force_unit= "
-                "(e.g. 'kJ/mol', 'eV' or 'kcal/mol/angstrom')"
-            )
-        energy = energy or force.rpartition("/")[0]  # type: ignore[union-attr]
-        return Units(length, energy, force or f"{energy}/{length}")
+    def given_box(self, length: float) -> NDArray[np.float64] | None:
+        """The box passed to `read`, in nm; None where none was, or box="open"."""
+        if isinstance(self.box, str):
+            if self.box != "open":
+                raise ValueError(f"box={self.box!r}: expected edges, 3 x 3 rows or 'open'")
+            return None
+        return None if self.box is None else box_rows(self.box) * length
 
 
 @dataclass(frozen=True)
 class Units:
-    """Names of the units a file is in."""
+    """Names of the units a file is in, and their sizes in nm, kJ/mol, kJ/mol/nm where the name is not one of
+    ours.
+    """
 
     length: str
     energy: str
     force: str
+    sizes: tuple[float, float, float] | None = None
 
     def factors(self) -> tuple[float, float, float]:
         """Length, energy and force factors into nm, kJ/mol, kJ/mol/nm."""
+        if self.sizes is not None:
+            return self.sizes
         return length_factor(self.length), energy_factor(self.energy), force_factor(self.force)
 
 
 @dataclass(frozen=True)
+class Stated:
+    """The units a file or its format states, None where it does not.
+
+    Attributes:
+        fixed: those of "length", "energy", "force" that an argument may not change, because the file says
+            them.
+        by: who states them, as in "states {by}".
+        sizes: factors, for units without a name of ours.
+        mass: amu of the file's unit of mass.
+    """
+
+    length: str | None = None
+    energy: str | None = None
+    force: str | None = None
+    fixed: frozenset[str] = frozenset()
+    sizes: tuple[float, float, float] | None = None
+    mass: float = 1.0
+
+
+@dataclass(frozen=True)
+class SiteColumns:
+    """What a trajectory says of its sites besides their positions, each (n_sites,) or None."""
+
+    elements: tuple[str, ...] | None = None
+    masses: NDArray[np.float64] | None = None
+    charges: NDArray[np.float64] | None = None
+    types: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """The System a file states, whether its bonds are all of them, and whether it names its residues."""
+
+    system: System
+    bonds_complete: bool = False
+    named: bool = False
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file that was opened: how to get its frames, and everything it says about them.
+
+    Attributes:
+        portions: frames in the file's units; called with the slice of frames wanted.
+        holds: which of "positions", "forces", "energies" its frames have.
+        units: what it states.
+        system: the System it states.
+        columns: per-site columns, which only tell part of a System.
+        temperature: K, or None.
+        open: it says that it has no box, or None where it says nothing.
+        box_like: arrays nobody asked for that may be the box.
+        whole: molecules are known to be whole.
+    """
+
+    portions: Portions
+    holds: frozenset[str]
+    units: Stated = field(default_factory=Stated)
+    system: Known | None = None
+    columns: SiteColumns | None = None
+    temperature: float | None = None
+    open: bool | None = None
+    box_like: tuple[str, ...] = ()
+    whole: bool = False
+
+
+@dataclass(frozen=True)
 class Contents:
-    """What a file holds, in nm and kJ/mol; fields as in `Frames`."""
+    """What was read, in nm and kJ/mol; fields as in `Frames`."""
 
     system: System
     positions: NDArray[Any]
@@ -87,85 +153,34 @@ class Contents:
     force_unit: str = "kJ/mol/nm"
 
 
-class SystemMaker:
-    """Makes the System a trajectory needs from its topology or names, once its first frame is known."""
+def units_of(request: Request, opened: Opened) -> Units:
+    """Units given as arguments, else those the file or its format states.
 
-    def __init__(self, request: Request, n_sites: int, fallback: tuple[System, bool] | None = None):
-        """`fallback` is the System the trajectory itself states and whether its bonds are complete, for
-        callers who give none.
-
-        Raises:
-            ValueError: nothing says what the sites are, or the topology is of another number of sites.
-        """
-        self._guess = True
-        if request.topology is not None:
-            self.system, complete = load_topology(request.topology)
-            self._guess = not complete
-        elif request.species is not None:
-            self.system = system_from_species(
-                request.species, n_sites, masses=request.masses, where=str(request.path)
-            )
-        elif fallback is not None:
-            self.system, complete = fallback
-            self._guess = not complete
-        else:
+    Raises:
+        ValueError: nobody states them, or an argument contradicts the file.
+    """
+    stated = opened.units
+    for kind in ("length", "energy", "force"):
+        given, found = getattr(request, f"{kind}_unit"), getattr(stated, kind)
+        if given is not None and kind in stated.fixed and given != found:
             raise ValueError(
-                f"{request.path} does not say what its {n_sites} sites are: give topology= (a PDB, GRO, PSF, "
-                "prmtop, ... or a "
-                "System) or species= (one name a site, or one name for all)"
+                f"{request.path}: it states its {kind} unit, {found}, and {kind}_unit={given!r} was given: "
+                "expected the same; leave it out"
             )
-        self._named = request.topology is not None or not self._guess
-        if self.system.n_sites != n_sites:
-            named = request.topology if isinstance(request.topology, str | Path) else "(a System)"
-            raise ValueError(
-                f"{request.path} holds {n_sites} sites and its topology {named} {self.system.n_sites}: "
-                "expected the "
-                "same number; give the topology this trajectory was written with"
-            )
-
-    def complete(self, positions: NDArray[Any], box: NDArray[Any] | None) -> System:
-        """The System with the bonds that the first frame, (n_sites, 3) nm, shows and the list lacks."""
-        if not self._guess or not np.isfinite(positions).all():
-            return self.system
-        system = add_guessed_bonds(self.system, positions, box)
-        return system if self._named else name_residues(system)
-
-
-def finish(request: Request, maker: SystemMaker, contents: Contents) -> Contents:
-    """Contents read in one piece: frames picked, bonds completed, molecules made whole, sites selected."""
-    pick = request.frames
-    cut = lambda a: None if a is None else a[pick]  # noqa: E731
-    box = contents.box
-    box = box[pick] if box is not None and box.ndim == 3 else box
-    positions, forces = contents.positions[pick], cut(contents.forces)
-    if len(positions) == 0:
-        raise no_frames(request)
-    system = maker.complete(positions[0], box[0] if box is not None and box.ndim == 3 else box)
-    positions = make_whole(positions, system, box)
-    if request.selection is not None:
-        sites = select_sites(system, request.selection)
-        system, positions, forces = (
-            system.select(sites),
-            positions[:, sites],
-            None if forces is None else forces[:, sites],
-        )
-    return Contents(
-        system, positions, forces, cut(contents.energies), box, contents.temperature, cut(contents.weights),
-        cut(contents.replicas), contents.force_unit,
-    )  # fmt: skip
-
-
-def no_frames(request: Request) -> ValueError:
-    """The error of a file, or a choice of start, stop and step, without frames."""
-    if request.frames == slice(None):
-        return ValueError(
-            f"{request.path} holds zero frames: expected at least one; was it cut off or written without "
-            "output?"
-        )
-    chosen = f"start={request.start}, stop={request.stop}, step={request.step}"
-    return ValueError(f"{request.path}: {chosen} leaves zero frames: choose another range")
-
-
-def given_box(request: Request, length: float) -> NDArray[np.float64] | None:
-    """The box passed to `read`, in nm."""
-    return None if request.box is None else box_rows(request.box) * length
+    if stated.sizes is not None and not (request.length_unit or request.energy_unit or request.force_unit):
+        return Units(stated.length or "", stated.energy or "", stated.force or "", stated.sizes)
+    length, energy = request.length_unit or stated.length, request.energy_unit or stated.energy
+    changed = request.energy_unit is not None or request.length_unit is not None
+    keeps = not changed or "force" in stated.fixed
+    force = request.force_unit or (stated.force if keeps else None)
+    if not opened.holds & {"forces", "energies"}:  # then only the length matters
+        energy = energy or "kJ/mol"
+    if "positions" not in opened.holds:
+        length = length or "nm"
+    if length is None or (energy is None and force is None):
+        missing = "length_unit= ('nm', 'angstrom' or 'bohr')" if length is None else ""
+        also = "energy_unit= or force_unit= (e.g. 'kJ/mol', 'eV' or 'kcal/mol/angstrom')"
+        wanted = " and ".join(w for w in (missing, also if energy is None and force is None else "") if w)
+        raise ValueError(f"{request.path} states no units: give {wanted}")
+    energy = energy or force.rpartition("/")[0]  # type: ignore[union-attr]
+    return Units(length, energy, force or f"{energy}/{length}")

@@ -34,8 +34,14 @@ _UNBONDED = {
 }  # fmt: skip
 
 
-def load_topology(topology: str | Path | System) -> tuple[System, bool]:
+def load_topology(
+    topology: str | Path | System, masses: Mapping[str, float] | ArrayLike | None = None
+) -> tuple[System, bool]:
     """The System of a topology file (anything MDAnalysis reads), and whether its list of bonds is complete.
+
+    Args:
+        topology: file, folder of frames, or a System, which is returned as it is.
+        masses: amu by name or one a site, used before a mass or an element is guessed for a file's sites.
 
     Raises:
         ValueError: the file cannot be read as a topology, or holds sites without mass.
@@ -49,7 +55,8 @@ def load_topology(topology: str | Path | System) -> tuple[System, bool]:
         return System.load(path / "system.json"), True
     if path.suffix == ".json":
         return System.load(path), True
-    return system_from_universe(open_universe(path), path), path.suffix.lower() in BONDS_COMPLETE
+    system = system_from_universe(open_universe(path), path, masses)
+    return system, path.suffix.lower() in BONDS_COMPLETE
 
 
 def open_universe(path: Path) -> Any:
@@ -66,8 +73,12 @@ def open_universe(path: Path) -> Any:
         ) from error
 
 
-def system_from_universe(universe: Any, path: Path) -> System:
-    """System of an MDAnalysis Universe: names, elements, masses, charges, residues and the bonds it lists."""
+def system_from_universe(
+    universe: Any, path: Path, given: Mapping[str, float] | ArrayLike | None = None
+) -> System:
+    """System of an MDAnalysis Universe: names, elements, masses, charges, residues and the bonds it lists; `given`
+    masses, by name or one a site, before its own.
+    """
     atoms = universe.atoms
     masses = _attribute(atoms, "masses")
     if masses is not None and np.all(np.asarray(masses) == 0):
@@ -75,6 +86,7 @@ def system_from_universe(universe: Any, path: Path) -> System:
     names = _attribute(atoms, "names")
     stated = _attribute(atoms, "elements")
     fallback = names if names is not None else [""] * len(atoms)
+    masses = _given_first(given, masses, fallback)
     guessed = [guess_element(n, None if masses is None else masses[i]) for i, n in enumerate(fallback)]
     elements = guessed if stated is None else [s.capitalize() if s else g for s, g in zip(stated, guessed)]
     residue_names = _attribute(atoms, "resnames")
@@ -108,6 +120,18 @@ def _origin(atoms: Any) -> dict[str, Any]:
     }
 
 
+def _given_first(given: Any, masses: Any, names: Sequence[str]) -> Any:
+    """Masses of a file with those a caller gives by site name in their place; element and type names come later."""
+    if given is None:
+        return masses
+    if not isinstance(given, Mapping):
+        return np.asarray(given, float)
+    if not set(given) & set(names):
+        return masses
+    known = [element_mass(guess_element(n)) for n in names] if masses is None else masses
+    return np.array([given.get(n, m) for n, m in zip(names, known)], float)
+
+
 def _attribute(atoms: Any, name: str) -> Any:
     try:
         return getattr(atoms, name)
@@ -137,19 +161,28 @@ def system_from_species(
     Raises:
         ValueError: wrong number of names, or a mass that nobody states.
     """
-    from ase.data import chemical_symbols
-
-    listed = [species] * n_sites if isinstance(species, str) else list(species)
-    names = [chemical_symbols[int(s)] if isinstance(s, int | np.integer) else str(s) for s in listed]
-    if len(names) != n_sites:
-        raise ValueError(f"{where}: expected one name a site for {n_sites} sites, found {len(names)} names")
+    names = site_names(species, n_sites, where)
     if isinstance(masses, Mapping):  # names it leaves out are elements, or get 0, which build_system refuses
-        masses = [masses.get(n, _element_mass(guess_element(n))) for n in names]
+        masses = [masses.get(n, element_mass(guess_element(n))) for n in names]
     stated = None if masses is None else np.asarray(masses, float)
     elements = [guess_element(n, None if stated is None else stated[i]) for i, n in enumerate(names)]
     return build_system(
         names=names, elements=elements, masses=stated, charges=charges, bonds=bonds, where=where
     )
+
+
+def site_names(species: Sequence[Any] | str, n_sites: int, where: str) -> list[str]:
+    """One name a site, of names or atomic numbers, or of one name for all.
+
+    Raises:
+        ValueError: another number of names than sites.
+    """
+    from ase.data import chemical_symbols
+
+    listed = [species] * n_sites if isinstance(species, str) else list(species)
+    if len(listed) != n_sites:
+        raise ValueError(f"{where}: expected one name a site for {n_sites} sites, found {len(listed)} names")
+    return [chemical_symbols[int(s)] if isinstance(s, int | np.integer) else str(s) for s in listed]
 
 
 def build_system(
@@ -162,7 +195,7 @@ def build_system(
         ValueError: a site has no mass.
     """
     if masses is None:
-        masses = np.array([_element_mass(e) for e in elements])
+        masses = np.array([element_mass(e) for e in elements])
     bad = np.flatnonzero(~(np.asarray(masses, float) > 0))
     if len(bad):
         raise ValueError(
@@ -199,7 +232,7 @@ def name_residues(system: System) -> System:
     return replace(system, residues=molecules, residue_names=tuple(names))
 
 
-def _element_mass(element: str) -> float:
+def element_mass(element: str) -> float:
     from ase.data import atomic_masses, atomic_numbers
 
     return 0.0 if element == "X" else float(atomic_masses[atomic_numbers[element]])
