@@ -18,16 +18,19 @@ import torch
 import yaml
 
 from .analysis import (
-    BASINS_ALANINE,
     LedgerRow,
+    basin_definitions,
+    compare_conformations,
     compare_liquids,
+    effective_sample_size,
     flips_by_centre,
     ledger_row,
     liquid_table,
+    own_conformation,
     table,
 )
 from .backmapping import DescentStep, step_down
-from .collective_variables import CollectiveVariable, variables_from_config
+from .collective_variables import CollectiveVariable, default_variables, variables_from_config
 from .files import read_json, write_json, write_text
 from .foresight import check_indices, check_variables, expressible, foresee
 from .frames import Frames
@@ -36,6 +39,7 @@ from .mapping import Mapping
 from .remarks import kept, remark
 from .sources.base import Source
 from .system import System
+from .verdict import DO_NOT_USE, NotToBeUsed, Verdict, judge
 
 
 class Chain:
@@ -50,17 +54,21 @@ class Chain:
         control: train a direct model for every level above the first, straight from level 0.
         bins: per variable in the ledger.
         threads: of torch; 0 leaves its default.
+        basins: {name: {variable: (low, high)}} of the ledger, degrees for angles and dihedrals, nm for distances;
+            alanine dipeptide has its own where its variables are called phi and psi.
+        go_on: climb on from a level whose verdict is "do not use".
         recipe: the plain configuration the chain was made from; kept with the run, and another one is refused.
     """
 
     def __init__(
         self, folder: str | Path, source: Source | None = None, levels: MappingType[str, LevelRecipe] | None = None, *,
         variables: MappingType[str, Any] | None = None, seed: int = 0, control: bool = True, bins: int = 64, threads: int = 0,
-        recipe: dict[str, Any] | None = None,
+        basins: MappingType[str, Any] | None = None, go_on: bool = False, recipe: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self.folder, self.source, self.recipes = Path(folder), source, dict(levels or {})
         self.variables = variables_from_config(variables)  # type: ignore[arg-type]
         self.seed, self.control, self.bins, self.threads, self.recipe = seed, control, bins, threads, recipe
+        self.basins, self.go_on = dict(basins or {}), go_on
 
     @property
     def levels(self) -> list[Level]:
@@ -100,21 +108,19 @@ class Chain:
             raise
         parent = base
         rows: list[LedgerRow] = []
-        with kept(base.folder / "remarks.json"):
-            summary = base.summary(self._own(frames, None, base), [])
-        about = {
-            "chirality_flips": flips_by_centre(frames, frames[:1]),
-            **self._not_expressible(frames, None),
-        }
-        write_json(base.folder / "report.json", {**summary, **about})
+        self._keep_level0(base, frames)
         path: Mapping | None = None
+        stop = self._verdict(base, None)
         for k, (name, recipe) in enumerate(self.recipes.items(), 1):
+            if stop:
+                break
             level = Level(self.folder / f"level{k}", name)
             level.folder.mkdir(parents=True, exist_ok=True)
             with kept(level.folder / "remarks.json"):
                 level.make(parent.frames, recipe, seed_of(self.seed, k), bias_of(parent), parent.permittivity)
             path = level.mapping if path is None else level.mapping @ path
-            rows += self._ledger(level, base, path, recipe, k)
+            rows += self._ledger(level, parent, base, path, recipe, k)
+            stop = self._verdict(level, parent)
             parent = level
             self._write_run(time.time() - begin)
         self._write_run(time.time() - begin)
@@ -123,7 +129,38 @@ class Chain:
         liquid = [row for level in self.levels for row in level.report.get("liquid") or []]
         if liquid:
             print(liquid_table(liquid))
+        if stop:
+            raise NotToBeUsed(stop)
         return self
+
+    def _keep_level0(self, base: Level, frames: Frames) -> None:
+        """report.json of level 0."""
+        with kept(base.folder / "remarks.json"):
+            variables = self._own(frames, None, base)
+        about = {
+            "n_eff": {v.name: effective_sample_size(frames, v.of(frames), v.periodic) for v in variables},
+            "chirality_flips": flips_by_centre(frames, frames[:1]),
+            "conformation": own_conformation(frames),
+            **self._not_expressible(frames, None),
+        }
+        report = {**base.summary(variables, []), **about}
+        write_json(base.folder / "report.json", {**report, "verdict": judge(report).to_json()})
+
+    def _verdict(self, level: Level, below: Level | None) -> str:
+        """Say the verdict on a level; the sentence that ends the climb, or "" where it goes on."""
+        report = level.report
+        if "verdict" not in report:  # made by a version that gave none
+            found = judge(report, None if below is None else below.report)
+            report = {**report, "verdict": found.to_json()}
+            write_json(level.folder / "report.json", report)
+        verdict = Verdict.from_json(report["verdict"])
+        print(f"{level.name}: {verdict.line()}", flush=True)
+        if verdict.word != DO_NOT_USE or self.go_on:
+            return ""
+        return (
+            f"{level.folder}: the verdict on {level.name} is {DO_NOT_USE!r}: {verdict.reasons[0]} "
+            "All that was made is kept, and so is this verdict; go_on=true climbs on all the same"
+        )
 
     def level_of(self, frames: Frames) -> int:
         """Number of the level whose sites `frames` have; ValueError where there is none."""
@@ -189,7 +226,8 @@ class Chain:
         own, missing = expressible(self.variables, frames.system)
         for name, why in missing.items():
             remark(f"{level.name} is not compared in the variable {name}: {why}")
-        return own
+        liquid = frames.box is not None and bool(frames.system.molecules.any())
+        return own or (() if liquid else default_variables(frames.system))
 
     def _not_expressible(self, frames: Frames, recipe: LevelRecipe | None) -> dict[str, dict[str, str]]:
         """{"not_expressible": {variable: why}} for report.json; empty for a level with variables of its own."""
@@ -197,7 +235,7 @@ class Chain:
         return {"not_expressible": {} if own else expressible(self.variables, frames.system)[1]}
 
     def _ledger(
-        self, level: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int
+        self, level: Level, below: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int
     ) -> list[LedgerRow]:
         """Rows of one level: against its parent, against level 0, and the direct model as control."""
         if "ledger" in level.report:
@@ -205,14 +243,17 @@ class Chain:
         own = level.frames
         with kept(level.folder / "remarks.json"):
             variables = self._own(own, recipe, level)
-        basins = BASINS_ALANINE if {v.name for v in variables} == {"phi", "psi"} else None
+        # A histogram has three axes at most: more variables are compared one by one.
+        groups = [variables] if len(variables) <= 3 else [(v,) for v in variables]
+        basins = basin_definitions(self.basins, variables, base.system)
         rows: list[LedgerRow] = []
         liquid: list[dict[str, Any]] = []
 
         def compare(name: str, against: str, model: Frames, reference: Frames) -> None:
-            if variables:
+            for group in groups if variables else ():
+                known = {n: box for n, box in basins.items() if set(box) <= {v.name for v in group}}
                 rows.append(
-                    ledger_row(name, against, model, reference, variables, self.bins, definitions=basins)
+                    ledger_row(name, against, model, reference, group, self.bins, definitions=known)
                 )
             if model.box is not None:
                 liquid.extend(
@@ -236,17 +277,17 @@ class Chain:
                 compare(f"{level.name} (direct)", "level 0", direct, atoms)
                 compare(level.name, "direct model", own, direct)
         else:
-            rows += [LedgerRow.from_json({**row.to_json(), "against": "level 0"}) for row in rows[:1]]
-        summary = level.summary(variables, [row.to_json() for row in rows])
-        write_json(
-            level.folder / "report.json",
-            {
-                **summary,
-                "liquid": liquid,
-                "chirality_flips": flips_by_centre(own, base.frames[:1], path.kept_sites()),
-                **self._not_expressible(own, recipe),
-            },
-        )
+            same = [row for row in rows if row.level == level.name]
+            rows += [LedgerRow.from_json({**row.to_json(), "against": "level 0"}) for row in same]
+        report = {
+            **level.summary(variables, [row.to_json() for row in rows]),
+            "liquid": liquid,
+            "chirality_flips": flips_by_centre(own, base.frames[:1], path.kept_sites()),
+            "conformation": compare_conformations(own, level.targets),
+            **self._not_expressible(own, recipe),
+        }
+        verdict = judge(report, below.report)
+        write_json(level.folder / "report.json", {**report, "verdict": verdict.to_json()})
         return rows
 
     def _direct(self, level: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int) -> Frames:

@@ -45,7 +45,9 @@ class CollectiveVariable:
         return "nm" if len(self.sites) == 2 else "rad"
 
     def defined_on(self, system: System) -> bool:
-        """Whether all its sites exist in `system`, that is, whether it is a function of that level's own sites."""
+        """Whether all its sites exist in `system`, that is, whether it is a function of that level's own
+        sites.
+        """
         try:
             self.indices(system)
         except KeyError:
@@ -68,3 +70,61 @@ class CollectiveVariable:
 def variables_from_config(config: Mapping[str, Sequence[str]] | None) -> tuple[CollectiveVariable, ...]:
     """{name: [site labels]} as written in YAML -> variables."""
     return tuple(CollectiveVariable(name, tuple(sites)) for name, sites in (config or {}).items())
+
+
+def default_variables(system: System) -> tuple[CollectiveVariable, ...]:
+    """What a level is compared in where nobody said: how its largest molecule is stretched and turned.
+
+    `ends` is the distance of the first and the last site of its chain, `turn` the dihedral of four sites along it, `bend`
+    the angle of three. The chain is that of the alpha carbons, else the longest along bonds without hydrogens. Sites that
+    are not bonded have the distance of the first two. A single site has none.
+    """
+    chain = longest_chain(system)
+    if len(chain) < 2 and system.n_sites > 1:
+        chain = [0, 1]
+    if len(chain) < 2:
+        return ()
+    sites = [_unique(system, site) for site in chain]
+    found = [CollectiveVariable("ends", (sites[0], sites[-1]))]
+    if len(sites) == 3:
+        found.append(CollectiveVariable("bend", tuple(sites)))
+    if len(sites) > 3:
+        thirds = np.linspace(0, len(sites) - 1, 4).round().astype(int)
+        found.append(CollectiveVariable("turn", tuple(sites[k] for k in thirds)))
+    return tuple(found)
+
+
+def longest_chain(system: System) -> list[int]:
+    """Alpha carbons of the largest molecule, where it has two or more; else the sites between the two furthest apart.
+
+    Far is counted in bonds, without hydrogens, by two breadth-first searches, the second from where the first ended: exact
+    for a tree, and good enough for one with rings.
+    """
+    largest = max(system.molecule_sites(), key=len).tolist()
+    carbons = [i for i in largest if system.names[i] == "CA" and system.elements[i] in ("C", "X")]
+    alphas = {int(system.residues[i]): i for i in carbons}
+    if len(alphas) > 1:
+        return [alphas[residue] for residue in sorted(alphas)]
+    inside = {i for i in largest if system.elements[i] != "H"} or set(largest)
+    near = system.neighbours()
+    first = _paths(near, min(inside), inside)
+    end = max(first, key=lambda site: len(first[site]))
+    chain = max(_paths(near, end, inside).values(), key=len)
+    return chain if chain[0] <= chain[-1] else chain[::-1]
+
+
+def _paths(near: list[list[int]], start: int, allowed: set[int]) -> dict[int, list[int]]:
+    """{site: shortest path to it from `start` inside `allowed`}."""
+    found, queue = {start: [start]}, [start]
+    for site in queue:
+        for k in near[site]:
+            if k in allowed and k not in found:
+                found[k] = [*found[site], k]
+                queue.append(k)
+    return found
+
+
+def _unique(system: System, site: int) -> str:
+    """Its label, or its index where no label means it alone."""
+    label = system.unique_labels[site]
+    return f"#{site}" if label.endswith(")") else label

@@ -358,7 +358,7 @@ class Level:
         """What report.json holds."""
         training, run = (_read(self.folder / f"{n}.json") for n in ("training", "simulation"))
         return {
-            "name": self.name, "n_sites": self.system.n_sites, "seconds": {"training": training.get("seconds", 0.0), "simulation": run.get("seconds", 0.0)},
+            "name": self.name, "n_sites": self.system.n_sites, "n_frames": len(self.frames), "temperature": float(self.frames.temperature), "seconds": {"training": training.get("seconds", 0.0), "simulation": run.get("seconds", 0.0)},
             "ns_per_day": run.get("ns_per_day"), "simulated_ns": run.get("simulated"), "explained_fraction": training.get("explained_fraction"),
             "replicas": {"started": run.get("replicas"), "lost": len(run.get("lost", [])), "where": run.get("lost", [])},
             "kinetic_temperature": run.get("kinetic_temperature"), "weight_efficiency": run.get("weight_efficiency"), "training": training,

@@ -11,7 +11,7 @@ from cgrec.mapping import Pick
 from cgrec.sources.gaussian_chain import GaussianChainSource, chain_laplacian
 
 TINY = [
-    "experiment=gaussian_chain", "source.n_frames=400", "bins=16", "threads=1",
+    "experiment=gaussian_chain", "source.n_frames=400", "bins=16", "threads=1", "go_on=true",
     *(f"levels.l{k}.training.steps=100" for k in (1, 2, 3)), *(f"levels.l{k}.dynamics.n_replicas=16" for k in (1, 2, 3)),
     *(f"levels.l{k}.dynamics.length=40" for k in (1, 2, 3)),
 ]  # fmt: skip

@@ -59,7 +59,7 @@ def recipe(**changes):
 
 
 def test_from_brine_to_ions(tmp_path):
-    first = Chain(tmp_path, Brine(), {"l1": recipe()}, control=False, seed=2).climb().levels[1]
+    first = Chain(tmp_path, Brine(), {"l1": recipe()}, control=False, seed=2, go_on=True).climb().levels[1]
     about = json.loads((first.folder / "coulomb.json").read_text())
     # Independent dipoles of moment mu: epsilon = 1 + N mu^2 / (3 V kT eps0).
     mu2, kT = (0.8 * 0.3) ** 2, 2.494339

@@ -1,6 +1,7 @@
 """What ensembles say and how far two are apart: every distance with its error and its sampling floor."""
 
 from .backmapping import BackmappingReport, compare_backmapping, weight_efficiency, worst_frames
+from .conformation import compare_conformations, own_conformation
 from .dielectric import dielectric_constant, dipole_moments
 from .divergence import jensen_shannon
 from .free_energy import (
@@ -10,6 +11,7 @@ from .free_energy import (
     FreeEnergy,
     FreeEnergyDifference,
     Grid,
+    basin_definitions,
     basins,
     compare_distributions,
     free_energy,
@@ -64,10 +66,10 @@ from .transport import Diffusion, diffusion, friction_for_diffusion, yeh_hummer
 __all__ = [
     "ActivityDerivative", "BASINS_ALANINE", "BackmappingReport", "Basin", "Comparison", "Difference", "Diffusion",
     "ForceNoise", "FreeEnergy", "FreeEnergyDifference", "Grid", "HiddenFluctuation", "KineticShare", "KirkwoodBuff", "LedgerRow", "LiquidDifference", "LocalOrder", "MappingEntropy", "Pressure",
-    "activity_derivative", "basins", "block_average", "check_triangle", "chirality_flips",
-    "circular_wasserstein", "compare_backmapping", "compare_distributions", "compare_liquids", "compare_structure", "dielectric_constant", "diffusion", "dipole_moments",
+    "activity_derivative", "basin_definitions", "basins", "block_average", "check_triangle", "chirality_flips",
+    "circular_wasserstein", "compare_backmapping", "compare_conformations", "compare_distributions", "compare_liquids", "compare_structure", "dielectric_constant", "diffusion", "dipole_moments",
     "effective_sample_size", "first_shell_angles", "flips_by_centre", "free_energy", "free_energy_difference",
     "friction_for_diffusion", "gaussian_mapping_entropy", "grid_mapping_entropy", "hidden_fluctuation", "histogram", "jackknife", "jensen_shannon", "kinetic_share", "kirkwood_buff", "ledger_row",
-    "liquid_table", "mean_absolute_difference", "noise_removed", "osmotic_coefficient", "pressure", "radial_distributions", "rdf", "statistical_inefficiency",
+    "liquid_table", "mean_absolute_difference", "noise_removed", "osmotic_coefficient", "own_conformation", "pressure", "radial_distributions", "rdf", "statistical_inefficiency",
     "stereocentres", "table", "tetrahedral_order", "three_body", "wasserstein", "weight_efficiency", "worst_frames", "yeh_hummer",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Histograms over collective variables: distances of ensembles, free-energy surfaces, basin populations.
 
 Public: `Grid`, `histogram`, `compare_distributions` -> `Comparison`, `free_energy` -> `FreeEnergy`,
-`free_energy_difference` -> `FreeEnergyDifference`, `basins` -> {name: `Basin`}, `BASINS_ALANINE`.
+`free_energy_difference` -> `FreeEnergyDifference`, `basins` -> {name: `Basin`}, `BASINS_ALANINE`, `basin_definitions`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..collective_variables import CollectiveVariable
 from ..frames import Frames
+from ..system import System
 from ..units import thermal_energy
 from .divergence import Divergence, Tally, divergence
 from .statistics import block_labels, effective_sample_size, jackknife_error
@@ -302,6 +303,46 @@ BASINS_ALANINE: dict[str, dict[str, Range]] = {
     "beta/PII": {"phi": (np.radians(120), np.radians(0)), "psi": (np.radians(50), np.radians(-120))},
     "alpha_L": {"phi": (np.radians(0), np.radians(120))},
 }
+
+
+def basin_definitions(
+    given: Mapping[str, Mapping[str, Sequence[float]]], variables: Variables, atoms: System
+) -> dict[str, dict[str, Range]]:
+    """Basins to judge an ensemble by: those `given`, or alanine dipeptide's where the molecule is one.
+
+    Args:
+        given: {basin: {variable name: (low, high)}}, degrees for angles and dihedrals, nm for distances.
+        variables: the ensemble's; a basin that needs another one is left out.
+        atoms: level 0, which says whether the molecule is one alanine between an acetyl and a methylamide.
+
+    Raises:
+        ValueError: a basin is not given by two numbers for each variable.
+    """
+    units = {v.name: np.pi / 180 if v.unit == "rad" else 1.0 for v in variables}
+    found: dict[str, dict[str, Range]] = {}
+    for name, box in given.items():
+        for variable, borders in box.items():
+            if len(borders) != 2:
+                raise ValueError(
+                    f"basin {name!r}, {variable}: expected two numbers, low and high, found {borders}"
+                )
+        if set(box) <= set(units):
+            found[name] = {
+                v: (units[v] * float(low), units[v] * float(high)) for v, (low, high) in box.items()
+            }
+    return found or (dict(BASINS_ALANINE) if _alanine_dipeptide(variables, atoms) else {})
+
+
+def _alanine_dipeptide(variables: Variables, atoms: System) -> bool:
+    """Whether phi and psi are those of the one alanine of Ac-Ala-NHMe."""
+    residues = [name for name in atoms.residue_names if name not in ("HOH", "WAT", "SOL")]
+    kinds = list(dict.fromkeys(residues))
+    one = len(kinds) == 3 and kinds[0] == "ACE" and kinds[1] == "ALA" and kinds[2] in ("NME", "NMA")
+    return (
+        one
+        and len(set(atoms.residues[: len(residues)].tolist())) == 3
+        and {v.name for v in variables} == {"phi", "psi"}
+    )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,15 @@ _SIGNS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 #: Types a value is compared with before the call; any other hint is the callable's own business.
 _PLAIN = (bool, int, float, str, type(None))
 #: What stands at the top of a configuration beside tables.
-_TOP_TYPES = {"name": str, "run": str, "seed": int, "control": bool, "bins": int, "threads": int}
+_TOP_TYPES = {
+    "name": str,
+    "run": str,
+    "seed": int,
+    "control": bool,
+    "bins": int,
+    "threads": int,
+    "go_on": bool,
+}
 
 
 def build(config: Any, trust: bool = False, given: frozenset[str] = frozenset()) -> Any:
@@ -40,9 +48,10 @@ def build(config: Any, trust: bool = False, given: frozenset[str] = frozenset())
     _check_top(plain)
     made = {key: _made(value, str(key)) for key, value in plain.items()}
     _check_roles(made)
-    recipe = {k: v for k, v in plain.items() if k not in ("run", "threads")}
+    recipe = {k: v for k, v in plain.items() if k not in ("run", "threads", "go_on")}
     known: dict[str, Any] = {
-        k: made.get(k) for k in ("source", "levels", "variables", "seed", "control", "bins", "threads")
+        k: made.get(k)
+        for k in ("source", "levels", "variables", "seed", "control", "bins", "threads", "basins", "go_on")
     }
     return Chain(made["run"], recipe=recipe, **known)
 
@@ -56,7 +65,7 @@ def _check_top(plain: dict[str, Any]) -> None:
         raise ValueError(
             f"{key}: expected {'2 or more' if key == 'bins' else '0 or more'}, found {plain[key]}"
         )
-    for key in ("source", "levels", "variables"):
+    for key in ("source", "levels", "variables", "basins"):
         if plain.get(key) is not None and not isinstance(plain[key], dict):
             raise ValueError(f"{key}: expected a table, found {plain[key]!r}")
 

@@ -120,9 +120,14 @@ def climb(arguments: list[str]) -> None:
 def climb_one(config: Any, trust: bool = False, given: frozenset[str] = frozenset()) -> None:
     """Climb one composed configuration and write its report."""
     from ..report import write_report
+    from ..verdict import NotToBeUsed
 
     chain = build(config, trust, given)
-    chain.climb()
+    try:
+        chain.climb()
+    except NotToBeUsed:  # the report says why
+        print(f"report: {write_report(chain.folder)}")
+        raise
     print(f"report: {write_report(chain.folder)}")
 
 

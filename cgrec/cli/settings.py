@@ -15,7 +15,7 @@ from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf import OmegaConf
 
 #: What `cgrec climb` reads at the top of a configuration; anything else there must be used by a ${...} to mean something.
-TOP = ("name", "run", "source", "levels", "variables", "seed", "control", "bins", "threads")
+TOP = ("name", "run", "source", "levels", "variables", "seed", "control", "bins", "threads", "basins", "go_on")
 #: Keys whose values are paths: taken as they are written, whatever characters they have.
 PATHS = frozenset({"path", "forces_path", "topology", "structure", "run", "python"})
 

@@ -1,0 +1,175 @@
+"""Rules on how a level was made: the sample it comes from, the fit and the run."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..training import TrainingReport
+from .reasons import DO_NOT_USE, LOOK, Reason, Report, entries, joined, mapping, number
+
+#: Independent samples of the parent, in its slowest variable. Below the first no sampling floor can be
+#: relied on (measured, see `cgrec.analysis.divergence`); below the second a population of one half is known
+#: to 0.09 at best.
+N_EFF_LOOK, N_EFF_LEAST = 100.0, 30.0
+
+#: Share of what the model explains that it loses on new frames, half of the gap between training and
+#: validation (Akaike). A tenth is what `frames_needed` aims at; at a half the model knows its training
+#: frames rather than the mean force.
+LOST_LOOK, LOST_MOST = 0.1, 0.5
+
+#: Share of the replicas lost. What is left is conditioned on survival, so any population may be wrong by
+#: this share.
+REPLICAS_LOOK, REPLICAS_MOST = 0.05, 0.25
+
+#: Kinetic temperature, relative. Below the first it is the time step's own error; from the second on (15 K
+#: of 300 K) the ensemble belongs to another state point.
+HEAT_LOOK, HEAT_MOST = 0.002, 0.05
+
+#: Standard errors that a temperature, known far better than needed, may be off; and those of any other
+#: number.
+SIGMA_HEAT, SIGMA = 5.0, 3.0
+
+
+def parent_samples(report: Report) -> Reason | None:
+    """How many independent frames the level was made from."""
+    least = least_samples(report)
+    if least is None or least[1] >= N_EFF_LOOK:
+        return None
+    base = report.get("below") is None
+    return Reason(
+        rule="parent_samples",
+        word=DO_NOT_USE if least[1] < N_EFF_LEAST and not base else LOOK,
+        found=f"the {'sample' if base else 'parent'} is worth {least[1]:.0f} independent frames in {least[0]}",
+        expected=f"{N_EFF_LOOK:.0f} or more, {N_EFF_LEAST:.0f} at least",
+        do="sample level 0 longer, from several starts, or with a bias along its slow dihedrals",
+    )
+
+
+def least_samples(report: Report) -> tuple[str, float] | None:
+    """(variables, N_eff) of what the level was made from, where N_eff is smallest; None where nothing is
+    known.
+    """
+    rows = [row for row in entries(report.get("ledger")) if row.get("against") == "parent"]
+    known = [(joined(row.get("variables")), row.get("n_eff_reference")) for row in rows]
+    known += list(mapping(report.get("n_eff")).items())
+    found = [(name, n) for name, value in known if (n := number(value)) is not None]
+    return min(found, key=lambda entry: entry[1], default=None)
+
+
+def explained(report: Report) -> Reason | None:
+    """Whether the model explains anything of forces it was not trained on."""
+    fraction = number(report.get("explained_fraction"))
+    if fraction is None or report.get("below") is None:
+        return None
+    error = number(mapping(report.get("training")).get("explained_fraction_error")) or 0.0
+    if fraction > SIGMA * error:
+        return None
+    return Reason(
+        rule="explained",
+        word=DO_NOT_USE if fraction <= 0 else LOOK,
+        found=f"the model explains {100 * fraction:.2g} +- {100 * error:.1g} % of forces it was not trained on",
+        expected=f"more than {SIGMA:.0f} standard errors above 0, which no force at all would reach",
+        do="train longer, give more frames, or choose sites whose mean force is not lost in noise",
+    )
+
+
+def overfit(report: Report) -> Reason | None:
+    """What of the explained forces is known by heart only."""
+    training = {k: number(v) for k, v in mapping(report.get("training")).items()}
+    needed = ("explained_fraction", "training_explained_fraction", "n_training")
+    if report.get("below") is None or any(training.get(name) is None for name in needed):
+        return None
+    fit = TrainingReport(n_training=int(training["n_training"] or 0))
+    for name in (*needed[:2], "explained_fraction_error", "training_explained_fraction_error"):
+        value = training.get(name)
+        setattr(fit, name, np.nan if value is None else value)
+    if fit.explained_fraction <= 0 or fit.n_training <= 0:
+        return None
+    need = fit.frames_needed(LOST_LOOK)
+    lost, error = LOST_LOOK * need.value / fit.n_training, LOST_LOOK * need.error / fit.n_training
+    if lost <= LOST_LOOK or lost <= SIGMA * np.nan_to_num(error):
+        return None
+    both = 100 * fit.training_explained_fraction, 100 * fit.explained_fraction
+    return Reason(
+        rule="overfit",
+        word=DO_NOT_USE if lost > LOST_MOST else LOOK,
+        found=f"the model explains {both[0]:.3g} % of its training forces and {both[1]:.3g} % of others",
+        expected=f"a loss of at most {100 * LOST_LOOK:.0f} % of what is explained, not {100 * lost:.0f} %",
+        do=f"give about {need.value:,.0f} frames instead of {fit.n_training:,}, or a smaller network",
+    )
+
+
+def replicas(report: Report) -> Reason | None:
+    """How many replicas were lost."""
+    counts = mapping(report.get("replicas"))
+    started, lost = number(counts.get("started")), number(counts.get("lost"))
+    if not started or not lost or lost <= REPLICAS_LOOK * started:
+        return None
+    return Reason(
+        rule="replicas",
+        word=DO_NOT_USE if lost > REPLICAS_MOST * started else LOOK,
+        found=f"{lost:.0f} of {started:.0f} replicas were lost, so the ensemble is conditioned on survival: "
+        "what the others would have shown is missing",
+        expected=f"at most {100 * REPLICAS_LOOK:.0f} % lost",
+        do="see in the report where they were lost; give frames there, train longer or shorten the time step",
+    )
+
+
+def heat(report: Report) -> Reason | None:
+    """Whether the run had the temperature it was asked for."""
+    asked, kinetic = number(report.get("temperature")), report.get("kinetic_temperature")
+    if asked is None or not isinstance(kinetic, list | tuple) or len(kinetic) != 2:
+        return None
+    found, error = number(kinetic[0]), number(kinetic[1]) or 0.0
+    if found is None:
+        return None
+    error = min(error, healthy_error(report, asked))
+    off = abs(found - asked)
+    if off <= HEAT_LOOK * asked or off <= SIGMA_HEAT * error:
+        return None
+    return Reason(
+        rule="heat",
+        word=DO_NOT_USE if off > HEAT_MOST * asked else LOOK,
+        found=f"the kinetic temperature is {found:.1f} +- {error:.1f} K",
+        expected=f"{asked:.1f} K within {SIGMA_HEAT:.0f} standard errors",
+        do="shorten the time step; look for a prior or a wall that is too steep",
+    )
+
+
+def healthy_error(report: Report, asked: float) -> float:
+    """K: standard error of the mean kinetic temperature were there one independent frame of every replica.
+
+    The error measured between replicas grows with what is wrong, and would excuse it; a healthy run has
+    less than this.
+    """
+    sites = number(report.get("n_sites")) or 0.0
+    started = number(mapping(report.get("replicas")).get("started")) or 0.0
+    return asked * float(np.sqrt(2 / (3 * sites * started))) if sites * started else np.inf
+
+
+def parent(report: Report) -> Reason | None:
+    """Whether it was made from a level that is not to be used."""
+    below = mapping(report.get("below"))
+    if mapping(below.get("verdict")).get("word") != DO_NOT_USE:
+        return None
+    return Reason(
+        rule="parent",
+        word=DO_NOT_USE,
+        found=f"it was made from {below.get('name')}, whose verdict is {DO_NOT_USE!r}",
+        expected="a parent that can be used",
+        do=f"mend {below.get('name')} first",
+    )
+
+
+def no_row(report: Report) -> Reason | None:
+    """Whether anything of it was compared with its parent."""
+    compared = report.get("ledger") or report.get("liquid")
+    if report.get("below") is None or "ledger" not in report or compared:
+        return None
+    return Reason(
+        rule="no_row",
+        word=LOOK,
+        found="nothing of it could be compared with its parent",
+        expected="a row in the error ledger",
+        do="give it `variables` that its own sites define",
+    )
