@@ -547,17 +547,10 @@ def pair_in_box(n_frames: int) -> Frames:
 # --- real data
 # ------------------------------------------------------------------------------------------------
 
-ALA2 = System(
-    names=("C", "N", "CA", "C", "N"),
-    masses=[12.011, 14.007, 12.011, 12.011, 14.007],
-    bonds=[(0, 1), (1, 2), (2, 3), (3, 4)],
-)
 EV = {"length_unit": "angstrom", "energy_unit": "eV"}
 OURS = {"length_unit": "nm", "energy_unit": "kJ/mol"}
-KCAL = {"length_unit": "angstrom", "energy_unit": "kcal/mol"}
 LICL_KEYS = {"forces": ["forces_sr", "forces_coul"], "box": "L"}
 REAL = {
-    "ala2_cgnet/ala2_coordinates.npy": {"topology": ALA2, "temperature": 300, **KCAL},
     "water_dimer/waterdimer.npz": {"species": list("OHHOHH"), "temperature": 300, **OURS},
     "water_onesite_spce/frames_000_799.npz": {"species": "W", "masses": {"W": 18.015}, "step": 4, **OURS},
     "water_aimd_deepmd/water_aimd_early240.npz": {"temperature": 330, **EV},
@@ -573,10 +566,7 @@ def test_real_forces_agree_with_their_temperature(name):
     path = DATA / name
     if not path.exists():
         pytest.skip(f"shared data {name} is not here")
-    options = dict(REAL[name])
-    if path.suffix == ".npy":
-        options["forces_path"] = path.with_name("ala2_forces.npy")
-    frames = read(path, options.pop("topology", None), need_forces=True, **options)
+    frames = read(path, need_forces=True, **REAL[name])
     check = check_force_units(frames)
     assert check.verdict == "ok", check.message
     assert abs(check.ratio - 1) < max(0.1, 3 * check.error / check.temperature), check.message

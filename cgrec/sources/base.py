@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from ..files import read_json, sha256, write_json
 from ..frames import Frames
+from ..remarks import remark
 from ..system import System
+from ..trajectory_files import check_force_units, record, recorded
 
 _CHUNK_ARRAYS = ("positions", "forces", "energies", "box")
 
@@ -58,8 +60,8 @@ class Source(ABC):
         """Frames in `folder`/frames: loaded where they exist, else sampled and saved with
         `folder`/source.json.
 
-        Resuming is calling it again. source.json states class, recipe, seed, versions, units and counts, and
-        sha256 of files.
+        Resuming is calling it again. source.json states class, recipe, seed, versions, units and counts,
+        sha256 of files, and under `checks` what was found out about the sample.
 
         Raises:
             ValueError: `folder` was begun with another recipe or seed.
@@ -72,8 +74,12 @@ class Source(ABC):
             return Frames.load(folder / "frames")
         if not (folder / "source.json").exists():
             write_json(folder / "source.json", self._description(seed))
-        frames = self.sample(folder / "sampling", seed)
-        write_json(folder / "source.json", {**self._description(seed), **_counts(frames)})
+        with recorded() as checks:
+            frames = self.sample(folder / "sampling", seed)
+            if frames.forces is not None and "temperature" not in checks:
+                _check_temperature(frames)
+        _say(checks)
+        write_json(folder / "source.json", {**self._description(seed), **_counts(frames), "checks": checks})
         frames.save(folder / "frames")
         shutil.rmtree(folder / "sampling", ignore_errors=True)
         return Frames.load(folder / "frames")
@@ -106,6 +112,21 @@ class Source(ABC):
                     f"{path.parent} was made with {key} = {old.get(key)} and now it is {new.get(key)}: "
                     "use another folder, or go back to the first value"
                 )
+
+
+def _check_temperature(frames: Frames) -> None:
+    """Record the temperature the forces imply, with a remark where it is not the one of the sample."""
+    check = check_force_units(frames)
+    record("temperature", check.to_dict())
+    if check.verdict != "ok":
+        remark(f"level 0: {check.message}")
+
+
+def _say(checks: dict[str, list[Any]]) -> None:
+    """Print what was checked and found right; what was not is a remark already."""
+    for found in checks.get("temperature", []):
+        if found["verdict"] == "ok":
+            print(f"level 0: {found['message']}", file=sys.stderr)
 
 
 class Chunks:

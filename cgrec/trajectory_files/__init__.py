@@ -17,6 +17,7 @@ from ..system import System
 from .assemble import assemble
 from .atoms import atoms_to_frames, system_from_atoms, system_to_atoms
 from .export import write
+from .findings import record, recorded
 from .force_units import UnitCheck, check_force_units, check_length_unit
 from .formats import Opener, check_arguments, format_of
 from .request import Contents, Request
@@ -29,6 +30,8 @@ __all__ = [
     "files_of",
     "load_topology",
     "read",
+    "record",
+    "recorded",
     "select_sites",
     "system_from_atoms",
     "system_to_atoms",
@@ -138,13 +141,13 @@ def read(
     requests = _requests(given)
     first, scratch = requests[0], None if scratch is None else Path(scratch)
     if len(requests) == 1 and _is_whole_folder(first):
-        frames = _read_folder(first, temperature)
+        frames, contents = _read_folder(first, temperature), None
     else:
         with Opener(file_format, scratch) as opener:
             contents = assemble(requests, opener, scratch)
         frames = _frames(first.path, contents, temperature, find_constraints)
-        if check_units:
-            _check(frames, first.path, contents.force_unit, whole=selection is None)
+    if check_units:
+        _check(frames, first.path, contents, whole=selection is None)
     if need_forces and frames.forces is None:
         raise ValueError(f"{first.path}: {_reason(frames)}; forces_path= reads them from a second file")
     return frames
@@ -254,19 +257,22 @@ def _temperature(path: Path, stated: float | None, given: float | None) -> float
     return float(given if given is not None else stated)  # type: ignore[arg-type]
 
 
-def _check(frames: Frames, path: Path, force_unit: str, *, whole: bool) -> None:
-    """Raise where a wrong unit explains the forces or distances, warn where the forces are off and nothing
-    explains it.
+def _check(frames: Frames, path: Path, contents: Contents | None, *, whole: bool) -> None:
+    """Raise where a wrong unit or another frame explains the forces or distances; remark where they are off and nothing
+    explains it, and where they cannot be tested.
     """
-    frames = _sampled(frames)
     if whole:  # a selection may leave hydrogens without the atoms they are bonded to
         check_length_unit(frames, str(path))
     if frames.forces is None:
         return
-    check = check_force_units(frames, force_unit)
-    if check.verdict == "wrong unit":
+    force_unit = "kJ/mol/nm" if contents is None else contents.force_unit
+    atoms = sum(e != "X" for e in frames.system.elements) > 1  # their distances have told the unit of length
+    unknown = None if contents is None or (whole and atoms) else force_unit.rpartition("/")[2]
+    check = check_force_units(frames, force_unit, unknown)
+    record("temperature", {"file": path.name, **check.to_dict()})
+    if check.verdict in ("wrong unit", "wrong frame"):
         raise ValueError(
-            f"{path}: {check.message}; correct the unit, or pass check_units=False if this is meant"
+            f"{path}: {check.message}; correct that, or pass check_units=False if this is meant"
         )
-    if check.verdict == "off":
+    if check.verdict != "ok":
         remark(f"{path}: {check.message}")

@@ -1,22 +1,14 @@
-"""Are the forces in the units they are said to be in? An exact identity of the canonical ensemble tells.
+"""Are the forces those of these positions at this temperature, in the units they are said to be in?
 
-For any smooth field v(x) of the positions, integration by parts of exp(-U/kT) gives <v . F> = -kT <div v>
-(the hypervirial theorem; v = x is the virial). With one stiff pair i, j at distance r along the unit vector e
-and
-
-    v_i = -a_i f(r) e,   v_j = +a_j f(r) e,   a_i + a_j = 1:    v . F = f(r) e . (a_j F_j - a_i F_i),   div v
-    = f' + 2 f / r
-
-so T = -<sum v . F> / (k_B <sum div v>), without an approximation for flexible bonds. Here f = r - r0 for
-bonds, with the shares a_i = m_j / (m_i + m_j) of a bond vibration. Molecules without a flexible bond (ions,
-one-site and rigid water) are moved as a whole, which no constraint minds, with f = (r - r0) w(r) about the
-first peak of g(r), w smooth and zero past the first minimum. A wrong unit of force or length multiplies T.
-Mean forces obey the same identity, so mapped frames can be checked like atoms.
+The identity of `hypervirial` gives the temperature that the forces imply, with an error. It is judged in standard
+errors, so that noise never buys tolerance: an error too large to tell makes the forces untested, which is said. Blocks
+of frames, single bonds and the forces of the frame before and after are judged as well, since a share of wrong frames
+hides in the mean of all.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -24,12 +16,34 @@ from numpy.typing import NDArray
 
 from ..frames import Frames
 from ..units import BOLTZMANN, ENERGY, LENGTH, force_factor, length_factor
+from .hypervirial import Sample, Terms, bond_terms, molecule_terms
 from .periodic import close_pairs
 from .topology import CLOSEST_ATOMS, covalent_radii
 
-#: A ratio of temperatures within this of 1, or of the ratio a wrong unit makes, counts as that.
+#: A ratio of temperatures within this of the ratio a wrong unit makes counts as that.
 TOLERANCE = 0.15
-_BLOCKS, _LEAST_FRAMES, _PAIR_BUDGET = 10, 20, 4_000_000
+#: Standard errors that the estimate may be off by chance: one false alarm in 16,000 where errors are Gaussian.
+_SIGMAS = 4.0
+#: Share of the temperature that sampling itself may shift (time step, thermostat), whatever the error.
+_FLOOR = 0.02
+#: Relative error from which on the estimate says nothing: a unit of energy would be seen, a wrong frame in ten not.
+_TOO_NOISY = 0.1
+#: Blocks of frames, standard errors and share of the temperature by which one may differ from the others; there are
+#: many blocks and bonds to look at, and block errors are themselves uncertain, hence more than `_SIGMAS`.
+_BLOCKS, _BLOCK_SIGMAS, _BLOCK_SHARE = 20, 6.0, 0.15
+#: The same for single frames, which are judged only where each is a sum over so many pairs.
+_FRAME_SIGMAS, _MANY_PAIRS = 7.0, 30
+#: Mean square of what springs leave of the forces along bonds, relative to the median frame: three times that of the
+#: worst frame of any valid sample we have (five beads in solvent).
+_FRAME_RESIDUAL = 30.0
+#: Below so many frames the scatter between pairs gives the error, and there are no blocks to compare.
+_FEW = 20
+#: (omega dt)^2 / 4, and step in fs (of atoms, of beads), above which a Verlet step is no believable explanation of a
+#: hot bond.
+_LARGEST_EXCESS, _LARGEST_STEP = 0.3, (2.6, 15.0)
+#: Frames from which the unit of length is judged.
+_LENGTH_FRAMES = 7
+_REGULAR = 1.4826  # standard deviation of a Gaussian over its median absolute deviation
 
 
 @dataclass(frozen=True)
@@ -37,12 +51,14 @@ class UnitCheck:
     """What the forces say about the temperature.
 
     Attributes:
-        verdict: "ok", "wrong unit", "off" (neither) or "untested".
+        verdict: "ok", "wrong unit", "wrong frame" (the forces are those of the frame before or after), "uneven" (parts
+            of the sample contradict each other), "off" (none of these) or "untested".
         message: the finding in words.
         temperature: K, as given.
         estimate: K, from the forces; NaN where untested.
-        error: K, standard error of the estimate from 10 blocks in time.
+        error: K, standard error of the estimate.
         pairs: what was used: "bonds" or "molecules".
+        sensitivity: K, the smallest wrong temperature that would be seen; NaN where untested.
     """
 
     verdict: str
@@ -51,61 +67,372 @@ class UnitCheck:
     estimate: float = float("nan")
     error: float = float("nan")
     pairs: str = ""
+    sensitivity: float = float("nan")
 
     @property
     def ratio(self) -> float:
         """Estimated over given temperature."""
         return self.estimate / self.temperature
 
+    @property
+    def sigmas(self) -> float:
+        """How many standard errors the estimate lies from the temperature given."""
+        return (self.estimate - self.temperature) / max(self.error, 1e-300)
 
-def check_force_units(frames: Frames, force_unit: str = "kJ/mol/nm") -> UnitCheck:
+    def to_dict(self) -> dict[str, Any]:
+        """For json; numbers that are not known are None."""
+        values = {**asdict(self), "sigmas": self.sigmas}
+        return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()}
+
+
+def check_force_units(
+    frames: Frames, force_unit: str = "kJ/mol/nm", length_unit: str | None = None
+) -> UnitCheck:
     """Compare the temperature the forces imply with the one given.
+
+    Bonds that can stretch are used where there are any, else molecules as a whole. Where there are both, molecules are
+    judged too and the worse of two verdicts is returned: a wrong box does not touch a bond.
 
     Args:
         frames: with forces.
         force_unit: the unit the forces were said to be in when read, to name the mistake.
+        length_unit: the unit of the positions where that is still open; None where they were seen to be right, so that
+            no mistake of theirs is suspected.
 
     Raises:
         ValueError: no forces.
     """
     frames.need_forces()
-    if len(frames) < _LEAST_FRAMES:
-        message = (
-            f"forces untested: {len(frames)} frames, at least {_LEAST_FRAMES} are needed to test their unit"
-        )
-        return UnitCheck("untested", message, frames.temperature)
-    bonds = _flexible_bonds(frames)
-    groups = _bond_terms(frames, bonds) if len(bonds) else _molecule_terms(frames)
-    if not groups:
-        return UnitCheck(
-            "untested",
-            "forces untested: no flexible bond and no pair of molecules in reach",
-            frames.temperature,
-        )
-    estimate, error = _temperature(groups)
-    return _judge(frames.temperature, estimate, error, "bonds" if len(bonds) else "molecules", force_unit)
+    checks = [
+        _judge(frames, kind, force_unit, length_unit)
+        for kind in ("bonds", "molecules")
+        if kind == "bonds" or frames.system.molecules.max() > 0
+    ]
+    told = [c for c in checks if c.verdict != "untested"]
+    if not told:
+        return max(checks, key=lambda c: bool(c.pairs))
+    return next((c for c in told if c.verdict != "ok"), told[0])
+
+
+@dataclass(frozen=True)
+class _Series:
+    """Temperatures that single frames imply, put together from all kinds of pairs with the least noise.
+
+    Attributes:
+        values: (n_used,) K; their weighted mean is the estimate.
+        weights: (n_used,) sum to one.
+        noise: K, standard error from the scatter between pairs.
+        frames: (n_used,) numbers of the frames.
+    """
+
+    values: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    noise: float
+    frames: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, frames: Frames, sample: Sample) -> _Series | None:
+        """None where no kind of pair tells anything."""
+        kinds = [k for k in sample.kinds if np.mean(k.divergence) > 0]
+        if not kinds:
+            return None
+        p = frames.normalised_weights()[sample.used]
+        p = p / p.sum()
+        c = np.array([np.mean(k.divergence) / max(_spread(k.work) ** 2, 1e-300) for k in kinds])
+        c = c / c.max()
+        norm = sum(w * (p @ k.divergence) for w, k in zip(c, kinds))
+        work = sum(w * k.work for w, k in zip(c, kinds))
+        divergence = sum(w * k.divergence for w, k in zip(c, kinds))
+        # linear in the deviation of the divergence, so that a mean over frames is the ratio of sums
+        values = -work / norm / BOLTZMANN  # type: ignore[operator]
+        estimate = float(p @ values)
+        values = values - estimate * (divergence / norm - 1)  # type: ignore[operator]
+        pairs = sum((w * k.noise) ** 2 * k.n_pairs for w, k in zip(c, kinds))
+        noise = float(np.sqrt(pairs * (p**2).sum()) / norm / BOLTZMANN)  # type: ignore[operator]
+        return cls(values, p, noise, sample.used)
+
+    @property
+    def estimate(self) -> float:
+        """K."""
+        return float(self.weights @ self.values)
+
+    @property
+    def error(self) -> float:
+        """K, standard error: the largest of what pairs, frames and blocks of frames scatter."""
+        z = self.weights * (self.values - self.estimate)
+        n = len(z)
+        found = [self.noise] if n < _FEW else [float(np.sqrt((z**2).sum()))]
+        if n > 1:
+            blocks = np.array([b.sum() for b in np.array_split(z, min(_BLOCKS, n))])
+            found.append(float(np.sqrt((blocks**2).sum() * len(blocks) / max(len(blocks) - 1, 1))))
+        return max(found)
+
+
+def _spread(x: NDArray[np.float64]) -> float:
+    """Standard deviation that single wild values do not move; the plain one where most values are equal."""
+    robust = _REGULAR * float(np.median(np.abs(x - np.median(x))))
+    return robust if robust > 0 else float(np.std(x))
+
+
+def _judge(frames: Frames, pairs: str, force_unit: str, length_unit: str | None) -> UnitCheck:
+    terms = bond_terms if pairs == "bonds" else molecule_terms
+    sample = terms(frames)
+    series = _Series.of(frames, sample)
+    given = frames.temperature
+    if series is None:
+        message = "forces untested: no flexible bond and no pair of molecules in reach to test them by"
+        return UnitCheck("untested", message, given)
+    estimate, error = series.estimate, series.error
+    seen = max(_SIGMAS * error, _FLOOR * given)
+    found = f"forces along {pairs} imply {_kelvin(estimate, error)}, the temperature given is {given:g} K"
+    verdict = lambda name, text: UnitCheck(name, text, given, estimate, error, pairs, seen)  # noqa: E731
+    uneven = _uneven(frames, series, sample)
+    causes = _causes(estimate / given, error / given, force_unit, length_unit)
+    off = abs(estimate - given) > seen
+    if off and (shifted := _shifted(frames, terms, estimate)):
+        return verdict("wrong frame", f"{found}: {shifted}")
+    by = f"off by {abs(estimate - given) / max(error, 1e-300):.3g} sigma"
+    if off and causes and not uneven:
+        return verdict("wrong unit", f"{found}: {by} (ratio {estimate / given:.3g}): {' or '.join(causes)}")
+    if uneven:
+        return verdict("uneven", f"{found}; {uneven}")
+    if off:
+        return verdict("off", f"{found}: {by}; {_explanation(frames, sample, estimate)}")
+    if error > _TOO_NOISY * given:
+        text = f"{found}: the error is too large to tell, so the forces and their unit are untested"
+        return verdict("untested", f"{text}; look at the source of the forces yourself, or give more frames")
+    return verdict("ok", f"{found}: within {seen:.2g} K, the smallest difference that could be seen")
+
+
+def _kelvin(estimate: float, error: float) -> str:
+    digits = max(0, 1 - int(np.floor(np.log10(max(error, 1e-3)))))
+    return f"{estimate:.{digits}f} +- {error:.{digits}f} K"
+
+
+def _causes(ratio: float, error: float, force_unit: str, length_unit: str | None) -> list[str]:
+    """The usual mistakes that make this ratio of temperatures; none where 1 explains it as well."""
+    if error > 0.3 * abs(ratio):
+        return []
+    near = [
+        (abs(np.log(ratio / factor)), text)
+        for factor, text in _mistakes(force_unit, length_unit)
+        if ratio / factor > 0 and abs(ratio / factor - 1) < max(TOLERANCE, min(2 * TOLERANCE, 3 * error / abs(factor)))
+    ]
+    best = min((d for d, _ in near), default=0.0)
+    return [text for d, text in near if d < best + 0.05]  # only those that explain it as well as the best
+
+
+def _mistakes(force_unit: str, length_unit: str | None) -> list[tuple[float, str]]:
+    """(ratio of temperatures, what causes it) of each usual mistake, for forces read as `force_unit`."""
+    taken = force_factor(force_unit)
+    others = [f"{e}/{x}" for e in ENERGY for x in LENGTH if f"{e}/{x}" != force_unit]
+    wrong = [(taken / force_factor(u), f"the forces are in {u}, not {force_unit}") for u in others]
+    twice = [
+        (force_factor(u), f"the forces were converted twice, from {u} ({force_factor(u):.5g} times too large)")
+        for u in [*others, force_unit]
+        if u != "kJ/mol/nm"
+    ]
+    lengths = [
+        (length_factor(length_unit) / length_factor(b), f"the positions are in {b}, not {length_unit}")
+        for b in LENGTH
+        if length_unit is not None and b != length_unit
+    ]
+    listed = [*wrong, *[t for t in twice if not any(abs(t[0] / w[0] - 1) < 1e-3 for w in wrong)], *lengths]
+    sign = "these are energy gradients, not forces: their sign is wrong"
+    return [*listed, (-1.0, sign), *[(-f, f"{text}, and their sign is wrong") for f, text in listed]]
+
+
+def _uneven(frames: Frames, series: _Series, sample: Sample) -> str:
+    """What says that parts of the sample contradict each other; "" where nothing does."""
+    found = [_blocks_apart(series), _frames_apart(series, sample)]
+    found += [_bond_apart(frames, kind) for kind in sample.kinds if kind.pairs is not None]
+    return "; ".join(f for f in found if f)
+
+
+def _blocks_apart(series: _Series) -> str:
+    """Blocks of frames that differ from the others by more than they scatter inside themselves."""
+    n = len(series.values)
+    for n_blocks in (_BLOCKS, _BLOCKS // 2, 4, 0):  # fewer and longer ones for a sample that is slow
+        if n < 5 * n_blocks:
+            continue
+        if n_blocks == 0 or n < _FEW:
+            return ""
+        index = np.array_split(np.arange(n), n_blocks)
+        means = np.array([_mean(series, b) for b in index])
+        # correlation inside blocks only, so that blocks that differ do not excuse themselves
+        inner = [series.values[b] - m for b, m in zip(index, means)]
+        inefficiency = _inefficiency(inner)
+        if 4 * inefficiency < n // n_blocks:
+            break
+    middle, width = _shortest_half(means)
+    typical = float(np.median([np.std(v) for v in inner if np.std(v) > 0] or [0.0]))
+    errors = np.array([typical * np.sqrt(inefficiency / len(b)) for b in index])
+    errors = np.maximum(errors, width)  # blocks that all scatter are slow, not wrong
+    apart = np.abs(means - middle) > np.maximum(_BLOCK_SIGMAS * errors, _BLOCK_SHARE * abs(middle))
+    if not apart.any():
+        return ""
+    worst = int(np.argmax(np.abs(means - middle) * apart))
+    first, last = series.frames[index[worst][0]], series.frames[index[worst][-1]]
+    return (
+        f"{apart.sum()} of {len(index)} blocks of frames contradict the others: frames {first} to {last} imply "
+        f"{_kelvin(means[worst], errors[worst])}, most blocks {middle:.4g} K; look for frames that are frozen, in "
+        "another unit, in another box, or without their own forces"
+    )
+
+
+def _shortest_half(x: NDArray[np.float64]) -> tuple[float, float]:
+    """Middle and standard deviation of the half of the values that lie closest together (Rousseeuw and Leroy 1988):
+    unlike median and median deviation they do not move when nearly half of the values are another population.
+    """
+    ordered, n = np.sort(x), (len(x) + 1) // 2
+    widths = ordered[n - 1 :] - ordered[: len(x) - n + 1]
+    start = int(np.argmin(widths))
+    return float(np.median(ordered[start : start + n])), float(widths[start]) / 2 / 0.6745
+
+
+def _mean(series: _Series, index: NDArray[np.int64]) -> float:
+    weights = series.weights[index]
+    return float(weights @ series.values[index] / max(weights.sum(), 1e-300))
+
+
+def _inefficiency(pieces: list[NDArray[np.float64]]) -> float:
+    """1 + 2 sum of the autocorrelation of the pieces up to its first value below zero."""
+    variance = np.mean([np.mean(p**2) for p in pieces])
+    total = 1.0
+    for lag in range(1, min(len(p) for p in pieces) // 2):
+        rho = np.mean([np.mean(p[lag:] * p[:-lag]) for p in pieces]) / max(variance, 1e-300)
+        if rho <= 0:
+            break
+        total += 2 * rho
+    return total
+
+
+def _frames_apart(series: _Series, sample: Sample) -> str:
+    """Single frames that no scatter explains."""
+    n = len(series.values)
+    if n < _FEW:
+        return ""
+    apart = np.zeros(n, bool)
+    spread, far = _spread(series.values), np.abs(series.values - np.median(series.values))
+    # where a frame is a sum of so many pairs that frames scatter like a Gaussian
+    if spread > 0 and sum(k.n_pairs for k in sample.kinds) >= _MANY_PAIRS:
+        tails = float(np.quantile(far / spread, 0.7)) / 1.036  # 1 for a Gaussian, wrong frames among it or not
+        apart |= far / spread > _FRAME_SIGMAS * max(tails, 1.0) ** 2
+    for kind in sample.kinds:
+        if kind.pull is not None and kind.stretch is not None and len(kind.pull[0]) >= 4:
+            left = (_left_of(kind) ** 2).mean(1)
+            apart |= left > _FRAME_RESIDUAL * np.median(left)
+    if not apart.any():
+        return ""
+    worst = int(series.frames[np.flatnonzero(apart)[0]])
+    return (
+        f"{apart.sum()} of {n} frames looked at contradict the others, first frame {worst}: their forces are not those "
+        "of their positions"
+    )
+
+
+def _left_of(kind: Terms) -> NDArray[np.float64]:
+    """(n_used, n_bonds) what a spring of each bond's own leaves of the pull along it, kJ/mol/nm."""
+    assert kind.pull is not None and kind.stretch is not None
+    pull = kind.pull - np.median(kind.pull, axis=0)
+    stretch = kind.stretch - np.median(kind.stretch, axis=0)
+    spring = (pull * stretch).sum(0) / np.maximum((stretch**2).sum(0), 1e-300)
+    return pull - spring * stretch
+
+
+def _bond_apart(frames: Frames, kind: Terms) -> str:
+    """Bonds whose forces imply another temperature than the rest of their kind, and follow no spring where the others
+    do: exchanged or foreign forces.
+    """
+    if kind.pull is None or kind.stretch is None or kind.pairs is None:
+        return ""
+    if len(kind.pull) < _FEW or len(kind.pairs) < 4:
+        return ""
+    implied = -(kind.pull * kind.stretch).mean(0) / BOLTZMANN
+    error = np.maximum(np.std(kind.pull * kind.stretch, axis=0) / len(kind.pull) ** 0.5 / BOLTZMANN, _spread(implied))
+    off = np.abs(implied - np.median(implied))
+    left = _left_of(kind).var(0)
+    far = (off > np.maximum(_BLOCK_SIGMAS * error, _BLOCK_SHARE * abs(np.median(implied)))) & (
+        left > 3 * np.median(left)
+    )
+    if not far.any():
+        return ""
+    worst = int(np.argmax(off * far))
+    i, j = kind.pairs[worst].tolist()
+    labels = frames.system.labels
+    return (
+        f"{np.count_nonzero(far)} of {len(far)} bonds of one kind contradict the others: {labels[i]} (site {i}) - "
+        f"{labels[j]} (site {j}) alone implies {_kelvin(implied[worst], error[worst])}, half of them less than "
+        f"{np.median(implied):.4g} K; were the forces of two sites exchanged?"
+    )
+
+
+def _shifted(frames: Frames, terms: Any, estimate: float) -> str:
+    """The cause, where the forces of the frame before or after fit and those of the frame itself do not."""
+    if len(frames) < _FEW:
+        return ""
+    for lag, name in ((1, "after"), (-1, "before")):
+        series = _Series.of(frames, terms(frames, lag))
+        if series is None:
+            continue
+        close = abs(series.estimate - frames.temperature)
+        near = max(_SIGMAS * series.error, TOLERANCE * frames.temperature)
+        told = series.error < _TOO_NOISY * frames.temperature
+        if told and close < near < abs(estimate - frames.temperature) / 2:
+            return (
+                f"with the forces of the frame {name} it would be {_kelvin(series.estimate, series.error)}: forces and "
+                "positions are shifted against each other by one frame"
+            )
+    return ""
+
+
+def _explanation(frames: Frames, sample: Sample, estimate: float) -> str:
+    """What else may be: a time step that was too long, or the open questions.
+
+    Verlet and leap-frog integration of a harmonic bond of frequency w samples <f^2> = kT / (k (1 - (w dt)^2 / 4)), from
+    the conserved shadow energy (Skeel and Hardy, SIAM J. Sci. Comput. 23, 1172 (2001)).
+    """
+    frequencies = [k.frequency for k in sample.kinds if k.frequency > 0]
+    share = frames.temperature / estimate if estimate > 0 else 1.0
+    excess = 1 - share
+    if frequencies and 0 < excess < _LARGEST_EXCESS:
+        # frequencies were computed as if bonds were as wide as at the temperature given
+        step = 2e3 * np.sqrt(excess * share) / float(np.median(frequencies))
+        beads = "X" in frames.system.elements
+        if step < _LARGEST_STEP[beads]:
+            return (
+                f"a Verlet time step of {step:.2g} fs would explain it (stiff bonds then swing too wide); if the step "
+                "was shorter, the temperature or the forces are wrong"
+            )
+    return (
+        "no usual mistake of units explains it: is this an equilibrium sample of that temperature, are "
+        "constraints known, are biases or restraints left out of the forces?"
+    )
 
 
 def check_length_unit(frames: Frames, where: str) -> None:
     """ValueError where atoms are nearer or farther than atoms ever are: the unit of length was wrong.
 
     The forces cannot tell where both units are wrong in step. No two atoms are closer than 0.05 nm; hydrogens
-    have a neighbour at about the sum of covalent radii, and so have the ends of the bonds a topology states.
+    have a neighbour at about the sum of covalent radii, and so have the ends of the bonds a topology states. The
+    median of a few frames counts, since one of them may be bad.
     """
     atoms = np.flatnonzero([e != "X" for e in frames.system.elements])
-    first = np.asarray(frames.positions[0], float)
-    box = None if frames.box is None else frames.boxes()[0]  # type: ignore[index]
     if len(atoms) < 2:
         return
-    touching = len(close_pairs(first[atoms], CLOSEST_ATOMS, box)[0]) > 0
-    ratio = 0.1 if touching else _neighbour_ratio(frames, first, atoms, box)
+    boxes = frames.boxes()
+    looked = np.unique(np.linspace(0, len(frames) - 1, _LENGTH_FRAMES).astype(int))
+    ratios = []
+    for t in looked:
+        x, box = np.asarray(frames.positions[t], float), None if boxes is None else boxes[t]
+        touching = len(close_pairs(x[atoms], CLOSEST_ATOMS, box)[0]) > 0
+        ratios.append(0.1 if touching else _neighbour_ratio(frames, x, atoms, box))
+    ratio = float(np.median(ratios))
     if not 0.6 < ratio < 1.7:
         raise ValueError(
             f"{where}: neighbouring atoms are about {ratio:.2g} times as far apart as bonded atoms are, so "
-            "the length "
-            "unit is probably wrong (0.1: nm taken for angstrom, 10: angstrom taken for nm, 0.5 or 1.9: bohr "
-            "and "
-            "angstrom mixed up); correct length_unit=, or pass check_units=False if this is meant"
+            "the length unit is probably wrong (0.1: nm taken for angstrom, 10: angstrom taken for nm, 0.5 or "
+            "1.9: bohr and angstrom mixed up); correct length_unit=, or pass check_units=False if this is meant"
         )
 
 
@@ -129,193 +456,3 @@ def _neighbour_ratio(
     return float(np.median(nearest[hydrogens]))
 
 
-def _flexible_bonds(frames: Frames) -> NDArray[np.int64]:
-    """Bonds not listed as constraints whose length varies by more than 0.1 %."""
-    system = frames.system
-    held = {tuple(sorted(c)) for c in system.constraints.tolist()}
-    bonds = np.array([b for b in system.bonds.tolist() if tuple(sorted(b)) not in held], np.int64).reshape(
-        -1, 2
-    )
-    if not len(bonds):
-        return bonds
-    sample = np.asarray(frames.positions[:: max(len(frames) // 50, 1)], float)
-    lengths = np.linalg.norm(sample[:, bonds[:, 1]] - sample[:, bonds[:, 0]], axis=-1)
-    return bonds[lengths.std(0) > 1e-3 * lengths.mean(0)]
-
-
-_Groups = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
-
-
-def _bond_terms(frames: Frames, bonds: NDArray[np.int64]) -> _Groups:
-    """(v . F, div v) of each frame, for each kind of bond."""
-    kinds = _kinds(frames.system.types, bonds)
-    step = max(len(frames) * len(bonds) // _PAIR_BUDGET, 1)
-    x, force = (np.asarray(a[::step], float) for a in (frames.positions, frames.need_forces()))
-    return [_bond_group(x, force, frames.system.masses, bonds[kinds == k]) for k in np.unique(kinds)]
-
-
-def _bond_group(
-    x: Any, force: Any, masses: Any, bonds: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    i, j = bonds.T
-    vectors = x[:, j] - x[:, i]
-    r = np.linalg.norm(vectors, axis=-1)
-    share = masses[i] / (masses[i] + masses[j])
-    along = ((share[:, None] * force[:, j] - (1 - share)[:, None] * force[:, i]) * vectors).sum(-1) / r
-    # r0 must not follow the frames: with few of them, their own mean takes 1/N off the fluctuation, so bonds
-    # of a kind share one
-    f = r - (r.mean(0) if len(x) >= 100 else r.mean())
-    return (f * along).sum(1), (1 + 2 * f / r).sum(1)
-
-
-def _molecule_terms(frames: Frames) -> _Groups:
-    """(v . F, div v) of each frame, for each two kinds of molecules, about the first peak of their g(r)."""
-    centres, force, species = _molecules(frames)
-    boxes = frames.boxes()
-    if centres.shape[1] < 2:
-        return []
-    reach = (
-        0.8
-        if boxes is None
-        else min(0.8, float((0.5 / np.linalg.norm(np.linalg.inv(boxes[0]), axis=0)).min()))
-    )
-    found = [
-        _pairs_of_frame(centres[t], force[t], species, reach, None if boxes is None else boxes[t])
-        for t in _used(frames, centres)
-    ]
-    groups = []
-    for kind in np.unique(np.concatenate([f[0] for f in found])):
-        radial = [(r[kinds == kind], along[kinds == kind]) for kinds, r, along in found]
-        window = _Window.of(np.concatenate([r for r, _ in radial]), reach)
-        if window is not None:
-            groups.append(window.terms(radial))
-    return groups
-
-
-def _molecules(frames: Frames) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Centres of mass and total forces (n_frames, n_molecules, 3), and the kind of each molecule."""
-    molecules, masses = frames.system.molecules, frames.system.masses
-    members = np.zeros((molecules.max() + 1, len(molecules)))
-    members[molecules, np.arange(len(molecules))] = 1
-    weights = members * masses
-    weights /= weights.sum(1, keepdims=True)
-    types = np.array(frames.system.types)
-    names = ["".join(types[m > 0]) for m in members]
-    centres = weights @ np.asarray(frames.positions, float)
-    return (
-        centres,
-        members @ np.asarray(frames.need_forces(), float),
-        np.unique(names, return_inverse=True)[1],
-    )
-
-
-def _used(frames: Frames, centres: NDArray[Any]) -> range:
-    """Frames that keep the number of pairs within reason, evenly spaced."""
-    pairs = centres.shape[1] ** 2 // 4
-    return range(0, len(frames), max(len(frames) * pairs // _PAIR_BUDGET, 1))
-
-
-def _pairs_of_frame(
-    x: NDArray[Any], force: NDArray[Any], species: NDArray[np.int64], reach: float, box: NDArray[Any] | None
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Kind, distance and relative force along the pair, each (n_pairs,)."""
-    pairs, vectors = close_pairs(x, reach, box)
-    r = np.linalg.norm(vectors, axis=-1)
-    low, high = np.sort(species[pairs], axis=1).T
-    return low * 1000 + high, r, ((force[pairs[:, 1]] - force[pairs[:, 0]]) / 2 * vectors).sum(-1) / r
-
-
-@dataclass(frozen=True)
-class _Window:
-    """f(r) = (r - peak) w(r); w = 1 inside the peak, (1 - s^2)^2 with s = (r - peak) / (end - peak) beyond,
-    zero past the end.
-    """
-
-    peak: float
-    end: float
-
-    @classmethod
-    def of(cls, r: NDArray[np.float64], reach: float) -> _Window | None:
-        """About the first peak of the radial distribution of `r`; None with too few pairs to see one."""
-        if len(r) < 200:
-            return None
-        counts, edges = np.histogram(r, bins=np.arange(0, reach + 1e-9, 0.01))
-        middle = (edges[1:] + edges[:-1]) / 2
-        density = np.convolve(counts / middle**2, [0.25, 0.5, 0.25], mode="same")[:-1]
-        top = int(np.argmax(density))
-        after = density[top:]
-        return cls(float(middle[top]), float(middle[top + int(np.argmin(after))])) if len(after) > 3 else None
-
-    def terms(
-        self, radial: list[tuple[NDArray[Any], NDArray[Any]]]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(v . F, div v) of each frame from its distances and forces along the pair."""
-        work, divergence = [], []
-        for r, along in radial:
-            s = np.clip((r - self.peak) / (self.end - self.peak), 0, 1)
-            w, slope = (1 - s**2) ** 2, -4 * s * (1 - s**2) / (self.end - self.peak)
-            f = (r - self.peak) * w
-            work.append((f * along).sum())
-            divergence.append((w + (r - self.peak) * slope + 2 * f / r).sum())
-        return np.array(work), np.array(divergence)
-
-
-def _kinds(types: tuple[str, ...], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(n_pairs,) number of the unordered pair of types."""
-    names = ["-".join(sorted((types[i], types[j]))) for i, j in pairs.tolist()]
-    return np.unique(names, return_inverse=True)[1]
-
-
-def _temperature(groups: _Groups) -> tuple[float, float]:
-    """T and its standard error (K): groups weighted for the least noise, error by leaving out blocks of
-    frames.
-    """
-    weights = [np.abs(d.mean()) / max(w.var(), 1e-300) for w, d in groups]
-    work = sum(c * w for c, (w, _) in zip(weights, groups))
-    divergence = sum(c * d for c, (_, d) in zip(weights, groups))
-    blocks = np.array_split(np.arange(len(work)), min(_BLOCKS, len(work)))  # type: ignore[arg-type]
-    estimate = lambda keep: -work[keep].sum() / divergence[keep].sum() / BOLTZMANN  # type: ignore[index]  # noqa: E731
-    left_out = np.array([estimate(np.setdiff1d(np.arange(len(work)), b)) for b in blocks])  # type: ignore[arg-type]
-    n = len(blocks)
-    return float(estimate(slice(None))), float(
-        np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())
-    )
-
-
-def _judge(given: float, estimate: float, error: float, pairs: str, force_unit: str) -> UnitCheck:
-    ratio, spread = estimate / given, error / given
-    found = (
-        f"forces along {pairs} imply {estimate:.4g} +- {error:.2g} K, the temperature given is {given:g} K"
-    )
-    verdict = lambda name, text: UnitCheck(name, text, given, estimate, error, pairs)  # noqa: E731
-    if spread > 0.3 and abs(ratio - 1) < 5 * spread:
-        return verdict("untested", f"{found}: too noisy to test the unit of the forces")
-    if abs(ratio - 1) < max(TOLERANCE, 5 * spread):
-        return verdict("ok", found)
-    causes = [text for factor, text in _mistakes(force_unit) if abs(ratio / factor - 1) < TOLERANCE]
-    if causes:
-        return verdict("wrong unit", f"{found} (ratio {ratio:.3g}): {' or '.join(causes)}")
-    return verdict(
-        "off",
-        f"{found} (ratio {ratio:.3g}), which no usual mistake of units explains: is this an equilibrium "
-        "sample "
-        "of that temperature, are constraints known, are biases or restraints left out of the forces?",
-    )
-
-
-def _mistakes(force_unit: str) -> list[tuple[float, str]]:
-    """(ratio of temperatures, what causes it) of each usual mistake, for forces read as `force_unit`."""
-    taken = force_factor(force_unit)
-    units = [f"{e}/{x}" for e in ENERGY for x in LENGTH]
-    wrong = [
-        (taken / force_factor(u), f"the forces are in {u}, not {force_unit}")
-        for u in units
-        if u != force_unit
-    ]
-    lengths = [
-        (length_factor(a) / length_factor(b), f"the positions are in {b}, not {a}")
-        for a in LENGTH
-        for b in LENGTH
-        if a != b
-    ]
-    return [*wrong, *lengths, (-1.0, "these are energy gradients, not forces: their sign is wrong")]

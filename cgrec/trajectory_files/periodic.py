@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..system import System
 
+#: Sites of an open system up to which all distances cost less than cells.
+_DENSE = 200
+
 
 def box_rows(box: ArrayLike) -> NDArray[np.float64]:
     """Any usual form of a periodic box as lattice vectors in rows, in the unit it came in.
@@ -116,7 +119,19 @@ def close_pairs(
     from vesin import NeighborList
 
     periodic = box is not None
+    if not periodic and len(positions) <= _DENSE:
+        return _close_pairs_dense(np.asarray(positions, float), cutoff)
     cell = np.asarray(box, float) if periodic else np.zeros((3, 3))
     points = np.ascontiguousarray(positions, float)
     i, j, vectors = NeighborList(cutoff=cutoff, full_list=False).compute(points, cell, periodic, "ijD")
     return np.stack([i, j], -1).astype(np.int64), vectors
+
+
+def _close_pairs_dense(
+    positions: NDArray[Any], cutoff: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """`close_pairs` of an open system by all distances: cells would be many where few sites lie far apart."""
+    i, j = np.triu_indices(len(positions), 1)
+    vectors = positions[j] - positions[i]
+    near = (vectors**2).sum(1) < cutoff**2
+    return np.stack([i[near], j[near]], -1).astype(np.int64), vectors[near]

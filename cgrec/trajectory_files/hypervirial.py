@@ -1,0 +1,230 @@
+"""The terms of an exact identity of the canonical ensemble, from which forces tell their temperature.
+
+For any smooth field v(x) of the positions, integration by parts of exp(-U/kT) gives <v . F> = -kT <div v>
+(the hypervirial theorem, Hirschfelder 1960; v = x is the virial; Jepps, Ayton and Evans, Phys. Rev. E 62, 4757
+(2000) for its use as a thermometer). With one pair i, j at distance r along the unit vector e and
+
+    v_i = -a_i f(r) e,   v_j = +a_j f(r) e,   a_i + a_j = 1:    v . F = f(r) e . (a_j F_j - a_i F_i),
+    div v = f' + 2 f / r
+
+so T = -<sum v . F> / (k_B <sum div v>), without an approximation for flexible bonds. Here f = r - r0 for bonds,
+with the shares a_i = m_j / (m_i + m_j) of a bond vibration. Molecules are moved as a whole, which no constraint
+minds, with f = (r - r0) w(r) about the first peak of g(r), w smooth and zero past the first minimum. Mean forces
+obey the same identity, so mapped frames can be checked like atoms. Weights of a biased sample enter as in any
+average: the forces are those without the bias.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frames import Frames
+from ..units import BOLTZMANN
+from .periodic import close_pairs
+
+#: Pairs times frames looked at; more cost time and tell nothing new.
+_PAIR_BUDGET = 4_000_000
+#: Distances of a kind from which a mean length, or the first peak of g(r), can be told.
+_LEAST_LENGTHS, _LEAST_PAIRS = 20, 200
+#: From so many frames on each bond has a mean length of its own: its own mean takes 1/n off the fluctuation.
+_OWN_LENGTH = 100
+
+
+@dataclass(frozen=True)
+class Terms:
+    """One kind of pair: what the identity averages.
+
+    Attributes:
+        work: (n_used,) kJ/mol, sum of v . F over the pairs of each frame looked at.
+        divergence: (n_used,) sum of div v.
+        noise: standard deviation of one pair's v . F + kT div v (kJ/mol), for samples of few frames.
+        n_pairs: mean number of pairs a frame.
+        pairs: (n_bonds, 2) site indices; None where pairs change from frame to frame.
+        stretch, pull: (n_used, n_bonds) f in nm and the relative force along the bond in kJ/mol/nm, whose product is the
+            work of each bond; None where pairs change.
+        frequency: rad/ps of the bond as a harmonic oscillator, sqrt(kT / (mu var r)); 0 for molecules.
+    """
+
+    work: NDArray[np.float64]
+    divergence: NDArray[np.float64]
+    noise: float
+    n_pairs: float
+    pairs: NDArray[np.int64] | None = None
+    stretch: NDArray[np.float64] | None = None
+    pull: NDArray[np.float64] | None = None
+    frequency: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Frames looked at: their numbers, and their terms for every kind of pair."""
+
+    used: NDArray[np.int64]
+    kinds: list[Terms]
+
+
+def bond_terms(frames: Frames, lag: int = 0) -> Sample:
+    """Terms of every kind of flexible bond.
+
+    Args:
+        lag: take the forces of frame t + lag for the positions of frame t, to find forces that belong to
+            another frame.
+    """
+    bonds = _flexible_bonds(frames)
+    step = max(len(frames) * len(bonds) // _PAIR_BUDGET, 1)
+    used = _with_lag(len(frames), step, lag)
+    numbers = _kinds(frames.system.types, bonds)
+    groups = [bonds[numbers == k] for k in np.unique(numbers)]
+    kinds = [_bond_kind(frames, g, used, lag) for g in groups if len(used) * len(g) >= _LEAST_LENGTHS]
+    return Sample(used, kinds)
+
+
+def _with_lag(n: int, step: int, lag: int) -> NDArray[np.int64]:
+    return np.arange(max(-lag, 0), n - max(lag, 0), step)
+
+
+def _flexible_bonds(frames: Frames) -> NDArray[np.int64]:
+    """Bonds not listed as constraints whose length varies by more than 0.1 %; with fewer than 5 frames, which
+    tell nothing of that, among the bonds of a kind.
+    """
+    system = frames.system
+    held = {tuple(sorted(c)) for c in system.constraints.tolist()}
+    free = [b for b in system.bonds.tolist() if tuple(sorted(b)) not in held]
+    bonds = np.array(free, np.int64).reshape(-1, 2)
+    if not len(bonds):
+        return bonds
+    sample = np.asarray(frames.positions[:: max(len(frames) // 50, 1)], float)
+    lengths = np.linalg.norm(sample[:, bonds[:, 1]] - sample[:, bonds[:, 0]], axis=-1)
+    if len(sample) >= 5:
+        return bonds[lengths.std(0) > 1e-3 * lengths.mean(0)]
+    kinds = _kinds(system.types, bonds)
+    flexible = {k for k in np.unique(kinds) if np.std(lengths[:, kinds == k]) > 1e-3 * lengths.mean()}
+    return bonds[[k in flexible for k in kinds]]
+
+
+def _bond_kind(frames: Frames, bonds: NDArray[np.int64], used: NDArray[np.int64], lag: int) -> Terms:
+    i, j = bonds.T
+    masses = frames.system.masses
+    ends = lambda a, t, s: np.asarray(a[t[:, None], s], float)  # noqa: E731
+    vectors = ends(frames.positions, used, j) - ends(frames.positions, used, i)
+    r = np.maximum(np.linalg.norm(vectors, axis=-1), 1e-12)
+    share = masses[i] / (masses[i] + masses[j])
+    force = frames.need_forces()
+    relative = share[:, None] * ends(force, used + lag, j) - (1 - share)[:, None] * ends(force, used + lag, i)
+    along = (relative * vectors).sum(-1) / r
+    # with few frames a bond's own mean takes 1/n off its fluctuation, so bonds of a kind share one
+    f = r - (np.median(r, axis=0) if len(used) >= _OWN_LENGTH else np.median(r))
+    work, divergence = f * along, 1 + 2 * f / r
+    thermal = BOLTZMANN * frames.temperature
+    reduced = float((masses[i] * masses[j] / (masses[i] + masses[j])).mean())
+    spread = float(np.median(np.abs(f))) * 1.4826  # of a Gaussian, whatever single frames do
+    return Terms(
+        work.sum(1),
+        divergence.sum(1),
+        float(np.std(work + thermal * divergence)),
+        len(bonds),
+        bonds,
+        f,
+        along,
+        float(np.sqrt(thermal / reduced) / max(spread, 1e-12)),
+    )
+
+
+def molecule_terms(frames: Frames, lag: int = 0) -> Sample:
+    """Terms of every two kinds of molecules, about the first peak of their g(r); `lag` as in `bond_terms`."""
+    n_molecules = int(frames.system.molecules.max()) + 1
+    boxes = frames.boxes()
+    if n_molecules < 2:
+        return Sample(np.arange(0), [])
+    widths = None if boxes is None else 1 / np.linalg.norm(np.linalg.inv(boxes[0]), axis=0)
+    reach = 0.8 if widths is None else min(0.8, float(widths.min() / 2))
+    step = max(len(frames) * max(n_molecules**2 // 4, frames.n_sites) // _PAIR_BUDGET, 1)
+    used = _with_lag(len(frames), step, lag)
+    centres, force, species = _molecules(frames, used, lag)
+    box_of = lambda t: None if boxes is None else boxes[t]  # noqa: E731
+    found = [_pairs_of_frame(x, f, species, reach, box_of(t)) for x, f, t in zip(centres, force, used)]
+    kinds = []
+    for kind in np.unique(np.concatenate([f[0] for f in found])) if found else []:
+        radial = [(r[numbers == kind], along[numbers == kind]) for numbers, r, along in found]
+        window = _Window.of(np.concatenate([r for r, _ in radial]), reach)
+        if window is not None:
+            kinds.append(window.terms(radial, BOLTZMANN * frames.temperature))
+    return Sample(used, kinds)
+
+
+def _molecules(
+    frames: Frames, used: NDArray[np.int64], lag: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Centres of mass and total forces (n_used, n_molecules, 3), and the kind of each molecule."""
+    from scipy.sparse import coo_array
+
+    system, molecules = frames.system, frames.system.molecules
+    n, count = len(used), int(molecules.max()) + 1
+    sites = np.arange(system.n_sites)
+    members = coo_array((np.ones(len(sites)), (molecules, sites)), shape=(count, len(sites))).tocsr()
+    total = members @ system.masses
+    flat = lambda a: np.asarray(a, float).transpose(1, 0, 2).reshape(system.n_sites, -1)  # noqa: E731
+    back = lambda a: a.reshape(count, n, 3).transpose(1, 0, 2)  # noqa: E731
+    centres = back(members @ (flat(frames.positions[used]) * system.masses[:, None])) / total[:, None]
+    force = back(members @ flat(frames.need_forces()[used + lag]))
+    names = ["".join(system.types[i] for i in member) for member in system.molecule_sites()]
+    return centres, force, np.unique(names, return_inverse=True)[1]
+
+
+def _pairs_of_frame(
+    x: NDArray[Any], force: NDArray[Any], species: NDArray[np.int64], reach: float, box: NDArray[Any] | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Kind, distance and relative force along the pair, each (n_pairs,)."""
+    pairs, vectors = close_pairs(x, reach, box)
+    r = np.maximum(np.linalg.norm(vectors, axis=-1), 1e-12)
+    low, high = np.sort(species[pairs], axis=1).T
+    return low * 1000 + high, r, ((force[pairs[:, 1]] - force[pairs[:, 0]]) / 2 * vectors).sum(-1) / r
+
+
+@dataclass(frozen=True)
+class _Window:
+    """f(r) = (r - peak) w(r); w = 1 inside the peak, (1 - s^2)^2 with s = (r - peak) / (end - peak) beyond,
+    zero past the end.
+    """
+
+    peak: float
+    end: float
+
+    @classmethod
+    def of(cls, r: NDArray[np.float64], reach: float) -> _Window | None:
+        """About the first peak of the radial distribution of `r`; None with too few pairs to see one."""
+        if len(r) < _LEAST_PAIRS:
+            return None
+        counts, edges = np.histogram(r, bins=np.arange(0, reach + 1e-9, 0.01))
+        middle = (edges[1:] + edges[:-1]) / 2
+        density = np.convolve(counts / middle**2, [0.25, 0.5, 0.25], mode="same")[:-1]
+        # two molecules seldom meet at less than 0.1 nm, and r^-2 makes a peak of one that did by mistake
+        density[middle[: len(density)] < 0.1] = 0
+        top = int(np.argmax(density))
+        after = density[top:]
+        return cls(float(middle[top]), float(middle[top + int(np.argmin(after))])) if len(after) > 3 else None
+
+    def terms(self, radial: list[tuple[NDArray[Any], NDArray[Any]]], thermal: float) -> Terms:
+        """Terms of each frame from its distances and forces along the pair; `thermal` is kT in kJ/mol."""
+        work, divergence, squares, n_pairs = [], [], 0.0, 0
+        for r, along in radial:
+            s = np.clip((r - self.peak) / (self.end - self.peak), 0, 1)
+            w, slope = (1 - s**2) ** 2, -4 * s * (1 - s**2) / (self.end - self.peak)
+            f = (r - self.peak) * w
+            own, spread = f * along, w + (r - self.peak) * slope + 2 * f / r
+            work.append(own.sum())
+            divergence.append(spread.sum())
+            squares += float(((own + thermal * spread) ** 2).sum())
+            n_pairs += len(r)
+        noise = (squares / max(n_pairs, 1)) ** 0.5
+        return Terms(np.array(work), np.array(divergence), noise, n_pairs / len(radial))
+
+
+def _kinds(types: tuple[str, ...], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n_pairs,) number of the unordered pair of types."""
+    names = ["-".join(sorted((types[i], types[j]))) for i, j in pairs.tolist()]
+    return np.unique(names, return_inverse=True)[1]
