@@ -1,16 +1,46 @@
 """cgrec: recursive coarse-graining. Every level takes Frames in and gives Frames out."""
 
+import os
+import pkgutil
 from importlib import import_module
 from typing import Any
 
+# Before torch is imported, which reads it once. Threads of libgomp that wait for each other spin, by default for so long
+# that two programs on the same cores slow each other 10 to 46 times; this bounds it (scripts/benchmarks/busy_machine.py).
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
 _HOMES = {
-    "System": "system", "Frames": "frames", "CollectiveVariable": "collective_variables", "Mapping": "mapping",
-    "Potential": "potential", "Backmapper": "backmapping", "propose_mappings": "proposals", "Level": "level", "Chain": "chain", "read": "trajectory_files", "load": "chain",
-}  # fmt: skip
+    "System": "system",
+    "Frames": "frames",
+    "CollectiveVariable": "collective_variables",
+    "Mapping": "mapping",
+    "Potential": "potential",
+    "Backmapper": "backmapping",
+    "propose_mappings": "proposals",
+    "Level": "level",
+    "Chain": "chain",
+    "read": "trajectory_files",
+    "load": "chain",
+}
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str) -> Any:  # torch and MDAnalysis take seconds to import: only on first use
-    if name not in _HOMES:
-        raise AttributeError(f"module 'cgrec' has no attribute {name!r}: it has {', '.join(_HOMES)}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+def __getattr__(name: str) -> Any:
+    """Names of `__all__`, and the rooms of the package: torch and MDAnalysis take seconds to import, so only on first use."""
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    if name in _rooms():
+        return import_module(f".{name}", __name__)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("cgrec")
+    raise AttributeError(f"module 'cgrec' has no attribute {name!r}: it has {', '.join(_HOMES)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES, *_rooms(), "__version__"])
+
+
+def _rooms() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]

@@ -304,9 +304,11 @@ class Chain:
         if not path.exists():
             write_text(path, yaml.safe_dump(self.recipe, sort_keys=False))
             return
+        with path.open() as file:  # a file, not its text: an error then names it
+            before = yaml.safe_load(file)
         same_recipe(
             self.folder,
-            flatten(yaml.safe_load(path.read_text())),
+            flatten(before),
             flatten(self.recipe),
             "give another run=<folder>",
         )

@@ -66,6 +66,8 @@ class LevelRecipe:
         for name in ("variables", "refine"):
             if isinstance(getattr(self, name), dict):
                 object.__setattr__(self, name, variables_from_config(getattr(self, name)))
+        if self.force_map not in FORCE_MAPS:
+            raise ValueError(f"force_map: expected one of {', '.join(FORCE_MAPS)}, found {self.force_map!r}")
         if isinstance(self.potential, partial):
             check_partial(self.potential)
 

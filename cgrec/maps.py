@@ -64,7 +64,12 @@ class MapRequest:
         if self.run:
             from .chain import Chain
 
-            return Chain(self.run).levels[self.level].frames
+            levels = Chain(self.run).levels
+            if not 0 <= self.level < len(levels):
+                raise ValueError(
+                    f"cgrec map: expected level= one of 0 to {len(levels) - 1} of {self.run}, found {self.level}"
+                )
+            return levels[self.level].frames
         if (Path(self.system) / "frames.json").exists():
             return Frames.load(self.system)
         from .trajectory_files import read

@@ -30,6 +30,7 @@ from .analysis.statistics import Estimate
 from .frames import Frames
 from .potential.base import Potential, SumPotential
 from .potential.graph import SiteGraph
+from .ranges import expect
 from .system import System
 
 COLUMNS = (
@@ -123,6 +124,14 @@ class ForceMatching:
         most_validation_frames: int = 2000, precision: str = "float32", device: str = "cpu", compile: str | bool = "auto",
         processes: int = 1,
     ) -> None:  # fmt: skip
+        expect("ForceMatching", above=0, learning_rate=learning_rate)
+        expect("ForceMatching", at_least=1, batch_size=batch_size, processes=processes)
+        expect("ForceMatching", at_least=1, validate_every=validate_every, most_validation_frames=most_validation_frames)
+        expect("ForceMatching", at_least=0, steps=steps, patience=patience, weight_decay=weight_decay)
+        expect("ForceMatching", at_least=0, energy_weight=energy_weight, torque_weight=torque_weight)
+        for name, share in {"average": average, "validation_fraction": validation_fraction}.items():
+            if not 0 <= share < 1:
+                raise ValueError(f"ForceMatching.{name}: expected 0 or more and less than 1, found {share}")
         if batch_size % processes:
             raise ValueError(
                 f"ForceMatching: expected a batch_size that {processes} processes can share evenly, found {batch_size}"

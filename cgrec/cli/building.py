@@ -152,11 +152,28 @@ def _check_arguments(function: Callable[..., Any], arguments: dict[str, Any], ke
                 f"{key}.{name}: expected one of {', '.join(names)}, found {name}"
                 + (f"; did you mean {near[0]}?" if near else "")
             )
+        if name == "device" and isinstance(value, str):
+            _check_device(value, f"{key}.{name}")
         if not _fits(value, hints.get(name, Any)):
             raise ValueError(f"{key}.{name}: expected {_in_words(hints[name])}, found {value!r}")
     for name in [] if later else names:
         if known[name].default is inspect.Parameter.empty and name not in arguments:
             raise ValueError(f"{key}.{name}: expected a value, found none; give {key}.{name}=...")
+
+
+def _check_device(device: str, key: str) -> None:
+    """Refuse a device that this machine does not have before anything is begun on it."""
+    import torch
+
+    kind, _, number = device.partition(":")
+    here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if kind not in here or (number and not number.isdecimal()):
+        raise ValueError(f"{key}: expected cpu, cuda, cuda:0 or mps, found {device!r}")
+    if int(number or 0) >= here[kind]:
+        raise ValueError(
+            f"{key}: expected a device of this machine, found {device!r}, of which torch sees {here[kind]}; give {key}=cpu, or "
+            "install a torch made for your GPU"
+        )
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import hydra
 from omegaconf import OmegaConf
@@ -50,24 +52,20 @@ USAGE = """cgrec: recursive coarse-graining
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point of `cgrec` and `python -m cgrec`. An error is one line on stderr; with --debug its traceback is before it."""
+    """Entry point of `cgrec` and `python -m cgrec`. An error is one line; with --debug its traceback is before it."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
-    if not arguments or arguments[0] not in COMMANDS or {"-h", "--help"} & set(arguments):
-        wrong = bool(arguments) and arguments[0] not in COMMANDS and not {"-h", "--help"} & set(arguments)
-        _print_usage()
-        sys.exit(f"cgrec: expected a command ({', '.join(COMMANDS)}), found {arguments[0]}" if wrong else 0)
     shown, warnings.formatwarning = warnings.formatwarning, _as_sentence(warnings.formatwarning)
     try:
-        COMMANDS[arguments[0]](arguments[1:])
+        _command(arguments)(arguments[1:])
     except BrokenPipeError:  # whoever read the output, e.g. head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (Python flushes it when it ends)
         sys.exit(141)
     except KeyboardInterrupt:
         if debug:
             traceback.print_exc()
-        sys.stderr.write(f"\ncgrec: stopped; {_way_on(arguments[0])}\n")
+        sys.stderr.write(f"\ncgrec: stopped; {_way_on(arguments)}\n")
         sys.exit(130)
     except Exception as error:
         if debug:
@@ -77,9 +75,26 @@ def main(arguments: list[str] | None = None) -> None:
         warnings.formatwarning = shown
 
 
-def _way_on(command: str) -> str:
+def _command(arguments: list[str]) -> Callable[[list[str]], None]:
+    """What the first argument names; help where it, or nothing, asks for it.
+
+    Raises:
+        ValueError: no such command.
+    """
+    if not arguments or {"-h", "--help"} & set(arguments):
+        return _print_usage
+    if arguments[0] not in COMMANDS:
+        near = get_close_matches(arguments[0], COMMANDS, 1)
+        raise ValueError(
+            f"expected a command, one of {', '.join(COMMANDS)}, found {arguments[0]}; "
+            + (f"did you mean {near[0]}?" if near else "cgrec --help shows what each does")
+        )
+    return COMMANDS[arguments[0]]
+
+
+def _way_on(arguments: list[str]) -> str:
     """What to do after a command was stopped."""
-    if command in ("climb", "descend", "distil", "friction", "analyse-backmapping"):
+    if arguments[:1] and arguments[0] in ("climb", "descend", "distil", "friction", "analyse-backmapping"):
         return "what was finished is kept, and the same command goes on from there"
     return "give the same command again"
 
@@ -95,9 +110,10 @@ def _as_sentence(usual: Callable[..., str]) -> Callable[..., str]:
     return shown
 
 
-def _print_usage() -> None:
+def _print_usage(arguments: list[str]) -> None:
     names = sorted(p.stem for p in (configuration() / "experiment").glob("*.yaml"))
     print(USAGE.format(experiments=", ".join(names)))
+    sys.exit(0)
 
 
 def climb(arguments: list[str]) -> None:
@@ -166,18 +182,18 @@ def _check_options(arguments: list[str]) -> None:
             raise ValueError(
                 f"cgrec climb: expected key=value, --cfg job, --config-dir DIR, --multirun, --trust or --debug, found {argument}"
             )
-        if "=" not in argument and not argument.startswith("~"):
-            raise ValueError(f"cgrec climb: expected key=value, found {argument}; e.g. experiment={argument}")
+        if not argument.startswith("~") and argument.find("=") < 1:
+            raise ValueError(
+                f"cgrec climb: expected key=value, found {argument!r}; e.g. experiment=gaussian_chain"
+            )
 
 
 def report(arguments: list[str]) -> None:
     """Write the report of a run again."""
     from ..report import write_report
 
-    given = dict(a.split("=", 1) for a in arguments if "=" in a)
-    if set(given) != {"run"}:
-        raise ValueError(f"cgrec report: expected run=FOLDER, found {' '.join(arguments) or 'nothing'}")
-    print(f"report: {write_report(Path(given['run']))}")
+    given = _given("cgrec report", arguments, lambda: None, "run")
+    print(f"report: {write_report(_run('cgrec report', given['run']))}")
 
 
 def distil(arguments: list[str]) -> None:
@@ -233,12 +249,9 @@ def descend(arguments: list[str]) -> None:
     from ..descent import Descent
 
     given = _given("cgrec descend", arguments, Descent, "run", "from", "to")
-    level = int(_number("cgrec descend", "from", given.pop("from")))
-    chain, to = Chain(given.pop("run")), int(_number("cgrec descend", "to", given.pop("to")))
-    options: dict[str, Any] = {
-        k: v if k == "method" else _number("cgrec descend", k, v) for k, v in given.items()
-    }
-    descent = Descent(**options)
+    chain = Chain(_run("cgrec descend", given.pop("run")))
+    level, to = (_whole("cgrec descend", key, given.pop(key)) for key in ("from", "to"))
+    descent = Descent(**_typed("cgrec descend", given, Descent))
     print(f"{descent(chain, level, to)}: look at it with vmd atoms.pdb atoms.xtc")
 
 
@@ -265,15 +278,10 @@ def propose(arguments: list[str]) -> None:
     from ..maps import MapRequest
 
     command = "cgrec map"
-    options: dict[str, Any] = {}
-    for key, text in _given(command, arguments, MapRequest).items():
-        if key in ("n_sites", "protected"):
-            options[key] = [int(_number(command, key, v)) if key == "n_sites" else v for v in text.split(",")]
-        else:
-            options[key] = (
-                _number(command, key, text) if key in ("lag", "level", "most", "temperature") else text
-            )
-    print(MapRequest(**options)())
+    given = _given(command, arguments, MapRequest)
+    if "run" in given:
+        _run(command, given["run"])
+    print(MapRequest(**_typed(command, given, MapRequest))())
 
 
 def _level(
@@ -283,46 +291,103 @@ def _level(
     from ..chain import Chain
 
     given = _given(command, arguments, function, "run", "level", *needed)
-    found = {level.folder.name[5:]: level for level in Chain(given["run"]).levels}
+    levels = Chain(_run(command, given["run"])).levels
+    found = {level.folder.name[5:]: level for level in levels}
     if given["level"] not in found:
         raise ValueError(
-            f"{command}: expected level= one of {', '.join(found) or 'those of a run'} in {given['run']}, found {given['level']}"
+            f"{command}: expected level= one of {', '.join(found)} in {given['run']}, found {given['level']}"
         )
-    options = {
-        k: v if k in needed else _number(command, k, v) for k, v in given.items() if k not in ("run", "level")
-    }
-    return found[given["level"]], options
+    options = {k: v for k, v in given.items() if k not in ("run", "level")}
+    return found[given["level"]], _typed(command, options, function)
+
+
+def _run(command: str, folder: str) -> Path:
+    """The folder of a run.
+
+    Raises:
+        ValueError: there is none, or nothing of a climb in it.
+    """
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise ValueError(f"{command}: expected run= the folder of a run, found no such run: {folder}")
+    if not (path / "level0").is_dir():
+        raise ValueError(
+            f"{command}: expected run= a folder that cgrec climb made, found no level0 in {folder}; climb first, or choose "
+            "another run"
+        )
+    return path
 
 
 def _given(command: str, arguments: list[str], function: Callable[..., Any], *needed: str) -> dict[str, str]:
-    """The arguments key=value; ValueError where one is neither `needed` nor a keyword of `function`, or a needed one is missing."""
+    """The arguments key=value.
+
+    Raises:
+        ValueError: a key that is neither `needed` nor a keyword of `function`, one given twice, or a needed one missing.
+    """
     keywords = [k for k, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
     known = [*needed, *keywords]
-    given = {k: v for k, equals, v in (a.partition("=") for a in arguments) if equals}
-    wrong = [a for a in arguments if a.partition("=")[0] not in known or "=" not in a]
-    missing = [f"{k}=" for k in needed if k not in given]
-    if wrong or missing:
+    keys = [a.partition("=")[0] for a in arguments]
+    wrong = [a for a, key in zip(arguments, keys) if key not in known or "=" not in a]
+    wanted = f"{command}: expected key=value with keys {', '.join(known)}"
+    if wrong:
+        near = get_close_matches(wrong[0].partition("=")[0], known, 1)
         raise ValueError(
-            f"{command}: expected key=value with keys {', '.join(known)}; "
-            + f"{'unknown: ' + ' '.join(wrong) if wrong else 'missing: ' + ' '.join(missing)}"
+            f"{wanted}; unknown: {' '.join(wrong)}" + (f"; did you mean {near[0]}=?" if near else "")
         )
-    return given
+    must = [
+        k for k in keywords if inspect.signature(function).parameters[k].default is inspect.Parameter.empty
+    ]
+    missing = [f"{k}=" for k in (*needed, *must) if k not in keys]
+    if missing:
+        raise ValueError(f"{wanted}; missing: {' '.join(missing)}")
+    twice = [k for k in known if keys.count(k) > 1]
+    if twice:
+        raise ValueError(f"{command}: expected {twice[0]}= once, found it {keys.count(twice[0])} times")
+    return dict(a.split("=", 1) for a in arguments)
+
+
+def _typed(command: str, given: dict[str, str], function: Callable[..., Any]) -> dict[str, Any]:
+    """The arguments as the hints of `function` want them: numbers, text, lists with commas."""
+    made = function.__init__ if inspect.isclass(function) else function
+    hints = get_type_hints(made)
+    return {key: _value(command, key, text, hints.get(key, str)) for key, text in given.items()}
+
+
+def _value(command: str, key: str, text: str, hint: Any) -> Any:
+    if get_origin(hint) is Sequence:
+        return [_value(command, key, part, get_args(hint)[0]) for part in text.split(",")]
+    kinds = get_args(hint) or (hint,)
+    if type(None) in kinds and text in ("null", "None"):
+        return None
+    if float in kinds:
+        return _number(command, key, text)
+    return _whole(command, key, text) if int in kinds else text
+
+
+def _whole(command: str, key: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{command}: expected {key}= a whole number, found {text!r}") from None
 
 
 def _number(command: str, key: str, text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise ValueError(f"{command}: expected {key}= a number, found {text!r}") from None
-    return int(value) if value.is_integer() else value
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{command}: expected {key}= a number, found {text!r}")
+    return value
 
 
 def _take_pair(arguments: list[str], flag: str) -> str | None:
     if flag not in arguments:
         return None
+    example = "--cfg job" if flag == "--cfg" else f"{flag} FOLDER"
     place = arguments.index(flag)
     if place + 1 >= len(arguments):
-        raise ValueError(f"{flag} needs a value")
+        raise ValueError(f"{flag}: expected a value after it, found none; e.g. {example}")
     value = arguments[place + 1]
     del arguments[place : place + 2]
     return value

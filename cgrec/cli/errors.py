@@ -149,21 +149,24 @@ def _yaml(error: Any, folder: str) -> str:
 
 
 def _missing_config(error: Any, folder: str) -> str:
-    choice = re.search(r"Could not find '([^']+)'", str(error), re.IGNORECASE)
-    name = choice[1] if choice else str(getattr(error, "missing_cfg_file", "") or "")
-    group, _, wanted = name.rpartition("/")
-    options = ", ".join(getattr(error, "options", None) or [])
-    return (
-        f"{group or 'configuration'}: expected one of {options or 'the files there'}, found {wanted}"
-        if name
-        else ""
-    )
+    """hydra's "Could not find 'experiment/nope'", with its long list of places."""
+    said = " ".join(str(error).split())
+    choice = re.search(r"Could not (?:find|load) '([^']+)'", said)
+    if choice is None:
+        return said
+    group, _, name = choice[1].rpartition("/")
+    options = re.search(r"Available options in '[^']*': (.*?) Config search path", said)
+    there = ", ".join(options[1].split()) if options else "the files in the folders of your configuration"
+    return f"{group or 'configuration'}: expected one of {there}, found {name}; correct the name"
 
 
 def _omegaconf(error: Any, folder: str) -> str:
-    first = next(iter(str(error).splitlines()), "")
-    key = getattr(error, "full_key", "") or ""
-    return f"{key}: {first}; correct it in the YAML, or give {key}=..." if key else first
+    """OmegaConf puts the key on a line of its own, after what is wrong."""
+    first, *rest = str(error).splitlines() or [""]
+    named = re.search(r"full_key: (\S+)", " ".join(rest))
+    if named is None:
+        return f"configuration: {first}; correct it in the YAML or on the command line"
+    return f"{named[1]}: {first}; correct it in the YAML, or give {named[1]}=..."
 
 
 def _plain(error: Any, folder: str) -> str:

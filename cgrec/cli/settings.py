@@ -11,7 +11,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import ConfigCompositionException, HydraException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import OmegaConf
 
 #: What `cgrec climb` reads at the top of a configuration; anything else there must be used by a ${...} to mean something.
@@ -43,6 +43,8 @@ def composed(overrides: list[str], own: str | None = None, *, hydra_too: bool = 
             _look_first_in(folder)
         try:
             config = compose("config", overrides=overrides, return_hydra_config=hydra_too)
+        except MissingConfigException:
+            raise  # it knows its group and the choices
         except ConfigCompositionException as error:
             raise _explained(error, overrides) from error
     _check_top(config)
@@ -94,7 +96,8 @@ def readable(override: str, sweep: bool = False) -> str:
         return f"{key}={_quoted(value)}"
     if _fault(override) is None:
         return override
-    if value[:1] not in ("[", "{", "'", '"') and _fault(f"{key}={_quoted(value)}") is None:
+    plain = value[:1] not in ("[", "{", "'", '"') or _names_path(key)
+    if plain and _fault(f"{key}={_quoted(value)}") is None:
         return f"{key}={_quoted(value)}"
     raise ValueError(
         f"{key}: expected a value, found {value!r}, which cannot be read ({_fault(override)}); text goes in two pairs of "
@@ -102,9 +105,13 @@ def readable(override: str, sweep: bool = False) -> str:
     )
 
 
+def _names_path(key: str) -> bool:
+    return key.lstrip("+").rpartition(".")[2] in PATHS
+
+
 def _is_path(key: str, value: str, sweep: bool) -> bool:
     """Whether the value is a path to be taken as it is written, rather than hydra's null, list, sweep or ${...}."""
-    if key.lstrip("+").rpartition(".")[2] not in PATHS or value in ("", "null", "???") or "${" in value:
+    if not _names_path(key) or value in ("", "null", "???") or "${" in value:
         return False
     try:
         if Path(value).exists():
@@ -137,6 +144,12 @@ def given_keys(overrides: list[str]) -> set[str]:
 
 def _explained(error: ConfigCompositionException, overrides: list[str]) -> ValueError:
     """hydra's refusal of a key or a choice, in words, with near misses."""
+    sweep = re.search(r"Ambiguous value for argument '([^=]+)=(.*)'", str(error))
+    if sweep is not None:
+        return ValueError(
+            f"{sweep[1]}: expected one value, found {sweep[2]}, which is a sweep; give --multirun for one climb each, "
+            f"{sweep[1]}=[{sweep[2]}] for a list, or '{sweep[1]}=\"{sweep[2]}\"' for text"
+        )
     unknown = re.search(r"Could not override '([^']+)'", str(error)) or re.search(
         r"Could not append to config\.? .*?'?([\w.]+)'? is already", str(error)
     )
@@ -146,9 +159,9 @@ def _explained(error: ConfigCompositionException, overrides: list[str]) -> Value
     rest = [o for o in overrides if o.partition("=")[0].lstrip("+~") != key]
     try:
         known = list(_keys(OmegaConf.to_container(compose("config", overrides=rest), resolve=False)))
-    except (HydraException, ValueError):
+    except (HydraException, ValueError):  # another argument is wrong as well
         known = []
-    near = get_close_matches(key, known, 3, 0.75)
+    near = get_close_matches(key, ["experiment", *known], 3, 0.75)
     if key in known:
         return ValueError(
             f"{key}: expected values for the keys it has, found others; put the new value in its place with "
@@ -206,12 +219,12 @@ def stays_inside(config: Any, overrides: list[str]) -> None:
     Raises:
         ValueError: `run`, where it would be, and how to have it there.
     """
-    run = str(config.get("run"))
+    own = OmegaConf.masked_copy(config, [k for k in config if k != "hydra"])
+    plain: Any = OmegaConf.to_container(own, resolve=True)
+    run, name = str(plain.get("run")), str(plain.get("name"))
     if "run" in given_keys(overrides) or _inside(run):
         return
-    key = (
-        "name" if ".." in str(config.get("name")) or str(config.get("name")).startswith(("/", "~")) else "run"
-    )
+    key = "name" if ".." in name or name.startswith(("/", "~")) else "run"
     raise ValueError(
         f"{key}: expected a folder inside {Path.cwd()}, found {run!r} in a YAML; give run={run} on the command line to have "
         "it there"

@@ -23,6 +23,7 @@ from ..frames import Frames
 from ..potential.base import Potential
 from ..potential.bias import MetadynamicsBias
 from ..potential.graph import SiteGraph, VerletList, check_box
+from ..ranges import expect
 from ..units import thermal_energy
 from .exchange import Exchange
 from .guard import Guard
@@ -82,6 +83,10 @@ class BiasPlan:
         every: int = 25,
         points: int = 36,
     ) -> None:
+        expect("BiasPlan", above=0, height=height)
+        expect("BiasPlan", above=1, bias_factor=bias_factor)
+        expect("BiasPlan", at_least=0, growth=growth)
+        expect("BiasPlan", at_least=1, every=every, points=points)
         self.variables, self.growth, self.bias_factor, self.height, self.every, self.points = (
             variables,
             growth,
@@ -131,6 +136,9 @@ class Langevin:
         exchange: Exchange | None = None, held: Sequence[str] = (),
         checkpoint_every: int = 20, keep_energies: bool = False, compile: str | bool = "auto", other_temperature: bool = False,
     ) -> None:  # fmt: skip
+        expect("Langevin", above=0, length=length, save_every=save_every, timestep=timestep)
+        expect("Langevin", at_least=1, n_replicas=n_replicas, checkpoint_every=checkpoint_every)
+        expect("Langevin", at_least=0, equilibration=equilibration, minimum_mass=minimum_mass, skin=skin)
         self.n_replicas, self.length, self.save_every, self.equilibration = (
             n_replicas,
             length,

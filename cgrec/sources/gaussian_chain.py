@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..frames import Frames
+from ..ranges import expect
 from ..system import System
 from ..units import thermal_energy
 from .base import Source
@@ -27,6 +28,9 @@ class GaussianChainSource(Source):
     def __init__(
         self, *, n_sites: int = 16, n_frames: int = 20000, bond: float = 0.38, temperature: float = 300.0
     ) -> None:
+        expect("GaussianChainSource", at_least=2, n_sites=n_sites)
+        expect("GaussianChainSource", at_least=1, n_frames=n_frames)
+        expect("GaussianChainSource", above=0, bond=bond, temperature=temperature)
         self.n_sites, self.n_frames, self.bond, self.temperature = n_sites, n_frames, bond, temperature
 
     def recipe(self) -> dict[str, Any]:
