@@ -9,6 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+#: What to do about a file of a run that was cut or changed: a way that is always open.
+WAY_BACK = (
+    "bring it back from a copy; or move the folder of its level and those of the levels above away, and give the command of "
+    "the run again, which makes them anew"
+)
+
 
 def write_whole(path: str | Path, write: Callable[[Path], Any]) -> None:
     """Let `write` fill a temporary file, force it to the disk and rename it to `path`.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import read_json, write_json
+from .files import WAY_BACK, read_json, write_json
 from .system import System
 
 #: Bytes of an array worked on at once.
@@ -259,5 +259,5 @@ def _load(path: Path) -> NDArray[Any]:
         return np.load(path, mmap_mode="r")
     except (ValueError, EOFError, OSError) as error:
         raise ValueError(
-            f"{path} cannot be read, it is probably truncated ({error}); remove its folder and make it again"
+            f"{path} cannot be read as an array of numbers ({error}); {WAY_BACK}"
         ) from error

@@ -220,7 +220,8 @@ class Backmapper(ABC):
             raise
         except (RuntimeError, EOFError, OSError, ValueError) as error:
             raise ValueError(
-                f"{path} is not a readable backmapper ({error}); remove it and make it again"
+                f"{path} is not a readable backmapper ({error}); bring it back from a copy, or "
+                "remove it: the next cgrec descend or cgrec analyse-backmapping fits another"
             ) from error
         return Backmapper.registry[state["class"]](mapping, state["models"])
 

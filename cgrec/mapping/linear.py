@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, diags_array, eye_array, issparse
 from scipy.sparse.csgraph import connected_components as label_components
 
+from ..files import WAY_BACK
 from ..frames import Frames
 from ..system import System, members_of
 
@@ -275,7 +276,7 @@ class Mapping:
             raise
         except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(
-                f"{path} is not a readable mapping, probably truncated ({error}); remove it and make it again"
+                f"{path} is not a readable mapping ({error}); {WAY_BACK}"
             ) from error
         return cls(**parts)
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..files import write_whole
+from ..files import WAY_BACK, write_whole
 from ..frames import Frames
 from ..system import System
 from .graph import SiteGraph, check_box, site_graph
@@ -154,7 +154,7 @@ class Potential(nn.Module, ABC):
             state = torch.load(path, map_location=device, weights_only=True)
         except (RuntimeError, EOFError, OSError, ValueError) as error:
             raise ValueError(
-                f"{path} is not a readable potential ({error}); remove it and make it again"
+                f"{path} is not a readable potential ({error}); {WAY_BACK}"
             ) from error
         return Potential.from_state(state).to(device)
 

@@ -19,13 +19,16 @@ import torch
 from scipy.special import erfcx
 from torch import Tensor
 from torch.nn.functional import pad
-from torchpme import CoulombPotential, EwaldCalculator, P3MCalculator
 
+from ..index_select import own_index_select
 from ..remarks import remark
 from ..units import COULOMB
 from .base import Potential
 from .graph import SiteGraph, box_widths
 from .native import NoKernel, native_library
+
+with own_index_select():
+    from torchpme import CoulombPotential, EwaldCalculator, P3MCalculator
 
 #: Sites from which a potential with a cutoff of its own sums waves on a mesh.
 MESH_SITES = 1000
