@@ -14,6 +14,7 @@ from cgrec.cli.commands import COMMANDS
 from cgrec.cli.errors import told
 
 TINY = [
+    "go_on=true",
     "experiment=gaussian_chain",
     "~levels.l2",
     "~levels.l3",
