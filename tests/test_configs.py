@@ -9,7 +9,7 @@ from cgrec.cli import build, composed, configuration, main
 #: What only the user can give.
 OWN = {
     "five_beads": ["source.path=x.npy", "source.forces_path=f.npy"], "licl": ["source.path=x.xyz"], "nacl": ["source.path=x.npz"],
-    "water_nnp": ["source.labels.path=x.npz"], "water_spce": ["source.path=x.npz"],
+    "water_nnp": ["source.labels.path=x.npz"], "water_spce": ["source.path=x.npz"], "tetrapeptide": ["source.path=frames"],
 }  # fmt: skip
 EXPERIMENTS = sorted(p.stem for p in (configuration() / "experiment").glob("*.yaml"))
 

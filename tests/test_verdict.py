@@ -16,10 +16,18 @@ from cgrec.system import System
 from cgrec.verdict import DO_NOT_USE, LOOK, RULES, TRUST, Verdict, judge
 
 
-def row(against="parent", excess=0.001, error=0.001, variables=("ends",), n_eff=500.0, level="l2"):
+def row(
+    against="parent",
+    excess=0.001,
+    error=0.001,
+    variables=("ends",),
+    n_eff=500.0,
+    level="l2",
+    n_eff_model=900.0,
+):
     return {
         "level": level, "against": against, "variables": list(variables), "excess": excess, "error": error,
-        "n_eff_reference": n_eff,
+        "n_eff_reference": n_eff, "n_eff_model": n_eff_model,
     }  # fmt: skip
 
 
@@ -78,6 +86,7 @@ def radial(value, floor=0.01, error=0.005):
 CASES = [
     ("parent_samples", LOOK, {"ledger": [row(n_eff=60.0)]}),
     ("parent_samples", DO_NOT_USE, {"ledger": [row(n_eff=25.0)]}),
+    ("own_samples", LOOK, {"ledger": [row(n_eff_model=3.0)]}),
     ("overfit", LOOK, fit(0.12, 0.18)),
     ("overfit", DO_NOT_USE, fit(0.10, 0.35)),
     ("explained", DO_NOT_USE, fit(-0.002, 0.1)),

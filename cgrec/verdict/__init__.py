@@ -106,6 +106,12 @@ RULES: dict[str, Rule] = {
         f"fewer than {making.N_EFF_LEAST:g} (not level 0)",
         making.parent_samples,
     ),
+    "own_samples": Rule(
+        "independent frames of its own run, in the slowest variable",
+        f"fewer than {making.N_EFF_LEAST:g}",
+        "-",
+        making.own_samples,
+    ),
     "overfit": Rule(
         "share of the explained forces that is lost on new frames",
         f"more than {_percent(making.LOST_LOOK)} {_CERTAIN}",

@@ -56,6 +56,23 @@ def least_samples(report: Report) -> tuple[str, float] | None:
     return min(found, key=lambda entry: entry[1], default=None)
 
 
+def own_samples(report: Report) -> Reason | None:
+    """How many independent frames the level hands on."""
+    rows = [row for row in entries(report.get("ledger")) if row.get("level") == report.get("name")]
+    known = [
+        (n, joined(row.get("variables"))) for row in rows if (n := number(row.get("n_eff_model"))) is not None
+    ]
+    if not known or min(known)[0] >= N_EFF_LEAST:
+        return None
+    return Reason(
+        rule="own_samples",
+        word=LOOK,
+        found=f"its own run is worth {min(known)[0]:.0f} independent frames in {min(known)[1]}",
+        expected=f"{N_EFF_LEAST:.0f} or more",
+        do="run it longer or with more replicas; bias or refine it less hard",
+    )
+
+
 def explained(report: Report) -> Reason | None:
     """Whether the model explains anything of forces it was not trained on."""
     fraction = number(report.get("explained_fraction"))
@@ -123,7 +140,8 @@ def heat(report: Report) -> Reason | None:
     found, error = number(kinetic[0]), number(kinetic[1]) or 0.0
     if found is None:
         return None
-    error = min(error, healthy_error(report, asked))
+    healthy = healthy_error(report, asked)
+    error = min(error, healthy) if error else healthy  # a single replica has no error of its own
     off = abs(found - asked)
     if off <= HEAT_LOOK * asked or off <= SIGMA_HEAT * error:
         return None
