@@ -181,7 +181,7 @@ def _requests(given: dict[str, Any]) -> list[Request]:
         raise ValueError(
             f"{len(paths)} files of positions and {len(forces)} in forces_path: expected one for each"
         )
-    own = {f.name for f in fields(Request)} - {"path", "forces_path", "as_forces"}
+    own = {f.name for f in fields(Request)} - {"path", "forces_path", "as_forces", "packed"}
     common = {name: given[name] for name in own}
     requests = [Request(path=p, forces_path=f, **common) for p, f in zip(paths, forces)]
     if len(requests) == 1:

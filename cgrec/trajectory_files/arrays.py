@@ -21,6 +21,8 @@ from .topology import system_from_species
 
 #: Bytes of an archive's array kept in memory; larger ones stay on disk.
 _IN_MEMORY = 2**25
+#: Relative difference between a mean kinetic temperature and the thermostat's that is still the same one.
+_SAME_TEMPERATURE = 0.05
 #: Arrays that are often beside a trajectory and serve nothing here.
 _KNOWN_UNUSED = {
     "velocities",
@@ -39,7 +41,7 @@ _KNOWN_UNUSED = {
 def open_npz(request: Request) -> Opened:
     """An .npz archive; see `read` for the names and units."""
     archive = Archive(request.path)
-    chosen = Chosen(request.path, archive.shapes, request.keys)
+    chosen = Chosen(request.shown, archive.shapes, request.keys)
     needed = "forces" if request.as_forces else "positions"
     found: dict[str, Any] = {}
     for thing in chosen.names:
@@ -48,7 +50,7 @@ def open_npz(request: Request) -> Opened:
     chosen.need(needed)
     unused = [n for n in chosen.unused if n.lower() not in _KNOWN_UNUSED]
     if unused and not request.as_forces:
-        remark(f"{request.path}: arrays not used: {', '.join(unused)}; keys= says what an array is")
+        remark(f"{request.shown}: arrays not used: {', '.join(unused)}; keys= says what an array is")
     box_like = tuple(n for n in unused if _may_be_box(archive.shapes[n], len(found[needed])))
     return _opened(request, found, box_like)
 
@@ -161,7 +163,7 @@ def _opened(request: Request, found: dict[str, Any], box_like: tuple[str, ...]) 
         )
     n_frames = len(vectors)
     if "energies" in found:
-        energies = potential_energies(request.path, np.asarray(found.pop("energies")), n_frames)
+        energies = potential_energies(request.shown, np.asarray(found.pop("energies")), n_frames)
         found |= {} if energies is None else {"energies": energies}
     things = ("forces",) if request.as_forces else ("positions", "forces", "energies", "weights", "replicas")
     arrays = {k: found[k] for k in things if k in found}
@@ -190,8 +192,15 @@ def _temperature(request: Request, array: NDArray[Any] | None) -> float | None:
     if array.size == 1:
         return float(array.item())
     mean, spread = float(np.mean(array)), float(np.std(array))
+    given = request.temperature
+    if given is not None and abs(mean - given) > _SAME_TEMPERATURE * given:
+        raise ValueError(
+            f"{request.path}: its temperature is one number a frame, {mean:.4g} K on average, and "
+            f"temperature={given:g} was given: expected the same; read the frames of one temperature at a "
+            "time"
+        )
     remark(
-        f"{request.path}: its temperature is one number a frame ({mean:.4g} +- {spread:.2g} K): taken as a "
+        f"{request.shown}: its temperature is one number a frame ({mean:.4g} +- {spread:.2g} K): taken as a "
         "kinetic temperature; frames of a ladder of temperatures must be read one temperature at a time"
     )
     return None

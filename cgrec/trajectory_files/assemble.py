@@ -176,6 +176,10 @@ def _check_partner(request: Request, portion: Portion, partner: Portion, done: i
             f"{here} holds {portion.positions.shape[1]} sites and {there} {vectors.shape[1]}: expected the "
             "same number"
         )
+    if np.array_equal(vectors, portion.positions):
+        raise ValueError(
+            f"{there} holds the positions of {here} once more: expected the forces of its frames"
+        )
     if portion.steps is not None and partner.steps is not None and np.any(portion.steps != partner.steps):
         k = int(np.flatnonzero(portion.steps != partner.steps)[0])
         raise ValueError(

@@ -17,7 +17,7 @@ from ..units import energy_factor, force_factor, length_factor
 from .hdf5 import mixed_boundary
 from .names import KEYS, Chosen, names_of
 from .periodic import make_whole
-from .portions import Snapshot, changed_number, in_order
+from .portions import Snapshot, changed_number, in_order, partly
 from .request import Known, Opened, Request, SiteColumns, Stated
 from .topology import add_guessed_bonds, name_residues, system_from_species
 from .xyz import is_extended, open_xyz
@@ -134,6 +134,8 @@ def _opened(request: Request, images: Callable[[], Iterable[Atoms]]) -> Opened:
         symbols = first.get_chemical_symbols()
         for k, image in enumerate(images()):
             _check_same(request.path, k, image, symbols, first)
+            if "forces" not in names and _has_forces(image):
+                raise partly(request.path, "forces", 0)
             forces, energy = (None if g is None else g(image) for g in get.values())
             box = None if request.as_forces else _box(image, request.path, given=request.box is not None)
             positions = None if request.as_forces else image.get_positions()
@@ -203,12 +205,19 @@ def _forces_name(request: Request, first: Atoms, shapes: dict[str, tuple[int, ..
         return ""
     name = "forces" if "forces" in candidates else candidates[0]
     if name not in KEYS["forces"]:
-        remark(f"{request.path}: forces are taken from {name!r}; name another with keys={{'forces': ...}}")
+        remark(f"{request.shown}: {name!r} is taken as forces; name another with keys={{'forces': ...}}")
     return name
 
 
 def _is_forces(name: str) -> bool:
     return "forces" in Chosen(Path(name), {name: (1, 1, 3)}, None, ("forces",), quiet=True)
+
+
+def _has_forces(image: Atoms) -> bool:
+    """Whether an image of a file whose first has none holds forces."""
+    if "forces" in (getattr(image.calc, "results", {}) or {}):
+        return True
+    return any(_is_forces(n) for n in image.arrays if n not in ("positions", "numbers"))
 
 
 def _energy_name(entries: set[str], forces: str) -> str:

@@ -163,7 +163,7 @@ class Opener:
             return FORMATS[name].open(request)
         plain = self._decompressed(request.path, inner.name)
         try:
-            opened = FORMATS[name].open(replace(request, path=plain))
+            opened = FORMATS[name].open(replace(request, path=plain, packed=request.path))
         except ValueError as error:
             raise ValueError(str(error).replace(str(plain), str(request.path))) from error
         return replace(opened, portions=_renamed(opened.portions, plain, request.path))

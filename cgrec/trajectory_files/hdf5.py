@@ -212,7 +212,7 @@ def _open_named(request: Request, file: Any) -> Opened:
     shapes: dict[str, tuple[int, ...]] = {}
     file.visititems(lambda name, item: shapes.update({name: item.shape}) if hasattr(item, "shape") else None)
     things = ("positions", "forces", "energies", "box")
-    chosen = Chosen(request.path, shapes, request.keys, things)
+    chosen = Chosen(request.shown, shapes, request.keys, things)
     needed = "forces" if request.as_forces else "positions"
     chosen.need(needed)
     values: dict[str, Any] = {}
@@ -222,7 +222,7 @@ def _open_named(request: Request, file: Any) -> Opened:
     n_frames = len(values[needed])
     if "energies" in values:
         energies = one_column(chosen["energies"][0], values["energies"][:])
-        values["energies"] = potential_energies(request.path, energies, n_frames)
+        values["energies"] = potential_energies(request.shown, energies, n_frames)
     box = values.pop("box", None)
     arrays = {k: v for k, v in values.items() if v is not None}
     portions = sliced(arrays, _one_length(request.path, arrays))
@@ -230,7 +230,7 @@ def _open_named(request: Request, file: Any) -> Opened:
         portions = with_box(portions, box_rows(box[...]), n_frames)
     unused = [n for n in chosen.unused if len(shapes[n]) > 1]
     if unused:
-        remark(f"{request.path}: not used: {', '.join(unused)}")
+        remark(f"{request.shown}: not used: {', '.join(unused)}")
     texts = {t: _unit_text({}, "", file[without_index(chosen[t][0])]) for t in arrays}
     return Opened(portions, frozenset(arrays), _units(request, texts))
 

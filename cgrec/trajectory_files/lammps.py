@@ -264,6 +264,8 @@ def _header(path: Path, file: BinaryIO, k: int) -> _Header | None:
             if found or units:
                 raise _cut(path, k)
             return None
+        if not line.endswith(b"\n"):
+            raise _cut(path, k)
         text = line.decode(errors="replace").split()
         if not text:
             continue
@@ -344,9 +346,7 @@ def _table(path: Path, file: BinaryIO, header: _Header, k: int) -> dict[str, NDA
     if len(lines) < header.n_sites or (lines and not lines[-1].endswith(b"\n")):
         raise _cut(path, k)
     n, text = len(header.columns), b"".join(lines)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a word among the numbers; the words are looked at below
-        numbers = np.fromstring(text, sep=" ")
+    numbers = _all_numbers(text)
     if len(numbers) == n * header.n_sites:
         return dict(zip(header.columns, numbers.reshape(-1, n).T))
     words = text.split()
@@ -354,6 +354,16 @@ def _table(path: Path, file: BinaryIO, header: _Header, k: int) -> dict[str, NDA
         raise _odd_lines(path, k, header, lines)
     table = np.array(words).reshape(-1, n)
     return {c: _numbers(table[:, i]) for i, c in enumerate(header.columns)}
+
+
+def _all_numbers(text: bytes) -> NDArray[np.float64]:
+    """The numbers of a text that holds nothing else; none where there is a word among them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return np.fromstring(text, sep=" ")
+        except ValueError:
+            return np.zeros(0)
 
 
 def _numbers(column: NDArray[Any]) -> NDArray[Any]:

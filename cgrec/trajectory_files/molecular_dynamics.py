@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,28 +158,38 @@ def unreadable(path: Path, error: Exception) -> ValueError:
 
 
 def _check_dcd(path: Path) -> None:
-    """ValueError where a DCD ends inside a frame: MDAnalysis passes over a last one that is cut."""
-    from MDAnalysis.lib.formats.libdcd import DCDFile
+    """ValueError where a DCD ends inside a frame: MDAnalysis passes over a last one that is cut.
 
-    try:
-        with DCDFile(str(path)) as file:
-            frames = len(file)
-            last = _frame_end(file, frames - 1) if frames else None
-    except Exception as error:
-        raise unreadable(path, error) from error
+    A DCD is a chain of records, each between two copies of its length: three of a header, one more where
+    atoms are fixed, then for each frame the cell (where word 11 of the header says so), x, y, z and (word 12)
+    a fourth dimension.
+    """
+    with path.open("rb") as file:
+        head = file.read(92)
+        if len(head) < 92 or head[4:8] != b"CORD":
+            return  # another flavour, or no DCD: MDAnalysis says so
+        order = "<" if np.frombuffer(head[:4], "<i4")[0] == 84 else ">"
+        words = np.frombuffer(head[8:88], f"{order}i4")
+        start = _after_records(file, order, 0, 4 if words[8] > 0 else 3)
+        per_frame = 3 + int(words[10] == 1) + int(words[11] == 1)
+        second = _after_records(file, order, start, per_frame)
+        third = _after_records(file, order, second, per_frame)
     size = path.stat().st_size
-    if last is not None and last != size:
-        raise ValueError(
-            f"{path} is truncated: {frames} whole frames end at byte {last} and the file at byte {size}; "
-            "copy it again, or cut it there"
-        )
+    left = (size - second) % (third - second) if third > second else size - second
+    if left:
+        raise ValueError(f"{path} is truncated: only {left} bytes of its last frame are there; copy it again")
 
 
-def _frame_end(file: Any, frame: int) -> int:
-    """Position in the file after one frame was read."""
-    file.seek(frame)
-    file.read()
-    return int(file.tell())
+def _after_records(file: BinaryIO, order: str, start: int, count: int) -> int:
+    """Position after `count` records from `start`; `start` where the file ends there."""
+    end = start
+    for _ in range(count):
+        file.seek(end)
+        length = file.read(4)
+        if len(length) < 4:
+            return start
+        end += int(np.frombuffer(length, f"{order}i4")[0]) + 8
+    return end
 
 
 # --- Amber NetCDF -------------------------------------------------------------------------------------------

@@ -36,9 +36,9 @@ KEYS: dict[str, tuple[str, ...]] = {
 #: Names that plainly mean a thing though they are not the usual ones: taken where only one of them is there,
 #: with a remark.
 _LIKE = {
-    "positions": re.compile(r"(^|[_.])(xyz|coord|cg_coords|position|conformations?)$", re.I),
+    "positions": re.compile(r"(^|[_./])(xyz|coord|cg_coords|position|conformations?)$", re.I),
     "forces": re.compile(r"force|(^|_)frc$", re.I),
-    "energies": re.compile(r"(^|[_.])(pot_?|potential_?|total_?)?energ(y|ies)$", re.I),
+    "energies": re.compile(r"(^|[_./])(pot_?|potential_?|total_?)?energ(y|ies)$", re.I),
     "box": re.compile(
         r"^(l|lattice(_vectors)?|cells?|boxes|h_?matrix|(unit_?cell|cell|box)(_(vectors|lengths|size|edges))?)$",
         re.I,
@@ -118,10 +118,10 @@ class Chosen:
                     f"{', '.join(self._shapes)}"
                 )
             return self._given[thing]
-        usual = next((n for n in KEYS[thing] if n in self._shapes), None)
-        if usual is not None:
-            return (usual,)
-        like = [n for n in self._shapes if self._could_be(thing, n)]
+        usual = self._usual(thing)
+        if len(usual) == 1:
+            return usual
+        like = list(usual) or [n for n in self._shapes if self._could_be(thing, n)]
         if len(like) > 1 and thing in ("positions", "forces"):
             raise ValueError(
                 f"{self._path}: {', '.join(like)} could all be the {thing}: choose one with "
@@ -131,9 +131,19 @@ class Chosen:
             return ()
         if not self._quiet:
             remark(
-                f"{self._path}: {thing} are taken from {like[0]!r}; name another with keys={{{thing!r}: ...}}"
+                f"{self._path}: {like[0]!r} is taken as {thing}; name another with keys={{{thing!r}: ...}}"
             )
         return (like[0],)
+
+    def _usual(self, thing: str) -> tuple[str, ...]:
+        """Arrays with the first of the usual names that is there; several in an HDF5 whose groups have one
+        each.
+        """
+        for name in KEYS[thing]:
+            found = tuple(n for n in self._shapes if n.rpartition("/")[2] == name)
+            if found:
+                return found
+        return ()
 
     def _could_be(self, thing: str, name: str) -> bool:
         """Whether the name of an array is like a thing's and its shape can be."""

@@ -19,7 +19,7 @@ from .portions import Portions
 @dataclass(frozen=True)
 class Request:
     """The arguments of `read` that formats use; see there. `path` is one file; `as_forces` says that it is
-    the second one, of which only the forces are wanted.
+    the second one, of which only the forces are wanted; `packed` is the compressed file `path` was made from.
     """
 
     path: Path
@@ -38,7 +38,14 @@ class Request:
     species: Sequence[Any] | str | None = None
     masses: Mapping[str, float] | Sequence[float] | None = None
     keys: Mapping[str, str | Sequence[str]] | None = None
+    temperature: float | None = None
     as_forces: bool = False
+    packed: Path | None = None
+
+    @property
+    def shown(self) -> Path:
+        """The file a caller knows, for remarks: that of a packed file is not its temporary copy."""
+        return self.packed or self.path
 
     @property
     def frames(self) -> slice:

@@ -125,7 +125,8 @@ def _given_first(given: Any, masses: Any, names: Sequence[str]) -> Any:
     if given is None:
         return masses
     if not isinstance(given, Mapping):
-        return np.asarray(given, float)
+        listed = np.asarray(given, float)
+        return listed if listed.shape == (len(names),) else masses  # another number is refused later
     if not set(given) & set(names):
         return masses
     known = [element_mass(guess_element(n)) for n in names] if masses is None else masses
