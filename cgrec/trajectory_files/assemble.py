@@ -64,7 +64,8 @@ def assemble(
         if opened.temperature is not None:
             temperatures.add(opened.temperature)
         _count_replica(collected, before, len(requests) > 1)
-        force_unit = units.force if forces is None else units_of(_for_forces(request), forces).force
+        of_forces = units if forces is None else units_of(_for_forces(request), forces)
+        force_unit = of_forces.force if of_forces.sizes is None else "kJ/mol/nm"  # a name of ours
     if len(temperatures) > 1:
         found = ", ".join(f"{t:g}" for t in sorted(temperatures))
         raise ValueError(
