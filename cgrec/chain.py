@@ -19,6 +19,7 @@ import yaml
 
 from .analysis import (
     LedgerRow,
+    Liquid,
     basin_definitions,
     compare_conformations,
     compare_liquids,
@@ -248,6 +249,11 @@ class Chain:
         basins = basin_definitions(self.basins, variables, base.system)
         rows: list[LedgerRow] = []
         liquid: list[dict[str, Any]] = []
+        liquids: dict[int, Liquid] = {}
+        targets = level.targets
+
+        def counted(frames: Frames) -> Liquid:
+            return liquids.setdefault(id(frames), Liquid(frames))
 
         def compare(name: str, against: str, model: Frames, reference: Frames) -> None:
             for group in groups if variables else ():
@@ -258,16 +264,16 @@ class Chain:
             if model.box is not None:
                 liquid.extend(
                     {"level": name, "against": against, **asdict(d)}
-                    for d in compare_liquids(model, reference)
+                    for d in compare_liquids(counted(model), counted(reference))
                 )
 
-        compare(level.name, "parent", own, level.targets)
+        compare(level.name, "parent", own, targets)
         if (level.folder / "unrefined").exists():
             compare(
                 f"{level.name} (forces alone)",
                 "parent",
                 Frames.load(level.folder / "unrefined"),
-                level.targets,
+                targets,
             )
         if k > 1:
             atoms = path(base.frames)

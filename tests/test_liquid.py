@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from cgrec.analysis import (
+    Liquid,
     compare_liquids,
     first_shell_angles,
+    liquid,
     mean_absolute_difference,
     radial_distributions,
     rdf,
@@ -201,3 +205,60 @@ def test_types_of_one_molecule_have_no_radial_distribution():
     two = System(names=("A", "B", "A", "C", "C"), masses=np.ones(5), bonds=[(0, 1), (1, 2), (3, 4)])
     found = [g.types for g in radial_distributions(Frames(two, x, 300.0, box=2 * np.eye(3)))]
     assert found == [("A", "C"), ("B", "C")]
+
+
+# ---- ensembles compared more than once -----------------------------------------------------------
+
+
+def test_an_ensemble_is_counted_once_however_often_it_is_compared(monkeypatch):
+    frames = [dense(seed) for seed in (1, 2, 3)]
+    expected = [compare_liquids(a, b) for a, b in ((frames[0], frames[1]), (frames[2], frames[1]))]
+    counted = []
+    for name in ("radial_distributions", "first_shell_angles", "three_body", "tetrahedral_order"):
+        original = getattr(liquid, name)
+        monkeypatch.setattr(
+            liquid,
+            name,
+            lambda f, *a, _own=original, _name=name, **k: counted.append(_name) or _own(f, *a, **k),
+        )
+    first, second, third = map(Liquid, frames)
+    assert [compare_liquids(first, second), compare_liquids(third, second)] == expected
+    assert compare_liquids(first, second) == expected[0]
+    assert Counter(counted) == dict.fromkeys(
+        ("radial_distributions", "first_shell_angles", "three_body", "tetrahedral_order"), 3
+    )
+
+
+def dense(seed):
+    """A liquid with a first shell: a lattice, shaken."""
+    frames = crystal(np.zeros((1, 3)), 5, 0.35, n_frames=6)
+    noise = np.random.default_rng(seed).normal(scale=0.03, size=frames.positions.shape)
+    return Frames(frames.system, frames.positions + noise, 300.0, box=frames.box)
+
+
+def test_distances_beyond_two_nanometres_are_compared_only_where_asked_for():
+    frames = gas(2, 60, 5.0 * np.eye(3))
+    assert radial_distributions(frames)[0].r[-1] == pytest.approx(1.995)
+    assert radial_distributions(frames, 2.4)[0].r[-1] == pytest.approx(2.395)
+    assert radial_distributions(frames, 9.9)[0].r[-1] == pytest.approx(2.495)
+    assert liquid.compared_range(frames) == 2.0
+    assert compare_liquids(frames, frames)[0].high == pytest.approx(1.995)
+
+
+def test_portions_of_centres_make_no_difference(monkeypatch):
+    frames = gas(3, 150, TRICLINIC)
+    whole = three_body(frames, "A", 0.6), first_shell_angles(frames, "A", r_shell=0.6)
+    monkeypatch.setattr(liquid, "_PORTION", 500)
+    for a, b in zip(whole, (three_body(frames, "A", 0.6), first_shell_angles(frames, "A", r_shell=0.6))):
+        np.testing.assert_array_equal(a.density, b.density)
+        assert a.mean == pytest.approx(b.mean, rel=1e-13)
+
+
+def test_a_gas_without_shells_has_no_local_order_to_compare():
+    frames = gas(4, 8, 5.0 * np.eye(3))
+    x = np.array(frames.positions)
+    x[:, 1] = x[:, 0] + [0.3, 0, 0]  # one pair: the highest peak of g(r)
+    pair = Frames(frames.system, x, 300.0, box=frames.box)
+    with pytest.raises(ValueError, match="no site has two neighbours"):
+        first_shell_angles(pair, "A", r_shell=0.31)
+    assert {d.what for d in compare_liquids(pair, pair)} == {"g(r)"}

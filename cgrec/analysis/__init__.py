@@ -21,6 +21,7 @@ from .free_energy import (
 from .ledger import LedgerRow, check_triangle, ledger_row, table
 from .liquid import (
     Difference,
+    Liquid,
     LiquidDifference,
     LocalOrder,
     compare_liquids,
@@ -65,7 +66,7 @@ from .transport import Diffusion, diffusion, friction_for_diffusion, yeh_hummer
 
 __all__ = [
     "ActivityDerivative", "BASINS_ALANINE", "BackmappingReport", "Basin", "Comparison", "Difference", "Diffusion",
-    "ForceNoise", "FreeEnergy", "FreeEnergyDifference", "Grid", "HiddenFluctuation", "KineticShare", "KirkwoodBuff", "LedgerRow", "LiquidDifference", "LocalOrder", "MappingEntropy", "Pressure",
+    "ForceNoise", "FreeEnergy", "FreeEnergyDifference", "Grid", "HiddenFluctuation", "KineticShare", "KirkwoodBuff", "LedgerRow", "Liquid", "LiquidDifference", "LocalOrder", "MappingEntropy", "Pressure",
     "activity_derivative", "basin_definitions", "basins", "block_average", "check_triangle", "chirality_flips",
     "circular_wasserstein", "compare_backmapping", "compare_conformations", "compare_distributions", "compare_liquids", "compare_structure", "dielectric_constant", "diffusion", "dipole_moments",
     "effective_sample_size", "first_shell_angles", "flips_by_centre", "free_energy", "free_energy_difference",

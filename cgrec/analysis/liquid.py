@@ -1,7 +1,8 @@
 """Local order of a periodic liquid beyond g(r): angles in the first shell, tetrahedrality, triangles of neighbours.
 
 Public: `first_shell_angles`, `tetrahedral_order`, `three_body` -> `LocalOrder`; `mean_absolute_difference` of two
-radial distributions -> `Difference`; `compare_liquids` -> `LiquidDifference`, what the ledger says of a liquid. Triclinic boxes are right: neighbours are those of the infinite periodic system.
+radial distributions -> `Difference`; `compare_liquids` -> `LiquidDifference`, what the ledger says of a liquid, each
+`Liquid` counted once. Triclinic boxes are right: neighbours are those of the infinite periodic system.
 """
 
 from __future__ import annotations
@@ -15,10 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..frames import Frames
+from .pair_counts import half_width, pair_tables
 from .statistics import jackknife_rows
-from .structure import RadialDistribution, half_width, rdf
+from .structure import RadialDistribution, distribution
 
 Array = NDArray[np.float64]
+
+
+class NoShell(ValueError):
+    """So dilute that no site has two neighbours in its first shell."""
 
 
 @dataclass(frozen=True)
@@ -217,17 +223,28 @@ class LiquidDifference:
     high: float
 
 
+#: Pairs of neighbours looked at at a time: some 50 MB of vectors.
+_PORTION = 2**20
 #: nm per bin of g(r): a third of the width of the sharpest first peaks.
 _BIN = 0.01
+#: nm up to which g(r) is shown and compared: beyond, a liquid has forgotten a site, and time grows with the cube.
+FURTHEST = 2.0
 
 
 def radial_distributions(
     frames: Frames, r_max: float | None = None, n_blocks: int | None = None
 ) -> list[RadialDistribution]:
-    """g(r) of every two types with a pair between molecules, to `r_max` nm (default: half the box); of like types
-    from three sites on."""
-    half, _ = half_width(frames)
-    reach = min(r_max or half, half)
+    """g(r) of every two types with a pair between molecules, of like types from three sites on.
+
+    Args:
+        frames: with a box; any weights.
+        r_max: nm, at most half the box; default: half the box or 2 nm, whichever is less.
+        n_blocks: for errors; default `statistics.default_blocks`.
+
+    Raises:
+        ValueError: no box.
+    """
+    reach = min(r_max or FURTHEST, half_width(frames)[0])
     owners: dict[str, list[int]] = {}
     for kind, owner in zip(frames.system.types, frames.system.molecules.tolist()):
         owners.setdefault(kind, []).append(owner)
@@ -235,7 +252,11 @@ def radial_distributions(
     pairs = [(a, b) for k, a in enumerate(types) for b in types[k:] if len({*owners[a], *owners[b]}) > 1]
     pairs = [(a, b) for a, b in pairs if a != b or len(owners[a]) > 2]
     bins = int(reach / _BIN)
-    return [rdf(frames, a, b, bins * _BIN, bins, intermolecular=True, n_blocks=n_blocks) for a, b in pairs]
+    edges = np.linspace(0.0, bins * _BIN, bins + 1)
+    tables = (
+        pair_tables(frames, [((a,), (b,)) for a, b in pairs], edges, intermolecular=True) if pairs else []
+    )
+    return [distribution(frames, pair, edges, table.rows, n_blocks) for pair, table in zip(pairs, tables)]
 
 
 def first_minimum(g: RadialDistribution) -> float | None:
@@ -247,45 +268,89 @@ def first_minimum(g: RadialDistribution) -> float | None:
     return float(g.r[int(np.argmin(behind))])
 
 
-def compare_liquids(model: Frames, reference: Frames) -> list[LiquidDifference]:
+def compared_range(*ensembles: Frames) -> float:
+    """nm up to which g(r) of these is compared: half the smallest box, at most `FURTHEST`. ValueError: no box."""
+    return min(FURTHEST, *(half_width(frames)[0] for frames in ensembles))
+
+
+class Liquid:
+    """A periodic ensemble and what has been counted in it: each distribution once, however often it is compared.
+
+    Args:
+        frames: with a box; not changed from then on.
+    """
+
+    def __init__(self, frames: Frames) -> None:
+        self.frames = frames
+        self._radial: dict[int, list[RadialDistribution]] = {}
+        self._order: dict[tuple[str, float], dict[str, LocalOrder]] = {}
+
+    def radial(self, reach: float) -> list[RadialDistribution]:
+        """`radial_distributions` to `reach` nm."""
+        bins = int(reach / _BIN)
+        if bins not in self._radial:
+            self._radial[bins] = radial_distributions(self.frames, reach)
+        return self._radial[bins]
+
+    def order(self, kind: str, shell: float) -> dict[str, LocalOrder]:
+        """Angles, tetrahedrality and triangles of the sites of a type whose first shell ends at `shell` nm.
+
+        Empty where the liquid is so dilute that no site has two neighbours.
+        """
+        if (kind, shell) not in self._order:
+            try:
+                self._order[kind, shell] = {
+                    "angles": first_shell_angles(self.frames, kind, r_shell=shell),
+                    "tetrahedrality": tetrahedral_order(self.frames, kind),
+                    "triangles": three_body(self.frames, kind, shell),
+                }
+            except NoShell:
+                self._order[kind, shell] = {}
+        return self._order[kind, shell]
+
+
+def compare_liquids(model: Frames | Liquid, reference: Frames | Liquid) -> list[LiquidDifference]:
     """Radial distributions of all pairs of types from 0.2 nm on, and the local order of types that have a first shell.
+
+    Args:
+        model, reference: as `Liquid` where they are compared more than once.
 
     Raises:
         ValueError: the Systems have other numbers of sites of some type.
     """
-    found_types = [dict(sorted(Counter(f.system.types).items())) for f in (model, reference)]
+    model, reference = (x if isinstance(x, Liquid) else Liquid(x) for x in (model, reference))
+    found_types = [dict(sorted(Counter(x.frames.system.types).items())) for x in (model, reference)]
     if found_types[0] != found_types[1]:
         raise ValueError(
             f"compare_liquids: expected sites of the same types, found {found_types[0]} and {found_types[1]}"
         )
-    reach = min(half_width(model)[0], half_width(reference)[0])
+    reach = compared_range(model.frames, reference.frames)
     found = []
-    for a, b in zip(*(radial_distributions(f, reach) for f in (model, reference))):
+    for a, b in zip(model.radial(reach), reference.radial(reach)):
         high = float(b.r[-1])
         found.append(
             _difference("g(r)", a.types, (a.r, a.g, a.error), (b.g, b.error), min(0.2, high / 2), high)
         )
         shell = first_minimum(b) if a.types[0] == a.types[1] else None
-        if shell is not None and len(model) > 1:
+        if shell is not None and len(model.frames) > 1:
             found += _order_differences(model, reference, a.types[0], shell)
     return found
 
 
-def _order_differences(model: Frames, reference: Frames, kind: str, shell: float) -> list[LiquidDifference]:
-    measures: dict[str, Callable[[Frames], LocalOrder]] = {
-        "angles": lambda f: first_shell_angles(f, kind, r_shell=shell),
-        "tetrahedrality": lambda f: tetrahedral_order(f, kind),
-        "triangles": lambda f: three_body(f, kind, shell),
-    }
-    found = []
-    for what, measure in measures.items():
-        a, b = measure(model), measure(reference)
-        found.append(
-            _difference(
-                what, (kind,), (a.x, a.density, a.error), (b.density, b.error), float(a.x[0]), float(a.x[-1])
-            )
+def _order_differences(model: Liquid, reference: Liquid, kind: str, shell: float) -> list[LiquidDifference]:
+    found, expected = model.order(kind, shell), reference.order(kind, shell)
+    return [
+        _difference(
+            what,
+            (kind,),
+            (found[what].x, found[what].density, found[what].error),
+            (expected[what].density, expected[what].error),
+            float(found[what].x[0]),
+            float(found[what].x[-1]),
         )
-    return found
+        for what in found
+        if what in expected
+    ]
 
 
 def _difference(
@@ -324,12 +389,15 @@ def _distribution(
     bins, width = len(edges) - 1, np.diff(edges)
     rows = np.zeros((len(frames), bins + 2))
     for row, vectors in zip(rows, shells):
-        values = values_of(vectors)
-        values = values[~np.isnan(values)]  # free places of the neighbour table
-        inside = np.clip(values, edges[0], edges[-1])  # rounding: q of a perfect crystal is 1 + 1e-16
-        row[:bins], row[bins:] = np.histogram(inside, edges)[0], (len(values), values.sum())
+        step = max(1, _PORTION // max(1, vectors.shape[1] ** 2))
+        for start in range(0, len(vectors), step):
+            values = values_of(vectors[start : start + step])
+            values = values[~np.isnan(values)]  # free places of the neighbour table
+            inside = np.clip(values, edges[0], edges[-1])  # rounding: q of a perfect crystal is 1 + 1e-16
+            row[:bins] += np.histogram(inside, edges)[0]
+            row[bins:] += len(values), values.sum()
     if not rows[:, bins].any():
-        raise ValueError("no site has two neighbours in its first shell: expected some; enlarge r_shell")
+        raise NoShell("no site has two neighbours in its first shell: expected some; enlarge r_shell")
 
     def normalised(total: Array) -> Array:
         with np.errstate(invalid="ignore"):

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ..frames import Frames
 from ..units import PRESSURE, thermal_energy
+from .pair_counts import Ends, PairTable, half_width, pair_tables
 from .statistics import Estimate, jackknife_rows
-from .structure import half_width, pair_rows
 
 Array = NDArray[np.float64]
 #: Strain of the central difference: its square and rounding, 1e-16 / strain, are both far below any sampling error.
@@ -77,7 +77,7 @@ def kirkwood_buff(
         ValueError: no box, r_max too large, no pair of these types, or no L within `plateau`.
     """
     shells = _Shells(frames, r_max, bins)
-    pair = _Pair(frames, (type_a,), (type_b,), shells, intermolecular, tail_correction)
+    (pair,) = _pairs(frames, [((type_a,), (type_b,))], shells, intermolecular, tail_correction)
     lengths = shells.edges[1:]
     low, high = plateau or (lengths[-1], lengths[-1])
     chosen = (lengths >= low) & (lengths <= high)
@@ -142,9 +142,8 @@ def activity_derivative(
             f"activity_derivative: expected a 1:1 salt, found {numbers[0]} of {cation!r} and {numbers[1]} of {anion!r}"
         )
     shells, both = _Shells(frames, r_max, bins), (cation, anion)
-    pairs = [_Pair(frames, both, both, shells)]
-    if solvent is not None:
-        pairs.append(_Pair(frames, both, (solvent,), shells))
+    ends: list[Ends] = [(both, both)] if solvent is None else [(both, both), (both, (solvent,))]
+    pairs = _pairs(frames, ends, shells)
     density = sum(numbers) / shells.volume
 
     def derivative(g: Array) -> Array:
@@ -255,14 +254,12 @@ class _Pair:
     """g(r) of each frame for two sets of types, and how it is integrated."""
 
     def __init__(
-        self, frames: Frames, types_a: Sequence[str], types_b: Sequence[str], shells: _Shells,
-        intermolecular: bool = False, tail_correction: bool = True,
-    ) -> None:  # fmt: skip
-        self.shells, self.tail_correction = shells, tail_correction
-        self.rows, n_pairs = pair_rows(frames, types_a, types_b, shells.edges, intermolecular)
+        self, frames: Frames, ends: Ends, table: PairTable, shells: _Shells, tail_correction: bool
+    ) -> None:
+        self.shells, self.tail_correction, self.rows = shells, tail_correction, table.rows
         types = np.array(frames.system.types)
-        n_a, self.n_b = int(np.isin(types, types_a).sum()), int(np.isin(types, types_b).sum())
-        self.left_out = self.n_b - n_pairs / n_a
+        n_a, self.n_b = (int(np.isin(types, some).sum()) for some in ends)
+        self.left_out = self.n_b - table.n_pairs / n_a
 
     def integrals(self, g: Array) -> Array:
         """(bins,) G(L) in nm^3 from g of `rdf`, whose ideal gas is one in the closed box too."""
@@ -274,6 +271,17 @@ class _Pair:
             middle = lambda x: (x[1:] + x[:-1]) / 2  # noqa: E731
             bulk = bulk * middle(outside) / middle(outside - missing)
         return self.shells.weights @ (bulk - 1)
+
+
+def _pairs(
+    frames: Frames,
+    ends: Sequence[Ends],
+    shells: _Shells,
+    intermolecular: bool = False,
+    tail_correction: bool = True,
+) -> list[_Pair]:
+    tables = pair_tables(frames, ends, shells.edges, intermolecular)
+    return [_Pair(frames, one, table, shells, tail_correction) for one, table in zip(ends, tables)]
 
 
 def _one_volume(frames: Frames) -> float:

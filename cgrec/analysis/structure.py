@@ -1,13 +1,12 @@
 """Local structure: bonded distributions and their distances, handedness, and radial distribution functions.
 
 Public: `bonded_terms`, `bonded_values`, `wasserstein`, `circular_wasserstein`, `compare_structure` ->
-`StructureComparison`, `handedness`, `chirality_flips`, `flips_by_centre`, `stereocentres`, `rdf` -> `RadialDistribution`,
-`pair_rows`, `half_width`.
+`StructureComparison`, `handedness`, `chirality_flips`, `flips_by_centre`, `stereocentres`, `rdf` -> `RadialDistribution`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from .. import geometry
 from ..frames import Frames
 from ..system import System
 from .divergence import Tally, divergence
+from .pair_counts import pair_rows
 from .statistics import block_labels, jackknife_rows
 
 #: kind -> (sites, formula, unit)
@@ -321,88 +321,17 @@ def rdf(
         ValueError: no box, r_max over half the smallest width, or no pair of these types.
     """
     edges = np.linspace(0.0, r_max, bins + 1)
-    g = jackknife_rows(
-        frames, pair_rows(frames, (type_a,), (type_b,), edges, intermolecular)[0], n_blocks=n_blocks
-    )
-    return RadialDistribution((type_a, type_b), (edges[1:] + edges[:-1]) / 2, g.value, g.error)
+    rows, _ = pair_rows(frames, (type_a,), (type_b,), edges, intermolecular)
+    return distribution(frames, (type_a, type_b), edges, rows, n_blocks)
 
 
-def pair_rows(
-    frames: Frames, types_a: Sequence[str], types_b: Sequence[str], edges: NDArray[np.float64],
-    intermolecular: bool = False,
-) -> tuple[NDArray[np.float64], int]:  # fmt: skip
-    """(n_frames, bins) g(r) of each single frame, as `rdf` defines it, and the number of ordered pairs it counts.
-
-    Args:
-        frames: with a box.
-        types_a, types_b: the sites at either end; types of one tuple are not told apart.
-        edges: (bins + 1,) nm.
-        intermolecular: as for `rdf`.
-
-    Raises:
-        ValueError: as `rdf`.
-    """
-    half, boxes = half_width(frames)
-    if edges[-1] > half:
-        raise ValueError(
-            f"rdf: expected r_max <= {half:.4f} nm, half the smallest width of the box, found {edges[-1]}"
-        )
-    a, b, excluded = _pairs(frames.system, types_a, types_b, intermolecular)
-    n_pairs = int((~excluded).sum())
-    shells = 4 / 3 * np.pi * np.diff(edges**3) * n_pairs
-    rows = np.empty((len(frames), len(edges) - 1))
-    for k, box in enumerate(boxes):
-        counts = sum(
-            np.histogram(d, edges)[0]
-            for d in _distances(np.asarray(frames.positions[k], float), box, a, b, excluded)
-        )
-        rows[k] = counts * abs(np.linalg.det(box)) / shells
-    return rows, n_pairs
-
-
-def half_width(frames: Frames) -> tuple[float, NDArray[np.float64]]:
-    """Half the smallest width of any frame's box, nm: up to there the nearest image is the only one; and the
-    boxes (n_frames, 3, 3).
-
-    Raises:
-        ValueError: no box.
-    """
-    boxes = frames.boxes()
-    if boxes is None:
-        raise ValueError(
-            "these Frames have no box: a distribution in a liquid needs a periodic system; give Frames.box"
-        )
-    boxes = np.asarray(boxes, float)
-    # width along each axis = 1 / length of the reciprocal vector
-    return float((1 / np.linalg.norm(np.linalg.inv(boxes), axis=1)).min()) / 2, boxes
-
-
-def _pairs(
-    system: System, types_a: Sequence[str], types_b: Sequence[str], intermolecular: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    types = np.array(system.types)
-    a, b = np.flatnonzero(np.isin(types, types_a)), np.flatnonzero(np.isin(types, types_b))
-    owner = system.molecules if intermolecular else np.arange(system.n_sites)
-    excluded = owner[a][:, None] == owner[b]
-    if not (~excluded).any():
-        raise ValueError(
-            f"rdf: no pair of types {', '.join(types_a)} and {', '.join(types_b)}; "
-            f"the types are {sorted(set(system.types))}"
-        )
-    return a, b, excluded
-
-
-def _distances(
-    x: NDArray[np.float64],
-    box: NDArray[np.float64],
-    a: NDArray[np.int64],
-    b: NDArray[np.int64],
-    excluded: NDArray[np.bool_],
-) -> Iterator[NDArray[np.float64]]:
-    """Nearest-image distances of all pairs, a million at a time."""
-    fractional = x @ np.linalg.inv(box)
-    step = max(1, 1_000_000 // len(b))
-    for i in range(0, len(a), step):
-        difference = fractional[a[i : i + step], None] - fractional[b]
-        difference = (difference - np.round(difference))[~excluded[i : i + step]]
-        yield np.linalg.norm(difference @ box, axis=1)
+def distribution(
+    frames: Frames,
+    types: tuple[str, str],
+    edges: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    n_blocks: int | None = None,
+) -> RadialDistribution:
+    """What the g(r) of the single frames, `rows` (n_frames, bins) between `edges` (bins + 1,) nm, say together."""
+    g = jackknife_rows(frames, rows, n_blocks=n_blocks)
+    return RadialDistribution(types, (edges[1:] + edges[:-1]) / 2, g.value, g.error)

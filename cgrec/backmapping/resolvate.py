@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis import block_average, mean_absolute_difference, rdf
-from ..analysis.structure import half_width
+from ..analysis.pair_counts import half_width
 from ..dynamics import Langevin
 from ..frames import Frames
 from ..mapping import Mapping

@@ -15,13 +15,19 @@ from numpy.typing import NDArray
 from ..analysis.backmapping import BackmappingReport
 from ..analysis.free_energy import FreeEnergy, Grid, free_energy
 from ..analysis.ledger import AGAINST, LedgerRow
-from ..analysis.liquid import LocalOrder, first_minimum, first_shell_angles, radial_distributions
+from ..analysis.liquid import (
+    LocalOrder,
+    NoShell,
+    compared_range,
+    first_minimum,
+    first_shell_angles,
+    radial_distributions,
+)
 from ..analysis.structure import (
     KINDS,
     bonded_terms,
     bonded_values,
     circular_wasserstein,
-    half_width,
     wasserstein,
 )
 from ..collective_variables import CollectiveVariable
@@ -373,7 +379,7 @@ def _liquid_panels(found: dict[str, Frames]) -> list[_Panel]:
     """Panels of g(r), then those of the angles."""
     if not found:
         return []
-    reach = min(half_width(frames)[0] for frames in found.values())
+    reach = compared_range(*found.values())
     radial = {name: radial_distributions(frames, reach) for name, frames in found.items()}
     pairs: list[_Panel] = [
         ("-".join(gs[0].types), "r / nm", "g(r)", {n: (g.r, g.g, g.error) for n, g in zip(radial, gs)})
@@ -393,7 +399,7 @@ def _liquid_panels(found: dict[str, Frames]) -> list[_Panel]:
 def _angles(frames: Frames, kind: str, shell: float) -> LocalOrder | None:
     try:
         return first_shell_angles(frames, kind, r_shell=shell, bins=60)
-    except ValueError:  # so dilute that no site has two neighbours
+    except NoShell:
         return None
 
 
