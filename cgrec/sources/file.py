@@ -43,6 +43,7 @@ class FileSource(Source):
         box: ArrayLike | str | None = None,
         species: Sequence[Any] | str | None = None,
         masses: Mapping[str, float] | Sequence[float] | None = None,
+        elements: Mapping[str, str] | None = None,
         keys: Mapping[str, str | Sequence[str]] | None = None,
     ):
         given = dict(locals())
@@ -66,7 +67,7 @@ class FileSource(Source):
     def recipe(self) -> dict[str, Any]:
         """The arguments but for paths, whose content counts and not their names."""
         # an argument newer than a run that goes on, and not used, is no part of its recipe
-        plain = {k: _plain(v) for k, v in self._arguments.items() if k != "lj" or v is not None}
+        plain = {k: _plain(v) for k, v in self._arguments.items() if k not in ("lj", "elements") or v is not None}
         return {
             **plain,
             "topology": self.topology.fingerprint() if isinstance(self.topology, System) else None,

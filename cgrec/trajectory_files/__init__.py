@@ -66,6 +66,7 @@ def read(
     box: ArrayLike | str | None = None,
     species: Sequence[Any] | str | None = None,
     masses: Mapping[str, float] | Sequence[float] | None = None,
+    elements: Mapping[str, str] | None = None,
     keys: Mapping[str, str | Sequence[str]] | None = None,
     scratch: str | Path | None = None,
 ) -> Frames:
@@ -126,6 +127,8 @@ def read(
             names.
         masses: amu one a site, or by site name, type or element, in place of those of the topology: {"H":
             3.024}, {"W": 72}.
+        elements: symbols by site name or "residue name:site name", in place of guesses: {"CO": "Co"}; "X" is a
+            bead.
         keys: {"forces": "my_name"} names an array, dataset, entry or (three names) columns; of an .npz a list
             of names is summed, and 'energies[0]' is one column.
         scratch: folder for temporary files of trajectories larger than the memory; default: the system's
@@ -188,7 +191,7 @@ def _requests(given: dict[str, Any]) -> list[Request]:
         return requests
     # a folder of frames among several files says itself what the others are told
     bare: dict[str, Any] = dict.fromkeys(
-        ("topology", "species", "masses", "box", "length_unit", "energy_unit", "force_unit")
+        ("topology", "species", "masses", "elements", "box", "length_unit", "energy_unit", "force_unit")
     )
     return [replace(r, **bare) if (r.path / "frames.json").exists() else r for r in requests]
 

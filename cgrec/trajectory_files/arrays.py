@@ -17,7 +17,7 @@ from .names import Chosen, one_column, potential_energies, without_index
 from .periodic import box_rows
 from .portions import Collected, sliced, with_box
 from .request import Known, Opened, Request, SiteColumns, Stated
-from .topology import system_from_species
+from .topology import read_species
 
 #: Bytes of an archive's array kept in memory; larger ones stay on disk.
 _IN_MEMORY = 2**25
@@ -236,11 +236,11 @@ def _system(request: Request, found: dict[str, Any]) -> Known | None:
     if "species" not in found:
         return None
     species = np.asarray(found["species"]).tolist()
-    system = system_from_species(
+    sites = read_species(
         species, len(species), masses=request.masses if request.masses is not None else found.get("masses"),
-        bonds=found.get("bonds"), charges=found.get("charges"), where=str(request.path),
+        elements=request.elements, bonds=found.get("bonds"), charges=found.get("charges"), where=str(request.path),
     )  # fmt: skip
-    return Known(system, bonds_complete="bonds" in found)
+    return Known(sites.system, bonds_complete="bonds" in found, sites=sites)
 
 
 def _check_lengths(path: Path, arrays: dict[str, Any], box: Any, shape: tuple[int, ...]) -> None:

@@ -53,11 +53,11 @@ def assemble(
             n_sites = portion.positions.shape[1]  # type: ignore[union-attr]
             if maker is None:
                 maker, first = SystemMaker(request, opened, n_sites), opened
-            elif n_sites != maker.system.n_sites:
-                raise changed_number(request.path, before, n_sites, maker.system.n_sites)
+            elif n_sites != maker.n_file:
+                raise changed_number(request.path, before, n_sites, maker.n_file)
             if collected.count("positions") == before > 0:
                 maker.compare(request, opened)
-            _collect(request, collected, portion)
+            _collect(request, collected, maker.cut(portion))
         if collected.count("positions") == before or maker is None:
             raise no_frames(request)
         whole &= opened.whole
@@ -111,7 +111,7 @@ def _for_forces(request: Request) -> Request:
     keys = {k: v for k, v in (request.keys or {}).items() if k == "forces"} or None
     length = None if request.energy_unit is None else request.length_unit
     return replace(
-        request, path=request.forces_path, forces_path=None, topology=None, species=None, masses=None, box=None,
+        request, path=request.forces_path, forces_path=None, topology=None, species=None, masses=None, elements=None, box=None,
         keys=keys, length_unit=length, as_forces=True,
     )  # fmt: skip
 

@@ -215,7 +215,7 @@ def _open_frames(request: Request) -> Opened:
     Raises:
         ValueError: an argument that the folder states.
     """
-    stated = ("topology", "box", "species", "masses", *sorted(_UNITS))
+    stated = ("topology", "box", "species", "masses", "elements", *sorted(_UNITS))
     wrong = [k for k in stated if getattr(request, k) is not None]
     if wrong and not request.as_forces:
         raise ValueError(

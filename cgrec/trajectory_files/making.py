@@ -13,15 +13,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..remarks import remark
 from ..system import System
+from .portions import Portion
 from .request import Opened, Request, SiteColumns
 from .topology import (
+    Topology,
     add_guessed_bonds,
     element_mass,
     guess_element,
-    load_topology,
     name_residues,
+    read_species,
+    read_topology,
+    select_sites,
     site_names,
-    system_from_species,
 )
 
 #: amu by which the masses of one atom in two files may differ: isotopes and rounding differ by less than a
@@ -39,7 +42,8 @@ class SystemMaker:
             ValueError: nothing says what the sites are, what was given does not fit the file or does not
                 exist.
         """
-        self._request = request
+        self._request, self.n_file = request, n_sites
+        self._sites: Topology | None = None
         where = str(request.path)
         columns = opened.columns
         if request.topology is not None:
@@ -48,6 +52,7 @@ class SystemMaker:
             self.system, complete = self._from_names(request.species, opened, n_sites), False
         elif opened.system is not None:
             self.system, complete = opened.system.system, opened.system.bonds_complete
+            self._sites = opened.system.sites
         elif columns is not None and columns.elements is not None:
             self.system, complete = self._from_names(columns.elements, opened, n_sites), False
         elif columns is not None and columns.types is not None and columns.masses is not None:
@@ -59,7 +64,7 @@ class SystemMaker:
             )
         if request.masses is not None:
             self._check_number(n_sites)
-            self.system = with_masses(self.system, request.masses, where)
+            self.system = with_masses(self.system, self._of_sites(request.masses), where)
         self._guess = not complete
         stated = opened.system is not None and request.species is None and opened.system.named
         self._named = request.topology is not None or complete or stated
@@ -71,7 +76,8 @@ class SystemMaker:
         """
         request, where = self._request, str(self._request.path)
         assert request.topology is not None
-        self.system, complete = load_topology(request.topology, masses=request.masses)
+        self._sites = read_topology(request.topology, request.masses, request.elements)
+        self.system, complete = self._sites.system, self._sites.bonds_complete
         self._check_number(n_sites)
         system = self.system
         if opened.units.mass != 1.0 and _is_lammps_data(request.topology):
@@ -79,7 +85,7 @@ class SystemMaker:
         if request.species is not None:
             system = with_species(system, request.species, request.masses, where)
         stated = _states_masses(request.topology)
-        return with_columns(system, opened.columns, where, had_masses=stated), complete
+        return with_columns(system, self._own(opened.columns), where, had_masses=stated), complete
 
     def _from_names(self, species: Sequence[Any] | str, opened: Opened, n_sites: int) -> System:
         """The System of names, with masses and charges of the trajectory's own columns."""
@@ -89,11 +95,62 @@ class SystemMaker:
         if masses is None and opened.units.length == "sigma":
             masses = np.full(n_sites, opened.units.mass)  # type: ignore[assignment]
         where = str(self._request.path)
-        system = system_from_species(species, n_sites, masses=masses, charges=columns.charges, where=where)
-        return _compared(system, columns, where)
+        self._sites = read_species(
+            species,
+            n_sites,
+            masses=masses,
+            elements=self._request.elements,
+            charges=columns.charges,
+            where=where,
+        )
+        return _compared(self._sites.system, self._own(columns) or SiteColumns(), where)
+
+    def _of_sites(self, masses: Any) -> Any:
+        """Masses given for the sites of the file, of those that are sites of the System."""
+        if self._sites is None or self._sites.kept is None:
+            return masses
+        if not isinstance(masses, Mapping):
+            listed = np.asarray(masses, float)
+            return listed[self._sites.kept] if listed.shape == (self._sites.n_file,) else listed
+        return {name: mass for name, mass in masses.items() if mass != 0}  # of sites that are left out
+
+    def _own(self, columns: SiteColumns | None) -> SiteColumns | None:
+        """Columns of the file for the sites of the System."""
+        if columns is None or self._sites is None or self._sites.kept is None:
+            return columns
+        if (
+            self.n_file != self._sites.n_file
+        ):  # the trajectory was written without the sites that are left out
+            return columns
+        kept = self._sites.kept
+        return SiteColumns(
+            None if columns.elements is None else tuple(columns.elements[i] for i in kept),
+            None if columns.masses is None else columns.masses[kept],
+            None if columns.charges is None else columns.charges[kept],
+            None if columns.types is None else tuple(columns.types[i] for i in kept),
+        )
+
+    def cut(self, portion: Portion) -> Portion:
+        """Frames (n, n_file, 3) of the file -> of the sites of the System (n, n_sites, 3).
+
+        Raises:
+            ValueError: a massless site that is left out carries a force.
+        """
+        if self._sites is None or self._sites.kept is None or self.n_file == self.system.n_sites:
+            return portion
+        assert portion.positions is not None
+        kept, forces = self._sites.kept, portion.forces
+        if forces is not None:
+            self._sites.check_massless(forces, self._selected(), str(self._request.path))
+            forces = forces[:, kept]
+        return replace(portion, positions=portion.positions[:, kept], forces=forces)
+
+    def _selected(self) -> list[int] | slice:
+        chosen = self._request.selection
+        return slice(None) if chosen is None else select_sites(self.system, chosen)
 
     def _check_number(self, n_sites: int) -> None:
-        if self.system.n_sites == n_sites:
+        if n_sites == self.system.n_sites or (self._sites is not None and n_sites == self._sites.n_file):
             return
         topology = self._request.topology
         named = topology if isinstance(topology, str | Path) else "(a System)"
@@ -105,7 +162,7 @@ class SystemMaker:
     def compare(self, request: Request, opened: Opened) -> None:
         """ValueError where a further file states other sites than the first."""
         where = str(request.path)
-        columns = opened.columns or SiteColumns()
+        columns = self._own(opened.columns) or SiteColumns()
         if opened.system is not None and columns.elements is None:
             columns = replace(columns, elements=opened.system.system.elements)
         _check_elements(self.system, columns, where)

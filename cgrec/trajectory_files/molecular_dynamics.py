@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .periodic import box_rows
 from .portions import Snapshot, in_order, sliced, with_box
 from .request import Known, Opened, Request, Stated
-from .topology import load_topology
+from .topology import read_topology
 from .unit_names import force_name, known, length_name
 
 #: What MDAnalysis turns lengths and forces into.
@@ -76,8 +76,8 @@ def open_structure(request: Request) -> Opened:
     snapshots = partial(_with_header_box, request.path, partial(_mdanalysis, request.path, form))
     stated = None
     if request.topology is None and request.species is None:
-        system, complete = load_topology(request.path, masses=request.masses)
-        stated = Known(system, complete, named=True)
+        found = read_topology(request.path, request.masses, request.elements)
+        stated = Known(found.system, found.bonds_complete, named=True, sites=found)
     return Opened(in_order(request.path, snapshots), frozenset({"positions"}), _MDANALYSIS, stated)
 
 

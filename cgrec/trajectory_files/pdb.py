@@ -1,13 +1,13 @@
-"""What MDAnalysis leaves out of a PDB: residue numbers above 9999 in hybrid-36."""
+"""What MDAnalysis leaves to us in a PDB: residue numbers above 9999 in hybrid-36, and one of alternate locations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 #: Endings of PDB files.
 ENDINGS = {".pdb", ".ent"}
@@ -51,3 +51,55 @@ def _atom_lines(path: Path) -> Iterator[str]:
                 return
             if line.startswith(("ATOM", "HETATM")):
                 yield line.rstrip("\n")
+
+
+def one_location(
+    locations: Sequence[str], occupancies: ArrayLike, names: Sequence[str], residue_names: Sequence[str],
+    places: Sequence[Any],
+) -> NDArray[np.int64]:  # fmt: skip
+    """Atoms that are kept where some are given at several places: one location in every residue.
+
+    In a residue the location of the highest mean occupancy is taken, of equal ones the first letter (A); atoms that do
+    not have it keep the best of their own. Where the locations are residues of different names, as of a mutant, only
+    atoms of the chosen one's name stay.
+
+    Args:
+        locations: letter per atom, "" where there is one place only.
+        occupancies: per atom.
+        names, residue_names: per atom.
+        places: chain, number and insertion code per atom; what shares them is one residue.
+    """
+    share = np.asarray(occupancies, float)
+    members: dict[Any, list[int]] = {}
+    for atom, place in enumerate(places):
+        members.setdefault(place, []).append(atom)
+    kept = []
+    for atoms in members.values():
+        if not any(locations[i] for i in atoms):
+            kept += atoms
+            continue
+        order = _by_occupancy(atoms, locations, share)
+        residue = next(residue_names[i] for i in atoms if locations[i] == order[0])
+        same = [i for i in atoms if residue_names[i] == residue]
+        certain = [i for i in same if not locations[i]]
+        best: dict[str, int] = {}
+        for i in same:
+            before = best.get(names[i])
+            if locations[i] and (
+                before is None or order.index(locations[i]) < order.index(locations[before])
+            ):
+                best[names[i]] = i
+        there = {names[i] for i in certain}
+        kept += certain + [i for name, i in best.items() if name not in there]
+    return np.array(sorted(kept), np.int64)
+
+
+def _by_occupancy(
+    atoms: Sequence[int], locations: Sequence[str], occupancies: NDArray[np.float64]
+) -> list[str]:
+    """Locations of one residue, the most occupied first, then by letter."""
+    values: dict[str, list[float]] = {}
+    for i in atoms:
+        if locations[i]:
+            values.setdefault(locations[i], []).append(float(occupancies[i]))
+    return sorted(values, key=lambda letter: (-round(float(np.mean(values[letter])), 3), letter))

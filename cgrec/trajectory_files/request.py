@@ -14,6 +14,7 @@ from ..system import System
 from ..units import energy_factor, force_factor, length_factor
 from .periodic import box_rows
 from .portions import Portions
+from .universe import Topology
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Request:
     box: ArrayLike | str | None = None
     species: Sequence[Any] | str | None = None
     masses: Mapping[str, float] | Sequence[float] | None = None
+    elements: Mapping[str, str] | None = None
     keys: Mapping[str, str | Sequence[str]] | None = None
     temperature: float | None = None
     as_forces: bool = False
@@ -111,11 +113,15 @@ class SiteColumns:
 
 @dataclass(frozen=True)
 class Known:
-    """The System a file states, whether its bonds are all of them, and whether it names its residues."""
+    """The System a file states, whether its bonds are all of them, and whether it names its residues.
+
+    `sites` says which sites of the file they are, where some are left out.
+    """
 
     system: System
     bonds_complete: bool = False
     named: bool = False
+    sites: Topology | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,19 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..remarks import remark
+from ..site_labels import listed
 from ..system import System
-from . import pdb
+from .building import build_system, name_residues, rigid_water_bonds
+from .elements import Doubt, element_mass, guess_element, guess_elements, is_virtual, mass_agrees
 from .periodic import close_pairs
+from .universe import Topology, open_universe, topology_from_universe
+
+__all__ = [
+    "add_guessed_bonds", "add_rigid_pairs", "build_system", "guess_element", "load_topology", "name_residues",
+    "read_topology", "read_species", "rigid_water_bonds", "select_sites", "site_names", "system_from_species", "universe_of", "element_mass",
+]  # fmt: skip
 
 #: Topology files that list all bonds; in others (PDB, GRO, ...) missing bonds are found from distances.
 BONDS_COMPLETE = {".psf", ".prmtop", ".parm7", ".top", ".tpr", ".data", ".mol2"}
-#: Upper-case names that mean a two-letter element. CA, CD, CE, HG, NE ... are atoms of amino acids and not
-#: here.
-_IONS = {
-    "CL": "Cl", "BR": "Br", "NA": "Na", "LI": "Li", "MG": "Mg", "ZN": "Zn", "FE": "Fe", "RB": "Rb",
-    "CS": "Cs", "SI": "Si", "SE": "Se", "AL": "Al", "CLA": "Cl", "SOD": "Na", "POT": "K", "CAL": "Ca",
-    "CES": "Cs", "LIT": "Li", "RUB": "Rb",
-}  # fmt: skip
 #: nm; only a wrong unit of length brings atoms closer.
 CLOSEST_ATOMS = 0.05
 #: Elements whose neighbours are held by charge, not by bonds a distance could tell: never bonded by a guess.
@@ -46,98 +47,37 @@ def load_topology(
     Raises:
         ValueError: the file cannot be read as a topology, or holds sites without mass.
     """
+    found = read_topology(topology, masses)
+    return found.system, found.bonds_complete
+
+
+def read_topology(
+    topology: str | Path | System,
+    masses: Mapping[str, float] | ArrayLike | None = None,
+    elements: Mapping[str, str] | None = None,
+) -> Topology:
+    """What a topology file (anything MDAnalysis reads) says, and which of its sites are sites of the System.
+
+    Args:
+        topology: file, folder of frames, or a System, which is taken as it is.
+        masses: amu by site name or one a site, used before a mass or an element is guessed.
+        elements: symbols by site name or "residue name:site name", in place of guesses.
+
+    Raises:
+        ValueError: the file cannot be read as a topology, holds sites without mass, or elements nobody can tell.
+    """
     if isinstance(topology, System):
-        return topology, True
+        return Topology(topology, n_file=topology.n_sites)
     path = Path(topology)
     if not path.exists():
         raise FileNotFoundError(f"topology {path} does not exist")
-    if path.is_dir():
-        return System.load(path / "system.json"), True
-    if path.suffix == ".json":
-        return System.load(path), True
-    system = system_from_universe(open_universe(path), path, masses)
-    return system, path.suffix.lower() in BONDS_COMPLETE
-
-
-def open_universe(path: Path) -> Any:
-    """MDAnalysis Universe of `path` without guesses of its own."""
-    import MDAnalysis
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return MDAnalysis.Universe(str(path), to_guess=())
-    except Exception as error:
-        raise ValueError(
-            f"{path} cannot be read as a topology ({error}); give PDB, GRO, PSF, prmtop, TPR or LAMMPS data"
-        ) from error
-
-
-def system_from_universe(
-    universe: Any, path: Path, given: Mapping[str, float] | ArrayLike | None = None
-) -> System:
-    """System of an MDAnalysis Universe: names, elements, masses, charges, residues and the bonds it lists; `given`
-    masses, by name or one a site, before its own.
-    """
-    atoms = universe.atoms
-    masses = _attribute(atoms, "masses")
-    if masses is not None and np.all(np.asarray(masses) == 0):
-        masses = None
-    names = _attribute(atoms, "names")
-    stated = _attribute(atoms, "elements")
-    fallback = names if names is not None else [""] * len(atoms)
-    masses = _given_first(given, masses, fallback)
-    guessed = [guess_element(n, None if masses is None else masses[i]) for i, n in enumerate(fallback)]
-    elements = guessed if stated is None else [s.capitalize() if s else g for s, g in zip(stated, guessed)]
-    residue_names = _attribute(atoms, "resnames")
-    pairs = universe.bonds.indices if hasattr(universe, "bonds") else []
-    system = build_system(
-        names=elements if names is None else names, elements=elements, masses=masses,
-        charges=_attribute(atoms, "charges"), bonds=pairs, where=str(path),
-    )  # fmt: skip
-    system = replace(system, residues=np.asarray(atoms.resindices, np.int64), **_origin(atoms))
-    hybrid = pdb.hybrid_residues(path) if path.suffix.lower() in pdb.ENDINGS else None
-    if hybrid is not None:
-        system = replace(system, residues=hybrid.residues, residue_numbers=hybrid.numbers)
-    named = residue_names is not None and any(residue_names)
-    return rigid_water_bonds(replace(system, residue_names=tuple(residue_names)) if named else system)
-
-
-def _origin(atoms: Any) -> dict[str, Any]:
-    """Chains, residue numbers and insertion codes of a Universe's atoms, as fields of `System`.
-
-    The chain is the chain id, or the segment where a file has segments (PSF); "SYSTEM" is MDAnalysis' word for none.
-    """
-    chains = _attribute(atoms, "chainIDs")
-    if chains is None or not any(chains):
-        segments = _attribute(atoms, "segids")
-        chains = () if segments is None else ["" if s == "SYSTEM" else s for s in segments]
-    codes = _attribute(atoms, "icodes")
-    return {
-        "chain_ids": tuple(chains),
-        "residue_numbers": _attribute(atoms, "resids"),
-        "insertion_codes": () if codes is None else tuple(codes),
-    }
-
-
-def _given_first(given: Any, masses: Any, names: Sequence[str]) -> Any:
-    """Masses of a file with those a caller gives by site name in their place; element and type names come later."""
-    if given is None:
-        return masses
-    if not isinstance(given, Mapping):
-        listed = np.asarray(given, float)
-        return listed if listed.shape == (len(names),) else masses  # another number is refused later
-    if not set(given) & set(names):
-        return masses
-    known = [element_mass(guess_element(n)) for n in names] if masses is None else masses
-    return np.array([given.get(n, m) for n, m in zip(names, known)], float)
-
-
-def _attribute(atoms: Any, name: str) -> Any:
-    try:
-        return getattr(atoms, name)
-    except Exception:  # MDAnalysis raises NoDataError where the file has no such column
-        return None
+    if path.is_dir() or path.suffix == ".json":
+        system = System.load(path / "system.json" if path.is_dir() else path)
+        return Topology(system, n_file=system.n_sites)
+    complete = path.suffix.lower() in BONDS_COMPLETE
+    return topology_from_universe(
+        open_universe(path), path, bonds_complete=complete, masses=masses, elements=elements
+    )
 
 
 def system_from_species(
@@ -149,13 +89,28 @@ def system_from_species(
     charges: ArrayLike | None = None,
     where: str,
 ) -> System:
-    """System of a bare list of names, for files without a topology.
+    """System of a bare list of names, for files without a topology; see `read_species`."""
+    return read_species(species, n_sites, masses=masses, bonds=bonds, charges=charges, where=where).system
+
+
+def read_species(
+    species: Sequence[Any] | str,
+    n_sites: int,
+    *,
+    masses: Mapping[str, float] | ArrayLike | None = None,
+    elements: Mapping[str, str] | None = None,
+    bonds: ArrayLike | None = None,
+    charges: ArrayLike | None = None,
+    where: str,
+) -> Topology:
+    """What a bare list of names says; massless sites are left out.
 
     Args:
         species: one name a site (element symbols, atom names, bead names or atomic numbers); one name alone
             is that of every site.
         n_sites: how many sites the trajectory has.
         masses: amu, per name or one a site; needed only where a name is no element.
+        elements: symbols by name, in place of guesses.
         bonds, charges: as in System.
         where: file named in errors.
 
@@ -163,13 +118,41 @@ def system_from_species(
         ValueError: wrong number of names, or a mass that nobody states.
     """
     names = site_names(species, n_sites, where)
-    if isinstance(masses, Mapping):  # names it leaves out are elements, or get 0, which build_system refuses
-        masses = [masses.get(n, element_mass(guess_element(n))) for n in names]
-    stated = None if masses is None else np.asarray(masses, float)
-    elements = [guess_element(n, None if stated is None else stated[i]) for i, n in enumerate(names)]
-    return build_system(
-        names=names, elements=elements, masses=stated, charges=charges, bonds=bonds, where=where
-    )
+    numbers = not isinstance(species, str) and all(isinstance(s, int | np.integer) for s in species)
+    symbols = list(names) if numbers else _elements_of_names(names, masses, elements or {})
+    if isinstance(masses, Mapping):
+        stated = np.array([masses.get(n, np.nan) for n in names], float)
+    else:
+        stated = np.full(n_sites, np.nan) if masses is None else np.asarray(masses, float)
+    symbols = [e if mass_agrees(e, m) else "X" for e, m in zip(symbols, stated)]
+    full = np.where(np.isnan(stated), [element_mass(e) for e in symbols], stated)
+    some_atoms = set(symbols) != {"X"}
+    named = np.array([e == "X" and is_virtual(n) and some_atoms for e, n in zip(symbols, names)])
+    virtual = (stated == 0) | (np.isnan(stated) & named)
+    if virtual.all() or not virtual.any():
+        system = build_system(
+            names=names, elements=symbols, masses=full, charges=charges, bonds=bonds, where=where
+        )
+        return Topology(system, n_file=n_sites)
+    return _without(virtual, names, symbols, full, charges, bonds, where)
+
+
+def _without(
+    virtual: NDArray[np.bool_], names: list[str], symbols: list[str], masses: NDArray[np.float64],
+    charges: Any, bonds: Any, where: str,
+) -> Topology:  # fmt: skip
+    """The Topology of the sites that are not `virtual`."""
+    kept, new = np.flatnonzero(~virtual), np.cumsum(~virtual) - 1
+    pairs = np.asarray([] if bonds is None else bonds, np.int64).reshape(-1, 2)
+    pairs = new[pairs[~virtual[pairs].any(1)]]
+    gone = sorted({n for n, v in zip(names, virtual) if v})
+    remark(f"{where}: {int(virtual.sum())} massless sites ({listed(gone)}) are left out: they are no atoms")
+    system = build_system(
+        names=[names[i] for i in kept], elements=[symbols[i] for i in kept], masses=masses[kept],
+        charges=None if charges is None else np.asarray(charges)[kept], bonds=pairs, where=where,
+    )  # fmt: skip
+    owners = np.zeros(len(names), np.int64)
+    return Topology(system, False, len(names), kept, np.flatnonzero(virtual), owners)
 
 
 def site_names(species: Sequence[Any] | str, n_sites: int, where: str) -> list[str]:
@@ -180,86 +163,25 @@ def site_names(species: Sequence[Any] | str, n_sites: int, where: str) -> list[s
     """
     from ase.data import chemical_symbols
 
-    listed = [species] * n_sites if isinstance(species, str) else list(species)
-    if len(listed) != n_sites:
-        raise ValueError(f"{where}: expected one name a site for {n_sites} sites, found {len(listed)} names")
-    return [chemical_symbols[int(s)] if isinstance(s, int | np.integer) else str(s) for s in listed]
-
-
-def build_system(
-    *, names: Sequence[str], elements: Sequence[str], masses: Any, charges: Any, bonds: Any, where: str
-) -> System:
-    """System of columns, with the masses of the elements where none are stated; types are the elements of
-    atoms, else the names.
-
-    Raises:
-        ValueError: a site has no mass.
-    """
-    if masses is None:
-        masses = np.array([element_mass(e) for e in elements])
-    bad = np.flatnonzero(~(np.asarray(masses, float) > 0))
-    if len(bad):
+    listed_names = [species] * n_sites if isinstance(species, str) else list(species)
+    if len(listed_names) != n_sites:
         raise ValueError(
-            f"{where}: site {bad[0]} ({names[bad[0]]}) has no mass and its name is no element: expected "
-            "positive amu for every site; "
-            "give masses={name: amu}, a topology that states masses, or (for massless virtual sites) a "
-            "trajectory without them"
+            f"{where}: expected one name a site for {n_sites} sites, found {len(listed_names)} names"
         )
-    types = [n if e == "X" else e for n, e in zip(names, elements)]
-    pairs = np.asarray([] if bonds is None else bonds, np.int64).reshape(-1, 2)
-    return name_residues(
-        System(
-            names=tuple(names),
-            masses=masses,
-            types=tuple(types),
-            elements=tuple(elements),
-            charges=charges,
-            bonds=pairs,
-        )
-    )
+    return [chemical_symbols[int(s)] if isinstance(s, int | np.integer) else str(s) for s in listed_names]
 
 
-def name_residues(system: System) -> System:
-    """Residues are the molecules; lone ions are called by their name, three-atom waters HOH, the rest MOL."""
-    molecules = system.molecules
-    order = np.argsort(molecules, kind="stable")
-    names = ["MOL"] * system.n_sites
-    for members in np.split(order, np.flatnonzero(np.diff(molecules[order])) + 1):
-        if len(members) == 1:
-            names[members[0]] = system.names[members[0]].upper()
-        elif sorted(system.elements[i] for i in members) == ["H", "H", "O"]:
-            for i in members:
-                names[i] = "HOH"
-    return replace(system, residues=molecules, residue_names=tuple(names))
-
-
-def element_mass(element: str) -> float:
-    from ase.data import atomic_masses, atomic_numbers
-
-    return 0.0 if element == "X" else float(atomic_masses[atomic_numbers[element]])
-
-
-def guess_element(name: str, mass: float | None = None) -> str:
-    """Chemical symbol meant by an atom or ion name, "X" where it is none.
-
-    A stated mass far from the element's (more than 7 amu: repartitioned hydrogens move a carbon by 6) says
-    that the name is a bead's: a "W" of 18 amu is a water, not tungsten. Without a usable name the mass
-    decides.
-    """
-    from ase.data import atomic_masses, atomic_numbers
-
-    text = re.sub(r"[^A-Za-z]", "", name)
-    candidates = [text] if text in atomic_numbers else []
-    candidates += [_IONS[text.upper()]] if text.upper() in _IONS else []
-    candidates += [text[0].upper()] if text and text[0].upper() in "HCNOPSFI" and len(text) <= 4 else []
-    candidates = [c for c in candidates if c != "X"]
-    for symbol in candidates:
-        if mass is None or not mass > 0 or abs(mass - atomic_masses[atomic_numbers[symbol]]) < 7:
-            return symbol
-    if mass is None or not mass > 0 or text:
-        return "X"
-    nearest = int(np.argmin(np.abs(atomic_masses[1:] - mass))) + 1
-    return list(atomic_numbers)[nearest] if abs(atomic_masses[nearest] - mass) < 0.3 else "X"
+def _elements_of_names(
+    names: Sequence[str], masses: Mapping[str, float] | ArrayLike | None, given: Mapping[str, str]
+) -> list[str]:
+    """Elements of a bare list of names: "X" for beads and for what could be several, which then needs a mass."""
+    if isinstance(masses, Mapping):
+        stated: Any = np.array([masses.get(n, 0.0) for n in names], float)
+    else:
+        stated = None if masses is None else np.asarray(masses, float)
+    guessed = guess_elements(names, masses=stated)
+    found = ["X" if isinstance(guess, Doubt) else guess for guess in guessed]
+    return [given.get(name, guess) for name, guess in zip(names, found)]
 
 
 def add_guessed_bonds(system: System, positions: NDArray[Any], box: NDArray[Any] | None) -> System:
@@ -307,20 +229,6 @@ def covalent_radii(elements: Sequence[str]) -> NDArray[np.float64]:
     from ase.data import covalent_radii as table
 
     return np.array([0.0 if e == "X" else table[atomic_numbers[e]] / 10 for e in elements])
-
-
-def rigid_water_bonds(system: System) -> System:
-    """H-H bonds, by which topologies of rigid water state their third constraint, turned from bonds into
-    constraints.
-    """
-    i, j = system.bonds.T
-    hydrogen = np.array(system.elements) == "H"
-    degree = np.bincount(system.bonds.ravel(), minlength=system.n_sites)
-    false = hydrogen[i] & hydrogen[j] & (degree[i] > 1) & (degree[j] > 1)
-    if not false.any():
-        return system
-    held = np.concatenate([system.constraints, system.bonds[false]])
-    return replace(system, bonds=system.bonds[~false], constraints=np.unique(np.sort(held, 1), axis=0))
 
 
 def add_rigid_pairs(system: System, positions: NDArray[Any]) -> System:
