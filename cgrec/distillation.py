@@ -23,7 +23,7 @@ from torch import Tensor
 
 from . import geometry
 from .frames import Frames
-from .potential import DihedralSeries, Potential, SumPotential, UF3Potential, half_space
+from .potential import BondGraph, DihedralSeries, Potential, SumPotential, UF3Potential, half_space
 from .system import System
 
 #: Most coefficients the dense solve is meant for: minutes on one core.
@@ -119,7 +119,7 @@ def distil(
     series = torsion_series(potential, frames.system, torsions)
     n_coefficients, series = fit_splines(splines, samples, series, curvature=curvature, ridge=ridge)
     result = SumPotential([*kept, *series, splines]) if kept or series else splines
-    result.temperature = potential.temperature
+    result.at_state_of(potential)
     errors = _errors(potential, teacher, result, splines, held_out)
     names = [tuple(type(p).__name__ for p in parts) for parts in (kept, replaced)]
     return result, DistillationReport(
@@ -210,6 +210,7 @@ def torsion_series(potential: Potential, system: System, order: int) -> list[Dih
             DihedralSeries(
                 types=potential.types,
                 n_sites=system.n_sites,
+                bond_graph=BondGraph.of(system).config,
                 sites=[list(p) for p in group],
                 orders=orders,
                 cosine=zeros,

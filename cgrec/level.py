@@ -337,7 +337,6 @@ class Level:
                 correct_pairs(potential.types, Frames.load(run), targets, options, correction).save(path)
             correction = Potential.load(path, recipe.training.device)
             total = potential + correction
-            total.temperature = potential.temperature
             if k == options.rounds:
                 total.save(self.folder / "refined.pt")
             run = self.folder / ("frames" if k == options.rounds else f"round_{k}")

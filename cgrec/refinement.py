@@ -26,7 +26,7 @@ from .analysis import effective_sample_size
 from .analysis.statistics import effective_share
 from .collective_variables import CollectiveVariable
 from .frames import Frames
-from .potential import DihedralSeries, Potential, UF3Potential, half_space
+from .potential import BondGraph, DihedralSeries, Potential, UF3Potential, half_space
 from .units import thermal_energy
 
 
@@ -61,6 +61,7 @@ def refine(
     series = DihedralSeries(
         types=potential.types,
         n_sites=model.n_sites,
+        bond_graph=BondGraph.of(model.system).config,
         sites=[v.indices(model.system)[0].tolist() for v in variables],
         orders=orders.tolist(),
         cosine=(kT * multipliers[: len(orders)]).tolist(),
@@ -74,9 +75,7 @@ def refine(
         forces=np.asarray(model.need_forces()) + forces,
         energies=None if model.energies is None else np.asarray(model.energies) + energy,
     )
-    total = potential + series
-    total.temperature = potential.temperature
-    return total, corrected
+    return potential + series, corrected
 
 
 #: Pairs a spline must have met, in all frames of either ensemble, to get a coefficient of its own.

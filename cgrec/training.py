@@ -30,6 +30,7 @@ from .analysis.statistics import Estimate
 from .frames import Frames
 from .potential.base import Potential, SumPotential
 from .potential.graph import SiteGraph
+from .potential.state import density_range
 from .ranges import expect
 from .system import System
 
@@ -266,7 +267,8 @@ class _Run:
         fast = self.pays()
         self.evaluate = potential.compiled() if fast else potential
         self.evaluate_average = average.compiled() if fast else average
-        self.history, self.step, self.temperature = _History(), 0, frames.temperature
+        self.history, self.step = _History(), 0
+        self.temperature, self.density = frames.temperature, density_range(frames)
         self.fabric: Any = None
         self.report = TrainingReport(n_training=len(training), n_validation=len(validation))
         self.report.reference_loss = float(self.validation.squares.mean())
@@ -463,7 +465,9 @@ class _Run:
             (self.folder / "training.pt").unlink(missing_ok=True)
         fitted = SumPotential([*self.priors, self.potential]) if self.priors else self.potential
         # Without true energies among the labels what was fitted is a PMF, and that holds at one temperature.
-        fitted.temperature = self.temperature if self.options.energy_weight == 0 else None
+        is_pmf = self.options.energy_weight == 0
+        fitted.temperature = self.temperature if is_pmf else None
+        fitted.density = self.density if is_pmf else None
         return fitted, self.report
 
     @torch.no_grad()

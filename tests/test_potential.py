@@ -20,6 +20,14 @@ from cgrec.units import BOLTZMANN, thermal_energy
 TYPES = ["A", "B", "C"]
 
 
+def twice(system):
+    """Two copies of a System, one after the other."""
+    bonds = np.concatenate([system.bonds, system.bonds + system.n_sites])
+    return System(
+        names=system.names * 2, types=system.types * 2, masses=np.tile(system.masses, 2), bonds=bonds
+    )
+
+
 def network(**options):
     made = to_double(
         DensityNetwork(
@@ -103,7 +111,7 @@ class TestCompiledExcludedVolume(TestExcludedVolume):
     def test_copies_of_its_system_are_served(self, potential, frames):
         shift = np.array([0, 0, 0.1])
         two = np.concatenate([frames.positions, frames.positions + shift], 1)
-        system = System(names=frames.system.names * 2, types=frames.system.types * 2, masses=np.ones(12))
+        system = twice(frames.system)
         for wall in (potential, ExcludedVolume.fit(frames, TYPES, 0.6)):
             found = wall.energy_and_forces(Frames(system, two, 300.0))[0]
             x = np.linalg.norm(frames.positions[:, :, None] - frames.positions[:, None] - shift, axis=-1)
@@ -296,7 +304,7 @@ def test_bonded_priors_serve_copies_of_their_system(wanted):
     terms = dict.fromkeys(["bonds", "angles", "branches", "dihedrals", "excluded_volume"], False)
     (prior,) = fit_priors(frames, types=TYPES, cutoff=0.5, **{**terms, wanted: True})
     other = random_frames(seed=1)
-    system = System(names=frames.system.names * 2, types=frames.system.types * 2, masses=np.ones(12))
+    system = twice(frames.system)
     both = Frames(system, np.concatenate([frames.positions, other.positions + 5.0], 1), 300.0)
     energies = [prior.energy_and_forces(f) for f in (frames, other)]
     found = prior.energy_and_forces(both)

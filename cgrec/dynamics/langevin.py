@@ -23,6 +23,7 @@ from ..frames import Frames
 from ..potential.base import Potential
 from ..potential.bias import MetadynamicsBias
 from ..potential.graph import SiteGraph, VerletList, check_box
+from ..potential.state import other_density
 from ..ranges import expect
 from ..units import thermal_energy
 from .exchange import Exchange
@@ -128,6 +129,7 @@ class Langevin:
         keep_energies: store potential energies: for level 0 only, where they are true energies.
         compile: run on `Potential.compiled()`: "auto" does so where the work saved outweighs the time a compiler takes.
         other_temperature: run a PMF at a temperature it was not made at.
+        other_density: run a PMF at a density it was not made at; a PMF of a periodic system knows the range of its frames.
     """
 
     def __init__(
@@ -135,6 +137,7 @@ class Langevin:
         friction: float | Mapping[str, float] = 1.0, minimum_mass: float = 0.0, skin: float = 0.1, bias: BiasPlan | None = None,
         exchange: Exchange | None = None, held: Sequence[str] = (),
         checkpoint_every: int = 20, keep_energies: bool = False, compile: str | bool = "auto", other_temperature: bool = False,
+        other_density: bool = False,
     ) -> None:  # fmt: skip
         expect("Langevin", above=0, length=length, save_every=save_every, timestep=timestep)
         expect("Langevin", at_least=1, n_replicas=n_replicas, checkpoint_every=checkpoint_every)
@@ -153,7 +156,7 @@ class Langevin:
             keep_energies,
             compile,
         )
-        self.other_temperature, self.held = other_temperature, tuple(held)
+        self.other_temperature, self.other_density, self.held = other_temperature, other_density, tuple(held)
         self.stride = max(1, round(save_every / timestep))
         self.n_saves = max(1, round(length / (self.stride * timestep)))
 
@@ -195,13 +198,13 @@ class Langevin:
             name: shown by the progress bar.
 
         Raises:
-            ValueError: the box is narrower than twice the cutoff; a type is unknown; another temperature; every replica was lost.
+            ValueError: the box is narrower than twice the cutoff; a type is unknown; another temperature, density or bond graph; every replica was lost.
             FileExistsError: `folder` exists.
         """
         if Path(folder).exists():
             raise FileExistsError(f"{folder} exists already: load it, or choose another folder")
         check_box(start.box, potential.cutoff)
-        self._check_temperature(potential, start)
+        self._check_state(potential, start)
         run = _Run(self, potential, start, Path(folder), seed, guard)
         run.resume()
         with tqdm(total=self.total_steps, initial=run.step, desc=name, unit="step", mininterval=1.0) as bar:
@@ -209,12 +212,18 @@ class Langevin:
                 run.stretch(bar)
         return run.finish()
 
-    def _check_temperature(self, potential: Potential, start: Frames) -> None:
+    def _check_state(self, potential: Potential, start: Frames) -> None:
         made_at = potential.temperature
         if made_at is not None and abs(made_at - start.temperature) > 0.01 and not self.other_temperature:
             raise ValueError(
                 f"the potential is a PMF made at {made_at} K and the run is at {start.temperature} K: run it at {made_at} K, train one at "
                 f"{start.temperature} K, or ask for the error by name with other_temperature=True"
+            )
+        differs = None if self.other_density else other_density(potential.density, start)
+        if differs is not None:
+            raise ValueError(
+                f"the potential is a PMF {differs}: run it in the box of its frames, train one at this density, or ask for the "
+                "error by name with other_density=True"
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
@@ -15,6 +16,8 @@ from ..units import energy_factor, force_factor, length_factor
 from .engine import Engine
 
 ELECTRONVOLT, ANGSTROM, FORCE = energy_factor("eV"), length_factor("angstrom"), force_factor("eV/angstrom")
+#: amu by which masses of one site may differ: tables of different years.
+SAME_MASS = 0.05
 
 
 class PotentialCalculator(Calculator):
@@ -38,9 +41,10 @@ class PotentialCalculator(Calculator):
         """ASE's own entry.
 
         Raises:
-            ValueError: the atoms are periodic in one or two directions only.
+            ValueError: the atoms are periodic in one or two directions only, or are not the sites in their order.
         """
         super().calculate(atoms, properties, system_changes)
+        _check_atoms(self.atoms, self.engine.system)
         periodic = self.atoms.pbc
         if periodic.any() and not periodic.all():
             raise ValueError(f"expected atoms periodic in all directions or none, found pbc = {periodic}")
@@ -48,6 +52,29 @@ class PotentialCalculator(Calculator):
         energy, forces = self.engine(self.atoms.positions * ANGSTROM, box)
         self.results: dict[str, Any] = {"energy": energy / ELECTRONVOLT, "forces": forces / FORCE}
         self.results["free_energy"] = self.results["energy"]
+
+
+def _check_atoms(atoms: Atoms, system: System) -> None:
+    """ValueError where Atoms are not the sites of `system` in their order: another element, or masses that changed places."""
+    if len(atoms) != system.n_sites:
+        raise ValueError(
+            f"expected the {system.n_sites} sites the calculator was made for, found {len(atoms)} atoms"
+        )
+    for k, (expected, found) in enumerate(zip(system.elements, atoms.symbols)):
+        if expected not in ("X", found):
+            raise ValueError(
+                f"atom {k}: expected {expected} ({system.labels[k]}), found {found}; give the atoms in the order of the System "
+                "the calculator was made for"
+            )
+    # Beads have no element. Their masses may be changed (they do not matter to a configuration), but not swapped.
+    masses = atoms.get_masses()
+    swapped = np.abs(masses - system.masses) > SAME_MASS
+    if swapped.any() and np.allclose(np.sort(masses), np.sort(system.masses), atol=SAME_MASS):
+        k = int(np.argmax(swapped))
+        raise ValueError(
+            f"atom {k}: expected a mass of {system.masses[k]:.4g} amu ({system.labels[k]}), found {masses[k]:.4g}, and the others' "
+            "masses are changed about as well; give the atoms in the order of the System the calculator was made for"
+        )
 
 
 def atoms_of(frames: Frames, index: int = 0) -> Atoms:

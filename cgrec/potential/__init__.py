@@ -2,22 +2,21 @@
 
 from .base import Potential, SumPotential
 from .bias import MetadynamicsBias
+from .bond_graph import BondGraph
 from .committee import Committee
 from .coulomb import ScreenedCoulomb
+from .dihedral import DihedralPrior, DihedralSeries, half_space
 from .excluded_volume import ExcludedVolume
 from .harmonic import PairStiffness
 from .network import DensityNetwork
 from .prior import (
     BranchPrior,
-    DihedralPrior,
-    DihedralSeries,
     HarmonicPrior,
     fit_priors,
-    half_space,
 )
 from .uf3 import UF3Potential
 
 __all__ = [
-    "BranchPrior", "Committee", "DensityNetwork", "DihedralPrior", "DihedralSeries", "ExcludedVolume", "HarmonicPrior", "MetadynamicsBias", "PairStiffness", "Potential", "ScreenedCoulomb", "SumPotential", "UF3Potential", "fit_priors",
+    "BondGraph", "BranchPrior", "Committee", "DensityNetwork", "DihedralPrior", "DihedralSeries", "ExcludedVolume", "HarmonicPrior", "MetadynamicsBias", "PairStiffness", "Potential", "ScreenedCoulomb", "SumPotential", "UF3Potential", "fit_priors",
     "half_space",
 ]  # fmt: skip

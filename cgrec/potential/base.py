@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from ..files import WAY_BACK, write_whole
 from ..frames import Frames
 from ..system import System
 from .graph import SiteGraph, check_box, site_graph
+from .state import common_state
 
 
 class Potential(nn.Module, ABC):
@@ -27,10 +28,12 @@ class Potential(nn.Module, ABC):
         types: the site types it knows; a System with another type is refused.
         cutoff: reach in nm of its neighbour interactions, 0 if it has none.
         temperature: K at which it is a PMF, None for an energy that knows no temperature; a PMF belongs to one state.
+        density: (lowest, highest) sites per nm^3 of the frames it is a PMF of; None for open systems, and for an energy.
         own_forces: whether `forward` has a faster way to the forces than autograd through `energy`.
     """
 
     temperature: float | None = None
+    density: tuple[float, float] | None = None
     own_forces: ClassVar[bool] = False
 
     registry: ClassVar[dict[str, type[Potential]]] = {}
@@ -68,14 +71,33 @@ class Potential(nn.Module, ABC):
         """(n_sites,) row of each site's type in `types`.
 
         Raises:
-            ValueError: the system has a type this potential was not made for.
+            ValueError: the system has a type, or a bond graph, this potential was not made for.
         """
         unknown = sorted(set(system.types) - set(self.types))
         if unknown:
             raise ValueError(
                 f"site types {unknown} are unknown to this {type(self).__name__}: it was made for {sorted(self.types)}"
             )
-        return torch.tensor([self.types.index(t) for t in system.types])
+        self.check(system)
+        rows = {t: row for row, t in enumerate(self.types)}
+        return torch.tensor([rows[t] for t in system.types])
+
+    def check(self, system: System) -> None:
+        """Refuse a System whose numbered sites are not those it was made for; most potentials know none.
+
+        Raises:
+            ValueError: another bond graph; the message names the first site or bond that differs.
+        """
+        return
+
+    def at_state_of(self, *others: Potential) -> Self:
+        """Itself, with the state point that `others` share.
+
+        Raises:
+            ValueError: they belong to different states.
+        """
+        self.temperature, self.density = common_state(others)
+        return self
 
     def graph(self, frames: Frames, skin: float = 0.0) -> SiteGraph:
         """All frames as one graph on this potential's device, positions in float64; `skin` nm are added to the reach."""
@@ -104,7 +126,7 @@ class Potential(nn.Module, ABC):
         return np.concatenate(energies), np.concatenate(forces)
 
     def __add__(self, other: Potential) -> SumPotential:
-        return SumPotential([*_parts(self), *_parts(other)])
+        return SumPotential([*_parts(self), *_parts(other)]).at_state_of(self, other)
 
     def to_state(self) -> dict[str, Any]:
         """Everything needed to make it again: class name, configuration, tensors."""
@@ -116,6 +138,7 @@ class Potential(nn.Module, ABC):
             "config": config,
             "state": self.state_dict() if state is None else state,
             "temperature": self.temperature,
+            "density": self.density,
         }
 
     def _joint_state(self, name: str, parts: Iterable[Potential]) -> dict[str, Any]:
@@ -137,6 +160,8 @@ class Potential(nn.Module, ABC):
         potential = Potential.registry[name](**state["config"])
         potential.load_state_dict(state["state"], assign=True)  # keeps the precision it was saved in
         potential.temperature = state["temperature"]
+        density = state.get("density")  # files of earlier versions have none
+        potential.density = None if density is None else (density[0], density[1])
         return potential
 
     def save(self, path: str | Path) -> None:
@@ -160,7 +185,13 @@ class Potential(nn.Module, ABC):
 
 
 class SumPotential(Potential):
-    """Sum of potentials over one table of types: priors plus network, PMF plus bias."""
+    """Sum of potentials over one table of types: priors plus network, PMF plus bias.
+
+    Its state point is that of its parts.
+
+    Raises:
+        ValueError: parts with other tables of types, or PMFs of different states.
+    """
 
     parts: Any  # a ModuleList, which type checkers take for a list of plain modules
 
@@ -180,6 +211,11 @@ class SumPotential(Potential):
             )
         super().__init__(types=parts[0].types, cutoff=max(p.cutoff for p in parts))
         self.parts = nn.ModuleList(parts)
+        self.at_state_of(*parts)
+
+    def check(self, system: System) -> None:
+        for part in self.parts:
+            part.check(system)
 
     def energy(self, graph: SiteGraph) -> Tensor:
         return _total(self.parts, graph)
@@ -201,9 +237,7 @@ class SumPotential(Potential):
                 return super().compiled()
             rest = [part for part in parts if not part.own_forces]
             parts = [*own, SumPotential(rest)] if rest else own
-        total = SumPotential([part.compiled() for part in parts])
-        total.temperature = self.temperature
-        return total
+        return SumPotential([part.compiled() for part in parts]).at_state_of(self)
 
     def to_state(self) -> dict[str, Any]:
         return self._joint_state("parts", self.parts)

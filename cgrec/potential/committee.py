@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..system import System
 from .base import Potential
 from .graph import SiteGraph
 
@@ -28,6 +29,11 @@ class Committee(Potential):
         members = list(members or [Potential.from_state(s) for s in states])
         super().__init__(types=members[0].types, cutoff=max(m.cutoff for m in members))
         self.members = nn.ModuleList(members)
+        self.at_state_of(*members)
+
+    def check(self, system: System) -> None:
+        for member in self.members:
+            member.check(system)
 
     def energy(self, graph: SiteGraph) -> Tensor:
         return torch.stack([m.energy(graph) for m in self.members]).mean(0)

@@ -204,7 +204,8 @@ class CompiledCoulomb(Potential):
 
     def __init__(self, plain: ScreenedCoulomb) -> None:
         super().__init__(types=plain.types, cutoff=plain.cutoff)
-        self.plain, self.temperature, self.library = plain, plain.temperature, _library()
+        self.plain, self.library = plain, _library()
+        self.at_state_of(plain)
         self._call: _Call | None = None
 
     def energy(self, graph: SiteGraph) -> Tensor:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from torch import Tensor
 
@@ -13,26 +15,33 @@ from ..frames import Frames
 from ..system import System
 from ..units import thermal_energy
 from .base import Potential
+from .bond_graph import BondGraph, check_edges
+from .contacts import among, contact_distances
 from .graph import SiteGraph
+
+#: Sites of all frames together in which contacts are looked for, and frames at least.
+MOST_SITES, FEWEST_FRAMES = 1_000_000, 40
 
 
 class ExcludedVolume(Potential):
     """Repulsive wall kT (d / r)^12 between sites more than two bonds apart, d per pair of types.
 
-    d is the shortest distance of the pair in the data, so the wall costs 1 kT there and little elsewhere; pairs of
-    types never seen within the cutoff get the cutoff's half.
+    d is how close the pair comes in the data (see `contacts`), so the wall costs 1 kT there and little elsewhere.
 
     Args:
         types: site types.
         cutoff: nm, reach of the wall (smoothed to zero there).
         energy: kJ/mol, its height at d.
         diameters: (n_types, n_types) nm, symmetric.
-        excluded: site pairs (both orders) closer than three bonds, as indices of one System of `n_sites`. A System of
-            copies of it, one after the other, is served as well.
+        n_sites: of the System `excluded` belongs to. A System of copies of it, one after the other, is served as well.
+        excluded: site pairs (both orders) closer than three bonds, as indices of that System.
+        bond_graph: of that System (`BondGraph.config`): another one is refused.
     """
 
     diameters: Tensor
-    excluded: Tensor
+    first: Tensor
+    partners: Tensor
+    codes: Tensor
 
     def __init__(
         self,
@@ -43,81 +52,84 @@ class ExcludedVolume(Potential):
         diameters: Sequence[Sequence[float]],
         n_sites: int,
         excluded: Sequence[Sequence[int]] = (),
+        bond_graph: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
-            types=types, cutoff=cutoff, energy=energy, diameters=diameters, n_sites=n_sites, excluded=excluded
+            types=types,
+            cutoff=cutoff,
+            energy=energy,
+            diameters=diameters,
+            n_sites=n_sites,
+            excluded=excluded,
+            bond_graph=bond_graph,
         )
-        self.height, self.n_sites = energy, n_sites
+        self.height, self.n_sites, self.bond_graph = energy, n_sites, BondGraph.from_config(bond_graph)
         self.register_buffer("diameters", torch.tensor(diameters, dtype=torch.float64), persistent=False)
-        mask = (
-            torch.zeros(n_sites, n_sites, dtype=torch.bool)
-            if len(excluded)
-            else torch.zeros(0, 0, dtype=torch.bool)
+        # Row s of `partners` is first[s]:first[s + 1]: two numbers a pair instead of a square of all sites.
+        pairs = np.unique(np.array(excluded, dtype=np.int64).reshape(-1, 2), axis=0)
+        first = np.searchsorted(pairs[:, 0], np.arange(n_sites + 1))
+        self.register_buffer("first", torch.from_numpy(first), persistent=False)
+        self.register_buffer(
+            "partners", torch.from_numpy(np.ascontiguousarray(pairs[:, 1])), persistent=False
         )
-        if len(excluded):
-            mask[tuple(torch.tensor(excluded).T)] = True
-        self.register_buffer("excluded", mask, persistent=False)
+        self.register_buffer("codes", torch.from_numpy(pairs @ [n_sites, 1]), persistent=False)
+
+    def check(self, system: System) -> None:
+        if self.bond_graph is not None and len(self.partners):
+            self.bond_graph.check(system, "ExcludedVolume")
+        elif len(self.partners):
+            # Among pairs one or two bonds apart nobody knows which are bonds: only a bond between copies tells.
+            check_edges(system, [], self.n_sites, "ExcludedVolume")
 
     def compiled(self) -> Potential:
         from .pairs import CompiledPairs, library
 
         if self.device.type != "cpu" or library() is None:
             return self
-        excluded = self.excluded.to(torch.uint8).contiguous()
-        return CompiledPairs(self, "excluded_volume", self.diameters, excluded, self.n_sites, self.height)
+        first = self.first if len(self.partners) else self.first[:0]
+        return CompiledPairs(
+            self, "excluded_volume", self.diameters, first, self.partners, self.n_sites, self.height
+        )
 
     def energy(self, graph: SiteGraph) -> Tensor:
         r = graph.neighbour_vectors().norm(dim=-1)
         ratio = self.diameters[graph.species[:, None], graph.species[graph.neighbour_index]] / r
         x = r / self.cutoff
         wall = torch.where(x < 1, ratio**12 * (1 - x**2) ** 3, 0.0)
-        if self.excluded.numel():
-            own, other = torch.arange(len(r), device=r.device)[:, None], graph.neighbour_index
-            pair = self.excluded[own % self.n_sites, other % self.n_sites]
-            wall = wall.masked_fill(pair & (own // self.n_sites == other // self.n_sites), 0.0)
+        wall = wall.masked_fill(among(self.codes, graph, self.n_sites), 0.0) if len(self.partners) else wall
         return 0.5 * self.height * graph.per_frame(wall.sum(1)).sum(1)
 
     @classmethod
     def fit(
         cls, frames: Frames, types: Sequence[str], cutoff: float, most_frames: int = 2000, height: float = 1.0
     ) -> ExcludedVolume:
-        """Diameters from the shortest distance of each pair of types among at most `most_frames` frames; `height` is in kT."""
-        excluded = _close_pairs(frames.system)
+        """Diameters by `contact_distances` among at most `most_frames` frames (fewer of many sites); `height` is in kT."""
+        excluded = close_pairs(frames.system)
         wall = cls(
             types=types,
             cutoff=cutoff,
             energy=height * thermal_energy(frames.temperature),
             n_sites=frames.n_sites,
-            excluded=excluded,
-            diameters=np.full((len(types),) * 2, cutoff / 2).tolist(),
+            excluded=excluded.tolist(),
+            bond_graph=BondGraph.of(frames.system).config,
+            diameters=np.zeros((len(types),) * 2).tolist(),
         )
-        shortest = np.full((len(types), len(types)), np.inf)
-        for start in range(0, len(frames), step := max(1, len(frames) // most_frames) * 50):
-            graph = wall.graph(frames[start : start + step : max(1, len(frames) // most_frames)])
-            _shortest(wall, graph, shortest)
-        shortest = np.minimum(shortest, shortest.T)
-        diameters = np.where(np.isfinite(shortest), shortest, cutoff / 2)
+        most = int(np.clip(MOST_SITES // frames.n_sites, min(FEWEST_FRAMES, most_frames), most_frames))
+        every = -(-len(frames) // most)
+        diameters = contact_distances(wall, frames[::every])
         return cls(**{**wall.config, "diameters": diameters.tolist()})
 
 
-def _close_pairs(system: System) -> list[list[int]]:
-    """Both orders of all pairs one or two bonds apart."""
+def close_pairs(system: System, bonds: int = 2) -> NDArray[np.int64]:
+    """(n, 2) both orders of all pairs at most `bonds` bonds apart, sorted."""
     i, j = system.bonds.T
     n = system.n_sites
     step = coo_array((np.ones(len(i)), (i, j)), shape=(n, n))
     bonded = (step + step.T).tocsr()
-    near = (bonded + bonded @ bonded).tocoo()
-    return [[int(a), int(b)] for a, b in zip(near.row, near.col) if a != b]
-
-
-def _shortest(wall: ExcludedVolume, graph: SiteGraph, shortest: np.ndarray) -> None:
-    r = graph.neighbour_vectors().norm(dim=-1).numpy()
-    own = np.arange(len(r))[:, None] % wall.n_sites
-    near = r < wall.cutoff
-    if wall.excluded.numel():
-        near &= ~wall.excluded.numpy()[own, graph.neighbour_index.numpy() % wall.n_sites]
-    pair = (
-        np.broadcast_to(graph.species.numpy()[:, None], r.shape)[near],
-        graph.species[graph.neighbour_index].numpy()[near],
-    )
-    np.minimum.at(shortest, pair, r[near])
+    reached = near = bonded
+    for _ in range(bonds - 1):
+        reached = reached @ bonded
+        near = near + reached
+    near = near.tocoo()
+    pairs = np.stack([near.row, near.col], 1).astype(np.int64)
+    return np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)

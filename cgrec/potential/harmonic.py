@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..frames import Frames
+from ..system import System
 from .base import Potential
 from .graph import SiteGraph
 
@@ -26,9 +27,15 @@ class PairStiffness(Potential):
         self, *, types: Sequence[str], n_sites: int, scale: float = 1.0, cutoff: float = 0.0
     ) -> None:
         super().__init__(types=types, cutoff=cutoff, n_sites=n_sites, scale=scale)
-        self.scale = scale
+        self.scale, self.n_sites = scale, n_sites
         self.first, self.second = torch.triu_indices(n_sites, n_sites, 1)
         self.stiffness = nn.Parameter(torch.zeros(len(self.first)))
+
+    def check(self, system: System) -> None:
+        if system.n_sites != self.n_sites:
+            raise ValueError(
+                f"PairStiffness was made for a System of {self.n_sites} sites, this one has {system.n_sites}: make one for it"
+            )
 
     def energy(self, graph: SiteGraph) -> Tensor:
         positions = graph.per_frame(graph.positions)

@@ -36,7 +36,8 @@ class CompiledDensityNetwork(Potential):
 
     def __init__(self, network: DensityNetwork) -> None:
         super().__init__(types=network.types, cutoff=network.cutoff)
-        self.network, self.temperature = network, network.temperature
+        self.network = network
+        self.at_state_of(network)
         sizes = _sizes(network)
         self.library, self.lanes = _library(**sizes), sizes["VECTOR"] // network.embedding.element_size()
         self._packed: tuple[Any, _Packed] | None = None

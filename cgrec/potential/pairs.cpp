@@ -34,11 +34,14 @@ template <class F> void run(const Pairs& p, F add) {
     }
 }
 
-// `excluded` (n, n) or null, of every n sites that follow each other.
-extern "C" void excluded_volume(const Pairs* p, const double* diameters, const uint8_t* excluded, int64_t n, double height) {
+// Row s of the excluded pairs of every n sites that follow each other is partners[first[s]] ... partners[first[s + 1] - 1]; first may be null.
+extern "C" void excluded_volume(const Pairs* p, const double* diameters, const int64_t* first, const int64_t* partners, int64_t n, double height) {
     const double far = p->cutoff * p->cutoff;
     run(*p, [=](int64_t i, int64_t j, double r2, double& energy, double& slope) {
-        if (excluded && i / n == j / n && excluded[i % n * n + j % n]) return;
+        if (first && i / n == j / n) {
+            const int64_t own = i % n, other = j % n;
+            for (int64_t k = first[own]; k < first[own + 1]; k++) if (partners[k] == other) return;
+        }
         const double diameter = diameters[p->species[i] * p->n_types + p->species[j]];
         const double q = diameter * diameter / r2, left = 1 - r2 / far, q3 = q * q * q, wall = height * q3 * q3 * left * left;
         energy = wall * left;

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..system import System
 from .base import Potential
 from .graph import SiteGraph
 from .native import NoKernel, native_library
@@ -37,9 +38,13 @@ class CompiledPairs(Potential):
 
     def __init__(self, plain: Potential, function: str, *arguments: Any) -> None:
         super().__init__(types=plain.types, cutoff=plain.cutoff)
-        self.plain, self.temperature = plain, plain.temperature
+        self.plain = plain
+        self.at_state_of(plain)
         self.function, self.arguments = function, [_argument(a) for a in arguments]
         self.held = arguments  # what the pointers point to
+
+    def check(self, system: System) -> None:
+        self.plain.check(system)
 
     def energy(self, graph: SiteGraph) -> Tensor:
         return self.plain.energy(graph)

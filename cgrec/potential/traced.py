@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..remarks import remark
+from ..system import System
 from .base import Potential
 from .graph import SiteGraph
 
@@ -26,9 +27,13 @@ class TracedPotential(Potential):
 
     def __init__(self, potential: Potential) -> None:
         super().__init__(types=potential.types, cutoff=potential.cutoff)
-        self.potential, self.temperature = potential, potential.temperature
+        self.potential = potential
+        self.at_state_of(potential)
         self.functions: dict[tuple[Any, ...], Callable[..., tuple[Tensor, Tensor]]] = {}
         self.slots = 0
+
+    def check(self, system: System) -> None:
+        self.potential.check(system)
 
     def energy(self, graph: SiteGraph) -> Tensor:
         return self.potential.energy(graph)
@@ -80,6 +85,8 @@ class TracedPotential(Potential):
         except (
             Exception
         ) as error:  # the compiler raises its own, undocumented kinds: any of them means "run it plain"
-            remark(f"compiling the potential failed ({type(error).__name__}: {error}); it runs uncompiled, two to three times slower")
+            remark(
+                f"compiling the potential failed ({type(error).__name__}: {error}); it runs uncompiled, two to three times slower"
+            )
             return plain
         return function

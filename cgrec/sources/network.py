@@ -156,7 +156,7 @@ class NetworkSource(Source):
                 network, frames, priors=[*bonded, wall], seed=seed, folder=place / f"member_{k}", name=f"NNP {k + 1} of {self.members}",
             )  # fmt: skip
             write_json(place / f"member_{k}.json", vars(report))
-            fitted.temperature = None  # an energy, not a PMF
+            fitted.temperature = fitted.density = None  # an energy, not a PMF
             fitted.save(path)
         return Potential.load(path)
 

@@ -1,0 +1,279 @@
+"""Potentials of dihedrals: the prior that is fitted to them, and the series a PMF is corrected with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from torch import Tensor
+
+from .. import geometry
+from ..frames import Frames
+from ..remarks import remark
+from ..units import thermal_energy
+from .bond_graph import BondGraph
+from .bonded import BondedPotential
+from .graph import SiteGraph
+from .terms import Alike, portions
+
+_PATH = ((0, 1), (1, 2), (2, 3))
+#: Jeffreys' pseudo-count of a bin (H. Jeffreys, Proc. R. Soc. A 186, 453 (1946)): what an empty bin is taken to hold.
+PSEUDO_COUNT = 0.5
+#: A bin with so many counts is known to a third of its density; with fewer it cannot be told from an empty one.
+COUNTED = 10
+#: Share of its density with which an empty bin takes part in the fit: that it is a barrier is known, its height is not.
+EMPTY = 0.1
+#: Highest barrier, in free energy differences that were measured.
+HIGHEST = 2.0
+#: A dihedral is left out where one of its angles is within asin(0.1) of a line in more frames than `OFTEN`: there its force,
+#: which grows as one over the sine, is ten times that of a right angle. A freely jointed chain is there in 0.25 % of frames.
+LINE, OFTEN = 0.1, 0.01
+
+
+class DihedralPrior(BondedPotential):
+    """U = sum over dihedrals of a Fourier series sum_n a_n cos(n x) + b_n sin(n x), n = 1..order.
+
+    The sine terms make it chiral: a mirror image has another energy.
+    """
+
+    cosine: Tensor
+    sine: Tensor
+
+    def __init__(
+        self,
+        *,
+        types: Sequence[str],
+        n_sites: int,
+        sites: Sequence[Sequence[int]],
+        cosine: Sequence[Sequence[float]],
+        sine: Sequence[Sequence[float]],
+        bond_graph: dict[str, Any] | None = None,
+        cutoff: float = 0.0,
+    ) -> None:
+        super().__init__(
+            types=types,
+            n_sites=n_sites,
+            sites=sites,
+            bond_graph=bond_graph,
+            cutoff=cutoff,
+            paths=_PATH,
+            cosine=cosine,
+            sine=sine,
+        )
+        self.register_buffer("cosine", torch.tensor(cosine, dtype=torch.float64), persistent=False)
+        self.register_buffer("sine", torch.tensor(sine, dtype=torch.float64), persistent=False)
+
+    def energy(self, graph: SiteGraph) -> Tensor:
+        x = geometry.dihedral(self.positions(graph), self.sites)[..., None]
+        n = torch.arange(1, self.cosine.shape[1] + 1, device=x.device)
+        return (self.cosine * torch.cos(n * x) + self.sine * torch.sin(n * x)).sum((-1, -2, -3))
+
+    @classmethod
+    def fit(
+        cls, frames: Frames, types: Sequence[str], order: int = 3, bins: int = 72
+    ) -> DihedralPrior | None:
+        """Boltzmann inversion of every proper dihedral by `barrier_series`; None without dihedrals.
+
+        Dihedrals that are not defined because three of their sites stand on a line are left out, with a remark.
+        """
+        paths = _defined(frames, frames.system.bonded_paths(4))
+        if not paths:
+            return None
+        alike = Alike(frames.system, paths)
+        bins = int(np.clip(len(frames) // COUNTED, min(18, bins), bins))
+        counts = alike.sum(_histograms(frames, np.array(paths), bins).T)
+        # The sample counts as many independent frames as its weights leave; terms that are alike are one sample.
+        counts *= len(frames) * frames.weight_efficiency()
+        kT = thermal_energy(frames.temperature)
+        series = kT * np.array([barrier_series(row, order) for row in counts])[alike.kinds]
+        return cls(
+            types=types,
+            n_sites=frames.n_sites,
+            sites=[list(p) for p in paths],
+            cosine=series[:, :order].tolist(),
+            sine=series[:, order:].tolist(),
+            bond_graph=BondGraph.of(frames.system).config,
+        )
+
+
+def barrier_series(counts: NDArray[np.float64], order: int) -> NDArray[np.float64]:
+    """(2 order,) cosine then sine coefficients, in kT, of a dihedral counted in equal bins over (-pi, pi].
+
+    The free energy of a bin is -ln of its density with Jeffreys' pseudo-count of one half, so that an empty bin has one
+    too. The series is the density-weighted least-squares fit to it (the Boltzmann inversion of a sample) under conditions
+    without which a series of low order digs holes where it is not weighted:
+
+    - an empty bin lies nowhere below a counted one, nor a bin of few counts below the half of the sample that is
+      densest: what was not seen is a barrier;
+    - the series stays between the lowest free energy and `HIGHEST` times the range above it, so that by Bernstein's
+      inequality (|U'| <= order x half the range) its force is bounded whatever the sample.
+
+    Where a sample fills its bins these conditions hold by themselves. A constant always obeys them, so there is a
+    solution: least squares under linear inequalities (C. Lawson, R. Hanson, Solving Least Squares Problems, 1974, ch. 23).
+    """
+    bins, total = len(counts), counts.sum()
+    density = (counts + PSEUDO_COUNT) / (total + PSEUDO_COUNT * bins)
+    free_energy = -np.log(density)
+    empty = counts < 1e-9
+    weight = np.sqrt(np.where(empty, EMPTY * density, density))
+    n_coefficients = 2 * order + 1
+    centres = (np.arange(bins) + 0.5) * (2 * np.pi / bins) - np.pi
+    # Two more unknowns, the levels that part empty from counted bins and few counts from many; hardly weighted themselves.
+    design = np.zeros((bins + 2, n_coefficients + 2))
+    design[:bins, :n_coefficients] = weight[:, None] * _fourier(centres, order)
+    design[bins, n_coefficients] = design[bins + 1, n_coefficients + 1] = 1e-3
+    aims = np.concatenate([weight * free_energy, 1e-3 * np.array([free_energy.max(), free_energy.min()])])
+    solution = _least_squares(design, aims, *_conditions(counts, free_energy, order))
+    return solution[1:n_coefficients]
+
+
+def _conditions(
+    counts: NDArray[np.float64], free_energy: NDArray[np.float64], order: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows and bounds of `rows @ unknowns >= bounds`, on points twice as dense as the usual bins."""
+    bins = len(counts)
+    points = np.linspace(-np.pi, np.pi, 144, endpoint=False) + np.pi / 144
+    where = np.minimum(((points + np.pi) * (bins / (2 * np.pi))).astype(int), bins - 1)
+    fourier = _fourier(points, order)
+    falling = np.argsort(-counts, kind="stable")
+    half = np.searchsorted(np.cumsum(counts[falling]), 0.5 * counts.sum()) + 1
+    densest = np.isin(np.arange(bins), falling[:half])
+    counted = (counts >= COUNTED) | densest
+
+    def rows(chosen: NDArray[np.bool_], sign: float, level: int | None) -> NDArray[np.float64]:
+        block = np.zeros((int(chosen[where].sum()), fourier.shape[1] + 2))
+        block[:, : fourier.shape[1]] = sign * fourier[chosen[where]]
+        if level is not None:
+            block[:, fourier.shape[1] + level] = -sign
+        return block
+
+    every = np.ones(bins, bool)
+    lowest, height = free_energy.min(), np.ptp(free_energy)
+    blocks = [
+        (rows(every, 1, None), lowest),
+        (rows(every, -1, None), -(lowest + HIGHEST * height)),
+        (rows(counts < 1e-9, 1, 0), 0.0),
+        (rows(counted, -1, 0), 0.0),
+        (rows(~counted, 1, 1), 0.0),
+        (rows(densest, -1, 1), 0.0),
+    ]
+    bounds = np.concatenate([np.full(len(block), bound) for block, bound in blocks])
+    return np.vstack([block for block, _ in blocks]), bounds
+
+
+def _least_squares(
+    design: NDArray[np.float64],
+    aims: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    bounds: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """argmin |design x - aims| under rows x >= bounds: least distance programming by non-negative least squares."""
+    q, r = np.linalg.qr(design)
+    centre = q.T @ aims
+    turned = np.linalg.solve(r.T, rows.T).T
+    distance = bounds - turned @ centre
+    # A common factor of the distances scales the step and nothing else; without it the last row would drown the others.
+    scale = max(1.0, float(np.abs(distance).max()))
+    stacked = np.vstack([turned.T, distance / scale])
+    unit = np.zeros(len(stacked))
+    unit[-1] = 1.0
+    multipliers, _ = nnls(stacked, unit, maxiter=100 * len(rows))
+    residual = stacked @ multipliers - unit
+    step = -residual[:-1] / residual[-1] * scale
+    return np.linalg.solve(r, centre + step)
+
+
+def _fourier(x: NDArray[Any], order: int) -> NDArray[np.float64]:
+    """(n, 1 + 2 order) of one, cosines and sines."""
+    angles = np.outer(x, np.arange(1, order + 1))
+    return np.hstack([np.ones((len(x), 1)), np.cos(angles), np.sin(angles)])
+
+
+def _histograms(frames: Frames, paths: NDArray[np.int64], bins: int) -> NDArray[np.float64]:
+    """(bins, n_paths) weight of each bin."""
+    found = np.zeros((bins, len(paths)))
+    for weights, x in portions(frames, geometry.dihedral, paths):
+        place = np.clip(((x + np.pi) * (bins / (2 * np.pi))).astype(int), 0, bins - 1)
+        np.add.at(found, (place, np.arange(len(paths))), np.broadcast_to(weights[:, None], x.shape))
+    return found
+
+
+def _defined(frames: Frames, paths: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """The paths of which no three sites stand on a line; a remark names the others."""
+    if not paths:
+        return paths
+    sites = np.array(paths)
+    straight = np.zeros(len(paths))
+    for three in (sites[:, :3], sites[:, 1:]):
+        near = np.zeros(len(paths))
+        for weights, x in portions(frames, geometry.angle, three):
+            near += weights @ (np.sin(x) < LINE)
+        straight = np.maximum(straight, near)
+    left_out = straight > OFTEN
+    if left_out.any():
+        labels = frames.system.labels
+        first = int(np.argmax(left_out))
+        remark(
+            f"no dihedral prior for {int(left_out.sum())} of {len(paths)} dihedrals: three of their sites stand on a line in more "
+            f"than {OFTEN:.0%} of the frames, where a dihedral is not defined; first: "
+            f"{', '.join(f'{labels[s]} (site {s})' for s in paths[first])}"
+        )
+    return [path for path, out in zip(paths, left_out) if not out]
+
+
+class DihedralSeries(BondedPotential):
+    """U = sum_k a_k cos(n_k . s) + b_k sin(n_k . s) of several dihedrals s together: what `refine` corrects a PMF with.
+
+    Args:
+        types: site types, for `Potential`.
+        n_sites: of the System the indices belong to.
+        sites: (n_dihedrals, 4) site indices.
+        orders: (n_terms, n_dihedrals) integers n_k.
+        cosine, sine: (n_terms,) kJ/mol.
+        bond_graph: of the System, as in `BondedPotential`.
+    """
+
+    orders: Tensor
+    cosine: Tensor
+    sine: Tensor
+
+    def __init__(
+        self,
+        *,
+        types: Sequence[str],
+        n_sites: int,
+        sites: Sequence[Sequence[int]],
+        orders: Sequence[Sequence[int]],
+        cosine: Sequence[float],
+        sine: Sequence[float],
+        bond_graph: dict[str, Any] | None = None,
+        cutoff: float = 0.0,
+    ) -> None:
+        super().__init__(
+            types=types,
+            n_sites=n_sites,
+            sites=sites,
+            bond_graph=bond_graph,
+            cutoff=cutoff,
+            orders=orders,
+            cosine=cosine,
+            sine=sine,
+        )
+        self.register_buffer("orders", torch.tensor(orders, dtype=torch.float64), persistent=False)
+        self.register_buffer("cosine", torch.tensor(cosine, dtype=torch.float64), persistent=False)
+        self.register_buffer("sine", torch.tensor(sine, dtype=torch.float64), persistent=False)
+
+    def energy(self, graph: SiteGraph) -> Tensor:
+        x = geometry.dihedral(self.positions(graph), self.sites).double() @ self.orders.T
+        return (torch.cos(x) @ self.cosine + torch.sin(x) @ self.sine).sum(-1)
+
+
+def half_space(order: int, n: int) -> np.ndarray:
+    """(n_terms, n) integer vectors with entries up to `order`, one of each pair n, -n, without zero."""
+    axes = np.meshgrid(*[np.arange(-order, order + 1)] * n, indexing="ij")
+    vectors = np.stack(axes, -1).reshape(-1, n)
+    return vectors[len(vectors) // 2 + 1 :]

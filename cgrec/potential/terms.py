@@ -1,0 +1,58 @@
+"""Bonded terms of a sample: which of them are alike, and their values in portions of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frames import Frames
+from ..system import System
+
+#: Numbers of one portion of frames: 50 MB of float64.
+PORTION = 6_000_000
+
+
+class Alike:
+    """Terms a permutation of equal sites turns into each other: they must share their parameters.
+
+    A network sees such sites as one, so it could never undo a difference that only sampling has made between them.
+
+    Attributes:
+        kinds: (n_terms,) number of each term's kind.
+    """
+
+    def __init__(self, system: System, paths: list[tuple[int, ...]]) -> None:
+        numbers = np.array(system.equivalent_sites())
+        walks = numbers[np.array(paths)]
+        # A path and its reverse are one: take the one that is smaller in the order of words.
+        turned = walks[:, ::-1]
+        differ = walks != turned
+        first = np.argmax(differ, axis=1)
+        row = np.arange(len(walks))
+        smaller = np.where((walks[row, first] <= turned[row, first])[:, None], walks, turned)
+        self.kinds: NDArray[np.int64] = np.unique(smaller, axis=0, return_inverse=True)[1].ravel()
+        self.number: NDArray[np.int64] = np.bincount(self.kinds)
+
+    def sum(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """(n_kinds, ...) sum over the terms of each kind of values (n_terms, ...)."""
+        total = np.zeros((len(self.number), *values.shape[1:]))
+        np.add.at(total, self.kinds, values)
+        return total
+
+    def mean(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """(n_terms,) values (n_terms,), each replaced by the mean over the terms of its kind."""
+        return (self.sum(values) / self.number)[self.kinds]
+
+
+def portions(
+    frames: Frames, term: Callable[[Any, Any], Any], paths: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """(weights, values) of `term` over `paths` for portions of the frames: (n,), summing to one over all, and (n, n_terms)."""
+    weights = frames.normalised_weights()
+    step = max(1, PORTION // (3 * frames.n_sites + 12 * len(paths)))
+    for start in range(0, len(frames), step):
+        part = slice(start, start + step)
+        yield weights[part], term(np.asarray(frames.positions[part], float), paths)
