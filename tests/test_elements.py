@@ -87,7 +87,8 @@ def test_beads_are_no_elements(names, residue):
     assert set(in_residue(names, residue)) == {"X"}
 
 
-@pytest.mark.parametrize("names", ["P5 Nda Na C1", "P4 P4", "C1 N4a BB", "W", "Cm", "Qd Q0 SC1", "C1 C2 P1"])
+@pytest.mark.parametrize("names", ["P5 Nda Na C1", "P4 P4", "C1 N4a BB", "W", "Cm", "Qd Q0 SC1", "C1 C2 P1", "BB BB", "SC1", "SP1 SP1",
+    "TC5 SN3a", "A B"])  # fmt: skip
 def test_bead_names_of_a_list_are_no_elements(names):
     assert set(guess_elements(names.split())) == {"X"}
 
@@ -95,6 +96,12 @@ def test_bead_names_of_a_list_are_no_elements(names):
 @pytest.mark.parametrize("name", ["W", "P4", "C1", "Cm", "N4a", "SOL", "Na", "CA"])
 def test_a_mass_of_a_bead_makes_a_bead(name):
     assert guess_element(name, 72.0) == "X" and guess_element(name, 36.0) == "X"
+
+
+@pytest.mark.parametrize(("mass", "element"), [(14.027, "C"), (15.035, "C"), (16.043, "C"), (14.007, "N"), (14.01, "N"),
+    (15.9994, "O"), (16.0, "O"), (1.0, "H"), (12.0, "C"), (35.453, "Cl"), (22.99, "Na"), (18.015, "X"), (72.0, "X")])  # fmt: skip
+def test_without_a_name_the_mass_decides(mass, element):
+    assert guess_element("", mass) == element
 
 
 def test_rare_elements_need_their_mass():
@@ -236,6 +243,14 @@ def test_one_place_of_several_is_kept_with_a_remark():
     np.testing.assert_allclose(
         frames.positions[0, system.site("ALA:CB")], [0.0239, -0.1729, -0.0927], atol=1e-5
     )
+
+
+def test_one_letter_everywhere_is_no_choice(tmp_path, recwarn):
+    path = tmp_path / "b.pdb"
+    lines = [line for line in (DATA / "two_places.pdb").read_text().splitlines(True) if line[16:17] != "A"]
+    path.write_text("".join(lines))
+    assert cgrec.read(path, temperature=300).n_sites == 22
+    assert not [w for w in recwarn if "several places" in str(w.message)]
 
 
 @pytest.mark.parametrize(

@@ -213,3 +213,16 @@ def test_centres_that_a_mapping_averages_are_left_out():
     atoms = frames_of(peptide(4))
     mapping = ResidueCentres()(atoms.system)
     assert flips_by_centre(mapping(atoms), atoms[:1], mapping.kept_sites()) == {}
+
+
+CHIGNOLIN = Path(__file__).parents[2] / "shared/data/protein_structures/experimental/chignolin_cln025.pdb"
+
+
+@pytest.mark.skipif(not CHIGNOLIN.exists(), reason="needs the shared structures")
+def test_all_eleven_centres_of_a_mirrored_chignolin_are_counted():
+    import cgrec
+
+    frames = cgrec.read(CHIGNOLIN, temperature=300)
+    expected = {f"{r}:CA" for r in ("TYR1", "TYR2", "ASP", "PRO", "GLU", "THR6", "THR8", "TRP", "TYR10")}
+    found = flips_by_centre(mirrored(frames), frames)
+    assert found == dict.fromkeys(expected | {"THR6:CB", "THR8:CB"}, 1)

@@ -274,8 +274,6 @@ def _check(frames: Frames, path: Path, contents: Contents | None, *, whole: bool
     check = check_force_units(frames, force_unit, unknown)
     record("temperature", {"file": path.name, **check.to_dict()})
     if check.verdict in ("wrong unit", "wrong frame"):
-        raise ValueError(
-            f"{path}: {check.message}; correct that, or pass check_units=False if this is meant"
-        )
+        raise ValueError(f"{path}: {check.message}; correct that, or pass check_units=False if this is meant")
     if check.verdict != "ok":
         remark(f"{path}: {check.message}")

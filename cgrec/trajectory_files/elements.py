@@ -57,6 +57,8 @@ _PLAIN_PAIRS = {
 }
 #: Two letters that are plainly an organic atom beside other atoms of its residue: C alpha, H epsilon, P beta, ...
 _GREEK = {"CA", "CB", "CD", "CE", "NB", "ND", "NE", "HE", "HO", "HF", "HS", "PA", "PB"}
+#: Two letters that begin like sulphur and are small beads of Martini (SP1, SN3, SC4, SQ2).
+_BEAD_PAIRS = {"SP", "SN", "SC", "SQ", "SX"}
 #: Metals of cofactors whose symbol looks like the name of an organic atom.
 _COFACTORS = {("B12", "CO"): "Co", ("CNC", "CO"): "Co", ("COB", "CO"): "Co", ("F43", "NI"): "Ni"}
 _ORGANIC = "HCNOPSFIB"
@@ -69,6 +71,10 @@ _SAME = 0.5
 #: amu by which a mass may lie below and above that of its element: hydrogen masses moved from and to atoms (up to 4 amu
 #: each), hydrogens joined to a united atom.
 _SPREAD = {"H": (0.2, 3.2), "C": (9.3, 4.2), "N": (9.3, 3.2), "O": (6.3, 1.2), "S": (3.2, 1.2)}
+
+
+#: amu of CH, CH2, CH3 and CH4 as one site. CH2 is nearer to nitrogen, and CH4 to oxygen, than rounding is large.
+_UNITED_CARBON = (13.019, 14.027, 15.035, 16.043)
 
 
 class Atom(NamedTuple):
@@ -141,7 +147,7 @@ def _candidates(atom: Atom) -> list[str]:
         return _first_letter(name, core)
     if (atom.residue, name) in _COFACTORS:
         return [_COFACTORS[atom.residue, name]]
-    if not atom.others:
+    if not atom.others or atom.residue in ("ION", "IONS"):
         return _ion(atom, name, core)
     return _in_molecule(atom, name, core)
 
@@ -173,9 +179,11 @@ def _ion(atom: Atom, name: str, core: str) -> list[str]:
         likely, other = (text.capitalize(), text[0]) if spelt else (text[0], text.capitalize())
         return [likely, other] if atom.mass is not None else [likely]
     lone = residue in ("", "ION", "IONS", text) or atom.residue in _IONS
+    lone &= residue != "" or text not in _BEAD_PAIRS or atom.name.strip() == text.capitalize()
     if lone and len(text) > 1 and _is_element(text.capitalize(), atom.mass is not None):
         return [text.capitalize()]
-    return [] if len(core) > 2 and core != "OXT" else _in_molecule(atom, name, core)
+    own_name = len(text) > 1 and text == residue and not _WATER_NAME.fullmatch(name)
+    return [] if own_name or (len(core) > 2 and core != "OXT") else _in_molecule(atom, name, core)
 
 
 def _in_molecule(atom: Atom, name: str, core: str) -> list[str]:
@@ -184,8 +192,12 @@ def _in_molecule(atom: Atom, name: str, core: str) -> list[str]:
         return []
     symbol, stated = core[:2].capitalize(), atom.mass is not None
     organic = ["H"] if core == "D" else [core[0]] if core[0] in _ORGANIC else []
+    if len(core) > 1 and core[0] in "BI" and not _is_element(symbol, stated):
+        organic = []
     if core[:2] in _PLAIN_PAIRS or (atom.name.strip()[:2] == symbol and _is_element(symbol, stated)):
         return [symbol]
+    if core[:2] in _BEAD_PAIRS:
+        return [symbol] if stated and _is_element(symbol, stated) else []
     if len(core) == 1:
         return organic or ([core] if _is_element(core, stated) else [])
     if len(core) > 2 or not _is_element(symbol, stated):
@@ -221,6 +233,8 @@ def _by_mass(mass: float | None) -> str:
 
     if mass is None or not mass > 0:
         return "X"
+    if any(abs(mass - united) < 0.01 for united in _UNITED_CARBON):
+        return "C"
     nearest = int(np.argmin(np.abs(atomic_masses[1:] - mass))) + 1
     return chemical_symbols[nearest] if abs(atomic_masses[nearest] - mass) < 0.3 else "X"
 

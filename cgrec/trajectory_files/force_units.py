@@ -216,7 +216,8 @@ def _causes(ratio: float, error: float, force_unit: str, length_unit: str | None
     near = [
         (abs(np.log(ratio / factor)), text)
         for factor, text in _mistakes(force_unit, length_unit)
-        if ratio / factor > 0 and abs(ratio / factor - 1) < max(TOLERANCE, min(2 * TOLERANCE, 3 * error / abs(factor)))
+        if ratio / factor > 0
+        and abs(ratio / factor - 1) < max(TOLERANCE, min(2 * TOLERANCE, 3 * error / abs(factor)))
     ]
     best = min((d for d, _ in near), default=0.0)
     return [text for d, text in near if d < best + 0.05]  # only those that explain it as well as the best
@@ -228,7 +229,10 @@ def _mistakes(force_unit: str, length_unit: str | None) -> list[tuple[float, str
     others = [f"{e}/{x}" for e in ENERGY for x in LENGTH if f"{e}/{x}" != force_unit]
     wrong = [(taken / force_factor(u), f"the forces are in {u}, not {force_unit}") for u in others]
     twice = [
-        (force_factor(u), f"the forces were converted twice, from {u} ({force_factor(u):.5g} times too large)")
+        (
+            force_factor(u),
+            f"the forces were converted twice, from {u} ({force_factor(u):.5g} times too large)",
+        )
         for u in [*others, force_unit]
         if u != "kJ/mol/nm"
     ]
@@ -316,7 +320,9 @@ def _frames_apart(series: _Series, sample: Sample) -> str:
     spread, far = _spread(series.values), np.abs(series.values - np.median(series.values))
     # where a frame is a sum of so many pairs that frames scatter like a Gaussian
     if spread > 0 and sum(k.n_pairs for k in sample.kinds) >= _MANY_PAIRS:
-        tails = float(np.quantile(far / spread, 0.7)) / 1.036  # 1 for a Gaussian, wrong frames among it or not
+        tails = (
+            float(np.quantile(far / spread, 0.7)) / 1.036
+        )  # 1 for a Gaussian, wrong frames among it or not
         apart |= far / spread > _FRAME_SIGMAS * max(tails, 1.0) ** 2
     for kind in sample.kinds:
         if kind.pull is not None and kind.stretch is not None and len(kind.pull[0]) >= 4:
@@ -349,7 +355,9 @@ def _bond_apart(frames: Frames, kind: Terms) -> str:
     if len(kind.pull) < _FEW or len(kind.pairs) < 4:
         return ""
     implied = -(kind.pull * kind.stretch).mean(0) / BOLTZMANN
-    error = np.maximum(np.std(kind.pull * kind.stretch, axis=0) / len(kind.pull) ** 0.5 / BOLTZMANN, _spread(implied))
+    error = np.maximum(
+        np.std(kind.pull * kind.stretch, axis=0) / len(kind.pull) ** 0.5 / BOLTZMANN, _spread(implied)
+    )
     off = np.abs(implied - np.median(implied))
     left = _left_of(kind).var(0)
     far = (off > np.maximum(_BLOCK_SIGMAS * error, _BLOCK_SHARE * abs(np.median(implied)))) & (
@@ -454,5 +462,3 @@ def _neighbour_ratio(
     for ends in atoms[found].T:
         np.minimum.at(nearest, ends, ratios)
     return float(np.median(nearest[hydrogens]))
-
-

@@ -195,13 +195,19 @@ def _mdtraj_system(request: Request, file: Any) -> System:
     masses = None
     if request.masses is not None and not hasattr(request.masses, "items"):
         masses = np.asarray(request.masses, float)
+    chains = [c for c in topology["chains"] for _ in c["residues"]]
+    own = [residues[owner[i]] for i in order]
+    guessed = [guess_element(n, residue=str(r["name"])) for n, r in zip(names, own)]
     system = build_system(
-        names=names, elements=[e if e not in ("", "VS") else guess_element(n) for e, n in zip(elements, names)],
+        names=names, elements=[e if e not in ("", "VS") else g for e, g in zip(elements, guessed)],
         masses=masses, charges=None, bonds=topology.get("bonds") or None, where=str(request.path),
     )  # fmt: skip
+    numbered = all("resSeq" in r for r in own)
     return replace(
-        system, residues=owner[order], residue_names=tuple(str(residues[owner[i]]["name"]) for i in order)
-    )
+        system, residues=owner[order], residue_names=tuple(str(r["name"]) for r in own),
+        residue_numbers=np.array([int(r["resSeq"]) for r in own]) if numbered else None,
+        chain_ids=tuple(str(chains[owner[i]].get("chain_id") or r.get("segmentID") or "") for i, r in zip(order, own)),
+    )  # fmt: skip
 
 
 # --- any other ----------------------------------------------------------------------------------------------

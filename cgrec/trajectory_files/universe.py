@@ -240,6 +240,8 @@ def _one_location(atoms: Any, columns: _Columns, path: Path) -> NDArray[np.int64
     numbers = columns.residues if columns.residue_numbers is None else columns.residue_numbers
     places = list(zip(blank if chains is None else chains, numbers, blank if codes is None else codes))
     kept = pdb.one_location(letters, occupancies, columns.names, columns.residue_names, places)
+    if len(kept) == len(letters):  # one letter everywhere: nothing was chosen
+        return kept
     chosen = sorted({letters[i] for i in kept if letters[i]})
     several = len({places[i] for i in range(len(letters)) if letters[i]})
     remark(
