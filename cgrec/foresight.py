@@ -131,9 +131,11 @@ def expressible(
     """The variables that are functions of the sites of `system`, and {name of another: why it is not}."""
     own, why = [], {}
     for variable in variables:
-        missing = [e for e in (_error_of(label, system) for label in variable.sites) if e is not None]
-        if missing:
-            why[variable.name] = str(missing[0])
+        errors = {label: _error_of(label, system) for label in variable.sites}
+        wrong = {label: error for label, error in errors.items() if error is not None}
+        several = [str(error) for error in wrong.values() if error.candidates]
+        if wrong:
+            why[variable.name] = several[0] if several else f"it has no site {' or '.join(wrong)}"
         else:
             own.append(variable)
     return tuple(own), why

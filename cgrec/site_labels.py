@@ -75,10 +75,12 @@ def not_found(label: str, labels: Sequence[str]) -> SiteError:
 def suggestion(label: str, labels: Sequence[str]) -> str:
     """Labels that look like `label`, else the first ones there are, in words."""
     spoken = {name.upper(): name for name in dict.fromkeys(labels)}
+    if ":" not in label:  # a bare name is compared with bare names
+        spoken = {name.rpartition(":")[2].upper(): name for name in reversed(spoken.values())} | spoken
     near = difflib.get_close_matches(label.upper(), list(spoken), n=_LISTED, cutoff=0.6)
     if near:
-        return f"near to it are {', '.join(spoken[name] for name in near)}"
-    return f"there are {listed(list(spoken.values()))}"
+        return f"near to it are {', '.join(dict.fromkeys(spoken[name] for name in near))}"
+    return f"there are {listed(list(dict.fromkeys(labels)))}"
 
 
 def ambiguous(label: str, candidates: Sequence[str]) -> SiteError:
