@@ -16,7 +16,7 @@ struct Box {
     int cells[3], span[3];  // cells along each lattice vector, and how many of them the reach covers on either side
 };
 
-// Cells a third of the reach wide, or wider where they would hold fewer than eight sites on average.
+// Cells half of the reach wide, or wider where they would hold fewer than eight sites on average.
 Box read(const double* rows, double reach, int64_t n) {
     Box b;
     for (int i = 0; i < 9; i++) {
@@ -30,7 +30,7 @@ Box read(const double* rows, double reach, int64_t n) {
             cross[i][k] = u[(k + 1) % 3] * v[(k + 2) % 3] - u[(k + 2) % 3] * v[(k + 1) % 3];
         }
     for (int k = 0; k < 3; k++) volume += b.rows[0][k] * cross[0][k];
-    const double edge = std::max(reach / 3, std::cbrt(8 * std::abs(volume) / double(n)));
+    const double edge = std::max(reach / 2, std::cbrt(8 * std::abs(volume) / double(n)));
     for (int i = 0; i < 3; i++) {
         double area = 0;
         for (int k = 0; k < 3; k++) {
@@ -75,28 +75,43 @@ struct Sorted {
     }
 };
 
-// Sites of one cell, then of those cells after it in memory that the reach may cover, each cell once.
+// Sites of one cell, then of those cells after it in memory that the reach may cover, each cell once: in nm on the side of
+// the box where they are nearest where the box is wide enough to know (`unwrapped`), else in fractional coordinates.
 struct Around {
-    std::vector<int64_t> near, kind, owner;
+    struct Near {
+        int64_t cell;
+        double boxes[3];  // how far off, in boxes, the cell lies where it is met
+    };
+    bool unwrapped;
+    std::vector<Near> near;
+    std::vector<int64_t> kind, owner;
     std::vector<double> s[3];
 
     void gather(const Box& box, const Sorted& all, const int* c, double reach) {
         find_cells(box, c, reach);
         kind.clear(), owner.clear();
         for (auto& along : s) along.clear();
-        for (const int64_t cell : near) {
-            const int64_t begin = all.first[cell], end = all.first[cell + 1];
+        for (const Near& one : near) {
+            const int64_t begin = all.first[one.cell], end = all.first[one.cell + 1], old = kind.size();
             kind.insert(kind.end(), all.kind.begin() + begin, all.kind.begin() + end);
             owner.insert(owner.end(), all.owner.begin() + begin, all.owner.begin() + end);
             for (int a = 0; a < 3; a++) s[a].insert(s[a].end(), all.s[a].begin() + begin, all.s[a].begin() + end);
+            for (int64_t q = old; unwrapped && q < old + end - begin; q++) {
+                double f[3];
+                for (int a = 0; a < 3; a++) f[a] = s[a][q] + one.boxes[a];
+                for (int a = 0; a < 3; a++)
+                    s[a][q] = f[0] * box.rows[0][a] + f[1] * box.rows[1][a] + f[2] * box.rows[2][a];
+            }
         }
     }
 
     void find_cells(const Box& box, const int* c, double reach) {
         const int64_t own = (int64_t(c[0]) * box.cells[1] + c[1]) * box.cells[2] + c[2];
         int low[3], high[3], by[3];
+        unwrapped = true;
         for (int a = 0; a < 3; a++) {
             const bool every = 2 * box.span[a] + 1 >= box.cells[a];
+            unwrapped = unwrapped && !every;
             low[a] = every ? -c[a] : -box.span[a];
             high[a] = every ? box.cells[a] - 1 - c[a] : box.span[a];
         }
@@ -104,23 +119,26 @@ struct Around {
             const int steps = std::min(std::abs(by[a]), box.cells[a] - std::abs(by[a]));
             return std::max(0, steps - 1) * box.width[a] / box.cells[a];
         };
-        near.assign(1, own);
+        near.assign(1, {own, {0, 0, 0}});
         for (by[0] = low[0]; by[0] <= high[0]; by[0]++)
             for (by[1] = low[1]; by[1] <= high[1]; by[1]++)
                 for (by[2] = low[2]; by[2] <= high[2]; by[2]++) {
                     double square = 0;
-                    int64_t cell = 0;
+                    Near one{0, {0, 0, 0}};
                     for (int a = 0; a < 3; a++) {
+                        const int place = c[a] + by[a];
                         square += gap(a) * gap(a);
-                        cell = cell * box.cells[a] + (c[a] + by[a] + box.cells[a]) % box.cells[a];
+                        one.boxes[a] = place < 0 ? -1 : place >= box.cells[a] ? 1 : 0;
+                        one.cell = one.cell * box.cells[a] + place - int(one.boxes[a]) * box.cells[a];
                     }
-                    if (cell > own && !(box.right_angled && square > reach * reach)) near.push_back(cell);
+                    if (one.cell > own && !(box.right_angled && square > reach * reach)) near.push_back(one);
                 }
     }
 };
 
-// Writes the places of the squares up to `far` and returns their number. No branches: they could not be predicted.
-int below(const double* square, int n, double far, int64_t* places) {
+// Moves the squares up to `far` to the front, with their places, and returns their number. No branches: they could not be
+// predicted.
+int below(const double* square, int n, double far, double* kept, int64_t* places) {
     int found = 0, q = 0;
 #ifdef __AVX512F__
     const __m512i eight = _mm512_set1_epi64(8);
@@ -128,11 +146,12 @@ int below(const double* square, int n, double far, int64_t* places) {
     for (; q + 8 <= n; q += 8, at = _mm512_add_epi64(at, eight)) {
         const __m512d some = _mm512_loadu_pd(square + q);
         const __mmask8 near = _mm512_cmp_pd_mask(some, _mm512_set1_pd(far), _CMP_LE_OQ);
+        _mm512_storeu_pd(kept + found, _mm512_maskz_compress_pd(near, some));
         _mm512_storeu_si512(places + found, _mm512_maskz_compress_epi64(near, at));
         found += __builtin_popcount(near);
     }
 #endif
-    for (; q < n; q++) places[found] = q, found += square[q] <= far;
+    for (; q < n; q++) kept[found] = square[q], places[found] = q, found += square[q] <= far;
     return found;
 }
 
@@ -141,15 +160,32 @@ struct Histogram {
     const double* edges;
     const int64_t* row;  // row of counts for two kinds, -1 where such pairs are not wanted
     int64_t* counts;
+    bool every;  // one kind and no owners: every pair counts
+    std::vector<double> squares;  // of the edges
+
+    Histogram(int64_t bins, int64_t kinds, const double* edges, const int64_t* row, int64_t* counts, bool every)
+        : bins(bins), kinds(kinds), edges(edges), row(row), counts(counts), every(every), squares(edges, edges + bins + 1) {
+        for (double& edge : squares) edge *= edge;
+    }
+
+    // The bin of a square distance below the last edge, from a guess that is nearly right for evenly spaced edges.
+    int64_t bin(double square, int guess) const {
+        int64_t b = std::min<int64_t>(guess, bins - 1);
+        while (square < squares[b]) b--;
+        while (b + 1 < bins && square >= squares[b + 1]) b++;
+        return b;
+    }
 };
 
 // Pairs of site p of `around` with those behind it.
-template <bool RIGHT_ANGLED>
+template <bool UNWRAPPED>
 void count(const Box& box, const Around& around, int64_t p, const Histogram& h) {
     constexpr int MOST = 256;
-    double square[MOST], r[MOST];
-    int64_t hits[MOST + 8], guess[MOST];
-    const double top = h.edges[h.bins], low = h.edges[0], per_bin = h.bins / (top - low);
+    double square[MOST], kept[MOST + 8];
+    int64_t hits[MOST + 8];
+    int guess[MOST + 8];
+    const double bottom = h.squares[0], top = h.squares[h.bins];
+    const float low = float(h.edges[0]), per_bin = float(h.bins / (h.edges[h.bins] - h.edges[0]));
     const int64_t own = around.owner[p], last = around.kind.size(), *row = h.row + around.kind[p] * h.kinds;
     for (int64_t from = p + 1; from < last; from += MOST) {
         const int n = std::min<int64_t>(MOST, last - from);
@@ -157,25 +193,23 @@ void count(const Box& box, const Around& around, int64_t p, const Histogram& h) 
             double d[3], v[3];
             for (int a = 0; a < 3; a++) {
                 d[a] = around.s[a][from + q] - around.s[a][p];
-                d[a] -= std::rint(d[a]);
+                if (!UNWRAPPED) d[a] -= std::rint(d[a]);
             }
             for (int a = 0; a < 3; a++)
-                v[a] = RIGHT_ANGLED ? d[a] * box.rows[a][a]
-                                    : d[0] * box.rows[0][a] + d[1] * box.rows[1][a] + d[2] * box.rows[2][a];
+                v[a] = UNWRAPPED ? d[a]
+                                 : d[0] * box.rows[0][a] + d[1] * box.rows[1][a] + d[2] * box.rows[2][a];
             square[q] = v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
         }
-        const int found = below(square, n, top * top * (1 + 1e-12), hits);
-        for (int m = 0; m < found; m++) {
-            r[m] = std::sqrt(square[hits[m]]);
-            guess[m] = std::min(int64_t((r[m] - low) * per_bin), h.bins - 1);  // exact to rounding for even edges
+        const int found = below(square, n, top, kept, hits);
+        for (int m = 0; m < found; m++) guess[m] = std::max(0, int((std::sqrt(float(kept[m])) - low) * per_bin));
+        if (h.every && bottom == 0) {
+            for (int m = 0; m < found; m++) h.counts[h.bin(kept[m], guess[m])]++;
+            continue;
         }
         for (int m = 0; m < found; m++) {
             const int64_t other = from + hits[m], to = row[around.kind[other]];
-            if (to < 0 || around.owner[other] == own || r[m] < low || r[m] > top) continue;
-            int64_t b = guess[m];
-            while (r[m] < h.edges[b]) b--;
-            while (b + 1 < h.bins && r[m] >= h.edges[b + 1]) b++;
-            h.counts[to * h.bins + b]++;
+            if (to < 0 || around.owner[other] == own || kept[m] < bottom) continue;
+            h.counts[to * h.bins + h.bin(kept[m], guess[m])]++;
         }
     }
 }
@@ -191,7 +225,7 @@ extern "C" void pair_counts(
     const double reach = edges[bins] * (1 + 1e-9);
     const Box box = read(rows, reach, n);
     const Sorted all(box, x, n, kind, owner);
-    const Histogram h{bins, kinds, edges, row, counts};
+    const Histogram h(bins, kinds, edges, row, counts, kinds == 1 && !owner && row[0] == 0);
     Around around;
     int c[3];
     for (c[0] = 0; c[0] < box.cells[0]; c[0]++)
@@ -202,7 +236,7 @@ extern "C" void pair_counts(
                 if (!sites) continue;
                 around.gather(box, all, c, reach);
                 for (int64_t p = 0; p < sites; p++)
-                    if (box.right_angled) count<true>(box, around, p, h);
+                    if (around.unwrapped) count<true>(box, around, p, h);
                     else count<false>(box, around, p, h);
             }
 }

@@ -2,7 +2,7 @@
 
 Public: `pair_tables` -> `PairTable`s of several pairs of types in one pass, `pair_rows` of one, `half_width`.
 
-Cells a third of the range wide, in C++ where there is a compiler: time grows with the pairs within the range. Without one
+Cells half of the range wide, in C++ where there is a compiler: time grows with the pairs within the range. Without one
 all pairs are looked at, in portions.
 """
 
