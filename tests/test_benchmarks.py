@@ -21,7 +21,7 @@ def test_help(name):
     assert "usage" in run(name, "--help")
 
 
-@pytest.mark.parametrize("name", ["ceiling.py", "scaling.py", "sizes.py"])
+@pytest.mark.parametrize("name", ["ceiling.py", "large_system.py", "scaling.py", "sizes.py"])
 def test_quick_mode_writes_what_it_prints(name, tmp_path):
     printed = run(name, "--quick", "--json", tmp_path / "out.json")
     found = json.loads((tmp_path / "out.json").read_text())

@@ -236,13 +236,13 @@ def dense(seed):
     return Frames(frames.system, frames.positions + noise, 300.0, box=frames.box)
 
 
-def test_distances_beyond_two_nanometres_are_compared_only_where_asked_for():
+def test_distances_beyond_one_and_a_half_nanometres_are_compared_only_where_asked_for():
     frames = gas(2, 60, 5.0 * np.eye(3))
-    assert radial_distributions(frames)[0].r[-1] == pytest.approx(1.995)
+    assert radial_distributions(frames)[0].r[-1] == pytest.approx(1.495)
     assert radial_distributions(frames, 2.4)[0].r[-1] == pytest.approx(2.395)
     assert radial_distributions(frames, 9.9)[0].r[-1] == pytest.approx(2.495)
-    assert liquid.compared_range(frames) == 2.0
-    assert compare_liquids(frames, frames)[0].high == pytest.approx(1.995)
+    assert liquid.compared_range(frames) == 1.5
+    assert compare_liquids(frames, frames)[0].high == pytest.approx(1.495)
 
 
 def test_portions_of_centres_make_no_difference(monkeypatch):

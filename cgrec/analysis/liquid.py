@@ -228,7 +228,7 @@ _PORTION = 2**20
 #: nm per bin of g(r): a third of the width of the sharpest first peaks.
 _BIN = 0.01
 #: nm up to which g(r) is shown and compared: beyond, a liquid has forgotten a site, and time grows with the cube.
-FURTHEST = 2.0
+FURTHEST = 1.5
 
 
 def radial_distributions(
@@ -238,7 +238,7 @@ def radial_distributions(
 
     Args:
         frames: with a box; any weights.
-        r_max: nm, at most half the box; default: half the box or 2 nm, whichever is less.
+        r_max: nm, at most half the box; default: half the box or 1.5 nm, whichever is less.
         n_blocks: for errors; default `statistics.default_blocks`.
 
     Raises:
