@@ -6,11 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 
-from cgrec import Frames, System
-from cgrec.backmapping import Backmapper, ResidueLibrary, ResidueTemplate, alpha_carbons
-from cgrec.mapping import CentresOfMass
+from cgrec import Frames, System, geometry
+from cgrec.backmapping import (
+    Backmapper,
+    LibraryBackmapper,
+    ResidueLibrary,
+    ResidueTemplate,
+    TemplateBackmapper,
+    alpha_carbons,
+)
+from cgrec.backmapping.residues import canonical
+from cgrec.mapping import BackboneAndSideChain, CentresOfMass, ResidueCentres
+from cgrec.remarks import Remark
 from cgrec.trajectory_files import read
 
 SHARED = Path(os.environ.get("CGREC_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -33,8 +43,8 @@ def placed(a, b, c, r, angle, dihedral):
     )
 
 
-def chain(sequence, turns, rotamer=60.0):
-    """Frames of one chain with the geometry of Engh and Huber; turns: (phi, psi) of all residues, degrees."""
+def chain(sequence, turns, rotamer=60.0, cis=()):
+    """Frames of one chain with the geometry of Engh and Huber; turns: (phi, psi) of all residues, degrees; cis: residues after such a bond."""
     phi, psi = turns
     names, residues, bonds, x, at = [], [], [], [], {}
 
@@ -53,7 +63,7 @@ def chain(sequence, turns, rotamer=60.0):
         if k:
             back = [x[at[k - 1, n]] for n in ("N", "CA", "C")]
             n = placed(*back, 0.1329, 116.2, psi)
-            ca = placed(*back[1:], n, 0.1458, 121.7, 180)
+            ca = placed(*back[1:], n, 0.1458, 121.7, 0 if k in cis else 180)
             start = [n, ca, placed(back[2], n, ca, 0.1525, 111.2, phi)]
         add(k, "N", start[0], (k - 1, "C") if k else None)
         add(k, "CA", start[1], (k, "N"))
@@ -129,7 +139,8 @@ def test_peptide_groups_are_whole(seen):
     """The bond between residues is that of one seen group wherever both atoms come from it."""
     answer = chain(word("ASGASAAGSA"), (-80.0, 60.0))
     mapping = alpha_carbons(answer.system)
-    fine = ResidueLibrary.fit(seen, mapping)(mapping(answer), n_draws=20)
+    drawn, _ = ResidueLibrary.fit(seen, mapping).propose(mapping(answer)[[0] * 20], torch.Generator().manual_seed(0))
+    fine = replace(answer, positions=drawn.numpy())  # before what is strained between pieces is mended
     bonds = answer.system.bonds
     between = answer.system.residues[bonds[:, 0]] != answer.system.residues[bonds[:, 1]]
     i, j = bonds[between].T
@@ -276,3 +287,108 @@ def test_trp_cage_from_other_proteins():
     apart = (fine.positions - answer.positions)[:, backbone]
     assert np.sqrt((apart**2).sum(-1).mean()) < 0.06
     assert (hands(fine) == hands(answer)).all()
+
+
+def omegas(frames):
+    """(n_frames, n_peptide_bonds) |CA-C-N-CA|, degrees."""
+    system = frames.system
+    index = {(int(r), n): k for k, (r, n) in enumerate(zip(system.residues, system.names))}
+    last = int(system.residues.max())
+    quads = [[index[k, "CA"], index[k, "C"], index[k + 1, "N"], index[k + 1, "CA"]] for k in range(last)]
+    return np.abs(np.degrees(geometry.dihedral(np.asarray(frames.positions, float), np.array(quads))))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("turn", [HELIX, STRAND])
+def test_the_trace_says_which_peptide_bond_is_cis(method, turn):
+    frames = chain(word("AGASAGA"), turn, cis=(3,))
+    mapping = alpha_carbons(frames.system)
+    backmapper = method.shipped(mapping)
+    restored = backmapper(mapping(frames), n_draws=20)
+    found = omegas(restored)
+    assert (found[:, 2] < 40).all(), "the two C-alpha atoms 0.29 nm apart mean cis"
+    assert (np.delete(found, 2, axis=1) > 140).all()
+    assert not backmapper.broken(restored).any()
+    assert np.abs(mapping(restored).positions - mapping(frames).positions).max() < 1e-12
+
+
+def test_a_trace_with_cis_where_none_was_seen_is_said():
+    trans, cis = chain(word("AGASAGA"), STRAND), chain(word("AGASAGA"), STRAND, cis=(3,))
+    mapping = alpha_carbons(cis.system)
+    backmapper = ResidueLibrary.fit(trans, mapping)
+    said = pytest.warns(Remark, match="the trace has cis peptide bonds .* use ResidueLibrary.shipped")
+    with said, pytest.raises(ValueError, match="1 of 1 restored frames are broken"):
+        backmapper(mapping(cis))
+
+
+def test_the_shipped_library_holds_every_amino_acid_and_its_states():
+    frames = chain(word("AGA"), STRAND)
+    models = ResidueLibrary.shipped(alpha_carbons(frames.system)).models
+    twenty = "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL"
+    assert set(models) == set(twenty.split())
+    states = {"HIS": ("HD1", "HE2"), "ASP": ("HD2",), "GLU": ("HE2",), "LYS": ("HZ1",), "CYS": ("HG",)}
+    for name, hydrogens in states.items():
+        points = models[name]["points"][:, [models[name]["names"].index(h) for h in hydrogens]]
+        there = ~points.isnan().any(-1)
+        assert there.any(0).all()
+        assert name in ("LYS",) or (~there).any(0).all(), f"{name} is also seen without {hydrogens}"
+    ends = {n for m in models.values() for n in m["names"]}
+    assert {"OXT", "H", "H2", "H3"} <= ends
+
+
+def test_names_of_states_in_force_fields_are_one_amino_acid():
+    for name, known in {"HIE": "HIS", "HSD": "HIS", "CYX": "CYS", "NALA": "ALA", "CHID": "HIS", "ASH": "ASP", "TRP": "TRP"}.items():
+        assert canonical(name) == known
+
+
+def test_two_cysteines_with_a_bond_meet():
+    protein = load_disulphide()
+    mapping = alpha_carbons(protein.system)
+    backmapper = ResidueLibrary.shipped(mapping)
+    restored = backmapper(mapping(protein), n_draws=30)
+    i, j = (k for k, name in enumerate(protein.system.names) if name == "SG")
+    lengths = np.linalg.norm(restored.positions[:, i] - restored.positions[:, j], axis=-1)
+    assert ((lengths > 0.17) & (lengths < 0.236)).all()  # 0.203 nm, and what mending may leave
+    assert not backmapper.broken(restored).any()
+
+
+def load_disulphide():
+    """Cys-Ala-Ala-Cys of a bridged peptide: one frame of a simulation that no library holds."""
+    return read(Path(__file__).parent / "data" / "disulphide.pdb", temperature=300)
+
+
+def peptide_lengths(frames):
+    """(n_frames, n_peptide_bonds) nm."""
+    bonds = frames.system.bonds
+    i, j = bonds[frames.system.residues[bonds[:, 0]] != frames.system.residues[bonds[:, 1]]].T
+    return np.linalg.norm(frames.positions[:, i] - frames.positions[:, j], axis=-1)
+
+
+@pytest.mark.parametrize("rule", [ResidueCentres(), BackboneAndSideChain()], ids=["residues", "backbone and side chain"])
+@pytest.mark.parametrize("method", [TemplateBackmapper, LibraryBackmapper])
+def test_beads_of_residues_give_whole_peptide_bonds(rule, method):
+    """Turned by 20 degrees about its backbone bonds, a chain has residues whose atoms, drawn one by one, do not meet."""
+    rng = np.random.default_rng(3)
+    turns = [(-120 + 20 * rng.normal(), 130 + 20 * rng.normal()) for _ in range(60)]
+    frames = Frames.concatenate([chain(word("ASGASA"), turn) for turn in turns])
+    mapping = rule(frames.system)
+    backmapper = method.fit(frames[:50], mapping)
+    coarse = mapping(frames[50:])
+    drawn, _ = backmapper.propose(coarse, torch.Generator().manual_seed(0), density=False)
+    assert np.abs(peptide_lengths(replace(frames[50:], positions=drawn.numpy())) - 0.1329).max() > 0.03
+    restored = backmapper(coarse)
+    assert np.abs(peptide_lengths(restored) - 0.1329).max() < 0.021
+    whole = ~backmapper.broken(restored)
+    assert whole.sum() >= 8
+    assert (omegas(restored)[whole] > 130).all()
+    assert np.abs(mapping(restored).positions - coarse.positions).max() < 1e-12
+
+
+def test_sites_that_no_molecule_fits_are_refused():
+    frames = Frames.concatenate([chain(word("ASGASA"), (-120 + k, 130 - k)) for k in range(20)])
+    mapping = ResidueCentres()(frames.system)
+    backmapper = TemplateBackmapper.fit(frames, mapping)
+    coarse = mapping(frames)
+    torn = replace(coarse, positions=2 * coarse.positions)
+    with pytest.raises(ValueError, match="20 of 20 restored frames are broken, the first by its bond .* nm where .* were seen"):
+        backmapper(torn)

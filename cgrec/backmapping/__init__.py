@@ -2,11 +2,12 @@
 
 from ..mapping import alpha_carbons
 from .base import Backmapper
-from .correct import MetropolisReport, metropolis, minimise, null_space_langevin, redraw
+from .correct import MetropolisReport, metropolis, null_space_langevin, redraw
 from .descent import Audit, DescentStep, audit, energies_in_kT, step_down
 from .flow import FlowBackmapper
 from .force_field import OpenMMForceField
 from .library import LibraryBackmapper
+from .minimise import minimise
 from .residues import ResidueLibrary, ResidueTemplate
 from .resolvate import OpenMMEngine, PotentialEngine, Resolvation
 from .split import Split
@@ -17,6 +18,7 @@ BACKMAPPERS: dict[str, type[Backmapper]] = {
     "flow": FlowBackmapper,
     "library": LibraryBackmapper,
     "template": TemplateBackmapper,
+    "residues": ResidueLibrary,
 }
 
 __all__ = [

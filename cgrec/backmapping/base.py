@@ -16,7 +16,10 @@ from ..dynamics.langevin import resampled
 from ..frames import Frames
 from ..mapping import Mapping
 from ..mapping.linear import need_same_system
+from ..remarks import remark
 from .coordinates import relabelled, terminal_groups
+from .minimise import minimise
+from .reference import ReferenceField, ReferenceGeometry
 from .scaled import Scaled
 from .split import Split, Unit, units_of, whole
 
@@ -24,6 +27,8 @@ from .split import Split, Unit, units_of, whole
 MOST_SAMPLES = 400_000
 #: Units drawn at a time.
 _BATCH = 4096
+#: Force calls between two looks at what is broken, and looks: FIRE takes some 200 calls from a bond of twice its length.
+_MENDING, _LOOKS = 100, 5
 
 
 class Backmapper(ABC):
@@ -102,7 +107,8 @@ class Backmapper(ABC):
             scaled = Scaled.fit(unit, sites, atoms)
             y, _ = scaled.internal(sites, atoms)
             learned = cls._learn(unit, scaled, sites, y, options) if y.shape[1] else {}
-            models[unit.key] = {"scaled": scaled.state(), **learned}
+            reference = ReferenceGeometry.fit(unit.fine, atoms)
+            models[unit.key] = {"scaled": scaled.state(), "reference": reference.state(), **learned}
         return cls(mapping, models)
 
     def __call__(self, coarse: Frames, n_draws: int = 1, generator: torch.Generator | None = None) -> Frames:
@@ -117,16 +123,69 @@ class Backmapper(ABC):
             Frames with positions in float64 on the same sites (molecules that were cut by the box made whole), and with the
             box, temperature, weights and replicas of `coarse`.
 
+        Covalent geometry is compared with that seen in the fit. Frames where it is `broken` are mended by `minimise` in what
+        the sites leave free; a remark counts those that could not be.
+
         Raises:
-            ValueError: frames of another System, no draws.
+            ValueError: frames of another System, no draws, or most frames are broken.
         """
-        return self._frames(coarse, n_draws, generator, density=False)[0]
+        return self._mended(self._frames(coarse, n_draws, generator, density=False)[0])
 
     def draw(
         self, coarse: Frames, n_draws: int = 1, generator: torch.Generator | None = None
     ) -> tuple[Frames, np.ndarray | None]:
-        """As calling it, with the log density (nats) of each answer where there is one, (n_frames * n_draws,)."""
-        return self._frames(coarse, n_draws, generator, density=True)
+        """As calling it, with the log density (nats) of each answer where there is one, (n_frames * n_draws,).
+
+        Answers of known density are left as they were drawn: their weights say what a broken one is worth.
+        """
+        fine, density = self._frames(coarse, n_draws, generator, density=True)
+        return (self._mended(fine) if density is None else fine), density
+
+    def broken(self, fine: Frames) -> np.ndarray:
+        """(n_frames,) bool, whether a bond, angle, stiff dihedral or hand is far outside all that was seen in the fit."""
+        x = torch.tensor(np.asarray(fine.positions, float))
+        found = torch.zeros(len(x), dtype=torch.bool)
+        for reference, atoms in self._references:
+            for some in range(0, len(x), _BATCH):
+                found[some : some + _BATCH] |= reference.broken(x[some : some + _BATCH, atoms]).any(-1)
+        return found.numpy()
+
+    @cached_property
+    def _references(self) -> list[tuple[ReferenceGeometry, np.ndarray]]:
+        """The covalent geometry of each kind of unit, and where its copies are; none for files of older versions."""
+        known = [(self.models[u.key].get("reference"), u.atoms) for u in self.split.units]
+        return [(ReferenceGeometry.from_state(state), atoms) for state, atoms in known if state is not None]
+
+    def _mended(self, fine: Frames) -> Frames:
+        bad = np.flatnonzero(self.broken(fine))
+        if not len(bad):
+            return fine
+        positions, left = np.array(fine.positions), bad
+        for _ in range(_LOOKS):
+            better = minimise(fine[left], self.split, ReferenceField(self._references), _MENDING)
+            positions[left] = better.positions
+            fine = replace(fine, positions=positions)
+            left = left[self.broken(better)]
+            if not len(left):
+                return fine
+        self._report_broken(fine, left)
+        return fine
+
+    def _report_broken(self, fine: Frames, left: np.ndarray) -> None:
+        """A remark on the frames `left` that are broken; ValueError where they are most."""
+        words = f"{len(left)} of {len(fine)} restored frames are broken, the first by its {self._worst(fine, left[0])}"
+        if len(left) > 0.5 * len(fine):
+            raise ValueError(
+                f"{type(self).__name__}: expected sites that whole molecules fit, found that {words}: use sites like those of the "
+                "frames it was fitted to, or fit it to frames like these"
+            )
+        remark(f"{type(self).__name__}: {words}; leave out those that `backmapper.broken(frames)` names")
+
+    def _worst(self, fine: Frames, frame: int) -> str:
+        """The most strained term of a frame in words."""
+        x, labels = torch.tensor(np.asarray(fine.positions[frame], float)), self.mapping.fine.labels
+        found = [g.worst(x[copy], [labels[i] for i in copy]) for g, atoms in self._references for copy in atoms]
+        return max(found)[1]
 
     def _frames(
         self, coarse: Frames, n_draws: int, generator: torch.Generator | None, density: bool

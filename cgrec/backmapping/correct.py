@@ -1,96 +1,24 @@
 """Correctors: the finer level's own energy improves restored atoms while the sites stay where they are, because only u of `Split` moves.
 
-`minimise` takes strain out, `null_space_langevin` samples, `metropolis` makes draws of a density into samples of exp(-beta W) given
+`null_space_langevin` samples, `metropolis` makes draws of a density into samples of exp(-beta W) given
 the sites, exactly and without a step size.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from ..frames import Frames
 from ..mapping import Mapping
-from ..potential import Potential
-from ..potential.graph import VerletList, check_box
 from ..units import thermal_energy
 from .base import Backmapper
-from .split import Split
-
-#: (n_frames, n_atoms, 3) nm -> energies (n_frames,) kJ/mol and forces (n_frames, n_atoms, 3) kJ/mol/nm.
-Field = Callable[[Tensor], tuple[Tensor, Tensor]]
-_SKIN = 0.05  # nm
-
-
-def field_of(potential: Any, frames: Frames) -> Field:
-    """Energies and forces at positions of the atoms of `frames`, in its boxes, one batch.
-
-    Args:
-        potential: a cgrec Potential, or anything with `energy_and_forces(frames)`, such as `OpenMMForceField`.
-        frames: whose System and box count.
-    """
-    if not isinstance(potential, Potential):
-        return lambda x: tuple(
-            map(torch.as_tensor, potential.energy_and_forces(replace(frames, positions=x.numpy())))
-        )  # type: ignore[return-value]
-    check_box(frames.box, potential.cutoff)
-    fast = potential.compiled()
-    species = potential.species(frames.system).to(potential.device)
-    neighbours = VerletList(species, potential.reach(_SKIN), _SKIN)
-    boxes = frames.boxes()
-    box = None if boxes is None else torch.as_tensor(np.array(boxes, float))
-
-    def field(x: Tensor) -> tuple[Tensor, Tensor]:
-        energy, forces = fast(neighbours(x, box))
-        return energy.double(), forces.double().view_as(x)
-
-    return field
-
-
-def minimise(
-    frames: Frames, mapping: Mapping, potential: Any, steps: int = 50, longest: float = 0.01
-) -> Frames:
-    """Less strained frames on the same sites, by FIRE (E. Bitzek et al., Phys. Rev. Lett. 97, 170201 (2006)), each frame at its own pace.
-
-    Args:
-        frames: of `mapping.fine`.
-        mapping: to the sites that stay.
-        potential: of the fine level, see `field_of`.
-        steps: force calls at most.
-        longest: nm an atom moves in a step at most.
-    """
-    free = _Free(frames, mapping, potential)
-    u, best = free.u.clone(), (torch.full((len(frames),), torch.inf, dtype=torch.float64), free.u.clone())
-    velocity = torch.zeros_like(u)
-    n = len(u)
-    dt, mix, uphill = (torch.full((n,), v, dtype=torch.float64) for v in (0.001, 0.1, 0.0))
-    for _ in range(steps):
-        energy, force = free(u)
-        better = energy < best[0]
-        best = (torch.where(better, energy, best[0]), torch.where(better[:, None, None], u, best[1]))
-        power = (force * velocity).sum((1, 2))
-        down = power > 0
-        uphill = torch.where(down, uphill + 1, torch.zeros_like(uphill))
-        faster = uphill > 5
-        dt = torch.where(down, torch.where(faster, dt * 1.1, dt).clamp(max=0.005), dt * 0.5)
-        mix = torch.where(down, torch.where(faster, mix * 0.99, mix), torch.full_like(mix, 0.1))
-        along = force * (_norm(velocity) / _norm(force).clamp(min=1e-12))[:, None, None]
-        velocity = torch.where(
-            down[:, None, None], (1 - mix)[:, None, None] * velocity + mix[:, None, None] * along, torch.zeros_like(velocity)
-        )  # fmt: skip
-        velocity = velocity + dt[:, None, None] * force
-        move = dt[:, None, None] * velocity
-        farthest = free.split.atoms(torch.zeros_like(free.sites), move).norm(dim=-1).amax(-1)
-        u = u + move * (longest / farthest.clamp(min=longest))[:, None, None]
-    energy, _ = free(u)
-    return free.frames(torch.where((energy < best[0])[:, None, None], u, best[1]))
+from .minimise import FreeHalf, field_of
 
 
 def null_space_langevin(
@@ -112,7 +40,7 @@ def null_space_langevin(
     Returns:
         Frames with their replica numbers.
     """
-    free = _Free(frames, mapping, potential)
+    free = FreeHalf(frames, mapping, potential)
     generator = generator or torch.Generator().manual_seed(0)
     kT = thermal_energy(frames.temperature)
     decay, u = math.exp(-friction * timestep), free.u.clone()
@@ -217,26 +145,3 @@ def redraw(
         for k in np.flatnonzero(bad[frame]):
             x[frame, copies[k]] = new[row, copies[k]].numpy()
     return replace(fine, positions=x, forces=None, energies=None)
-
-
-class _Free:
-    """Energy and force on u of all frames at once."""
-
-    def __init__(self, frames: Frames, mapping: Mapping, potential: Any) -> None:
-        self.split, self.start = Split(mapping), frames
-        x = torch.tensor(np.asarray(frames.positions, float))
-        self.sites, self.u = self.split.sites(x), self.split.free(x)
-        self.field = field_of(potential, frames)
-
-    def __call__(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        energy, forces = self.field(self.split.atoms(self.sites, u))
-        return energy, self.split.force(forces)
-
-    def frames(self, u: Tensor) -> Frames:
-        return replace(
-            self.start, positions=self.split.atoms(self.sites, u).numpy(), forces=None, energies=None
-        )
-
-
-def _norm(x: Tensor) -> Tensor:
-    return x.square().sum((1, 2)).sqrt()

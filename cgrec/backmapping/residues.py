@@ -5,14 +5,19 @@ together from pieces, each rigid and cut from one seen residue, so bonds, angles
 from the start: the peptide group between two C-alpha (one piece, so that it is planar and its bond is whole), the side
 chain, and what the ends have of their own. A piece is chosen by where the points around it lie in its own frame of
 three points: scalars with a sign, which turn with the molecule and tell left from right. Angles between pieces are
-right on average only; minimise in u of `Split` where energies are wanted.
+right on average only until a draw is mended (see `Backmapper`); minimise in u of `Split` where energies are wanted.
+
+Whether a peptide bond is cis is told by the trace: its two C-alpha atoms are 0.29 nm apart then and 0.38 nm when it is
+trans (D. Stewart, A. Sarkar, J. Wampler, J. Mol. Biol. 214, 253 (1990)), so only pieces of the same kind are chosen from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,16 +26,49 @@ from torch import Tensor
 
 from ..frames import Frames
 from ..mapping import Mapping, alpha_carbons
+from ..remarks import remark
 from .base import Backmapper
 from .coordinates import axes_of
+from .reference import ReferenceGeometry
+from .residue_geometry import bridged, bridges, geometry_of
 from .scaled import Scaled
 from .split import Unit, units_of
 
+#: File name of the library that ships, in cgrec/data.
+LIBRARY = "residue_library.pt"
 #: C-alpha atoms a residue sees: from two before it to three after it.
 _TRACE = {"-2CA": -2, "-CA": -1, "CA": 0, "+CA": 1, "+2CA": 2, "+3CA": 3}
 _BACKBONE = ("N", "CA", "C", "O")
+#: nm, half way between the distances of the C-alpha atoms of a cis and of a trans peptide bond.
+CIS = 0.335
+#: Side chains of each of two bonded cysteines to choose from: 10^4 pairs.
+BRIDGING = 100
+#: nm^2 added to the distance of a peptide group of the other kind: far beyond any weight.
+_NEVER = 1e3
 #: How much a point counts when surroundings are compared, where that is not 1: what is far matters less, what the piece is bonded to more.
 _WEIGHTS = {"-2CA": 0.3, "+3CA": 0.3, "N": 2.0}
+
+
+#: Names that Amber, CHARMM and GROMACS give to protonation states and bridges of one amino acid; which hydrogens are there says the rest.
+_STATES = {
+    "HIS": "HID HIE HIP HSD HSE HSP HISD HISE HISH",
+    "CYS": "CYX CYM CYS2 CYSS",
+    "ASP": "ASH ASPH ASPP",
+    "GLU": "GLH GLUH GLUP",
+    "LYS": "LYN LYSN LYSH LSN",
+}
+_CANONICAL = {state: name for name, states in _STATES.items() for state in states.split()}
+#: Names of the PDB, CHARMM and GROMACS for atoms of the backbone and its ends, as Amber calls them.
+_ATOMS = {
+    "HN": "H", "H1": "H", "HT1": "H", "HT2": "H2", "HT3": "H3",
+    "OT1": "O", "OC1": "O", "O1": "O", "OT2": "OXT", "OC2": "OXT", "O2": "OXT",
+}
+
+
+def canonical(residue: str) -> str:
+    """Name in the PDB of an amino acid that a force field calls by its state: "HIE" is "HIS", Amber's "NALA" and "CALA" are "ALA"."""
+    end = residue[1:] if len(residue) == 4 and residue[0] in "NC" else residue
+    return _CANONICAL.get(residue, _CANONICAL.get(end, end))
 
 
 class Residue(NamedTuple):
@@ -91,15 +129,24 @@ class ResidueLibrary(Backmapper):
         """
         if options:
             raise ValueError(f"{cls.__name__}: expected the options nearest, width and most, found {sorted(options)}")  # fmt: skip
-        seen: dict[str, list[dict[str, Tensor]]] = {}
-        for frames in [fine] if isinstance(fine, Frames) else fine:
-            x = torch.tensor(np.asarray(frames.positions[:: max(1, -(-len(frames) // most))], float))
-            for unit in units_of(alpha_carbons(frames.system)):
-                chain, atoms = residues_of(unit), x[:, unit.atoms].flatten(0, 1)
-                for k, residue in enumerate(chain):
-                    seen.setdefault(residue.name, []).append(_points(chain, k, atoms))
-        options = {"nearest": nearest, "width": width}
-        return cls(mapping, {name: _gathered(some, most) | options for name, some in seen.items()})
+        seen = residue_points([fine] if isinstance(fine, Frames) else fine, most)
+        return cls(mapping, {name: some | {"nearest": nearest, "width": width} for name, some in seen.items()})
+
+    @classmethod
+    def shipped(cls, mapping: Mapping, nearest: int = 10, width: float = 0.07) -> Any:
+        """The library that comes with cgrec: the twenty amino acids, their usual protonation states, disulphides, cis peptide
+        bonds and both ends, from simulations of short peptides (`scripts/references/residue_library.py`).
+
+        Args:
+            mapping: of the protein to restore; `alpha_carbons` makes it.
+            nearest, width: see the class.
+        """
+        known = torch.load(Path(str(files("cgrec"))) / "data" / LIBRARY, weights_only=True)
+        models = {
+            name: {"names": some["names"], "points": some["points"].double()} | {"nearest": nearest, "width": width}
+            for name, some in known.items()
+        }
+        return cls(mapping, models)
 
     def _need_known(self) -> None:
         for unit in self.split.units:
@@ -126,7 +173,27 @@ class ResidueLibrary(Backmapper):
         steps = [(k, piece) for k in range(len(chain)) for piece in _pieces(chain, k)]
         for k, piece in sorted(steps, key=lambda s: s[1].frame[0] != "CA" or s[1].own):  # backbone first
             self._place(chain, k, piece, atoms, generator)
+        self._bridge(unit, chain, atoms, generator)
         return atoms, None
+
+    def _bridge(self, unit: Unit, chain: list[Residue], atoms: Tensor, generator: torch.Generator) -> None:
+        """Side chains of cysteines with a disulphide bond chosen again, two by two."""
+        for pair in bridges(unit.fine, [r.atoms for r in chain]):
+            pieces = [next(p for p in _pieces(chain, k) if p.own) for k in pair]
+            found = [self._candidates(chain, k, piece, atoms, BRIDGING) for k, piece in zip(pair, pieces)]
+            for k, piece, places in zip(pair, pieces, bridged(found, [p.atoms.index("SG") for p in pieces], generator)):
+                atoms[:, [chain[k].atoms[name] for name in piece.atoms]] = places
+
+    @cached_property
+    def _references(self) -> list[tuple[ReferenceGeometry, np.ndarray]]:
+        found = []
+        for unit in self.split.units:
+            chain = residues_of(unit)
+            names = [{**r.atoms, **_neighbours(chain, k)} for k, r in enumerate(chain)]
+            for r, known in zip(chain, names):
+                known |= {"+CA": chain[r.after].atoms["CA"]} if r.after >= 0 else {}
+            found.append((geometry_of(unit.fine, names, [r.name for r in chain], self.models), unit.atoms))
+        return found
 
     def redraw(self, fine: Frames, which: np.ndarray, generator: torch.Generator | None = None) -> Frames:
         """`fine` with other side chains on the same backbone.
@@ -151,6 +218,15 @@ class ResidueLibrary(Backmapper):
 
     def _place(self, chain: list[Residue], k: int, piece: Piece, atoms: Tensor, generator: torch.Generator) -> None:  # fmt: skip
         """Write the atoms of `piece` at residue k into atoms (n, n_atoms, 3)."""
+        parts, likely, put = self._candidates(chain, k, piece, atoms, self.models[chain[k].name]["nearest"])
+        chosen = parts.gather(1, self._choice(parts, likely, generator)[:, None, None, None].expand(-1, 1, *parts.shape[2:]))
+        index = {**chain[k].atoms, **_neighbours(chain, k)}
+        atoms[:, [index[name] for name in piece.atoms]] = put(chosen)[:, 0]
+
+    def _candidates(
+        self, chain: list[Residue], k: int, piece: Piece, atoms: Tensor, nearest: int
+    ) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+        """The `nearest` seen pieces (n, nearest, n_atoms, 3) in their frame, their weights (n, nearest), and what puts them in place."""
         parts, around = self._pool(chain[k].name, piece)
         points = _points(chain, k, atoms)
         axes = _axes(points, piece.frame)
@@ -160,13 +236,26 @@ class ResidueLibrary(Backmapper):
         here = _local(points, piece.frame, axes, [piece.around[i] for i in known])
         weights = torch.tensor([_WEIGHTS.get(piece.around[i], 1.0) for i in known])[:, None].double()
         squares = torch.cdist((weights * here).flatten(1), (weights * around[:, known]).flatten(1)).square()
-        model = self.models[chain[k].name]
-        squares, near = squares.topk(min(model["nearest"], len(parts)), largest=False)
-        likely = torch.softmax(-squares / (2 * model["width"] ** 2), 1)
-        chosen = parts[near.gather(1, self._choice(parts[near], likely, generator)[:, None])[:, 0]]
-        places = points[piece.frame[0]][:, None] + chosen @ axes.transpose(1, 2)
-        index = {**chain[k].atoms, **_neighbours(chain, k)}
-        atoms[:, [index[name] for name in piece.atoms]] = places
+        if "+N" in piece.atoms:  # the peptide group: its frame begins at CA and points to +CA
+            there = piece.around.index("+CA")
+            cis = (points["+CA"] - points["CA"]).norm(dim=-1) < CIS
+            other = cis[:, None] != (around[:, there].norm(dim=-1) < CIS)
+            squares = squares + torch.where(other, _NEVER, 0.0)
+            self._say_unseen(chain[k], cis, other.all(1))
+        squares, near = squares.topk(min(nearest, len(parts)), largest=False)
+        likely = torch.softmax(-squares / (2 * self.models[chain[k].name]["width"] ** 2), 1)
+        origin, turn = points[piece.frame[0]], axes.transpose(1, 2)
+        return parts[near], likely, lambda some: origin[:, None, None] + some @ turn[:, None]
+
+    def _say_unseen(self, residue: Residue, cis: Tensor, lacking: Tensor) -> None:
+        """A remark where the trace asks for a cis or a trans peptide bond and none was seen."""
+        if lacking.any():
+            kind, other = ("cis", "trans") if bool(cis[lacking][0]) else ("trans", "cis")
+            remark(
+                f"{type(self).__name__}: the trace has {kind} peptide bonds (C-alpha atoms {'less' if kind == 'cis' else 'more'} than "
+                f"{CIS} nm apart) after {residue.name}, {int(lacking.sum())} of {len(lacking)} frames, and it was fitted to none: they "
+                f"are restored as {other}; fit it to proteins that hold one, or use ResidueLibrary.shipped"
+            )
 
     def _choice(self, parts: Tensor, likely: Tensor, generator: torch.Generator) -> Tensor:
         """(n,) which of parts (n, nearest, n_atoms, 3) to take, given their weights (n, nearest)."""
@@ -201,6 +290,23 @@ class ResidueTemplate(ResidueLibrary):
         return (parts - mean).square().sum((2, 3)).argmin(1)
 
 
+def residue_points(proteins: Sequence[Frames], most: int = 2000) -> dict[str, dict[str, Any]]:
+    """{residue name: {names, points (n, n_names, 3) nm from CA, NaN where a point is not there}} of all residues of `proteins`.
+
+    Args:
+        proteins: frames, molecules whole.
+        most: seen residues of a kind to keep.
+    """
+    seen: dict[str, list[dict[str, Tensor]]] = {}
+    for frames in proteins:
+        x = torch.tensor(np.asarray(frames.positions[:: max(1, -(-len(frames) // most))], float))
+        for unit in units_of(alpha_carbons(frames.system)):
+            chain, atoms = residues_of(unit), x[:, unit.atoms].flatten(0, 1)
+            for k, residue in enumerate(chain):
+                seen.setdefault(residue.name, []).append(_points(chain, k, atoms))
+    return {name: _gathered(some, most) for name, some in seen.items()}
+
+
 def residues_of(unit: Unit) -> list[Residue]:
     """One Residue for each site of `unit`.
 
@@ -209,7 +315,7 @@ def residues_of(unit: Unit) -> list[Residue]:
     """
     found = []
     inside = [np.flatnonzero(unit.owner == k).tolist() for k in range(unit.coarse.n_sites)]
-    table = [{unit.fine.names[i]: i for i in atoms} for atoms in inside]
+    table = [{_ATOMS.get(unit.fine.names[i], unit.fine.names[i]): i for i in atoms} for atoms in inside]
     bonds = {*map(tuple, unit.fine.bonds.tolist()), *map(tuple, unit.fine.bonds[:, ::-1].tolist())}
     starts = {atoms.get("N", -1): k for k, atoms in enumerate(table)}
     ends = {atoms.get("C", -1): k for k, atoms in enumerate(table)}
@@ -224,7 +330,7 @@ def residues_of(unit: Unit) -> list[Residue]:
                 f"site {k} ({unit.coarse.labels[k]}): expected the CA atom of one residue with N, CA, C and O, found weights on "
                 f"{', '.join(unit.fine.labels[i] for i in on)} and atoms {', '.join(names)}: use alpha_carbons and PDB names"
             )
-        found.append(Residue(name, names, before.get(k, -1), after.get(k, -1)))
+        found.append(Residue(canonical(name), names, before.get(k, -1), after.get(k, -1)))
     for k, r in enumerate(found):
         alone = r.before < 0 and (r.after < 0 or found[r.after].after < 0)
         if alone or (r.after < 0 and found[r.before].before < 0):
@@ -252,7 +358,7 @@ def _pieces(chain: list[Residue], k: int) -> list[Piece]:
     hydrogens = tuple(sorted(n for n in names if n in ("H", "H1", "H2", "H3")))
     if hydrogens:
         third = "C" if r.before < 0 else "-C"
-        pieces.append(Piece(hydrogens, ("N", "CA", third), ()))
+        pieces.append(Piece(hydrogens, ("N", "CA", third), (), own="CD" in names and r.name == "PRO"))
     if "OXT" in names:
         pieces.append(Piece(("OXT",), ("C", "CA", "O"), ()))
     rest = tuple(sorted(names - {*_BACKBONE, *hydrogens, "OXT"}))
