@@ -2,8 +2,8 @@
 
 Stages, each in a process of its own on one thread: the map onto centres of mass with its force map, the frames mapped and
 written, the fit of the priors, the fit of the guard of an untrained network, and g(r) of all frames to 1.5 nm. Printed are
-seconds by the wall clock and of the processor, and the peak memory of the whole process, with Python and torch in it; imports and the compilation of kernels,
-once a machine, are not in the seconds. The box is made here: molecules on a jittered lattice, random forces.
+seconds by the wall clock and of the processor, and the peak memory of the whole process, with Python and torch in it;
+imports and the compilation of kernels, once a machine, are not in the seconds. The box is made here: molecules on a jittered lattice, random forces.
 
 --exponents: what the map and g(r) cost at 316, 2,528 and 20,224 molecules.
 """
@@ -69,10 +69,7 @@ def run(molecules: int, frames: int, stages: Any, folder: Path | None) -> dict[s
                 command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | threads
             )
             found[stage] = json.loads(done.stdout.splitlines()[-1])
-            print(
-                f"{stage:20s} {found[stage]['seconds']:8.2f} s   {found[stage]['peak_gb']:6.2f} GB",
-                flush=True,
-            )
+            print(line(stage, found[stage]), flush=True)
     return found
 
 
