@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,11 @@ from .files import WAY_BACK, read_json, write_json
 from .system import System
 
 #: Bytes of an array worked on at once.
-_PIECE_BYTES = 2**24
+_PIECE_BYTES = 2**22
+#: Frames picked from a memory-mapped array at once: one page or more of it comes into memory for each.
+_PICKED = 64
+#: Bytes of an array that is kept in memory; a larger one is a temporary file.
+MEMORY_BYTES = 2**27
 _ARRAYS = ("positions", "forces", "energies", "box", "weights", "replicas")
 
 
@@ -104,7 +109,11 @@ class Frames:
         if isinstance(index, int | np.integer):
             index = [index]
         per_frame = {n: getattr(self, n) for n in _ARRAYS if getattr(self, n) is not None}
-        picked = {n: a if n == "box" and a.ndim == 2 else a[index] for n, a in per_frame.items()}
+        some = isinstance(index, list | np.ndarray) and len(index) > 0
+        pick = lambda a: taken(a, np.asarray(index)) if some else a[index]  # noqa: E731
+        picked: dict[str, Any] = {
+            n: a if n == "box" and a.ndim == 2 else pick(a) for n, a in per_frame.items()
+        }
         return replace(self, **picked)
 
     def boxes(self) -> NDArray[Any] | None:
@@ -230,6 +239,40 @@ def pieces(array: NDArray[Any]) -> Iterator[slice]:
     return (slice(k, k + rows) for k in range(0, len(array), rows))
 
 
+def taken(array: NDArray[Any], frames: NDArray[Any], sites: Any = slice(None)) -> NDArray[Any]:
+    """Copies of some frames, or of some sites of them, of an array that may be larger than the memory.
+
+    Args:
+        array: (n_frames, ...), or (n_frames, n_sites, ...) where `sites` are chosen.
+        frames: frame numbers, or a mask.
+    """
+    numbers = np.flatnonzero(frames) if frames.dtype == bool else frames
+    if not _is_mapped(array) or numbers.ndim != 1 or not len(numbers):
+        return array[numbers] if isinstance(sites, slice) else array[numbers[:, None], sites]
+    parts = []
+    for start in range(0, len(numbers), _PICKED):
+        part = numbers[start : start + _PICKED]
+        parts.append(array[part] if isinstance(sites, slice) else array[part[:, None], sites])
+        release(array)
+    return np.concatenate(parts)
+
+
+def room(shape: tuple[int, ...], dtype: Any = float) -> NDArray[Any]:
+    """An array to be filled: in memory, or where it is large in a temporary file that vanishes with it (TMPDIR)."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if size <= MEMORY_BYTES:
+        return np.empty(shape, dtype)
+    file = tempfile.TemporaryFile(prefix="cgrec-")  # noqa: SIM115
+    file.truncate(size)
+    return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+
+
+def _is_mapped(array: Any) -> bool:
+    while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
+        array = array.base
+    return isinstance(array, np.memmap)
+
+
 def release(array: Any) -> None:
     """Let go of the memory that pages of a memory-mapped array take; they are read again from disk when needed.
 
@@ -258,6 +301,4 @@ def _load(path: Path) -> NDArray[Any]:
     try:
         return np.load(path, mmap_mode="r")
     except (ValueError, EOFError, OSError) as error:
-        raise ValueError(
-            f"{path} cannot be read as an array of numbers ({error}); {WAY_BACK}"
-        ) from error
+        raise ValueError(f"{path} cannot be read as an array of numbers ({error}); {WAY_BACK}") from error

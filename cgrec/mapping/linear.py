@@ -23,7 +23,7 @@ from scipy.sparse import csr_array, diags_array, eye_array, issparse
 from scipy.sparse.csgraph import connected_components as label_components
 
 from ..files import WAY_BACK
-from ..frames import Frames
+from ..frames import Frames, release, room
 from ..system import System, members_of
 
 #: How closely rows of M must sum to one and B M^T must be the identity.
@@ -31,7 +31,7 @@ IDENTITY_TOLERANCE = 1e-8
 #: How much the force weights of two atoms tied by a constraint may differ.
 CONSTRAINT_TOLERANCE = 1e-6
 #: Numbers converted to float64 at a time: memory-mapped trajectories never have to fit into memory.
-_CHUNK_SIZE = 2**23
+_CHUNK_SIZE = 2**21
 #: Entries of a matrix up to which it is read as an array: 128 MiB.
 _DENSE_SIZE = 2**24
 #: What a csr_array consists of, each an array in the file.
@@ -275,9 +275,7 @@ class Mapping:
         except FileNotFoundError:
             raise
         except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-            raise ValueError(
-                f"{path} is not a readable mapping ({error}); {WAY_BACK}"
-            ) from error
+            raise ValueError(f"{path} is not a readable mapping ({error}); {WAY_BACK}") from error
         return cls(**parts)
 
 
@@ -343,10 +341,12 @@ def frame_chunks(vectors: NDArray[Any]) -> Iterator[slice]:
 def _apply(sparse: csr_array, vectors: NDArray[Any]) -> NDArray[np.float64]:
     """(n_frames, n_out, 3) = matrix (n_out, n_in) times each frame of (n_frames, n_in, 3)."""
     n_out, n_in = sparse.shape
-    mapped = np.empty((len(vectors), n_out, 3))
+    mapped = room((len(vectors), n_out, 3))
     for chunk in frame_chunks(vectors):
         columns = np.asarray(vectors[chunk], float).transpose(1, 0, 2).reshape(n_in, -1)
         mapped[chunk] = (sparse @ columns).reshape(n_out, -1, 3).transpose(1, 0, 2)
+        release(vectors)
+        release(mapped)
     return mapped
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..frames import Frames
+from ..frames import Frames, release
 from ..remarks import remark
 from ..system import System
 from .assemble import assemble
@@ -273,6 +273,8 @@ def _check(frames: Frames, path: Path, contents: Contents | None, *, whole: bool
     unknown = None if contents is None or (whole and atoms) else force_unit.rpartition("/")[2]
     check = check_force_units(frames, force_unit, unknown)
     record("temperature", {"file": path.name, **check.to_dict()})
+    release(frames.positions)
+    release(frames.forces)
     if check.verdict in ("wrong unit", "wrong frame"):
         raise ValueError(f"{path}: {check.message}; correct that, or pass check_units=False if this is meant")
     if check.verdict != "ok":

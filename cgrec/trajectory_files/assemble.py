@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import pieces, release
+from ..frames import pieces, release, taken
 from ..system import System
 from .making import SystemMaker, check_open
 from .periodic import box_rows, make_whole
@@ -262,7 +262,9 @@ def _finished(
     box = None if "box" not in arrays else _one_box(arrays["box"])
     positions = arrays["positions"]
     chosen = np.unique(np.linspace(0, len(positions) - 1, _SAMPLE).astype(int))
-    system = maker.complete(positions[chosen], box[chosen] if box is not None and box.ndim == 3 else box)
+    system = maker.complete(
+        taken(positions, chosen), box[chosen] if box is not None and box.ndim == 3 else box
+    )
     check_open(request, system, box, opened)
     if not opened.whole:
         _make_whole(positions, system, box)

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Frames
+from ..frames import Frames, taken
 from ..units import BOLTZMANN
 from .periodic import close_pairs
 
 #: Pairs times frames looked at; more cost time and tell nothing new.
-_PAIR_BUDGET = 4_000_000
+_PAIR_BUDGET = 1_000_000
 #: Distances of a kind from which a mean length, or the first peak of g(r), can be told.
 _LEAST_LENGTHS, _LEAST_PAIRS = 20, 200
 #: From so many frames on each bond has a mean length of its own: its own mean takes 1/n off the fluctuation.
@@ -97,7 +97,7 @@ def _flexible_bonds(frames: Frames) -> NDArray[np.int64]:
     bonds = np.array(free, np.int64).reshape(-1, 2)
     if not len(bonds):
         return bonds
-    sample = np.asarray(frames.positions[:: max(len(frames) // 50, 1)], float)
+    sample = taken(frames.positions, np.arange(0, len(frames), max(len(frames) // 50, 1))).astype(float)
     lengths = np.linalg.norm(sample[:, bonds[:, 1]] - sample[:, bonds[:, 0]], axis=-1)
     if len(sample) >= 5:
         return bonds[lengths.std(0) > 1e-3 * lengths.mean(0)]
@@ -109,7 +109,7 @@ def _flexible_bonds(frames: Frames) -> NDArray[np.int64]:
 def _bond_kind(frames: Frames, bonds: NDArray[np.int64], used: NDArray[np.int64], lag: int) -> Terms:
     i, j = bonds.T
     masses = frames.system.masses
-    ends = lambda a, t, s: np.asarray(a[t[:, None], s], float)  # noqa: E731
+    ends = lambda a, t, s: np.asarray(taken(a, t, s), float)  # noqa: E731
     vectors = ends(frames.positions, used, j) - ends(frames.positions, used, i)
     r = np.maximum(np.linalg.norm(vectors, axis=-1), 1e-12)
     share = masses[i] / (masses[i] + masses[j])
@@ -169,8 +169,8 @@ def _molecules(
     total = members @ system.masses
     flat = lambda a: np.asarray(a, float).transpose(1, 0, 2).reshape(system.n_sites, -1)  # noqa: E731
     back = lambda a: a.reshape(count, n, 3).transpose(1, 0, 2)  # noqa: E731
-    centres = back(members @ (flat(frames.positions[used]) * system.masses[:, None])) / total[:, None]
-    force = back(members @ flat(frames.need_forces()[used + lag]))
+    centres = back(members @ (flat(taken(frames.positions, used)) * system.masses[:, None])) / total[:, None]
+    force = back(members @ flat(taken(frames.need_forces(), used + lag)))
     names = ["".join(system.types[i] for i in member) for member in system.molecule_sites()]
     return centres, force, np.unique(names, return_inverse=True)[1]
 

@@ -16,13 +16,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import release
+from ..frames import MEMORY_BYTES, release
 
 #: Bytes of positions in one portion: small against the memory of any machine, large against the cost of a
 #: call.
-PORTION_BYTES = 2**24
-#: Bytes collected in memory before the rest goes to a temporary file.
-MEMORY_BYTES = 2**27
+PORTION_BYTES = 2**22
 
 _VECTORS = ("positions", "forces")
 
