@@ -79,7 +79,7 @@ def test_units_a_dump_states_are_used():
     right(read("units_time.lammpstrj", species=CO), box=2.0)
     with pytest.raises(ValueError, match="states units real and lammps_units='metal'"):
         read("units_time.lammpstrj", species=CO, lammps_units="metal")
-    with pytest.raises(ValueError, match="states its length unit, angstrom, and length_unit='nm'"):
+    with pytest.raises(ValueError, match="its length unit is stated as angstrom, and length_unit='nm'"):
         read("units_time.lammpstrj", species=CO, length_unit="nm")
 
 

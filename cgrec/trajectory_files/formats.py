@@ -40,8 +40,12 @@ FORMATS: dict[str, Format] = {
     "trr": Format(molecular_dynamics.open_trr, (".trr",), fixed="a TRR file is in nm and kJ/mol/nm by definition"),
     "xtc": Format(molecular_dynamics.open_xtc, (".xtc",), fixed="an XTC file is in nm by definition and has no forces"),
     "tng": Format(molecular_dynamics.open_tng, (".tng",), fixed="a TNG file states its units"),
-    "dcd": Format(molecular_dynamics.open_dcd, (".dcd",), _UNITS),
-    "gsd": Format(molecular_dynamics.open_gsd, (".gsd",), _UNITS),
+    "dcd": Format(
+        molecular_dynamics.open_dcd, (".dcd",), frozenset({"length_unit"}), "a DCD file has no forces"
+    ),
+    "gsd": Format(
+        molecular_dynamics.open_gsd, (".gsd",), frozenset({"length_unit"}), "a GSD file has no forces"
+    ),
     "h5md": Format(hdf5.open_hdf5, (".h5md", ".h5", ".hdf5"), _UNITS | {"keys"}),
     "netcdf": Format(molecular_dynamics.open_netcdf, (".nc", ".ncdf", ".netcdf", ".mdfrc"), _UNITS | {"keys"}),
     "lammps": Format(
@@ -123,7 +127,8 @@ def check_arguments(request: Request, name: str) -> None:
     """
     used = FORMATS[name].uses
     if request.forces_path is not None:
-        used = used | FORMATS[format_of(_inner(request.forces_path))].uses
+        second = FORMATS[format_of(_inner(request.forces_path))].uses
+        used = used | second | (_UNITS if second & _UNITS else frozenset())
     wrong = sorted(k for k in SPECIAL - used if getattr(request, k) is not None)
     if not wrong:
         return

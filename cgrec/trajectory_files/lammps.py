@@ -166,7 +166,7 @@ def _units(request: Request, stated: str | None) -> Stated:
     if style not in _STYLES:
         raise ValueError(f"{request.path} states units {style!r}: expected one of {', '.join(STYLES)}")
     length, energy, mass = _STYLES[style]
-    fixed = frozenset({"length", "energy", "force"}) if stated else frozenset()
+    fixed = frozenset({"length", "energy", "force"})  # also where the caller says it: one of two is wrong
     if style in _NAMED:
         x, e = _NAMED[style]
         return Stated(x, e, f"{e}/{x}", fixed)
@@ -185,7 +185,7 @@ def _reduced(request: Request) -> Stated:
             f"amu}}, the sizes of one of each, found {request.lj!r}"
         )
     sigma, epsilon, mass = (float(lj[k]) for k in ("sigma", "epsilon", "mass"))
-    return Stated("sigma", "epsilon", "epsilon/sigma", frozenset(), (sigma, epsilon, epsilon / sigma), mass)
+    return Stated("sigma", "epsilon", "epsilon/sigma", frozenset({"length", "energy", "force"}), (sigma, epsilon, epsilon / sigma), mass)
 
 
 def _site_columns(first: _Frame, stated: Stated) -> SiteColumns:

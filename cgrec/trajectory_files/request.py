@@ -177,7 +177,7 @@ def units_of(request: Request, opened: Opened) -> Units:
         given, found = getattr(request, f"{kind}_unit"), getattr(stated, kind)
         if given is not None and kind in stated.fixed and given != found:
             raise ValueError(
-                f"{request.path}: it states its {kind} unit, {found}, and {kind}_unit={given!r} was given: "
+                f"{request.path}: its {kind} unit is stated as {found}, and {kind}_unit={given!r} was given: "
                 "expected the same; leave it out"
             )
     if stated.sizes is not None and not (request.length_unit or request.energy_unit or request.force_unit):
