@@ -32,15 +32,22 @@ from .analysis import (
 )
 from .backmapping import DescentStep, step_down
 from .collective_variables import CollectiveVariable, default_variables, variables_from_config
-from .files import read_json, write_json, write_text
+from .digests import RECORD, Changed, check_all, keep, keep_json, made, open_record
+from .files import read_json
 from .foresight import check_indices, check_variables, expressible, foresee
-from .frames import Frames
+from .frames import Frames, identity
 from .level import Level, LevelRecipe, potential_of, seed_of, use_threads
+from .lock import only_here
 from .mapping import Mapping
+from .recipes import OtherRecipe, differences
 from .remarks import kept, remark
 from .sources.base import Source
+from .stages import claim
 from .system import System
 from .verdict import DO_NOT_USE, NotToBeUsed, Verdict, judge
+
+#: What says that level 0 was begun.
+OF_ATOMS = ("level0/frames", "level0/learning", "level0/sampling")
 
 
 class Chain:
@@ -74,14 +81,16 @@ class Chain:
     @property
     def levels(self) -> list[Level]:
         """Levels on disk, level 0 first."""
-        found = sorted(self.folder.glob("level*"), key=lambda p: int(p.name[5:]))
-        return [Level(p, Level(p).report.get("name", p.name)) for p in found]
+        self._check_records()
+        return [Level(p, Level(p).report.get("name", p.name)) for p in level_folders(self.folder)]
 
     def climb(self) -> Chain:
         """Make every level that is not there yet, the ledger, and the run's summary.
 
         Raises:
-            ValueError: the folder was made with another recipe; it names the key and both values.
+            OtherRecipe: the folder was made with another recipe; it names the key and both values.
+            Changed: a product was changed, damaged or removed; it names the file and the way out.
+            Busy: another process works in the folder.
         """
         if self.source is None:
             raise ValueError(
@@ -92,21 +101,20 @@ class Chain:
         before = self.source.system()
         if before is not None:
             self._foresee(before)
-        begun = (self.folder / "config.yaml").exists()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._check_recipe()
+        with only_here(self.folder):
+            self._check_records()
+            self._check_recipe()
+            self._climb(self.source)
+        return self
+
+    def _climb(self, source: Source) -> None:
         use_threads(self.threads)
         begin = time.time() - self._earlier_seconds()
         self._write_run(time.time() - begin)
         base = Level(self.folder / "level0", "level 0")
         with kept(base.folder / "remarks.json"):
-            frames = self.source.make(base.folder, seed_of(self.seed, 0))
-        try:
-            self._foresee(frames.system)
-        except (KeyError, ValueError):
-            if not begun:  # level 0 keeps its own recipe: the corrected command may go on from it
-                (self.folder / "config.yaml").unlink(missing_ok=True)
-            raise
+            frames = source.make(base.folder, seed_of(self.seed, 0))
+        self._foresee(frames.system)
         parent = base
         rows: list[LedgerRow] = []
         self._keep_level0(base, frames)
@@ -118,7 +126,10 @@ class Chain:
             level = Level(self.folder / f"level{k}", name)
             level.folder.mkdir(parents=True, exist_ok=True)
             with kept(level.folder / "remarks.json"):
-                level.make(parent.frames, recipe, seed_of(self.seed, k), bias_of(parent), parent.permittivity)
+                level.make(
+                    parent.frames, recipe, seed_of(self.seed, k), bias_of(parent), parent.permittivity,
+                    identity=identity(parent.folder / "frames"), above=self._above(k),
+                )  # fmt: skip
             path = level.mapping if path is None else level.mapping @ path
             rows += self._ledger(level, parent, base, path, recipe, k)
             stop = self._verdict(level, parent)
@@ -132,7 +143,10 @@ class Chain:
             print(liquid_table(liquid))
         if stop:
             raise NotToBeUsed(stop)
-        return self
+
+    def _above(self, k: int) -> list[Path]:
+        """Folders of the levels above level `k`."""
+        return [p for p in level_folders(self.folder) if int(p.name[5:]) > k]
 
     def _keep_level0(self, base: Level, frames: Frames) -> None:
         """report.json of level 0."""
@@ -145,7 +159,7 @@ class Chain:
             **self._not_expressible(frames, None),
         }
         report = {**base.summary(variables, []), **about}
-        write_json(base.folder / "report.json", {**report, "verdict": judge(report).to_json()})
+        keep_json(base.folder / "report.json", {**report, "verdict": judge(report).to_json()})
 
     def _verdict(self, level: Level, below: Level | None) -> str:
         """Say the verdict on a level; the sentence that ends the climb, or "" where it goes on."""
@@ -153,7 +167,7 @@ class Chain:
         if "verdict" not in report:  # made by a version that gave none
             found = judge(report, None if below is None else below.report)
             report = {**report, "verdict": found.to_json()}
-            write_json(level.folder / "report.json", report)
+            keep_json(level.folder / "report.json", report)
         verdict = Verdict.from_json(report["verdict"])
         print(f"{level.name}: {verdict.line()}", flush=True)
         if verdict.word != DO_NOT_USE or self.go_on:
@@ -239,7 +253,9 @@ class Chain:
         self, level: Level, below: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int
     ) -> list[LedgerRow]:
         """Rows of one level: against its parent, against level 0, and the direct model as control."""
-        if "ledger" in level.report:
+        compared = self._compared_by(recipe)
+        report = level.report if made(level.folder / "report.json") else {}
+        if "ledger" in report and not differences(report.get("compared_by", compared), compared):
             return [LedgerRow.from_json(row) for row in level.report["ledger"]]
         own = level.frames
         with kept(level.folder / "remarks.json"):
@@ -290,39 +306,72 @@ class Chain:
             "liquid": liquid,
             "chirality_flips": flips_by_centre(own, base.frames[:1], path.kept_sites()),
             "conformation": compare_conformations(own, level.targets),
+            "compared_by": compared,
             **self._not_expressible(own, recipe),
         }
         verdict = judge(report, below.report)
-        write_json(level.folder / "report.json", {**report, "verdict": verdict.to_json()})
+        keep_json(level.folder / "report.json", {**report, "verdict": verdict.to_json()})
         return rows
+
+    def _compared_by(self, recipe: LevelRecipe) -> dict[str, Any]:
+        """What a ledger follows from besides the frames; where it changes, the ledger is made anew."""
+        variables = {v.name: list(v.sites) for v in recipe.variables or self.variables}
+        return {"variables": variables, "bins": self.bins, "control": self.control, "basins": self.basins}
 
     def _direct(self, level: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int) -> Frames:
         """The control: the same recipe, trained straight from level 0 through the composed mapping."""
         straight = replace(recipe, mapping=lambda system: path)
         return Level(level.folder / "direct", f"{level.name} (direct)").make(
-            base.frames, straight, seed_of(self.seed, k, 1), bias_of(base), level.permittivity
-        )
+            base.frames, straight, seed_of(self.seed, k, 1), bias_of(base), level.permittivity,
+            identity=identity(base.folder / "frames"),
+        )  # fmt: skip
 
     def _check_recipe(self) -> None:
-        path = self.folder / "config.yaml"
-        if self.recipe is None:
-            return
-        if not path.exists():
-            write_text(path, yaml.safe_dump(self.recipe, sort_keys=False))
-            return
-        with path.open() as file:  # a file, not its text: an error then names it
-            before = yaml.safe_load(file)
-        same_recipe(
-            self.folder,
-            flatten(before),
-            flatten(self.recipe),
-            "give another run=<folder>",
-        )
+        """Refuse what differs from what is there, at every level and before any work; then keep the configuration."""
+        level0 = self.folder / "level0"
+        if (level0 / "frames").exists() and not (self.folder / RECORD).exists():
+            raise OtherRecipe(
+                f"{self.folder} was made by an older version of cgrec, which kept no digests: it can be looked at, not climbed; give another run=<folder>"
+            )
+        open_record(self.folder)
+        check_all(self.folder)
+        claim(self.folder, {"run": {"seed": self.seed}}, {"run": OF_ATOMS}, dry=True)
+        below = identity(level0 / "frames") if (level0 / "frames" / "frames.json").exists() else None
+        self.source.claim(level0, seed_of(self.seed, 0), self._above(0), dry=True)  # type: ignore[union-attr]
+        for k, (name, recipe) in enumerate(self.recipes.items(), 1):
+            level = Level(self.folder / f"level{k}", name)
+            level.claim(recipe, seed_of(self.seed, k), below, self._above(k), dry=True)
+            frames = level.folder / "frames"
+            below = identity(frames) if (frames / "frames.json").exists() else None
+        extra = self._above(len(self.recipes))
+        if extra:
+            raise OtherRecipe(
+                f"{self.folder} has {', '.join(p.name for p in extra)} and this command makes {len(self.recipes)} levels above the atoms: give "
+                f"another run=<folder>, the command that made it, or remove {', '.join(map(str, extra))}"
+            )
+        claim(self.folder, {"run": {"seed": self.seed}}, {"run": OF_ATOMS})
+        if self.recipe is not None:
+            text = yaml.safe_dump(self.recipe, sort_keys=False)
+            path = self.folder / "config.yaml"
+            if not made(path) or path.read_text() != text:
+                keep(path, lambda partial: partial.write_text(text))
+
+    def _check_records(self) -> None:
+        """Changed where a record of digests was removed: nothing below it could be compared.
+
+        A run of an older version has none at all.
+        """
+        places = [self.folder, *level_folders(self.folder)]
+        lacking = [p for p in places if not (p / RECORD).exists() and any(p.glob("*.json"))]
+        if lacking and len(lacking) < len(places) and any((p / RECORD).exists() for p in places):
+            raise Changed(
+                f"{lacking[0] / RECORD} was made and is gone: put it back, or remove the folder {lacking[0]} and run the same command again"
+            )
 
     def _write_run(self, seconds: float) -> None:
         """run.json, anew after every level: the command to repeat, what it ran with, seconds of all sessions together."""
         packages = ("cgrec", "torch", "e3nn", "torch-geometric", "numpy", "tblite")
-        write_json(
+        keep_json(
             self.folder / "run.json",
             {
                 "command": shlex.join(["cgrec", *sys.argv[1:]]),
@@ -337,7 +386,7 @@ class Chain:
 
     def _earlier_seconds(self) -> float:
         path = self.folder / "run.json"
-        return read_json(path)["seconds"] if path.exists() else 0.0
+        return read_json(path)["seconds"] if made(path) else 0.0
 
 
 def bias_of(level: Level) -> tuple[CollectiveVariable, ...]:
@@ -345,23 +394,10 @@ def bias_of(level: Level) -> tuple[CollectiveVariable, ...]:
     return level.bias_variables()
 
 
-def same_recipe(folder: Path, before: dict[str, Any], now: dict[str, Any], way: str) -> None:
-    """ValueError naming the first key in which two flat recipes differ, with both values and the way out."""
-    for key in [*now, *before]:
-        if before.get(key) != now.get(key):
-            raise ValueError(
-                f"{folder} was made with {key}={before.get(key)} and now it is {now.get(key)}: {way}, or go back to the first value"
-            )
-
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    if not isinstance(config, dict):
-        return {prefix: config}
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
+def level_folders(run: Path) -> list[Path]:
+    """level0, level1, ... of a run, in order; a copy such as level1.bak is none of them."""
+    found = [p for p in run.glob("level*") if p.is_dir() and p.name[5:].isdigit()]
+    return sorted(found, key=lambda p: int(p.name[5:]))
 
 
 def load(folder: str | Path) -> Chain | Level:

@@ -12,11 +12,13 @@ import torch
 from tqdm import tqdm
 
 from .backmapping import DescentStep
-from .chain import Chain, same_recipe
-from .dynamics.langevin import draw
-from .files import read_json, write_json
-from .frames import Frames
+from .chain import Chain
+from .digests import check_all, checked, checked_json, keep, keep_json, made, open_record
+from .dynamics.run import draw
+from .frames import Frames, identity
 from .level import seed_of
+from .lock import only_here
+from .stages import claim
 from .trajectory_files import write
 
 
@@ -56,8 +58,13 @@ class Descent:
                 f"descend: expected 0 <= to < from <= {len(levels) - 1}, levels of {chain.folder}, found from={begin} to={to}"
             )
         folder = chain.folder / f"descent_{begin}_{to}"
-        self._claim(folder)
-        own = levels[begin].frames
+        with only_here(folder):
+            self._claim(folder, identity(levels[begin].folder / "frames"))
+            self._descend(chain, folder, begin, to)
+        return folder
+
+    def _descend(self, chain: Chain, folder: Path, begin: int, to: int) -> None:
+        own = chain.levels[begin].frames
         frames = draw(own, min(self.frames, len(own)), np.random.default_rng(seed_of(self.seed, begin)))
         frames = Frames(own.system, frames.positions, own.temperature, box=frames.box)
         steps: list[DescentStep] = []
@@ -66,43 +73,45 @@ class Descent:
                 frames, step = self._step(chain, frames, k, folder, self.draws if k == begin - 1 else 1)
                 steps.append(step)
                 bar.set_postfix(ESS="unknown" if math.isnan(step.ess) else f"{100 * step.ess:.0f}%")
-        write_json(folder / "descent.json", {"steps": [asdict(s) for s in steps]})
+        if not made(folder / "descent.json"):
+            keep_json(folder / "descent.json", {"steps": [asdict(s) for s in steps]})
         _export(frames, folder, seed_of(self.seed, to))
-        return folder
 
     def _step(
         self, chain: Chain, frames: Frames, k: int, folder: Path, n_draws: int
     ) -> tuple[Frames, DescentStep]:
         """One level further down, or what is there of it."""
         done, about = folder / f"level{k}", folder / f"level{k}.json"
-        if not done.exists():
+        if not made(done):
             generator = torch.Generator().manual_seed(seed_of(self.seed, k))
             options: Any = {**self.options, "n_draws": n_draws, "fit": {"method": self.method}}
             found, step = next(chain.steps_down(frames, k, generator=generator, **options))
-            write_json(about, asdict(step))
+            keep_json(about, asdict(step))
             found.save(done)
-        return Frames.load(done), DescentStep(**read_json(about))
+        return Frames.load(checked(done)), DescentStep(**checked_json(about))
 
-    def _claim(self, folder: Path) -> None:
+    def _claim(self, folder: Path, source: str | None) -> None:
         wanted = {
             "frames": self.frames,
             "seed": self.seed,
             "method": self.method,
             "draws": self.draws,
             **self.options,
+            "from": source,
         }
-        path = folder / "recipe.json"
-        if path.exists():
-            same_recipe(folder, read_json(path), wanted, "remove the folder")
-        folder.mkdir(exist_ok=True)
-        write_json(path, wanted)
+        open_record(folder)
+        check_all(folder)
+        claim(folder, {"descend": wanted}, {"descend": ("level*", "descent.json", "atoms.*")})
 
 
 def _export(frames: Frames, folder: Path, seed: int) -> None:
     """Files for other programs, of an unweighted sample."""
-    if (folder / "atoms.xtc").exists():
+    missing = [name for name in ("atoms.pdb", "atoms.xtc") if not made(folder / name)]
+    if not missing:
         return
     shown = frames if frames.weights is None else draw(frames, len(frames), np.random.default_rng(seed))
-    for name, some in (("atoms.pdb", shown[:1]), ("atoms.xtc", shown)):
-        (folder / name).unlink(missing_ok=True)
-        write(some, folder / name)
+    for name in missing:
+        partial = folder / f"partial_{name}"  # the ending says the format
+        partial.unlink(missing_ok=True)
+        write(shown[:1] if name == "atoms.pdb" else shown, partial)
+        keep(folder / name, partial.replace)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +25,53 @@ def write_whole(path: str | Path, write: Callable[[Path], Any]) -> None:
     Whatever moment the process or the machine dies at, `path` holds the old content or the new one, never a part of it.
     """
     path = Path(path)
-    partial = path.with_name(f"{path.name}.partial")
-    write(partial)
-    sync(partial)
-    partial.replace(path)
+    write_whole_as(path.with_name(f"{path.name}.partial"), write)
+    path.with_name(f"{path.name}.partial").replace(path)
     sync(path.parent)
+
+
+def write_whole_as(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill `path` and force it to the disk; what it leaves when it fails is removed.
+
+    Raises:
+        OSError: the disk is full, in words.
+    """
+    try:
+        with room_for(path):
+            write(path)
+            sync(path)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def room_for(path: str | Path) -> Iterator[None]:
+    """Say in words that the disk is full, whatever the library that wrote to `path` calls it.
+
+    torch raises a RuntimeError of its archive writer, numpy an OSError without a number.
+
+    Raises:
+        OSError: ENOSPC, with the file, the room there is and the way on.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if not _means_full(error):
+            raise
+        free = shutil.disk_usage(Path(path).parent).free
+        raise OSError(
+            errno.ENOSPC,
+            f"the disk is full or a quota is used up ({free / 1e6:.1f} MB free): make room and run the same "
+            "command again, it goes on from what is there",
+            str(path),
+        ) from error
+
+
+def _means_full(error: OSError | RuntimeError) -> bool:
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return any(words in str(error) for words in ("inline_container", "PytorchStreamWriter", " requested and "))
 
 
 def sync(path: Path) -> None:

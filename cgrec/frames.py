@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import mmap
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .files import WAY_BACK, read_json, write_json
+from .digests import HEADER, Changed, digest, read_sealed, settle, write_sealed
+from .files import WAY_BACK, read_json, room_for, sync
 from .system import System
 
 #: Bytes of an array worked on at once.
@@ -189,8 +192,12 @@ class Frames:
         box: Any = None if boxes[0] is None else np.concatenate(boxes)  # type: ignore[arg-type]
         return replace(first, **merged, box=box, replicas=np.concatenate(replicas))
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, beside: Callable[[Path], Any] | None = None) -> Path:
         """Write `folder` (system.json, frames.json and one .npy per array) under a temporary name, then rename.
+
+        Args:
+            folder: to become.
+            beside: called with the temporary folder, to leave there what belongs to these frames.
 
         Raises:
             FileExistsError: `folder` exists; nothing made is ever overwritten.
@@ -203,9 +210,13 @@ class Frames:
         partial.mkdir(parents=True)
         for name in _ARRAYS:
             if getattr(self, name) is not None:
-                _save(partial / f"{name}.npy", getattr(self, name))
+                with room_for(partial):
+                    _save(partial / f"{name}.npy", getattr(self, name))
+        if beside is not None:
+            beside(partial)
         write_header(partial, self.system, self.temperature)
-        return partial.rename(folder)
+        settle(partial, folder)
+        return folder
 
     @classmethod
     def load(cls, folder: str | Path) -> Frames:
@@ -213,24 +224,76 @@ class Frames:
 
         Raises:
             FileNotFoundError: no such frames.
+            Changed: a file of them was changed, damaged or removed.
             ValueError: a file is truncated.
         """
         folder = Path(folder)
-        header = folder / "frames.json"
-        if not header.exists():
-            raise FileNotFoundError(f"{folder} holds no frames (frames.json is missing)")
+        about = header(folder)
+        check_files(folder, about)
         arrays = {n: _load(folder / f"{n}.npy") for n in _ARRAYS if (folder / f"{n}.npy").exists()}
-        return cls(
-            system=System.load(folder / "system.json"),
-            temperature=read_json(header)["temperature"],
-            **arrays,
-        )
+        if "positions" not in arrays:
+            raise ValueError(f"{folder}: expected positions.npy, found none: put it back, or make the frames again")
+        return cls(system=System.load(folder / "system.json"), temperature=about["temperature"], **arrays)
 
 
 def write_header(folder: Path, system: System, temperature: float) -> None:
-    """The two json files that make a folder of arrays readable as Frames."""
+    """The two json files that make a folder of arrays readable as Frames.
+
+    frames.json is the last file of the folder to be written. It holds the sha256 of all others, and one of what the frames
+    themselves are (`identity`): two runs that gave the same frames in another time share it.
+    """
     system.save(folder / "system.json")
-    write_json(folder / "frames.json", {"temperature": temperature, "units": "nm, ps, K, kJ/mol"})
+    files: dict[str, str] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name != HEADER:
+            sync(path)
+            files[path.name] = digest(path)
+    arrays = {n: files[n] for n in (*(f"{a}.npy" for a in _ARRAYS), "system.json") if n in files}
+    identity = hashlib.sha256(json.dumps([arrays, temperature], sort_keys=True).encode()).hexdigest()
+    about = {"temperature": temperature, "units": "nm, ps, K, kJ/mol", "frames": identity, "files": files}
+    write_sealed(folder / HEADER, about)
+
+
+def header(folder: Path) -> dict[str, Any]:
+    """frames.json of a folder of frames.
+
+    Raises:
+        FileNotFoundError: there is none. Changed: it was changed. ValueError: it is no json.
+    """
+    path = folder / HEADER
+    if not path.exists():
+        raise FileNotFoundError(f"{folder} holds no frames ({HEADER} is missing)")
+    about = read_json(path)
+    sealed = isinstance(about, dict) and {"seal", "files", "frames"} & set(about)
+    if not sealed and not (isinstance(about, dict) and "temperature" in about):
+        raise Changed(f"{path}: expected the temperature of frames, found {str(about)[:80]}: it was changed or damaged")
+    return read_sealed(path) if sealed else about  # what older versions wrote has no seal
+
+
+def identity(folder: Path) -> str | None:
+    """Digest of the frames in a folder, the same wherever and however fast they were made; None from older versions."""
+    return header(folder).get("frames")
+
+
+def check_files(folder: Path, about: dict[str, Any]) -> None:
+    """Compare the files of a folder of frames with the digests of its header.
+
+    Raises:
+        Changed: one differs, is gone, or was added.
+    """
+    files = about.get("files")
+    if files is None:
+        return
+    way = f"put the original back, or remove the folder {folder} and run the same command again"
+    for name, known in files.items():
+        path = folder / name
+        if not path.exists():
+            raise Changed(f"{path} was made and is gone: {way}")
+        if digest(path) != known:
+            raise Changed(f"{path}: its content is not what was made (sha256 {known[:12]}...), it was changed or damaged: {way}")
+    added = [f"{n}.npy" for n in _ARRAYS if f"{n}.npy" not in files and (folder / f"{n}.npy").exists()]
+    if added:
+        raise Changed(f"{folder / added[0]} was not made with these frames: remove it, or {way}")
 
 
 def pieces(array: NDArray[Any]) -> Iterator[slice]:

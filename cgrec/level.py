@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,59 +16,25 @@ from .analysis import dielectric_constant
 from .analysis.transport import Diffusion, diffusion
 from .backmapping import BACKMAPPERS, Backmapper
 from .collective_variables import CollectiveVariable, variables_from_config
+from .digests import check_all, checked, checked_json, keep, keep_json, made, note, open_record
 from .distillation import DistillationReport, distil
-from .dynamics import FeatureGuard, FrictionRound, Langevin, fit_friction
+from .dynamics import SIMULATION, FeatureGuard, FrictionRound, Langevin, fit_friction
 from .files import read_json, write_json
 from .frames import Frames
+from .level_recipe import LevelRecipe
+from .lock import only_here
 from .mapping import FORCE_MAPS, Mapping
 from .potential import MetadynamicsBias, Potential, fit_priors
 from .potential.network import DensityNetwork
-from .refinement import PairRefinement, correct_pairs, refine
+from .recipes import OtherRecipe, stored
+from .refinement import correct_pairs, refine
+from .remarks import remark
+from .stages import OF_LEVEL, claim, noted
 from .system import System
-from .training import ForceMatching, split
+from .training import split
 
 #: Share of the finer level's frames that no backmapper is fitted to, so that it can be judged by them.
 HELD_OUT = 0.15
-
-
-@dataclass(frozen=True)
-class LevelRecipe:
-    """How a level is made from the one below.
-
-    Attributes:
-        mapping: rule that picks the sites, System -> Mapping; or, where it `needs_frames`, the parent's Frames -> Mapping.
-        potential: (targets, seed) -> untrained Potential.
-        training: the fit.
-        dynamics: the run.
-        force_map: "basic", "constraint_aware" or "least_noise".
-        priors: which priors to fit, keyword arguments of `fit_priors` other than types.
-        variables: {name: site labels} this level is compared in; empty: the chain's variables.
-        refine: {name: site labels} of one or two dihedrals along which the run is brought to the parent's averages
-            (see `cgrec.refinement`); empty: not at all.
-        refine_pairs: how its pair potentials are brought to the parent's radial distributions; None: not at all.
-
-    Raises:
-        ValueError: a keyword of a partial potential is unknown.
-    """
-
-    mapping: Callable[[Any], Mapping]
-    potential: Callable[..., Potential]
-    training: ForceMatching
-    dynamics: Langevin
-    force_map: str = "least_noise"
-    priors: dict[str, Any] | None = None
-    variables: Any = ()
-    refine: Any = ()
-    refine_pairs: PairRefinement | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("variables", "refine"):
-            if isinstance(getattr(self, name), dict):
-                object.__setattr__(self, name, variables_from_config(getattr(self, name)))
-        if self.force_map not in FORCE_MAPS:
-            raise ValueError(f"force_map: expected one of {', '.join(FORCE_MAPS)}, found {self.force_map!r}")
-        if isinstance(self.potential, partial):
-            check_partial(self.potential)
 
 
 @dataclass(frozen=True)
@@ -87,12 +52,12 @@ class Level:
     @property
     def frames(self) -> Frames:
         """The ensemble this level hands on."""
-        return Frames.load(self.folder / "frames")
+        return Frames.load(checked(self.folder / "frames"))
 
     @property
     def targets(self) -> Frames:
         """The parent's frames mapped to this level: what it was trained on."""
-        return Frames.load(self.folder / "targets")
+        return Frames.load(checked(self.folder / "targets"))
 
     @property
     def system(self) -> System:
@@ -102,12 +67,12 @@ class Level:
     @property
     def mapping(self) -> Mapping:
         """From the level below."""
-        return Mapping.load(self.folder / "mapping.npz")
+        return Mapping.load(checked(self.folder / "mapping.npz"))
 
     @property
     def potential(self) -> Potential:
         """Its PMF: trained, and refined if the recipe asked for it."""
-        refined = self.folder / "refined.pt"
+        refined = checked(self.folder / "refined.pt")
         name = "refined.pt" if refined.exists() else "potential.pt"
         return Potential.load(
             self._made(name, "potential", "climb to it first, or choose a level that was fitted")
@@ -115,7 +80,7 @@ class Level:
 
     def _made(self, name: str, what: str, way: str) -> Path:
         """Path of a product; FileNotFoundError with the way to it where it was not made."""
-        path = self.folder / name
+        path = checked(self.folder / name)
         if not path.exists():
             raise FileNotFoundError(f"{self.folder} holds no {what} ({name} is missing): {way}")
         return path
@@ -148,12 +113,16 @@ class Level:
         path = self.folder / "backmapper.pt"
         if path.exists():
             raise FileExistsError(f"{path} exists already: remove it yourself to fit another")
+        with only_here(self.folder):
+            return self._fit_backmapper(below, method, path, options)
+
+    def _fit_backmapper(self, below: Level, method: str, path: Path, options: dict[str, Any]) -> Backmapper:
         begin = time.time()
         shown: Any = {"name": f"{self.name}: backmapper", "folder": self.folder} if method == "flow" else {}
         fitted = BACKMAPPERS[method].fit(self.backmapping_frames(below)[0], self.mapping, **shown, **options)
         about = {"method": method, "options": options, "seconds": time.time() - begin}
-        write_json(self.folder / "backmapper.json", about)
-        fitted.save(path)
+        keep_json(self.folder / "backmapper.json", about)
+        keep(path, fitted.save)
         for checkpoint in self.folder.glob("flow_*.checkpoint.pt"):
             checkpoint.unlink()
         return fitted
@@ -180,9 +149,10 @@ class Level:
         path = self.folder / "distilled.pt"
         if path.exists():
             raise FileExistsError(f"{path} exists already: remove it yourself to distil again")
-        distilled, report = distil(self.potential, self.frames, **options)
-        write_json(self.folder / "distilled.json", {**asdict(report), "options": options})
-        distilled.save(path)
+        with only_here(self.folder):
+            distilled, report = distil(self.potential, self.frames, **options)
+            keep_json(self.folder / "distilled.json", {**asdict(report), "options": options})
+            keep(path, distilled.save)
         return report
 
     def fit_friction(
@@ -207,22 +177,55 @@ class Level:
             n_replicas=replicas, length=length, timestep=timestep, save_every=max(interval, timestep), equilibration=0.1 * length, friction=friction,
         )  # fmt: skip
         aims = {t: float(d.value) for t, d in wanted.items()}
-        found = fit_friction(
-            self.potential, self.frames, aims, dynamics, self.folder / "friction", rounds=rounds, seed=seed
-        )
-        parent = {t: [float(d.value), float(d.error)] for t, d in wanted.items()}
-        write_json(self.folder / "friction.json", {"parent": parent, "rounds": [asdict(r) for r in found]})
+        with only_here(self.folder):
+            found = fit_friction(
+                self.potential, self.frames, aims, dynamics, self.folder / "friction", rounds=rounds, seed=seed
+            )
+            parent = {t: [float(d.value), float(d.error)] for t, d in wanted.items()}
+            about = {"parent": parent, "rounds": [asdict(r) for r in found]}
+            keep_json(self.folder / "friction.json", about)
         return wanted, found
 
     @property
     def report(self) -> dict[str, Any]:
         """Numbers of its making, empty before it is done."""
-        path = self.folder / "report.json"
-        return read_json(path) if path.exists() else {}
+        return checked_json(self.folder / "report.json")
+
+    @property
+    def simulation(self) -> dict[str, Any]:
+        """What its run came to (`SimulationReport`), and at level 0 what is known of its NNP; empty before it is done."""
+        places = (self.folder / "frames", self.folder / "unrefined", self.folder)
+        found = [p / SIMULATION for p in places if (p / SIMULATION).exists()]
+        known = [checked_json(self.folder / name) for name in ("learning.json", "force_error.json")]
+        return {**known[0], **known[1], **(read_json(found[0]) if found else {})}
+
+    def claim(
+        self, recipe: LevelRecipe, seed: int, parent: str | None = None, above: Sequence[Path] = (), dry: bool = False
+    ) -> None:
+        """Refuse another recipe, or other frames below, than what is there was made with (see `cgrec.stages.claim`).
+
+        Args:
+            recipe, seed: of this level.
+            parent: identity of the frames below, where it is known.
+            above: folders of the levels above.
+            dry: change nothing.
+
+        Raises:
+            OtherRecipe: naming the key and both values, and what to do.
+        """
+        before = stored(self.folder).get("map", {}).get("parent")
+        if None not in (before, parent) and before != parent and (self.folder / "targets").exists():
+            old = [str(p) for p in (self.folder, *above) if p.exists()]
+            raise OtherRecipe(
+                f"{self.folder} was made from other frames of the level below than are there now: remove {', '.join(old)} and run the same "
+                "command again, which makes it anew from these"
+            )
+        stages = recipe.stages(seed, before if parent is None else parent)
+        claim(self.folder, stages, OF_LEVEL, prefix=f"levels.{self.name}.", above=above, dry=dry)
 
     def make(
         self, parent: Frames, recipe: LevelRecipe, seed: int, bias: tuple[CollectiveVariable, ...] = (),
-        permittivity: float | None = None,
+        permittivity: float | None = None, identity: str | None = None, above: Sequence[Path] = (),
     ) -> Frames:  # fmt: skip
         """Map, fit, run, keep; whatever is there already is not made again.
 
@@ -233,24 +236,36 @@ class Level:
             bias: variables the parent's run was biased along.
             permittivity: of the solvent, where a level below has it; else a Coulomb prior with permittivity null measures it
                 from the dipoles of the parent.
+            identity: of the parent's frames, where they lie on disk (see `cgrec.frames.identity`).
+            above: folders of levels made from this one.
+
+        Raises:
+            OtherRecipe: what is there was made with another recipe.
+            Changed: something of it was changed, damaged or removed.
+            Busy: another process works here.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        targets = self._map(parent, recipe)
-        training = training_frames(parent, targets, bias)
-        potential = self._fit(training, self._known_priors(recipe, parent, permittivity), recipe, seed)
-        return self._run(potential, training, targets, recipe, seed)
+        with only_here(self.folder):
+            open_record(self.folder)
+            check_all(self.folder)
+            self.claim(recipe, seed, identity, above)
+            with noted(self.folder):
+                targets = self._map(parent, recipe)
+                training = training_frames(parent, targets, bias)
+                potential = self._fit(training, self._known_priors(recipe, parent, permittivity), recipe, seed)
+                return self._run(potential, training, targets, recipe, seed)
 
     def _map(self, parent: Frames, recipe: LevelRecipe) -> Frames:
-        if not (self.folder / "targets").exists():
+        if not made(self.folder / "mapping.npz"):
             mapping = FORCE_MAPS[recipe.force_map](mapping_of(recipe.mapping, parent), parent)
-            mapping.save(self.folder / "mapping.npz")
-            mapping(parent).save(self.folder / "targets")
+            keep(self.folder / "mapping.npz", mapping.save)
+        if not made(self.folder / "targets"):
+            self.mapping(parent).save(self.folder / "targets")
         return self.targets
 
     @property
     def permittivity(self) -> float | None:
         """Relative permittivity of the solvent in its Coulomb prior; None without one."""
-        return _read(self.folder / "coulomb.json").get("permittivity")
+        return checked_json(self.folder / "coulomb.json").get("permittivity")
 
     def _known_priors(
         self, recipe: LevelRecipe, parent: Frames, permittivity: float | None
@@ -265,7 +280,8 @@ class Level:
         )
         if about["permittivity"] is None and permittivity is not None:
             about = {"permittivity": permittivity, "from": "level below"}
-        if about["permittivity"] is None and not path.exists():
+        known = made(path)
+        if about["permittivity"] is None and not known:
             found = dielectric_constant(parent)
             about = {
                 "permittivity": float(found.value),
@@ -276,30 +292,33 @@ class Level:
                 f"{self.name}: relative permittivity {found.value:.1f} +- {found.error:.1f} from the parent's dipoles",
                 flush=True,
             )
-        if not path.exists():
-            write_json(path, about)
-        return {**(recipe.priors or {}), "coulomb": {**coulomb, "permittivity": _read(path)["permittivity"]}}
+        if not known:
+            keep_json(path, about)
+        return {**(recipe.priors or {}), "coulomb": {**coulomb, "permittivity": read_json(path)["permittivity"]}}
 
     def _fit(
         self, frames: Frames, wanted: dict[str, Any] | None, recipe: LevelRecipe, seed: int
     ) -> Potential:
-        if not (self.folder / "potential.pt").exists():
+        path = self.folder / "potential.pt"
+        if not made(path):
             network = recipe.potential(frames, seed)
             priors = [] if wanted is None else fit_priors(frames, types=network.types, **wanted)
             fitted, report = recipe.training(
                 network, frames, priors=priors, seed=seed, folder=self.folder, name=f"{self.name}: fit"
             )
-            write_json(self.folder / "training.json", vars(report))
-            fitted.save(self.folder / "potential.pt")
-        return Potential.load(self.folder / "potential.pt", recipe.training.device)
+            note(self.folder / "training.csv")
+            keep_json(self.folder / "training.json", vars(report))
+            keep(path, fitted.save)
+        (self.folder / "training.pt").unlink(missing_ok=True)
+        return Potential.load(path, recipe.training.device)
 
     def _run(
         self, potential: Potential, training: Frames, targets: Frames, recipe: LevelRecipe, seed: int
     ) -> Frames:
-        if (self.folder / "frames").exists():
-            return self.frames
         first = self.folder / ("unrefined" if recipe.refine or recipe.refine_pairs else "frames")
         self._simulate(potential, training, targets, recipe, seed + 1, first)
+        if made(self.folder / "frames"):
+            return self.frames
         if recipe.refine:
             self._refine(potential, Frames.load(first), targets, recipe)
         if recipe.refine_pairs:
@@ -307,22 +326,17 @@ class Level:
         return self.frames
 
     def _simulate(
-        self,
-        potential: Potential,
-        training: Frames,
-        targets: Frames,
-        recipe: LevelRecipe,
-        seed: int,
-        place: Path,
-    ) -> None:
-        if place.exists():
+        self, potential: Potential, training: Frames, targets: Frames, recipe: LevelRecipe, seed: int, place: Path
+    ) -> None:  # fmt: skip
+        """A run in `place`, as long as the recipe says; nothing where it is there."""
+        if made(place) and recipe.dynamics.long_enough(place):
+            recipe.dynamics.judged(place)
             return
         has_network = any(isinstance(m, DensityNetwork) for m in potential.modules())
         guard = FeatureGuard.fit(potential, training) if has_network else None
-        begin = time.time()
+        _say_volumes(self.name, targets)
         name = f"{self.name}: run" + (f" ({place.name})" if place.name != "frames" else "")
-        _, report = recipe.dynamics(potential, targets, place, seed=seed, guard=guard, name=name)
-        write_json(self.folder / "simulation.json", {**vars(report), "wall": time.time() - begin})
+        recipe.dynamics(potential, targets, place, seed=seed, guard=guard, name=name)
 
     def _refine_pairs(
         self, potential: Potential, training: Frames, targets: Frames, recipe: LevelRecipe, seed: int
@@ -333,31 +347,38 @@ class Level:
         run = self.folder / "unrefined"
         for k in range(1, options.rounds + 1):
             path = self.folder / f"correction_{k}.pt"
-            if not path.exists():
-                correct_pairs(potential.types, Frames.load(run), targets, options, correction).save(path)
+            if not made(path):
+                corrected = correct_pairs(potential.types, Frames.load(run), targets, options, correction)
+                keep(path, corrected.save)
             correction = Potential.load(path, recipe.training.device)
             total = potential + correction
-            if k == options.rounds:
-                total.save(self.folder / "refined.pt")
+            if k == options.rounds and not made(self.folder / "refined.pt"):
+                keep(self.folder / "refined.pt", total.save)
             run = self.folder / ("frames" if k == options.rounds else f"round_{k}")
             self._simulate(total, training, targets, recipe, seed + 1 + k, run)
 
     def _refine(self, potential: Potential, run: Frames, targets: Frames, recipe: LevelRecipe) -> None:
         refined, frames = refine(potential, run, targets, recipe.refine)
-        refined.save(self.folder / "refined.pt")
-        known = _read(self.folder / "simulation.json")
+        keep(self.folder / "refined.pt", refined.save)
         about = {
+            **self.simulation,
             "weight_efficiency": frames.weight_efficiency(),
             "refined_along": {v.name: list(v.sites) for v in recipe.refine},
         }
-        write_json(self.folder / "simulation.json", {**known, **about})
-        frames.save(self.folder / "frames")
+        bias = self.folder / "unrefined" / "bias.pt"
+
+        def beside(partial: Path) -> None:
+            write_json(partial / SIMULATION, about)
+            if bias.exists():
+                shutil.copy(bias, partial / bias.name)
+
+        frames.save(self.folder / "frames", beside)
 
     def summary(
         self, variables: tuple[CollectiveVariable, ...], ledger: list[dict[str, Any]]
     ) -> dict[str, Any]:
         """What report.json holds."""
-        training, run = (_read(self.folder / f"{n}.json") for n in ("training", "simulation"))
+        training, run = checked_json(self.folder / "training.json"), self.simulation
         return {
             "name": self.name, "n_sites": self.system.n_sites, "n_frames": len(self.frames), "temperature": float(self.frames.temperature), "seconds": {"training": training.get("seconds", 0.0), "simulation": run.get("seconds", 0.0)},
             "ns_per_day": run.get("ns_per_day"), "simulated_ns": run.get("simulated"), "explained_fraction": training.get("explained_fraction"),
@@ -368,7 +389,7 @@ class Level:
 
     def bias_variables(self) -> tuple[CollectiveVariable, ...]:
         """What the weights of its frames are a function of: variables of its bias and of its refinement."""
-        refined = _read(self.folder / "simulation.json").get("refined_along")
+        refined = self.simulation.get("refined_along")
         variables = set(variables_from_config(refined))
         for path in (self.folder / place / "bias.pt" for place in ("frames", "unrefined", ".")):
             if path.exists():
@@ -393,23 +414,26 @@ def training_frames(parent: Frames, targets: Frames, bias: tuple[CollectiveVaria
     return replace(targets, weights=None) if same else targets
 
 
-def mapping_of(rule: Callable[[Any], Mapping], parent: Frames) -> Mapping:
-    """What a rule makes of the parent: of its System, or of its frames where it `needs_frames`."""
-    return rule(parent if getattr(rule, "needs_frames", False) else parent.system)
+#: Relative spread of the volume above which a parent is not one of constant volume.
+VOLUME_SPREAD = 1e-4
 
 
-def check_partial(function: partial[Any]) -> None:
-    """ValueError where a keyword given so far is none of the function's: hydra does not look before the call."""
-    known = inspect.signature(function.func).parameters
-    unknown = sorted(set(function.keywords) - set(known))
-    if unknown:
-        raise ValueError(
-            f"{function.func.__qualname__} has no argument {unknown}: expected some of {sorted(known)}"
+def _say_volumes(name: str, targets: Frames) -> None:
+    """Remark where the parent's volume varies, which no run of a level lets it do."""
+    if targets.box is None or targets.box.ndim == 2:
+        return
+    volumes = np.abs(np.linalg.det(np.asarray(targets.box, float)))
+    if np.ptp(volumes) > VOLUME_SPREAD * volumes.mean():
+        remark(
+            f"{name}: the parent's volume varies ({volumes.min():.4g} to {volumes.max():.4g} nm^3) and a run is at constant volume: each "
+            "replica keeps the box of the frame it starts from, drawn from the parent's. Averages are over as many volumes as there are "
+            "replicas; pressure and compressibility are not those of the parent"
         )
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.exists() else {}
+def mapping_of(rule: Callable[[Any], Mapping], parent: Frames) -> Mapping:
+    """What a rule makes of the parent: of its System, or of its frames where it `needs_frames`."""
+    return rule(parent if getattr(rule, "needs_frames", False) else parent.system)
 
 
 def potential_of(level: Level) -> Potential | None:

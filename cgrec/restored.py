@@ -24,7 +24,7 @@ from .backmapping import (
     metropolis,
     null_space_langevin,
 )
-from .dynamics.langevin import resampled
+from .dynamics.run import resampled
 from .files import write_json
 from .frames import Frames
 from .level import Level, potential_of, seed_of

@@ -8,7 +8,8 @@ on the same frames.
 from __future__ import annotations
 
 import copy
-import csv
+import hashlib
+import json
 import math
 import time
 from collections.abc import Sequence
@@ -27,12 +28,19 @@ from torch_geometric.loader import DataLoader
 from tqdm import tqdm
 
 from .analysis.statistics import Estimate
+from .checkpoints import Clock, load_state, save_state
+from .files import write_text
 from .frames import Frames
 from .potential.base import Potential, SumPotential
 from .potential.graph import SiteGraph
 from .potential.state import density_range
 from .ranges import expect
+from .recipes import described
+from .stopping import Request, deferred
 from .system import System
+
+#: Of a fit that is under way.
+CHECKPOINT = "training.pt"
 
 COLUMNS = (
     "step",
@@ -139,6 +147,8 @@ class ForceMatching:
             )
         if precision not in ("float32", "float64"):
             raise ValueError(f"ForceMatching: expected precision float32 or float64, found {precision!r}")
+        if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"ForceMatching: expected a device of this machine, found {device!r} and no CUDA: take device=cpu")
         self.steps, self.batch_size, self.learning_rate, self.weight_decay = (
             steps,
             batch_size,
@@ -152,6 +162,7 @@ class ForceMatching:
             patience,
             most_validation_frames,
         )
+        self.precision = precision
         self.dtype, self.device = getattr(torch, precision), torch.device(device)
         self.compile, self.processes = compile, processes
 
@@ -172,7 +183,8 @@ class ForceMatching:
             frames: with forces; weights are honoured.
             priors: fixed, subtracted from the labels here and added to what is returned.
             seed: of the order of frames.
-            folder: where training.csv and the checkpoint go; a run that finds its checkpoint continues it.
+            folder: where training.csv and the checkpoint, training.pt, go; a fit that finds its checkpoint continues it. The checkpoint
+                stays when the fit is done: remove it when the potential is safe.
             name: shown by the progress bar.
 
         Returns:
@@ -269,6 +281,10 @@ class _Run:
         self.evaluate_average = average.compiled() if fast else average
         self.history, self.step = _History(), 0
         self.temperature, self.density = frames.temperature, density_range(frames)
+        self.recent: list[float] = []  # losses since the last validation
+        self.rows: list[list[float]] = []  # of training.csv
+        self.clock, self.request = Clock(), Request()
+        self.fingerprint = fingerprint(options, frames, seed)
         self.fabric: Any = None
         self.report = TrainingReport(n_training=len(training), n_validation=len(validation))
         self.report.reference_loss = float(self.validation.squares.mean())
@@ -301,20 +317,33 @@ class _Run:
             unit="step",
             mininterval=1.0,
             disable=not self.first,
-        ) as bar:
-            while not self.done:
+        ) as bar, deferred() as self.request:
+            while not self.done and not self.request.due:
                 self.advance(bar)
+            self.request.stop(self.kept())
+
+    def kept(self) -> str:
+        """What a fit that was stopped leaves."""
+        where = "nothing is kept, for it has no folder" if self.folder is None else f"is in {self.folder / CHECKPOINT}"
+        return f"a checkpoint after step {self.step} of {self.options.steps} {where}"
 
     def advance(self, bar: tqdm) -> None:
-        """One stretch of steps, then validate and checkpoint."""
-        begin, losses = time.time(), []
-        end = min(self.step + self.options.validate_every, self.options.steps)
+        """Steps up to the next validation, validate, checkpoint; or up to where it is asked to stop."""
+        every, begin = self.options.validate_every, time.time()
+        end = min((self.step // every + 1) * every, self.options.steps)
         for graph in self.loader(self.step, end):
-            losses.append(self.optimise(graph))
+            self.recent.append(self.optimise(graph))
             self.step += 1
             bar.update()
-        self.history.training_loss = float(self.everyone(torch.tensor(np.mean(losses)))) * self.scale**2
+            # Several processes checkpoint where all are at the same point: after a validation.
+            if self.step < end and self.fabric is None and (self.request.due or self.clock.due):
+                self.report.seconds, begin = self.report.seconds + time.time() - begin, time.time()
+                self.checkpoint()
+                if self.request.due:
+                    return
+        self.history.training_loss = float(self.everyone(torch.tensor(np.mean(self.recent)))) * self.scale**2
         self.report.seconds += time.time() - begin
+        self.recent = []
         self.validate()
         bar.set_postfix(explained=f"{100 * self.report.explained_fraction:.2f}%")
         self.checkpoint()
@@ -424,45 +453,59 @@ class _Run:
         return torch.cat(out, 1).cpu().numpy() * self.scale**2
 
     def write_row(self, *row: float) -> None:
+        """One more line of training.csv, whole each time: what is there is never repeated or cut."""
+        self.rows.append(list(row))
+        self.write_rows()
+
+    def write_rows(self) -> None:
+        """training.csv as far as the fit has come."""
         if self.folder is None or not self.first:
             return
-        path = self.folder / "training.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if fresh:
-                writer.writerow(COLUMNS)
-            writer.writerow([f"{x:.8g}" for x in row])
+        lines = [",".join(COLUMNS), *(",".join(f"{x:.8g}" for x in row) for row in self.rows)]
+        write_text(self.folder / "training.csv", "\n".join(lines) + "\n")
 
     def checkpoint(self) -> None:
+        """Everything needed to go on."""
+        self.clock.reset()
         if self.folder is None or not self.first:
             return
+        best = self.history.best
         state = {
             "step": self.step, "report": vars(self.report), "potential": self.potential.state_dict(), "averaged": self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(), "history": {**vars(self.history), "best": torch.from_numpy(self.history.best)},
+            "optimiser": self.optimiser.state_dict(), "recent": self.recent, "rows": self.rows, "fingerprint": self.fingerprint,
+            "history": {**vars(self.history), "best": None if best is None else torch.from_numpy(best)},
         }  # fmt: skip
-        partial = self.folder / "training.pt.partial"
-        torch.save(state, partial)
-        partial.replace(self.folder / "training.pt")
+        save_state(self.folder / CHECKPOINT, state)
 
     def resume(self) -> None:
-        path = None if self.folder is None else self.folder / "training.pt"
+        """Go on from a checkpoint, if there is one.
+
+        Raises:
+            ValueError: it is of another fit. Changed: it was changed or damaged.
+        """
+        path = None if self.folder is None else self.folder / CHECKPOINT
         if path is None or not path.exists():
             return
-        state = torch.load(path, map_location=self.options.device, weights_only=True)
+        state = load_state(path, self.options.device)
+        if state["fingerprint"] != self.fingerprint:
+            raise ValueError(
+                f"{path} is the checkpoint of another fit (other frames, settings or seed): expected that of this one; remove it to begin "
+                "anew, or give another folder"
+            )
         self.step, self.report = state["step"], TrainingReport(**state["report"])
         self.potential.load_state_dict(state["potential"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.history = _History(**{**state["history"], "best": state["history"]["best"].cpu().numpy()})
+        self.recent, self.rows = state["recent"], state["rows"]
+        best = state["history"]["best"]
+        self.history = _History(**{**state["history"], "best": None if best is None else best.cpu().numpy()})
+        self.write_rows()
 
     def finish(self) -> tuple[Potential, TrainingReport]:
         self.potential.load_state_dict(self.history.best_state)
         self.judge_training()
         if self.options.energy_weight > 0:
             self.set_energy_zero()
-        if self.folder is not None:
-            (self.folder / "training.pt").unlink(missing_ok=True)
         fitted = SumPotential([*self.priors, self.potential]) if self.priors else self.potential
         # Without true energies among the labels what was fitted is a PMF, and that holds at one temperature.
         is_pmf = self.options.energy_weight == 0
@@ -592,6 +635,13 @@ class Torques:
     def loss(self, positions: Tensor, errors: Tensor) -> Tensor:
         """(n_frames,) mean squared torque of force errors, in units of `size`."""
         return (self(positions.double(), errors.double()) / self.size).square().mean(1)
+
+
+def fingerprint(options: ForceMatching, frames: Frames, seed: int) -> str:
+    """Digest of what a fit is of: its settings, the forces of its frames, its seed."""
+    about = json.dumps([described(options), seed, len(frames), frames.temperature])
+    forces = np.ascontiguousarray(frames.need_forces())
+    return hashlib.sha256(about.encode() + hashlib.sha256(forces.data).digest()).hexdigest()
 
 
 def split(

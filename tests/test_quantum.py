@@ -98,8 +98,9 @@ def test_active_learning_end_to_end_and_resume(tmp_path):
     assert isinstance(frames, Frames) and frames.forces is not None and frames.energies is not None
     import json
 
-    report = json.loads((tmp_path / "level0" / "simulation.json").read_text())
-    assert report["force_rmse"] < 0.1 * np.asarray(frames.forces).std() and report["lost"] == []
+    report = json.loads((tmp_path / "level0" / "frames" / "simulation.json").read_text())
+    error = json.loads((tmp_path / "level0" / "force_error.json").read_text())
+    assert error["force_rmse"] < 0.1 * np.asarray(frames.forces).std() and report["lost"] == []
     before = (tmp_path / "level0" / "frames" / "positions.npy").stat().st_mtime_ns
     source.make(tmp_path / "level0", 1)
     assert (tmp_path / "level0" / "frames" / "positions.npy").stat().st_mtime_ns == before

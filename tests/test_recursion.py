@@ -86,9 +86,9 @@ def test_a_changed_recipe_is_refused_with_key_and_values(tiny):
 
 
 def test_killed_climb_gives_the_same_frames(tiny, tmp_path, monkeypatch):
-    from cgrec.dynamics import langevin
+    from cgrec.dynamics.run import Run
 
-    real, count = langevin._Run.stretch, []
+    real, count = Run.stretch, []
 
     def stretch(self, bar):
         count.append(1)
@@ -96,7 +96,7 @@ def test_killed_climb_gives_the_same_frames(tiny, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         real(self, bar)
 
-    monkeypatch.setattr(langevin._Run, "stretch", stretch)
+    monkeypatch.setattr(Run, "stretch", stretch)
     for _ in range(2):
         with pytest.raises(SystemExit, match="130"):
             main(["climb", *TINY, f"run={tmp_path}/run"])
@@ -111,10 +111,10 @@ def test_a_refined_level_is_refined_once(tmp_path, monkeypatch):
     command = ["climb", *TINY, "+levels.l1.refine={turn: [B0, B2, B4, B6]}", f"run={tmp_path}/run"]
     save = cgrec.Frames.save
 
-    def killed(frames, folder):
+    def killed(frames, folder, beside=None):
         if folder.parent.name == "level1" and folder.name == "frames":
             raise KeyboardInterrupt
-        save(frames, folder)
+        return save(frames, folder, beside)
 
     with monkeypatch.context() as patch:
         patch.setattr(cgrec.Frames, "save", killed)

@@ -52,7 +52,7 @@ def test_file_source_saves_frames_and_says_what_they_are(frames, tmp_path):
         said["source"] == "FileSource" and said["n_frames"] == 10 and said["has"] == ["positions", "forces"]
     )
     assert said["files"][0]["path"] == str(path) and len(said["files"][0]["sha256"]) == 64
-    assert sorted(p.name for p in (tmp_path / "level0").iterdir()) == ["frames", "source.json"]
+    assert sorted(p.name for p in (tmp_path / "level0").iterdir()) == ["digests.json", "frames", "recipe.json", "source.json"]
 
 
 def test_frames_that_exist_are_not_made_again(frames, tmp_path):
@@ -66,12 +66,12 @@ def test_frames_that_exist_are_not_made_again(frames, tmp_path):
 def test_another_recipe_file_or_seed_is_refused(frames, tmp_path):
     path = write(frames, tmp_path / "a.npz")
     FileSource(path=path).make(tmp_path / "level0", seed=1)
-    with pytest.raises(ValueError, match="was made with step = None and now it is 2"):
+    with pytest.raises(ValueError, match="was made with source.step=None and now it is 2"):
         FileSource(path=path, step=2).make(tmp_path / "level0", seed=1)
-    with pytest.raises(ValueError, match="was made with seed = 1 and now it is 2"):
+    with pytest.raises(ValueError, match="was made with source.seed=1 and now it is 2"):
         FileSource(path=path).make(tmp_path / "level0", seed=2)
     other = write(frames[:5], tmp_path / "b.npz")
-    with pytest.raises(ValueError, match="was made with files = "):
+    with pytest.raises(ValueError, match="was made with source.files="):
         FileSource(path=other).make(tmp_path / "level0", seed=1)
 
 

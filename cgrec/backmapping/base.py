@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..dynamics.langevin import resampled
+from ..dynamics.run import resampled
 from ..frames import Frames
 from ..mapping import Mapping
 from ..mapping.linear import need_same_system

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from ..analysis.statistics import Estimate, effective_share
-from ..dynamics.langevin import draw
+from ..dynamics.run import draw
 from ..frames import Frames
 from ..units import thermal_energy
 from .base import Backmapper

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from ..checkpoints import load_state, save_state
+from ..stopping import deferred
 from .base import Backmapper
 from .coordinates import Surroundings, spread
 from .scaled import Scaled, wrapped
@@ -202,8 +204,10 @@ def _train(unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: FlowTr
     run.resume()
     with tqdm(total=options.steps, initial=run.step, desc=options.name, unit="step", mininterval=1.0) as bar:
         while run.step < options.steps and run.stale < options.patience:
-            run.stretch()
-            run.checkpoint()
+            with deferred() as request:
+                run.stretch()
+                run.checkpoint()
+                request.stop(f"a checkpoint after step {run.step} of {options.steps} is in {run.path}")
             bar.update(run.step - bar.n)
             bar.set_postfix(validation=f"{run.best:.4f}")
     return {
@@ -270,15 +274,13 @@ class _Training:
         if self.path is not None:
             state = {name: part.state_dict() for name, part in self._parts().items()}
             state |= {k: getattr(self, k) for k in ("step", "stale", "best", "best_state")}
-            partial = self.path.with_name(self.path.name + ".partial")
-            torch.save({**state, "generator": self.generator.get_state()}, partial)
-            partial.replace(self.path)
+            save_state(self.path, {**state, "generator": self.generator.get_state()})
 
     def resume(self) -> None:
         """Go on from a checkpoint, if there is one."""
         if self.path is None or not self.path.exists():
             return
-        state = torch.load(self.path, weights_only=True)
+        state = load_state(self.path)
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         for k in ("step", "stale", "best", "best_state"):

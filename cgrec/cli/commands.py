@@ -17,6 +17,7 @@ import hydra
 from omegaconf import OmegaConf
 
 from ..remarks import Remark
+from ..stopping import Stopped, interruptible
 from .building import build
 from .errors import folder_of, told
 from .settings import (
@@ -58,10 +59,14 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = [a for a in arguments if a != "--debug"]
     shown, warnings.formatwarning = warnings.formatwarning, _as_sentence(warnings.formatwarning)
     try:
-        _command(arguments)(arguments[1:])
+        with interruptible():
+            _command(arguments)(arguments[1:])
     except BrokenPipeError:  # whoever read the output, e.g. head, has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (Python flushes it when it ends)
         sys.exit(141)
+    except Stopped as stop:
+        sys.stderr.write(f"\ncgrec: {stop}\n")
+        sys.exit(stop.exit_code)
     except KeyboardInterrupt:
         if debug:
             traceback.print_exc()

@@ -16,7 +16,7 @@ from typing import Any
 
 #: Rooms whose public classes are roles: sources, rules, potentials, training, dynamics, corrections, recipes.
 ROOMS = frozenset(
-    {"sources", "mapping", "potential", "training", "dynamics", "refinement", "backmapping", "level"}
+    {"sources", "mapping", "potential", "training", "dynamics", "refinement", "backmapping", "level", "level_recipe"}
 )
 #: Class methods that make an object from a configuration, beside the class itself.
 MAKERS = frozenset({"for_frames", "identity"})

@@ -3,9 +3,10 @@
 from .exchange import Exchange
 from .friction import FrictionRound, fit_friction
 from .guard import CommitteeGuard, FeatureGuard, Guard
-from .langevin import BiasPlan, Langevin, SimulationReport
+from .langevin import BiasPlan, Langevin
 from .mean_force import mean_force_labels
+from .run import SIMULATION, AllLost, SimulationReport
 
 __all__ = [
-    "BiasPlan", "CommitteeGuard", "Exchange", "FeatureGuard", "FrictionRound", "Guard", "Langevin", "SimulationReport", "fit_friction", "mean_force_labels",
+    "SIMULATION", "AllLost", "BiasPlan", "CommitteeGuard", "Exchange", "FeatureGuard", "FrictionRound", "Guard", "Langevin", "SimulationReport", "fit_friction", "mean_force_labels",
 ]  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -130,6 +132,19 @@ class VerletList:
     def forget(self) -> None:
         """Find neighbours anew at the next call."""
         self.found = None
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to find the very same table again, order and width included."""
+        if self.found is None:
+            return {}
+        return {"found_at": self.found_at.cpu(), "slots": self.found.neighbour_index.shape[1]}
+
+    def restore(self, state: dict[str, Any], device: torch.device, box: Tensor | None = None) -> None:
+        """Go on from a `state`, in the boxes it was taken in."""
+        self.forget()
+        if state:
+            self(state["found_at"].to(device), box)
+            self.found = self.found.padded(state["slots"])  # type: ignore[union-attr]
 
     def _stale(self, positions: Tensor, box: Tensor | None) -> bool:
         if positions.shape != self.found_at.shape or (box is None) != (self.found_in is None):

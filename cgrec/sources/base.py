@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
@@ -15,9 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import read_json, sha256, write_json
+from ..digests import check_all, keep, keep_json, made, open_record
+from ..files import sha256
 from ..frames import Frames
+from ..lock import only_here
+from ..recipes import described
 from ..remarks import remark
+from ..stages import claim, noted
 from ..system import System
 from ..trajectory_files import check_force_units, record, recorded
 
@@ -31,10 +34,13 @@ class SamplingStopped(RuntimeError):
 class Source(ABC):
     """Makes the Frames of a level that has no parent. A final class gives `sample` and `recipe`."""
 
+    #: {stage: patterns of what it leaves in the folder of level 0}, in the order of making (see `cgrec.stages`).
+    products: Mapping[str, Sequence[str]] = {"sample": ("sampling", "frames")}
+
     @abstractmethod
     def sample(self, folder: Path, seed: int) -> Frames:
         """The frames; whatever is needed to resume is kept in `folder`, which `make` removes once the frames
-        are saved.
+        are saved. A source may leave `folder`/../frames itself.
         """
 
     @abstractmethod
@@ -56,6 +62,19 @@ class Source(ABC):
         """Packages whose version matters."""
         return ("cgrec", "numpy")
 
+    def stages(self, seed: int) -> dict[str, Any]:
+        """{stage: what defines its result}, one of each of `products`."""
+        digests = [sha256(path) for path in self.files()]
+        return {"sample": {"source": type(self).__name__, "seed": seed, **described(self.recipe()), "files": digests}}
+
+    def claim(self, folder: Path, seed: int, above: Sequence[Path] = (), dry: bool = False) -> None:
+        """Refuse another recipe than the one what is in `folder` was made with (see `cgrec.stages.claim`).
+
+        Raises:
+            OtherRecipe: naming the key and both values.
+        """
+        claim(Path(folder), self.stages(seed), self.products, prefix="source.", above=above, dry=dry)
+
     def make(self, folder: Path, seed: int) -> Frames:
         """Frames in `folder`/frames: loaded where they exist, else sampled and saved with
         `folder`/source.json.
@@ -64,25 +83,37 @@ class Source(ABC):
         sha256 of files, and under `checks` what was found out about the sample.
 
         Raises:
-            ValueError: `folder` was begun with another recipe or seed.
+            OtherRecipe: `folder` was begun with another recipe or seed.
+            Changed: something in it was changed, damaged or removed.
+            Busy: another process works in it.
             SamplingStopped: the run could not be finished.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._check_recipe(folder / "source.json", seed)
-        if (folder / "frames").exists():
-            return Frames.load(folder / "frames")
-        if not (folder / "source.json").exists():
-            write_json(folder / "source.json", self._description(seed))
-        with recorded() as checks:
-            frames = self.sample(folder / "sampling", seed)
-            if frames.forces is not None and "temperature" not in checks:
-                _check_temperature(frames)
-        _say(checks)
-        write_json(folder / "source.json", {**self._description(seed), **_counts(frames), "checks": checks})
-        frames.save(folder / "frames")
-        shutil.rmtree(folder / "sampling", ignore_errors=True)
+        with only_here(folder):
+            open_record(folder)
+            check_all(folder)
+            self.claim(folder, seed)
+            with noted(folder):
+                self._make(folder, seed)
         return Frames.load(folder / "frames")
+
+    def _make(self, folder: Path, seed: int) -> None:
+        frames = self.finished(folder)
+        if frames is None or not made(folder / "source.json"):
+            with recorded() as checks:
+                frames = self.sample(folder / "sampling", seed) if frames is None else frames
+                if frames.forces is not None and "temperature" not in checks:
+                    _check_temperature(frames)
+            _say(checks)
+            about = {**self._description(seed), **_counts(frames), "checks": checks}
+            keep_json(folder / "source.json", about)
+        if not made(folder / "frames"):
+            frames.save(folder / "frames")
+        shutil.rmtree(folder / "sampling", ignore_errors=True)
+
+    def finished(self, folder: Path) -> Frames | None:
+        """The frames of `folder` where nothing is left to do."""
+        return Frames.load(folder / "frames") if made(folder / "frames") else None
 
     def _description(self, seed: int) -> dict[str, Any]:
         files = [{"path": str(p), "sha256": sha256(p), "bytes": p.stat().st_size} for p in self.files()]
@@ -90,28 +121,6 @@ class Source(ABC):
             "source": type(self).__name__, "recipe": self.recipe(), "seed": seed, "files": files,
             "versions": {p: _version(p) for p in self.packages()}, "units": "nm, ps, K, kJ/mol, kJ/mol/nm",
         }  # fmt: skip
-
-    def _check_recipe(self, path: Path, seed: int) -> None:
-        """ValueError where source.json was written by another recipe, naming the first key that differs and
-        both values.
-        """
-        if not path.exists():
-            return
-        before = read_json(path)
-        now = json.loads(json.dumps(self._description(seed)))
-        old = {
-            "source": before["source"],
-            "seed": before["seed"],
-            **before["recipe"],
-            "files": _digests(before),
-        }
-        new = {"source": now["source"], "seed": now["seed"], **now["recipe"], "files": _digests(now)}
-        for key in [*new, *old]:
-            if old.get(key) != new.get(key):
-                raise ValueError(
-                    f"{path.parent} was made with {key} = {old.get(key)} and now it is {new.get(key)}: "
-                    "use another folder, or go back to the first value"
-                )
 
 
 def _check_temperature(frames: Frames) -> None:
@@ -139,7 +148,8 @@ class Chunks:
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        open_record(self.folder)
+        check_all(self.folder)
         self.paths = sorted(self.folder.glob("chunk_*.npz"))
         self.n_frames = sum(_load_chunk(p)["n_frames"].item() for p in self.paths)
 
@@ -149,10 +159,14 @@ class Chunks:
         """
         arrays = {k: np.array(v) for k, v in frames.items() if len(v)}
         path = self.folder / f"chunk_{len(self.paths):06d}.npz"
-        partial = path.with_name(f"partial_{path.name}")
         n = len(frames["positions"])
-        np.savez(partial, n_frames=n, **arrays, **{f"state_{k}": np.asarray(v) for k, v in state.items()})  # type: ignore[arg-type]
-        partial.rename(path)
+        states = {f"state_{k}": np.asarray(v) for k, v in state.items()}
+
+        def write(partial: Path) -> None:
+            with partial.open("wb") as file:
+                np.savez(file, n_frames=n, **arrays, **states)  # type: ignore[arg-type]
+
+        keep(path, write)
         self.paths.append(path)
         self.n_frames += n
 
@@ -212,10 +226,6 @@ def _counts(frames: Frames) -> dict[str, Any]:
         "system": frames.system.fingerprint(),
         "has": [n for n in _CHUNK_ARRAYS if getattr(frames, n) is not None],
     }  # fmt: skip
-
-
-def _digests(description: dict[str, Any]) -> list[str]:
-    return [f["sha256"] for f in description["files"]]
 
 
 def _version(package: str) -> str:

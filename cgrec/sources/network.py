@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from ..digests import check_all, checked, checked_json, digest, keep, keep_json, made, open_record
 from ..dynamics import CommitteeGuard, Langevin
-from ..files import read_json, write_json
 from ..frames import Frames
 from ..potential import Committee, DensityNetwork, ExcludedVolume, Potential, fit_priors
-from ..training import ForceMatching
+from ..recipes import described
+from ..training import CHECKPOINT, ForceMatching
 from .base import Source, package_path
 from .file import FileSource
-from .quantum import EV_PER_ANGSTROM, force_rmse, plain
+from .quantum import EV_PER_ANGSTROM, force_rmse, run_apart
 
 #: A start whose number density differs by more than this share from that of the labels is another state.
 DENSITY_TOLERANCE = 0.03
@@ -52,6 +53,8 @@ class NetworkSource(Source):
         ValueError: neither labels nor a potential; fewer than two members; a run at a temperature or density the labels do not cover.
     """
 
+    products = {"learn": ("learning",), "run": ("frames", "potential.pt", "learning.json", "source.json")}
+
     def __init__(
         self, *, temperature: float, dynamics: Langevin, labels: Mapping[str, Any] | None = None, potential: str | None = None,
         network: Mapping[str, Any] | None = None, training: ForceMatching | None = None, members: int = 3, held_out: float = 0.15,
@@ -70,7 +73,16 @@ class NetworkSource(Source):
 
     def recipe(self) -> dict[str, Any]:
         labels = FileSource(**self.labels).recipe() if self.labels else {}
-        return {**{k: plain(v) for k, v in vars(self).items()}, "labels": labels}
+        known = None if self.potential is None else digest(network_path(self.potential) / "committee.pt")
+        return {**described(vars(self)), "labels": described(labels), "potential": known}
+
+    def stages(self, seed: int) -> dict[str, Any]:
+        (own,) = super().stages(seed).values()
+        return run_apart(own, "margin", "temperature", "copies")
+
+    def finished(self, folder: Path) -> Frames | None:
+        found = super().finished(folder)
+        return found if found is not None and self.dynamics.long_enough(folder / "frames") else None
 
     def files(self) -> list[Path]:
         return [] if self.potential is not None else FileSource(**self.labels).files()
@@ -83,24 +95,21 @@ class NetworkSource(Source):
         place = home / "learning" if self.potential is None else network_path(self.potential)
         if self.potential is None:
             self.learn(place, seed)
-        committee: Any = Potential.load(place / "committee.pt")
-        about = read_json(place / "about.json")
-        start = replicated(Frames.load(place / "starts"), self.copies)
+        committee: Any = Potential.load(checked(place / "committee.pt"))
+        about = checked_json(place / "about.json")
+        start = replicated(Frames.load(checked(place / "starts")), self.copies)
         start = replace(start, temperature=self.temperature)
         self.check_range(start, about)
-        if not (folder / "frames").exists():
+        if not made(home / "potential.pt"):
+            keep(home / "potential.pt", committee.members[0].save)
+        if not made(home / "learning.json"):
+            keep_json(home / "learning.json", about)
+        frames = home / "frames"
+        if not (made(frames) and self.dynamics.long_enough(frames)):
             guard = CommitteeGuard(committee.compiled(), self.margin * about["spread"])
-            _, report = self.dynamics(
-                committee.members[0],
-                start,
-                folder / "frames",
-                seed=seed,
-                guard=guard,
-                name="level 0: NNP dynamics",
-            )
-            write_json(home / "simulation.json", {**vars(report), **about})
-        committee.members[0].save(home / "potential.pt")
-        return Frames.load(folder / "frames")
+            name = "level 0: NNP dynamics"
+            self.dynamics(committee.members[0], start, frames, seed=seed, guard=guard, name=name)
+        return self.dynamics.judged(frames)[0]
 
     def check_range(self, start: Frames, about: dict[str, Any]) -> None:
         """ValueError where the run would leave the state the labels are of."""
@@ -118,16 +127,18 @@ class NetworkSource(Source):
 
     def learn(self, place: Path, seed: int) -> None:
         """Leave committee.pt, starts and about.json in `place`; members that are there are not trained again."""
-        place.mkdir(parents=True, exist_ok=True)
-        if (place / "about.json").exists():
+        open_record(place)
+        check_all(place)
+        if made(place / "about.json"):
             return
         frames = without_net_force(FileSource(**self.labels).sample(place, seed))
         n_training = round((1 - self.held_out) * len(frames))
         training, held_out = frames[:n_training], frames[n_training:]
         committee = Committee([self._member(place, training, k, seed + k) for k in range(self.members)])
-        committee.save(place / "committee.pt")
+        if not made(place / "committee.pt"):
+            keep(place / "committee.pt", committee.save)
         frames = replace(frames, forces=None, energies=None)
-        if not (place / "starts").exists():
+        if not made(place / "starts"):
             frames[:: max(1, len(frames) // 16)].save(place / "starts")
         about: dict[str, Any] = {
             "temperature": frames.temperature, "density": number_density(frames), "spread": largest_spread(committee, held_out),
@@ -143,11 +154,11 @@ class NetworkSource(Source):
             f"{np.mean(about['force_rmse']) / EV_PER_ANGSTROM * 1e3:.1f} (its members)",
             flush=True,
         )
-        write_json(place / "about.json", about)
+        keep_json(place / "about.json", about)
 
     def _member(self, place: Path, frames: Frames, k: int, seed: int) -> Potential:
         path = place / f"member_{k}.pt"
-        if not path.exists():
+        if not made(path):
             (place / f"member_{k}").mkdir(exist_ok=True)
             network = DensityNetwork.for_frames(frames, seed, **self.network)
             bonded = fit_priors(frames, types=network.types, cutoff=network.cutoff, excluded_volume=False)
@@ -155,9 +166,10 @@ class NetworkSource(Source):
             fitted, report = self.training(
                 network, frames, priors=[*bonded, wall], seed=seed, folder=place / f"member_{k}", name=f"NNP {k + 1} of {self.members}",
             )  # fmt: skip
-            write_json(place / f"member_{k}.json", vars(report))
+            keep_json(place / f"member_{k}.json", vars(report))
             fitted.temperature = fitted.density = None  # an energy, not a PMF
-            fitted.save(path)
+            keep(path, fitted.save)
+        (place / f"member_{k}" / CHECKPOINT).unlink(missing_ok=True)
         return Potential.load(path)
 
 

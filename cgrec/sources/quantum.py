@@ -5,8 +5,8 @@ The electrons are what is coarse-grained away here. Labels carry true energies, 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from .. import geometry
 from ..collective_variables import variables_from_config
+from ..digests import check_all, checked, digest, keep, keep_json, made, open_record
 from ..dynamics import CommitteeGuard, FeatureGuard, Langevin
-from ..files import read_json, write_json
 from ..frames import Frames
 from ..potential import Committee, DensityNetwork, Potential, fit_priors
+from ..recipes import described
 from ..system import System
-from ..training import ForceMatching
+from ..training import CHECKPOINT, ForceMatching
 from ..trajectory_files import read
 from ..units import force_factor, thermal_energy
 from .base import Source, package_path
@@ -29,6 +30,8 @@ from .labelling import Labeller
 
 #: 1 eV/Angstrom in kJ/mol/nm.
 EV_PER_ANGSTROM = force_factor("eV/angstrom")
+#: Of the NNP on frames of its own run, in the folder of level 0.
+FORCE_ERROR = "force_error.json"
 
 
 class QuantumSource(Source):
@@ -53,6 +56,8 @@ class QuantumSource(Source):
         check_labels: frames of the final run labelled to state the NNP's force error; 0 leaves the check out.
     """
 
+    products = {"learn": ("learning", "starts", "potential.pt"), "run": ("frames", FORCE_ERROR, "source.json")}
+
     def __init__(
         self, *, structure: str, temperature: float, dynamics: Langevin, exploration: Langevin, training: ForceMatching, final_training: ForceMatching, network: Mapping[str, Any],
         labeller: Labeller | None = None, scatter: Mapping[str, Any] | None = None, potential: str | None = None, members: int = 2,
@@ -75,13 +80,8 @@ class QuantumSource(Source):
         self.rounds, self.labels, self.threshold, self.check_labels = rounds, labels, threshold, check_labels
 
     def recipe(self) -> dict[str, Any]:
-        numbers = {k: v for k, v in vars(self).items() if isinstance(v, str | int | float | dict | None)}
-        nested = {
-            k: plain(v)
-            for k, v in vars(self).items()
-            if k in ("dynamics", "exploration", "training", "final_training", "labeller")
-        }
-        return {**numbers, **nested}
+        shipped = None if self.potential is None else digest(package_path(self.potential) / "potential.pt")
+        return {**described(vars(self)), "potential": shipped}
 
     def packages(self) -> tuple[str, ...]:
         return ("cgrec", "numpy", "torch", "ase", "tblite")
@@ -90,16 +90,26 @@ class QuantumSource(Source):
         """Of the starting molecule, or of the structures that ship with the potential."""
         return self.start().system if self.potential is None else self._shipped_starts().system
 
+    def stages(self, seed: int) -> dict[str, Any]:
+        (own,) = super().stages(seed).values()
+        return run_apart(own, "check_labels")
+
+    def finished(self, folder: Path) -> Frames | None:
+        found = super().finished(folder)
+        done = found is not None and self.dynamics.long_enough(folder / "frames")
+        return found if done and (self.check_labels == 0 or made(folder / FORCE_ERROR)) else None
+
     def sample(self, folder: Path, seed: int) -> Frames:
-        folder.mkdir(parents=True, exist_ok=True)
         home = folder.parent
-        potential, starts = (
-            self._shipped() if self.potential is not None else self.learn(home / "learning", seed)
-        )
-        if not (home / "starts").exists():
-            starts.save(home / "starts")
-        potential.save(home / "potential.pt")
-        return self.run(potential, starts, folder, home, seed)
+        if not made(home / "potential.pt"):
+            potential, starts = (
+                self._shipped() if self.potential is not None else self.learn(home / "learning", seed)
+            )
+            if not made(home / "starts"):
+                starts.save(home / "starts")
+            keep(home / "potential.pt", potential.save)
+        potential, starts = Potential.load(home / "potential.pt"), Frames.load(checked(home / "starts"))
+        return self.run(potential, starts, home, seed)
 
     def _shipped(self) -> tuple[Potential, Frames]:
         print(
@@ -115,27 +125,20 @@ class QuantumSource(Source):
     def _shipped_starts(self) -> Frames:
         return Frames.load(package_path(str(self.potential)) / "starts")
 
-    def run(self, potential: Potential, starts: Frames, folder: Path, home: Path, seed: int) -> Frames:
+    def run(self, potential: Potential, starts: Frames, home: Path, seed: int) -> Frames:
         """Dynamics with the finished NNP, and its force error on frames of that run."""
-        if not (folder / "frames").exists():
+        place = home / "frames"
+        if not (made(place) and self.dynamics.long_enough(place)):
             guard = FeatureGuard.fit(potential, starts)
             name = "level 0: NNP dynamics"
-            _, report = self.dynamics(
-                potential, starts, folder / "frames", seed=seed + 1, guard=guard, name=name
-            )
-            write_json(home / "simulation.json", vars(report))
-            if (folder / "frames" / "bias.pt").exists():
-                shutil.copy(folder / "frames" / "bias.pt", home / "bias.pt")
-        frames = Frames.load(folder / "frames")
-        known = read_json(home / "simulation.json")
-        if "force_rmse" not in known:
-            write_json(home / "simulation.json", {**known, **self._check(potential, frames, seed)})
+            self.dynamics(potential, starts, place, seed=seed + 1, guard=guard, name=name)
+        frames, _ = self.dynamics.judged(place)
+        if self.check_labels and not made(home / FORCE_ERROR):
+            keep_json(home / FORCE_ERROR, self._check(potential, frames, seed))
         return frames
 
     def _check(self, potential: Potential, frames: Frames, seed: int) -> dict[str, Any]:
         """Force error of the NNP on fresh labels of frames of its own run, which no training has seen."""
-        if self.check_labels == 0:
-            return {}
         which = np.random.default_rng((seed, 9)).choice(
             len(frames), min(self.check_labels, len(frames)), replace=False
         )
@@ -152,7 +155,8 @@ class QuantumSource(Source):
 
     def learn(self, folder: Path, seed: int) -> tuple[Potential, Frames]:
         """Active learning; every round leaves its labels, so that a killed run loses at most a round."""
-        folder.mkdir(parents=True, exist_ok=True)
+        open_record(folder)
+        check_all(folder)
         data = self._first(folder / "labels_0", seed)
         for k in range(1, self.rounds + 1):
             committee = self._train(
@@ -169,7 +173,7 @@ class QuantumSource(Source):
         return committee.members[0], starts
 
     def _first(self, place: Path, seed: int) -> Frames:
-        if not place.exists():
+        if not made(place):
             frame = self.start()
             rng = np.random.default_rng((seed, 7))
             starts = scatter(frame.system, frame.positions[0], self.scatter, self.first_runs, rng)
@@ -189,14 +193,15 @@ class QuantumSource(Source):
         return Frames.load(place)
 
     def _train(self, place: Path, data: Frames, seed: int, training: ForceMatching, n: int) -> Committee:
-        place.mkdir(exist_ok=True)
+        open_record(place)
+        check_all(place)
         types = sorted(set(data.system.types))
         priors = fit_priors(data, types=types, cutoff=self.network["cutoff"])
         scale = float(np.sqrt(np.mean(np.asarray(data.need_forces()) ** 2))) * 0.05
         members = []
         for k in range(n):
             path = place / f"member_{k}.pt"
-            if not path.exists():
+            if not made(path):
                 (place / f"member_{k}").mkdir(exist_ok=True)
                 network = DensityNetwork(types=types, energy_scale=scale, seed=seed + k, **self.network)
                 fitted, report = training(
@@ -207,13 +212,14 @@ class QuantumSource(Source):
                     folder=place / f"member_{k}",
                     name=f"{place.name} member {k}",
                 )
-                write_json(place / f"member_{k}.json", vars(report))
-                fitted.save(path)
+                keep_json(place / f"member_{k}.json", vars(report))
+                keep(path, fitted.save)
+            (place / f"member_{k}" / CHECKPOINT).unlink(missing_ok=True)
             members.append(Potential.load(path))
         return Committee(members)
 
     def _extend(self, place: Path, committee: Committee, data: Frames, seed: int, run: Path) -> Frames:
-        if not place.exists():
+        if not made(place):
             found = self._explore(committee, data, run, seed)
             chosen = self._choose(committee, found, np.random.default_rng((seed, 8)))
             new, failed = self.labeller.label(
@@ -231,16 +237,15 @@ class QuantumSource(Source):
         return Frames.concatenate([data, Frames.load(place)])
 
     def _explore(self, committee: Committee, data: Frames, run: Path, seed: int) -> Frames:
-        if not run.exists():
+        if not made(run):
             guard = CommitteeGuard(committee.compiled(), self.threshold)
-            _, report = self.exploration(
-                committee.members[0], data, run, seed=seed, guard=guard, name=run.name
-            )
+            options = copy(self.exploration)
+            options.use_lost = True  # to be lost where the committee disagrees is what this run is for
+            _, report = options(committee.members[0], data, run, seed=seed, guard=guard, name=run.name)
             print(
                 f"{run.name}: {len(report.lost)} of {report.replicas} replicas left the trusted region",
                 flush=True,
             )
-            write_json(run.with_name(f"{run.name}.json"), vars(report))
         return Frames.load(run)
 
     def _choose(self, committee: Committee, found: Frames, rng: np.random.Generator) -> Frames:
@@ -321,17 +326,10 @@ def _turn(x: NDArray[Any], system: System, b: int, c: int, angle: float) -> NDAr
 
 
 def _note(place: Path, **numbers: Any) -> None:
-    write_json(place.parent / f"{place.name}.json", numbers)
+    keep_json(place.parent / f"{place.name}.json", numbers)
 
 
-#: How a thing is computed, not what: a run may go on on another machine.
-_MEANS = ("compile", "device", "processes")
-
-
-def plain(value: Any) -> Any:
-    """Settings as json knows them."""
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if hasattr(value, "__dict__"):
-        return {k: plain(v) for k, v in vars(value).items() if k not in _MEANS}
-    return value if isinstance(value, str | int | float | bool | dict | None) else str(value)
+def run_apart(recipe: dict[str, Any], *also: str) -> dict[str, Any]:
+    """{"learn": ..., "run": ...} of the recipe of a source that learns a network and runs it."""
+    run = {k: recipe[k] for k in ("dynamics", "seed", *also)}
+    return {"learn": {k: v for k, v in recipe.items() if k not in ("dynamics", *also)}, "run": run}

@@ -30,10 +30,9 @@ def main() -> None:
 
 
 def level_zero(level):
-    path = level.folder / "simulation.json"
-    if not path.exists():
+    run = level.simulation
+    if not run:
         return
-    run = json.loads(path.read_text())
     if "force_rmse" in run:
         milli = run["force_rmse"] / force_factor("eV/angstrom") * 1e3
         yield (
@@ -62,7 +61,7 @@ def level_rows(level):
         for basin, (value, error) in row["basins"].items():
             if value is not None and row["against"] == "level 0":
                 yield f"{where}: basin {basin}", f"{value:+.2f} ± {error or np.nan:.2f} kT"
-    yield from common(level, json.loads((level.folder / "simulation.json").read_text()))
+    yield from common(level, level.simulation)
 
 
 def common(level, run):

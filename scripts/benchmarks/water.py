@@ -61,7 +61,7 @@ def held_out(labels: cgrec.Frames, name: str) -> dict[str, float]:
 
 def run(folder: Path, labels: cgrec.Frames) -> dict:
     level = cgrec.load(folder).levels[0]
-    frames, about = level.frames, json.loads((level.folder / "simulation.json").read_text())
+    frames, about = level.frames, level.simulation
     molecules = frames.n_sites // 3
     print(
         f"\n{folder}: {molecules} molecules, {frames.temperature:g} K, {about['replicas']} x {1e3 * about['simulated'] / about['replicas']:g} ps, "

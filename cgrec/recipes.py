@@ -1,0 +1,109 @@
+"""What defines a result, and the refusal of another one. One mechanism for level 0, for the levels above and for descents.
+
+A recipe is compared by what it means: objects by their class and arguments, defaults filled in, files by their content.
+How a thing is computed (device, threads, checkpoints) is not part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .digests import digest, read_sealed, write_sealed
+
+#: How a thing is computed, not what: a run may go on with other values, and on another machine.
+MEANS = frozenset({"compile", "device", "processes", "threads", "checkpoint_every", "use_lost", "platform", "python"})
+#: Arguments that name a file, of which the content counts and not the name.
+FILES = ("path", "file", "structure", "topology", "weights")
+#: Of a folder: {stage: recipe}.
+RECIPE = "recipe.json"
+#: Arrays of more numbers are known by their digest.
+_MOST_NUMBERS = 1000
+
+
+class OtherRecipe(ValueError):
+    """A folder was made with another recipe."""
+
+
+def described(value: Any, name: str = "") -> Any:
+    """`value` as json knows it: settings as {"class": ..., argument: value}, files by their sha256, means left out."""
+    if isinstance(value, str | Path) and name.endswith(FILES) and Path(value).is_file():
+        return f"sha256:{digest(Path(value))}"
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(k): described(v, str(k)) for k, v in value.items() if k not in MEANS}
+    if hasattr(value, "tobytes") and getattr(value, "size", 0) > _MOST_NUMBERS:
+        return f"sha256:{hashlib.sha256(value.tobytes()).hexdigest()}"
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, list | tuple | set | frozenset | range):
+        return [described(v) for v in value]
+    return _object(value)
+
+
+def _object(value: Any) -> Any:
+    if isinstance(value, partial):
+        given = inspect.signature(value.func).parameters
+        defaults = {k: p.default for k, p in given.items() if p.default is not p.empty}
+        return {"class": _name(value.func), **described({**defaults, **value.keywords})}
+    if isinstance(value, type) or inspect.isroutine(value) or type(value).__module__ == "torch":
+        return _name(value)
+    known = [p for p in inspect.signature(type(value)).parameters if hasattr(value, p)]
+    settings = {p: getattr(value, p) for p in known} if known else _public(value)
+    return {"class": _name(type(value)), **described(settings)}
+
+
+def _public(value: Any) -> dict[str, Any]:
+    return {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_")}
+
+
+def _name(value: Any) -> str:
+    return f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else str(value)
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    if not isinstance(config, dict):
+        return {prefix: config}
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def differences(before: Any, now: Any) -> list[tuple[str, Any, Any]]:
+    """(key, value before, value now) of every key in which two recipes differ; a key that is absent counts as None."""
+    old, new = (flatten(json.loads(json.dumps(r))) for r in (before, now))
+    return [(k, old.get(k), new.get(k)) for k in dict.fromkeys([*new, *old]) if old.get(k) != new.get(k)]
+
+
+def refuse(folder: Path, found: list[tuple[str, Any, Any]], way: str, prefix: str = "") -> None:
+    """OtherRecipe naming the first key that differs, both values and the way out; nothing where none differs."""
+    if found:
+        key, old, new = found[0]
+        raise OtherRecipe(
+            f"{folder} was made with {prefix}{key}={old} and now it is {new}: {way}, or go back to the first value"
+        )
+
+
+def same_recipe(folder: Path, before: Any, now: Any, way: str) -> None:
+    """`refuse` where two recipes differ."""
+    refuse(folder, differences(before, now), way)
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    """{stage: recipe} a folder was made with so far."""
+    path = folder / RECIPE
+    return read_sealed(path) if path.exists() else {}
+
+
+def store(folder: Path, stages: dict[str, Any]) -> None:
+    """Remember the recipes of the stages of a folder."""
+    if json.loads(json.dumps(stages)) != stored(folder):
+        write_sealed(folder / RECIPE, json.loads(json.dumps(stages)))
