@@ -39,7 +39,7 @@ RUN = ("n_replicas=4", "length=1", "save_every=0.1", "equilibration=0.2", "compi
 FIT = ("steps=6", "validate_every=3", "batch_size=8", "compile=false")
 #: A Gaussian chain 16 -> 8 -> 4: level 1 biased, refined and with a wall; level 2 plain, with its control.
 CHAIN = [
-    "climb", "experiment=gaussian_chain", "threads=1", "bins=8", "source.n_frames=60", "~levels.l3", "++variables.turn=[B0, B4, B11, B15]",
+    "climb", "experiment=gaussian_chain", "++go_on=true", "threads=1", "bins=8", "source.n_frames=60", "~levels.l3", "++variables.turn=[B0, B4, B11, B15]",
     *(f"++levels.l{k}.dynamics.{option}" for k in (1, 2) for option in RUN),
     *(f"++levels.l{k}.training.{option}" for k in (1, 2) for option in FIT),
     "++levels.l1.priors={cutoff: 0.3, bonds: true, angles: false, branches: false, dihedrals: false, excluded_volume: true}",
@@ -48,7 +48,7 @@ CHAIN = [
 ]  # fmt: skip
 #: Level 0 alone, by the NNP of alanine dipeptide that ships, biased.
 NNP = [
-    "climb", "threads=1", "bins=8", "~levels.l1", "~levels.l2", "~levels.l3", "++source.check_labels=0",
+    "climb", "++go_on=true", "threads=1", "bins=8", "~levels.l1", "~levels.l2", "~levels.l3", "++source.check_labels=0",
     *(f"++source.dynamics.{option}" for option in (
         "n_replicas=2", "length=0.02", "save_every=0.002", "equilibration=0.002", "compile=true", "checkpoint_every=3",
         "timestep=0.001", "bias.growth=0.004", "bias.every=2")),
