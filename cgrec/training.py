@@ -324,8 +324,9 @@ class _Run:
 
     def kept(self) -> str:
         """What a fit that was stopped leaves."""
-        where = "nothing is kept, for it has no folder" if self.folder is None else f"is in {self.folder / CHECKPOINT}"
-        return f"a checkpoint after step {self.step} of {self.options.steps} {where}"
+        if self.folder is None:
+            return f"step {self.step} of {self.options.steps}, of which nothing is kept, for the fit has no folder"
+        return f"a checkpoint after step {self.step} of {self.options.steps} is in {self.folder / CHECKPOINT}"
 
     def advance(self, bar: tqdm) -> None:
         """Steps up to the next validation, validate, checkpoint; or up to where it is asked to stop."""

@@ -19,6 +19,7 @@ from ..frames import Frames
 from ..potential.base import Potential
 from ..potential.bias import MetadynamicsBias
 from ..potential.graph import check_box
+from ..potential.state import other_density
 from ..ranges import expect
 from .exchange import Exchange
 from .guard import Guard
