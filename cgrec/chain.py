@@ -181,7 +181,7 @@ class Chain:
         """Number of the level whose sites `frames` have; ValueError where there is none."""
         levels = self.levels
         for k, level in enumerate(levels):
-            if level.system.fingerprint() == frames.system.fingerprint():
+            if level.system.agrees_with(frames.system):
                 return k
         raise ValueError(
             f"{self.folder}: expected frames of one of its levels, with {[level.system.n_sites for level in levels]} sites, found "

@@ -171,7 +171,7 @@ class Frames:
         """
         first = parts[0]
         for part in parts[1:]:
-            if part.system.fingerprint() != first.system.fingerprint():
+            if not part.system.agrees_with(first.system):
                 raise ValueError("Frames.concatenate: the parts belong to different Systems")
             if part.temperature != first.temperature:
                 raise ValueError(

@@ -335,7 +335,8 @@ def read_water(files, **options):
 @pytest.mark.parametrize(
     ("options", "n_sites"),
     [({}, 6), ({"masses": {"MW": 0}}, 6), ({"selection": "not name MW"}, 6), ({"selection": "name OW"}, 2),
-     ({"selection": "resid 2"}, 3), ({"species": None, "masses": {"MW": 0, "HW1": 2.014}}, 6)],
+     ({"selection": "resid 2"}, 3), ({"masses": {"MW": 0, "HW1": 2.014}}, 6),
+     ({"species": ["O", "H", "H", "M"] * 2}, 6)],
 )  # fmt: skip
 def test_massless_sites_are_left_out_with_a_remark(tmp_path, options, n_sites):
     files = tip4p(tmp_path)
@@ -370,6 +371,26 @@ def test_a_trajectory_written_without_its_massless_sites_fits_the_topology(tmp_p
     )
     again = cgrec.read(tmp_path / "atoms.npz", topology, temperature=300, check_units=False)
     np.testing.assert_array_equal(again.positions, atoms.positions)
+
+
+def test_massless_sites_of_an_archive(tmp_path):
+    topology, trajectory = tip4p(tmp_path)
+    positions = np.random.default_rng(0).normal(size=(3, 8, 3))
+    names = np.array(["OW", "HW1", "HW2", "MW"] * 2)
+    path = tmp_path / "own.npz"
+    np.savez(
+        path,
+        positions=positions,
+        forces=np.zeros_like(positions),
+        species=names,
+        length_unit="nm",
+        energy_unit="kJ/mol",
+    )
+    frames = cgrec.read(path, temperature=300, check_units=False)
+    np.testing.assert_allclose(frames.positions, positions[:, [0, 1, 2, 4, 5, 6]])
+    masses = np.array([15.999, 1.008, 1.008, 0.0] * 2)
+    np.savez(tmp_path / "m.npz", positions=positions, species=names, masses=masses, length_unit="nm")
+    assert cgrec.read(tmp_path / "m.npz", temperature=300, check_units=False).n_sites == 6
 
 
 @pytest.mark.parametrize("names", ["O H1 H2 EPW", "O H1 H2 LP1", "OW HW1 HW2 MW", "O H1 H2 M"])

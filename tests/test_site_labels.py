@@ -230,3 +230,14 @@ def test_the_representation_is_short():
     frames = random_frames(50)
     assert len(repr(frames.system)) < 200 and len(repr(frames)) < 400
     assert repr(frames).startswith("Frames(50 frames at 300 K; positions (50, 6, 3)")
+
+
+def test_a_mapping_of_before_the_fields_still_fits(two_chains):
+    new = two_chains.system
+    old = replace(new, chain_ids=(), residue_numbers=None, insertion_codes=())
+    assert new.agrees_with(old) and old.agrees_with(new)
+    assert not new.agrees_with(replace(new, residue_numbers=new.residue_numbers + 1))
+    assert not new.agrees_with(replace(old, masses=old.masses + 1))
+    assert alpha_carbons(old)(two_chains).n_sites == 6
+    with pytest.raises(ValueError, match="they differ in residue_numbers"):
+        alpha_carbons(replace(new, residue_numbers=new.residue_numbers + 1))(two_chains)

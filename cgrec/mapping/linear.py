@@ -352,10 +352,10 @@ def _apply(sparse: csr_array, vectors: NDArray[Any]) -> NDArray[np.float64]:
 
 def need_same_system(found: System, expected: System, this: str, that: str) -> None:
     """ValueError naming both Systems and what differs, where they do; `this`, `that`: how to call them."""
-    if found is expected or found.fingerprint() == expected.fingerprint():
+    if found.agrees_with(expected):
         return
     a, b = found.to_dict(), expected.to_dict()
-    differing = ", ".join(name for name in {**a, **b} if a.get(name) != b.get(name))
+    differing = ", ".join(name for name in a if name in b and a[name] != b[name])
     raise ValueError(
         f"{this} is {_describe(found)}, expected {that}, {_describe(expected)}; they differ in {differing}. "
         "Make a mapping from the very System it is applied to"

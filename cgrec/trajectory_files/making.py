@@ -83,7 +83,9 @@ class SystemMaker:
         if opened.units.mass != 1.0 and _is_lammps_data(request.topology):
             system = _in_amu(system, opened)
         if request.species is not None:
-            system = with_species(system, request.species, request.masses, where)
+            system = with_species(
+                system, self._names_of_sites(request.species), self._of_sites(request.masses), where
+            )
         stated = _states_masses(request.topology)
         return with_columns(system, self._own(opened.columns), where, had_masses=stated), complete
 
@@ -105,9 +107,21 @@ class SystemMaker:
         )
         return _compared(self._sites.system, self._own(columns) or SiteColumns(), where)
 
+    def _names_of_sites(self, species: Sequence[Any] | str) -> Sequence[Any] | str:
+        """Names given for the sites of the file, of those that are sites of the System."""
+        kept = None if self._sites is None else self._sites.kept
+        if (
+            isinstance(species, str)
+            or kept is None
+            or self._sites is None
+            or len(species) != self._sites.n_file
+        ):
+            return species
+        return [species[i] for i in kept]
+
     def _of_sites(self, masses: Any) -> Any:
         """Masses given for the sites of the file, of those that are sites of the System."""
-        if self._sites is None or self._sites.kept is None:
+        if masses is None or self._sites is None or self._sites.kept is None:
             return masses
         if not isinstance(masses, Mapping):
             listed = np.asarray(masses, float)
