@@ -425,3 +425,50 @@ def test_classify_says_when_it_does_not_know():
 
     assert classify(Atom("CO", "LIG", frozenset({"C1"}))) == Doubt(("C", "Co"))
     assert guess_element("CO", residue="LIG", others=["C1"]) == "X"
+
+
+def prmtop(path, names, masses, numbers, residues, bonds, chains=None):
+    """An Amber topology of `residues` {name: first atom from 1} and bonds counted from 0."""
+    n, h = len(names), [b for b in bonds if 1 in (numbers[b[0]], numbers[b[1]])]
+    other = [b for b in bonds if b not in h]
+    pointers = [n, 1, len(h), len(other), *[0] * 7, len(residues), len(other), *[0] * 18]
+
+    def section(flag, form, values, per_line, width):
+        cells = [str(v).ljust(width) if form[2] == "a" else str(v).rjust(width) for v in values]
+        rows = ["".join(cells[k : k + per_line]) for k in range(0, len(cells), per_line)] or [""]
+        return f"%FLAG {flag}\n%FORMAT{form}\n" + "\n".join(rows) + "\n"
+
+    real, whole = "(5E16.8)", "(10I8)"
+    three = [3 * i if k < 2 else i for a, b in h for k, i in enumerate((a, b, 1))]
+    rest = [3 * i if k < 2 else i for a, b in other for k, i in enumerate((a, b, 1))]
+    parts = [
+        section("TITLE", "(20a4)", ["test"], 20, 4), section("POINTERS", whole, pointers, 10, 8),
+        section("ATOM_NAME", "(20a4)", names, 20, 4), section("CHARGE", real, [f"{0:.8E}"] * n, 5, 16),
+        section("ATOMIC_NUMBER", whole, numbers, 10, 8), section("MASS", real, [f"{m:.8E}" for m in masses], 5, 16),
+        section("ATOM_TYPE_INDEX", whole, [1] * n, 10, 8), section("RESIDUE_LABEL", "(20a4)", list(residues), 20, 4),
+        section("RESIDUE_POINTER", whole, list(residues.values()), 10, 8),
+        section("BONDS_INC_HYDROGEN", whole, three, 10, 8), section("BONDS_WITHOUT_HYDROGEN", whole, rest, 10, 8),
+        *(section(f"{kind}_{w}_HYDROGEN", whole, [], 10, 8) for kind in ("ANGLES", "DIHEDRALS") for w in ("INC", "WITHOUT")),
+        section("AMBER_ATOM_TYPE", "(20a4)", ["X"] * n, 20, 4),
+    ]  # fmt: skip
+    path.write_text("%VERSION  VERSION_STAMP = V0001.000  DATE = 01/01/26  00:00:00\n" + "".join(parts))
+    return path
+
+
+def test_amber_topology_with_repartitioned_masses_and_extra_points(tmp_path):
+    names = ["CH3", "HH31", "HH32", "HH33", "O", "H1", "H2", "EPW"]
+    masses = [5.962, 3.024, 3.024, 3.024, 16.0, 1.008, 1.008, 0.0]
+    bonds = [(0, 1), (0, 2), (0, 3), (4, 5), (4, 6), (5, 6), (4, 7)]
+    path = prmtop(tmp_path / "w.prmtop", names, masses, [6, 1, 1, 1, 8, 1, 1, 0], {"ACE": 1, "WAT": 5}, bonds)
+    found = read_topology(path)
+    system = found.system
+    assert found.massless.tolist() == [7] and system.elements == ("C", "H", "H", "H", "O", "H", "H")
+    np.testing.assert_allclose(system.masses, [12.011, 1.008, 1.008, 1.008, 16.0, 1.008, 1.008], atol=1e-3)
+    assert system.full_labels[4] == "WAT2:O" and system.bonds.tolist() == [
+        [0, 1],
+        [0, 2],
+        [0, 3],
+        [4, 5],
+        [4, 6],
+    ]
+    assert system.constraints.tolist() == [[5, 6]]

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from contracts import random_frames, small_system
 
@@ -200,6 +201,15 @@ def test_segments_of_a_psf_are_chains(tmp_path):
     system = load_topology(path)[0]
     assert system.full_labels == ("PROA:ALA5:CA", "PROA:TYR6:CA", "PROB:ALA5:CA", "PROB:TYR6:CA")
     assert select_sites(system, "segid PROB and resid 6") == [3]
+
+
+def test_an_exported_pdb_keeps_segments(tmp_path):
+    path = tmp_path / "two.psf"
+    path.write_text(PSF)
+    system = load_topology(path)[0]
+    frames = Frames(system, np.arange(12.0).reshape(1, 4, 3), 300.0)
+    again = cgrec.read(write(frames, tmp_path / "two.pdb"), temperature=300, check_units=False).system
+    assert again.full_labels == system.full_labels
 
 
 def test_numbers_of_a_gro_and_openmm_are_kept(tmp_path):

@@ -199,10 +199,14 @@ def _columns(universe: Any, path: Path) -> _Columns:
 
 
 def _chains(atoms: Any) -> Any:
-    """Chain of every atom, or its segment where a file has segments (PSF); "SYSTEM" is MDAnalysis' word for none."""
-    chains = _attribute(atoms, "chainIDs")
-    if chains is None or not any(chains):
-        chains = _attribute(atoms, "segids")
+    """Chain of every atom, or its segment where a file has segments (PSF); "SYSTEM" is MDAnalysis' word for none.
+
+    Into a PDB it writes X for a chain of more than one letter, and the whole name as segment.
+    """
+    chains, segments = _attribute(atoms, "chainIDs"), _attribute(atoms, "segids")
+    unnamed = chains is None or not any(chains)
+    if unnamed or (set(chains) == {"X"} and segments is not None and set(segments) - {"X", "SYSTEM"}):
+        chains = segments
     return None if chains is None else np.array(["" if c == "SYSTEM" else c for c in chains], object)
 
 
