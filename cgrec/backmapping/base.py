@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, ClassVar
 
 import numpy as np
@@ -275,14 +276,15 @@ class Backmapper(ABC):
         """
         try:
             state = torch.load(path, weights_only=True)
+            kind, models = Backmapper.registry[state["class"]], state["models"]
         except FileNotFoundError:
             raise
-        except (RuntimeError, EOFError, OSError, ValueError) as error:
+        except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, UnpicklingError) as error:
             raise ValueError(
                 f"{path} is not a readable backmapper ({error}); bring it back from a copy, or "
                 "remove it: the next cgrec descend or cgrec analyse-backmapping fits another"
             ) from error
-        return Backmapper.registry[state["class"]](mapping, state["models"])
+        return kind(mapping, models)
 
 
 def _samples(fine: Frames, unit: Unit, copies: int) -> Tensor:

@@ -163,8 +163,14 @@ class _Flow:
     def __init__(self, model: dict[str, Any]) -> None:
         self.surroundings = Surroundings.from_state(model["surroundings"])
         self.mean, self.scale = model["mean"], model["scale"]
-        self.velocity = Velocity(**model["config"])
-        self.velocity.load_state_dict(model["velocity"])
+        config, tensors = model["config"], model["velocity"]
+        wanted = {"second.weight": (config["width"],) * 2, "last.weight": (len(config["circles"]), config["width"])}
+        wanted["by_sites.0.weight"] = (config["width"] // 2, max(config["n_surroundings"], 1))
+        for name, shape in wanted.items():  # before it is built: a file may ask for any size
+            if tuple(tensors[name].shape) != shape:
+                raise ValueError(f"Velocity: expected {name} of shape {shape}, found {tuple(tensors[name].shape)}")
+        self.velocity = Velocity(**config)
+        self.velocity.load_state_dict(tensors)
 
     @torch.no_grad()
     def __call__(

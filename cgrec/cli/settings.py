@@ -92,6 +92,8 @@ def readable(override: str, sweep: bool = False) -> str:
     key, equals, value = override.partition("=")
     if not equals or override.startswith("~"):
         return override
+    if key.lstrip("+") == "hydra.searchpath":
+        raise ValueError(f"hydra.searchpath: expected folders of your own by --config-dir DIR, found {value}")
     if _is_path(key, value, sweep):
         return f"{key}={_quoted(value)}"
     if _fault(override) is None:

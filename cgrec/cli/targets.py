@@ -109,7 +109,7 @@ class Allowed:
 
     def _check_target(self, key: str, target: Any) -> None:
         if not isinstance(target, str) or not _is_dotted(target):
-            raise ValueError(f"{key}: expected the dotted name of a class, found {target!r}")
+            raise ValueError(f"{key}: expected the dotted name of a class, found {target!r}; {_WAY}")
         ours = target.startswith("cgrec.") and (target in RULES or _is_role(target))
         if not (ours or any(target.startswith(f"{module}.") for module in self.plugins)):
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..files import WAY_BACK, write_whole
 from ..frames import Frames
 from ..system import System
 from .graph import SiteGraph, check_box, site_graph
+from .restore import restored
 from .state import common_state
 
 
@@ -47,6 +49,11 @@ class Potential(nn.Module, ABC):
         self.types = tuple(types)
         self.cutoff = float(cutoff)
         self.config = {"types": list(self.types), "cutoff": self.cutoff, **config}
+
+    @classmethod
+    def shapes(cls, config: dict[str, Any]) -> dict[str, tuple[int | None, ...]]:
+        """Shapes of its tensors by its configuration, None for any length: a file is checked by them before it is built."""
+        return {}
 
     @abstractmethod
     def energy(self, graph: SiteGraph) -> Tensor:
@@ -151,15 +158,9 @@ class Potential(nn.Module, ABC):
 
     @staticmethod
     def from_state(state: dict[str, Any]) -> Potential:
-        """Inverse of `to_state`."""
-        name = state["class"]
-        if name not in Potential.registry:
-            raise ValueError(
-                f"unknown potential class {name!r}: expected one of {sorted(Potential.registry)}"
-            )
-        potential = Potential.registry[name](**state["config"])
-        potential.load_state_dict(state["state"], assign=True)  # keeps the precision it was saved in
-        potential.temperature = state["temperature"]
+        """Inverse of `to_state`. Raises ValueError where configuration and tensors are not of one potential."""
+        potential = restored(Potential.registry, state)
+        potential.temperature = state.get("temperature")
         density = state.get("density")  # files of earlier versions have none
         potential.density = None if density is None else (density[0], density[1])
         return potential
@@ -177,11 +178,11 @@ class Potential(nn.Module, ABC):
         """
         try:
             state = torch.load(path, map_location=device, weights_only=True)
-        except (RuntimeError, EOFError, OSError, ValueError) as error:
-            raise ValueError(
-                f"{path} is not a readable potential ({error}); {WAY_BACK}"
-            ) from error
-        return Potential.from_state(state).to(device)
+            return Potential.from_state(state).to(device)
+        except FileNotFoundError:
+            raise
+        except (RuntimeError, EOFError, OSError, ValueError, UnpicklingError) as error:
+            raise ValueError(f"{path} is not a readable potential ({error}); {WAY_BACK}") from error
 
 
 class SumPotential(Potential):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,6 +66,20 @@ class DensityNetwork(Potential):
         self.register_buffer(
             "frequencies", torch.arange(1, n_radial + 1, dtype=torch.float64) * math.pi, persistent=False
         )
+
+    @classmethod
+    def shapes(cls, config: dict[str, Any]) -> dict[str, tuple[int | None, ...]]:
+        types, layers = len(config.get("types", ())), config.get("n_layers", 2)
+        channels, width = config.get("channels", 16), config.get("width", 64)
+        l_max, n_radial = config.get("l_max", 2), config.get("n_radial", 8)
+        if not all(isinstance(n, int) and 0 < n < 10_000 for n in (channels, width, layers, l_max, n_radial)):
+            raise ValueError(f"DensityNetwork: expected sizes of 1 to 10,000, found {config}")
+        found: dict[str, tuple[int | None, ...]] = {"embedding": (types, channels)}
+        for k in range(layers):
+            found[f"layers.{k}.radial"] = (l_max + 1, n_radial, channels)
+            found[f"layers.{k}.mix"] = (types, l_max + 1, channels, None)
+            found[f"layers.{k}.second"] = (width, width)
+        return found
 
     @classmethod
     def for_frames(
