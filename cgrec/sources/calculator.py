@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from ..system import System
 from ..trajectory_files import atoms_to_frames, read, system_to_atoms
 from ..units import TIME
 from .base import Chunks, SamplingStopped, Source, chunk_sizes, progress
+from .calculators import make_calculator
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -36,6 +36,7 @@ class CalculatorSource(Source):
         temperature: float,
         n_frames: int,
         calculator_arguments: Mapping[str, Any] | None = None,
+        python: str | None = None,
         stride: int = 20,
         timestep: float = 0.0005,
         friction: float = 5.0,
@@ -46,6 +47,8 @@ class CalculatorSource(Source):
 
         Args:
             calculator: an ASE Calculator, or "module:callable" that makes one from `calculator_arguments`.
+            python: path of another interpreter in which a named calculator runs: one whose packages cannot be installed
+                beside cgrec's, as those of MACE. It needs ase and the calculator's package.
             structure: file `cgrec.read` can read (PDB, extended XYZ, ...); its first frame is the start.
             temperature: K.
             n_frames: frames to save, `stride` steps apart.
@@ -56,6 +59,10 @@ class CalculatorSource(Source):
         Raises:
             ValueError: a number that is not positive, or arguments for a calculator that is made already.
         """
+        if python and not isinstance(calculator, str):
+            raise ValueError(
+                "CalculatorSource.python is for a calculator named 'module:callable', found an object of this interpreter"
+            )
         if calculator_arguments and not isinstance(calculator, str):
             raise ValueError(
                 "CalculatorSource.calculator_arguments are for a calculator named 'module:callable', found "
@@ -69,7 +76,7 @@ class CalculatorSource(Source):
             if not (value > 0 or (name == "equilibration" and value == 0)):
                 raise ValueError(f"CalculatorSource.{name}: expected a positive number, found {value}")
         self._structure, self._calculator = Path(structure), calculator
-        self._calculator_arguments = dict(calculator_arguments or {})
+        self._calculator_arguments, self._python = dict(calculator_arguments or {}), python
 
     def recipe(self) -> dict[str, Any]:
         """The arguments, the calculator by name; of the structure the content counts, not the path."""
@@ -93,7 +100,8 @@ class CalculatorSource(Source):
             if isinstance(self._calculator, str)
             else type(self._calculator).__module__
         )
-        return ("cgrec", "numpy", "ase", *({module.partition(".")[0]} - {"ase", "cgrec", "__main__"}))
+        theirs = {module.partition(".")[0]} if self._python is None else set()
+        return ("cgrec", "numpy", "ase", *(theirs - {"ase", "cgrec", "__main__"}))
 
     def system(self) -> System | None:
         """Of the start structure."""
@@ -144,16 +152,7 @@ class CalculatorSource(Source):
     def _make_calculator(self) -> Any:
         if not isinstance(self._calculator, str):
             return self._calculator
-        module, _, name = self._calculator.partition(":")
-        try:
-            make = getattr(import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ValueError(
-                f"CalculatorSource.calculator: {self._calculator!r} cannot be imported ({error}); expected "
-                "'module:callable', "
-                "e.g. 'tblite.ase:TBLite', of an installed package"
-            ) from error
-        return make(**self._calculator_arguments)
+        return make_calculator(self._calculator, self._calculator_arguments, self._python)
 
     def _resume_or_begin(self, dynamics: Any, random: np.random.Generator, chunks: Chunks) -> None:
         """Set the state after the last piece, or equilibrate and save the state that leaves."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
+from functools import lru_cache
 from multiprocessing import get_context
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..frames import Frames
 from ..system import System
 from ..trajectory_files import system_to_atoms
 from ..units import ENERGY, LENGTH, TIME
+from .calculators import ForeignCalculator, make_calculator
 
 _EV, _ANGSTROM = ENERGY["eV"], LENGTH["angstrom"]
 
@@ -31,6 +33,7 @@ class Labeller:
         calculator: "module:callable" that makes an ASE Calculator; a worker process imports it by that name.
         arguments: of the callable.
         processes: worker processes, one thread each; 0 takes one per core.
+        python: path of another interpreter in which the calculator runs (see `CalculatorSource`).
     """
 
     calculator: str = "tblite.ase:TBLite"
@@ -38,12 +41,19 @@ class Labeller:
         default_factory=lambda: {"method": "GFN2-xTB", "solvation": ["alpb", "water"], "verbosity": 0}
     )
     processes: int = 0
+    python: str | None = None
 
     def make(self) -> Any:
-        """The calculator."""
-        module, _, name = self.calculator.partition(":")
-        arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in self.arguments.items()}
-        return getattr(import_module(module), name)(**arguments)
+        """The calculator; one of another interpreter is started once in a process, and forgets what it computed before.
+
+        Raises:
+            ValueError: it cannot be imported or made.
+        """
+        if not self.python:
+            return make_calculator(self.calculator, self.arguments)
+        kept = _foreign(self.python, self.calculator, json.dumps(dict(self.arguments)))
+        kept.reset()
+        return kept
 
     def label(self, system: System, positions: NDArray[Any], temperature: float) -> tuple[Frames, int]:
         """Frames with energies and forces, and how many structures were skipped because the calculation did not converge.
@@ -80,11 +90,21 @@ class Labeller:
         return _collect(system, target, list(self._map(_explore, jobs, "quantum dynamics")))
 
     def _map(self, function: Any, jobs: list[Any], name: str) -> Iterable[Any]:
-        workers = self.processes or len(os.sched_getaffinity(0))
+        workers = self.processes or cores()
         with _one_thread(), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             yield from tqdm(
                 pool.map(function, jobs), total=len(jobs), desc=name, unit="batch", mininterval=1.0
             )
+
+
+def cores() -> int:
+    """Processor cores this process may use; where the system does not say (macOS), all there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@lru_cache
+def _foreign(python: str, calculator: str, arguments: str) -> ForeignCalculator:
+    return ForeignCalculator(python, calculator, json.loads(arguments))
 
 
 @contextmanager
