@@ -18,7 +18,9 @@ T = 300.0
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
-def oscillators(n_frames: int, n_bonds: int = 20, *, seed: int = 0, noise: float = 0.0, k: float = 1e5) -> Frames:
+def oscillators(
+    n_frames: int, n_bonds: int = 20, *, seed: int = 0, noise: float = 0.0, k: float = 1e5
+) -> Frames:
     """Heteronuclear bonds drawn exactly from U = k/2 (r - r0)^2 in three dimensions, far from each other; their forces
     with Gaussian noise of `noise` kJ/mol/nm, which keeps their mean.
     """

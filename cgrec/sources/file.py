@@ -13,6 +13,9 @@ from ..system import System
 from ..trajectory_files import LammpsUnits, files_of, read
 from .base import Source, package_path
 
+#: Arguments that runs begun with an older version do not know; not used, they are no part of the recipe.
+_NEWER = ("lj", "elements", "drop_bad_frames")
+
 
 class FileSource(Source):
     """Frames of one trajectory file, or of several (a list, or a pattern such as 'run*.trr') that are
@@ -33,6 +36,7 @@ class FileSource(Source):
         step: int | None = None,
         need_forces: bool = True,
         check_units: bool = True,
+        drop_bad_frames: bool = False,
         find_constraints: bool = True,
         length_unit: str | None = None,
         energy_unit: str | None = None,
@@ -67,7 +71,7 @@ class FileSource(Source):
     def recipe(self) -> dict[str, Any]:
         """The arguments but for paths, whose content counts and not their names."""
         # an argument newer than a run that goes on, and not used, is no part of its recipe
-        plain = {k: _plain(v) for k, v in self._arguments.items() if k not in ("lj", "elements") or v is not None}
+        plain = {k: _plain(v) for k, v in self._arguments.items() if k not in _NEWER or v not in (None, False)}
         return {
             **plain,
             "topology": self.topology.fingerprint() if isinstance(self.topology, System) else None,

@@ -20,6 +20,7 @@ from .export import write
 from .findings import record, recorded
 from .force_units import UnitCheck, check_force_units, check_length_unit
 from .formats import Opener, check_arguments, format_of
+from .plausibility import bad_frames, check_bonds, check_box, check_hydrogens, sentence
 from .request import Contents, Request
 from .topology import add_rigid_pairs, load_topology, select_sites
 
@@ -56,6 +57,7 @@ def read(
     step: int | None = None,
     need_forces: bool = False,
     check_units: bool = True,
+    drop_bad_frames: bool = False,
     find_constraints: bool = True,
     length_unit: str | None = None,
     energy_unit: str | None = None,
@@ -114,6 +116,9 @@ def read(
         need_forces: refuse a file without forces.
         check_units: test the unit of the forces by the temperature they imply (`check_force_units`), and
             lengths of atoms.
+            Also whether bonds and frames can be at all (`bad_frames`), and whether the box is that of the frames.
+        drop_bad_frames: leave out frames that no molecule can be in, or whose forces are absurd, instead of
+            refusing the file.
         find_constraints: mark bonds and 1-3 distances that never change as constraints.
         length_unit, energy_unit, force_unit: e.g. 'angstrom', 'eV', 'kcal/mol/angstrom'; without `force_unit`
             forces are in energy_unit/length_unit. Refused where the file states another.
@@ -150,6 +155,7 @@ def read(
             contents = assemble(requests, opener, scratch)
         frames = _frames(first.path, contents, temperature, find_constraints)
     if check_units:
+        frames = _plausible(frames, first.path, drop_bad_frames, whole=selection is None)
         _check(frames, first.path, contents, whole=selection is None)
     if need_forces and frames.forces is None:
         raise ValueError(f"{first.path}: {_reason(frames)}; forces_path= reads them from a second file")
@@ -260,12 +266,42 @@ def _temperature(path: Path, stated: float | None, given: float | None) -> float
     return float(given if given is not None else stated)  # type: ignore[arg-type]
 
 
+def _plausible(frames: Frames, path: Path, drop: bool, *, whole: bool) -> Frames:
+    """The frames, without those that cannot be where that was asked for.
+
+    Raises:
+        ValueError: the bonds cannot be, or frames that cannot be are not to be dropped or are most of all.
+    """
+    if whole:  # a selection may leave hydrogens without the atoms they are bonded to
+        check_length_unit(frames, str(path))
+        lonely = check_hydrogens(frames.system, str(path))
+        if lonely:
+            remark(lonely)
+    check_box(frames, str(path))
+    check_bonds(frames, str(path))
+    bad = bad_frames(frames)
+    if bad:
+        said = f"{path}: {sentence(bad, len(frames))}"
+        if 2 * len(bad) > len(frames):
+            raise ValueError(
+                f"{said}: look at the topology, the order of its atoms, the box that makes cut molecules whole, and the "
+                "units; check_units=False reads the file as it is"
+            )
+        if not drop:
+            raise ValueError(
+                f"{said}: drop_bad_frames=True leaves them out, check_units=False reads them as they are"
+            )
+        remark(f"{said}: left out")
+        numbers = [b.number for b in bad]
+        record("dropped", {"file": path.name, "frames": numbers, "reasons": [b.reason for b in bad]})
+        frames = frames[np.setdiff1d(np.arange(len(frames)), numbers)]
+    return frames
+
+
 def _check(frames: Frames, path: Path, contents: Contents | None, *, whole: bool) -> None:
     """Raise where a wrong unit or another frame explains the forces or distances; remark where they are off and nothing
     explains it, and where they cannot be tested.
     """
-    if whole:  # a selection may leave hydrogens without the atoms they are bonded to
-        check_length_unit(frames, str(path))
     if frames.forces is None:
         return
     force_unit = "kJ/mol/nm" if contents is None else contents.force_unit

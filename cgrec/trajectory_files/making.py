@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..remarks import remark
 from ..system import System
+from .bonding import add_sampled_bonds, check_order
 from .portions import Portion
 from .request import Opened, Request, SiteColumns
 from .topology import (
     Topology,
-    add_guessed_bonds,
     element_mass,
     guess_element,
     name_residues,
@@ -189,10 +189,12 @@ class SystemMaker:
             positions: (n, n_sites, 3) nm, a sample over the whole trajectory.
             box: (3, 3) or (n, 3, 3) nm, or None.
         """
-        if not self._guess or not np.isfinite(positions).all():
+        if not self._guess:
             return self.system
-        first = box[0] if box is not None and box.ndim == 3 else box
-        system = add_guessed_bonds(self.system, positions[0], first)
+        system = add_sampled_bonds(self.system, positions, box)
+        topology = self._request.topology
+        if isinstance(topology, str | Path) and Path(topology) != self._request.path:
+            check_order(self.system, Path(topology), positions, box, str(self._request.path))
         return system if self._named else name_residues(system)
 
 

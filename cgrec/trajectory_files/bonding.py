@@ -1,0 +1,137 @@
+"""Bonds that a sample of frames shows, whatever single frames do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..system import System
+from .periodic import close_pairs, minimum_image
+from .topology import _UNBONDED, CLOSEST_ATOMS, covalent_radii
+from .universe import open_universe
+
+#: Two atoms are bonded where they are closer than this times the sum of their covalent radii.
+_REACH = 1.25
+#: A bond shown elsewhere that is longer than this here, in most frames, is none.
+_LONGEST = 1.5
+#: Frames and sites looked at; the majority of a few frames tells a bond as well as that of many.
+_FRAMES, _SITES = 25, 3_000_000
+
+
+def add_sampled_bonds(system: System, positions: NDArray[Any], box: NDArray[Any] | None) -> System:
+    """`system` with the bonds that most of the frames show and its list lacks.
+
+    Two atoms are bonded when their median distance is less than 1.25 times the sum of their covalent radii (Cordero et
+    al., Dalton Trans. 2008, 2832): one frame in which a bond is stretched or two molecules touch changes nothing. A
+    hydrogen keeps its nearest partner only; metals, noble gases and beads get no bonds.
+
+    Args:
+        positions: (n_frames, n_sites, 3) nm, a sample over the whole trajectory.
+        box: (3, 3) or (n_frames, 3, 3) nm, or None.
+    """
+    able = np.flatnonzero([e not in _UNBONDED for e in system.elements])
+    if len(able) < 2:
+        return system
+    n = min(_FRAMES, len(positions), max(3, _SITES // len(able)))
+    chosen = np.unique(np.linspace(0, len(positions) - 1, n).astype(int))
+    seen: Counter[tuple[int, int]] = Counter()
+    total: dict[tuple[int, int], float] = {}
+    n_used = 0
+    for t in chosen:
+        found = _pairs_of_frame(
+            system, able, positions[t], box[t] if box is not None and box.ndim == 3 else box
+        )
+        if found is None:
+            continue
+        n_used += 1
+        for i, j, length in zip(*found):
+            seen[i, j] += 1
+            total[i, j] = total.get((i, j), 0.0) + length
+    if n_used <= len(chosen) // 2:
+        return system  # atoms this close are a wrong unit of length, which `read` reports
+    lengths = {pair: total[pair] / k for pair, k in seen.items() if 2 * k > n_used}
+    return _with_bonds(system, lengths)
+
+
+def _pairs_of_frame(
+    system: System, able: NDArray[np.int64], positions: NDArray[Any], box: NDArray[Any] | None
+) -> tuple[list[int], list[int], list[float]] | None:
+    """Pairs within reach of a bond and their lengths; None for a frame in which atoms coincide."""
+    radii = covalent_radii(system.elements)
+    if not np.isfinite(positions).all():
+        return None
+    pairs, vectors = close_pairs(positions[able], _REACH * 2 * radii[able].max(), box)
+    pairs, lengths = np.sort(able[pairs], axis=1), np.linalg.norm(vectors, axis=-1)
+    if (lengths < CLOSEST_ATOMS).any():
+        return None
+    near = lengths < _REACH * radii[pairs].sum(1)
+    return pairs[near, 0].tolist(), pairs[near, 1].tolist(), lengths[near].tolist()
+
+
+def _with_bonds(system: System, lengths: dict[tuple[int, int], float]) -> System:
+    """Bonds of the nearest pairs first, so that every hydrogen has one."""
+    known = {(min(b), max(b)) for b in system.bonds.tolist()}
+    taken = {i for b in known for i in b if system.elements[i] == "H"}
+    new = set()
+    for pair in sorted(lengths, key=lambda p: lengths[p]):
+        hydrogens = {k for k in pair if system.elements[k] == "H"}
+        if pair not in known and not hydrogens & taken:
+            taken |= hydrogens
+            new.add(pair)
+    if not new:
+        return system
+    return replace(system, bonds=np.array(sorted(known | new), np.int64).reshape(-1, 2))
+
+
+def check_order(
+    system: System, topology: Path, positions: NDArray[Any], box: NDArray[Any] | None, where: str
+) -> None:
+    """ValueError where a structure file shows bonds that the frames do not: its atoms stand in another order.
+
+    Args:
+        system: of the file, with the bonds it lists.
+        topology: a file with coordinates of its own, such as PDB or GRO; others tell nothing here.
+        positions, box: as in `add_sampled_bonds`.
+    """
+    structure = _structure(topology, system.n_sites)
+    if structure is None:
+        return
+    shown = add_sampled_bonds(system, *structure).bonds
+    if not len(shown):
+        return
+    radii = covalent_radii(system.elements)
+    vectors = positions[:, shown[:, 1]].astype(float) - positions[:, shown[:, 0]]
+    lengths = np.linalg.norm(minimum_image(vectors, None if box is None else np.asarray(box, float)), axis=-1)
+    wrong = lengths > _LONGEST * radii[shown].sum(1)
+    impossible = np.flatnonzero(wrong.mean(0) > 0.5)
+    if not len(impossible):
+        return
+    worst = int(impossible[np.argmax(np.median(lengths[:, impossible], axis=0))])
+    frame = int(np.flatnonzero(wrong[:, worst])[0])
+    i, j = shown[worst].tolist()
+    raise ValueError(
+        f"{where}: {len(impossible)} of {len(shown)} bonds that {topology} shows cannot be here, such as "
+        f"{system.labels[i]} (site {i}) - {system.labels[j]} (site {j}), {lengths[frame, worst]:.3g} nm long in "
+        f"{'the first frame' if frame == 0 else 'a later frame'}: atoms of trajectory and topology are in another order; "
+        "give the topology this trajectory was written with"
+    )
+
+
+def _structure(topology: Path, n_sites: int) -> tuple[NDArray[np.float64], NDArray[np.float64] | None] | None:
+    """Coordinates (1, n_sites, 3) nm of a structure file, and its box (3, 3); None where it has none."""
+    from MDAnalysis.lib.mdamath import triclinic_vectors
+
+    if topology.suffix.lower() not in (".pdb", ".gro"):
+        return None
+    atoms = open_universe(topology).atoms
+    if len(atoms) != n_sites:
+        return None
+    sides = atoms.dimensions
+    sized = sides is not None and bool(np.all(np.asarray(sides)[:3] > 1.5))  # 1 x 1 x 1 means none in a PDB
+    box = np.array(triclinic_vectors(sides), float) / 10 if sized else None
+    return np.asarray(atoms.positions, float)[None] / 10, box

@@ -1,0 +1,354 @@
+"""Can these frames be? Frames that no molecule can be in, bonds that cannot be, and a box that is not the frames' own.
+
+Two rules find bad frames. Chemistry: two atoms nearer than 0.6 times the sum of their covalent radii (Cordero et al.,
+Dalton Trans. 2008, 2832; the shortest bonds known are 0.75 times it), or a bond longer than twice that sum. Statistics,
+for beads as well: the nearest distance of each frame is a minimum of many, and such minima follow a Weibull law
+(Gumbel, Statistics of Extremes, 1958). Its two constants come from the quantiles at 10 % and 50 %, which single frames
+do not move; a frame at less than half of the smallest distance expected among so many frames is not of this sample.
+Largest forces are judged likewise. On valid samples (water, ions, a peptide; 74 to 10,000 frames) the smallest distance
+was 0.98 to 1.13 times the one expected, the largest force 0.4 to 1.0 times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frames import Frames, pieces, release
+from ..system import System
+from .periodic import close_pairs
+from .topology import covalent_radii
+
+#: Length over the sum of covalent radii below which two atoms, above which two bonded atoms, cannot be.
+SHORTEST, LONGEST = 0.6, 2.0
+#: The same for a bond that is so long in most frames: those of metals reach 1.2.
+LONGEST_MOSTLY = 1.5
+#: Distances and forces this far from the extreme expected of the sample belong to no frame of it.
+_NEAREST, _STRONGEST = 0.5, 5.0
+#: Below so many frames a sample has no statistics of its own.
+_LEAST = 20
+#: Distances of all pairs are taken where sites are so few, else those of pairs within reach (nm).
+_DENSE_SITES, _REACH = 40, 0.5
+#: Sites times frames whose distances are looked at; of more, evenly spaced frames.
+_BUDGET = 100_000_000
+#: g/cm3 of one amu/nm3, and a density that no matter has.
+_GRAM_PER_CM3, _DENSEST = 1.66053907e-3, 30.0
+#: Share of frames from which on a bond that cannot be is the topology's fault, not theirs.
+_MOST = 0.5
+#: Share of hydrogens without a bond that no chemistry explains.
+_LONELY = 0.1
+
+
+@dataclass(frozen=True)
+class BadFrame:
+    """A frame that cannot be: its number, why in words, and whether coordinates (else forces) say so."""
+
+    number: int
+    reason: str
+    geometry: bool = True
+
+
+def bad_frames(frames: Frames) -> list[BadFrame]:
+    """Frames that no molecule can be in, or whose forces are absurd, in order; each once.
+
+    Args:
+        frames: molecules whole.
+    """
+    found = [*_impossible_bonds(frames), *_too_near(frames), *_absurd_forces(frames)]
+    first: dict[int, BadFrame] = {}
+    for bad in found:
+        first.setdefault(bad.number, bad)
+    return [first[k] for k in sorted(first)]
+
+
+def check_bonds(frames: Frames, where: str) -> None:
+    """ValueError where bonds of the System cannot be in most frames: it is the topology of other coordinates.
+
+    Beads have no radii: their bonds are judged only in a box, which a bond does not fill.
+    """
+    system = frames.system
+    if not len(system.bonds):
+        return
+    sample = np.unique(np.linspace(0, len(frames) - 1, 50).astype(int))
+    lengths = _lengths(frames.positions[sample], system.bonds)
+    low, high = _limits(system, system.bonds, LONGEST_MOSTLY)
+    if frames.box is not None:
+        widths = 1 / np.linalg.norm(np.linalg.inv(frames.boxes()[sample]), axis=1)  # type: ignore[index]
+        beads = ~np.isfinite(high)
+        high = np.where(beads, 0.45 * widths.min(), high)
+        # a bead's bond may reach half a small box now and then; one that is at random places does so often
+        often = np.where(beads, 0.1, _MOST)
+    else:
+        often = np.full(len(high), _MOST)
+    wrong = (lengths < low) | (lengths > high)
+    impossible = np.flatnonzero(wrong.mean(0) > often)
+    if not len(impossible):
+        return
+    worst = int(impossible[np.argmax(np.median(lengths[:, impossible], axis=0))])
+    frame = int(sample[np.flatnonzero(wrong[:, worst])[0]])
+    i, j = system.bonds[worst].tolist()
+    length = float(lengths[np.flatnonzero(wrong[:, worst])[0], worst])
+    raise ValueError(
+        f"{where}: {len(impossible)} of {len(system.bonds)} bonds of the topology cannot be, such as {_named(system, i)} - "
+        f"{_named(system, j)}, {length:.3g} nm long in frame {frame} (expected {_expected(low[worst], high[worst])}): "
+        "atoms of trajectory and topology are in another order, molecules are cut and the box that would make them whole "
+        "is missing or wrong, or the length unit is; give the topology this trajectory was written with, or box="
+    )
+
+
+def check_hydrogens(system: System, where: str) -> str:
+    """What is to be said of hydrogens bonded to nothing; "" where there are none.
+
+    Raises:
+        ValueError: they are many, so that names and coordinates do not belong together.
+    """
+    hydrogens = [i for i, e in enumerate(system.elements) if e == "H"]
+    bonded = set(system.bonds.ravel().tolist())
+    alone = [i for i in hydrogens if i not in bonded]
+    if not alone or not len(system.bonds):  # a System without any bond is somebody's choice
+        return ""
+    text = (
+        f"{where}: {len(alone)} of {len(hydrogens)} hydrogens are bonded to nothing, the first is "
+        f"{_named(system, alone[0])}"
+    )
+    if len(alone) > _LONELY * len(hydrogens):
+        raise ValueError(
+            f"{text}: expected names and coordinates in the same order; correct species= or topology=, or pass "
+            "check_units=False if this is meant"
+        )
+    return f"{text}: are names and coordinates in the same order?"
+
+
+def check_box(frames: Frames, where: str) -> None:
+    """ValueError where the box is not that of the frames.
+
+    No matter is denser than osmium (22.6 g/cm3). Molecules that were wrapped fill a box evenly up to sharp edges: where
+    they fill another length than the box has, the box (or its unit) is wrong. Too small, images overlap; too large, there
+    is a gap that no liquid has.
+    """
+    if frames.box is None:
+        return
+    boxes = np.asarray(frames.boxes()[:: max(len(frames) // 100, 1)], float)  # type: ignore[index]
+    volumes = np.abs(np.linalg.det(boxes))
+    density = frames.system.masses.sum() / volumes.min() * _GRAM_PER_CM3
+    beads = "X" in frames.system.elements
+    if density > _DENSEST * (3 if beads else 1):
+        raise ValueError(
+            f"{where}: the box of {volumes.min():.3g} nm3 would hold matter of {density:.3g} g/cm3: expected less than "
+            "that of any metal; its unit is wrong, or give the box of the simulation with box="
+        )
+    filled = _filled_box(frames)
+    if filled is not None:
+        edges = boxes.diagonal(axis1=1, axis2=2).mean(0)
+        size = lambda e: " x ".join(f"{v:.4g}" for v in e)  # noqa: E731
+        raise ValueError(
+            f"{where}: molecules fill {size(filled)} nm evenly up to sharp edges and the box is {size(edges)} nm: expected "
+            "the same; give the box of the simulation with box=, or pass check_units=False if this is meant"
+        )
+
+
+def _filled_box(frames: Frames) -> NDArray[np.float64] | None:
+    """(3,) nm that wrapped molecules fill, where it is not the box; None where it is, or nobody can tell."""
+    boxes = np.asarray(frames.boxes(), float)
+    if not np.allclose(boxes, boxes * np.eye(3), atol=1e-6 * boxes.max()):
+        return None
+    molecules = frames.system.molecules
+    order, counts = np.argsort(molecules, kind="stable"), np.bincount(molecules)
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    step = max(len(frames) * frames.n_sites // 3_000_000, 1)
+    edges = boxes[::step].diagonal(axis1=1, axis2=2)[:, None]
+    x = np.asarray(frames.positions[::step][:, order], float)
+    if len(x) * len(counts) < 2000:
+        return None
+    mass = frames.system.masses[order][:, None]
+    ways = (  # by which programs wrap molecules: by their first atom, their centre, their centre of mass
+        x[:, starts],
+        np.add.reduceat(x, starts, axis=1) / counts[:, None],
+        np.add.reduceat(x * mass, starts, axis=1) / np.add.reduceat(mass, starts, axis=0),
+    )
+    for way in ways:
+        told = [_filled((way / edges)[..., k].ravel()) for k in range(3)]
+        if all(t is not None for t in told):
+            wrong = all(abs(t - 1) > 0.01 for t in told)  # type: ignore[operator]
+            return np.array(told) * edges.mean((0, 1)) if wrong else None
+    return None
+
+
+def _filled(x: NDArray[np.float64]) -> float | None:
+    """Length that values fill evenly from edge to edge; None where edges are not sharp, as of unwrapped molecules, or
+    the middle is not even, as in a crystal.
+    """
+    low, high = float(x.min()), float(x.max())
+    counts = np.histogram(x, bins=25, range=(low, high))[0]
+    even = counts.std() < 0.25 * counts.mean()
+    return high - low if even and min(counts[0], counts[-1]) > 0.6 * np.median(counts) else None
+
+
+def _lengths(positions: NDArray[Any], pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n_frames, n_pairs) nm."""
+    return np.linalg.norm(
+        positions[:, pairs[:, 1]].astype(float) - positions[:, pairs[:, 0]].astype(float), axis=-1
+    )
+
+
+def _limits(
+    system: System, pairs: NDArray[np.int64], longest: float = LONGEST
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(n_pairs,) nm: shortest and longest a bond may be; 0 and infinity where one end is no atom.
+
+    Two hydrogens are listed as bonded in rigid water, at 0.15 nm.
+    """
+    radii = covalent_radii(system.elements)
+    atom = np.array([e != "X" for e in system.elements])
+    hydrogen = np.array([e == "H" for e in system.elements])
+    i, j = pairs.T
+    total, both = radii[i] + radii[j], atom[i] & atom[j]
+    high = np.where(hydrogen[i] & hydrogen[j], 0.25, longest * total)
+    return np.where(both, SHORTEST * total, 0.0), np.where(both, high, np.inf)
+
+
+def _impossible_bonds(frames: Frames) -> list[BadFrame]:
+    system, found = frames.system, []
+    low, high = _limits(system, system.bonds)
+    judged = np.flatnonzero(np.isfinite(high))
+    if not len(judged):
+        return []
+    pairs, low, high = system.bonds[judged], low[judged], high[judged]
+    for piece in pieces(frames.positions):
+        lengths = _lengths(frames.positions[piece], pairs)
+        release(frames.positions)
+        wrong = (lengths < low) | (lengths > high)
+        for t in np.flatnonzero(wrong.any(1)):
+            k = int(np.flatnonzero(wrong[t])[0])
+            i, j = pairs[k].tolist()
+            text = f"bond {_named(system, i)} - {_named(system, j)} is {lengths[t, k]:.3g} nm long"
+            found.append(BadFrame(piece.start + int(t), f"{text}, expected {_expected(low[k], high[k])}"))
+    return found
+
+
+def _too_near(frames: Frames) -> list[BadFrame]:
+    """Frames in which two sites are nearer than sites of this sample ever are."""
+    step = max(len(frames) * frames.n_sites // _BUDGET, 1)
+    used = np.arange(0, len(frames), step)
+    nearest, pairs, ratios = _nearest(frames, used)
+    expected = _smallest_expected(nearest)
+    wrong = (nearest < _NEAREST * expected) | (ratios < SHORTEST)
+    if (
+        wrong.mean() > _MOST
+    ):  # then this is how the sample is, and the unit of length or the names are to blame
+        return []
+    wrong |= _other_population(nearest)
+    found = []
+    for t in np.flatnonzero(wrong):
+        i, j = pairs[t].tolist()
+        text = f"{_named(frames.system, i)} and {_named(frames.system, j)} are {nearest[t]:.3g} nm apart"
+        usual = f"the nearest sites of other frames are {np.median(nearest):.3g} nm apart"
+        found.append(BadFrame(int(used[t]), f"{text}, {usual}"))
+    return found
+
+
+def _nearest(frames: Frames, used: NDArray[np.int64]) -> tuple[Any, Any, Any]:
+    """Of each frame used: the smallest distance (n,) nm, its pair (n, 2), the smallest ratio to the sum of covalent radii
+    (n,). Where a ratio is too small, the pair is that of the ratio.
+    """
+    radii = covalent_radii(frames.system.elements)
+    boxes = frames.boxes()
+    nearest, ratios = np.full(len(used), np.inf), np.full(len(used), np.inf)
+    pairs = np.zeros((len(used), 2), np.int64)
+    if frames.n_sites < 2:
+        return nearest, pairs, ratios
+    dense = frames.box is None and frames.n_sites <= _DENSE_SITES
+    every = np.stack(np.triu_indices(frames.n_sites, 1), -1)
+    for n, t in enumerate(used):
+        x = np.asarray(frames.positions[t], float)
+        if dense:
+            near, vectors = every, x[every[:, 1]] - x[every[:, 0]]
+        else:
+            near, vectors = close_pairs(x, _REACH, None if boxes is None else boxes[t])
+        if not len(near):
+            continue
+        r = np.sqrt((vectors**2).sum(-1))
+        total = radii[near].sum(1)
+        atoms = (radii[near] > 0).all(1)
+        ratio = np.where(atoms, r / np.maximum(total, 1e-12), np.inf)
+        nearest[n], ratios[n] = r.min(), ratio.min()
+        worst = int(np.argmin(ratio)) if ratios[n] < SHORTEST else int(np.argmin(r))
+        nearest[n], pairs[n] = (r[worst] if ratios[n] < SHORTEST else r.min()), near[worst]
+    return nearest, pairs, ratios
+
+
+def _smallest_expected(minima: NDArray[np.float64]) -> float:
+    """The smallest of so many minima that follow one Weibull law; 0 where there are too few to tell.
+
+    P(m > r) = exp(-(r / a)^p): with q10 and q50 the quantiles at 10 and 50 %, p = ln(ln 2 / -ln 0.9) / ln(q50 / q10),
+    and the smallest of n is near the quantile at 1 / n.
+    """
+    known = minima[np.isfinite(minima)]
+    if len(known) < _LEAST:
+        return 0.0
+    q10, q50 = np.quantile(known, [0.1, 0.5])
+    if not 0 < q10 < q50:
+        return 0.5 * float(q10)
+    power = np.log(np.log(2) / -np.log(0.9)) / np.log(q50 / q10)
+    return float(q10 * (-np.log(0.9) * len(known)) ** (-1 / power))
+
+
+def _other_population(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Values of the smaller of two populations that a factor of three separates: frames in another unit of length."""
+    known = np.isfinite(values) & (values > 0)
+    few = max(3, len(values) // 100)
+    if known.sum() < 4 * few:
+        return np.zeros(len(values), bool)
+    ordered = np.sort(values[known])
+    ratios = ordered[1:] / ordered[:-1]
+    gaps = np.flatnonzero(ratios[few - 1 : len(ratios) - few + 1] > 3) + few - 1
+    if not len(gaps):
+        return np.zeros(len(values), bool)
+    cut = ordered[gaps[0]]
+    below = values <= cut
+    return below & known if below.sum() <= known.sum() / 2 else ~below & known
+
+
+def _absurd_forces(frames: Frames) -> list[BadFrame]:
+    """Frames whose largest force is far above the largest of so many, and frames without any force."""
+    if frames.forces is None or len(frames) < _LEAST:
+        return []
+    largest, sites = np.zeros(len(frames)), np.zeros(len(frames), np.int64)
+    for piece in pieces(frames.forces):
+        size = np.abs(np.asarray(frames.forces[piece], float)).max(2)
+        largest[piece], sites[piece] = size.max(1), size.argmax(1)
+        release(frames.forces)
+    some = largest[largest > 0]
+    if len(some) < _LEAST:
+        return []
+    expected = 1 / max(_smallest_expected(1 / some), 1e-300)
+    limit = _STRONGEST * max(expected, float(np.median(some)))
+    found = []
+    for t in np.flatnonzero(largest > limit):
+        text = f"the force on {_named(frames.system, int(sites[t]))} is {largest[t]:.3g} kJ/mol/nm"
+        usual = f"the largest of most frames is {np.median(some):.3g}"
+        found.append(BadFrame(int(t), f"{text}, {usual}", geometry=False))
+    # sites out of reach of each other feel nothing, but not where most frames have forces on every site
+    if (largest == 0).any() and (np.asarray(frames.forces[largest > 0][:20]) != 0).any(-1).all():
+        found += [
+            BadFrame(int(t), "all forces are zero", geometry=False) for t in np.flatnonzero(largest == 0)
+        ]
+    return found
+
+
+def _named(system: System, site: int) -> str:
+    return f"{system.labels[site]} (site {site})"
+
+
+def _expected(low: float, high: float) -> str:
+    return f"{low:.2g} to {high:.2g} nm"
+
+
+def sentence(bad: list[BadFrame], n_frames: int) -> str:
+    """The frames in words: how many, and the first few with their reasons."""
+    listed = "; ".join(f"frame {b.number}: {b.reason}" for b in bad[:3])
+    more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
+    return f"{len(bad)} of {n_frames} frames cannot be ({listed}{more})"
