@@ -24,7 +24,7 @@ _PIECE_BYTES = 2**22
 #: Frames picked from a memory-mapped array at once: one page or more of it comes into memory for each.
 _PICKED = 64
 #: Bytes of an array that is kept in memory; a larger one is a temporary file.
-MEMORY_BYTES = 2**27
+MEMORY_BYTES = 2**26
 _ARRAYS = ("positions", "forces", "energies", "box", "weights", "replicas")
 
 

@@ -191,6 +191,22 @@ def test_reduced_units_need_their_sizes():
         read("vacuum_fff.lammpstrj", lj=lj, **REAL)
 
 
+@pytest.mark.parametrize("style, line", [
+    ("atomic", "{i} {t} 1 1 1"), ("charge", "{i} {t} 0.5 1 1 1"), ("molecular", "{i} 1 {t} 1 1 1"),
+    ("full", "{i} 1 {t} 0.5 1 1 1"),
+])  # fmt: skip
+def test_reduced_masses_of_a_data_file(tmp_path, style, line):
+    head = (
+        "t\n\n6 atoms\n2 atom types\n\n0 10 xlo xhi\n0 10 ylo yhi\n0 10 zlo zhi\n\nMasses\n\n1 1.0\n2 2.0\n\n"
+    )
+    lines = [line.format(i=i + 1, t=1 + i % 2) for i in range(6)]
+    (tmp_path / "a.data").write_text(f"{head}Atoms # {style}\n\n" + "\n".join(lines) + "\n")
+    lj = {"sigma": 0.1, "epsilon": 4.184, "mass": 39.9}
+    frames = read("vacuum_fff.lammpstrj", tmp_path / "a.data", lammps_units="lj", lj=lj)
+    np.testing.assert_allclose(frames.system.masses, [39.9, 79.8] * 3)
+    assert set(frames.system.elements) == {"X"} and frames.system.types == ("1", "2") * 3
+
+
 # --- two files, other names, other units
 # ---------------------------------------------------------------------
 
@@ -509,6 +525,14 @@ def test_energies_beside_kinetic_ones(tmp_path):
     with pytest.warns(Remark, match="are left out"):
         right(cgrec.read(path, temperature=T))
     right(cgrec.read(path, temperature=T, keys={"energies": "energies[0]"}), energies=True)
+
+
+def test_boxes_of_another_number_of_frames_and_objects_are_refused(tmp_path):
+    path = npz(tmp_path / "a.npz", box=np.full((7, 3), 2.0), **OURS)
+    with pytest.raises(ValueError, match="24 frames of positions and 7 of box"):
+        cgrec.read(path, temperature=T)
+    with pytest.raises(ValueError, match="holds Python objects, which could run code"):
+        cgrec.read(npz(tmp_path / "b.npz", positions=np.array([None, 1]), **OURS), temperature=T)
 
 
 def test_a_ladder_of_temperatures_is_refused(tmp_path):

@@ -131,6 +131,11 @@ class Archive:
 
 def broken(path: Path, error: Exception) -> ValueError:
     """The error of a numpy file that cannot be read."""
+    if "Object arrays" in str(error):
+        return ValueError(
+            f"{path} holds Python objects, which could run code when read and are refused: write plain "
+            "arrays of numbers and names"
+        )
     return ValueError(
         f"{path} cannot be read ({error}): it is probably truncated or no numpy file; copy or make it again"
     )
@@ -159,7 +164,8 @@ def _opened(request: Request, found: dict[str, Any], box_like: tuple[str, ...]) 
     vectors = found[needed]
     if vectors.ndim != 3 or vectors.shape[-1] != 3:
         raise ValueError(
-            f"{request.path}: expected {needed} (n_frames, n_sites, 3), found shape {vectors.shape}"
+            f"{request.path}: expected {needed} (n_frames, n_sites, 3), found shape {vectors.shape}; one "
+            "frame is array[None]"
         )
     n_frames = len(vectors)
     if "energies" in found:
@@ -167,8 +173,8 @@ def _opened(request: Request, found: dict[str, Any], box_like: tuple[str, ...]) 
         found |= {} if energies is None else {"energies": energies}
     things = ("forces",) if request.as_forces else ("positions", "forces", "energies", "weights", "replicas")
     arrays = {k: found[k] for k in things if k in found}
-    box = None if request.as_forces or "box" not in found else box_rows(found["box"])
-    _check_lengths(request.path, arrays, box, vectors.shape)
+    box = None if request.as_forces or "box" not in found else _box(request.path, found["box"], n_frames)
+    _check_lengths(request.path, arrays, vectors.shape)
     portions = sliced(arrays, n_frames)
     if box is not None:
         portions = with_box(portions, box, n_frames)
@@ -181,6 +187,22 @@ def _opened(request: Request, found: dict[str, Any], box_like: tuple[str, ...]) 
         portions, frozenset(arrays), stated, _system(request, found), _columns(request, found),
         _temperature(request, found.get("temperature")), box_like=box_like, whole=False,
     )  # fmt: skip
+
+
+def _box(path: Path, box: Any, n_frames: int) -> NDArray[np.float64]:
+    """Rows (3, 3) or (n_frames, 3, 3).
+
+    Raises:
+        ValueError: boxes of another number of frames.
+    """
+    shape = np.shape(box)
+    per_frame = len(shape) == 3 or (len(shape) == 2 and shape != (3, 3))
+    if per_frame and shape[0] not in (1, n_frames):
+        raise ValueError(
+            f"{path}: {n_frames} frames of positions and {shape[0]} of box: expected one box, or one a frame"
+        )
+    rows = box_rows(box)
+    return rows[0] if rows.ndim == 3 and len(rows) == 1 else rows
 
 
 def _temperature(request: Request, array: NDArray[Any] | None) -> float | None:
@@ -243,7 +265,7 @@ def _system(request: Request, found: dict[str, Any]) -> Known | None:
     return Known(sites.system, bonds_complete="bonds" in found, sites=sites)
 
 
-def _check_lengths(path: Path, arrays: dict[str, Any], box: Any, shape: tuple[int, ...]) -> None:
+def _check_lengths(path: Path, arrays: dict[str, Any], shape: tuple[int, ...]) -> None:
     """ValueError where arrays disagree, before picking frames would hide it."""
     n = shape[0]
     for name, array in arrays.items():
@@ -253,10 +275,6 @@ def _check_lengths(path: Path, arrays: dict[str, Any], box: Any, shape: tuple[in
             )
     if "forces" in arrays and arrays["forces"].shape != shape:
         raise ValueError(f"{path}: expected forces of shape {shape}, found {arrays['forces'].shape}")
-    if box is not None and box.ndim == 3 and len(box) != n:
-        raise ValueError(
-            f"{path}: {n} frames of positions and {len(box)} of box: expected one box, or one a frame"
-        )
 
 
 # --- DeePMD-kit: docs.deepmodeling.com/projects/deepmd/en/stable/data/system.html ------------------------

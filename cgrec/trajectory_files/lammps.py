@@ -1,4 +1,5 @@
-"""LAMMPS text dumps (docs.lammps.org/dump.html): columns by name, boundaries, units styles, per-site columns."""
+"""LAMMPS text dumps (docs.lammps.org/dump.html): columns by name, boundaries, units styles, per-site columns.
+"""
 
 from __future__ import annotations
 
@@ -375,7 +376,8 @@ def _numbers(column: NDArray[Any]) -> NDArray[Any]:
 
 
 def _odd_lines(path: Path, k: int, header: _Header, lines: list[bytes]) -> ValueError:
-    """The error of a frame whose lines are not all of its columns; one inside which another begins was cut."""
+    """The error of a frame whose lines are not all of its columns; one inside which another begins was cut.
+    """
     if any(line.startswith(b"ITEM:") for line in lines):
         return ValueError(
             f"{path}: frame {k} says {header.n_sites} atoms and the next frame begins before them: it is "

@@ -102,6 +102,27 @@ class _Columns:
         return [f"{r}:{n}" for r, n in zip(self.residue_names, self.names)]
 
 
+#: Columns of the Atoms section of a LAMMPS data file by its style (docs.lammps.org/read_data.html), where they are
+#: not those of `full`, which MDAnalysis expects.
+_ATOM_STYLES = {
+    "atomic": "id type x y z", "charge": "id type charge x y z", "molecular": "id resid type x y z",
+    "bond": "id resid type x y z", "angle": "id resid type x y z",
+}  # fmt: skip
+
+
+def _atom_style(path: Path) -> dict[str, str]:
+    """The argument that tells MDAnalysis the columns of a LAMMPS data file, from its line 'Atoms # style'."""
+    if path.suffix.lower() != ".data":
+        return {}
+    with path.open(errors="replace") as file:
+        for line in file:
+            words = line.replace("#", " ").split()
+            if words[:1] == ["Atoms"]:
+                columns = _ATOM_STYLES.get(words[1]) if len(words) > 1 else None
+                return {"atom_style": columns} if columns else {}
+    return {}
+
+
 def open_universe(path: Path) -> Any:
     """MDAnalysis Universe of `path` without guesses of its own."""
     import MDAnalysis
@@ -109,7 +130,7 @@ def open_universe(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return MDAnalysis.Universe(str(path), to_guess=())
+            return MDAnalysis.Universe(str(path), to_guess=(), **_atom_style(path))
     except Exception as error:
         raise ValueError(
             f"{path} cannot be read as a topology ({error}); give PDB, GRO, PSF, prmtop, TPR or LAMMPS data"
