@@ -81,7 +81,7 @@ def read(
     | GSD (no forces; needs gsd) | given | no |
     | H5MD, mdtraj HDF5 (no forces), other HDF5 by `keys` | stated in it, or given | mdtraj's does |
     | Amber NetCDF, mdfrc as `forces_path` | its own | no |
-    | LAMMPS dump (id, x y z or a kin, fx fy fz; may have element, mass, type, q) | `lammps_units`, or as given | element, or type with mass |
+    | LAMMPS dump (id; x y z or a kin; fx fy fz) | `lammps_units`, or given | element, or type and mass |
     | PDB, GRO (no forces) | its own | yes |
     | extended XYZ (.xyz, .extxyz), ASE .traj | angstrom, eV, or as given | elements |
     | plain XYZ; CP2K's -pos- with its -frc- as `forces_path` | angstrom; hartree, hartree/bohr | elements |
@@ -95,9 +95,10 @@ def read(
     independent runs of one System. What does not fit into memory is kept in a temporary file and read from
     there when used.
 
-    An .npz holds positions | pos | coords | coordinates | R (n_frames, n_sites, 3) and may hold forces | Fs | F,
-    energies | energy | E, box | cell (an edge, 3 edges, 3 x 3 rows, or 3 edges or 3 x 3 rows per frame), temperature,
-    species | site_names | names | atomic_numbers | numbers | z, masses (amu), charges (e), bonds (n, 2), weights,
+    An .npz holds positions | pos | coords | coordinates | R (n_frames, n_sites, 3) and may hold forces | Fs |
+    F, energies | energy | E, box | cell (an edge, 3 edges, 3 x 3 rows, or 3 edges or 3 x 3 rows per frame),
+    temperature, species | site_names | names | atomic_numbers | numbers | z, masses (amu), charges (e),
+    bonds (n, 2), weights,
     replicas, and its units as length_unit, energy_unit, force_unit; other names are mapped by `keys`. One
     other array that is plainly one of these (`REF_forces`, `L`) is taken, and a remark says so; arrays not
     used are named.

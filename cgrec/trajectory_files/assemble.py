@@ -111,7 +111,8 @@ def _for_forces(request: Request) -> Request:
     keys = {k: v for k, v in (request.keys or {}).items() if k == "forces"} or None
     length = None if request.energy_unit is None else request.length_unit
     return replace(
-        request, path=request.forces_path, forces_path=None, topology=None, species=None, masses=None, elements=None, box=None,
+        request, path=request.forces_path, forces_path=None, topology=None, species=None, masses=None,
+        elements=None, box=None,
         keys=keys, length_unit=length, as_forces=True,
     )  # fmt: skip
 
@@ -276,7 +277,8 @@ def _finished(
             if name in arrays:
                 arrays[name] = _selected(arrays[name], sites, scratch)
     fields = {n: arrays.get(n) for n in ("positions", "forces", "energies", "weights", "replicas")}
-    return Contents(system, box=box, temperature=opened.temperature, force_unit=force_unit, **fields)  # type: ignore[arg-type]
+    kelvin = opened.temperature
+    return Contents(system, box=box, temperature=kelvin, force_unit=force_unit, **fields)  # type: ignore[arg-type]
 
 
 def _one_box(boxes: NDArray[Any]) -> NDArray[np.float64]:

@@ -51,8 +51,8 @@ def _open_h5md(request: Request, particles: Any) -> Opened:
     groups = [name for name, group in particles.items() if "position" in group or "force" in group]
     if len(groups) != 1:
         raise ValueError(
-            f"{request.path}: expected one group of particles, found {', '.join(groups) or 'none'} in /particles; choose "
-            "with keys={'positions': 'particles/<group>/position/value', 'forces': ...}"
+            f"{request.path}: expected one group of particles, found "
+            f"{', '.join(groups) or 'none'} in /particles; choose with keys={'positions': 'particles/<group>/position/value', 'forces': ...}"
         )
     group = particles[groups[0]]
     names = {"positions": "position", "forces": "force"}

@@ -89,9 +89,9 @@ def open_lammps(request: Request) -> Opened:
 
     stated = _units(request, first.header.units)
     is_open = not any(first.header.periodic) or None
-    return Opened(
-        in_order(request.path, snapshots), frozenset(names), stated, columns=_site_columns(first, stated), open=is_open
-    )  # fmt: skip
+    columns = _site_columns(first, stated)
+    portions = in_order(request.path, snapshots)
+    return Opened(portions, frozenset(names), stated, columns=columns, open=is_open)
 
 
 def _columns(request: Request, first: _Frame) -> dict[str, tuple[str, ...]]:
@@ -186,7 +186,8 @@ def _reduced(request: Request) -> Stated:
             f"amu}}, the sizes of one of each, found {request.lj!r}"
         )
     sigma, epsilon, mass = (float(lj[k]) for k in ("sigma", "epsilon", "mass"))
-    return Stated("sigma", "epsilon", "epsilon/sigma", frozenset({"length", "energy", "force"}), (sigma, epsilon, epsilon / sigma), mass)
+    sizes, fixed = (sigma, epsilon, epsilon / sigma), frozenset({"length", "energy", "force"})
+    return Stated("sigma", "epsilon", "epsilon/sigma", fixed, sizes, mass)
 
 
 def _site_columns(first: _Frame, stated: Stated) -> SiteColumns:
@@ -245,9 +246,9 @@ def _frames(request: Request) -> Iterator[_Frame]:
             table = _table(path, file, header, k)
             if "id" not in table and not by_line:
                 raise ValueError(
-                    f"{path}: no column id among {' '.join(header.columns)}: LAMMPS writes atoms in another order in every "
-                    "frame, and only ids tell them apart. Write `dump ... custom N file id type x y z fx fy fz`; where the "
-                    "run had `dump_modify sort id`, say so with keys={'id': 'line'}"
+                    f"{path}: no column id among {' '.join(header.columns)}: LAMMPS writes atoms in another "
+                    "order in every frame, and only ids tell them apart. Write `dump ... custom N file id type "
+                    "x y z fx fy fz`; where the run had `dump_modify sort id`, say so with keys={'id': 'line'}"
                 )
             if "id" in table:
                 order = np.argsort(table["id"], kind="stable")

@@ -192,7 +192,7 @@ def potential_energies(path: Path, array: NDArray[Any], n_frames: int) -> NDArra
         )
         return array[:, 0]
     remark(
-        f"{path}: energies of shape {array.shape} are left out, as expected ({n_frames},): name the column of the "
-        "potential energy, keys={'energies': 'energies[0]'}"
+        f"{path}: energies of shape {array.shape} are left out, as expected ({n_frames},): name the column "
+        "of the potential energy, keys={'energies': 'energies[0]'}"
     )
     return None

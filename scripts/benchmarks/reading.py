@@ -1,12 +1,13 @@
-"""Peak memory and time of reading a trajectory and mapping it, for files larger than what may be held at once.
+"""Peak memory and time of reading a trajectory and mapping it, for files larger than what may be held at
+once.
 
     python scripts/benchmarks/reading.py --format trr --gigabytes 4 --folder /tmp
 
-A file of the size asked for is made in a temporary folder: water molecules in a box, each atom held at its place of a
-lattice by a spring, so that positions and forces agree and `check_units` can stay on. It is read with
-`cgrec.read`, or by `FileSource.make` into a folder of a run (--source), mapped to one site a molecule, and the largest
-resident memory of that child process is printed, beside that of a child that only imports the same things. The file is
-removed afterwards.
+A file of the size asked for is made in a temporary folder: water molecules in a box, each atom held at its
+place of a lattice by a spring, so that positions and forces agree and `check_units` can stay on. It is read
+with `cgrec.read`, or by `FileSource.make` into a folder of a run (--source), mapped to one site a molecule,
+and the largest resident memory of that child process is printed, beside that of a child that only imports the
+same things. The file is removed afterwards.
 """
 
 from __future__ import annotations
@@ -163,8 +164,8 @@ def main() -> None:
         print(f"importing alone: {idle['peak_gb']} GB")
         found = run("--child", str(path), *(["--source"] if given.source else []))
         print(
-            f"read in {found['read_s']} s, peak {found['read_peak_gb']} GB; read and mapped to {found['n_sites']} sites in "
-            f"{found['seconds']} s, peak {found['peak_gb']} GB"
+            f"read in {found['read_s']} s, peak {found['read_peak_gb']} GB; read and mapped to "
+            f"{found['n_sites']} sites in {found['seconds']} s, peak {found['peak_gb']} GB"
         )
 
 
