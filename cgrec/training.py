@@ -133,7 +133,7 @@ class ForceMatching:
         most_validation_frames: int = 2000, precision: str = "float32", device: str = "cpu", compile: str | bool = "auto",
         processes: int = 1,
     ) -> None:  # fmt: skip
-        expect("ForceMatching", above=0, learning_rate=learning_rate)
+        expect("ForceMatching", at_least=0, learning_rate=learning_rate)
         expect("ForceMatching", at_least=1, batch_size=batch_size, processes=processes)
         expect("ForceMatching", at_least=1, validate_every=validate_every, most_validation_frames=most_validation_frames)
         expect("ForceMatching", at_least=0, steps=steps, patience=patience, weight_decay=weight_decay)
