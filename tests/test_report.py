@@ -1,22 +1,32 @@
-"""The report of a small invented run: complete, unfinished, damaged."""
+"""The report of a small real run: complete, interrupted, damaged."""
 
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from dataclasses import replace
+from functools import partial
+from html import escape
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cgrec.analysis import BASINS_ALANINE, BackmappingReport, ledger_row
+from cgrec.analysis import BackmappingReport
 from cgrec.analysis.backmapping import Quantity, TermDivergence
-from cgrec.collective_variables import CollectiveVariable
+from cgrec.chain import Chain
+from cgrec.dynamics import Langevin
 from cgrec.frames import Frames
+from cgrec.level import LevelRecipe
 from cgrec.mapping import Pick
-from cgrec.report import figures, write_report
+from cgrec.potential.network import DensityNetwork
+from cgrec.report import figures, page, pieces, write_report
 from cgrec.report.figures import superpose, wrap_molecules
 from cgrec.report.read import LevelFiles, read_run
+from cgrec.sources.base import Source
 from cgrec.system import System
+from cgrec.training import ForceMatching
 
 VARIABLES = {"phi": ["C1", "N1", "CA", "C2"], "psi": ["N1", "CA", "C2", "N2"]}
 NAMES = ("C1", "O1", "N1", "CA", "CB", "C2", "O2", "N2")
@@ -46,7 +56,7 @@ def peptide(rng, n, shift=0.0, wide=0.25):
     angle = lambda a: np.radians(a) + 0.05 * rng.normal(size=n)  # noqa: E731
     still = np.pi + 0.1 * rng.normal(size=n)
     zero = np.zeros((n, 3))
-    n1, c1 = zero, zero + [0.134, 0.0, 0.0]
+    n1, c1 = zero, bond(0.134)[:, None] * [1.0, 0.0, 0.0]
     ca = attach(n1, c1, c1 + [0.0, 0.1, 0.0], bond(0.146), angle(122), still)
     c2 = attach(ca, n1, c1, bond(0.153), angle(111), phi)
     cb = attach(ca, n1, c1, bond(0.153), angle(110), phi - 2.1)
@@ -67,67 +77,52 @@ def frames_of(rng, name, n, shift=0.0, energies=False):
     )  # fmt: skip
 
 
-def write_training(folder, rng):
-    lines = [
-        "step,epoch,learning_rate,training_loss,validation_loss,explained_fraction,noise_estimate,seconds"
-    ]
-    for k in range(60):
-        loss = 900 + 4000 * np.exp(-k / 9)
-        noisy, noise = loss * (1 + 0.06 * rng.normal()), 870 if k == 59 else ""
-        lines.append(f"{100 * k},{k},0.001,{noisy},{loss + 60},{0.5},{noise},{2 * k}")
-    (folder / "training.csv").write_text("\n".join(lines) + "\n")
+class Peptide(Source):
+    """Level 0: frames of `peptide` with forces that say nothing; enough to climb from."""
+
+    def recipe(self):
+        return {}
+
+    def sample(self, folder, seed):
+        rng = np.random.default_rng(seed)
+        found = frames_of(rng, "level0", 1000, energies=True)
+        return replace(found, forces=300 * rng.normal(size=found.positions.shape))
 
 
-def write_run(folder, n=2000):
-    """A run of three levels above the atoms, as the chain leaves it on disk."""
-    rng = np.random.default_rng(0)
-    variables = tuple(CollectiveVariable(k, tuple(v)) for k, v in VARIABLES.items())
-    folder.mkdir()
-    (folder / "config.yaml").write_text("experiment: alanine_dipeptide\nseed: 0\n")
-    about = {
-        "command": ["cgrec", "climb", "experiment=alanine_dipeptide"], "commit": "0123abc", "seed": 0,
-        "device": "cpu", "seconds": 412.0, "versions": {"cgrec": "0.1.0", "torch": "2.6"},
-        "note": "level 0 starts from <labels>",
-    }  # fmt: skip
-    (folder / "run.json").write_text(json.dumps(about))
-    for k, name in enumerate(SITES):
-        level = folder / f"level{k}"
-        own = frames_of(rng, name, n, shift=0.07 * k, energies=k == 0)
-        own.save(level / "frames")
-        own.system.save(level / "system.json")
-        report = {
-            "name": name, "n_sites": own.n_sites,
-            "seconds": {"training": 60.0 * k, "simulation": 80.0 / 2**k},
-            "ns_per_day": 100 * 2.0**k, "simulated_ns": 0.5, "kinetic_temperature": [300.4, 0.6],
-            "replicas": {"started": 64, "lost": k == 3, "where": [{"replica": 7, "time": 3.2, "why": "left", "phi": 1.234}] * (k == 3)},
-            "explained_fraction": 0.9 / max(k, 1), "ledger": [], "chirality_flips": {"C1": 0} if k == 0 else {},
-            "variables": {} if name == "beads" else VARIABLES,
-        }  # fmt: skip
-        if k == 0:
-            (level / "source.json").write_text(
-                json.dumps({"file": "a.npz", "sha256": "ab" * 32, "licence": "CC0"})
-            )
-        else:
-            target = frames_of(rng, name, n, shift=0.07 * (k - 1))
-            target.save(level / "targets")
-            write_training(level, rng)
-            (level / "recipe.yaml").write_text(f"level: {name}\n")
-            others = {
-                "parent": target,
-                "level 0": frames_of(rng, name, n),
-                "direct model": frames_of(rng, name, n, 0.1),
-            }
-            axes = variables if name != "beads" else (CollectiveVariable("ends", ("C1", "N2")),)
-            basins = BASINS_ALANINE if name != "beads" else None
-            rows = [ledger_row(name, a, own, f, axes, 32, basins) for a, f in others.items()]
-            report["ledger"] = [row.to_json() for row in rows]
-        (level / "report.json").write_text(json.dumps(report, allow_nan=False))
-    return folder
+def recipe(sites, **changes):
+    return LevelRecipe(
+        mapping=Pick([NAMES[k] for k in sites]),
+        potential=partial(DensityNetwork.for_frames, cutoff=0.6, channels=2, l_max=1, width=8),
+        training=ForceMatching(steps=10, batch_size=16, validate_every=5, most_validation_frames=50),
+        dynamics=Langevin(
+            n_replicas=12, length=1.0, equilibration=0.0, save_every=0.02, timestep=0.002, compile=False
+        ),
+        force_map="basic",
+        priors={"cutoff": 0.6, "bonds": True, "angles": True},
+        **changes,
+    )
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("report") / "run")
+    """A real climb of three levels, each with its control, in half a minute: bad models, and files as they are."""
+    folder = tmp_path_factory.mktemp("report") / "run"
+    levels = {"heavy": recipe(SITES["heavy"]), "backbone": recipe(SITES["backbone"])}
+    levels["beads"] = recipe(SITES["beads"], variables={"ends": ["C1", "N2"]})
+    config = {"levels": {name: {} for name in levels}}
+    chain = Chain(folder, Peptide(), levels, variables=VARIABLES, bins=16, go_on=True, recipe=config)
+    chain.climb()
+    return folder
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    """The same run, to be damaged."""
+    return Path(shutil.copytree(run, tmp_path / "run"))
+
+
+def change(path, **values):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
 def test_a_finished_run_is_told_in_one_self_contained_page(run):
@@ -140,30 +135,154 @@ def test_a_finished_run_is_told_in_one_self_contained_page(run):
         "Error per level",
         "Training",
         "Simulation health",
+        "How the verdicts are found",
     ):
-        assert title in text
-    assert "not there yet" not in text
-    assert text.count("data:image/png;base64,") == 9
+        assert f"<h2>{title}</h2>" in text
+    assert "Finished." in text and "not there yet" not in text and "cannot be read" not in text
+    assert text.count("data:image/png;base64,") >= 8
     assert "http" not in text and "<script" not in text
-    assert "level 0 starts from &lt;labels&gt;" in text
-    assert "cgrec climb experiment=alanine_dipeptide" in text
-    assert (
-        "1 of 256" in text
-        and "replica 7 at 3.2 ps left (phi 1.23)" in text
-        and 'C1 <span class="good">0<' in text
+    assert "beads has no phi, psi" in text and "could not be drawn" not in text
+
+
+def test_the_verdict_comes_first_with_its_reasons_and_remarks(copy):
+    level = copy / "level2"
+    verdict = json.loads((level / "report.json").read_text())["verdict"]
+    (level / "remarks.json").write_text('["a <sentence> about the fit"]')
+    change(
+        copy / "level0" / "source.json",
+        checks={"temperature": [{"verdict": "off", "message": "319 K, not 300"}]},
     )
-    assert "160" in text and "8&times;" in text  # level 0: 80 s for 0.5 ns; level 3 costs an eighth
-    assert "beads has no phi, psi" in text
+    text = write_report(copy).read_text()
+    assert text.index('class="verdict') < text.index('class="cards"') < text.index("The ladder")
+    assert "a &lt;sentence&gt; about the fit" in text and "off: 319 K, not 300" in text
+    for reason in verdict["reasons"]:
+        assert escape(reason["do"][1:]) in text
 
 
-def test_variables_that_are_not_two_dihedrals_are_drawn_one_by_one(tmp_path):
-    run = write_run(tmp_path / "run", n=200)
+def test_the_headline_is_the_levels_own_not_the_controls(copy):
+    """The control of the second level is further off than any level; it is not what the run came to."""
+    path = copy / "level2" / "report.json"
+    ledger = json.loads(path.read_text())["ledger"]
+    assert any(row["level"] == "backbone (direct)" for row in ledger)
+    for row in ledger:
+        row["excess"] = 0.6 if row["level"] == "backbone (direct)" else 0.001
+    change(path, ledger=ledger)
+    for k in (1, 3):
+        rows = json.loads((copy / f"level{k}" / "report.json").read_text())["ledger"]
+        change(
+            copy / f"level{k}" / "report.json",
+            ledger=[{**row, "excess": 0.0123, "error": 0.001} for row in rows],
+        )
+    text = write_report(copy).read_text()
+    card = re.search(r"<b>([^<]*)</b><span>largest JS from level 0, above the floor \(([^)]*)\)", text)
+    assert card[1] == "0.0123 &plusmn; 0.0010" and card[2].split(",")[0] in ("heavy", "beads")
+
+
+def test_bars_and_floor_belong_to_one_axis(run):
+    rows = [row for level in read_run(run).levels for row in level.ledger if row.variables == ("phi", "psi")]
+    axes = figures.errors(rows, ["level 0", "heavy", "backbone", "beads"]).axes[0]
+    assert axes.get_ylabel() == "JS above its floor / nats"
+    heights = sorted(bar.get_height() for bar in axes.patches)
+    expected = sorted([row.excess for row in rows] + [2 * row.floors["spread"] for row in rows])
+    assert heights == pytest.approx(expected)
+    low, high = axes.get_ylim()
+    assert low < min(row.excess for row in rows) and high > max(row.excess for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("gone", "told"),
+    [
+        (["level3"], "Not finished: beads is not there yet"),
+        (["level3/report.json"], "interrupted in level 3: comparison"),
+        (["level2/report.json", "level2/frames", "level3"], "interrupted in level 2: run"),
+        (
+            ["level2/report.json", "level2/frames", "level2/potential.pt", "level3"],
+            "interrupted in level 2: fit",
+        ),
+        (
+            ["level1", "level2", "level3", "level0/report.json", "level0/frames"],
+            "interrupted in level 0: sampling",
+        ),
+    ],
+)
+def test_an_interrupted_run_reads_as_one(copy, gone, told):
+    change(copy / "level2" / "report.json", verdict={"word": "trust", "reasons": []})
+    for name in gone:
+        shutil.rmtree(copy / name) if (copy / name).is_dir() else (copy / name).unlink()
+    found = read_run(copy)
+    assert told in found.state and not found.complete
+
+
+def test_where_a_run_was_interrupted_stands_at_the_top(copy):
+    shutil.rmtree(copy / "level3" / "frames")
+    (copy / "level3" / "report.json").unlink()
+    text = write_report(copy).read_text()
+    assert text.index("interrupted in level 3: run") < text.index("The ladder") and "Finished." not in text
+    assert "not there yet" in text
+
+
+def test_a_run_that_its_verdict_ended_says_so(copy):
+    shutil.rmtree(copy / "level3")
+    reason = {"rule": "hands", "word": "do not use", "found": "f", "expected": "e", "do": "d"}
+    change(copy / "level2" / "report.json", verdict={"word": "do not use", "reasons": [reason]})
+    assert "Ended at backbone by its verdict" in write_report(copy).read_text()
+
+
+def test_a_file_that_was_cut_is_named(copy):
+    (copy / "level1" / "report.json").write_text('{"name": "heavy", "ledger": [')
+    (copy / "level2" / "frames" / "frames.json").unlink()
+    (copy / "config.yaml").unlink()
+    text = write_report(copy).read_text()
+    assert "cannot be read: level1/report.json" in text and "</html>" in text
+
+
+def leaves(value, path=()):
+    """Paths of all values in a json, tables and lists included."""
+    yield path
+    for key, entry in (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    ):
+        if not (isinstance(key, int) and key > 0):  # entries of a list are alike
+            yield from leaves(entry, (*path, key))
+
+
+OTHERS = ("<text>", 3.5, None, [], [[1]], {"a": "b"}, [None])
+
+
+def put(value, path, new):
+    """A copy of a json with one value replaced."""
+    if not path:
+        return new
+    copied = value.copy()
+    copied[path[0]] = put(value[path[0]], path[1:], new)
+    return copied
+
+
+@pytest.mark.parametrize(
+    "name", ["run.json", "level0/source.json", "level0/report.json", "level2/report.json"]
+)
+def test_the_page_survives_every_value_of_another_type(copy, name, monkeypatch):
+    for drawing in ("surfaces", "profiles", "structures", "bonded", "losses", "energies", "liquid"):
+        monkeypatch.setattr(figures, drawing, lambda *_: None)  # drawn from arrays, and slow
+    monkeypatch.setattr(pieces, "image", lambda figure, alt: "")
+    path = copy / name
+    good, tried = json.loads(path.read_text()), 0
+    for where in leaves(good):
+        new = OTHERS[tried % len(OTHERS)]  # a prime number of them, so that no key always meets the same
+        path.write_text(json.dumps(put(good, where, new)))
+        text = page.page(read_run(copy))
+        assert text.endswith("</html>\n") and "could not be drawn" not in text, (where, new)
+        assert "<text>" not in text
+        tried += 1
+    assert tried > 10
+
+
+def test_variables_that_are_not_two_dihedrals_are_drawn_one_by_one(copy):
     for k in range(4):
-        report = run / f"level{k}" / "report.json"
+        report = copy / f"level{k}" / "report.json"
         data = {**json.loads(report.read_text()), "variables": {"ends": ["C1", "N2"]}}
-        data["ledger"] += [{**row, "level": f"{row['level']} (direct)"} for row in data["ledger"][:1]]
         report.write_text(json.dumps(data))
-    text = write_report(run).read_text()
+    text = write_report(copy).read_text()
     assert "One colour scale" not in text and "free energy along ends" in text and "backbone (direct)" in text
 
 
@@ -181,16 +300,6 @@ def test_variables_of_a_coarse_level_are_drawn_for_finer_ones_mapped_up(tmp_path
     expected = np.linalg.norm(mapping(atoms).positions[:, 0] - mapping(atoms).positions[:, 1], axis=1)
     for _, frames in ensembles:
         np.testing.assert_allclose(variables[0].of(frames), expected, rtol=1e-6)
-
-
-def test_an_unfinished_run_says_what_is_missing(tmp_path):
-    run = write_run(tmp_path / "run", n=200)
-    for missing in ("level2/frames/frames.json", "level2/report.json", "level3/training.csv", "config.yaml"):
-        (run / missing).unlink()
-    (run / "level1" / "report.json").write_text('{"name": "heavy", "ledger": [')
-    text = write_report(run).read_text()
-    assert "not there yet" in text
-    assert "cannot be read: level1/report.json" in text
 
 
 def test_a_run_that_has_only_begun_still_has_a_page(tmp_path):
@@ -244,6 +353,17 @@ def row(what, types, value, **other):
     return {**base, **numbers, **other}
 
 
+def write_training(folder, rng):
+    lines = [
+        "step,epoch,learning_rate,training_loss,validation_loss,explained_fraction,noise_estimate,seconds"
+    ]
+    for k in range(60):
+        loss = 900 + 4000 * np.exp(-k / 9)
+        noisy, noise = loss * (1 + 0.06 * rng.normal()), 870 if k == 59 else ""
+        lines.append(f"{100 * k},{k},0.001,{noisy},{loss + 60},{0.5},{noise},{2 * k}")
+    (folder / "training.csv").write_text("\n".join(lines) + "\n")
+
+
 def write_liquid(folder):
     """Ions in a box: no collective variables, no bonds; a complete run."""
     about = {"device": "cpu", "seconds": 9.0, "command": "cgrec climb experiment=nacl"}
@@ -285,11 +405,11 @@ def test_a_liquid_on_its_way_up_says_what_is_missing(tmp_path):
     run = write_liquid(tmp_path / "run")
     (run / "config.yaml").write_text("levels: {ions: {}, fewer: {}}\n")
     text = write_report(run).read_text()
-    assert text.count("not there yet") == 3  # the next level may have variables and bonds
+    assert text.count(pieces.NOT_YET) == 3  # the next level may have variables and bonds
     (run / "level1" / "report.json").unlink()
     (run / "level1" / "frames" / "frames.json").unlink()
     text = write_report(run).read_text()
-    assert "Liquid structure" in text and "largest &radic;JS" in text and "<h2>Differences</h2>" in text
+    assert "Liquid structure" in text and "largest JS" in text and "<h2>Differences</h2>" in text
 
 
 def test_the_line_is_the_own_run_and_the_band_its_target():

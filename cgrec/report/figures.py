@@ -7,6 +7,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
@@ -171,9 +172,22 @@ def _differences(figure: Figure, axes: Any, drawn: Sequence[tuple[LevelFiles, Fr
         if both.any():  # the constant is free: none where the finest level is populated
             difference -= np.average(difference[both], weights=np.exp(-first.values[both]))
         edges = _scaled(surface.grid.edges, surface.grid)
+        _only_one(column, edges, first.values, surface.values)
         image = column.pcolormesh(*edges, difference.T, cmap="RdBu_r", vmin=-2, vmax=2, rasterized=True)
         _style(column)
     figure.colorbar(image, ax=axes.tolist(), label=r"$\Delta$F / kT", shrink=0.9, pad=0.01)
+
+
+#: kT below which a bin is so populated that the other ensemble's never having been there means something.
+_POPULATED = 3.0
+
+
+def _only_one(axes: Any, edges: Any, first: NDArray[np.float64], other: NDArray[np.float64]) -> None:
+    """Mark bins that one of two surfaces has well populated and the other never saw: the worst of differences."""
+    marks = np.full(first.shape, np.nan)
+    marks[(first < _POPULATED) & ~np.isfinite(other)] = 0
+    marks[(other < _POPULATED) & ~np.isfinite(first)] = 1
+    axes.pcolormesh(*edges, marks.T, cmap=ListedColormap([INK, "#e08a1e"]), vmin=0, vmax=1, rasterized=True)
 
 
 def _label_axes(axes: Any, grid: Grid) -> None:
@@ -223,7 +237,7 @@ def _profile(axes: Any, curve: FreeEnergy, level: LevelFiles) -> None:
 
 
 def errors(rows: Sequence[LedgerRow], order: Sequence[str]) -> Figure | None:
-    """Root of the excess JS of each level with its error, beside the root of the sampling floor."""
+    """Jensen-Shannon divergence of each level above its sampling floor, with its error, and how far that floor scatters."""
     groups = list(dict.fromkeys(row.variables for row in rows))
     if not groups:
         return None
@@ -232,12 +246,13 @@ def errors(rows: Sequence[LedgerRow], order: Sequence[str]) -> Figure | None:
         mine = [row for row in rows if row.variables == variables]
         names = sorted({row.level: None for row in mine}, key=lambda name: _rank(order, name))
         title = ", ".join(_symbol(v) for v in variables) + f"   {' x '.join(map(str, mine[0].bins))} bins"
-        _style(axes, title, "", r"$\sqrt{\mathrm{JS}}$ / nats$^{1/2}$")
+        _style(axes, title, "", "JS above its floor / nats")
         _error_bars(axes, mine, names)
         axes.set_xticks(range(len(names)), [name.replace(" ", "\n") for name in names], fontsize=8)
-        axes.set(xlim=(-0.6, max(len(names), 2) - 0.4), ylim=(0, None))
+        axes.set_xlim(-0.6, max(len(names), 2) - 0.4)
         axes.grid(axis="y", color=GRID, lw=0.6)
         axes.set_axisbelow(True)
+        axes.axhline(0, color=INK, lw=0.8)
         axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
@@ -254,20 +269,13 @@ def _error_bars(axes: Any, rows: Sequence[LedgerRow], names: Sequence[str]) -> N
     for k, against in enumerate(kinds):
         mine = [row for row in rows if row.against == against]
         x = np.array([names.index(row.level) + (k - (len(kinds) - 1) / 2) * width for row in mine])
-        height = [row.sqrt_excess for row in mine]
-        error = [row.sqrt_excess_error for row in mine]
-        bar = {
-            "width": 0.85 * width,
-            "color": COLOURS[against],
-            "ecolor": INK,
-            "capsize": 3,
-            "error_kw": {"lw": 1},
-        }
-        axes.bar(x, height, yerr=error, label=f"from {against}", **bar)
-        floor = np.sqrt([max(row.floor, 0) for row in mine])
-        half = 0.43 * width
-        label = "sampling floor" if k == 0 else None
-        axes.hlines(floor, x - half, x + half, color=INK, lw=1.2, ls=(0, (2, 1)), label=label)
+        spread = np.array([row.floors.get("spread", np.nan) for row in mine], float)
+        label = "scatter of the floor" if k == 0 else None
+        axes.bar(x, 2 * spread, width, bottom=-spread, color="#d5dbe1", lw=0, label=label)
+        height, error = [row.excess for row in mine], [row.error for row in mine]
+        colour = COLOURS[against]
+        axes.bar(x, height, 0.7 * width, color=colour, label=f"from {against}")
+        axes.errorbar(x, height, yerr=error, fmt="none", ecolor=INK, capsize=3, lw=1)
 
 
 # ---- structure ---------------------------------------------------------------------------------

@@ -17,7 +17,10 @@ from ..analysis.ledger import LedgerRow
 from ..collective_variables import CollectiveVariable, variables_from_config
 from ..frames import Frames
 from ..mapping import Mapping
+from ..remarks import remarks_in
 from ..system import System
+from ..verdict import DO_NOT_USE, Verdict
+from .schema import AUDIT, REPORT, RUN, SOURCE, fitting
 
 #: Levels that have an ensemble to show, with it.
 Ensembles = list[tuple["LevelFiles", Frames]]
@@ -39,6 +42,8 @@ class LevelFiles:
         source: source.json of level 0, or {}.
         backmapping: {name: report} of backmapping.json, frames of this level restored to the one below, or {}.
         audit: audit.json, of its PMF by its backmapper, or {}.
+        remarks: sentences said while it was made.
+        made: names of the files and folders in its folder.
         problems: files that are there but cannot be read.
     """
 
@@ -53,6 +58,8 @@ class LevelFiles:
     source: dict[str, Any] = field(default_factory=dict)
     backmapping: dict[str, BackmappingReport] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    made: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
 
     @property
@@ -79,12 +86,33 @@ class LevelFiles:
     @property
     def ledger(self) -> list[LedgerRow]:
         """Rows of the error ledger."""
-        return [LedgerRow.from_json(_finite(row)) for row in self.report.get("ledger") or []]
+        return [LedgerRow.from_json(_finite(row)) for row in self.report.get("ledger") or [] if row]
 
     @property
     def liquid(self) -> list[dict[str, Any]]:
         """`LiquidDifference`s of a periodic level as dicts, each with its "level" and what it is "against"."""
         return [_finite(row) for row in self.report.get("liquid") or []]
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether it should be believed; None where nobody judged it yet."""
+        found = self.report.get("verdict")
+        return Verdict.from_json(found) if found and found.get("reasons") is not None else None
+
+    @property
+    def checks(self) -> list[dict[str, Any]]:
+        """What was found out about the sample while it was read, of level 0."""
+        return [entry for entries in (self.source.get("checks") or {}).values() for entry in entries or ()]
+
+    @property
+    def step(self) -> str | None:
+        """What is being made, or was when the run was interrupted; None of a level that is whole."""
+        if "report.json" in self.made and "ledger" in self.report:
+            return None
+        if self.number == 0:
+            return "comparison" if "frames" in self.made else "sampling"
+        steps = {"targets": "map", "potential.pt": "fit", "frames": "run", "report.json": "comparison"}
+        return next((step for name, step in steps.items() if name not in self.made), "comparison")
 
     @property
     def cost(self) -> float | None:
@@ -102,17 +130,46 @@ class RunFiles:
     about: dict[str, Any]
     config: str
     levels: tuple[LevelFiles, ...]
+    trouble: tuple[str, ...] = ()
+
+    @property
+    def planned(self) -> list[str] | None:
+        """Names of the levels above the first in config.yaml; None where it does not say."""
+        try:
+            config = yaml.safe_load(self.config)
+        except yaml.YAMLError:  # a run may be writing it right now
+            return None
+        above = config.get("levels") if isinstance(config, dict) else None
+        return [str(name) for name in above] if isinstance(above, dict | list) else [] if config else None
+
+    @property
+    def ended(self) -> LevelFiles | None:
+        """The level at which its verdict ended the climb, if one did."""
+        found = [
+            level for level in self.levels if level.verdict is not None and level.verdict.word == DO_NOT_USE
+        ]
+        last = self.levels[-1] if self.levels else None
+        return last if last is not None and found and found[-1] is last else None
 
     @property
     def complete(self) -> bool:
         """Whether every level of config.yaml is there and compared: what is missing now does not come later."""
-        try:
-            planned = yaml.safe_load(self.config)
-        except yaml.YAMLError:  # a run may be writing it right now
-            return False
-        above = planned.get("levels") if isinstance(planned, dict) else None
-        done = bool(self.levels) and all("ledger" in level.report for level in self.levels)
-        return done and len(self.levels) > len(above or ())
+        done = bool(self.levels) and all(level.step is None for level in self.levels)
+        return done and len(self.levels) > len(self.planned or ())
+
+    @property
+    def state(self) -> str:
+        """One sentence: finished, or where it stands."""
+        if self.complete:
+            return "Finished."
+        again = "the command below goes on from there"
+        for level in self.levels:
+            if level.step is not None:
+                return f"Not finished: interrupted in level {level.number}: {level.step}, or still at it; {again}."
+        if self.ended is not None:
+            return f"Ended at {self.ended.name} by its verdict; with go_on=true {again}."
+        names = ["level 0", *(self.planned or ())]
+        return f"Not finished: {names[min(len(self.levels), len(names) - 1)]} is not there yet; {again}."
 
     @property
     def comparisons(self) -> list[tuple[tuple[CollectiveVariable, ...], Ensembles]]:
@@ -147,7 +204,7 @@ class RunFiles:
     @property
     def problems(self) -> list[str]:
         """Files that could not be read."""
-        return [text for level in self.levels for text in level.problems]
+        return [*self.trouble, *(text for level in self.levels for text in level.problems)]
 
 
 def read_run(folder: str | Path) -> RunFiles:
@@ -164,25 +221,28 @@ def read_run(folder: str | Path) -> RunFiles:
     )
     if not numbered and not (folder / "run.json").exists():
         raise FileNotFoundError(f"{folder} is no run: expected run.json or level0, level1, ... in it")
-    about = _try(_json, folder / "run.json", [])
-    config = folder / "config.yaml"
-    text = config.read_text() if config.exists() else ""
-    return RunFiles(folder, about or {}, text, tuple(_level(number, path) for number, path in numbered))
+    trouble: list[str] = []
+    about = _fitted(folder / "run.json", RUN, trouble)
+    text = _try(Path.read_text, folder / "config.yaml", trouble) or ""
+    levels = tuple(_level(number, path) for number, path in numbered)
+    return RunFiles(folder, about, text, levels, tuple(trouble))
 
 
 def _level(number: int, folder: Path) -> LevelFiles:
     problems: list[str] = []
     return LevelFiles(
         number, folder,
-        report=_try(_json, folder / "report.json", problems) or {},
+        report=_fitted(folder / "report.json", REPORT, problems),
         system=_try(System.load, folder / "system.json", problems),
         frames=_try(Frames.load, folder / "frames", problems),
         targets=_try(Frames.load, folder / "targets", problems),
         mapping=_try(Mapping.load, folder / "mapping.npz", problems),
         training=_try(read_history, folder / "training.csv", problems) or {},
-        source=_try(_json, folder / "source.json", problems) or {},
+        source=_fitted(folder / "source.json", SOURCE, problems),
         backmapping=_try(read_backmapping, folder / "backmapping.json", problems) or {},
-        audit=_try(_json, folder / "audit.json", problems) or {},
+        audit=_fitted(folder / "audit.json", AUDIT, problems),
+        remarks=tuple(map(str, _try(remarks_in, folder / "remarks.json", problems) or ())),
+        made=frozenset(path.name for path in folder.iterdir()),
         problems=tuple(problems),
     )  # fmt: skip
 
@@ -195,6 +255,12 @@ def _try(read: Any, path: Path, problems: list[str]) -> Any:
     except (OSError, ValueError, KeyError, TypeError) as error:  # a run may be writing this file right now
         problems.append(f"{path.parent.name}/{path.name}: {error}")
         return None
+
+
+def _fitted(path: Path, specification: Any, problems: list[str]) -> dict[str, Any]:
+    """A json table without what is of another type than it should be, which is named."""
+    found = _try(_json, path, problems)
+    return fitting(found, specification, f"{path.parent.name}/{path.name}", problems) or {}
 
 
 def _json(path: Path) -> dict[str, Any]:

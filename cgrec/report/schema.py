@@ -1,0 +1,101 @@
+"""What the json files of a run may hold: a value of another type is left out and named, so that the page survives it.
+
+A specification is "number" (None stands for one that is not finite), "text", "any", a list of one specification for every
+entry, or a dict: of keys, or of "*" for every other key.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+NUMBER, TEXT, ANY = "number", "text", "any"
+
+ROW = {
+    "level": TEXT, "against": TEXT, "variables": [TEXT], "bins": [NUMBER],
+    "worst": {"*": {"term": TEXT, "unit": TEXT, "*": NUMBER}}, "basins": {"*": [NUMBER]}, "floors": {"*": NUMBER},
+    "*": NUMBER,
+}  # fmt: skip
+LIQUID = {"level": TEXT, "against": TEXT, "what": TEXT, "types": [TEXT], "*": NUMBER}
+REASON = {"rule": TEXT, "word": TEXT, "found": TEXT, "expected": TEXT, "do": TEXT}
+LOST = {"replica": NUMBER, "time": NUMBER, "why": TEXT, "*": ANY}
+REPORT = {
+    "name": TEXT,
+    "seconds": {"*": NUMBER},
+    "replicas": {"where": [LOST], "*": NUMBER},
+    "kinetic_temperature": [NUMBER],
+    "training": {"stopped_early": ANY, "*": NUMBER},
+    "variables": {"*": [TEXT]},
+    "ledger": [ROW],
+    "liquid": [LIQUID],
+    "chirality_flips": {"*": NUMBER},
+    "not_expressible": {"*": TEXT},
+    "conformation": {"*": [{"*": ANY}]},
+    "verdict": {"word": TEXT, "reasons": [REASON]},
+    "n_eff": {"*": NUMBER},
+    **{
+        key: NUMBER
+        for key in ("n_sites", "n_frames", "temperature", "ns_per_day", "simulated_ns", "explained_fraction")
+    },
+    "weight_efficiency": NUMBER,
+    "*": ANY,
+}
+RUN = {
+    "command": TEXT,
+    "commit": TEXT,
+    "device": TEXT,
+    "seed": NUMBER,
+    "threads": NUMBER,
+    "seconds": NUMBER,
+    "versions": {"*": TEXT},
+    "*": ANY,
+}
+SOURCE = {"checks": {"*": [{"message": TEXT, "verdict": TEXT, "*": ANY}]}, "*": ANY}
+AUDIT = {
+    "ess": NUMBER,
+    **{key: [NUMBER] for key in ("rms", "slope", "entropy", "audited", "learned", "error")},
+    "*": ANY,
+}
+#: Entries of a list that mean nothing in part: they are left out whole.
+_WHOLE = (ROW, LIQUID, REASON)
+_MISSING = object()
+
+
+def fitting(value: Any, spec: Any, where: str, problems: list[str]) -> Any:
+    """`value` without what does not fit, each of which is named in `problems`; None where nothing is left."""
+    found = _fitting(value, spec, where, problems)
+    return None if found is _MISSING else found
+
+
+def _fitting(value: Any, spec: Any, where: str, problems: list[str]) -> Any:
+    if spec == ANY:
+        return value
+    if isinstance(spec, str):
+        if value is None or (_is_number(value) if spec == NUMBER else isinstance(value, str)):
+            return value
+        return _misfit(value, "a number" if spec == NUMBER else "text", where, problems)
+    if value is None:
+        return _MISSING
+    if isinstance(spec, list):
+        if not isinstance(value, list):
+            return _misfit(value, "a list", where, problems)
+        entries = [_fitting(v, spec[0], f"{where}.{k}", problems) for k, v in enumerate(value)]
+        return [entry for entry in entries if entry is not _MISSING]
+    if not isinstance(value, dict):
+        return _misfit(value, "a table", where, problems)
+    before = len(problems)
+    kept = {}
+    for key, entry in value.items():
+        made = _fitting(entry, spec.get(key, spec.get("*", ANY)), f"{where}.{key}", problems)
+        if made is not _MISSING:
+            kept[key] = made
+    damaged = any(spec is whole for whole in _WHOLE) and len(problems) > before
+    return _MISSING if damaged else kept
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _misfit(value: Any, expected: str, where: str, problems: list[str]) -> Any:
+    problems.append(f"{where}: expected {expected}, found {str(value)[:60]!r}")
+    return _MISSING
