@@ -337,7 +337,7 @@ def _health_row(level: LevelFiles) -> list[str]:
     return [
         escape(level.name),
         number(float(level.frames.temperature)) if level.frames is not None else DASH,
-        within(kinetic[0], kinetic[1], 2) if known else DASH,
+        within(float(kinetic[0]), float(kinetic[1]), 2) if kinetic and known else DASH,
         number(replicas.get("started")),
         _lost(replicas.get("lost")),
         ", ".join(f"{escape(k)} {_lost(n)}" for k, n in (level.report.get("chirality_flips") or {}).items())

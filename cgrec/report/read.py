@@ -86,7 +86,7 @@ class LevelFiles:
     @property
     def ledger(self) -> list[LedgerRow]:
         """Rows of the error ledger."""
-        return [LedgerRow.from_json(_finite(row)) for row in self.report.get("ledger") or [] if row]
+        return [_row(row) for row in self.report.get("ledger") or []]
 
     @property
     def liquid(self) -> list[dict[str, Any]]:
@@ -97,7 +97,7 @@ class LevelFiles:
     def verdict(self) -> Verdict | None:
         """Whether it should be believed; None where nobody judged it yet."""
         found = self.report.get("verdict")
-        return Verdict.from_json(found) if found and found.get("reasons") is not None else None
+        return Verdict.from_json(found) if found else None
 
     @property
     def checks(self) -> list[dict[str, Any]]:
@@ -178,7 +178,8 @@ class RunFiles:
         """
         sets: list[tuple[dict[str, list[str]], int]] = []
         for k, level in enumerate(self.levels):
-            names = level.report.get("variables") or {}
+            given = level.report.get("variables") or {}
+            names = {name: sites for name, sites in given.items() if len(sites) in (2, 3, 4)}
             if names and not any(names == known and self._shared(names, j, k) for known, j in sets):
                 sets.append((names, k))
         return [(variables_from_config(names), self._ensembles(names, home)) for names, home in sets]
@@ -232,7 +233,7 @@ def _level(number: int, folder: Path) -> LevelFiles:
     problems: list[str] = []
     return LevelFiles(
         number, folder,
-        report=_fitted(folder / "report.json", REPORT, problems),
+        report=_report(folder / "report.json", problems),
         system=_try(System.load, folder / "system.json", problems),
         frames=_try(Frames.load, folder / "frames", problems),
         targets=_try(Frames.load, folder / "targets", problems),
@@ -255,6 +256,32 @@ def _try(read: Any, path: Path, problems: list[str]) -> Any:
     except (OSError, ValueError, KeyError, TypeError) as error:  # a run may be writing this file right now
         problems.append(f"{path.parent.name}/{path.name}: {error}")
         return None
+
+
+def _report(path: Path, problems: list[str]) -> dict[str, Any]:
+    """report.json, with the rows and the verdict that mean something."""
+    found, where = _fitted(path, REPORT, problems), f"{path.parent.name}/{path.name}"
+    rows = [row for row in found.get("ledger") or [] if _sound(_row, row, f"{where}.ledger", problems)]
+    if "ledger" in found:
+        found["ledger"] = rows
+    if not _sound(Verdict.from_json, found.get("verdict", {"reasons": []}), f"{where}.verdict", problems):
+        del found["verdict"]
+    return found
+
+
+def _row(data: dict[str, Any]) -> LedgerRow:
+    if not isinstance(data.get("level"), str):
+        raise ValueError(f"ledger row: expected the name of its level, found {data.get('level')!r}")
+    return LedgerRow.from_json(_finite(data))
+
+
+def _sound(make: Any, data: Any, where: str, problems: list[str]) -> bool:
+    try:
+        make(data)
+    except ValueError as error:
+        problems.append(f"{where}: {error}")
+        return False
+    return True
 
 
 def _fitted(path: Path, specification: Any, problems: list[str]) -> dict[str, Any]:

@@ -79,6 +79,8 @@ def _fitting(value: Any, spec: Any, where: str, problems: list[str]) -> Any:
         if not isinstance(value, list):
             return _misfit(value, "a list", where, problems)
         entries = [_fitting(v, spec[0], f"{where}.{k}", problems) for k, v in enumerate(value)]
+        if spec[0] == TEXT and not all(isinstance(entry, str) for entry in entries):
+            return _MISSING  # the sites of a variable: without one of them it is another one
         return [entry for entry in entries if entry is not _MISSING]
     if not isinstance(value, dict):
         return _misfit(value, "a table", where, problems)
