@@ -262,7 +262,7 @@ def put(value, path, new):
     "name", ["run.json", "level0/source.json", "level0/report.json", "level2/report.json"]
 )
 def test_the_page_survives_every_value_of_another_type(copy, name, monkeypatch):
-    for drawing in ("surfaces", "profiles", "structures", "bonded", "losses", "energies", "liquid"):
+    for drawing in ("surfaces", "profiles", "structures", "bonded", "losses", "energies", "liquid", "errors"):
         monkeypatch.setattr(figures, drawing, lambda *_: None)  # drawn from arrays, and slow
     monkeypatch.setattr(pieces, "image", lambda figure, alt: "")
     path = copy / name
