@@ -25,7 +25,6 @@ from .level_recipe import LevelRecipe
 from .lock import only_here
 from .mapping import FORCE_MAPS, Mapping
 from .potential import MetadynamicsBias, Potential, fit_priors
-from .potential.network import DensityNetwork
 from .recipes import OtherRecipe, stored
 from .refinement import correct_pairs, refine
 from .remarks import remark
@@ -332,8 +331,9 @@ class Level:
         if made(place) and recipe.dynamics.long_enough(place):
             recipe.dynamics.judged(place)
             return
-        has_network = any(isinstance(m, DensityNetwork) for m in potential.modules())
-        guard = FeatureGuard.fit(potential, training) if has_network else None
+        has_network = any(hasattr(m, "descriptors") for m in potential.modules())
+        looks = 1000 / getattr(recipe.dynamics, "save_every", 0.1)
+        guard = FeatureGuard.fit(potential, training, looks=looks) if has_network else None
         _say_volumes(self.name, targets)
         name = f"{self.name}: run" + (f" ({place.name})" if place.name != "frames" else "")
         recipe.dynamics(potential, targets, place, seed=seed, guard=guard, name=name)

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pytorch_optimizer import SOAP
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -266,6 +267,7 @@ class _Run:
         )
         training, self.validation_blocks = split(frames, options.validation_fraction)
         validation = _thin(np.concatenate(self.validation_blocks), options.most_validation_frames)
+        self.numbers = training
         self.training = LabelledGraphs(potential, frames, training, self.priors, options.energy_weight)
         self.validation = LabelledGraphs(potential, frames, validation, self.priors, options.energy_weight)
         self.scale = float(np.sqrt(np.mean(self.training.forces.numpy() ** 2))) or 1.0
@@ -377,12 +379,25 @@ class _Run:
         total, loss = self.frame_losses(graph, forces) @ graph.frame_weights / len(graph.frame_weights)
         if self.options.energy_weight > 0:
             total = total + self.options.energy_weight * self.energy_loss(graph, energy)
+        if not bool(total.isfinite()):
+            self.name_bad_frame()
         self.optimiser.zero_grad()
         total.backward()
         nn.utils.clip_grad_norm_(self.parameters, 10.0)
         self.optimiser.step()
         self.averaged.update_parameters(self.potential)
         return loss.item()
+
+    def name_bad_frame(self) -> None:
+        """ValueError that names the frames of this step's batch whose loss is not finite."""
+        batch = self.batch(self.step)
+        losses = self.losses(self.evaluate, self.training, batch)[0]
+        bad = self.numbers[batch[~np.isfinite(losses)]].tolist()
+        which = f"of frames {bad[:5]}" if bad else "of its energies"
+        raise ValueError(
+            f"training step {self.step}: expected a finite loss, found one {which} that is not; are two sites at one place there? "
+            "Leave these frames out, or give a smaller learning_rate"
+        )
 
     def frame_losses(self, graph: SiteGraph, forces: Tensor) -> Tensor:
         """(2, n_frames) what is minimised, and the mean squared force error per component, both in units of scale^2."""
@@ -430,7 +445,7 @@ class _Run:
         report, force_losses = self.report, self.history.best[1]  # type: ignore[index]
         best = np.average(force_losses, weights=self.validation.weights.numpy())
         report.steps, report.validation_loss = self.step, float(best)
-        report.explained_fraction = 1 - report.validation_loss / report.reference_loss
+        report.explained_fraction = _explained(report.validation_loss, report.reference_loss)
         report.explained_fraction_error = _fraction_error(
             force_losses, self.validation.squares, report.explained_fraction
         )
@@ -442,7 +457,7 @@ class _Run:
             self.learning_rate(),
             self.history.training_loss,
             validation_loss,
-            1 - validation_loss / report.reference_loss,
+            _explained(validation_loss, report.reference_loss),
             report.noise_estimate,
             report.seconds,
         )
@@ -520,7 +535,7 @@ class _Run:
         which = _thin(np.arange(len(self.training)), self.options.most_validation_frames)
         losses, reference = self.losses(self.evaluate, self.training, which)[1], self.training.squares[which]
         report = self.report
-        report.training_explained_fraction = float(1 - losses.mean() / reference.mean())
+        report.training_explained_fraction = _explained(float(losses.mean()), float(reference.mean()))
         report.training_explained_fraction_error = _fraction_error(
             losses, reference, report.training_explained_fraction
         )
@@ -554,6 +569,7 @@ class LabelledGraphs(Dataset):
             )
         self.potential, self.frames = potential, frames[which]
         forces, energies = np.asarray(self.frames.need_forces(), float), self.frames.energies
+        check_finite(forces, which, frames.system, "force labels")
         self.squares = np.mean(forces**2, axis=(1, 2))  # of the full labels, before priors are taken out
         energies = np.zeros(len(which)) if energies is None else np.asarray(energies, float)
         for prior in priors:
@@ -561,6 +577,7 @@ class LabelledGraphs(Dataset):
                 prior.compiled() if prior.device.type == "cpu" else prior
             )  # tracing does not pay for one pass
             energy, force = prior.energy_and_forces(self.frames, batch_size=1024)
+            check_finite(force, which, frames.system, f"forces of the prior {type(prior).__name__}")
             forces, energies = forces - force, energies - energy
         weights = np.ones(len(which)) if self.frames.weights is None else np.array(self.frames.weights, float)
         self.positions = self.frames.positions
@@ -666,8 +683,33 @@ def split(
     return training, [b for k, b in enumerate(blocks) if k in held]
 
 
+def _explained(loss: float, reference: float) -> float:
+    """1 - loss / reference; 0 where the labels are all zero, as those of a molecule in vacuum that is one site."""
+    return 1 - loss / reference if reference > 0 else 0.0
+
+
+def check_finite(labels: NDArray[Any], which: NDArray[Any], system: System, what: str) -> None:
+    """ValueError that names the first frame and site where labels (n_frames, n_sites, 3) are not finite.
+
+    Args:
+        which: number of each frame in the sample it comes from.
+        what: of what the labels are, for the message.
+    """
+    bad = np.argwhere(~np.isfinite(labels).all(-1))
+    if len(bad):
+        frame, site = bad[0].tolist()
+        frames = np.unique(bad[:, 0])
+        raise ValueError(
+            f"frame {which[frame]}, site {site} ({system.labels[site]}): expected finite {what}, found {labels[frame, site].tolist()} "
+            f"({len(frames)} of {len(labels)} frames, the first ones {which[frames[:5]].tolist()}); two sites at one place, or three "
+            "on a line? Leave these frames out"
+        )
+
+
 def _fraction_error(losses: np.ndarray, reference: np.ndarray, fraction: float) -> float:
     """Standard error of 1 - <losses> / <reference> from blocks of frames. A frame of large labels makes both large."""
+    if not reference.any():
+        return 0.0
     residual = losses - (1 - fraction) * reference
     parts = np.array_split(residual, max(2, min(10, len(residual))))
     return float(np.std([p.mean() for p in parts], ddof=1) / np.sqrt(len(parts)) / reference.mean())

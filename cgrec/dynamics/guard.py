@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import geometry
 from ..frames import Frames
-from ..potential import Committee, DensityNetwork, SumPotential
+from ..potential import Committee, SumPotential
 from ..potential.base import Potential
 from ..potential.graph import SiteGraph
+from .tails import Tail
+
+#: Sites of one portion of frames: 40 MB of descriptors.
+PORTION = 20_000
+#: Sites of all frames together that a guard is fitted to; more only repeat what is known.
+MOST_SITES = 400_000
+#: Sites from which a compiled network pays.
+COMPILED_FROM = 20_000
+#: Samples of a type for each direction that is compared: in more, a distance is noise.
+SAMPLES_A_DIRECTION = 20
+#: Variance below which a direction counts as constant: relative to the strongest of its type, and to descriptors as such.
+WEAKEST, CONSTANT = 1e-6, 1e-3
+#: nm: deviation of a bond that is never worth a stop.
+BOND_NOISE = 1e-3
+#: How many times the largest distance of the sample a bound may be: a tail known from few frames may say anything.
+FURTHEST = 2.5
 
 
 class Guard(ABC):
@@ -21,6 +40,10 @@ class Guard(ABC):
     @abstractmethod
     def score(self, graph: SiteGraph) -> Tensor:
         """(n_frames,)."""
+
+    def about(self) -> dict[str, Any]:
+        """What a report should know of it."""
+        return {"guard": type(self).__name__}
 
 
 class CommitteeGuard(Guard):
@@ -39,34 +62,74 @@ class CommitteeGuard(Guard):
 
 
 class FeatureGuard(Guard):
-    """Mahalanobis distance of each site's descriptor from those of its type in training, over the largest seen there.
+    """Mahalanobis distance of each site's descriptor from those of its type in training, over the largest to be expected.
+
+    What is expected is set by a rate of false alarms, per replica and ns, whatever the number of sites: each of the looks
+    at each site may be beyond its bound with probability rate / (looks per ns x sites). The bound is the value the tail of
+    the training distances reaches so seldom (`Tail`). Those distances are of frames that the metric was not made from: it is
+    made twice, each time from every other block of the sample.
 
     The length of every bond is watched in the same way: a site that has left all others sees nothing, and nothing can lie
     nearer to the mean descriptor than much of the training set does.
 
     Args:
         network: whose descriptors are used.
-        mean: (n_types, n_features); whiten: (n_types, n_features, n_kept); reach: (n_types,) largest training distance.
-        bonds: (n_bonds, 2) sites; lengths: (n_bonds,) nm mean; stretch: (n_bonds,) nm largest training deviation from it.
-        margin: how many times `reach` and `stretch` are still trusted.
+        mean: (n_types, n_features); whiten: (n_types, n_features, n_kept).
+        tails: of the squared distance, by type.
+        bonds: (n_bonds, 2) sites of `n_sites`; lengths: (n_bonds,) nm mean; spread: (n_bonds,) nm.
+        stretch: tail of the squared deviation of a bond over its spread.
+        n_sites: of the System the bonds belong to; copies of it are served too.
+        looks: per ns.
+        false_alarms: per replica and ns.
     """
 
     def __init__(
-        self, network: DensityNetwork, mean: Tensor, whiten: Tensor, reach: Tensor, bonds: Tensor, lengths: Tensor, stretch: Tensor,
-        margin: float,
-    ) -> None:  # fmt: skip
-        self.network, self.mean, self.whiten, self.reach = network, mean, whiten, reach
-        self.bonds, self.lengths, self.stretch, self.margin = bonds, lengths, stretch, margin
+        self,
+        network: Any,
+        mean: Tensor,
+        whiten: Tensor,
+        tails: list[Tail],
+        bonds: Tensor,
+        lengths: Tensor,
+        spread: Tensor,
+        stretch: Tail | None,
+        *,
+        n_sites: int,
+        looks: float,
+        false_alarms: float,
+    ) -> None:
+        self.network, self.mean, self.whiten, self.tails = network, mean, whiten, tails
+        self.bonds, self.lengths, self.spread, self.stretch = bonds, lengths, spread, stretch
+        self.n_sites, self.looks, self.false_alarms = n_sites, looks, false_alarms
+        self._bounds: dict[int, tuple[Tensor, float]] = {}
 
     @torch.no_grad()
     def score(self, graph: SiteGraph) -> Tensor:
-        x = self.network.descriptors(graph).double() - self.mean[graph.species]
-        distance = torch.bmm(x[:, None], self.whiten[graph.species])[:, 0].norm(dim=1)
-        score = graph.per_frame(distance / self.reach[graph.species]).amax(1)
-        if len(self.bonds):
-            length = geometry.distance(graph.per_frame(graph.positions), self.bonds)
-            score = torch.maximum(score, ((length - self.lengths).abs() / self.stretch).amax(1))
-        return score / self.margin
+        reach, stretch = self.bounds(graph.sites_per_frame)
+        square = _squares(self.network.descriptors(graph), graph.species, self.mean, self.whiten)
+        score = graph.per_frame((square / reach[graph.species]).sqrt()).amax(1)
+        if self.stretch is not None:
+            positions = graph.per_frame(graph.positions).unflatten(1, (-1, self.n_sites))
+            deviation = (geometry.distance(positions, self.bonds) - self.lengths) / self.spread
+            score = torch.maximum(score, deviation.abs().flatten(1).amax(1) / stretch)
+        return score
+
+    def bounds(self, sites: int) -> tuple[Tensor, float]:
+        """(n_types,) largest squared distance, and largest deviation of a bond over its spread, in a system of `sites`."""
+        if sites not in self._bounds:
+            tests = sites + len(self.bonds) * sites / self.n_sites
+            chance = self.false_alarms / (self.looks * tests)
+            reach = torch.tensor([_bound(tail, chance) for tail in self.tails], dtype=torch.float64)
+            stretch = 1.0 if self.stretch is None else _bound(self.stretch, chance) ** 0.5
+            self._bounds[sites] = reach.to(self.mean.device), stretch
+        return self._bounds[sites]
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "guard": type(self).__name__,
+            "false_alarms_per_replica_and_ns": self.false_alarms,
+            "looks_per_ns": self.looks,
+        }
 
     @classmethod
     def fit(
@@ -74,47 +137,148 @@ class FeatureGuard(Guard):
         potential: Potential,
         frames: Frames,
         *,
-        margin: float = 2.0,
+        looks: float = 10_000.0,
+        false_alarms: float = 0.01,
         components: int = 24,
-        most_frames: int = 4000,
+        most_sites: int = MOST_SITES,
     ) -> FeatureGuard:
         """The guard of `potential` (a network, or a sum with one) trained on `frames`.
 
-        Only the `components` strongest directions of each type are compared: in weaker ones a distance is noise.
+        Args:
+            looks: per ns, at which `score` is asked for.
+            false_alarms: replicas stopped for nothing, per replica and ns, in a run that is right.
+            components: strongest directions of each type that are compared: in weaker ones a distance is noise.
+            most_sites: of all frames together; frames are left out evenly.
         """
         network = find_network(potential)
-        graphs = [network.graph(part) for part in _parts(frames, most_frames)]
-        with torch.no_grad():
-            described = torch.cat([network.descriptors(g).double() for g in graphs])
-        species = torch.cat([g.species for g in graphs])
-        n_types, width = len(network.types), described.shape[1]
-        mean, whiten = (
-            torch.zeros(n_types, width, dtype=torch.float64),
-            torch.zeros(n_types, width, components, dtype=torch.float64),
-        )
-        reach = torch.full((n_types,), 1e-9, dtype=torch.float64)
-        for kind in species.unique().tolist():
-            x = described[species == kind]
-            mean[kind] = x.mean(0)
-            values, vectors = torch.linalg.eigh(torch.cov(x.T))
-            strong = values[-components:].clamp_min(1e-6 * values[-1])
-            whiten[kind, :, : len(strong)] = vectors[:, -components:] / strong.sqrt()
-            reach[kind] = ((x - mean[kind]) @ whiten[kind]).norm(dim=1).max()
+        which = np.unique(np.linspace(0, len(frames) - 1, max(1, most_sites // frames.n_sites)).astype(int))
+        blocks = np.array_split(which, min(20, len(which)))
+        halves = [frames[np.concatenate(blocks[k::2])] for k in range(min(2, len(blocks)))]
+        describe = _fast(network, len(which) * frames.n_sites)
+        moments = [_Moments.of(describe, network, half) for half in halves]
+        mean, whiten = sum(moments[1:], moments[0]).metric(components)
+        tails = _tails(describe, network, halves, moments[::-1], components)
         bonds = torch.as_tensor(np.array(frames.system.bonds, dtype=int).reshape(-1, 2))
-        length = geometry.distance(torch.from_numpy(np.array(frames.positions, float)), bonds)
-        stretch = (length - length.mean(0)).abs().amax(0).clamp_min(1e-3)
-        return cls(network, mean, whiten, reach, bonds, length.mean(0), stretch, margin)
+        lengths, spread, stretch = _bond_tail(frames[which], bonds)
+        device = network.device
+        return cls(
+            describe, mean.to(device), whiten.to(device), tails, bonds.to(device), lengths.to(device), spread.to(device),
+            stretch, n_sites=frames.n_sites, looks=looks, false_alarms=false_alarms,
+        )  # fmt: skip
 
 
-def find_network(potential: Potential) -> DensityNetwork:
-    """The network in a potential. Raises TypeError where there is none: only a network has descriptors."""
+class _Moments:
+    """Number, sum and sum of products of descriptors by type, added up over portions of frames."""
+
+    def __init__(self, number: Tensor, total: Tensor, products: Tensor) -> None:
+        self.number, self.total, self.products = number, total, products
+
+    def __add__(self, other: _Moments) -> _Moments:
+        return _Moments(
+            self.number + other.number, self.total + other.total, self.products + other.products
+        )
+
+    @classmethod
+    def of(cls, describe: Any, network: Any, frames: Frames) -> _Moments:
+        """Of all sites of `frames`."""
+        found: _Moments | None = None
+        n_types = len(network.types)
+        for graph in _graphs(network, frames):
+            with torch.no_grad():
+                x = describe.descriptors(graph).double()
+            kinds = [x[graph.species == k] for k in range(n_types)]
+            one = cls(
+                torch.tensor([float(len(own)) for own in kinds], dtype=torch.float64, device=x.device),
+                torch.stack([own.sum(0) for own in kinds]),
+                torch.stack([own.T @ own for own in kinds]),
+            )
+            found = one if found is None else found + one
+        assert found is not None
+        return found
+
+    def metric(self, components: int) -> tuple[Tensor, Tensor]:
+        """(n_types, n_features) mean and (n_types, n_features, components) whitening of the strongest directions."""
+        number = self.number.clamp_min(1)[:, None]
+        mean = self.total / number
+        size = float(self.products.diagonal(dim1=1, dim2=2).sum() / self.number.sum()) / mean.shape[1]
+        whiten = mean.new_zeros(*mean.shape, min(components, mean.shape[1]))
+        for kind, count in enumerate(self.number.tolist()):
+            if count == 0:
+                continue
+            covariance = self.products[kind] / count - torch.outer(mean[kind], mean[kind])
+            values, vectors = torch.linalg.eigh(covariance)
+            kept = int(np.clip(count // SAMPLES_A_DIRECTION, 1, whiten.shape[2]))
+            weakest = max(WEAKEST * float(values[-1]), CONSTANT * size, 1e-30)
+            whiten[kind, :, :kept] = vectors[:, -kept:] / values[-kept:].clamp_min(weakest).sqrt()
+        return mean, whiten
+
+
+def _tails(
+    describe: Any, network: Any, halves: list[Frames], moments: list[_Moments], components: int
+) -> list[Tail]:
+    """Tail of the squared distance by type, each half judged by the metric of `moments`: those of the other."""
+    squares: list[list[NDArray[np.float64]]] = [[] for _ in network.types]
+    for half, other in zip(halves, moments):
+        mean, whiten = other.metric(components)
+        for graph in _graphs(network, half):
+            with torch.no_grad():
+                found = _squares(describe.descriptors(graph), graph.species, mean, whiten)
+            for kind in graph.species.unique().tolist():
+                squares[kind].append(found[graph.species == kind].cpu().numpy())
+    return [Tail.of(np.concatenate(s)) if s else Tail(0.0, 1.0, 0.0, 0.0, 0.0) for s in squares]
+
+
+def _squares(described: Tensor, species: Tensor, mean: Tensor, whiten: Tensor) -> Tensor:
+    """(n,) squared distance of each site from the mean of its type, type by type: a whitening for each site would be large."""
+    square = torch.zeros(len(described), dtype=torch.float64, device=described.device)
+    for kind in species.unique().tolist():
+        own = species == kind
+        square[own] = ((described[own].double() - mean[kind]) @ whiten[kind]).square().sum(1)
+    return square
+
+
+def _bond_tail(frames: Frames, bonds: Tensor) -> tuple[Tensor, Tensor, Tail | None]:
+    """(n_bonds,) mean length and spread in nm, and the tail of the squared deviation over the spread, of all bonds together."""
+    if not len(bonds):
+        none = torch.zeros(0, dtype=torch.float64)
+        return none, none, None
+    lengths = np.concatenate(
+        [geometry.distance(np.asarray(part.positions, float), bonds.numpy()) for part in _parts(frames)]
+    )
+    mean = lengths.mean(0)
+    spread = np.maximum(lengths.std(0), BOND_NOISE)
+    tail = Tail.of((((lengths - mean) / spread) ** 2).ravel())
+    return torch.from_numpy(mean), torch.from_numpy(spread), tail
+
+
+def _bound(tail: Tail, chance: float) -> float:
+    """What a squared distance may be. At least 1: less than the noise of a constant descriptor means nothing."""
+    return max(1.0, 1.1 * tail.largest, min(tail.level(chance), FURTHEST**2 * tail.largest))
+
+
+def _fast(network: Any, sites: int) -> Any:
+    """What describes sites: the network's kernel where there is one and it pays, else the network itself."""
+    if sites < COMPILED_FROM or network.device.type != "cpu":
+        return network
+    compiled = network.compiled()
+    return compiled if hasattr(compiled, "descriptors") else network
+
+
+def _graphs(network: Any, frames: Frames) -> Iterator[SiteGraph]:
+    yield from (network.graph(part) for part in _parts(frames))
+
+
+def _parts(frames: Frames) -> Iterator[Frames]:
+    step = max(1, PORTION // frames.n_sites)
+    yield from (frames[start : start + step] for start in range(0, len(frames), step))
+
+
+def find_network(potential: Potential) -> Any:
+    """The part of a potential that has descriptors. Raises TypeError where there is none: only a network has them."""
     candidates = list(potential.parts) if isinstance(potential, SumPotential) else [potential]
     for candidate in candidates:
-        if isinstance(candidate, DensityNetwork):
+        if hasattr(candidate, "descriptors"):
             return candidate
-    raise TypeError(f"expected a DensityNetwork or a sum with one, found {type(potential).__name__}")
-
-
-def _parts(frames: Frames, most: int) -> list[Frames]:
-    which = np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int))
-    return [frames[part] for part in np.array_split(which, -(-len(which) // 512))]
+    raise TypeError(
+        f"expected a network that describes its sites or a sum with one, found {type(potential).__name__}"
+    )

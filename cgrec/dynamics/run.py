@@ -41,10 +41,15 @@ class SimulationReport:
         simulated: ns of all replicas together, without equilibration.
         seconds: wall time.
         ns_per_day: aggregate.
-        kinetic_temperature: [K, standard error over replicas].
+        kinetic_temperature: [K, standard error over replicas]. Of velocities after a half kick, which in BAOAB have the
+            temperature of the thermostat at any usual time step, in anharmonic potentials too. Where it differs by more than its
+            error the run is most often not in equilibrium: it still takes up or gives off potential energy, which the thermostat
+            makes good within about 1 / friction. A longer equilibration mends that.
         frames: saved.
         exchange_acceptance: of replica exchange, nan without.
         weight_efficiency: (sum w)^2 / (n sum w^2); 1 for an unbiased run.
+        guard: which guard watched, how many false alarms it is set to give, the largest score of a replica that was kept.
+            Replicas that it stopped are in `lost`: what is left is an ensemble under the condition of not having been stopped.
     """
 
     replicas: int = 0
@@ -56,6 +61,7 @@ class SimulationReport:
     frames: int = 0
     exchange_acceptance: float = float("nan")
     weight_efficiency: float = 1.0
+    guard: dict[str, Any] = field(default_factory=dict)
 
 
 class AllLost(ValueError):
@@ -240,13 +246,22 @@ class Run:
         self._lose(self.alive & ~finite, "exploded: a position or force is not finite")
         self._lose(self.alive & ~(self._temperatures() < HOT * self.temperature), "exploded: far too hot")
         if self.guard is not None:
-            score = self.guard.score(self.neighbours(torch.nan_to_num(self.positions), self.box))
-            self._lose(self.alive & ~(score <= 1), "left the region the potential was trained on")
+            self._guard(self.guard.score(self.neighbours(torch.nan_to_num(self.positions), self.box)))
 
-    def _lose(self, which: Tensor, why: str) -> None:
+    def _guard(self, score: Tensor) -> None:
+        """Stop replicas beyond the guard's bound, and note the largest score (n_replicas,) of those that go on."""
+        # A hot rung wanders further: variances grow as its temperature does.
+        score = score / (self.kT[:, 0, 0] / thermal_energy(self.temperature)).sqrt()
+        self._lose(self.alive & ~(score <= 1), "left the region the potential was trained on", score=score)
+        if bool(self.alive.any()):
+            known = self.report.guard.get("largest_score", 0.0)
+            largest = max(known, float(score[self.alive].max()))
+            self.report.guard = {**self.guard.about(), "largest_score": largest}  # type: ignore[union-attr]
+
+    def _lose(self, which: Tensor, why: str, **numbers: Tensor) -> None:
         for replica in which.nonzero()[:, 0].tolist():
             self.alive[replica] = False
-            where = self._place(replica)
+            where = {**self._place(replica), **{name: float(x[replica]) for name, x in numbers.items()}}
             self.report.lost.append(
                 {"replica": replica, "time": self.step * self.options.timestep, "why": why, **where}
             )

@@ -129,7 +129,7 @@ class QuantumSource(Source):
         """Dynamics with the finished NNP, and its force error on frames of that run."""
         place = home / "frames"
         if not (made(place) and self.dynamics.long_enough(place)):
-            guard = FeatureGuard.fit(potential, starts)
+            guard = FeatureGuard.fit(potential, starts, looks=1000 / self.dynamics.save_every)
             name = "level 0: NNP dynamics"
             self.dynamics(potential, starts, place, seed=seed + 1, guard=guard, name=name)
         frames, _ = self.dynamics.judged(place)
