@@ -29,6 +29,13 @@ def angle(positions: Any, sites: Any) -> Any:
     return lib.arctan2(_norm(lib.linalg.cross(u, v)), (u * v).sum(-1))
 
 
+def cosine(positions: Any, sites: Any) -> Any:
+    """(..., n_terms) cosine of the angle at the middle site of (n_terms, 3): smooth for three sites on a line."""
+    u = positions[..., sites[:, 0], :] - positions[..., sites[:, 1], :]
+    v = positions[..., sites[:, 2], :] - positions[..., sites[:, 1], :]
+    return (u * v).sum(-1) / (_norm(u) * _norm(v))
+
+
 def dihedral(positions: Any, sites: Any) -> Any:
     """(..., n_terms) dihedral of (n_terms, 4), rad in (-pi, pi], IUPAC sign (trans = pi)."""
     a, b, c, d = (positions[..., sites[:, k], :] for k in range(4))
@@ -71,4 +78,8 @@ def superpose(x: Any, masses: Any, weights: Any, tolerance: float = 1e-7) -> Any
 
 
 def _norm(x: Any) -> Any:
-    return (x * x).sum(-1) ** 0.5
+    if isinstance(x, np.ndarray):
+        return (x * x).sum(-1) ** 0.5
+    return sys.modules["torch"].linalg.vector_norm(
+        x, dim=-1
+    )  # its gradient at zero is zero, that of a root is not finite

@@ -573,10 +573,9 @@ class LabelledGraphs(Dataset):
         self.squares = np.mean(forces**2, axis=(1, 2))  # of the full labels, before priors are taken out
         energies = np.zeros(len(which)) if energies is None else np.asarray(energies, float)
         for prior in priors:
-            prior = (
-                prior.compiled() if prior.device.type == "cpu" else prior
-            )  # tracing does not pay for one pass
-            energy, force = prior.energy_and_forces(self.frames, batch_size=1024)
+            # tracing does not pay for one pass
+            fast = prior.compiled() if prior.device.type == "cpu" else prior
+            energy, force = fast.energy_and_forces(self.frames, batch_size=1024)
             check_finite(force, which, frames.system, f"forces of the prior {type(prior).__name__}")
             forces, energies = forces - force, energies - energy
         weights = np.ones(len(which)) if self.frames.weights is None else np.array(self.frames.weights, float)

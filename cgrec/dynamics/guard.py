@@ -174,9 +174,7 @@ class _Moments:
         self.number, self.total, self.products = number, total, products
 
     def __add__(self, other: _Moments) -> _Moments:
-        return _Moments(
-            self.number + other.number, self.total + other.total, self.products + other.products
-        )
+        return _Moments(self.number + other.number, self.total + other.total, self.products + other.products)
 
     @classmethod
     def of(cls, describe: Any, network: Any, frames: Frames) -> _Moments:

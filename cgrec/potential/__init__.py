@@ -12,11 +12,12 @@ from .network import DensityNetwork
 from .prior import (
     BranchPrior,
     HarmonicPrior,
+    LinePrior,
     fit_priors,
 )
 from .uf3 import UF3Potential
 
 __all__ = [
-    "BondGraph", "BranchPrior", "Committee", "DensityNetwork", "DihedralPrior", "DihedralSeries", "ExcludedVolume", "HarmonicPrior", "MetadynamicsBias", "PairStiffness", "Potential", "ScreenedCoulomb", "SumPotential", "UF3Potential", "fit_priors",
+    "BondGraph", "BranchPrior", "Committee", "DensityNetwork", "DihedralPrior", "DihedralSeries", "ExcludedVolume", "HarmonicPrior", "LinePrior", "MetadynamicsBias", "PairStiffness", "Potential", "ScreenedCoulomb", "SumPotential", "UF3Potential", "fit_priors",
     "half_space",
 ]  # fmt: skip

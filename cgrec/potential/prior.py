@@ -31,6 +31,8 @@ from .terms import Alike, portions
 _TERMS = {2: geometry.distance, 3: geometry.angle, 4: geometry.signed_volume}
 #: rad: an angle whose mean is beyond it counts as a line.
 STRAIGHT = np.radians(165.0)
+#: 1 + cos x no line is taken to be straighter than: 2.6 degrees of bend on average (acetylene at 300 K: 8).
+STRAIGHTEST = 1e-3
 #: Standard deviation (nm, rad, 1) no term is taken to be narrower than: a bond held rigid in the data has none, and its spring
 #: would ask for a time step of zero. The stiffest bonds of chemistry (CO, 300 K) have 0.0014 nm.
 NARROWEST = {2: 1e-3, 3: 1e-2, 4: 1e-2}
@@ -136,6 +138,70 @@ class BranchPrior(HarmonicPrior):
         return cls._of(frames, types, paths, *_moments(frames, paths, n, alike=False))
 
 
+class LinePrior(BondedPotential):
+    """U = sum k (1 + cos x) over angles x that are straight on average: smooth where three sites stand on a line.
+
+    An angle has no derivative there, its cosine has. Close to the line it is a spring k (pi - x)^2 / 2 in the two
+    directions in which an angle can be opened.
+
+    Args:
+        types: site types, for `Potential`.
+        n_sites: of the System the indices belong to.
+        sites: (n_terms, 3) site indices.
+        stiffness: (n_terms,) kJ/mol.
+        bond_graph: of the System, as in `BondedPotential`.
+    """
+
+    stiffness: Tensor
+
+    def __init__(
+        self,
+        *,
+        types: Sequence[str],
+        n_sites: int,
+        sites: Sequence[Sequence[int]],
+        stiffness: Sequence[float],
+        bond_graph: dict[str, Any] | None = None,
+        cutoff: float = 0.0,
+    ) -> None:
+        super().__init__(
+            types=types,
+            n_sites=n_sites,
+            sites=sites,
+            bond_graph=bond_graph,
+            cutoff=cutoff,
+            paths=HarmonicPrior.PATHS[3],
+            stiffness=stiffness,
+        )
+        self.register_buffer("stiffness", torch.tensor(stiffness, dtype=torch.float64), persistent=False)
+
+    def energy(self, graph: SiteGraph) -> Tensor:
+        x = geometry.cosine(self.positions(graph), self.sites)
+        return (self.stiffness * (1 + x)).sum((-1, -2))
+
+    @classmethod
+    def fit(cls, frames: Frames, types: Sequence[str]) -> LinePrior | None:
+        """Boltzmann inversion: two harmonic directions have <k (1 + cos x)> = kT. None where no angle is straight."""
+        paths = frames.system.bonded_paths(3)
+        if not paths:
+            return None
+        mean, _ = _moments(frames, paths, 3)
+        paths = [path for path, angle in zip(paths, mean) if angle > STRAIGHT]
+        if not paths:
+            return None
+        bend = np.zeros(len(paths))
+        for weights, x in portions(frames, geometry.cosine, np.array(paths)):
+            bend += weights @ (1 + x)
+        bend = Alike(frames.system, paths).mean(bend)
+        return cls(
+            types=types,
+            n_sites=frames.n_sites,
+            sites=[list(p) for p in paths],
+            stiffness=(thermal_energy(frames.temperature) / np.maximum(bend, STRAIGHTEST)).tolist(),
+            bond_graph=BondGraph.of(frames.system).config,
+        )
+
+
 def fit_priors(
     frames: Frames,
     *,
@@ -164,6 +230,7 @@ def fit_priors(
     fitted: list[Potential | None] = [
         HarmonicPrior.fit(frames, types, 2) if bonds else None,
         HarmonicPrior.fit(frames, types, 3) if angles else None,
+        LinePrior.fit(frames, types) if angles else None,
         BranchPrior.fit(frames, types) if branches else None,
         DihedralPrior.fit(frames, types) if dihedrals else None,
         ExcludedVolume.fit(frames, types, cutoff) if excluded_volume else None,
@@ -206,6 +273,6 @@ def _name_straight(system: System, paths: list[tuple[int, ...]], straight: NDArr
     if straight.any():
         first = paths[int(np.argmax(straight))]
         remark(
-            f"no angle prior for {int(straight.sum())} of {len(paths)} angles: their mean is over {np.degrees(STRAIGHT):.0f} "
-            f"degrees, a line; first: {', '.join(f'{system.labels[s]} (site {s})' for s in first)}"
+            f"no harmonic angle prior for {int(straight.sum())} of {len(paths)} angles: their mean is over {np.degrees(STRAIGHT):.0f} "
+            f"degrees, a line, where k (1 + cos x) holds them instead; first: {', '.join(f'{system.labels[s]} (site {s})' for s in first)}"
         )
