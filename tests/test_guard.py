@@ -137,31 +137,3 @@ def test_many_sites_are_fitted_in_portions():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1e8 and time.process_time() - begin < 120
-
-
-@pytest.mark.parametrize("timestep", [0.002, 0.02, 0.05])
-def test_kinetic_temperature_is_the_thermostats_at_any_stable_time_step(tmp_path, timestep):
-    """Chains of stiff and anharmonic terms: what a polymer has. The time steps are up to 1.1 / omega."""
-    from cgrec.potential import ExcludedVolume
-
-    rng = np.random.default_rng(0)
-    n = 12
-    system = System(
-        names=("P",) * n, masses=np.full(n, 56.0), bonds=[(k, k + 1) for k in range(n - 1) if k % 4 != 3]
-    )
-    grid = 0.45 * np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), -1).reshape(-1, 3)[:n]
-    start = Frames(system, grid + 0.01 * rng.normal(size=(8, n, 3)), 400.0, box=1.4 * np.eye(3))
-    bonds = HarmonicPrior(
-        types=["P"], n_sites=n, sites=system.bonds.tolist(), centre=[0.45] * 9, stiffness=[3000.0] * 9
-    )
-    wall = ExcludedVolume(types=["P"], cutoff=0.65, energy=3.3, diameters=[[0.4]], n_sites=n)
-    _, report = Langevin(
-        n_replicas=32,
-        length=400 * timestep + 20,
-        save_every=0.5,
-        equilibration=5.0,
-        timestep=timestep,
-        friction=2.0,
-    )(bonds + wall, start, tmp_path / "f")
-    kinetic, error = report.kinetic_temperature
-    assert error < 3 and kinetic == pytest.approx(400.0, abs=4 * error)
