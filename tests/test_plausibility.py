@@ -191,3 +191,16 @@ def test_given_cases():
         read(CASES / "23_other_order.npz", CASES / "water.pdb", temperature=300)
     frames = read(CASES / "34_stretched_first_frame.npz", temperature=300)
     assert frames.system.molecules.max() + 1 == 65
+
+
+def test_a_selection_that_parts_a_constraint_is_refused(tmp_path):
+    """Rigid molecules: their bonds never change. Whole molecules and forces left out are let through."""
+    frames = waters()
+    forces = np.random.default_rng(0).normal(size=frames.positions.shape)
+    path = archive(frames, tmp_path / "a.npz", forces=forces, force_unit="kJ/mol/nm")
+    options = {"temperature": 300, "check_units": False}
+    with pytest.raises(ValueError, match="selection='element O' parts .* constraints, such as .*whole"):
+        read(path, selection="element O", **options)
+    assert read(path, selection="index 0:5", **options).n_sites == 6
+    bare = archive(frames, tmp_path / "b.npz")
+    assert read(bare, selection="element O", **options).n_sites == 27

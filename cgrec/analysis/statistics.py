@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..frames import Frames
+from ..sampling import counted_once
 
 
 class Estimate(NamedTuple):
@@ -72,7 +73,8 @@ def effective_sample_size(frames: Frames, series: ArrayLike, periodic: bool = Fa
 
     N_eff = (sum w)^2 var_w(x) / (g sum z^2), z = w (x - <x>_w), g the inefficiency of z: autocorrelation
     and weights in one (delta method for a ratio). Weights that know nothing of x give Kish's (sum w)^2 /
-    sum w^2; equal weights give n / g. Never more than the number of frames.
+    sum w^2; equal weights give n / g. Never more than the number of frames; a frame that repeats an earlier one
+    (a file read twice, restarts that overlap) is counted once.
 
     Args:
         frames: gives the weights and replicas.
@@ -85,6 +87,9 @@ def effective_sample_size(frames: Frames, series: ArrayLike, periodic: bool = Fa
     x = _columns(series)
     if len(x) != len(frames):
         raise ValueError(f"effective_sample_size: expected {len(frames)} values, one a frame, found {len(x)}")
+    once = counted_once(frames)
+    if len(once) < len(frames):
+        frames, x = frames[once], x[once]
     x = np.concatenate([np.cos(x), np.sin(x)], axis=1) if periodic else x
     w = frames.normalised_weights()[:, None]
     deviation = x - (w * x).sum(0)

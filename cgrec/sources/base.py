@@ -20,6 +20,7 @@ from ..frames import Frames
 from ..lock import only_here
 from ..recipes import described
 from ..remarks import remark
+from ..sampling import check_sample
 from ..stages import claim, noted
 from ..system import System
 from ..trajectory_files import check_force_units, record, recorded
@@ -104,6 +105,10 @@ class Source(ABC):
                 frames = self.sample(folder / "sampling", seed) if frames is None else frames
                 if frames.forces is not None and "temperature" not in checks:
                     _check_temperature(frames)
+            sample, sentence = check_sample(frames)
+            if sample:
+                checks["sample"] = [sample]
+                remark(f"level 0: {sentence}")
             _say(checks)
             about = {**self._description(seed), **_counts(frames), "checks": checks}
             keep_json(folder / "source.json", about)

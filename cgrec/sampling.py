@@ -1,0 +1,124 @@
+"""Is a sample what its number of frames says? Frames that are there twice, and an order of time that was destroyed."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .frames import Frames
+
+#: Pairs of sites whose distances tell frames apart, nm to which distances of a repeated frame may differ by rounding
+#: of files (three decimals of nm), and that tolerance as a share of what distances vary by.
+_PAIRS, _ROUNDING, _SHARE = 12, 2e-3, 0.02
+#: Frames from which on the order of time can be judged.
+_LEAST = 100
+
+
+def repeated_frames(frames: Frames) -> NDArray[np.int64]:
+    """(n_frames,) number of the first frame that each frame repeats; its own number where it is new.
+
+    A frame is repeated where the distances of its sites are those of an earlier one to the rounding of files, so that
+    copies that were shifted, turned or written with fewer digits are found. Frames that follow each other count as
+    repeated only where they are equal to the last bit: a slow trajectory moves less than the rounding. Where frames this
+    close are what the density of the sample lets expect (few degrees of freedom), only equal ones count.
+    """
+    features = _distances(frames)
+    n = len(features)
+    first = np.unique(features, axis=0, return_index=True, return_inverse=True)
+    equal = first[1][first[2].reshape(-1)]
+    spread = features.std(0)
+    if n < 3 or not (spread > 0).any():
+        return equal
+    tolerance = min(_ROUNDING, _SHARE * float(np.median(spread[spread > 0])))
+    from scipy.spatial import cKDTree
+
+    new = np.flatnonzero(equal == np.arange(n))
+    tree = cKDTree(features[new])
+    near = tree.query_pairs(tolerance, p=np.inf, output_type="ndarray")
+    far = tree.count_neighbors(tree, 4 * tolerance, p=np.inf) - len(new)
+    # of a smooth density, a cube four times as wide holds at least four times as many pairs
+    if not len(near) or 4 * len(near) < far:
+        return equal
+    found = equal.copy()
+    for a, b in np.sort(new[near], axis=1):
+        if b - a > 1:
+            found[b] = min(found[b], found[a])
+    return found[found] if (found[found] != found).any() else found[equal]
+
+
+def _distances(frames: Frames) -> NDArray[np.float64]:
+    """(n_frames, n) nm, shortest images of distances between pairs of sites drawn once and for all."""
+    rng = np.random.default_rng(0)
+    if frames.n_sites == 1:
+        return np.asarray(frames.positions[:, 0], float)
+    i = rng.integers(frames.n_sites, size=_PAIRS)
+    j = (i + rng.integers(1, frames.n_sites, size=_PAIRS)) % frames.n_sites
+    vectors = np.asarray(frames.positions[:, j], float) - np.asarray(frames.positions[:, i], float)
+    boxes = frames.boxes()
+    if boxes is not None:
+        vectors = vectors - np.rint(vectors @ np.linalg.inv(boxes)) @ boxes
+    return np.linalg.norm(vectors, axis=-1)
+
+
+_KNOWN: WeakKeyDictionary[Frames, NDArray[np.int64]] = WeakKeyDictionary()
+
+
+def counted_once(frames: Frames) -> NDArray[np.int64]:
+    """Numbers of the frames that are no repetition of an earlier one, in order; found once per Frames.
+
+    Equal frames that follow each other stay: a Monte Carlo chain that rejects repeats itself with good reason, and
+    autocorrelation sees it.
+    """
+    if frames not in _KNOWN:
+        original = repeated_frames(frames)
+        again = original != np.arange(len(original))
+        again[1:] &= original[1:] != original[:-1]
+        _KNOWN[frames] = np.flatnonzero(~again)
+    return _KNOWN[frames]
+
+
+def order_is_lost(frames: Frames) -> bool:
+    """Whether frames that follow each other are no more alike than any two: no distance between sites has an
+    autocorrelation at lag one that could not be chance (4 / sqrt(n)).
+
+    So are shuffled trajectories, and frames so far apart in time that they are independent.
+    """
+    x = _distances(frames)
+    n = len(x)
+    replicas = np.zeros(n, int) if frames.replicas is None else frames.replicas
+    follows = replicas[1:] == replicas[:-1]
+    if follows.sum() < _LEAST:
+        return False
+    z = (x - x.mean(0)) / np.maximum(x.std(0), 1e-300)
+    return bool(np.max((z[1:] * z[:-1])[follows].mean(0)) < 4 / np.sqrt(follows.sum()))
+
+
+def check_sample(frames: Frames) -> tuple[dict[str, Any], str]:
+    """What is to be kept, and said, about repeats and the order of time; ({}, "") where there is nothing."""
+    original = repeated_frames(frames)
+    again = np.flatnonzero(original != np.arange(len(original)))
+    found: dict[str, Any] = {}
+    said = []
+    if len(again):
+        share = len(again) / len(frames)
+        run = int((np.diff(again - original[again]) == 0).sum()) + 1
+        found["repeated"] = {"n": len(again), "first": int(again[0]), "repeats": int(original[again[0]])}
+        kind = (
+            "in runs, as of a file read twice or of restarts that overlap"
+            if run > len(again) / 2
+            else "scattered"
+        )
+        said.append(
+            f"{len(again)} of {len(frames)} frames ({share:.1%}) repeat earlier ones, {kind}: the first is frame "
+            f"{again[0]}, which repeats frame {original[again[0]]}; effective sample sizes count them once"
+        )
+    if order_is_lost(frames):
+        found["order_of_time"] = "lost, or frames are independent"
+        said.append(
+            "frames that follow each other are no more alike than any two: they are independent, or their order of time "
+            "was lost (shuffled); then effective sample sizes are upper and all errors lower bounds"
+        )
+    return found, "; ".join(said)
