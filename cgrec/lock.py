@@ -23,8 +23,12 @@ class Busy(OSError):
 
 
 @contextmanager
-def only_here(folder: str | Path) -> Iterator[None]:
+def only_here(folder: str | Path, beside: bool = False) -> Iterator[None]:
     """Let no other process work in `folder` meanwhile.
+
+    Args:
+        folder: to keep to this process.
+        beside: put the lock beside the folder, which is itself renamed or not there yet, as folder + ".lock".
 
     The system's lock (flock) ends with the process, however that ends. Where a file system has none, the process number
     in the file decides on this host; an owner on another host counts as alive.
@@ -33,8 +37,8 @@ def only_here(folder: str | Path) -> Iterator[None]:
         Busy: another process is at work; it names process and host.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / LOCK
+    path = folder.with_name(folder.name + LOCK) if beside else folder / LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
     key = str(path.absolute())
     if _HELD.get(key) == os.getpid():  # an outer block of this process has it
         yield
@@ -115,5 +119,5 @@ def _alive(owner: dict[str, Any]) -> bool:
 def _busy(path: Path, owner: dict[str, Any]) -> Busy:
     who = f"process {owner.get('pid', 'unknown')} on host {owner.get('host', 'unknown')}, since {owner.get('since', 'unknown')}"
     return Busy(
-        f"another process works in {path.parent} ({who}): wait for it or stop it; if it is gone for certain, remove {path}"
+        f"another process works in {str(path).removesuffix(LOCK).rstrip('/')} ({who}): wait for it or stop it; if it is gone for certain, remove {path}"
     )

@@ -24,10 +24,12 @@ from .backmapping import (
     metropolis,
     null_space_langevin,
 )
+from .digests import keep_json
 from .dynamics.run import resampled
 from .files import write_json
 from .frames import Frames
 from .level import Level, potential_of, seed_of
+from .lock import only_here
 from .trajectory_files import write
 
 
@@ -55,7 +57,14 @@ class BackmappingAnalysis:
         Args:
             level: whose sites are restored.
             below: the level they are restored to.
+
+        Raises:
+            Busy: another process works in the level's folder.
         """
+        with only_here(level.folder):
+            return self._analyse(level, below)
+
+    def _analyse(self, level: Level, below: Level) -> dict[str, BackmappingReport]:
         potentials = potential_of(below), potential_of(level)
         training, held = level.backmapping_frames(below)
         if not (level.folder / "backmapper.pt").exists():
@@ -76,7 +85,7 @@ class BackmappingAnalysis:
                         self._keep_worst(level.folder / "backmapping", key, model)
                         bar.set_postfix_str(key)
         reports = {name: report.to_json() for name, report in found.items()}
-        write_json(level.folder / "backmapping.json", reports)
+        keep_json(level.folder / "backmapping.json", reports)
         self._audit(level, *potentials, own)
         return found
 
@@ -153,4 +162,4 @@ class BackmappingAnalysis:
         found = audit(
             some, level.backmapper, potential, coarse_potential, n_draws=self.audit_draws, generator=generator
         )
-        write_json(level.folder / "audit.json", found.to_json())
+        keep_json(level.folder / "audit.json", found.to_json())

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ..checkpoints import load_state
 from ..files import read_json
 from ..frames import Frames
+from ..lock import only_here
 from ..potential.base import Potential
 from ..potential.bias import MetadynamicsBias
 from ..potential.graph import check_box
@@ -24,7 +25,7 @@ from ..ranges import expect
 from .exchange import Exchange
 from .guard import Guard
 from .run import SIMULATION, AllLost, Run, SimulationReport
-from .store import CHECKPOINT, finish
+from .store import CHECKPOINT, finish, partial_of
 
 
 class BiasPlan:
@@ -169,11 +170,18 @@ class Langevin:
 
         Raises:
             ValueError: the box is narrower than twice the cutoff; a type is unknown; another temperature, density or bond graph.
+            Busy: another process runs into the same folder.
             AllLost: every replica was lost, the message says whether frames are kept.
             FileExistsError: `folder` holds a run that is as long as this one, or longer.
             Changed: something it would go on from was changed.
         """
         folder = Path(folder)
+        with only_here(partial_of(folder), beside=True):
+            return self._run(potential, start, folder, seed, guard, name)
+
+    def _run(
+        self, potential: Potential, start: Frames, folder: Path, seed: int, guard: Guard | None, name: str
+    ) -> tuple[Frames, SimulationReport]:
         if finish(folder):
             return self.judged(folder)
         if folder.exists() and (folder / SIMULATION).exists():

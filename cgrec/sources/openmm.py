@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..frames import Frames
+from ..remarks import remark
 from ..system import System
 from ..trajectory_files import select_sites
 from .base import Chunks, SamplingStopped, Source, chunk_sizes, progress
@@ -139,8 +140,7 @@ class OpenMMSource(Source):
         )
         integrator = openmm.LangevinMiddleIntegrator(a["temperature"], a["friction"], a["timestep"])
         integrator.setRandomNumberSeed(_openmm_seed(seed, 0))
-        wanted = () if a["platform"] is None else (openmm.Platform.getPlatformByName(a["platform"]),)
-        simulation = app.Simulation(pdb.topology, plain, integrator, *wanted)
+        simulation = _reproducible(app, openmm, pdb.topology, plain, integrator, a["platform"])
         simulation.context.setPositions(pdb.positions)
         masses = self._true_masses(app, pdb.topology, plain)
         massive = np.flatnonzero(masses > 0)
@@ -194,6 +194,8 @@ class OpenMMSource(Source):
             ) from error
 
     def _run_chunk(self, run: _Run, chunks: Chunks, n: int, bar: Any) -> None:
+        # As a resumed run does: lists of neighbours are made anew, whose order is that of sums.
+        run.simulation.context.reinitialize(preserveState=True)
         frames: dict[str, list[Any]] = {"positions": [], "forces": [], "energies": [], "box": []}
         for _ in range(n):
             _steps(run.simulation, self._arguments["stride"], chunks)
@@ -219,6 +221,33 @@ def openmm_modules(owner: str) -> tuple[Any, Any]:
             f"{owner} needs OpenMM, which is not installed: pip install 'cgrec[openmm]'"
         ) from error
     return openmm, app
+
+
+def _reproducible(
+    app: Any, openmm: Any, topology: Any, plain: Any, integrator: Any, name: str | None
+) -> Any:
+    """OpenMM's Simulation on the platform asked for, or the fastest that works here, with forces that do not depend on the
+    order in which threads end (property DeterministicForces), so that a run can be made again and resumed bit by bit.
+    """
+    platforms = [openmm.Platform.getPlatform(k) for k in range(openmm.Platform.getNumPlatforms())]
+    fastest = sorted(platforms, key=lambda p: -p.getSpeed())
+    wanted = fastest if name is None else [openmm.Platform.getPlatformByName(name)]
+    for k, platform in enumerate(wanted):
+        known = platform.getPropertyNames()
+        properties = {"DeterministicForces": "true"} if "DeterministicForces" in known else {}
+        try:
+            made = app.Simulation(topology, plain, integrator, platform, properties)
+        except openmm.OpenMMException:
+            if k + 1 == len(wanted):
+                raise
+            continue
+        if not properties and platform.getName() != "Reference":
+            remark(
+                f"level 0: OpenMM's platform {platform.getName()} adds forces up in no fixed order: the same seed gives other frames "
+                "of the same ensemble each time, also after a kill; platform=CPU or Reference give the same ones"
+            )
+        return made
+    raise RuntimeError("OpenMM: expected at least one platform, found none: install it anew")
 
 
 def _openmm_seed(seed: int, stream: int) -> int:
