@@ -10,9 +10,9 @@ from torch_geometric.loader import DataLoader
 
 from cgrec import Frames, Potential, System
 from cgrec.analysis import dielectric_constant, dipole_moments
+from cgrec.native import NoKernel
 from cgrec.potential import ExcludedVolume, ScreenedCoulomb, SumPotential, coulomb, fit_priors
 from cgrec.potential.graph import VerletList
-from cgrec.potential.native import NoKernel
 from cgrec.training import LabelledGraphs
 from cgrec.units import BOLTZMANN, COULOMB, ENERGY, force_factor
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cgrec.potential import native
-from cgrec.potential.native import NoKernel, compiler_name, native_library
+from cgrec import native
+from cgrec.native import NoKernel, compiler_name, native_library
 from cgrec.remarks import Remark
 
 try:
@@ -190,7 +190,7 @@ def test_several_processes_at_once(source, cache):
 
 def test_every_native_user_goes_through_it():
     """No other file loads compiled code."""
-    package = Path(native.__file__).parents[1]
+    package = Path(native.__file__).parent
     users = [
         p.name for p in package.rglob("*.py") if "CDLL(" in p.read_text() or "load_library(" in p.read_text()
     ]

@@ -10,7 +10,7 @@ import pytest
 from cgrec import Frames, System
 from cgrec.analysis import pair_counts, radial_distributions, rdf
 from cgrec.analysis.pair_counts import half_width, pair_rows, pair_tables
-from cgrec.potential.native import NoKernel
+from cgrec.native import NoKernel
 
 CUBE, OBLONG = 2.4 * np.eye(3), np.diag([1.1, 2.0, 3.7])
 TRICLINIC = np.array([[2.2, 0, 0], [0.7, 2.2, 0], [-0.6, 0.8, 2.2]])
@@ -133,7 +133,7 @@ def test_no_compiler_is_said_and_the_numbers_are_the_same(monkeypatch):
     frames = mixture({"A": 40, "B": 30}, box=SKEWED)
     expected = radial_distributions(frames)
     monkeypatch.setattr(
-        "cgrec.potential.native.native_library", lambda source: (_ for _ in ()).throw(NoKernel("no compiler"))
+        "cgrec.native.native_library", lambda source: (_ for _ in ()).throw(NoKernel("no compiler"))
     )
     pair_counts._library.cache_clear()
     try:

@@ -31,13 +31,13 @@ HOSTILE = {
         "levels.l1.training.weights_only",
     ),
     "our compiler": (
-        "source: {_target_: cgrec.potential.native.native_library, source: {_target_: pathlib.Path, _args_: [e.cpp]}}",
+        "source: {_target_: cgrec.native.native_library, source: {_target_: pathlib.Path, _args_: [e.cpp]}}",
         "source",
     ),
     "our importer": ("source: {_target_: cgrec.cli.targets.located, target: os.system}", "source._target_"),
     "our main": ("source: {_target_: cgrec.cli.main, arguments: [report]}", "source._target_"),
     "through our imports": (
-        "source: {_target_: cgrec.potential.native.subprocess.run, args: [touch, MARK]}",
+        "source: {_target_: cgrec.native.subprocess.run, args: [touch, MARK]}",
         "source",
     ),
     "a private class": ("source: {_target_: cgrec.training._Run}", "source._target_"),

@@ -202,7 +202,7 @@ def _distances(x: Array, box: Array, a: Indices, b: Indices, owner: Indices | No
 
 @lru_cache
 def _library() -> ctypes.CDLL | None:
-    from ..potential.native import NoKernel, native_library  # torch, whose import takes seconds
+    from ..native import NoKernel, native_library  # torch, whose import takes seconds
 
     try:
         library = native_library(Path(__file__).with_name("pair_counts.cpp"))

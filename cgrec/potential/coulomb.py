@@ -21,11 +21,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..index_select import own_index_select
+from ..native import NoKernel, native_library
 from ..remarks import remark
 from ..units import COULOMB
 from .base import Potential
 from .graph import SiteGraph, box_widths
-from .native import NoKernel, native_library
 
 with own_index_select():
     from torchpme import CoulombPotential, EwaldCalculator, P3MCalculator

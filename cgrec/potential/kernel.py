@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..native import NoKernel, compiler_name, native_library, processor
 from ..remarks import remark
 from .base import Potential
 from .graph import SiteGraph
 from .kernel_code import generated
-from .native import NoKernel, compiler_name, native_library, processor
 from .network import DensityNetwork
 
 SOURCE = Path(__file__).with_name("density_kernel.cpp")

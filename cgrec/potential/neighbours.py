@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..native import NoKernel, native_library
 from ..remarks import remark
-from .native import NoKernel, native_library
 
 
 def periodic_table(

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..native import NoKernel, native_library
 from ..system import System
 from .base import Potential
 from .graph import SiteGraph
-from .native import NoKernel, native_library
 
 
 class _Pairs(ctypes.Structure):  # as in pairs.cpp

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..frames import Frames, pieces, release
+from ..remarks import remark
 from ..system import System
-from .periodic import close_pairs
+from .nearest import SLOW_BUDGET, Nearest, NearestSites
 from .topology import covalent_radii
 
 #: Length over the sum of covalent radii below which two atoms, above which two bonded atoms, cannot be.
@@ -30,10 +31,6 @@ LONGEST_MOSTLY = 1.5
 _NEAREST, _STRONGEST = 0.5, 5.0
 #: Below so many frames a sample has no statistics of its own.
 _LEAST = 20
-#: Distances of all pairs are taken where sites are so few, else those of pairs within reach (nm).
-_DENSE_SITES, _REACH = 40, 0.5
-#: Sites times frames whose distances are looked at; of more, evenly spaced frames.
-_BUDGET = 100_000_000
 #: g/cm3 of one amu/nm3, and a density that no matter has.
 _GRAM_PER_CM3, _DENSEST = 1.66053907e-3, 30.0
 #: Share of frames from which on a bond that cannot be is the topology's fault, not theirs.
@@ -57,7 +54,7 @@ def bad_frames(frames: Frames) -> list[BadFrame]:
     Args:
         frames: molecules whole.
     """
-    found = [*_impossible_bonds(frames), *_too_near(frames), *_absurd_forces(frames)]
+    found = [*_impossible_geometry(frames), *_absurd_forces(frames)]
     first: dict[int, BadFrame] = {}
     for bad in found:
         first.setdefault(bad.number, bad)
@@ -210,74 +207,87 @@ def _limits(
     return np.where(both, SHORTEST * total, 0.0), np.where(both, high, np.inf)
 
 
-def _impossible_bonds(frames: Frames) -> list[BadFrame]:
-    system, found = frames.system, []
-    low, high = _limits(system, system.bonds)
-    judged = np.flatnonzero(np.isfinite(high))
-    if not len(judged):
-        return []
-    pairs, low, high = system.bonds[judged], low[judged], high[judged]
+def _impossible_geometry(frames: Frames) -> list[BadFrame]:
+    """Frames with a bond that cannot be, then those with sites too near; positions are gone through once."""
+    bonds, near = _BondLimits(frames.system), _SitesTooNear(frames)
+    found = []
     for piece in pieces(frames.positions):
-        lengths = _lengths(frames.positions[piece], pairs)
+        positions = frames.positions[piece]
+        found += bonds.broken(positions, piece.start)
+        near.look(positions, piece)
         release(frames.positions)
-        wrong = (lengths < low) | (lengths > high)
+    return found + near.found()
+
+
+class _BondLimits:
+    """Bonds of atoms and the lengths they may have."""
+
+    def __init__(self, system: System):
+        low, high = _limits(system, system.bonds)
+        judged = np.flatnonzero(np.isfinite(high))
+        self._system, self._pairs = system, system.bonds[judged]
+        self._low, self._high = low[judged], high[judged]
+
+    def broken(self, positions: NDArray[Any], start: int) -> list[BadFrame]:
+        """Of frames (n, n_sites, 3), the first of which has the number `start`."""
+        if not len(self._pairs):
+            return []
+        lengths, found = _lengths(positions, self._pairs), []
+        wrong = (lengths < self._low) | (lengths > self._high)
         for t in np.flatnonzero(wrong.any(1)):
             k = int(np.flatnonzero(wrong[t])[0])
-            i, j = pairs[k].tolist()
-            text = f"bond {_named(system, i)} - {_named(system, j)} is {lengths[t, k]:.3g} nm long"
-            found.append(BadFrame(piece.start + int(t), f"{text}, expected {_expected(low[k], high[k])}"))
-    return found
+            i, j = self._pairs[k].tolist()
+            text = (
+                f"bond {_named(self._system, i)} - {_named(self._system, j)} is {lengths[t, k]:.3g} nm long"
+            )
+            expected = _expected(self._low[k], self._high[k])
+            found.append(BadFrame(start + int(t), f"{text}, expected {expected}"))
+        return found
 
 
-def _too_near(frames: Frames) -> list[BadFrame]:
+class _SitesTooNear:
     """Frames in which two sites are nearer than sites of this sample ever are."""
-    step = max(len(frames) * frames.n_sites // _BUDGET, 1)
-    used = np.arange(0, len(frames), step)
-    nearest, pairs, ratios = _nearest(frames, used)
-    expected = _smallest_expected(nearest)
-    wrong = (nearest < _NEAREST * expected) | (ratios < SHORTEST)
-    if (
-        wrong.mean() > _MOST
-    ):  # then this is how the sample is, and the unit of length or the names are to blame
-        return []
-    wrong |= _other_population(nearest)
-    found = []
-    for t in np.flatnonzero(wrong):
-        i, j = pairs[t].tolist()
-        text = f"{_named(frames.system, i)} and {_named(frames.system, j)} are {nearest[t]:.3g} nm apart"
+
+    def __init__(self, frames: Frames):
+        self._frames = frames
+        size = len(frames) * frames.n_sites
+        self._search = NearestSites(covalent_radii(frames.system.elements), SHORTEST, size)
+        self._step = 1 if self._search.fast else size // SLOW_BUDGET + 1
+        self._nearest = Nearest.empty(len(frames))
+
+    def look(self, positions: NDArray[Any], piece: slice) -> None:
+        """Search the frames `piece`, whose positions are (n, n_sites, 3)."""
+        first = -piece.start % self._step
+        where = slice(piece.start + first, min(piece.stop, len(self._frames)), self._step)
+        some = positions[first :: self._step]
+        if len(some):
+            box = self._frames.box
+            self._nearest.put(where, self._search(some, box if box is None or box.ndim == 2 else box[where]))
+
+    def found(self) -> list[BadFrame]:
+        """The frames, once all were looked at."""
+        used = np.arange(0, len(self._frames), self._step)
+        if self._step > 1:
+            remark(f"{len(used)} of {len(self._frames)} frames were searched for sites that coincide")
+        near = self._nearest
+        nearest, tight = near.distances[used], near.ratios[used] < SHORTEST
+        wrong = (nearest < _NEAREST * _smallest_expected(nearest)) | tight
+        if (
+            wrong.mean() > _MOST
+        ):  # then this is how the sample is: the unit of length or the names are to blame
+            return []
+        wrong |= _other_population(nearest)
         usual = f"the nearest sites of other frames are {np.median(nearest):.3g} nm apart"
-        found.append(BadFrame(int(used[t]), f"{text}, {usual}"))
-    return found
+        return [self._bad(int(t), usual) for t in used[wrong]]
 
-
-def _nearest(frames: Frames, used: NDArray[np.int64]) -> tuple[Any, Any, Any]:
-    """Of each frame used: the smallest distance (n,) nm, its pair (n, 2), the smallest ratio to the sum of covalent radii
-    (n,). Where a ratio is too small, the pair is that of the ratio.
-    """
-    radii = covalent_radii(frames.system.elements)
-    boxes = frames.boxes()
-    nearest, ratios = np.full(len(used), np.inf), np.full(len(used), np.inf)
-    pairs = np.zeros((len(used), 2), np.int64)
-    if frames.n_sites < 2:
-        return nearest, pairs, ratios
-    dense = frames.box is None and frames.n_sites <= _DENSE_SITES
-    every = np.stack(np.triu_indices(frames.n_sites, 1), -1)
-    for n, t in enumerate(used):
-        x = np.asarray(frames.positions[t], float)
-        if dense:
-            near, vectors = every, x[every[:, 1]] - x[every[:, 0]]
-        else:
-            near, vectors = close_pairs(x, _REACH, None if boxes is None else boxes[t])
-        if not len(near):
-            continue
-        r = np.sqrt((vectors**2).sum(-1))
-        total = radii[near].sum(1)
-        atoms = (radii[near] > 0).all(1)
-        ratio = np.where(atoms, r / np.maximum(total, 1e-12), np.inf)
-        nearest[n], ratios[n] = r.min(), ratio.min()
-        worst = int(np.argmin(ratio)) if ratios[n] < SHORTEST else int(np.argmin(r))
-        nearest[n], pairs[n] = (r[worst] if ratios[n] < SHORTEST else r.min()), near[worst]
-    return nearest, pairs, ratios
+    def _bad(self, t: int, usual: str) -> BadFrame:
+        near, system = self._nearest, self._frames.system
+        tight = near.ratios[t] < SHORTEST
+        i, j = (near.tight if tight else near.pairs)[t].tolist()
+        total = float(covalent_radii([system.elements[i], system.elements[j]]).sum())
+        apart = near.ratios[t] * total if tight else near.distances[t]
+        text = f"{_named(system, i)} and {_named(system, j)} are {apart:.3g} nm apart"
+        return BadFrame(t, f"{text}, {usual}")
 
 
 def _smallest_expected(minima: NDArray[np.float64]) -> float:

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import torch
 
-from ..files import sha256
-from ..remarks import remark
+from .files import sha256
+from .remarks import remark
 
 FLAGS = [
     "-O3", "-march=native", "-ffast-math", "-fno-strict-aliasing", "-std=c++17", "-shared", "-fPIC", "-fopenmp", "-w",
