@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from .analysis.statistics import Estimate
 from .checkpoints import Clock, load_state, save_state
 from .files import write_text
 from .frames import Frames
-from .potential.base import Potential, SumPotential
+from .potential.base import Potential, SumPotential, portion
 from .potential.graph import SiteGraph
 from .potential.state import density_range
 from .ranges import expect
@@ -543,8 +543,11 @@ class _Run:
     @torch.no_grad()
     def set_energy_zero(self) -> None:
         """Shift the site energies so that the mean error of the training energies is zero."""
+        # The kernel gives forces at no price; without it they would cost twice the energy, and are not asked for.
+        kernel = self.evaluate is not self.potential
         errors = [
-            (g.frame_energies - self.potential(g)[0]) for g in self.training.batches(self.options.batch_size)
+            g.frame_energies - (self.evaluate(g)[0] if kernel else self.potential.energy(g))
+            for g in self.training.batches(self.options.batch_size)
         ]
         self.potential.site_energy += torch.cat(errors).mean() / self.training.positions.shape[1]  # type: ignore[operator]
 
@@ -594,10 +597,11 @@ class LabelledGraphs(Dataset):
         graph.frame_weights = self.weights[which].to(device)
         return graph
 
-    def batches(self, size: int, which: np.ndarray | None = None) -> list[SiteGraph]:
-        """Frames `which`, by default all, in order."""
+    def batches(self, size: int, which: np.ndarray | None = None) -> Iterator[SiteGraph]:
+        """Frames `which`, by default all, in order; at most `size` at a time, and one graph in memory at a time."""
         which = np.arange(len(self)) if which is None else which
-        return [self[which[start : start + size]] for start in range(0, len(which), size)]
+        step = portion(self.frames.n_sites, size)
+        return (self[which[start : start + step]] for start in range(0, len(which), step))
 
 
 class Torques:

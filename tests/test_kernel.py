@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from contracts import PotentialContract, random_frames, to_double
 
 from cgrec import Frames, Potential, System
-from cgrec.potential import DensityNetwork, SumPotential, fit_priors
+from cgrec.potential import DensityNetwork, SumPotential, base, fit_priors
 from cgrec.potential.kernel import CompiledDensityNetwork, NoKernel
 from cgrec.potential.traced import TracedPotential
 from cgrec.training import ForceMatching
@@ -159,6 +160,31 @@ def test_without_a_compiler_it_runs_plain_with_one_warning(monkeypatch):
     plain = network(width=40)  # a size nothing else here has compiled
     with pytest.warns(UserWarning, match="no C[+][+] compiler found: install"):
         assert plain.compiled() is plain
+
+
+@pytest.mark.parametrize("compiler", [True, False])
+def test_energy_and_forces_take_the_kernel_where_it_pays(compiler, monkeypatch):
+    plain, frames = network(width=8 if compiler else 48), liquid(n=50, frames=5)
+    energy, forces = plain(plain.graph(frames))
+    sizes, pays_from = [], []
+    whole = DensityNetwork.graph
+    monkeypatch.setattr(DensityNetwork, "graph", lambda *a: sizes.append(len(a[1])) or whole(*a))
+    if compiler:
+        monkeypatch.setattr(DensityNetwork, "forward", lambda *_: pytest.fail("not by the kernel"))
+    for pairs in (5 * 50 * 50 - 1, 5 * 50 * 50):
+        monkeypatch.setattr(base, "PAIRS_THAT_PAY", pairs)
+        pays_from.append(base.kernel_pays(5, 50))
+    assert pays_from == [True, False]
+    monkeypatch.setattr(base, "PAIRS_THAT_PAY", 0)
+    monkeypatch.setattr(base, "PORTION", 120)
+    if not compiler:
+        monkeypatch.setattr(shutil, "which", lambda name: None)
+        monkeypatch.delenv("CXX", raising=False)
+    with nullcontext() if compiler else pytest.warns(UserWarning, match="no C[+][+] compiler found"):
+        found, found_forces = plain.energy_and_forces(frames)
+    assert sizes == [2, 2, 1]
+    np.testing.assert_allclose(found, energy, rtol=1e-10)
+    np.testing.assert_allclose(found_forces.reshape(-1, 3), forces, atol=1e-9 * float(forces.abs().max()))
 
 
 def test_sizes_it_cannot_have_are_named():

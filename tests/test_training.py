@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -5,8 +7,8 @@ from contracts import random_frames
 from scipy.spatial.transform import Rotation
 
 from cgrec import Frames, System
-from cgrec.potential import DensityNetwork, PairStiffness, fit_priors
-from cgrec.training import ForceMatching, Torques, split
+from cgrec.potential import DensityNetwork, PairStiffness, base, fit_priors
+from cgrec.training import ForceMatching, LabelledGraphs, Torques, split
 
 
 def springs(n_frames=400, noise=0.0, seed=0):
@@ -241,7 +243,7 @@ def test_two_processes_give_the_loss_of_one(tmp_path):
         place.mkdir()
         fitted, report = fit(start, frames, folder=place)
         losses.append(report.validation_loss)
-        assert report.steps == 20 and not list(place.glob("*.pt*"))
+        assert report.steps == 20 and [p.name for p in place.glob("*.pt*")] == ["training.pt"]
         assert len((place / "training.csv").read_text().splitlines()) == 3
     # Round-off grows over 20 steps of SOAP; a process that kept its gradient to itself would be off by a per cent.
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
@@ -253,3 +255,27 @@ def test_processes_need_a_folder_and_an_even_share():
     pytest.importorskip("lightning_fabric")
     with pytest.raises(ValueError, match="needs a folder"):
         quick(processes=2)(DensityNetwork.for_frames(network_data(), 1, cutoff=0.5), network_data())
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_one_graph_of_the_data_is_held_at_a_time(compile, monkeypatch):
+    held, most, sizes = [], [], []
+    whole = LabelledGraphs.__getitem__
+
+    def watched(self, which):
+        graph = whole(self, which)
+        held.append(weakref.ref(graph))
+        most.append(sum(one() is not None for one in held))
+        sizes.append(graph.n_frames)
+        return graph
+
+    monkeypatch.setattr(LabelledGraphs, "__getitem__", watched)
+    monkeypatch.setattr(base, "PORTION", 3 * network_data().n_sites)
+    frames = shifted(network_data(), 77.0)
+    start = DensityNetwork.for_frames(frames, cutoff=0.5, channels=8, width=8)
+    fit = quick(steps=2, validate_every=1, batch_size=16, energy_weight=0.1, learning_rate=1e-4, compile=compile)
+    fitted, _ = fit(start, frames)
+    assert max(most) <= 3 and sizes.count(3) > 20  # the training batches keep their size
+    training = split(frames, fit.validation_fraction)[0]
+    error = fitted.energy_and_forces(frames[training])[0] - frames.energies[training]
+    assert abs(error.mean()) < 1e-3

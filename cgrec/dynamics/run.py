@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ..checkpoints import Clock, load_state, save_state
 from ..files import write_json
 from ..frames import Frames
-from ..potential.base import Potential
+from ..potential.base import Potential, kernel_pays
 from ..potential.graph import SiteGraph, VerletList
 from ..remarks import remark
 from ..stopping import deferred
@@ -230,13 +230,12 @@ class Run:
         return torch.stack([draw_one(g) for g in self.generators[:-1]], dim=1).double()
 
     def _pays(self) -> bool:
-        """Whether compiling saves more than it takes: 5 s on a CPU (10^7 pairs), a minute on a GPU (10^4 calls)."""
+        """Whether compiling saves more than it takes: 5 s on a CPU (`kernel_pays`), a minute on a GPU (10^4 calls)."""
         if self.options.compile != "auto":
             return bool(self.options.compile)
         if self.positions.is_cuda:
             return self.options.total_steps > 10_000
-        pairs = len(self.positions) * self.system.n_sites * min(self.system.n_sites, 50)
-        return self.options.total_steps * pairs > 1e7
+        return kernel_pays(self.options.total_steps * len(self.positions), self.system.n_sites)
 
     # -- watching ------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,21 @@ from .graph import SiteGraph, check_box, site_graph
 from .restore import restored
 from .state import common_state
 
+#: Sites evaluated at a time: the tensors of a network that runs uncompiled are then some 0.3 GB.
+PORTION = 20_000
+#: Pairs to evaluate from which a CPU kernel saves more than the 5 s its compiler takes.
+PAIRS_THAT_PAY = 1e7
+
+
+def portion(n_sites: int, most: int) -> int:
+    """Frames of `n_sites` to evaluate at a time: at most `most`, at most `PORTION` sites, at least one frame."""
+    return max(1, min(most, PORTION // n_sites))
+
+
+def kernel_pays(evaluations: int, n_sites: int) -> bool:
+    """Whether a compiled kernel saves more than it takes, in so many evaluations of a frame on a CPU."""
+    return evaluations * n_sites * min(n_sites, 50) > PAIRS_THAT_PAY
+
 
 class Potential(nn.Module, ABC):
     """Interface of everything that has an energy: a PMF network, a prior, a bias, a sum of them.
@@ -124,13 +139,22 @@ class Potential(nn.Module, ABC):
         return next((t.device for t in [*self.parameters(), *self.buffers()]), torch.device("cpu"))
 
     def energy_and_forces(self, frames: Frames, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
-        """(n_frames,) kJ/mol and (n_frames, n_sites, 3) kJ/mol/nm in float64, evaluated `batch_size` frames at a time."""
-        energies, forces = [], []
-        for start in range(0, len(frames), batch_size):
-            energy, force = self(self.graph(frames[start : start + batch_size]))
-            energies.append(energy.double().cpu().numpy())
-            forces.append(force.double().cpu().numpy().reshape(-1, frames.n_sites, 3))
-        return np.concatenate(energies), np.concatenate(forces)
+        """(n_frames,) kJ/mol and (n_frames, n_sites, 3) kJ/mol/nm in float64, through `compiled()` where it pays.
+
+        Args:
+            frames: of a System whose types it knows.
+            batch_size: frames evaluated at a time, less where they have more than `PORTION` sites together.
+        """
+        on_kernel = self.device.type == "cpu" and kernel_pays(len(frames), frames.n_sites)
+        evaluate = self.compiled() if on_kernel else self
+        step = portion(frames.n_sites, batch_size)
+        energies, forces = np.empty(len(frames)), np.empty((len(frames), frames.n_sites, 3))
+        for start in range(0, len(frames), step):
+            part = slice(start, start + step)
+            energy, force = evaluate(self.graph(frames[part]))
+            energies[part] = energy.double().cpu().numpy()
+            forces[part] = force.double().cpu().numpy().reshape(-1, frames.n_sites, 3)
+        return energies, forces
 
     def __add__(self, other: Potential) -> SumPotential:
         return SumPotential([*_parts(self), *_parts(other)]).at_state_of(self, other)
