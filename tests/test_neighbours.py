@@ -62,3 +62,72 @@ def test_positions_that_are_no_numbers_do_no_harm():
     positions[0, ::7] = torch.tensor([torch.nan, torch.inf, 1e300])
     made = site_graph(positions, torch.zeros(50, dtype=torch.long), 0.5, box)
     assert made.neighbour_index.min() >= 0 and made.neighbour_index.max() < 50
+
+
+def crowd(n, frames=3):
+    """Sites in a ball and some far away, where two of them meet; one that is no number."""
+    x = np.random.default_rng(n).normal(scale=0.15 * n ** (1 / 3), size=(frames, n, 3))
+    x[:, -1] = x[:, n // 2] + 500.0
+    x[:, 1] = x[:, -1] + 0.1
+    x[1, n // 3] = [np.nan, np.inf, 1e300]
+    return torch.from_numpy(x)
+
+
+def all_distances(positions, reach):
+    """Neighbours of each site of each frame in the order of their numbers."""
+    x = positions.numpy()
+    with np.errstate(invalid="ignore", over="ignore"):
+        near = np.linalg.norm(x[:, :, None] - x[:, None], axis=-1) < reach
+    near[:, np.arange(x.shape[1]), np.arange(x.shape[1])] = False
+    return [np.flatnonzero(row) + f * x.shape[1] for f, frame in enumerate(near) for row in frame]
+
+
+@pytest.mark.parametrize("way", ["one cell", "cells", "all distances", "vesin"])
+@pytest.mark.parametrize("n", [40, 166, 700])
+def test_open_systems_have_the_pairs_of_all_distances_in_order(n, way, monkeypatch):
+    compiled = way in ("one cell", "cells")
+    if compiled and neighbours._library() is None:
+        pytest.skip("no C++ compiler")
+    monkeypatch.setattr(neighbours, "FEW", 1 if way == "cells" else 10**6)
+    monkeypatch.setattr(graph, "DENSE_SITES", 1 if way == "vesin" else 10**6)
+    monkeypatch.setattr(graph, "DENSE_DISTANCES", 2 * n**2)  # two portions
+    if not compiled:
+        monkeypatch.setattr(graph, "open_table", lambda *_: None)
+    positions = crowd(n)
+    wanted = all_distances(positions, 0.5)
+    made = site_graph(positions, torch.zeros(n, dtype=torch.long), 0.5)
+    slots = max(map(len, wanted))
+    assert made.neighbour_index.shape[1] == slots and sum(map(len, wanted)) > 5 * n
+    for site, (index, shift, near) in enumerate(zip(made.neighbour_index, made.neighbour_shift, wanted)):
+        np.testing.assert_array_equal(index[: len(near)], near)
+        assert bool((index[len(near) :] == site).all()) and not shift[: len(near)].any()
+        assert bool((shift[len(near) :] == torch.tensor([OUT_OF_REACH, 0, 0])).all())
+
+
+def test_an_open_table_is_written_over_while_it_is_wide_enough():
+    if neighbours._library() is None:
+        pytest.skip("no C++ compiler")
+    species, x = torch.zeros(200, dtype=torch.long), crowd(200)
+    made = site_graph(x, species, 0.5)
+    table = made.neighbour_index
+    wanted = site_graph(1.2 * x, species, 0.5)
+    wider = site_graph(1.2 * x, species, 0.5, None, made)
+    assert wider.neighbour_index is table
+    np.testing.assert_array_equal(
+        wider.neighbour_index[:, : wanted.neighbour_index.shape[1]], wanted.neighbour_index
+    )
+    denser = site_graph(0.8 * x, species, 0.5, None, wider)
+    assert denser.neighbour_index.shape[1] > table.shape[1]
+    np.testing.assert_array_equal(denser.neighbour_index, site_graph(0.8 * x, species, 0.5).neighbour_index)
+
+
+@pytest.mark.parametrize(
+    "positions", [np.zeros((2, 50, 3)), np.full((2, 50, 3), np.nan), 1e9 * np.eye(50)[None, :, :3]]
+)
+def test_open_systems_at_one_place_at_none_and_everywhere(positions, monkeypatch):
+    if neighbours._library() is None:
+        pytest.skip("no C++ compiler")
+    monkeypatch.setattr(neighbours, "FEW", 1)
+    made = site_graph(torch.from_numpy(positions), torch.zeros(50, dtype=torch.long), 0.5)
+    wanted = [len(near) for near in all_distances(torch.from_numpy(positions), 0.5)]
+    assert (made.neighbour_shift[..., 0] == 0).sum(1).tolist() == wanted

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from .neighbours import periodic_table
+from .neighbours import open_table, periodic_table
 
 #: Open systems of at most this many sites keep all pairs: their table never has to be built again.
 ALL_PAIRS_LIMIT = 32
 #: nm by which a free place in the neighbour table is shifted.
 OUT_OF_REACH = 1e3
+#: Without a compiler: sites of an open frame from which vesin is faster than all distances, and distances held at a time.
+DENSE_SITES, DENSE_DISTANCES = 1500, 4_000_000
 
 
 class SiteGraph(Data):
@@ -175,7 +177,10 @@ def _neighbour_table(
         )
     if never_changes(sites, reach, box):
         return _all_pairs(frames, sites, positions)
-    found = None if box is None else periodic_table(positions, reach, box, OUT_OF_REACH, into)
+    if box is None:
+        found = open_table(positions, reach, OUT_OF_REACH, into)
+    else:
+        found = periodic_table(positions, reach, box, OUT_OF_REACH, into)
     if found is not None:
         return found
     receiver, sender, shift = (
@@ -217,11 +222,34 @@ def check_box(box: np.ndarray | Tensor | None, reach: float) -> None:
 
 
 def _open_pairs(positions: Tensor, reach: float) -> tuple[Tensor, Tensor, Tensor]:
+    """(n_pairs,) receivers and senders in the order of their numbers, and shifts of zero: the way without a compiler."""
     frames, sites = positions.shape[:2]
+    one = _open_frame if sites > DENSE_SITES and not positions.is_cuda else _open_dense
+    step = max(1, DENSE_DISTANCES // sites**2) if one is _open_dense else 1
+    parts = [one(positions[start : start + step], reach) + start * sites for start in range(0, frames, step)]
+    receiver, sender = torch.cat(parts, 1)
+    return receiver, sender, positions.new_zeros(len(receiver), 3)
+
+
+def _open_dense(positions: Tensor, reach: float) -> Tensor:
+    """(2, n_pairs) receivers and senders of a few frames, from all their distances."""
+    sites = positions.shape[1]
     near = torch.cdist(positions, positions, compute_mode="donot_use_mm_for_euclid_dist") < reach
     near[:, torch.arange(sites), torch.arange(sites)] = False
     frame, receiver, sender = near.nonzero(as_tuple=True)
-    return frame * sites + receiver, frame * sites + sender, positions.new_zeros(len(frame), 3)
+    return torch.stack([frame * sites + receiver, frame * sites + sender])
+
+
+def _open_frame(positions: Tensor, reach: float) -> Tensor:
+    """The same of one frame by vesin; sites whose position is no number have no neighbours."""
+    from vesin import NeighborList
+
+    points = positions[0].double().numpy()
+    kept = np.flatnonzero((np.abs(points) < 1e12).all(1))
+    calculator = NeighborList(cutoff=reach, full_list=True, n_threads=torch.get_num_threads())
+    i, j = calculator.compute(points=points[kept], box=np.zeros((3, 3)), periodic=False, quantities="ij")
+    order = np.lexsort((j, i))
+    return torch.from_numpy(np.stack([kept[i.astype(np.int64)[order]], kept[j.astype(np.int64)[order]]]))
 
 
 def _periodic_pairs(positions: Tensor, reach: float, box: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,8 +1,10 @@
-// The padded neighbour table of graph.py for periodic boxes at least 2 * reach wide, so that a pair meets once.
+// The padded neighbour table of graph.py: for periodic boxes at least 2 * reach wide, so that a pair meets once, and for
+// open systems.
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 #ifdef __AVX512F__
 #include <immintrin.h>
@@ -115,7 +117,135 @@ void look(const Box& box, const Sorted& all, int64_t p, int64_t begin, int64_t e
     }
 }
 
+// The sites of one open frame by cell, those of a cell in their own order. Sites whose position is no number are left out.
+struct Open {
+    std::vector<int64_t> site, first;
+    std::vector<double> x[3];
+    double low[3], width[3];  // of the grid and of a cell, nm
+    int64_t cells[3] = {1, 1, 1};
+
+    // `few`: the number of sites up to which one cell is enough.
+    Open(const double* given, int64_t n, double reach, int64_t few) {
+        for (int64_t i = 0; i < n; i++)
+            if (is_a_place(given + 3 * i)) site.push_back(i);
+        const int64_t kept = site.size();
+        grid(given, reach, kept <= few);
+        std::vector<int64_t> cell(kept), order(kept);
+        first.assign(cells[0] * cells[1] * cells[2] + 1, 0);
+        for (int64_t k = 0; k < kept; k++) {
+            for (int a = 0; a < 3; a++) cell[k] = cell[k] * cells[a] + at(a, given[3 * site[k] + a]);
+            first[cell[k] + 1]++;
+        }
+        for (size_t c = 1; c < first.size(); c++) first[c] += first[c - 1];
+        std::vector<int64_t> next(first);
+        for (int64_t k = 0; k < kept; k++) order[next[cell[k]]++] = site[k];
+        site = order;
+        for (int a = 0; a < 3; a++) {
+            x[a].resize(kept);
+            for (int64_t k = 0; k < kept; k++) x[a][k] = given[3 * site[k] + a];
+        }
+    }
+
+    // Cell along axis a.
+    int64_t at(int a, double value) const {
+        return std::max<int64_t>(0, std::min<int64_t>(cells[a] - 1, int64_t((value - low[a]) / width[a])));
+    }
+
+private:
+    // By its bits: the compiler takes every double for a number. Beyond 1e12 nm a double knows no distances.
+    static bool is_a_place(const double* r) {
+        const double most = 1e12;
+        uint64_t bits, bound;
+        std::memcpy(&bound, &most, 8);
+        for (int a = 0; a < 3; a++) {
+            std::memcpy(&bits, r + a, 8);
+            if ((bits & ~(uint64_t(1) << 63)) > bound) return false;
+        }
+        return true;
+    }
+
+    // Cells no narrower than the reach, and no more of them than a few a site.
+    void grid(const double* given, double reach, bool one) {
+        const int64_t kept = site.size();
+        for (int a = 0; a < 3; a++) {
+            double least = 1e300, most = -1e300;
+            for (int64_t i : site) least = std::min(least, given[3 * i + a]), most = std::max(most, given[3 * i + a]);
+            low[a] = kept ? least : 0, width[a] = kept ? most - least : 0;
+            if (!one) cells[a] = std::max(1.0, std::min(double(kept), width[a] / reach));
+        }
+        while (cells[0] * cells[1] * cells[2] > 4 * kept + 1) {
+            int64_t& longest = *std::max_element(cells, cells + 3);
+            longest = (longest + 1) / 2;
+        }
+        for (int a = 0; a < 3; a++) width[a] = std::max(width[a] / cells[a], reach);
+    }
+};
+
+// Adds to `found` the sites of cells begin ... end - 1 closer to r than `far`, squared.
+void near_in(const Open& all, int64_t begin, int64_t end, const double* r, double far, std::vector<int64_t>& found) {
+    constexpr int MOST = 256;
+    double square[MOST];
+    int64_t hits[MOST + 8];
+    for (int64_t from = all.first[begin]; from < all.first[end]; from += MOST) {
+        const int n = std::min<int64_t>(MOST, all.first[end] - from);
+        for (int q = 0; q < n; q++) {
+            const double u = all.x[0][from + q] - r[0], v = all.x[1][from + q] - r[1], w = all.x[2][from + q] - r[2];
+            square[q] = u * u + v * v + w * w;
+        }
+        const int here = below(square, n, far, hits);
+        for (int h = 0; h < here; h++) found.push_back(all.site[from + hits[h]]);
+    }
+}
+
+// Neighbours of a site at r, itself among them, in the order of sites.
+void neighbours_of(const Open& all, const double* r, double far, std::vector<int64_t>& found) {
+    int64_t low[3], high[3];
+    for (int a = 0; a < 3; a++) {
+        const int64_t own = all.at(a, r[a]);
+        low[a] = std::max<int64_t>(0, own - 1), high[a] = std::min<int64_t>(all.cells[a] - 1, own + 1);
+    }
+    found.clear();
+    for (int64_t c = low[0]; c <= high[0]; c++)
+        for (int64_t d = low[1]; d <= high[1]; d++) {
+            const int64_t row = (c * all.cells[1] + d) * all.cells[2];
+            near_in(all, row + low[2], row + high[2] + 1, r, far, found);
+        }
+    if (all.first.size() > 2) std::sort(found.begin(), found.end());
+}
+
 }  // namespace
+
+// Of open frames: x (n_frames, n, 3); index (n_frames * n, slots) and shift (..., 3) hold nothing yet, the rows are in the
+// order of the sites. Returns the number of neighbours of the richest site of all: where it is more than slots, call again
+// with more; with slots = 0 nothing is written. `few`: the sites up to which all distances are looked at.
+extern "C" int64_t open_table(int64_t n_frames, int64_t n, const double* x, double reach, int64_t slots, double out_of_reach, int64_t few, int64_t threads, int64_t* index, double* shift) {
+    int64_t richest = 0;
+#pragma omp parallel for num_threads(threads) reduction(max : richest)
+    for (int64_t frame = 0; frame < n_frames; frame++) {
+        const int64_t base = frame * n;
+        const Open all(x + 3 * base, n, reach, few);
+        std::vector<int64_t> found;
+        std::vector<char> placed(n, 0);
+        auto write = [&](int64_t i) {
+            int64_t count = 0, *to = index + (base + i) * slots;
+            double* by = shift + (base + i) * slots * 3;
+            for (int64_t j : found) {
+                if (j == i) continue;
+                if (count < slots) to[count] = base + j;
+                count++;
+            }
+            richest = std::max(richest, count);
+            const int64_t used = std::min(count, slots);
+            std::fill(by, by + 3 * slots, 0.0);
+            for (int64_t q = used; q < slots; q++) to[q] = base + i, by[3 * q] = out_of_reach;
+        };
+        for (int64_t i : all.site) neighbours_of(all, x + 3 * (base + i), reach * reach, found), write(i), placed[i] = 1;
+        found.clear();
+        for (int64_t i = 0; i < n; i++)
+            if (!placed[i]) write(i);
+    }
+    return richest;
+}
 
 // Of one frame: x (n, 3), box rows (3, 3); index (n, slots) and shift (n, slots, 3) hold nothing yet. `base` is added to
 // every index. Returns the number of neighbours of the richest site: where it is more than slots, call again with more;
