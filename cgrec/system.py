@@ -282,6 +282,10 @@ class System:
 
     def fingerprint(self) -> str:
         """Short sha256 of everything in the System: two systems with one fingerprint are the same."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
 
 

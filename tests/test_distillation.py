@@ -181,6 +181,7 @@ def run(tmp_path):
     """A run with one level above the atoms, as far as `distil` looks."""
     level = tmp_path / "run" / "level1"
     level.mkdir(parents=True)
+    (tmp_path / "run" / "level0").mkdir()
     fluid().save(level / "frames")
     LennardJones(types=TYPES, cutoff=0.5).save(level / "potential.pt")
     return tmp_path / "run"
@@ -213,11 +214,11 @@ def test_command_distils_once(run, capsys):
         (["level=1", "cutof=0.5"], "unknown: cutof=0.5"),
         (["level=1", "cutoff"], "unknown: cutoff"),
         ([], "missing: level="),
-        (["level=4"], "level= one of 1 in .*found 4"),
+        (["level=4"], "level= one of 0, 1 in .*found 4"),
         (["level=1", "cutoff=far"], "cutoff= a number, found 'far'"),
         (["level=1", "cutoff=2"], "1.200 nm wide"),
         (["level=1", "n_held_out=0"], "n_held_out a whole number of at least 1, found 0"),
-        (["level=1", "n_frames=10.5"], "n_frames a whole number"),
+        (["level=1", "n_frames=10.5"], "n_frames= a whole number, found '10.5'"),
     ],
 )
 def test_command_refuses_with_a_reason(run, arguments, said):

@@ -10,6 +10,7 @@ def test_system_survives_json(tmp_path):
     system = small_system()
     system.save(tmp_path / "s.json")
     assert System.load(tmp_path / "s.json").fingerprint() == system.fingerprint()
+    assert system.select(range(system.n_sites - 1)).fingerprint() != system.fingerprint()  # none is handed on
 
 
 def test_bonded_paths_of_a_branched_chain():

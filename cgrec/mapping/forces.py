@@ -9,12 +9,11 @@ Clementi, Noé, J. Phys. Chem. Lett. 14, 3970 (2023).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve
 from scipy.sparse import csr_array
 
 from ..frames import Frames
@@ -23,6 +22,9 @@ from .linear import Mapping, basic_force_weights, frame_chunks, need_same_system
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
+
+#: Numbers of the molecules of a kind that are worked on at a time: 8 MB.
+_PORTION = 1_000_000
 
 
 def basic(mapping: Mapping, frames: Frames | None = None) -> Mapping:
@@ -74,7 +76,7 @@ def least_noise(
             solutions.append(_copies(problem, problem.nearest))
             continue
         moments = _second_moments(forces, weights, problem.kind.atoms)
-        solutions.append(np.stack([_minimise(problem, moment, ridge) for moment in moments]))
+        solutions.append(_minimise(problem, moments, ridge))
     return _assemble(mapping, problems, solutions)
 
 
@@ -208,19 +210,30 @@ def _second_moments(forces: Array, weights: Array, atoms: Indices) -> Array:
     for chunk in frame_chunks(forces):
         scaled = np.asarray(forces[chunk], float) * np.sqrt(weights[chunk])[:, None, None]
         columns = scaled.transpose(1, 0, 2).reshape(scaled.shape[1], -1)
-        for moment, members in zip(moments, atoms):
-            own = columns[members]
-            moment += own @ own.T
+        for part in _portions(copies, size * columns.shape[1]):
+            own = columns[atoms[part]]
+            moments[part] += own @ own.swapaxes(1, 2)
     return moments
 
 
-def _minimise(problem: _Problem, moment: Array, ridge: float) -> Array:
-    """(n_groups, n_sites) the h of least noise: stationary along every free direction (the KKT point)."""
-    reduced = problem.basis.T @ moment @ problem.basis
-    scale = np.trace(reduced) / len(reduced) or 1.0
-    reduced = reduced + ridge * scale * np.eye(len(reduced))
-    free, slope = problem.free, reduced @ problem.nearest
-    return problem.nearest - free @ solve(free.T @ reduced @ free, free.T @ slope, assume_a="pos")
+def _minimise(problem: _Problem, moments: Array, ridge: float) -> Array:
+    """(n_copies, n_groups, n_sites) the h of least noise: stationary along every free direction (the KKT point)."""
+    free, nearest = problem.free, problem.nearest
+    found = np.empty((len(moments), *nearest.shape))
+    for part in _portions(len(moments), moments[0].size):
+        reduced = problem.basis.T @ moments[part] @ problem.basis
+        scale = np.trace(reduced, axis1=1, axis2=2) / len(nearest)
+        scale[scale == 0] = 1.0  # no force acts at all
+        reduced += (ridge * scale)[:, None, None] * np.eye(len(nearest))
+        slope = reduced @ nearest
+        found[part] = nearest - free @ np.linalg.solve(free.T @ reduced @ free, free.T @ slope)
+    return found
+
+
+def _portions(copies: int, numbers: int) -> Iterator[slice]:
+    """Slices over copies of so many numbers each: small molecules many at a time, large ones one by one."""
+    step = max(1, _PORTION // numbers)
+    return (slice(start, start + step) for start in range(0, copies, step))
 
 
 def _assemble(mapping: Mapping, problems: Sequence[_Problem], solutions: Sequence[Array]) -> Mapping:
