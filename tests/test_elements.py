@@ -472,3 +472,66 @@ def test_amber_topology_with_repartitioned_masses_and_extra_points(tmp_path):
         [4, 6],
     ]
     assert system.constraints.tolist() == [[5, 6]]
+
+
+# ---- bare names that atoms and beads share --------------------------------------------------------
+
+
+def chain(path, apart, names, n_frames=6, unit="nm", box=None):
+    """An .npz of a chain of sites `apart` nm apart, one name a site."""
+    rng = np.random.default_rng(5)
+    turns = np.cumsum([[1.0, 0.6 * (-1) ** k, 0] for k in range(len(names))], axis=0)
+    x = apart * turns / np.linalg.norm(turns[1] - turns[0]) + 0.002 * rng.standard_normal(
+        (n_frames, len(names), 3)
+    )
+    arrays = {} if box is None else {"box": np.array(box)}
+    if box is not None:
+        x = (x + 0.7) % box  # cut across it
+    scale = {"nm": 1.0, "angstrom": 10.0}[unit]
+    np.savez(path, positions=x * scale, species=np.array(names), length_unit=unit, **arrays)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("names", "symbols", "unit", "box"),
+    [
+        ("C1 C2 C3 C4 C5", "CCCCC", "nm", None),
+        ("C1 C2 C3 C4 C5", "CCCCC", "angstrom", None),
+        ("C1 C2 C3 C4 C5 C6", "CCCCCC", "nm", 1.2),
+        ("P1 P2 P3", "PPP", "nm", None),
+    ],
+)
+def test_names_of_atoms_or_beads_are_told_by_distances(names, symbols, unit, box, tmp_path):
+    names = names.split()
+    apart = 0.22 if symbols == "PPP" else 0.15
+    path = chain(tmp_path / "a.npz", apart, names, unit=unit, box=box)
+    with pytest.warns(
+        Remark, match=f"could be those of beads are taken as atoms.*{names[0]} is {symbols[0]}"
+    ):
+        frames = cgrec.read(path, temperature=300)
+    assert "".join(frames.system.elements) == symbols
+    assert len(frames.system.bonds) == len(names) - 1
+    for distance in (0.27, 0.35, 0.47):
+        beads = chain(tmp_path / "b.npz", distance, names, unit=unit)
+        with pytest.raises(ValueError, match="no mass and its name is no element"):
+            cgrec.read(beads, temperature=300)
+
+
+def test_names_by_distances_where_a_caller_gives_them(tmp_path):
+    rng = np.random.default_rng(2)
+    x = np.arange(4)[:, None] * [0.15, 0, 0] + 0.002 * rng.standard_normal((6, 4, 3))
+    np.save(tmp_path / "a.npy", x)
+    np.save(tmp_path / "b.npy", x * 3)
+    options = {"temperature": 300, "species": ["C1", "C2", "C3", "C4"], "length_unit": "nm"}
+    with pytest.warns(Remark, match="taken as atoms"):
+        assert cgrec.read(tmp_path / "a.npy", **options).system.elements == ("C",) * 4
+    with pytest.raises(ValueError, match="give masses="):
+        cgrec.read(tmp_path / "b.npy", **options)
+    beads = cgrec.read(tmp_path / "b.npy", **options, masses={n: 72.0 for n in options["species"]})
+    assert beads.system.elements == ("X",) * 4
+
+
+def test_collapsed_beads_are_no_atoms(tmp_path):
+    path = chain(tmp_path / "a.npz", 0.06, ["C1", "C2", "C3"])
+    with pytest.raises(ValueError, match="no mass and its name is no element"):
+        cgrec.read(path, temperature=300)

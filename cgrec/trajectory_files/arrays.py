@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..remarks import remark
 from ..system import System
+from .making import first_frames_show
 from .names import Chosen, one_column, potential_energies, without_index
 from .periodic import box_rows
 from .portions import Collected, sliced, with_box
@@ -183,10 +186,15 @@ def _opened(request: Request, found: dict[str, Any], box_like: tuple[str, ...]) 
     )
     pairs = (("length", length), ("energy", energy), ("force", force))
     stated = Stated(length, energy, force, frozenset(k for k, v in pairs if v is not None))
-    return Opened(
-        portions, frozenset(arrays), stated, _system(request, found), _columns(request, found),
-        _temperature(request, found.get("temperature")), box_like=box_like, whole=False,
-    )  # fmt: skip
+    opened = Opened(
+        portions,
+        frozenset(arrays),
+        stated,
+        columns=_columns(request, found),
+        temperature=_temperature(request, found.get("temperature")),
+        box_like=box_like,
+    )
+    return replace(opened, system=_system(request, found, opened))
 
 
 def _box(path: Path, box: Any, n_frames: int) -> NDArray[np.float64]:
@@ -249,7 +257,7 @@ def system_names(request: Request, species: NDArray[Any]) -> tuple[str, ...] | N
     return tuple(str(s) for s in species)
 
 
-def _system(request: Request, found: dict[str, Any]) -> Known | None:
+def _system(request: Request, found: dict[str, Any], opened: Opened) -> Known | None:
     """What the archive says of its sites; None where it does not, or the caller says it."""
     if request.topology is not None or request.species is not None or request.as_forces:
         return None
@@ -259,9 +267,15 @@ def _system(request: Request, found: dict[str, Any]) -> Known | None:
         return None
     species = np.asarray(found["species"]).tolist()
     sites = read_species(
-        species, len(species), masses=request.masses if request.masses is not None else found.get("masses"),
-        elements=request.elements, bonds=found.get("bonds"), charges=found.get("charges"), where=str(request.path),
-    )  # fmt: skip
+        species,
+        len(species),
+        masses=request.masses if request.masses is not None else found.get("masses"),
+        elements=request.elements,
+        bonds=found.get("bonds"),
+        charges=found.get("charges"),
+        are_atoms=partial(first_frames_show, request, opened),
+        where=str(request.path),
+    )
     return Known(sites.system, bonds_complete="bonds" in found, sites=sites)
 
 

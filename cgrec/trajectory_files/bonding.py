@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from .universe import open_universe
 _REACH = 1.25
 #: A bond shown elsewhere that is longer than this here, in most frames, is none.
 _LONGEST = 1.5
+#: A ratio that no two atoms have; the share of sites that have a bond in a sample of atoms (ions have none).
+_NEAREST, _BONDED = 0.6, 0.9
 #: Frames and sites looked at; the majority of a few frames tells a bond as well as that of many.
 _FRAMES, _SITES = 25, 3_000_000
 
@@ -56,6 +59,28 @@ def add_sampled_bonds(system: System, positions: NDArray[Any], box: NDArray[Any]
         return system  # atoms this close are a wrong unit of length, which `read` reports
     lengths = {pair: total[pair] / k for pair, k in seen.items() if 2 * k > n_used}
     return _with_bonds(system, lengths)
+
+
+def at_bonds_of_atoms(elements: Sequence[str], positions: NDArray[Any], box: NDArray[Any] | None) -> bool:
+    """Whether sites that may be these elements have neighbours at the distances of covalent bonds.
+
+    Bonds of atoms are 0.07 to 0.25 nm long, beads lie 0.3 to 0.5 nm apart. Nine in ten sites must have a partner between
+    0.6 and 1.25 times the sum of covalent radii, and none may have a nearer one.
+
+    Args:
+        elements: symbols, none "X".
+        positions, box: as in `add_sampled_bonds`.
+    """
+    radii = covalent_radii(elements)
+    shares = []
+    for t in np.unique(np.linspace(0, len(positions) - 1, min(_FRAMES, len(positions))).astype(int)):
+        own = box[t] if box is not None and box.ndim == 3 else box
+        pairs, vectors = close_pairs(positions[t], _REACH * 2 * radii.max(), own)
+        ratio = np.linalg.norm(vectors, axis=-1) / radii[pairs].sum(1)
+        bonded = np.zeros(len(elements), bool)
+        bonded[pairs[ratio < _REACH]] = True
+        shares.append(0.0 if (ratio < _NEAREST).any() else bonded.mean())
+    return float(np.median(shares)) >= _BONDED
 
 
 def _pairs_of_frame(

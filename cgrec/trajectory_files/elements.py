@@ -271,6 +271,15 @@ def guess_elements(
     return found
 
 
+def as_atoms(names: Sequence[str]) -> list[str] | None:
+    """The elements that bare names mean where distances show atoms: C1 C2 C3 may be carbons or beads. None where a name
+    is no atom's, or could be that of several.
+    """
+    found = [classify(Atom(name)) for name in names]
+    plain = [f for f in found if not isinstance(f, Doubt) and f != "X"]
+    return plain if len(plain) == len(names) else None
+
+
 def _guess_group(
     names: list[str], residue: str, masses: list[float] | None, alone: bool
 ) -> list[str | Doubt]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..remarks import remark
 from ..system import System
-from .bonding import add_sampled_bonds, check_order
+from .bonding import add_sampled_bonds, at_bonds_of_atoms, check_order
 from .portions import Portion
-from .request import Opened, Request, SiteColumns
+from .request import Opened, Request, SiteColumns, units_of
 from .topology import (
     Topology,
     element_mass,
@@ -103,6 +104,7 @@ class SystemMaker:
             masses=masses,
             elements=self._request.elements,
             charges=columns.charges,
+            are_atoms=partial(first_frames_show, self._request, opened),
             where=where,
         )
         return _compared(self._sites.system, self._own(columns) or SiteColumns(), where)
@@ -196,6 +198,17 @@ class SystemMaker:
         if isinstance(topology, str | Path) and Path(topology) != self._request.path:
             check_order(self.system, Path(topology), positions, box, str(self._request.path))
         return system if self._named else name_residues(system)
+
+
+def first_frames_show(request: Request, opened: Opened, elements: Sequence[str]) -> bool:
+    """Whether the first frames of a file have the distances of atoms of these elements."""
+    portion = next(opened.portions(request.frames), Portion())
+    if portion.positions is None:
+        return False
+    length = units_of(request, opened).factors()[0]
+    given = request.given_box(length)
+    own = None if portion.box is None or request.box is not None else np.asarray(portion.box, float) * length
+    return at_bonds_of_atoms(elements, portion.positions * length, own if given is None else given)
 
 
 def _is_lammps_data(topology: str | Path | System) -> bool:

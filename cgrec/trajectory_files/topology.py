@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ..remarks import remark
 from ..site_labels import listed
 from ..system import System
 from .building import build_system, name_residues, rigid_water_bonds
-from .elements import Doubt, element_mass, guess_element, guess_elements, is_virtual, mass_agrees
+from .elements import Doubt, as_atoms, element_mass, guess_element, guess_elements, is_virtual, mass_agrees
 from .periodic import close_pairs
 from .universe import Topology, open_universe, topology_from_universe
 
@@ -101,6 +101,7 @@ def read_species(
     elements: Mapping[str, str] | None = None,
     bonds: ArrayLike | None = None,
     charges: ArrayLike | None = None,
+    are_atoms: Callable[[Sequence[str]], bool] | None = None,
     where: str,
 ) -> Topology:
     """What a bare list of names says; massless sites are left out.
@@ -112,6 +113,8 @@ def read_species(
         masses: amu, per name or one a site; needed only where a name is no element.
         elements: symbols by name, in place of guesses.
         bonds, charges: as in System.
+        are_atoms: tells from distances whether the sites can be the atoms of these elements; asked where names such
+            as C1 C2 C3 are those of atoms or of beads.
         where: file named in errors.
 
     Raises:
@@ -120,6 +123,8 @@ def read_species(
     names = site_names(species, n_sites, where)
     numbers = not isinstance(species, str) and all(isinstance(s, int | np.integer) for s in species)
     symbols = list(names) if numbers else _elements_of_names(names, masses, elements or {})
+    if masses is None and not numbers and are_atoms is not None and set(symbols) == {"X"}:
+        symbols = _elements_by_distance(names, elements or {}, are_atoms, where)
     if isinstance(masses, Mapping):
         stated = np.array([masses.get(n, np.nan) for n in names], float)
     else:
@@ -182,6 +187,24 @@ def _elements_of_names(
     guessed = guess_elements(names, masses=stated)
     found = ["X" if isinstance(guess, Doubt) else guess for guess in guessed]
     return [given.get(name, guess) for name, guess in zip(names, found)]
+
+
+def _elements_by_distance(
+    names: Sequence[str],
+    given: Mapping[str, str],
+    are_atoms: Callable[[Sequence[str]], bool],
+    where: str,
+) -> list[str]:
+    """Elements of names that could all be those of beads, where distances are those of atoms; else "X"."""
+    guessed = as_atoms(names)
+    if guessed is None or "X" in given.values() or not are_atoms(guessed):
+        return [given.get(name, "X") for name in names]
+    pairs = dict(zip(names, guessed))
+    remark(
+        f"{where}: names that could be those of beads are taken as atoms, since sites lie as near as bonded ones: "
+        f"{listed([f'{n} is {e}' for n, e in pairs.items()])}; elements= or masses= says otherwise"
+    )
+    return guessed
 
 
 def add_guessed_bonds(system: System, positions: NDArray[Any], box: NDArray[Any] | None) -> System:
