@@ -11,7 +11,8 @@ from cgrec.frames import Frames
 from cgrec.remarks import Remark
 from cgrec.sources import FileSource
 from cgrec.system import System
-from cgrec.trajectory_files import check_force_units, read
+from cgrec.trajectory_files import check_force_units, hypervirial, read
+from cgrec.trajectory_files.hypervirial import molecule_terms
 from cgrec.units import BOLTZMANN
 
 T = 300.0
@@ -183,3 +184,48 @@ def test_a_long_time_step_is_recognised():
     options = {"length_unit": "angstrom", "force_unit": "kcal/mol/angstrom", "temperature": 300}
     with pytest.warns(Remark, match=r"imply 3\d\d.* off by .* sigma; a Verlet time step of 2\.\d fs"):
         read(path, system, forces_path=path.with_name("ala2_forces.npy"), **options)
+
+
+# ---- molecules ---------------------------------------------------------------------------------
+
+
+def crystal(n_frames: int, seed: int = 0) -> Frames:
+    """100 beads on a lattice, each drawn exactly from U = kT / 2 (x - x0)^2 / s^2 about its place, s = 0.05 nm."""
+    spread = 0.05
+    places = np.stack(np.meshgrid(*[np.arange(5)] * 3, indexing="ij"), -1).reshape(-1, 3)[:100] * 0.5
+    moved = spread * np.random.default_rng(seed).standard_normal((n_frames, 100, 3))
+    forces = -BOLTZMANN * T / spread**2 * moved
+    system = System(names=("W",) * 100, masses=np.full(100, 18.0))
+    return Frames(system, places + moved, T, forces=forces, box=np.eye(3) * 2.5)
+
+
+def test_the_estimate_of_molecules_is_the_temperature_within_its_error():
+    checks = [check_force_units(crystal(60, seed)) for seed in range(30)]
+    sigmas = np.array([c.sigmas for c in checks])
+    assert abs(sigmas.mean()) < 4 / 30**0.5 and 0.5 < sigmas.std() < 1.6
+    assert abs(np.mean([c.estimate for c in checks]) - T) < 4 * np.mean([c.error for c in checks]) / 30**0.5
+
+
+def test_all_frames_count_and_portions_change_nothing(monkeypatch):
+    frames = crystal(400)
+    whole = molecule_terms(frames)
+    assert whole.used.tolist() == list(range(400))
+    monkeypatch.setattr(hypervirial, "_PORTION", 700)  # seven frames
+    for one, other in zip(whole.kinds, molecule_terms(frames).kinds, strict=True):
+        np.testing.assert_allclose(one.work, other.work, rtol=1e-12)
+        np.testing.assert_allclose(one.divergence, other.divergence, rtol=1e-12)
+    best = check_force_units(frames)
+    monkeypatch.setattr(hypervirial, "_WINDOW_BUDGET", 30_000)
+    fewer = molecule_terms(frames).used
+    assert 10 < len(fewer) < 100 and len(set(np.diff(fewer))) == 1 and fewer[-1] > 360
+    assert check_force_units(frames).error > 1.5 * best.error
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is absent")
+def test_water_tells_its_temperature_from_all_frames():
+    frames = read(
+        SHARED / "water_onesite_spce" / "frames_000_799.npz", temperature=300, length_unit="nm", energy_unit="kJ/mol",
+        species="W", masses={"W": 18.015},
+    )  # fmt: skip
+    check = check_force_units(frames)
+    assert check.verdict == "ok" and check.error < 1.5 and abs(check.sigmas) < 3

@@ -22,12 +22,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Frames, taken
+from ..frames import Frames, release, taken
+from ..system import System
 from ..units import BOLTZMANN
 from .periodic import close_pairs
 
-#: Pairs times frames looked at; more cost time and tell nothing new.
+#: Bonds times frames looked at, and pairs of molecules from which the peaks of g(r) are told.
 _PAIR_BUDGET = 1_000_000
+#: Pairs inside these peaks, and sites, times frames; of more, evenly spaced frames. Sites times frames held at once.
+_WINDOW_BUDGET, _SITE_BUDGET, _PORTION = 4_000_000, 20_000_000, 200_000
 #: Distances of a kind from which a mean length, or the first peak of g(r), can be told.
 _LEAST_LENGTHS, _LEAST_PAIRS = 20, 200
 #: From so many frames on each bond has a mean length of its own: its own mean takes 1/n off the fluctuation.
@@ -135,54 +138,85 @@ def _bond_kind(frames: Frames, bonds: NDArray[np.int64], used: NDArray[np.int64]
 
 
 def molecule_terms(frames: Frames, lag: int = 0) -> Sample:
-    """Terms of every two kinds of molecules, about the first peak of their g(r); `lag` as in `bond_terms`."""
-    n_molecules = int(frames.system.molecules.max()) + 1
-    boxes = frames.boxes()
-    if n_molecules < 2:
+    """Terms of every two kinds of molecules, about the first peak of their g(r); `lag` as in `bond_terms`.
+
+    The peaks come from some frames; all frames are used, a portion at a time, as far as `_WINDOW_BUDGET` allows.
+    """
+    every = _with_lag(len(frames), 1, lag)
+    if int(frames.system.molecules.max()) < 1 or not len(every):
         return Sample(np.arange(0), [])
+    molecules = _Molecules(frames.system)
+    windows, n_pairs = _windows(frames, molecules, every)
+    if not windows:
+        return Sample(np.arange(0), [])
+    cost = max(n_pairs / _WINDOW_BUDGET, frames.n_sites / _SITE_BUDGET)
+    used = every[:: max(int(np.ceil(len(every) * cost)), 1)]
+    sums = _Sums(windows, BOLTZMANN * frames.temperature, len(used))
+    boxes, forces = frames.boxes(), frames.need_forces()
+    rows = max(_PORTION // frames.n_sites, 1)
+    for start in range(0, len(used), rows):
+        part = used[start : start + rows]
+        centres = molecules.centres(taken(frames.positions, part))
+        force = molecules.total(taken(forces, part + lag))
+        for k, t in enumerate(part):
+            pairs, vectors = close_pairs(centres[k], sums.reach, None if boxes is None else boxes[t])
+            sums.add(
+                start + k, molecules.kinds(pairs), vectors, force[k][pairs[:, 1]] - force[k][pairs[:, 0]]
+            )
+    return Sample(used, sums.terms())
+
+
+class _Molecules:
+    """Molecules of a System: `species` (n_molecules,) is the kind of each."""
+
+    def __init__(self, system: System):
+        from scipy.sparse import coo_array
+
+        sites = np.arange(system.n_sites)
+        self._n = int(system.molecules.max()) + 1
+        shape = (self._n, system.n_sites)
+        self._members = coo_array((np.ones(len(sites)), (system.molecules, sites)), shape=shape).tocsr()
+        self._masses = system.masses
+        names = ["".join(system.types[i] for i in member) for member in system.molecule_sites()]
+        self.species = np.unique(names, return_inverse=True)[1]
+
+    def total(self, vectors: NDArray[Any]) -> NDArray[np.float64]:
+        """(n, n_sites, 3) -> (n, n_molecules, 3) sums."""
+        flat = np.asarray(vectors, float).transpose(1, 0, 2).reshape(vectors.shape[1], -1)
+        return (self._members @ flat).reshape(self._n, len(vectors), 3).transpose(1, 0, 2)
+
+    def centres(self, positions: NDArray[Any]) -> NDArray[np.float64]:
+        """(n, n_sites, 3) -> (n, n_molecules, 3) centres of mass."""
+        mass = self._members @ self._masses
+        return self.total(np.asarray(positions, float) * self._masses[:, None]) / mass[:, None]
+
+    def kinds(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n_pairs,) one number for every two kinds of molecules."""
+        low, high = np.sort(self.species[pairs], axis=1).T
+        return low * 1000 + high
+
+
+def _windows(
+    frames: Frames, molecules: _Molecules, every: NDArray[np.int64]
+) -> tuple[dict[int, _Window], float]:
+    """The window of every two kinds of molecules, from some frames, and how many pairs a frame lie inside."""
+    boxes = frames.boxes()
     widths = None if boxes is None else 1 / np.linalg.norm(np.linalg.inv(boxes[0]), axis=0)
     reach = 0.8 if widths is None else min(0.8, float(widths.min() / 2))
-    step = max(len(frames) * max(n_molecules**2 // 4, frames.n_sites) // _PAIR_BUDGET, 1)
-    used = _with_lag(len(frames), step, lag)
-    centres, force, species = _molecules(frames, used, lag)
-    box_of = lambda t: None if boxes is None else boxes[t]  # noqa: E731
-    found = [_pairs_of_frame(x, f, species, reach, box_of(t)) for x, f, t in zip(centres, force, used)]
-    kinds = []
-    for kind in np.unique(np.concatenate([f[0] for f in found])) if found else []:
-        radial = [(r[numbers == kind], along[numbers == kind]) for numbers, r, along in found]
-        window = _Window.of(np.concatenate([r for r, _ in radial]), reach)
-        if window is not None:
-            kinds.append(window.terms(radial, BOLTZMANN * frames.temperature))
-    return Sample(used, kinds)
-
-
-def _molecules(
-    frames: Frames, used: NDArray[np.int64], lag: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Centres of mass and total forces (n_used, n_molecules, 3), and the kind of each molecule."""
-    from scipy.sparse import coo_array
-
-    system, molecules = frames.system, frames.system.molecules
-    n, count = len(used), int(molecules.max()) + 1
-    sites = np.arange(system.n_sites)
-    members = coo_array((np.ones(len(sites)), (molecules, sites)), shape=(count, len(sites))).tocsr()
-    total = members @ system.masses
-    flat = lambda a: np.asarray(a, float).transpose(1, 0, 2).reshape(system.n_sites, -1)  # noqa: E731
-    back = lambda a: a.reshape(count, n, 3).transpose(1, 0, 2)  # noqa: E731
-    centres = back(members @ (flat(taken(frames.positions, used)) * system.masses[:, None])) / total[:, None]
-    force = back(members @ flat(taken(frames.need_forces(), used + lag)))
-    names = ["".join(system.types[i] for i in member) for member in system.molecule_sites()]
-    return centres, force, np.unique(names, return_inverse=True)[1]
-
-
-def _pairs_of_frame(
-    x: NDArray[Any], force: NDArray[Any], species: NDArray[np.int64], reach: float, box: NDArray[Any] | None
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Kind, distance and relative force along the pair, each (n_pairs,)."""
-    pairs, vectors = close_pairs(x, reach, box)
-    r = np.maximum(np.linalg.norm(vectors, axis=-1), 1e-12)
-    low, high = np.sort(species[pairs], axis=1).T
-    return low * 1000 + high, r, ((force[pairs[:, 1]] - force[pairs[:, 0]]) / 2 * vectors).sum(-1) / r
+    n_molecules = len(molecules.species)
+    some = every[:: max(len(every) * max(n_molecules**2 // 4, frames.n_sites) // _PAIR_BUDGET, 1)]
+    kinds, distances = [], []
+    for t in some:
+        centres = molecules.centres(np.asarray(frames.positions[t])[None])[0]
+        pairs, vectors = close_pairs(centres, reach, None if boxes is None else boxes[t])
+        kinds.append(molecules.kinds(pairs))
+        distances.append(np.linalg.norm(vectors, axis=-1))
+    release(frames.positions)
+    kind, r = np.concatenate(kinds), np.concatenate(distances)
+    found = {int(k): _Window.of(r[kind == k], reach) for k in np.unique(kind)}
+    windows = {k: w for k, w in found.items() if w is not None}
+    inside = (r < max((w.end for w in windows.values()), default=0.0)).sum()
+    return windows, float(inside) / len(some)
 
 
 @dataclass(frozen=True)
@@ -208,20 +242,45 @@ class _Window:
         after = density[top:]
         return cls(float(middle[top]), float(middle[top + int(np.argmin(after))])) if len(after) > 3 else None
 
-    def terms(self, radial: list[tuple[NDArray[Any], NDArray[Any]]], thermal: float) -> Terms:
-        """Terms of each frame from its distances and forces along the pair; `thermal` is kT in kJ/mol."""
-        work, divergence, squares, n_pairs = [], [], 0.0, 0
-        for r, along in radial:
-            s = np.clip((r - self.peak) / (self.end - self.peak), 0, 1)
-            w, slope = (1 - s**2) ** 2, -4 * s * (1 - s**2) / (self.end - self.peak)
-            f = (r - self.peak) * w
-            own, spread = f * along, w + (r - self.peak) * slope + 2 * f / r
-            work.append(own.sum())
-            divergence.append(spread.sum())
-            squares += float(((own + thermal * spread) ** 2).sum())
-            n_pairs += len(r)
-        noise = (squares / max(n_pairs, 1)) ** 0.5
-        return Terms(np.array(work), np.array(divergence), noise, n_pairs / len(radial))
+
+class _Sums:
+    """Sums over the pairs of each frame, for every two kinds of molecules.
+
+    Args:
+        windows: by number of the two kinds.
+        thermal: kT in kJ/mol.
+        n_frames: how many frames will be added.
+    """
+
+    def __init__(self, windows: dict[int, _Window], thermal: float, n_frames: int):
+        self._numbers = np.array(sorted(windows))
+        self._peak = np.array([windows[k].peak for k in self._numbers])
+        self._end = np.array([windows[k].end for k in self._numbers])
+        self._thermal, self.reach = thermal, float(self._end.max())
+        self._work, self._divergence = np.zeros((2, len(windows), n_frames))
+        self._squares, self._pairs = np.zeros((2, len(windows)))
+
+    def add(self, frame: int, numbers: NDArray[np.int64], vectors: NDArray[Any], force: NDArray[Any]) -> None:
+        """The pairs of one frame: numbers of their kinds, vectors (n_pairs, 3) nm, differences of forces (n_pairs, 3)."""
+        k = np.minimum(np.searchsorted(self._numbers, numbers), len(self._numbers) - 1)
+        known = self._numbers[k] == numbers
+        k, vectors, force = k[known], vectors[known], force[known]
+        r = np.maximum(np.linalg.norm(vectors, axis=-1), 1e-12)
+        along = (force * vectors).sum(-1) / (2 * r)
+        out, width = r - self._peak[k], (self._end - self._peak)[k]
+        s = np.clip(out / width, 0, 1)
+        w, slope = (1 - s**2) ** 2, -4 * s * (1 - s**2) / width
+        own, spread = out * w * along, w + out * slope + 2 * out * w / r
+        total = lambda x: np.bincount(k, x, len(self._numbers))  # noqa: E731
+        self._work[:, frame], self._divergence[:, frame] = total(own), total(spread)
+        self._squares += total((own + self._thermal * spread) ** 2)
+        self._pairs += total(np.ones(len(k)))
+
+    def terms(self) -> list[Terms]:
+        """Of every two kinds."""
+        noise = np.sqrt(self._squares / np.maximum(self._pairs, 1))
+        mean = self._pairs / self._work.shape[1]
+        return [Terms(*t) for t in zip(self._work, self._divergence, noise.tolist(), mean.tolist())]
 
 
 def _kinds(types: tuple[str, ...], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
