@@ -634,8 +634,11 @@ class Torques:
         torques, some = cls(data.frames.system), _thin(np.arange(len(data)), most)
         if not len(torques.size):
             return None
-        positions = torch.from_numpy(np.array(data.positions[some], float))
-        torques.size = torques(positions, data.forces[some]).square().mean(0).sqrt().clamp_min(1e-12)
+        step = portion(data.frames.n_sites, most)
+        parts = [some[start : start + step] for start in range(0, len(some), step)]
+        place = lambda part: torch.from_numpy(np.array(data.positions[part], float))  # noqa: E731
+        found = torch.cat([torques(place(part), data.forces[part]) for part in parts])
+        torques.size = found.square().mean(0).sqrt().clamp_min(1e-12)
         return torques.to(data.potential.device)
 
     def to(self, device: torch.device) -> Torques:

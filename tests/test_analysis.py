@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from contracts import random_frames
 
 from cgrec.analysis import (
     BASINS_ALANINE,
@@ -29,6 +30,7 @@ from cgrec.analysis import (
     rdf,
     statistical_inefficiency,
     stereocentres,
+    structure,
     table,
     wasserstein,
 )
@@ -470,3 +472,16 @@ def test_triangle_of_a_ledger_that_cannot_be_is_found():
         replace(row, against="nobody")
     with pytest.raises(ValueError, match="missing"):
         LedgerRow.from_json({"level": "l1"})
+
+
+def test_bonded_values_come_in_portions_of_sites(monkeypatch):
+    frames, sites = random_frames(7), np.array([[0, 1], [1, 2]])
+    whole = structure.bonded_values(frames, "bond", sites)
+    seen = []
+    distance = structure.KINDS["bond"][1]
+    monkeypatch.setitem(
+        structure.KINDS, "bond", (2, lambda x, s: seen.append(len(x)) or distance(x, s), "nm")
+    )
+    monkeypatch.setattr(structure, "_MOST_SITES", 3 * frames.n_sites)
+    np.testing.assert_array_equal(structure.bonded_values(frames, "bond", sites), whole)
+    assert seen == [3, 3, 1] and whole.shape == (7, 2)

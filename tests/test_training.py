@@ -273,9 +273,30 @@ def test_one_graph_of_the_data_is_held_at_a_time(compile, monkeypatch):
     monkeypatch.setattr(base, "PORTION", 3 * network_data().n_sites)
     frames = shifted(network_data(), 77.0)
     start = DensityNetwork.for_frames(frames, cutoff=0.5, channels=8, width=8)
-    fit = quick(steps=2, validate_every=1, batch_size=16, energy_weight=0.1, learning_rate=1e-4, compile=compile)
+    fit = quick(
+        steps=2, validate_every=1, batch_size=16, energy_weight=0.1, learning_rate=1e-4, compile=compile
+    )
     fitted, _ = fit(start, frames)
     assert max(most) <= 3 and sizes.count(3) > 20  # the training batches keep their size
     training = split(frames, fit.validation_fraction)[0]
     error = fitted.energy_and_forces(frames[training])[0] - frames.energies[training]
     assert abs(error.mean()) < 1e-3
+
+
+def test_sizes_of_torques_are_measured_in_portions(monkeypatch):
+    frames = random_frames(40)
+    forced = Frames(
+        frames.system,
+        frames.positions,
+        300.0,
+        forces=np.random.default_rng(0).normal(size=frames.positions.shape),
+    )
+    data = LabelledGraphs(
+        DensityNetwork.for_frames(forced, cutoff=0.5, channels=8, width=8), forced, np.arange(40), [], 0.0
+    )
+    whole = Torques.scaled(data, most=10)
+    monkeypatch.setattr(base, "PORTION", 3 * frames.n_sites)
+    seen, call = [], Torques.__call__
+    monkeypatch.setattr(Torques, "__call__", lambda self, x, f: seen.append(len(x)) or call(self, x, f))
+    np.testing.assert_allclose(Torques.scaled(data, most=10).size, whole.size, rtol=1e-12)
+    assert seen == [3, 3, 3, 1] and float(whole.size.min()) > 0.1

@@ -6,8 +6,9 @@ Public: `bonded_terms`, `bonded_values`, `wasserstein`, `circular_wasserstein`, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,7 +27,8 @@ KINDS = {
     "dihedral": (4, geometry.dihedral, "rad"),
 }
 Terms = dict[str, dict[str, NDArray[np.int64]]]
-_CHUNK = 4096  # frames at a time: keeps the temporaries of many terms small
+#: Frames at a time, and sites of all of them together: keeps the temporaries of many terms small.
+_CHUNK, _MOST_SITES = 4096, 400_000
 
 
 def bonded_terms(system: System) -> Terms:
@@ -49,10 +51,13 @@ def bonded_terms(system: System) -> Terms:
 def bonded_values(frames: Frames, kind: str, sites: NDArray[np.int64]) -> NDArray[np.float64]:
     """(n_frames, n_terms) bond (nm), angle or dihedral (rad) of `sites` (n_terms, k)."""
     formula = KINDS[kind][1]
-    chunks = range(0, len(frames), _CHUNK)
-    return np.concatenate(
-        [formula(np.asarray(frames.positions[i : i + _CHUNK], float), sites) for i in chunks]
-    )
+    return np.concatenate([formula(np.asarray(part, float), sites) for part in _portions(frames)])
+
+
+def _portions(frames: Frames) -> Iterator[NDArray[Any]]:
+    """Positions of a few frames at a time, fewer of many sites."""
+    step = max(1, min(_CHUNK, _MOST_SITES // frames.n_sites))
+    return (frames.positions[start : start + step] for start in range(0, len(frames), step))
 
 
 def wasserstein(
@@ -205,11 +210,8 @@ def handedness(frames: Frames, centres: Sequence[Sequence[str]]) -> NDArray[np.i
 
 def _hands(frames: Frames, sites: ArrayLike) -> NDArray[np.int64]:
     """(n_frames, n_centres) +1 or -1 of `sites` (n_centres, 4)."""
-    chunks = range(0, len(frames), _CHUNK)
-    volume = [
-        geometry.signed_volume(np.asarray(frames.positions[i : i + _CHUNK], float), np.asarray(sites))
-        for i in chunks
-    ]
+    centres = np.asarray(sites)
+    volume = [geometry.signed_volume(np.asarray(part, float), centres) for part in _portions(frames)]
     return np.where(np.concatenate(volume) > 0, 1, -1)
 
 
