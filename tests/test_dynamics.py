@@ -239,6 +239,7 @@ def test_another_temperature_is_refused_unless_asked_for(tmp_path):
 
 def test_a_replica_that_runs_away_is_stopped_while_its_numbers_are_still_finite(tmp_path):
     potential, start = dimer(-2000.0)
-    frames, report = run(potential, start, tmp_path / "f", length=10.0, equilibration=0.0, save_every=0.04)
+    options = {"length": 10.0, "equilibration": 0.0, "save_every": 0.04, "use_lost": True}
+    frames, report = run(potential, start, tmp_path / "f", **options)
     assert {lost["why"] for lost in report.lost} == {"exploded: far too hot"} and len(report.lost) == 32
     assert len(frames) < 32 * 10
