@@ -19,7 +19,7 @@ from .graph import SiteGraph, check_box, site_graph
 from .restore import restored
 from .state import common_state
 
-#: Sites evaluated at a time: the tensors of a network that runs uncompiled are then some 0.3 GB.
+#: Sites evaluated at a time: a network that runs uncompiled then holds some 1.4 GB, the compiled one 0.02 GB.
 PORTION = 20_000
 #: Pairs to evaluate from which a CPU kernel saves more than the 5 s its compiler takes.
 PAIRS_THAT_PAY = 1e7
