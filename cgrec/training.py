@@ -135,9 +135,9 @@ class ForceMatching:
         processes: int = 1,
     ) -> None:  # fmt: skip
         expect("ForceMatching", at_least=0, learning_rate=learning_rate)
-        expect("ForceMatching", at_least=1, batch_size=batch_size, processes=processes)
+        expect("ForceMatching", at_least=1, steps=steps, batch_size=batch_size, processes=processes)
         expect("ForceMatching", at_least=1, validate_every=validate_every, most_validation_frames=most_validation_frames)
-        expect("ForceMatching", at_least=0, steps=steps, patience=patience, weight_decay=weight_decay)
+        expect("ForceMatching", at_least=0, patience=patience, weight_decay=weight_decay)
         expect("ForceMatching", at_least=0, energy_weight=energy_weight, torque_weight=torque_weight)
         for name, share in {"average": average, "validation_fraction": validation_fraction}.items():
             if not 0 <= share < 1:

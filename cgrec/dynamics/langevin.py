@@ -24,7 +24,7 @@ from ..potential.state import other_density
 from ..ranges import expect
 from .exchange import Exchange
 from .guard import Guard
-from .run import SIMULATION, AllLost, Run, SimulationReport
+from .run import SIMULATION, AllLost, Run, SimulationReport, why_lost
 from .store import CHECKPOINT, finish, partial_of
 
 
@@ -109,6 +109,8 @@ class Langevin:
         expect("Langevin", above=0, length=length, save_every=save_every, timestep=timestep)
         expect("Langevin", at_least=1, n_replicas=n_replicas, checkpoint_every=checkpoint_every)
         expect("Langevin", at_least=0, equilibration=equilibration, minimum_mass=minimum_mass, skin=skin)
+        each = friction if isinstance(friction, Mapping) else {"friction": friction}
+        expect("Langevin", at_least=0, **{k if k == "friction" else f"friction[{k}]": v for k, v in each.items()})
         self.n_replicas, self.length, self.save_every, self.equilibration = (
             n_replicas,
             length,
@@ -217,11 +219,10 @@ class Langevin:
         about = {k: v for k, v in (read_json(path) if path.exists() else {}).items() if k in known}
         report = SimulationReport(**about)
         if self._lost(folder) and not self.use_lost:
-            first = report.lost[0]
             raise AllLost(
-                f"all {report.replicas} replicas were lost before the end of the run, the first after {first['time']:g} ps ({first['why']}); "
-                f"{report.frames} frames are kept in {folder} and stand for nothing. Train longer, add data or shorten the time step "
-                "(what was made from the old settings is then made anew), or set use_lost=true of the dynamics to go on with these frames"
+                f"all {report.replicas} replicas were lost before the end of the run; {report.frames} frames are kept in {folder} and "
+                f"stand for nothing. {why_lost(report.lost, self.timestep)} What was made from the old settings is then made anew; "
+                "use_lost=true of the dynamics goes on with these frames"
             )
         return Frames.load(folder), report
 

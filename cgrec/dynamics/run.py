@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -397,8 +398,8 @@ class Run:
         report = self.report
         if self.saved == 0:
             raise AllLost(
-                f"all {len(self.positions)} replicas were lost before a frame could be kept; first: {report.lost[:1]}. "
-                "Train longer, add data or shorten the time step"
+                f"all {len(self.positions)} replicas were lost before a frame could be kept. "
+                f"{why_lost(report.lost, self.options.timestep)}"
             )
         report.frames = self.saved
         per_replica = (self.kinetic[0] / self.kinetic[1])[self.kinetic[1] > 0].cpu().numpy()
@@ -416,6 +417,18 @@ class Run:
             self.bias.save(self.store.partial / "bias.pt")
         one_box = self.box is not None and "box" not in self.store.arrays
         self.store.close(self.saved, self.box[0].cpu().numpy() if one_box else None)  # type: ignore[index]
+
+
+def why_lost(lost: Sequence[Mapping[str, Any]], timestep: float) -> str:
+    """What stopped most replicas, the first of them, and what to do about that, in one or two sentences."""
+    reasons = Counter(one["why"] for one in lost)
+    why, n = reasons.most_common(1)[0]
+    first = next(one for one in lost if one["why"] == why)
+    if why.startswith("exploded"):
+        way = f"Halve the time step ({timestep:g} ps now); if that changes nothing, the forces are wrong: look at the explained fraction"
+    else:
+        way = "Look at the explained fraction of the fit and give it frames from where the replicas went, or train it further"
+    return f"{n} of {len(lost)} {why}, the first after {first['time']:g} ps. {way}."
 
 
 def _frictions(given: float | Mapping[str, float], types: Sequence[str]) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..analysis.ledger import LedgerRow, Triangle, check_triangle
+from ..remarks import remark
 from . import figures
 from .pieces import DASH, NOT_YET, duration, folded, image, number, section, table, within
 from .read import Ensembles, LevelFiles, RunFiles, read_run
@@ -30,6 +31,8 @@ def write_report(run: str | Path) -> Path:
         FileNotFoundError: the folder holds no run.
     """
     found = read_run(run)
+    for problem in found.problems:
+        remark(f"cannot be read as it was made: {problem}")
     path = found.folder / "report.html"
     partial = path.with_suffix(".html.partial")
     partial.write_text(page(found), encoding="utf-8")

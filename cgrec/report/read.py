@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..analysis.backmapping import BackmappingReport
 from ..analysis.ledger import LedgerRow
 from ..collective_variables import CollectiveVariable, variables_from_config
+from ..digests import checked, recorded
 from ..frames import Frames
 from ..mapping import Mapping
 from ..remarks import remarks_in
@@ -230,7 +231,7 @@ def read_run(folder: str | Path) -> RunFiles:
 
 
 def _level(number: int, folder: Path) -> LevelFiles:
-    problems: list[str] = []
+    problems = _changed(folder)
     return LevelFiles(
         number, folder,
         report=_report(folder / "report.json", problems),
@@ -246,6 +247,21 @@ def _level(number: int, folder: Path) -> LevelFiles:
         made=frozenset(path.name for path in folder.iterdir()),
         problems=tuple(problems),
     )  # fmt: skip
+
+
+def _changed(folder: Path) -> list[str]:
+    """What is wrong with products that are not as they were made; they are shown all the same, and said to be so."""
+    found: list[str] = []
+    try:
+        names = recorded(folder)
+    except ValueError as error:
+        return [str(error)]
+    for name in names:
+        try:
+            checked(folder / name)
+        except ValueError as error:
+            found.append(str(error))
+    return found
 
 
 def _try(read: Any, path: Path, problems: list[str]) -> Any:
