@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..frames import Frames, release
+from ..frames import Frames, pieces, release
 from ..remarks import remark
 from ..system import System
 from .assemble import assemble
@@ -20,7 +21,7 @@ from .export import write
 from .findings import record, recorded
 from .force_units import UnitCheck, check_force_units, check_length_unit
 from .formats import Opener, check_arguments, format_of
-from .plausibility import bad_frames, check_bonds, check_box, check_hydrogens, sentence
+from .plausibility import bad_frames, check_bonds, check_box, check_hydrogens, check_kinds_of_bonds, sentence
 from .request import Contents, Request
 from .topology import add_rigid_pairs, load_topology, select_sites
 
@@ -41,6 +42,9 @@ __all__ = [
 
 #: Numbers of positions a check of the units looks at: enough for its error, small against the memory.
 _CHECKED = 6_000_000
+
+#: Names of files that hold forces, such as CP2K's x-frc-1.xyz.
+_FORCES_NAME = re.compile(r"(^|[-_.])(frc|forces?|mdfrc)([-_.]|$)", re.I)
 
 LammpsUnits = Literal["real", "metal", "electron", "si", "cgs", "micro", "nano", "lj"]
 
@@ -186,6 +190,12 @@ def files_of(path: str | Path | Sequence[str | Path]) -> list[Path]:
 def _requests(given: dict[str, Any]) -> list[Request]:
     """One request a file, with its partner of forces."""
     paths = files_of(given["path"])
+    for name in ("start", "stop", "step"):
+        value = given[name]
+        whole = value is None or (isinstance(value, int | np.integer) and not isinstance(value, bool))
+        if not whole or (name == "step" and value == 0):
+            wanted = "a whole number" if name != "step" else "a whole number other than 0"
+            raise ValueError(f"{paths[0]}: {name}={value!r}: expected {wanted}")
     forces = [None] * len(paths) if given["forces_path"] is None else files_of(given["forces_path"])
     if len(forces) != len(paths):
         raise ValueError(
@@ -274,12 +284,21 @@ def _plausible(frames: Frames, path: Path, drop: bool, *, whole: bool) -> Frames
         ValueError: the bonds cannot be, or frames that cannot be are not to be dropped or are most of all.
     """
     if whole:  # a selection may leave hydrogens without the atoms they are bonded to
-        check_length_unit(frames, str(path))
+        try:
+            check_length_unit(frames, str(path))
+        except ValueError as error:
+            if not _FORCES_NAME.search(path.name):
+                raise
+            raise ValueError(
+                f"{error}. By its name {path.name} holds forces: then give the file of the positions as path and this one "
+                "as forces_path="
+            ) from error
         lonely = check_hydrogens(frames.system, str(path))
         if lonely:
             remark(lonely)
     check_box(frames, str(path))
     check_bonds(frames, str(path))
+    check_kinds_of_bonds(frames, str(path))
     bad = bad_frames(frames)
     if bad:
         said = f"{path}: {sentence(bad, len(frames))}"
@@ -305,6 +324,11 @@ def _check(frames: Frames, path: Path, contents: Contents | None, *, whole: bool
     """
     if frames.forces is None:
         return
+    if not any(frames.forces[piece].any() for piece in pieces(frames.forces)):
+        raise ValueError(
+            f"{path}: all forces are zero: expected the forces of the simulation; name another array with "
+            "keys={'forces': ...}, or pass check_units=False if nothing acts on the sites"
+        )
     force_unit = "kJ/mol/nm" if contents is None else contents.force_unit
     atoms = sum(e != "X" for e in frames.system.elements) > 1  # their distances have told the unit of length
     unknown = None if contents is None or (whole and atoms) else force_unit.rpartition("/")[2]

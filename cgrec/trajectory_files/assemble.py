@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..frames import pieces, release, taken
 from ..system import System
 from .making import SystemMaker, check_open
-from .periodic import box_rows, make_whole
+from .periodic import box_rows, check_rows, make_whole
 from .portions import Collected, Portion, changed_number, partly
 from .request import Contents, Opened, Request, Units, units_of
 from .topology import add_rigid_pairs, select_sites
@@ -200,6 +200,8 @@ def _scaled(request: Request, portion: Portion, length: float, energy: float, fo
     box = fixed if fixed is not None else _times(portion.box, length)
     if isinstance(request.box, str):  # "open"
         box = None
+    if box is not None:
+        check_rows(box, str(request.path))
     return replace(
         portion, positions=_times(portion.positions, length), forces=_times(portion.forces, force),
         energies=_times(portion.energies, energy), box=box,

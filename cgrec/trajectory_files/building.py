@@ -33,6 +33,11 @@ def build_system(
     if masses is None:
         masses = np.array([element_mass(e) for e in elements])
     bad = np.flatnonzero(~(np.asarray(masses, float) > 0))
+    if len(bad) and elements[bad[0]] != "X":
+        raise ValueError(
+            f"{where}: site {bad[0]} ({names[bad[0]]}) has a mass of {masses[bad[0]]:g}: expected positive amu for every "
+            "site; leave masses= out and atoms get those of their elements"
+        )
     if len(bad):
         raise ValueError(
             f"{where}: site {bad[0]} ({names[bad[0]]}) has no mass and its name is no element: expected "

@@ -84,6 +84,7 @@ def open_lammps(request: Request) -> Opened:
         for k, frame in enumerate(_frames(request)):
             if frame.header.n_sites != first.header.n_sites:
                 raise changed_number(request.path, k, frame.header.n_sites, first.header.n_sites)
+            _check_columns(request.path, k, frame, first, names)
             _check_types(request.path, k, frame, first)
             yield _snapshot(request, frame, names)
 
@@ -212,6 +213,23 @@ def _text(column: NDArray[Any]) -> list[str]:
     if column.dtype.kind == "f":
         return [f"{v:g}" for v in column]
     return [v.decode() if isinstance(v, bytes) else str(v) for v in column]
+
+
+def _check_columns(
+    path: Path, k: int, frame: _Frame, first: _Frame, names: dict[str, tuple[str, ...]]
+) -> None:
+    """ValueError where a frame lacks columns of the first, or has forces that the first has not."""
+    have = set(frame.header.columns)
+    missing = [c for columns in names.values() for c in columns if c not in have]
+    more = [] if "forces" in names or set(_FORCES) <= set(first.header.columns) else list(_FORCES)
+    if not missing and not (more and set(more) <= have):
+        return
+    raise ValueError(
+        f"{path}: frame {k} has the columns {' '.join(frame.header.columns)} and the first frame "
+        f"{' '.join(first.header.columns)}: expected the same, "
+        f"{'without ' + ' '.join(missing) + ' it is another dump' if missing else 'for not all frames have forces'}; keep "
+        f"the frames of one kind with start= and stop= (stop={k}), or read the parts as two files"
+    )
 
 
 def _check_types(path: Path, k: int, frame: _Frame, first: _Frame) -> None:

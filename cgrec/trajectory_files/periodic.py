@@ -43,6 +43,26 @@ def box_rows(box: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
+def check_rows(rows: NDArray[np.float64], where: str) -> None:
+    """ValueError where lattice vectors (3, 3) or (n, 3, 3) span no space, or edges are negative."""
+    each = rows.reshape(-1, 3, 3)
+    with np.errstate(invalid="ignore", over="ignore"):
+        sizes = np.linalg.norm(each, axis=-1).prod(-1)
+        flat = ~(np.abs(np.linalg.det(each)) > 1e-6 * sizes)
+    lower = (np.triu(each, 1) == 0).all((1, 2))  # edges along x, or a in x and b in xy as programs write them
+    negative = lower & (np.diagonal(each, axis1=1, axis2=2) < 0).any(-1)
+    wrong = np.flatnonzero(flat | negative | ~np.isfinite(each).all((1, 2)))
+    if not len(wrong):
+        return
+    k = int(wrong[0])
+    found = " | ".join(" ".join(f"{v:.4g}" for v in row) for row in each[k])
+    which = "" if len(each) == 1 else f" of frame {k}"
+    raise ValueError(
+        f"{where}: the box{which} has the rows {found} nm: expected three vectors that span a space, with positive edges; "
+        "give box= (edges in the file's unit of length), or box='open' for a system without one"
+    )
+
+
 def _rows_from_angles(box: NDArray[np.float64]) -> NDArray[np.float64]:
     """(..., 6) edges and angles (degrees) -> (..., 3, 3) rows: a along x, b in the xy plane."""
     edges, cosines = box[..., :3], np.cos(np.radians(box[..., 3:]))

@@ -35,6 +35,9 @@ _LEAST = 20
 _GRAM_PER_CM3, _DENSEST = 1.66053907e-3, 30.0
 #: Share of frames from which on a bond that cannot be is the topology's fault, not theirs.
 _MOST = 0.5
+#: nm, radii of triple bonds, and the share of their sum below which no bond is known.
+_TRIPLE = {"C": 0.060, "N": 0.054, "O": 0.053, "F": 0.053, "P": 0.094, "S": 0.095}
+_SHORTEST_TRIPLE = 0.95
 #: Share of hydrogens without a bond that no chemistry explains.
 _LONELY = 0.1
 
@@ -96,6 +99,33 @@ def check_bonds(frames: Frames, where: str) -> None:
     )
 
 
+def check_kinds_of_bonds(frames: Frames, where: str) -> None:
+    """ValueError where most bonds of two elements are shorter than a triple bond of them: the names are others' atoms.
+
+    Water read as oxygen alone has O - O at 0.1 nm; the shortest known is 0.112 nm, in O2+. Limits are 0.95 times the sum
+    of radii of triple bonds (Pyykko, Riedel and Patzschke, Chem. Eur. J. 11, 3511 (2005)).
+    """
+    system = frames.system
+    radii = np.array([_TRIPLE.get(e, 0.0) for e in system.elements])
+    bonds = system.bonds[(radii[system.bonds] > 0).all(1)]
+    if not len(bonds):
+        return
+    sample = np.unique(np.linspace(0, len(frames) - 1, 20).astype(int))
+    ratios = np.median(_lengths(frames.positions[sample], bonds), axis=0) / radii[bonds].sum(1)
+    kinds = np.array(["-".join(sorted((system.elements[i], system.elements[j]))) for i, j in bonds.tolist()])
+    for kind in np.unique(kinds):
+        mine = kinds == kind
+        if np.median(ratios[mine]) > _SHORTEST_TRIPLE:
+            continue
+        i, j = bonds[mine][0].tolist()
+        length = float(np.median(ratios[mine]) * radii[[i, j]].sum())
+        raise ValueError(
+            f"{where}: {mine.sum()} bonds {kind}, such as {_named(system, i)} - {_named(system, j)}, are {length:.3g} nm "
+            f"long: expected at least {_SHORTEST_TRIPLE * radii[[i, j]].sum():.3g} nm, that of a triple bond; the names or "
+            "elements are those of other atoms: correct species=, elements= or topology=, or the unit of length"
+        )
+
+
 def check_hydrogens(system: System, where: str) -> str:
     """What is to be said of hydrogens bonded to nothing; "" where there are none.
 
@@ -105,8 +135,13 @@ def check_hydrogens(system: System, where: str) -> str:
     hydrogens = [i for i, e in enumerate(system.elements) if e == "H"]
     bonded = set(system.bonds.ravel().tolist())
     alone = [i for i in hydrogens if i not in bonded]
-    if not alone or not len(system.bonds):  # a System without any bond is somebody's choice
+    if not alone:
         return ""
+    if not len(system.bonds):  # which may be somebody's choice
+        return (
+            f"{where}: none of {len(hydrogens)} hydrogens is bonded: read as single atoms; are names, unit of length and "
+            "box right?"
+        )
     text = (
         f"{where}: {len(alone)} of {len(hydrogens)} hydrogens are bonded to nothing, the first is "
         f"{_named(system, alone[0])}"
@@ -137,6 +172,11 @@ def check_box(frames: Frames, where: str) -> None:
             f"{where}: the box of {volumes.min():.3g} nm3 would hold matter of {density:.3g} g/cm3: expected less than "
             "that of any metal; its unit is wrong, or give the box of the simulation with box="
         )
+    if len(np.unique(frames.system.molecules)) >= 10 and _mostly_empty(frames, boxes):
+        remark(
+            f"{where}: all sites lie within half of each edge of the box: a cluster in vacuum, or the box (or its unit) "
+            "is too large; give the box of the simulation with box="
+        )
     filled = _filled_box(frames)
     if filled is not None:
         edges = boxes.diagonal(axis1=1, axis2=2).mean(0)
@@ -145,6 +185,18 @@ def check_box(frames: Frames, where: str) -> None:
             f"{where}: molecules fill {size(filled)} nm evenly up to sharp edges and the box is {size(edges)} nm: expected "
             "the same; give the box of the simulation with box=, or pass check_units=False if this is meant"
         )
+
+
+def _mostly_empty(frames: Frames, boxes: NDArray[np.float64]) -> bool:
+    """Whether sites of a sample of frames, moved into the box, leave half of it empty along each vector."""
+    sample = np.arange(len(frames))[:: max(len(frames) // 100, 1)][:: max(frames.n_sites // 20_000, 1)]
+    rows = boxes.mean(0)
+    for axis in range(3):
+        s = np.sort((np.asarray(frames.positions[sample], float) @ np.linalg.inv(rows))[..., axis].ravel() % 1.0)
+        gap = max(float(np.diff(s).max(initial=0.0)), float(s[0] + 1 - s[-1]))
+        if gap < 0.5:
+            return False
+    return True
 
 
 def _filled_box(frames: Frames) -> NDArray[np.float64] | None:
@@ -272,9 +324,7 @@ class _SitesTooNear:
         near = self._nearest
         nearest, tight = near.distances[used], near.ratios[used] < SHORTEST
         wrong = (nearest < _NEAREST * _smallest_expected(nearest)) | tight
-        if (
-            wrong.mean() > _MOST
-        ):  # then this is how the sample is: the unit of length or the names are to blame
+        if wrong.mean() > _MOST and not tight.mean() > _MOST:  # then this is how the sample is
             return []
         wrong |= _other_population(nearest)
         usual = f"the nearest sites of other frames are {np.median(nearest):.3g} nm apart"

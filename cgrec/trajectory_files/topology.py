@@ -15,9 +15,18 @@ from ..remarks import remark
 from ..site_labels import listed
 from ..system import System
 from .building import build_system, name_residues, rigid_water_bonds
-from .elements import Doubt, as_atoms, element_mass, guess_element, guess_elements, is_virtual, mass_agrees
+from .elements import (
+    DEUTERIUM,
+    Doubt,
+    as_atoms,
+    element_mass,
+    guess_element,
+    guess_elements,
+    is_virtual,
+    mass_agrees,
+)
 from .periodic import close_pairs
-from .universe import Topology, open_universe, topology_from_universe
+from .universe import Topology, given_elements, open_universe, topology_from_universe
 
 __all__ = [
     "add_guessed_bonds", "add_rigid_pairs", "build_system", "guess_element", "load_topology", "name_residues",
@@ -121,6 +130,9 @@ def read_species(
         ValueError: wrong number of names, or a mass that nobody states.
     """
     names = site_names(species, n_sites, where)
+    if masses is not None and not isinstance(masses, Mapping) and np.shape(masses) != (n_sites,):
+        raise ValueError(f"{where}: masses: expected one a site for {n_sites} sites, found shape {np.shape(masses)}")
+    given_elements(elements or {}, names, names, where)  # refuses names that no site has
     numbers = not isinstance(species, str) and all(isinstance(s, int | np.integer) for s in species)
     symbols = list(names) if numbers else _elements_of_names(names, masses, elements or {})
     if masses is None and not numbers and are_atoms is not None and set(symbols) == {"X"}:
@@ -130,7 +142,9 @@ def read_species(
     else:
         stated = np.full(n_sites, np.nan) if masses is None else np.asarray(masses, float)
     symbols = [e if mass_agrees(e, m) else "X" for e, m in zip(symbols, stated)]
-    full = np.where(np.isnan(stated), [element_mass(e) for e in symbols], stated)
+    heavy = [e == "H" and n.lstrip("0123456789")[:1] == "D" for e, n in zip(symbols, names)]
+    own = np.where(heavy, DEUTERIUM, [element_mass(e) for e in symbols])
+    full = np.where(np.isnan(stated), own, stated)
     some_atoms = set(symbols) != {"X"}
     named = np.array([e == "X" and is_virtual(n) and some_atoms for e, n in zip(symbols, names)])
     virtual = (stated == 0) | (np.isnan(stated) & named)
@@ -173,7 +187,25 @@ def site_names(species: Sequence[Any] | str, n_sites: int, where: str) -> list[s
         raise ValueError(
             f"{where}: expected one name a site for {n_sites} sites, found {len(listed_names)} names"
         )
-    return [chemical_symbols[int(s)] if isinstance(s, int | np.integer) else str(s) for s in listed_names]
+    numbers = {int(s) for s in listed_names if isinstance(s, int | np.integer)}
+    if len(numbers) > 1 and numbers == set(range(1, len(numbers) + 1)):
+        raise ValueError(
+            f"{where}: species are numbers from 1 to {len(numbers)}: as atomic numbers they are "
+            f"{', '.join(chemical_symbols[1 : len(numbers) + 1])}, which is no molecule, so they are numbers of types; give "
+            "names or symbols, species=[...], or a topology"
+        )
+    outside = sorted(k for k in numbers if not 0 < k < len(chemical_symbols))
+    if outside:
+        raise ValueError(f"{where}: species: {outside[0]} is no atomic number: expected 1 to {len(chemical_symbols) - 1}")
+    return [_name(s) for s in listed_names]
+
+
+def _name(species: Any) -> str:
+    from ase.data import chemical_symbols
+
+    if isinstance(species, int | np.integer):
+        return chemical_symbols[int(species)]
+    return species.decode(errors="replace") if isinstance(species, bytes) else str(species)
 
 
 def _elements_of_names(

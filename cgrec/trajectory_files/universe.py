@@ -288,7 +288,7 @@ def _renumbered(columns: _Columns) -> NDArray[np.int64]:
 def _elements(columns: _Columns, given: Mapping[str, str] | None, where: str) -> list[str | Doubt]:
     """The element of every site: as given, as the file states it, or guessed."""
     names, labels = [str(n) for n in columns.names], columns.labels()
-    chosen = _given_elements(given or {}, names, labels, where)
+    chosen = given_elements(given or {}, names, labels, where)
     residue_names = [str(r) for r in columns.residue_names]
     masses = None if columns.masses is None else np.nan_to_num(np.asarray(columns.masses, float))
     guessed = guess_elements(names, residue_names, columns.residues.tolist(), masses)
@@ -308,7 +308,7 @@ def _elements(columns: _Columns, given: Mapping[str, str] | None, where: str) ->
     return found
 
 
-def _given_elements(
+def given_elements(
     given: Mapping[str, str], names: Sequence[str], labels: Sequence[str], where: str
 ) -> list[str]:
     """The symbol given for every site, "" where none is.
