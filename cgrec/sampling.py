@@ -1,4 +1,6 @@
-"""Is a sample what its number of frames says? Frames that are there twice, and an order of time that was destroyed."""
+"""Is a sample what its number of frames says? Frames that are there twice, and an order of time that was
+destroyed.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ from numpy.typing import NDArray
 
 from .frames import Frames
 
-#: Pairs of sites whose distances tell frames apart, nm to which distances of a repeated frame may differ by rounding
-#: of files (three decimals of nm), and that tolerance as a share of what distances vary by.
+#: Pairs of sites whose distances tell frames apart, nm to which distances of a repeated frame may differ by
+#: rounding of files (three decimals of nm), and that tolerance as a share of what distances vary by.
 _PAIRS, _ROUNDING, _SHARE = 12, 2e-3, 0.02
 #: Frames from which on the order of time can be judged.
 _LEAST = 100
@@ -20,10 +22,11 @@ _LEAST = 100
 def repeated_frames(frames: Frames) -> NDArray[np.int64]:
     """(n_frames,) number of the first frame that each frame repeats; its own number where it is new.
 
-    A frame is repeated where the distances of its sites are those of an earlier one to the rounding of files, so that
-    copies that were shifted, turned or written with fewer digits are found. Frames that follow each other count as
-    repeated only where they are equal to the last bit: a slow trajectory moves less than the rounding. Where frames this
-    close are what the density of the sample lets expect (few degrees of freedom), only equal ones count.
+    A frame is repeated where the distances of its sites are those of an earlier one to the rounding of files,
+    so that copies that were shifted, turned or written with fewer digits are found. Frames that follow each
+    other count as repeated only where they are equal to the last bit: a slow trajectory moves less than the
+    rounding. Where frames this close are what the density of the sample lets expect (few degrees of freedom),
+    only equal ones count.
     """
     features = _distances(frames)
     n = len(features)
@@ -69,8 +72,8 @@ _KNOWN: WeakKeyDictionary[Frames, NDArray[np.int64]] = WeakKeyDictionary()
 def counted_once(frames: Frames) -> NDArray[np.int64]:
     """Numbers of the frames that are no repetition of an earlier one, in order; found once per Frames.
 
-    Equal frames that follow each other stay: a Monte Carlo chain that rejects repeats itself with good reason, and
-    autocorrelation sees it.
+    Equal frames that follow each other stay: a Monte Carlo chain that rejects repeats itself with good
+    reason, and autocorrelation sees it.
     """
     if frames not in _KNOWN:
         original = repeated_frames(frames)
@@ -112,13 +115,15 @@ def check_sample(frames: Frames) -> tuple[dict[str, Any], str]:
             else "scattered"
         )
         said.append(
-            f"{len(again)} of {len(frames)} frames ({share:.1%}) repeat earlier ones, {kind}: the first is frame "
-            f"{again[0]}, which repeats frame {original[again[0]]}; effective sample sizes count them once"
+            f"{len(again)} of {len(frames)} frames ({share:.1%}) repeat earlier ones, {kind}: the first is "
+            f"frame {again[0]}, which repeats frame {original[again[0]]}; effective sample sizes count them "
+            "once"
         )
     if order_is_lost(frames):
         found["order_of_time"] = "lost, or frames are independent"
         said.append(
-            "frames that follow each other are no more alike than any two: they are independent, or their order of time "
-            "was lost (shuffled); then effective sample sizes are upper and all errors lower bounds"
+            "frames that follow each other are no more alike than any two: they are independent, or their "
+            "order of time was lost (shuffled); then effective sample sizes are upper and all errors lower "
+            "bounds"
         )
     return found, "; ".join(said)

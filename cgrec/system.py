@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from .files import read_json, write_json
 from .site_labels import MOST_COMPARED, Address, SiteError, ambiguous, not_found, sites_by_label, unique_label
 
-#: Fields that say where in a file's residues and chains a site stands. A System that nobody told has none of them,
-#: and is then written, compared and hashed as if they did not exist.
+#: Fields that say where in a file's residues and chains a site stands. A System that nobody told has none of
+#: them, and is then written, compared and hashed as if they did not exist.
 ORIGIN = ("chain_ids", "residue_numbers", "insertion_codes")
 
 
@@ -26,8 +26,8 @@ ORIGIN = ("chain_ids", "residue_numbers", "insertion_codes")
 class System:
     """The sites of a level: atoms at level 0, beads above.
 
-    Only `names` and `masses` are needed; the rest has the defaults a user expects (types are the names, charges are
-    zero, the bond graph gives the molecules).
+    Only `names` and `masses` are needed; the rest has the defaults a user expects (types are the names,
+    charges are zero, the bond graph gives the molecules).
 
     Attributes:
         names: site names, e.g. ("C", "CA"), length n_sites.
@@ -39,9 +39,10 @@ class System:
         constraints: (n_constraints, 2) site pairs held at fixed distance while the frames were made.
         residues: (n_sites,) residue index; default: the molecule.
         residue_names: residue name per site.
-        chain_ids: chain (PDB, mmCIF) or segment (PSF) per site, "" where it has none; () where nobody states them.
-        residue_numbers: (n_sites,) number of the residue in its file, which need not start at 1; None where nobody
-            states them.
+        chain_ids: chain (PDB, mmCIF) or segment (PSF) per site, "" where it has none; () where nobody states
+            them.
+        residue_numbers: (n_sites,) number of the residue in its file, which need not start at 1; None where
+            nobody states them.
         insertion_codes: "A" of residue 52A per site, "" where it has none; () where nobody states them.
 
     Raises:
@@ -97,7 +98,8 @@ class System:
         if not np.all(self.masses > 0):
             bad = int(np.flatnonzero(~(self.masses > 0))[0])
             raise ValueError(
-                f"System.masses: expected positive amu, found {self.masses[bad]} at site {bad} ({self.names[bad]})"
+                f"System.masses: expected positive amu, found {self.masses[bad]} at site {bad} "
+                f"({self.names[bad]})"
             )
 
     def _check_pairs(self) -> None:
@@ -135,12 +137,15 @@ class System:
 
     @property
     def full_labels(self) -> tuple[str, ...]:
-        """All that is known of each site, e.g. "A:TYR52A:CA": chain, residue name, number with insertion code, name."""
+        """All that is known of each site, e.g. "A:TYR52A:CA": chain, residue name, number with insertion
+        code, name.
+        """
         return tuple(address.forms[0] for address in self._addresses)
 
     @property
     def unique_labels(self) -> tuple[str, ...]:
-        """The shortest label with a residue name that means each site alone: "ALA:CA", "TYR2:CA" or "A:TYR2:CA".
+        """The shortest label with a residue name that means each site alone: "ALA:CA", "TYR2:CA" or
+        "A:TYR2:CA".
 
         Where no label does, because nobody states residue numbers, the index stands behind it: "HOH:O (#12)".
         """
@@ -164,11 +169,12 @@ class System:
     def site(self, label: str) -> int:
         """Index of the one site called `label`.
 
-        "A:TYR2:CA", and "A:TYR:CA", "TYR2:CA", "TYR:CA" or "CA" where that means one site. These are the same at
-        every level. "#7" is the index, and another site at every level.
+        "A:TYR2:CA", and "A:TYR:CA", "TYR2:CA", "TYR:CA" or "CA" where that means one site. These are the same
+        at every level. "#7" is the index, and another site at every level.
 
         Raises:
-            SiteError: (a KeyError) no site, or several, are called so; it names near misses or the candidates.
+            SiteError: (a KeyError) no site, or several, are called so; it names near misses or the
+                candidates.
         """
         if label.startswith("#") and label[1:].isdigit():
             if int(label[1:]) < self.n_sites:
@@ -205,7 +211,9 @@ class System:
         return sorted(p for p in paths if p[0] < p[-1])
 
     def beyond(self, b: int, c: int) -> list[int] | None:
-        """Sites that turn with c about the bond b-c while those of b stay; None in a ring, where nothing turns freely."""
+        """Sites that turn with c about the bond b-c while those of b stay; None in a ring, where nothing
+        turns freely.
+        """
         near, found, queue = self.neighbours(), {c}, [c]
         while queue:
             new = set(near[queue.pop()]) - found - {b}
@@ -214,7 +222,8 @@ class System:
         return None if found & set(near[b]) != {c} else sorted(found)
 
     def equivalent_sites(self) -> list[int]:
-        """A number per site, equal for sites the bond graph cannot tell apart, such as the hydrogens of a methyl group.
+        """A number per site, equal for sites the bond graph cannot tell apart, such as the hydrogens of a
+        methyl group.
 
         Weisfeiler-Lehman refinement of the elements (of the types where a site is no atom).
         """
@@ -272,7 +281,9 @@ class System:
         return cls(**read_json(path))
 
     def agrees_with(self, other: System) -> bool:
-        """Whether both are the same System. Chains and numbers count where both state them: older files have none."""
+        """Whether both are the same System. Chains and numbers count where both state them: older files have
+        none.
+        """
         if self is other or self.fingerprint() == other.fingerprint():
             return True
         mine, theirs = self.to_dict(), other.to_dict()

@@ -121,7 +121,8 @@ def read(
         need_forces: refuse a file without forces.
         check_units: test the unit of the forces by the temperature they imply (`check_force_units`), and
             lengths of atoms.
-            Also whether bonds and frames can be at all (`bad_frames`), and whether the box is that of the frames.
+            Also whether bonds and frames can be at all (`bad_frames`), and whether the box is that of the
+            frames.
         drop_bad_frames: leave out frames that no molecule can be in, or whose forces are absurd, instead of
             refusing the file.
         find_constraints: mark bonds and 1-3 distances that never change as constraints.
@@ -137,8 +138,8 @@ def read(
             names.
         masses: amu one a site, or by site name, type or element, in place of those of the topology: {"H":
             3.024}, {"W": 72}.
-        elements: symbols by site name or "residue name:site name", in place of guesses: {"CO": "Co"}; "X" is a
-            bead.
+        elements: symbols by site name or "residue name:site name", in place of guesses: {"CO": "Co"}; "X" is
+            a bead.
         keys: {"forces": "my_name"} names an array, dataset, entry or (three names) columns; of an .npz a list
             of names is summed, and 'energies[0]' is one column.
         scratch: folder for temporary files of trajectories larger than the memory; default: the system's
@@ -290,8 +291,8 @@ def _plausible(frames: Frames, path: Path, drop: bool, *, whole: bool) -> Frames
             if not _FORCES_NAME.search(path.name):
                 raise
             raise ValueError(
-                f"{error}. By its name {path.name} holds forces: then give the file of the positions as path and this one "
-                "as forces_path="
+                f"{error}. By its name {path.name} holds forces: then give the file of the positions as path "
+                "and this one as forces_path="
             ) from error
         lonely = check_hydrogens(frames.system, str(path))
         if lonely:
@@ -304,8 +305,8 @@ def _plausible(frames: Frames, path: Path, drop: bool, *, whole: bool) -> Frames
         said = f"{path}: {sentence(bad, len(frames))}"
         if 2 * len(bad) > len(frames):
             raise ValueError(
-                f"{said}: look at the topology, the order of its atoms, the box that makes cut molecules whole, and the "
-                "units; check_units=False reads the file as it is"
+                f"{said}: look at the topology, the order of its atoms, the box that makes cut molecules "
+                "whole, and the units; check_units=False reads the file as it is"
             )
         if not drop:
             raise ValueError(
@@ -319,8 +320,8 @@ def _plausible(frames: Frames, path: Path, drop: bool, *, whole: bool) -> Frames
 
 
 def _check(frames: Frames, path: Path, contents: Contents | None, *, whole: bool) -> None:
-    """Raise where a wrong unit or another frame explains the forces or distances; remark where they are off and nothing
-    explains it, and where they cannot be tested.
+    """Raise where a wrong unit or another frame explains the forces or distances; remark where they are off
+    and nothing explains it, and where they cannot be tested.
     """
     if frames.forces is None:
         return

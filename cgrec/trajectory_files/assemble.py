@@ -288,8 +288,8 @@ def _finished(
 def _check_constraints(request: Request, system: System, sites: list[int]) -> None:
     """ValueError where the selection parts sites that a constraint holds together.
 
-    The force on one end lacks what the constraint does, so that its mean is no mean force (16 to 25 kT/nm off for
-    bonds to hydrogen); only forces summed over whole constrained groups are right (Ciccotti, Kapral and
+    The force on one end lacks what the constraint does, so that its mean is no mean force (16 to 25 kT/nm off
+    for bonds to hydrogen); only forces summed over whole constrained groups are right (Ciccotti, Kapral and
     Vanden-Eijnden, ChemPhysChem 6, 1809 (2005)).
     """
     chosen = np.zeros(system.n_sites, bool)
@@ -300,10 +300,10 @@ def _check_constraints(request: Request, system: System, sites: list[int]) -> No
         return
     i, j = system.constraints[cut[0]].tolist()
     raise ValueError(
-        f"{request.path}: selection={request.selection!r} parts {len(cut)} constraints, such as {system.labels[i]} (site "
-        f"{i}) - {system.labels[j]} (site {j}), and forces on one end of a constraint are biased: expected whole "
-        "constrained groups; select them whole and choose sites by a mapping (its force map knows constraints), or read "
-        "a trajectory without forces"
+        f"{request.path}: selection={request.selection!r} parts {len(cut)} constraints, such as "
+        f"{system.labels[i]} (site {i}) - {system.labels[j]} (site {j}), and forces on one end of a "
+        "constraint are biased: expected whole constrained groups; select them whole and choose sites by a "
+        "mapping (its force map knows constraints), or read a trajectory without forces"
     )
 
 

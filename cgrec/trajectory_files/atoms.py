@@ -118,8 +118,9 @@ def _images(path: Path, form: str) -> Iterator[Atoms]:
             yield from iread(path, index=":", format=form)
     except KeyError as error:
         raise ValueError(
-            f"{path}: {error} is no chemical symbol: expected symbols of elements (deuterium is H; give its mass with "
-            "masses={'H': 2.014}); a plain XYZ file, without Lattice and Properties, may have other names"
+            f"{path}: {error} is no chemical symbol: expected symbols of elements (deuterium is H; give its "
+            "mass with masses={'H': 2.014}); a plain XYZ file, without Lattice and Properties, may have "
+            "other names"
         ) from error
     except Exception as error:  # XYZError, ValueError, IndexError: depends on where the file is cut
         raise ValueError(

@@ -29,9 +29,9 @@ _FRAMES, _SITES = 25, 3_000_000
 def add_sampled_bonds(system: System, positions: NDArray[Any], box: NDArray[Any] | None) -> System:
     """`system` with the bonds that most of the frames show and its list lacks.
 
-    Two atoms are bonded when their median distance is less than 1.25 times the sum of their covalent radii (Cordero et
-    al., Dalton Trans. 2008, 2832): one frame in which a bond is stretched or two molecules touch changes nothing. A
-    hydrogen keeps its nearest partner only; metals, noble gases and beads get no bonds.
+    Two atoms are bonded when their median distance is less than 1.25 times the sum of their covalent radii
+    (Cordero et al., Dalton Trans. 2008, 2832): one frame in which a bond is stretched or two molecules touch
+    changes nothing. A hydrogen keeps its nearest partner only; metals, noble gases and beads get no bonds.
 
     Args:
         positions: (n_frames, n_sites, 3) nm, a sample over the whole trajectory.
@@ -64,8 +64,8 @@ def add_sampled_bonds(system: System, positions: NDArray[Any], box: NDArray[Any]
 def at_bonds_of_atoms(elements: Sequence[str], positions: NDArray[Any], box: NDArray[Any] | None) -> bool:
     """Whether sites that may be these elements have neighbours at the distances of covalent bonds.
 
-    Bonds of atoms are 0.07 to 0.25 nm long, beads lie 0.3 to 0.5 nm apart. Nine in ten sites must have a partner between
-    0.6 and 1.25 times the sum of covalent radii, and none may have a nearer one.
+    Bonds of atoms are 0.07 to 0.25 nm long, beads lie 0.3 to 0.5 nm apart. Nine in ten sites must have a
+    partner between 0.6 and 1.25 times the sum of covalent radii, and none may have a nearer one.
 
     Args:
         elements: symbols, none "X".
@@ -141,9 +141,9 @@ def check_order(
     i, j = shown[worst].tolist()
     raise ValueError(
         f"{where}: {len(impossible)} of {len(shown)} bonds that {topology} shows cannot be here, such as "
-        f"{system.labels[i]} (site {i}) - {system.labels[j]} (site {j}), {lengths[frame, worst]:.3g} nm long in "
-        f"{'the first frame' if frame == 0 else 'a later frame'}: atoms of trajectory and topology are in another order; "
-        "give the topology this trajectory was written with"
+        f"{system.labels[i]} (site {i}) - {system.labels[j]} (site {j}), {lengths[frame, worst]:.3g} nm long "
+        f"in {'the first frame' if frame == 0 else 'a later frame'}: atoms of trajectory and topology are in "
+        "another order; give the topology this trajectory was written with"
     )
 
 

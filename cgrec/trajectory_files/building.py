@@ -1,4 +1,6 @@
-"""Columns of names, elements and masses -> `System`: what the network calls alike, residues of what has none."""
+"""Columns of names, elements and masses -> `System`: what the network calls alike, residues of what has
+none.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,15 @@ _SUM_TOLERANCE = 0.1
 
 
 def build_system(
-    *, names: Sequence[str], elements: Sequence[Any], masses: Any, charges: Any, bonds: Any, where: str,
+    *,
+    names: Sequence[str],
+    elements: Sequence[Any],
+    masses: Any,
+    charges: Any,
+    bonds: Any,
+    where: str,
     types: Sequence[Any] | None = None,
-) -> System:  # fmt: skip
+) -> System:
     """System of columns, with the masses of the elements where none are stated; types are the elements of
     atoms, the force field's `types` or the names of united atoms, the names of all others.
 
@@ -35,14 +43,14 @@ def build_system(
     bad = np.flatnonzero(~(np.asarray(masses, float) > 0))
     if len(bad) and elements[bad[0]] != "X":
         raise ValueError(
-            f"{where}: site {bad[0]} ({names[bad[0]]}) has a mass of {masses[bad[0]]:g}: expected positive amu for every "
-            "site; leave masses= out and atoms get those of their elements"
+            f"{where}: site {bad[0]} ({names[bad[0]]}) has a mass of {masses[bad[0]]:g}: expected positive "
+            "amu for every site; leave masses= out and atoms get those of their elements"
         )
     if len(bad):
         raise ValueError(
             f"{where}: site {bad[0]} ({names[bad[0]]}) has no mass and its name is no element: expected "
-            "positive amu for every site; give masses={name: amu} or elements={name: symbol}, or a topology that "
-            "states them"
+            "positive amu for every site; give masses={name: amu} or elements={name: symbol}, or a topology "
+            "that states them"
         )
     kinds = united_or_element(names, elements, masses, types)
     pairs = np.asarray([] if bonds is None else bonds, np.int64).reshape(-1, 2)
@@ -61,7 +69,8 @@ def build_system(
 def united_or_element(
     names: Sequence[str], elements: Sequence[str], masses: ArrayLike, types: Sequence[Any] | None
 ) -> tuple[str, ...]:
-    """What the network calls alike: the element of an atom, the force field's type or the name of anything else.
+    """What the network calls alike: the element of an atom, the force field's type or the name of anything
+    else.
 
     A united atom, whose mass holds its hydrogens, is no plain atom: CH3 and CH2 stay apart.
 
@@ -116,9 +125,10 @@ def rigid_water_bonds(system: System) -> System:
 def with_true_masses(system: System, where: str) -> System:
     """`system` with the masses of its elements where hydrogens carry mass of the atoms they are bonded to.
 
-    Such masses (hydrogen mass repartitioning, Hopkins et al., J. Chem. Theory Comput. 11, 1864 (2015)) let a simulation
-    take long steps. They are no property of the molecule: centres of mass are those of the true masses. Moved mass is
-    known by sums: an atom and its hydrogens together weigh what their elements do. Nothing is done where one does not.
+    Such masses (hydrogen mass repartitioning, Hopkins et al., J. Chem. Theory Comput. 11, 1864 (2015)) let a
+    simulation take long steps. They are no property of the molecule: centres of mass are those of the true
+    masses. Moved mass is known by sums: an atom and its hydrogens together weigh what their elements do.
+    Nothing is done where one does not.
     """
     true = np.array([element_mass(e) for e in system.elements])
     hydrogen = np.array(system.elements) == "H"
@@ -144,7 +154,7 @@ def with_true_masses(system: System, where: str) -> System:
     for group in members:
         masses[group] = true[group]
     remark(
-        f"{where}: hydrogens carry up to {system.masses[heavy].max():.3g} amu of the atoms they are bonded to; the System "
-        "has the true masses, by which centres of mass are taken (masses= keeps others)"
+        f"{where}: hydrogens carry up to {system.masses[heavy].max():.3g} amu of the atoms they are bonded "
+        "to; the System has the true masses, by which centres of mass are taken (masses= keeps others)"
     )
     return replace(system, masses=masses)

@@ -1,7 +1,7 @@
 """Which element an atom's name means, which depends on its residue: CA is carbon in ALA and calcium in CA.
 
-A name is only taken for an element's where it is plainly an atom's; a stated mass must agree. What could be two
-elements is asked for, and names of beads (W, BB, SC1, PO4, N4a) mean no element ("X").
+A name is only taken for an element's where it is plainly an atom's; a stated mass must agree. What could be
+two elements is asked for, and names of beads (W, BB, SC1, PO4, N4a) mean no element ("X").
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 DEUTERIUM = 2.014
 #: Residues whose atoms follow the rules of the PDB for proteins: the element is the first letter of the name.
 _AMINO_NAMES = (
-    "ALA ARG ARN ASN ASP ASH ASPH CYS CYX CYM CYS1 CYS2 GLN GLU GLH GLUH GLY HIS HID HIE HIP HSD HSE HSP HISA HISB "
-    "HISH HISD HISE ILE LEU LYS LYN LYSH MET MSE SEC PHE PRO HYP SER THR TRP TYR VAL ACE NME NMA NH2 NHE FOR NLE "
-    "AIB ORN DAB SEP TPO PTR"
+    "ALA ARG ARN ASN ASP ASH ASPH CYS CYX CYM CYS1 CYS2 GLN GLU GLH GLUH GLY HIS HID HIE HIP HSD HSE HSP "
+    "HISA HISB HISH HISD HISE ILE LEU LYS LYN LYSH MET MSE SEC PHE PRO HYP SER THR TRP TYR VAL ACE NME NMA "
+    "NH2 NHE FOR NLE AIB ORN DAB SEP TPO PTR"
 )
 _WATER_NAMES = "HOH SOL WAT H2O DOD D2O TIP TIP2 TIP3 TIP3P TIP4 TIP4P TIP5 TIP5P SPC SPCE T3P T4P T5P OPC"
 _AMINO, _WATER = frozenset(_AMINO_NAMES.split()), frozenset(_WATER_NAMES.split())
@@ -32,9 +32,21 @@ _NUCLEIC_NAME = re.compile(
 )
 #: Names of ions in force fields and files that are no symbols.
 _IONS = {
-    "SOD": "Na", "POT": "K", "CLA": "Cl", "CAL": "Ca", "CES": "Cs", "LIT": "Li", "RUB": "Rb", "BAR": "Ba", "CAD": "Cd",
-    "IOD": "I", "CIO": "Cs", "IB": "I", "MGH": "Mg", "ZINC": "Zn",
-}  # fmt: skip
+    "SOD": "Na",
+    "POT": "K",
+    "CLA": "Cl",
+    "CAL": "Ca",
+    "CES": "Cs",
+    "LIT": "Li",
+    "RUB": "Rb",
+    "BAR": "Ba",
+    "CAD": "Cd",
+    "IOD": "I",
+    "CIO": "Cs",
+    "IB": "I",
+    "MGH": "Mg",
+    "ZINC": "Zn",
+}
 #: Two letters that begin like an organic element and are plainly another one, also beside carbon.
 _PLAIN_PAIRS = {
     "CL",
@@ -55,7 +67,8 @@ _PLAIN_PAIRS = {
     "TI",
     "ZR",
 }
-#: Two letters that are plainly an organic atom beside other atoms of its residue: C alpha, H epsilon, P beta, ...
+#: Two letters that are plainly an organic atom beside other atoms of its residue: C alpha, H epsilon, P beta,
+#: ...
 _GREEK = {"CA", "CB", "CD", "CE", "NB", "ND", "NE", "HE", "HO", "HF", "HS", "PA", "PB"}
 #: Two letters that begin like sulphur and are small beads of Martini (SP1, SN3, SC4, SQ2).
 _BEAD_PAIRS = {"SP", "SN", "SC", "SQ", "SX"}
@@ -64,21 +77,25 @@ _COFACTORS = {("B12", "CO"): "Co", ("CNC", "CO"): "Co", ("COB", "CO"): "Co", ("F
 _ORGANIC = "HCNOPSFIB"
 #: One letter that is a symbol, but far more often the name of a bead or a dummy.
 _RARE = {"W", "V", "U", "Y"}
-#: Elements after bismuth have no stable isotope: their symbols (Cm, Pa, Ra) are bead names unless a mass says otherwise.
+#: Elements after bismuth have no stable isotope: their symbols (Cm, Pa, Ra) are bead names unless a mass says
+#: otherwise.
 _LAST_STABLE = 83
 #: amu within which a mass is plainly that of an element.
 _SAME = 0.5
-#: amu by which a mass may lie below and above that of its element: hydrogen masses moved from and to atoms (up to 4 amu
-#: each), hydrogens joined to a united atom.
+#: amu by which a mass may lie below and above that of its element: hydrogen masses moved from and to atoms
+#: (up to 4 amu each), hydrogens joined to a united atom.
 _SPREAD = {"H": (0.2, 3.2), "C": (9.3, 4.2), "N": (9.3, 3.2), "O": (6.3, 1.2), "S": (3.2, 1.2)}
 
 
-#: amu of CH, CH2, CH3 and CH4 as one site. CH2 is nearer to nitrogen, and CH4 to oxygen, than rounding is large.
+#: amu of CH, CH2, CH3 and CH4 as one site. CH2 is nearer to nitrogen, and CH4 to oxygen, than rounding is
+#: large.
 _UNITED_CARBON = (13.019, 14.027, 15.035, 16.043)
 
 
 class Atom(NamedTuple):
-    """What is known of one site: name, residue, names of the other sites of it, mass (amu; None where not stated)."""
+    """What is known of one site: name, residue, names of the other sites of it, mass (amu; None where not
+    stated).
+    """
 
     name: str
     residue: str = ""
@@ -100,7 +117,9 @@ def element_mass(element: str) -> float:
 
 
 def mass_agrees(element: str, mass: float | None) -> bool:
-    """Whether a site of `mass` can be this element, repartitioned and united hydrogens allowed; True without a mass."""
+    """Whether a site of `mass` can be this element, repartitioned and united hydrogens allowed; True without
+    a mass.
+    """
     if mass is None or not mass > 0 or element == "X":
         return True
     true = element_mass(element)
@@ -167,7 +186,9 @@ def _first_letter(name: str, core: str) -> list[str]:
 
 
 def _ion(atom: Atom, name: str, core: str) -> list[str]:
-    """Of a site that is alone in its residue, or of a bare name: the symbol or an ion's name, else the first letter."""
+    """Of a site that is alone in its residue, or of a bare name: the symbol or an ion's name, else the first
+    letter.
+    """
     text = name.rstrip("+-0123456789")
     if text in _IONS:
         return [_IONS[text]]
@@ -208,7 +229,9 @@ def _in_molecule(atom: Atom, name: str, core: str) -> list[str]:
 
 
 def _relative(core: str, other: str) -> bool:
-    """Whether `other` is named on the plan of `core`: NA beside NB, or HG beside CG; two metals say nothing."""
+    """Whether `other` is named on the plan of `core`: NA beside NB, or HG beside CG; two metals say
+    nothing.
+    """
     letters = re.match(r"\d*([A-Z]*)", other.upper())[1]  # type: ignore[index]
     if (
         len(letters) != 2
@@ -252,8 +275,9 @@ def guess_elements(
 ) -> list[str | Doubt]:
     """The element of every site, "X" for beads, a Doubt where a name could be several elements'.
 
-    Where one site of a residue (of the whole list, where there are no residues) is plainly a bead, so are the others,
-    unless their masses say that they are atoms; likewise where all are called like one heavy element with numbers.
+    Where one site of a residue (of the whole list, where there are no residues) is plainly a bead, so are the
+    others, unless their masses say that they are atoms; likewise where all are called like one heavy element
+    with numbers.
     """
     groups: dict[Any, list[int]] = {}
     for i in range(len(names)):
@@ -272,8 +296,8 @@ def guess_elements(
 
 
 def as_atoms(names: Sequence[str]) -> list[str] | None:
-    """The elements that bare names mean where distances show atoms: C1 C2 C3 may be carbons or beads. None where a name
-    is no atom's, or could be that of several.
+    """The elements that bare names mean where distances show atoms: C1 C2 C3 may be carbons or beads. None
+    where a name is no atom's, or could be that of several.
     """
     found = [classify(Atom(name)) for name in names]
     plain = [f for f in found if not isinstance(f, Doubt) and f != "X"]
@@ -283,7 +307,9 @@ def as_atoms(names: Sequence[str]) -> list[str] | None:
 def _guess_group(
     names: list[str], residue: str, masses: list[float] | None, alone: bool
 ) -> list[str | Doubt]:
-    """Elements of the sites of one residue, or of a list of bare names (`alone`), which say nothing of each other."""
+    """Elements of the sites of one residue, or of a list of bare names (`alone`), which say nothing of each
+    other.
+    """
     called, atoms = residue.upper(), list[Atom]()
     for k, name in enumerate(names):
         others: frozenset[str] = frozenset() if alone else frozenset(names[:k] + names[k + 1 :])
@@ -306,5 +332,7 @@ def _are_beads(names: list[str], found: Sequence[str | Doubt]) -> bool:
 
 
 def is_virtual(name: str) -> bool:
-    """Whether a name is that of a massless site of water models and lone pairs: MW, M, EPW, LP1, IW, OM, ..."""
+    """Whether a name is that of a massless site of water models and lone pairs: MW, M, EPW, LP1, IW, OM,
+    ...
+    """
     return bool(re.fullmatch(r"MW\d?|M|MCH\d|EP\w?\d?|LP\w?\d?|VS\d?|IW|OM|DUM|XX?", name.strip().upper()))

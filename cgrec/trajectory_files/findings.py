@@ -21,7 +21,9 @@ def record(name: str, finding: Any) -> None:
 
 @contextmanager
 def recorded() -> Iterator[dict[str, list[Any]]]:
-    """The findings made inside the block: name -> one entry for every time it was recorded, such as once a file."""
+    """The findings made inside the block: name -> one entry for every time it was recorded, such as once a
+    file.
+    """
     kept: dict[str, list[Any]] = {}
     token = _OPEN.set((*_OPEN.get(), kept))
     try:

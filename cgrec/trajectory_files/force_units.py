@@ -1,9 +1,9 @@
 """Are the forces those of these positions at this temperature, in the units they are said to be in?
 
-The identity of `hypervirial` gives the temperature that the forces imply, with an error. It is judged in standard
-errors, so that noise never buys tolerance: an error too large to tell makes the forces untested, which is said. Blocks
-of frames, single bonds and the forces of the frame before and after are judged as well, since a share of wrong frames
-hides in the mean of all.
+The identity of `hypervirial` gives the temperature that the forces imply, with an error. It is judged in
+standard errors, so that noise never buys tolerance: an error too large to tell makes the forces untested,
+which is said. Blocks of frames, single bonds and the forces of the frame before and after are judged as well,
+since a share of wrong frames hides in the mean of all.
 """
 
 from __future__ import annotations
@@ -22,24 +22,27 @@ from .topology import CLOSEST_ATOMS, covalent_radii
 
 #: A ratio of temperatures within this of the ratio a wrong unit makes counts as that.
 TOLERANCE = 0.15
-#: Standard errors that the estimate may be off by chance: one false alarm in 16,000 where errors are Gaussian.
+#: Standard errors that the estimate may be off by chance: one false alarm in 16,000 where errors are
+#: Gaussian.
 _SIGMAS = 4.0
 #: Share of the temperature that sampling itself may shift (time step, thermostat), whatever the error.
 _FLOOR = 0.02
-#: Relative error from which on the estimate says nothing: a unit of energy would be seen, a wrong frame in ten not.
+#: Relative error from which on the estimate says nothing: a unit of energy would be seen, a wrong frame in
+#: ten not.
 _TOO_NOISY = 0.1
-#: Blocks of frames, standard errors and share of the temperature by which one may differ from the others; there are
-#: many blocks and bonds to look at, and block errors are themselves uncertain, hence more than `_SIGMAS`.
+#: Blocks of frames, standard errors and share of the temperature by which one may differ from the others;
+#: there are many blocks and bonds to look at, and block errors are themselves uncertain, hence more than
+#: `_SIGMAS`.
 _BLOCKS, _BLOCK_SIGMAS, _BLOCK_SHARE = 20, 6.0, 0.15
 #: The same for single frames, which are judged only where each is a sum over so many pairs.
 _FRAME_SIGMAS, _MANY_PAIRS = 7.0, 30
-#: Mean square of what springs leave of the forces along bonds, relative to the median frame: three times that of the
-#: worst frame of any valid sample we have (five beads in solvent).
+#: Mean square of what springs leave of the forces along bonds, relative to the median frame: three times that
+#: of the worst frame of any valid sample we have (five beads in solvent).
 _FRAME_RESIDUAL = 30.0
 #: Below so many frames the scatter between pairs gives the error, and there are no blocks to compare.
 _FEW = 20
-#: (omega dt)^2 / 4, and step in fs (of atoms, of beads), above which a Verlet step is no believable explanation of a
-#: hot bond.
+#: (omega dt)^2 / 4, and step in fs (of atoms, of beads), above which a Verlet step is no believable
+#: explanation of a hot bond.
 _LARGEST_EXCESS, _LARGEST_STEP = 0.3, (2.6, 15.0)
 #: Frames from which the unit of length is judged.
 _LENGTH_FRAMES = 7
@@ -51,8 +54,8 @@ class UnitCheck:
     """What the forces say about the temperature.
 
     Attributes:
-        verdict: "ok", "wrong unit", "wrong frame" (the forces are those of the frame before or after), "uneven" (parts
-            of the sample contradict each other), "off" (none of these) or "untested".
+        verdict: "ok", "wrong unit", "wrong frame" (the forces are those of the frame before or after),
+            "uneven" (parts of the sample contradict each other), "off" (none of these) or "untested".
         message: the finding in words.
         temperature: K, as given.
         estimate: K, from the forces; NaN where untested.
@@ -90,14 +93,14 @@ def check_force_units(
 ) -> UnitCheck:
     """Compare the temperature the forces imply with the one given.
 
-    Bonds that can stretch are used where there are any, else molecules as a whole. Where there are both, molecules are
-    judged too and the worse of two verdicts is returned: a wrong box does not touch a bond.
+    Bonds that can stretch are used where there are any, else molecules as a whole. Where there are both,
+    molecules are judged too and the worse of two verdicts is returned: a wrong box does not touch a bond.
 
     Args:
         frames: with forces.
         force_unit: the unit the forces were said to be in when read, to name the mistake.
-        length_unit: the unit of the positions where that is still open; None where they were seen to be right, so that
-            no mistake of theirs is suspected.
+        length_unit: the unit of the positions where that is still open; None where they were seen to be
+            right, so that no mistake of theirs is suspected.
 
     Raises:
         ValueError: no forces.
@@ -278,15 +281,16 @@ def _blocks_apart(series: _Series) -> str:
     worst = int(np.argmax(np.abs(means - middle) * apart))
     first, last = series.frames[index[worst][0]], series.frames[index[worst][-1]]
     return (
-        f"{apart.sum()} of {len(index)} blocks of frames contradict the others: frames {first} to {last} imply "
-        f"{_kelvin(means[worst], errors[worst])}, most blocks {middle:.4g} K; look for frames that are frozen, in "
-        "another unit, in another box, or without their own forces"
+        f"{apart.sum()} of {len(index)} blocks of frames contradict the others: frames {first} to {last} "
+        f"imply {_kelvin(means[worst], errors[worst])}, most blocks {middle:.4g} K; look for frames that are "
+        "frozen, in another unit, in another box, or without their own forces"
     )
 
 
 def _shortest_half(x: NDArray[np.float64]) -> tuple[float, float]:
-    """Middle and standard deviation of the half of the values that lie closest together (Rousseeuw and Leroy 1988):
-    unlike median and median deviation they do not move when nearly half of the values are another population.
+    """Middle and standard deviation of the half of the values that lie closest together (Rousseeuw and Leroy
+    1988): unlike median and median deviation they do not move when nearly half of the values are another
+    population.
     """
     ordered, n = np.sort(x), (len(x) + 1) // 2
     widths = ordered[n - 1 :] - ordered[: len(x) - n + 1]
@@ -332,8 +336,8 @@ def _frames_apart(series: _Series, sample: Sample) -> str:
         return ""
     worst = int(series.frames[np.flatnonzero(apart)[0]])
     return (
-        f"{apart.sum()} of {n} frames looked at contradict the others, first frame {worst}: their forces are not those "
-        "of their positions"
+        f"{apart.sum()} of {n} frames looked at contradict the others, first frame {worst}: their forces are "
+        "not those of their positions"
     )
 
 
@@ -347,7 +351,8 @@ def _left_of(kind: Terms) -> NDArray[np.float64]:
 
 
 def _bond_apart(frames: Frames, kind: Terms) -> str:
-    """Bonds whose forces imply another temperature than the rest of their kind, and follow no spring where the others
+    """Bonds whose forces imply another temperature than the rest of their kind, and follow no spring where
+    the others
     do: exchanged or foreign forces.
     """
     if kind.pull is None or kind.stretch is None or kind.pairs is None:
@@ -369,9 +374,9 @@ def _bond_apart(frames: Frames, kind: Terms) -> str:
     i, j = kind.pairs[worst].tolist()
     labels = frames.system.labels
     return (
-        f"{np.count_nonzero(far)} of {len(far)} bonds of one kind contradict the others: {labels[i]} (site {i}) - "
-        f"{labels[j]} (site {j}) alone implies {_kelvin(implied[worst], error[worst])}, half of them less than "
-        f"{np.median(implied):.4g} K; were the forces of two sites exchanged?"
+        f"{np.count_nonzero(far)} of {len(far)} bonds of one kind contradict the others: {labels[i]} (site "
+        f"{i}) - {labels[j]} (site {j}) alone implies {_kelvin(implied[worst], error[worst])}, half of them "
+        f"less than {np.median(implied):.4g} K; were the forces of two sites exchanged?"
     )
 
 
@@ -388,8 +393,8 @@ def _shifted(frames: Frames, terms: Any, estimate: float) -> str:
         told = series.error < _TOO_NOISY * frames.temperature
         if told and close < near < abs(estimate - frames.temperature) / 2:
             return (
-                f"with the forces of the frame {name} it would be {_kelvin(series.estimate, series.error)}: forces and "
-                "positions are shifted against each other by one frame"
+                f"with the forces of the frame {name} it would be {_kelvin(series.estimate, series.error)}: "
+                "forces and positions are shifted against each other by one frame"
             )
     return ""
 
@@ -397,8 +402,8 @@ def _shifted(frames: Frames, terms: Any, estimate: float) -> str:
 def _explanation(frames: Frames, sample: Sample, estimate: float) -> str:
     """What else may be: a time step that was too long, or the open questions.
 
-    Verlet and leap-frog integration of a harmonic bond of frequency w samples <f^2> = kT / (k (1 - (w dt)^2 / 4)), from
-    the conserved shadow energy (Skeel and Hardy, SIAM J. Sci. Comput. 23, 1172 (2001)).
+    Verlet and leap-frog integration of a harmonic bond of frequency w samples <f^2> = kT / (k (1 - (w dt)^2 /
+    4)), from the conserved shadow energy (Skeel and Hardy, SIAM J. Sci. Comput. 23, 1172 (2001)).
     """
     frequencies = [k.frequency for k in sample.kinds if k.frequency > 0]
     share = frames.temperature / estimate if estimate > 0 else 1.0
@@ -409,8 +414,8 @@ def _explanation(frames: Frames, sample: Sample, estimate: float) -> str:
         beads = "X" in frames.system.elements
         if step < _LARGEST_STEP[beads]:
             return (
-                f"a Verlet time step of {step:.2g} fs would explain it (stiff bonds then swing too wide); if the step "
-                "was shorter, the temperature or the forces are wrong"
+                f"a Verlet time step of {step:.2g} fs would explain it (stiff bonds then swing too wide); if "
+                "the step was shorter, the temperature or the forces are wrong"
             )
     return (
         "no usual mistake of units explains it: is this an equilibrium sample of that temperature, are "
@@ -422,8 +427,8 @@ def check_length_unit(frames: Frames, where: str) -> None:
     """ValueError where atoms are nearer or farther than atoms ever are: the unit of length was wrong.
 
     The forces cannot tell where both units are wrong in step. No two atoms are closer than 0.05 nm; hydrogens
-    have a neighbour at about the sum of covalent radii, and so have the ends of the bonds a topology states. The
-    median of a few frames counts, since one of them may be bad.
+    have a neighbour at about the sum of covalent radii, and so have the ends of the bonds a topology states.
+    The median of a few frames counts, since one of them may be bad.
     """
     atoms = np.flatnonzero([e != "X" for e in frames.system.elements])
     if len(atoms) < 2:
@@ -439,8 +444,9 @@ def check_length_unit(frames: Frames, where: str) -> None:
     if not 0.6 < ratio < 1.7:
         raise ValueError(
             f"{where}: neighbouring atoms are about {ratio:.2g} times as far apart as bonded atoms are, so "
-            "the length unit is probably wrong (0.1: nm taken for angstrom, 10: angstrom taken for nm, 0.5 or "
-            "1.9: bohr and angstrom mixed up); correct length_unit=, or pass check_units=False if this is meant"
+            "the length unit is probably wrong (0.1: nm taken for angstrom, 10: angstrom taken for nm, 0.5 "
+            "or 1.9: bohr and angstrom mixed up); correct length_unit=, or pass check_units=False if this is "
+            "meant"
         )
 
 

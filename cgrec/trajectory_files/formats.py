@@ -28,7 +28,8 @@ SPECIAL = _UNITS | _LAMMPS | {"keys"}
 
 @dataclass(frozen=True)
 class Format:
-    """A file format: how to open it, its endings, the special arguments it uses, and why it uses no others.
+    """A file format: how to open it, its endings, the special arguments it uses, and why it uses no
+    others.
     """
 
     open: Callable[[Request], Opened]

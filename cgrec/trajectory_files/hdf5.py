@@ -21,8 +21,10 @@ from .topology import build_system, guess_element
 from .unit_names import energy_name, force_name, length_name
 
 _PARSERS: dict[str, tuple[str, Callable[[str], str | None]]] = {
-    "positions": ("length", length_name), "forces": ("force", force_name), "energies": ("energy", energy_name),
-}  # fmt: skip
+    "positions": ("length", length_name),
+    "forces": ("force", force_name),
+    "energies": ("energy", energy_name),
+}
 
 
 def open_hdf5(request: Request) -> Opened:
@@ -52,7 +54,8 @@ def _open_h5md(request: Request, particles: Any) -> Opened:
     if len(groups) != 1:
         raise ValueError(
             f"{request.path}: expected one group of particles, found "
-            f"{', '.join(groups) or 'none'} in /particles; choose with keys={'positions': 'particles/<group>/position/value', 'forces': ...}"
+            f"{', '.join(groups) or 'none'} in /particles; choose with "
+            f"keys={'positions': 'particles/<group>/position/value', 'forces': ...}"
         )
     group = particles[groups[0]]
     names = {"positions": "position", "forces": "force"}
@@ -199,15 +202,23 @@ def _mdtraj_system(request: Request, file: Any) -> System:
     own = [residues[owner[i]] for i in order]
     guessed = [guess_element(n, residue=str(r["name"])) for n, r in zip(names, own)]
     system = build_system(
-        names=names, elements=[e if e not in ("", "VS") else g for e, g in zip(elements, guessed)],
-        masses=masses, charges=None, bonds=topology.get("bonds") or None, where=str(request.path),
-    )  # fmt: skip
+        names=names,
+        elements=[e if e not in ("", "VS") else g for e, g in zip(elements, guessed)],
+        masses=masses,
+        charges=None,
+        bonds=topology.get("bonds") or None,
+        where=str(request.path),
+    )
     numbered = all("resSeq" in r for r in own)
     return replace(
-        system, residues=owner[order], residue_names=tuple(str(r["name"]) for r in own),
+        system,
+        residues=owner[order],
+        residue_names=tuple(str(r["name"]) for r in own),
         residue_numbers=np.array([int(r["resSeq"]) for r in own]) if numbered else None,
-        chain_ids=tuple(str(chains[owner[i]].get("chain_id") or r.get("segmentID") or "") for i, r in zip(order, own)),
-    )  # fmt: skip
+        chain_ids=tuple(
+            str(chains[owner[i]].get("chain_id") or r.get("segmentID") or "") for i, r in zip(order, own)
+        ),
+    )
 
 
 # --- any other ----------------------------------------------------------------------------------------------

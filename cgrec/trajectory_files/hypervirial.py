@@ -1,17 +1,17 @@
 """The terms of an exact identity of the canonical ensemble, from which forces tell their temperature.
 
 For any smooth field v(x) of the positions, integration by parts of exp(-U/kT) gives <v . F> = -kT <div v>
-(the hypervirial theorem, Hirschfelder 1960; v = x is the virial; Jepps, Ayton and Evans, Phys. Rev. E 62, 4757
-(2000) for its use as a thermometer). With one pair i, j at distance r along the unit vector e and
+(the hypervirial theorem, Hirschfelder 1960; v = x is the virial; Jepps, Ayton and Evans, Phys. Rev. E 62,
+4757 (2000) for its use as a thermometer). With one pair i, j at distance r along the unit vector e and
 
     v_i = -a_i f(r) e,   v_j = +a_j f(r) e,   a_i + a_j = 1:    v . F = f(r) e . (a_j F_j - a_i F_i),
     div v = f' + 2 f / r
 
-so T = -<sum v . F> / (k_B <sum div v>), without an approximation for flexible bonds. Here f = r - r0 for bonds,
-with the shares a_i = m_j / (m_i + m_j) of a bond vibration. Molecules are moved as a whole, which no constraint
-minds, with f = (r - r0) w(r) about the first peak of g(r), w smooth and zero past the first minimum. Mean forces
-obey the same identity, so mapped frames can be checked like atoms. Weights of a biased sample enter as in any
-average: the forces are those without the bias.
+so T = -<sum v . F> / (k_B <sum div v>), without an approximation for flexible bonds. Here f = r - r0 for
+bonds, with the shares a_i = m_j / (m_i + m_j) of a bond vibration. Molecules are moved as a whole, which no
+constraint minds, with f = (r - r0) w(r) about the first peak of g(r), w smooth and zero past the first
+minimum. Mean forces obey the same identity, so mapped frames can be checked like atoms. Weights of a biased
+sample enter as in any average: the forces are those without the bias.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from .periodic import close_pairs
 
 #: Bonds times frames looked at, and pairs of molecules from which the peaks of g(r) are told.
 _PAIR_BUDGET = 1_000_000
-#: Pairs inside these peaks, and sites, times frames; of more, evenly spaced frames. Sites times frames held at once.
+#: Pairs inside these peaks, and sites, times frames; of more, evenly spaced frames. Sites times frames held
+#: at once.
 _WINDOW_BUDGET, _SITE_BUDGET, _PORTION = 4_000_000, 20_000_000, 200_000
 #: Distances of a kind from which a mean length, or the first peak of g(r), can be told.
 _LEAST_LENGTHS, _LEAST_PAIRS = 20, 200
@@ -47,8 +48,8 @@ class Terms:
         noise: standard deviation of one pair's v . F + kT div v (kJ/mol), for samples of few frames.
         n_pairs: mean number of pairs a frame.
         pairs: (n_bonds, 2) site indices; None where pairs change from frame to frame.
-        stretch, pull: (n_used, n_bonds) f in nm and the relative force along the bond in kJ/mol/nm, whose product is the
-            work of each bond; None where pairs change.
+        stretch, pull: (n_used, n_bonds) f in nm and the relative force along the bond in kJ/mol/nm, whose
+            product is the work of each bond; None where pairs change.
         frequency: rad/ps of the bond as a harmonic oscillator, sqrt(kT / (mu var r)); 0 for molecules.
     """
 
@@ -140,7 +141,8 @@ def _bond_kind(frames: Frames, bonds: NDArray[np.int64], used: NDArray[np.int64]
 def molecule_terms(frames: Frames, lag: int = 0) -> Sample:
     """Terms of every two kinds of molecules, about the first peak of their g(r); `lag` as in `bond_terms`.
 
-    The peaks come from some frames; all frames are used, a portion at a time, as far as `_WINDOW_BUDGET` allows.
+    The peaks come from some frames; all frames are used, a portion at a time, as far as `_WINDOW_BUDGET`
+    allows.
     """
     every = _with_lag(len(frames), 1, lag)
     if int(frames.system.molecules.max()) < 1 or not len(every):
@@ -261,7 +263,9 @@ class _Sums:
         self._squares, self._pairs = np.zeros((2, len(windows)))
 
     def add(self, frame: int, numbers: NDArray[np.int64], vectors: NDArray[Any], force: NDArray[Any]) -> None:
-        """The pairs of one frame: numbers of their kinds, vectors (n_pairs, 3) nm, differences of forces (n_pairs, 3)."""
+        """The pairs of one frame: numbers of their kinds, vectors (n_pairs, 3) nm, differences of forces
+        (n_pairs, 3).
+        """
         k = np.minimum(np.searchsorted(self._numbers, numbers), len(self._numbers) - 1)
         known = self._numbers[k] == numbers
         k, vectors, force = k[known], vectors[known], force[known]

@@ -1,4 +1,5 @@
-"""LAMMPS text dumps (docs.lammps.org/dump.html): columns by name, boundaries, units styles, per-site columns.
+"""LAMMPS text dumps (docs.lammps.org/dump.html): columns by name, boundaries, units styles, per-site
+columns.
 """
 
 from __future__ import annotations
@@ -265,8 +266,9 @@ def _frames(request: Request) -> Iterator[_Frame]:
             if "id" not in table and not by_line:
                 raise ValueError(
                     f"{path}: no column id among {' '.join(header.columns)}: LAMMPS writes atoms in another "
-                    "order in every frame, and only ids tell them apart. Write `dump ... custom N file id type "
-                    "x y z fx fy fz`; where the run had `dump_modify sort id`, say so with keys={'id': 'line'}"
+                    "order in every frame, and only ids tell them apart. Write `dump ... custom N file id "
+                    "type x y z fx fy fz`; where the run had `dump_modify sort id`, say so with "
+                    "keys={'id': 'line'}"
                 )
             if "id" in table:
                 order = np.argsort(table["id"], kind="stable")
@@ -395,7 +397,8 @@ def _numbers(column: NDArray[Any]) -> NDArray[Any]:
 
 
 def _odd_lines(path: Path, k: int, header: _Header, lines: list[bytes]) -> ValueError:
-    """The error of a frame whose lines are not all of its columns; one inside which another begins was cut.
+    """The error of a frame whose lines are not all of its columns; one inside which another begins was
+    cut.
     """
     if any(line.startswith(b"ITEM:") for line in lines):
         return ValueError(

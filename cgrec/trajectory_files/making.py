@@ -216,7 +216,8 @@ def _is_lammps_data(topology: str | Path | System) -> bool:
 
 
 def _in_amu(system: System, opened: Opened) -> System:
-    """The System of a LAMMPS data file whose masses are in the unit of its style: reduced sites are no atoms.
+    """The System of a LAMMPS data file whose masses are in the unit of its style: reduced sites are no
+    atoms.
     """
     masses = system.masses * opened.units.mass
     if opened.units.length != "sigma":

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ..remarks import remark
 from .periodic import close_pairs
 
-#: Distances of all pairs are taken where sites are so few and there is no box, else those of pairs within reach (nm).
+#: Distances of all pairs are taken where sites are so few and there is no box, else those of pairs within
+#: reach (nm).
 _DENSE_SITES, _REACH = 40, 0.5
 #: nm, the first reach that is tried for beads; it grows where nothing is that near.
 _START = 0.05
@@ -31,7 +32,8 @@ class Nearest:
     Attributes:
         distances: (n,) nm; infinite where no two sites are within reach.
         pairs: (n, 2) the sites.
-        ratios: (n,) the smallest distance over the sum of covalent radii; exact where it is below the `limit` asked for.
+        ratios: (n,) the smallest distance over the sum of covalent radii; exact where it is below the `limit`
+            asked for.
         tight: (n, 2) the sites of that.
     """
 
@@ -93,10 +95,17 @@ class NearestSites:
         values, sites = np.empty((n, 2)), np.empty((n, 2, 2), np.int64)
         name = "float" if kind is np.float32 else "double"
         getattr(self._library, f"closest_pairs_{name}")(
-            n, n_sites, x.ctypes.data, None if boxes is None else boxes.ctypes.data,
-            0 if boxes is None or boxes.ndim == 2 else 9, self._radii.ctypes.data, self._least, most,
-            values.ctypes.data, sites.ctypes.data,
-        )  # fmt: skip
+            n,
+            n_sites,
+            x.ctypes.data,
+            None if boxes is None else boxes.ctypes.data,
+            0 if boxes is None or boxes.ndim == 2 else 9,
+            self._radii.ctypes.data,
+            self._least,
+            most,
+            values.ctypes.data,
+            sites.ctypes.data,
+        )
         values[values > 1e100] = np.inf
         return Nearest(values[:, 0], sites[:, 0], values[:, 1], sites[:, 1])
 
@@ -135,6 +144,15 @@ def _library() -> ctypes.CDLL | None:
     for function in (library.closest_pairs_float, library.closest_pairs_double):
         function.restype = None
         function.argtypes = [
-            integer, integer, pointer, pointer, integer, pointer, real, real, pointer, pointer,
-        ]  # fmt: skip
+            integer,
+            integer,
+            pointer,
+            pointer,
+            integer,
+            pointer,
+            real,
+            real,
+            pointer,
+            pointer,
+        ]
     return library

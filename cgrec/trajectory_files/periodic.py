@@ -58,8 +58,9 @@ def check_rows(rows: NDArray[np.float64], where: str) -> None:
     found = " | ".join(" ".join(f"{v:.4g}" for v in row) for row in each[k])
     which = "" if len(each) == 1 else f" of frame {k}"
     raise ValueError(
-        f"{where}: the box{which} has the rows {found} nm: expected three vectors that span a space, with positive edges; "
-        "give box= (edges in the file's unit of length), or box='open' for a system without one"
+        f"{where}: the box{which} has the rows {found} nm: expected three vectors that span a space, with "
+        "positive edges; give box= (edges in the file's unit of length), or box='open' for a system without "
+        "one"
     )
 
 

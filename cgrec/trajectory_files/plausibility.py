@@ -1,12 +1,14 @@
-"""Can these frames be? Frames that no molecule can be in, bonds that cannot be, and a box that is not the frames' own.
+"""Can these frames be? Frames that no molecule can be in, bonds that cannot be, and a box that is not the
+frames' own.
 
-Two rules find bad frames. Chemistry: two atoms nearer than 0.6 times the sum of their covalent radii (Cordero et al.,
-Dalton Trans. 2008, 2832; the shortest bonds known are 0.75 times it), or a bond longer than twice that sum. Statistics,
-for beads as well: the nearest distance of each frame is a minimum of many, and such minima follow a Weibull law
-(Gumbel, Statistics of Extremes, 1958). Its two constants come from the quantiles at 10 % and 50 %, which single frames
-do not move; a frame at less than half of the smallest distance expected among so many frames is not of this sample.
-Largest forces are judged likewise. On valid samples (water, ions, a peptide; 74 to 10,000 frames) the smallest distance
-was 0.98 to 1.13 times the one expected, the largest force 0.4 to 1.0 times.
+Two rules find bad frames. Chemistry: two atoms nearer than 0.6 times the sum of their covalent radii (Cordero
+et al., Dalton Trans. 2008, 2832; the shortest bonds known are 0.75 times it), or a bond longer than twice
+that sum. Statistics, for beads as well: the nearest distance of each frame is a minimum of many, and such
+minima follow a Weibull law (Gumbel, Statistics of Extremes, 1958). Its two constants come from the quantiles
+at 10 % and 50 %, which single frames do not move; a frame at less than half of the smallest distance expected
+among so many frames is not of this sample. Largest forces are judged likewise. On valid samples (water, ions,
+a peptide; 74 to 10,000 frames) the smallest distance was 0.98 to 1.13 times the one expected, the largest
+force 0.4 to 1.0 times.
 """
 
 from __future__ import annotations
@@ -92,18 +94,20 @@ def check_bonds(frames: Frames, where: str) -> None:
     i, j = system.bonds[worst].tolist()
     length = float(lengths[np.flatnonzero(wrong[:, worst])[0], worst])
     raise ValueError(
-        f"{where}: {len(impossible)} of {len(system.bonds)} bonds of the topology cannot be, such as {_named(system, i)} - "
-        f"{_named(system, j)}, {length:.3g} nm long in frame {frame} (expected {_expected(low[worst], high[worst])}): "
-        "atoms of trajectory and topology are in another order, molecules are cut and the box that would make them whole "
-        "is missing or wrong, or the length unit is; give the topology this trajectory was written with, or box="
+        f"{where}: {len(impossible)} of {len(system.bonds)} bonds of the topology cannot be, such as "
+        f"{_named(system, i)} - {_named(system, j)}, {length:.3g} nm long in frame {frame} (expected "
+        f"{_expected(low[worst], high[worst])}): atoms of trajectory and topology are in another order, "
+        "molecules are cut and the box that would make them whole is missing or wrong, or the length unit "
+        "is; give the topology this trajectory was written with, or box="
     )
 
 
 def check_kinds_of_bonds(frames: Frames, where: str) -> None:
-    """ValueError where most bonds of two elements are shorter than a triple bond of them: the names are others' atoms.
+    """ValueError where most bonds of two elements are shorter than a triple bond of them: the names are
+    others' atoms.
 
-    Water read as oxygen alone has O - O at 0.1 nm; the shortest known is 0.112 nm, in O2+. Limits are 0.95 times the sum
-    of radii of triple bonds (Pyykko, Riedel and Patzschke, Chem. Eur. J. 11, 3511 (2005)).
+    Water read as oxygen alone has O - O at 0.1 nm; the shortest known is 0.112 nm, in O2+. Limits are 0.95
+    times the sum of radii of triple bonds (Pyykko, Riedel and Patzschke, Chem. Eur. J. 11, 3511 (2005)).
     """
     system = frames.system
     radii = np.array([_TRIPLE.get(e, 0.0) for e in system.elements])
@@ -120,9 +124,10 @@ def check_kinds_of_bonds(frames: Frames, where: str) -> None:
         i, j = bonds[mine][0].tolist()
         length = float(np.median(ratios[mine]) * radii[[i, j]].sum())
         raise ValueError(
-            f"{where}: {mine.sum()} bonds {kind}, such as {_named(system, i)} - {_named(system, j)}, are {length:.3g} nm "
-            f"long: expected at least {_SHORTEST_TRIPLE * radii[[i, j]].sum():.3g} nm, that of a triple bond; the names or "
-            "elements are those of other atoms: correct species=, elements= or topology=, or the unit of length"
+            f"{where}: {mine.sum()} bonds {kind}, such as {_named(system, i)} - {_named(system, j)}, are "
+            f"{length:.3g} nm long: expected at least {_SHORTEST_TRIPLE * radii[[i, j]].sum():.3g} nm, that "
+            "of a triple bond; the names or elements are those of other atoms: correct species=, elements= "
+            "or topology=, or the unit of length"
         )
 
 
@@ -139,8 +144,8 @@ def check_hydrogens(system: System, where: str) -> str:
         return ""
     if not len(system.bonds):  # which may be somebody's choice
         return (
-            f"{where}: none of {len(hydrogens)} hydrogens is bonded: read as single atoms; are names, unit of length and "
-            "box right?"
+            f"{where}: none of {len(hydrogens)} hydrogens is bonded: read as single atoms; are names, unit "
+            "of length and box right?"
         )
     text = (
         f"{where}: {len(alone)} of {len(hydrogens)} hydrogens are bonded to nothing, the first is "
@@ -148,8 +153,8 @@ def check_hydrogens(system: System, where: str) -> str:
     )
     if len(alone) > _LONELY * len(hydrogens):
         raise ValueError(
-            f"{text}: expected names and coordinates in the same order; correct species= or topology=, or pass "
-            "check_units=False if this is meant"
+            f"{text}: expected names and coordinates in the same order; correct species= or topology=, or "
+            "pass check_units=False if this is meant"
         )
     return f"{text}: are names and coordinates in the same order?"
 
@@ -157,9 +162,9 @@ def check_hydrogens(system: System, where: str) -> str:
 def check_box(frames: Frames, where: str) -> None:
     """ValueError where the box is not that of the frames.
 
-    No matter is denser than osmium (22.6 g/cm3). Molecules that were wrapped fill a box evenly up to sharp edges: where
-    they fill another length than the box has, the box (or its unit) is wrong. Too small, images overlap; too large, there
-    is a gap that no liquid has.
+    No matter is denser than osmium (22.6 g/cm3). Molecules that were wrapped fill a box evenly up to sharp
+    edges: where they fill another length than the box has, the box (or its unit) is wrong. Too small, images
+    overlap; too large, there is a gap that no liquid has.
     """
     if frames.box is None:
         return
@@ -169,21 +174,22 @@ def check_box(frames: Frames, where: str) -> None:
     beads = "X" in frames.system.elements
     if density > _DENSEST * (3 if beads else 1):
         raise ValueError(
-            f"{where}: the box of {volumes.min():.3g} nm3 would hold matter of {density:.3g} g/cm3: expected less than "
-            "that of any metal; its unit is wrong, or give the box of the simulation with box="
+            f"{where}: the box of {volumes.min():.3g} nm3 would hold matter of {density:.3g} g/cm3: expected "
+            "less than that of any metal; its unit is wrong, or give the box of the simulation with box="
         )
     if len(np.unique(frames.system.molecules)) >= 10 and _mostly_empty(frames, boxes):
         remark(
-            f"{where}: all sites lie within half of each edge of the box: a cluster in vacuum, or the box (or its unit) "
-            "is too large; give the box of the simulation with box="
+            f"{where}: all sites lie within half of each edge of the box: a cluster in vacuum, or the box "
+            "(or its unit) is too large; give the box of the simulation with box="
         )
     filled = _filled_box(frames)
     if filled is not None:
         edges = boxes.diagonal(axis1=1, axis2=2).mean(0)
         size = lambda e: " x ".join(f"{v:.4g}" for v in e)  # noqa: E731
         raise ValueError(
-            f"{where}: molecules fill {size(filled)} nm evenly up to sharp edges and the box is {size(edges)} nm: expected "
-            "the same; give the box of the simulation with box=, or pass check_units=False if this is meant"
+            f"{where}: molecules fill {size(filled)} nm evenly up to sharp edges and the box is "
+            f"{size(edges)} nm: expected the same; give the box of the simulation with box=, or pass "
+            "check_units=False if this is meant"
         )
 
 
@@ -192,7 +198,9 @@ def _mostly_empty(frames: Frames, boxes: NDArray[np.float64]) -> bool:
     sample = np.arange(len(frames))[:: max(len(frames) // 100, 1)][:: max(frames.n_sites // 20_000, 1)]
     rows = boxes.mean(0)
     for axis in range(3):
-        s = np.sort((np.asarray(frames.positions[sample], float) @ np.linalg.inv(rows))[..., axis].ravel() % 1.0)
+        s = np.sort(
+            (np.asarray(frames.positions[sample], float) @ np.linalg.inv(rows))[..., axis].ravel() % 1.0
+        )
         gap = max(float(np.diff(s).max(initial=0.0)), float(s[0] + 1 - s[-1]))
         if gap < 0.5:
             return False
@@ -227,8 +235,8 @@ def _filled_box(frames: Frames) -> NDArray[np.float64] | None:
 
 
 def _filled(x: NDArray[np.float64]) -> float | None:
-    """Length that values fill evenly from edge to edge; None where edges are not sharp, as of unwrapped molecules, or
-    the middle is not even, as in a crystal.
+    """Length that values fill evenly from edge to edge; None where edges are not sharp, as of unwrapped
+    molecules, or the middle is not even, as in a crystal.
     """
     low, high = float(x.min()), float(x.max())
     counts = np.histogram(x, bins=25, range=(low, high))[0]
@@ -343,8 +351,8 @@ class _SitesTooNear:
 def _smallest_expected(minima: NDArray[np.float64]) -> float:
     """The smallest of so many minima that follow one Weibull law; 0 where there are too few to tell.
 
-    P(m > r) = exp(-(r / a)^p): with q10 and q50 the quantiles at 10 and 50 %, p = ln(ln 2 / -ln 0.9) / ln(q50 / q10),
-    and the smallest of n is near the quantile at 1 / n.
+    P(m > r) = exp(-(r / a)^p): with q10 and q50 the quantiles at 10 and 50 %, p = ln(ln 2 / -ln 0.9) / ln(q50
+    / q10), and the smallest of n is near the quantile at 1 / n.
     """
     known = minima[np.isfinite(minima)]
     if len(known) < _LEAST:
@@ -357,7 +365,9 @@ def _smallest_expected(minima: NDArray[np.float64]) -> float:
 
 
 def _other_population(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Values of the smaller of two populations that a factor of three separates: frames in another unit of length."""
+    """Values of the smaller of two populations that a factor of three separates: frames in another unit of
+    length.
+    """
     known = np.isfinite(values) & (values > 0)
     few = max(3, len(values) // 100)
     if known.sum() < 4 * few:

@@ -29,9 +29,21 @@ from .periodic import close_pairs
 from .universe import Topology, given_elements, open_universe, topology_from_universe
 
 __all__ = [
-    "add_guessed_bonds", "add_rigid_pairs", "build_system", "guess_element", "load_topology", "name_residues",
-    "read_topology", "read_species", "rigid_water_bonds", "select_sites", "site_names", "system_from_species", "universe_of", "element_mass",
-]  # fmt: skip
+    "add_guessed_bonds",
+    "add_rigid_pairs",
+    "build_system",
+    "guess_element",
+    "load_topology",
+    "name_residues",
+    "read_topology",
+    "read_species",
+    "rigid_water_bonds",
+    "select_sites",
+    "site_names",
+    "system_from_species",
+    "universe_of",
+    "element_mass",
+]
 
 #: Topology files that list all bonds; in others (PDB, GRO, ...) missing bonds are found from distances.
 BONDS_COMPLETE = {".psf", ".prmtop", ".parm7", ".top", ".tpr", ".data", ".mol2"}
@@ -39,9 +51,30 @@ BONDS_COMPLETE = {".psf", ".prmtop", ".parm7", ".top", ".tpr", ".data", ".mol2"}
 CLOSEST_ATOMS = 0.05
 #: Elements whose neighbours are held by charge, not by bonds a distance could tell: never bonded by a guess.
 _UNBONDED = {
-    "Li", "Na", "K", "Rb", "Cs", "Be", "Mg", "Ca", "Sr", "Ba", "Zn", "Fe", "Mn", "Co", "Ni", "Cu", "Cd", "He",
-    "Ne", "Ar", "Kr", "Xe", "X",
-}  # fmt: skip
+    "Li",
+    "Na",
+    "K",
+    "Rb",
+    "Cs",
+    "Be",
+    "Mg",
+    "Ca",
+    "Sr",
+    "Ba",
+    "Zn",
+    "Fe",
+    "Mn",
+    "Co",
+    "Ni",
+    "Cu",
+    "Cd",
+    "He",
+    "Ne",
+    "Ar",
+    "Kr",
+    "Xe",
+    "X",
+}
 
 
 def load_topology(
@@ -73,7 +106,8 @@ def read_topology(
         elements: symbols by site name or "residue name:site name", in place of guesses.
 
     Raises:
-        ValueError: the file cannot be read as a topology, holds sites without mass, or elements nobody can tell.
+        ValueError: the file cannot be read as a topology, holds sites without mass, or elements nobody can
+            tell.
     """
     if isinstance(topology, System):
         return Topology(topology, n_file=topology.n_sites)
@@ -122,8 +156,8 @@ def read_species(
         masses: amu, per name or one a site; needed only where a name is no element.
         elements: symbols by name, in place of guesses.
         bonds, charges: as in System.
-        are_atoms: tells from distances whether the sites can be the atoms of these elements; asked where names such
-            as C1 C2 C3 are those of atoms or of beads.
+        are_atoms: tells from distances whether the sites can be the atoms of these elements; asked where
+            names such as C1 C2 C3 are those of atoms or of beads.
         where: file named in errors.
 
     Raises:
@@ -131,7 +165,9 @@ def read_species(
     """
     names = site_names(species, n_sites, where)
     if masses is not None and not isinstance(masses, Mapping) and np.shape(masses) != (n_sites,):
-        raise ValueError(f"{where}: masses: expected one a site for {n_sites} sites, found shape {np.shape(masses)}")
+        raise ValueError(
+            f"{where}: masses: expected one a site for {n_sites} sites, found shape {np.shape(masses)}"
+        )
     given_elements(elements or {}, names, names, where)  # refuses names that no site has
     numbers = not isinstance(species, str) and all(isinstance(s, int | np.integer) for s in species)
     symbols = list(names) if numbers else _elements_of_names(names, masses, elements or {})
@@ -157,9 +193,14 @@ def read_species(
 
 
 def _without(
-    virtual: NDArray[np.bool_], names: list[str], symbols: list[str], masses: NDArray[np.float64],
-    charges: Any, bonds: Any, where: str,
-) -> Topology:  # fmt: skip
+    virtual: NDArray[np.bool_],
+    names: list[str],
+    symbols: list[str],
+    masses: NDArray[np.float64],
+    charges: Any,
+    bonds: Any,
+    where: str,
+) -> Topology:
     """The Topology of the sites that are not `virtual`."""
     kept, new = np.flatnonzero(~virtual), np.cumsum(~virtual) - 1
     pairs = np.asarray([] if bonds is None else bonds, np.int64).reshape(-1, 2)
@@ -167,9 +208,13 @@ def _without(
     gone = sorted({n for n, v in zip(names, virtual) if v})
     remark(f"{where}: {int(virtual.sum())} massless sites ({listed(gone)}) are left out: they are no atoms")
     system = build_system(
-        names=[names[i] for i in kept], elements=[symbols[i] for i in kept], masses=masses[kept],
-        charges=None if charges is None else np.asarray(charges)[kept], bonds=pairs, where=where,
-    )  # fmt: skip
+        names=[names[i] for i in kept],
+        elements=[symbols[i] for i in kept],
+        masses=masses[kept],
+        charges=None if charges is None else np.asarray(charges)[kept],
+        bonds=pairs,
+        where=where,
+    )
     owners = np.zeros(len(names), np.int64)
     return Topology(system, False, len(names), kept, np.flatnonzero(virtual), owners)
 
@@ -191,12 +236,14 @@ def site_names(species: Sequence[Any] | str, n_sites: int, where: str) -> list[s
     if len(numbers) > 1 and numbers == set(range(1, len(numbers) + 1)):
         raise ValueError(
             f"{where}: species are numbers from 1 to {len(numbers)}: as atomic numbers they are "
-            f"{', '.join(chemical_symbols[1 : len(numbers) + 1])}, which is no molecule, so they are numbers of types; give "
-            "names or symbols, species=[...], or a topology"
+            f"{', '.join(chemical_symbols[1 : len(numbers) + 1])}, which is no molecule, so they are numbers "
+            "of types; give names or symbols, species=[...], or a topology"
         )
     outside = sorted(k for k in numbers if not 0 < k < len(chemical_symbols))
     if outside:
-        raise ValueError(f"{where}: species: {outside[0]} is no atomic number: expected 1 to {len(chemical_symbols) - 1}")
+        raise ValueError(
+            f"{where}: species: {outside[0]} is no atomic number: expected 1 to {len(chemical_symbols) - 1}"
+        )
     return [_name(s) for s in listed_names]
 
 
@@ -211,7 +258,9 @@ def _name(species: Any) -> str:
 def _elements_of_names(
     names: Sequence[str], masses: Mapping[str, float] | ArrayLike | None, given: Mapping[str, str]
 ) -> list[str]:
-    """Elements of a bare list of names: "X" for beads and for what could be several, which then needs a mass."""
+    """Elements of a bare list of names: "X" for beads and for what could be several, which then needs a
+    mass.
+    """
     if isinstance(masses, Mapping):
         stated: Any = np.array([masses.get(n, 0.0) for n in names], float)
     else:
@@ -233,8 +282,8 @@ def _elements_by_distance(
         return [given.get(name, "X") for name in names]
     pairs = dict(zip(names, guessed))
     remark(
-        f"{where}: names that could be those of beads are taken as atoms, since sites lie as near as bonded ones: "
-        f"{listed([f'{n} is {e}' for n, e in pairs.items()])}; elements= or masses= says otherwise"
+        f"{where}: names that could be those of beads are taken as atoms, since sites lie as near as bonded "
+        f"ones: {listed([f'{n} is {e}' for n, e in pairs.items()])}; elements= or masses= says otherwise"
     )
     return guessed
 
@@ -309,8 +358,8 @@ def add_rigid_pairs(system: System, positions: NDArray[Any]) -> System:
 def universe_of(system: System) -> Any:
     """MDAnalysis Universe of a System, for selections and export.
 
-    resid is the residue's number in its file, and counts residues from 1 where nobody states one; chainID and segid
-    are the chain, icode the insertion code.
+    resid is the residue's number in its file, and counts residues from 1 where nobody states one; chainID and
+    segid are the chain, icode the insertion code.
     """
     import MDAnalysis
 
@@ -318,9 +367,14 @@ def universe_of(system: System) -> Any:
     chains = np.array(system.chain_ids or ("",) * system.n_sites, object)
     segments, segment = np.unique(chains[first].astype(str), return_inverse=True)
     universe = MDAnalysis.Universe.empty(
-        system.n_sites, n_residues=len(residues), atom_resindex=index,
-        residue_segindex=segment, n_segments=len(segments), trajectory=True, forces=True,
-    )  # fmt: skip
+        system.n_sites,
+        n_residues=len(residues),
+        atom_resindex=index,
+        residue_segindex=segment,
+        n_segments=len(segments),
+        trajectory=True,
+        forces=True,
+    )
     per_atom = {
         "names": system.names,
         "types": system.types,

@@ -1,4 +1,6 @@
-"""An MDAnalysis Universe -> `Topology`: the sites a trajectory's System has, and which sites of the file they are."""
+"""An MDAnalysis Universe -> `Topology`: the sites a trajectory's System has, and which sites of the file they
+are.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,8 @@ class Topology:
     def check_massless(self, forces: NDArray[Any], sites: Sequence[int] | slice, where: str) -> None:
         """Refuse forces on massless sites that are left out: they belong to atoms and would be lost.
 
-        A program that has passed the force on to the atoms leaves none on the massless site, or leaves a copy of it;
-        in the second case the forces of the atoms alone add up to zero, as those of a whole system do.
+        A program that has passed the force on to the atoms leaves none on the massless site, or leaves a copy
+        of it; in the second case the forces of the atoms alone add up to zero, as those of a whole system do.
 
         Args:
             forces: (n, n_file, 3).
@@ -71,9 +73,10 @@ class Topology:
             return
         frame, site = np.unravel_index(int(np.argmax(on_them)), on_them.shape)
         raise ValueError(
-            f"{where}: massless site {massless[int(site)]} carries a force in frame {frame}, which belongs to the atoms "
-            "of its molecule: expected none, or forces passed on to them; write the forces after the program has spread "
-            "them over the atoms (GROMACS and OpenMM do), or select sites of other molecules with selection="
+            f"{where}: massless site {massless[int(site)]} carries a force in frame {frame}, which belongs "
+            "to the atoms of its molecule: expected none, or forces passed on to them; write the forces "
+            "after the program has spread them over the atoms (GROMACS and OpenMM do), or select sites of "
+            "other molecules with selection="
         )
 
 
@@ -102,12 +105,15 @@ class _Columns:
         return [f"{r}:{n}" for r, n in zip(self.residue_names, self.names)]
 
 
-#: Columns of the Atoms section of a LAMMPS data file by its style (docs.lammps.org/read_data.html), where they are
-#: not those of `full`, which MDAnalysis expects.
+#: Columns of the Atoms section of a LAMMPS data file by its style (docs.lammps.org/read_data.html), where
+#: they are not those of `full`, which MDAnalysis expects.
 _ATOM_STYLES = {
-    "atomic": "id type x y z", "charge": "id type charge x y z", "molecular": "id resid type x y z",
-    "bond": "id resid type x y z", "angle": "id resid type x y z",
-}  # fmt: skip
+    "atomic": "id type x y z",
+    "charge": "id type charge x y z",
+    "molecular": "id resid type x y z",
+    "bond": "id resid type x y z",
+    "angle": "id resid type x y z",
+}
 
 
 def _atom_style(path: Path) -> dict[str, str]:
@@ -145,8 +151,8 @@ def topology_from_universe(
     masses: Mapping[str, float] | ArrayLike | None = None,
     elements: Mapping[str, str] | None = None,
 ) -> Topology:
-    """Names, elements, masses, charges, residues and listed bonds of a Universe; of sites at several places one place,
-    and no massless sites.
+    """Names, elements, masses, charges, residues and listed bonds of a Universe; of sites at several places
+    one place, and no massless sites.
 
     Args:
         universe: of MDAnalysis.
@@ -156,7 +162,8 @@ def topology_from_universe(
         elements: symbols by site name or "residue name:site name", in place of the file's and of guesses.
 
     Raises:
-        ValueError: a site has no mass, a name could be two elements', or `elements` has a name that no site has.
+        ValueError: a site has no mass, a name could be two elements', or `elements` has a name that no site
+            has.
     """
     columns = _columns(universe, path)
     n_file = len(columns.names)
@@ -177,9 +184,14 @@ def topology_from_universe(
     kept = located[~virtual]
     columns, symbols = columns.take(np.flatnonzero(~virtual)), [s for s, v in zip(symbols, virtual) if not v]
     system = build_system(
-        names=list(columns.names), elements=symbols, masses=_masses(columns, symbols), charges=columns.charges,
-        bonds=_bonds_among(universe, kept, n_file), where=str(path), types=columns.types,
-    )  # fmt: skip
+        names=list(columns.names),
+        elements=symbols,
+        masses=_masses(columns, symbols),
+        charges=columns.charges,
+        bonds=_bonds_among(universe, kept, n_file),
+        where=str(path),
+        types=columns.types,
+    )
     system = replace(
         system,
         residues=_renumbered(columns) if len(located) < n_file else np.asarray(columns.residues, np.int64),
@@ -193,9 +205,13 @@ def topology_from_universe(
     if bonds_complete and masses is None:
         system = with_true_masses(system, str(path))
     return Topology(
-        system, bonds_complete, n_file, None if len(kept) == n_file else kept,
-        located[virtual] if virtual.any() else None, owners,
-    )  # fmt: skip
+        system,
+        bonds_complete,
+        n_file,
+        None if len(kept) == n_file else kept,
+        located[virtual] if virtual.any() else None,
+        owners,
+    )
 
 
 def _columns(universe: Any, path: Path) -> _Columns:
@@ -213,14 +229,19 @@ def _columns(universe: Any, path: Path) -> _Columns:
         names=blank if found["names"] is None else found["names"],
         residue_names=blank if found["resnames"] is None else found["resnames"],
         residues=np.asarray(atoms.resindices if hybrid is None else hybrid.residues, np.int64),
-        masses=found["masses"], elements=found["elements"], types=found["types"], charges=found["charges"],
-        chain_ids=_chains(atoms), residue_numbers=found["resids"] if hybrid is None else hybrid.numbers,
+        masses=found["masses"],
+        elements=found["elements"],
+        types=found["types"],
+        charges=found["charges"],
+        chain_ids=_chains(atoms),
+        residue_numbers=found["resids"] if hybrid is None else hybrid.numbers,
         insertion_codes=found["icodes"],
-    )  # fmt: skip
+    )
 
 
 def _chains(atoms: Any) -> Any:
-    """Chain of every atom, or its segment where a file has segments (PSF); "SYSTEM" is MDAnalysis' word for none.
+    """Chain of every atom, or its segment where a file has segments (PSF); "SYSTEM" is MDAnalysis' word for
+    none.
 
     Into a PDB it writes X for a chain of more than one letter, and the whole name as segment.
     """
@@ -270,14 +291,17 @@ def _one_location(atoms: Any, columns: _Columns, path: Path) -> NDArray[np.int64
     chosen = sorted({letters[i] for i in kept if letters[i]})
     several = len({places[i] for i in range(len(letters)) if letters[i]})
     remark(
-        f"{path}: {several} residues have atoms at several places; of each the place of highest occupancy is kept, of "
-        f"equal ones the first letter ({', '.join(chosen)}), and {len(letters) - len(kept)} sites are left out"
+        f"{path}: {several} residues have atoms at several places; of each the place of highest occupancy is "
+        f"kept, of equal ones the first letter ({', '.join(chosen)}), and {len(letters) - len(kept)} sites "
+        "are left out"
     )
     return kept
 
 
 def _renumbered(columns: _Columns) -> NDArray[np.int64]:
-    """Residues of neighbours alike in chain, number, insertion code and name: other places once stood between them."""
+    """Residues of neighbours alike in chain, number, insertion code and name: other places once stood between
+    them.
+    """
     parts = [columns.chain_ids, columns.residue_numbers, columns.insertion_codes, columns.residue_names]
     if columns.residue_numbers is None:
         parts[1] = columns.residues
@@ -325,7 +349,8 @@ def given_elements(
             )
         if symbol not in atomic_numbers:
             raise ValueError(
-                f"{where}: elements[{key!r}]: expected the symbol of an element, or X for a bead, found {symbol!r}"
+                f"{where}: elements[{key!r}]: expected the symbol of an element, or X for a bead, found "
+                f"{symbol!r}"
             )
     return [given.get(label, given.get(name, "")) for name, label in zip(names, labels)]
 
@@ -333,7 +358,9 @@ def given_elements(
 def _say_guesses(
     columns: _Columns, found: Sequence[str | Doubt], chosen: Sequence[str], labels: Sequence[str], where: str
 ) -> None:
-    """One remark with the names that were taken for another element than their first letter or first two say."""
+    """One remark with the names that were taken for another element than their first letter or first two
+    say.
+    """
     said: dict[str, str] = {}
     for i, symbol in enumerate(found):
         stated = columns.elements is not None and str(columns.elements[i]).strip()
@@ -358,8 +385,8 @@ def _could_be_metal(symbol: str) -> bool:
 
 
 def _massless(columns: _Columns, symbols: Sequence[str | Doubt]) -> NDArray[np.bool_]:
-    """Which sites have no mass: it is stated as zero, or nobody states one and the name is that of a virtual site of a
-    residue with atoms.
+    """Which sites have no mass: it is stated as zero, or nobody states one and the name is that of a virtual
+    site of a residue with atoms.
     """
     masses = np.full(len(symbols), np.nan) if columns.masses is None else np.asarray(columns.masses, float)
     with_atoms = {r for s, r in zip(symbols, columns.residues.tolist()) if s != "X"}
@@ -383,7 +410,8 @@ def _need_certain(
         asked = listed([f"{label} ({' or '.join(e)})" for label, e in doubts.items()])
         raise ValueError(
             f"{where} states no elements, and these names could be several: {asked}; give "
-            f"elements={{{first!r}: {candidates[0]!r}}} or the other one, or masses={{{first.split(':')[-1]!r}: amu}}"
+            f"elements={{{first!r}: {candidates[0]!r}}} or the other one, or "
+            f"masses={{{first.split(':')[-1]!r}: amu}}"
         )
 
 

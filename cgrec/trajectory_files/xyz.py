@@ -99,7 +99,8 @@ def _frames(path: Path) -> Iterator[tuple[list[str], NDArray[np.float64], str]]:
 
 
 def open_n2p2(request: Request) -> Opened:
-    """n2p2's input.data: positions, lattice, forces and energy of each structure, in units it does not state.
+    """n2p2's input.data: positions, lattice, forces and energy of each structure, in units it does not
+    state.
     """
     first = next(_structures(request.path), None)
     if first is None:
