@@ -125,6 +125,19 @@ def test_sweep_climbs_every_job(launcher, tmp_path):
         assert (tmp_path / f"seed_{seed}" / "report.html").exists()
 
 
+def test_sweep_of_an_experiment_of_ones_own_that_has_a_shipped_name(tmp_path):
+    own = tmp_path / "conf" / "experiment"
+    own.mkdir(parents=True)
+    shipped = (configuration() / "experiment" / "gaussian_chain.yaml").read_text()
+    (own / "gaussian_chain.yaml").write_text(shipped + "\nbins: 7\n")
+    levels = ["~levels.l1", "~levels.l2", "~levels.l3"]
+    places = [f"run={tmp_path}/seed_${{seed}}", f"hydra.sweep.dir={tmp_path}/log"]
+    command = ["climb", "--multirun", "--config-dir", str(tmp_path / "conf"), "experiment=gaussian_chain"]
+    main([*command, "seed=1,2", *levels, *places])
+    for seed in (1, 2):
+        assert yaml.safe_load((tmp_path / f"seed_{seed}" / "config.yaml").read_text())["bins"] == 7
+
+
 def test_cluster_launcher_composes():
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     with initialize_config_dir(str(configuration()), version_base="1.3"):

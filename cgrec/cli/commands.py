@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 import os
+import shutil
 import sys
+import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -158,21 +160,25 @@ def sweep(arguments: list[str], trust: bool = False) -> None:
     overrides = [a for a in arguments if a not in ("-m", "--multirun")]
     _check_options(overrides)
     check_sweep(overrides, own, trust)
-    folder, more = configuration(), []
-    if own is not None:
-        folder, more = own_folder(own), [f'hydra.searchpath=["file://{configuration()}"]']
     given = frozenset(given_keys(overrides))
 
     def job(config: Any) -> None:
         climb_one(config, trust, given)
 
-    before, sys.argv = sys.argv, ["cgrec climb", "--multirun", *(readable(o, True) for o in overrides), *more]
+    folders = [*([] if own is None else [own_folder(own)]), configuration()]
+    search = ", ".join(f'"file://{folder}"' for folder in folders)
+    words = [*(readable(o, True) for o in overrides), f"hydra.searchpath=[{search}]"]
+    before, sys.argv = sys.argv, ["cgrec climb", "--multirun", *words]
     full, os.environ["HYDRA_FULL_ERROR"] = (
         os.environ.get("HYDRA_FULL_ERROR"),
         "1",
     )  # raise, rather than print and exit
     try:
-        hydra.main(config_path=str(folder), config_name="config", version_base="1.3")(job)()
+        # hydra looks in the folder of config.yaml first, whatever the search path: that folder holds nothing else, so
+        # that experiments of the user come before shipped ones of the same name.
+        with tempfile.TemporaryDirectory() as alone:
+            shutil.copy(configuration() / "config.yaml", alone)
+            hydra.main(config_path=alone, config_name="config", version_base="1.3")(job)()
     finally:
         sys.argv = before
         os.environ.pop("HYDRA_FULL_ERROR")
