@@ -174,6 +174,7 @@ def run_folder(tmp_path):
 
 
 def test_command_exports_what_was_distilled(run_folder, tmp_path, capsys):
+    (run_folder.parent / "level0").mkdir()
     arguments = ["export", "lammps", f"run={run_folder.parent}", "level=1", f"to={tmp_path / 'out'}"]
     with pytest.raises(SystemExit, match="no distilled potential.*cgrec distil"):
         main(arguments)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,9 @@ class Source(ABC):
 
     #: {stage: patterns of what it leaves in the folder of level 0}, in the order of making (see `cgrec.stages`).
     products: Mapping[str, Sequence[str]] = {"sample": ("sampling", "frames")}
+
+    #: Whether its frames are drawn one by one, so that those that follow each other are no more alike than any two.
+    independent: ClassVar[bool] = False
 
     @abstractmethod
     def sample(self, folder: Path, seed: int) -> Frames:
@@ -106,7 +109,7 @@ class Source(ABC):
                 if frames.forces is not None and "temperature" not in checks:
                     _check_temperature(frames)
             sample, sentence = check_sample(frames)
-            if sample:
+            if sample and not self.independent:
                 checks["sample"] = [sample]
                 remark(f"level 0: {sentence}")
             _say(checks)

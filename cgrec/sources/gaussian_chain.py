@@ -25,6 +25,8 @@ class GaussianChainSource(Source):
         temperature: K.
     """
 
+    independent = True
+
     def __init__(
         self, *, n_sites: int = 16, n_frames: int = 20000, bond: float = 0.38, temperature: float = 300.0
     ) -> None:
