@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -46,7 +47,7 @@ def place(tmp_path_factory):
         (folder / "own" / "experiment" / f"{name}.yaml").write_text(text)
     (folder / "shadow").mkdir()
     (folder / "shadow" / "config.yaml").write_text("seed: 3\n")
-    (folder / "half").mkdir()
+    shutil.copytree("runs/done", "half")
     (folder / "half" / "config.yaml").write_text("seed: [1, \n")
     yield folder
     os.chdir(before)
@@ -111,7 +112,7 @@ WRONG = {
     "a file as run": ([*GAUSS, "run=a_file"], "a_file"),
     "a file on the way": ([*GAUSS, "run=a_file/x"], "a_file"),
     "long name": ([*GAUSS, "run=" + 300 * "x"], "xxx"),
-    "another recipe": (["climb", *TINY, "run=runs/done", "bins=9"], "runs/done.*bins"),
+    "another recipe": (["climb", *TINY, "run=runs/done", "seed=9"], "runs/done.*seed"),
     "gpu": (["climb", *TINY, "run=runs/h", "+levels.l1.training.device=cuda"], "device.*cuda"),
     "device": (["climb", *TINY, "run=runs/i", "+levels.l1.training.device=gpu"], "device.*gpu"),
     "label": (["climb", *TINY, "run=runs/j", "levels.l1.mapping.sites=[B0,B99]"], "B99"),
@@ -182,7 +183,7 @@ WRONG = {
     "map too many": (["map", "run=runs/done", "n_sites=99"], "99"),
     "map place": (["map", "run=runs/done", "n_sites=4", "place=moon"], "place.*moon"),
 }
-WRONG["broken recipe"] = ([*GAUSS, "run=half"], "half/config.yaml, line")
+WRONG["broken recipe"] = (["climb", *TINY, "run=half"], "half/config.yaml")
 
 
 @pytest.mark.parametrize("case", WRONG)
