@@ -282,14 +282,29 @@ def test_openmm_forces_are_the_gradient_of_its_energies(water_box, tmp_path):
     assert abs(made.forces[0, 0, 0] + slope) < 1e-3 * np.abs(made.forces).max()
 
 
-@pytest.mark.parametrize("platform", ["Reference", None])
-def test_a_resumed_openmm_run_equals_an_uninterrupted_one(water_box, tmp_path, platform):
-    """Also on the fastest platform, whose threads added forces up in another order each time."""
+@pytest.fixture
+def cpu_threads():
+    """A function that sets how many threads OpenMM's CPU platform takes."""
+    cpu = pytest.importorskip("openmm").Platform.getPlatformByName("CPU")
+    before = cpu.getPropertyDefaultValue("Threads")
+    yield lambda n: cpu.setPropertyDefaultValue("Threads", str(n))
+    cpu.setPropertyDefaultValue("Threads", before)
+
+
+@pytest.mark.parametrize("platform", ["Reference", "CPU"])
+def test_a_resumed_openmm_run_equals_an_uninterrupted_one(water_box, tmp_path, platform, cpu_threads):
+    cpu_threads(1)
     source = openmm_source(water_box, platform=platform)
     whole = source.make(tmp_path / "whole", seed=1)
     source.sample(tmp_path / "cut", seed=1)
     (tmp_path / "cut" / "chunk_000002.npz").unlink()
     same(source.sample(tmp_path / "cut", seed=1), whole)
+
+
+def test_threads_of_openmm_that_cannot_repeat_a_run_are_said(water_box, tmp_path, cpu_threads):
+    cpu_threads(2)
+    with pytest.warns(UserWarning, match="no fixed order on several threads.*OPENMM_CPU_THREADS=1"):
+        openmm_source(water_box, platform="CPU").sample(tmp_path / "two", seed=1)
 
 
 def test_openmm_source_keeps_the_sites_asked_for(water_box, tmp_path):

@@ -227,7 +227,8 @@ def _reproducible(
     app: Any, openmm: Any, topology: Any, plain: Any, integrator: Any, name: str | None
 ) -> Any:
     """OpenMM's Simulation on the platform asked for, or the fastest that works here, with forces that do not depend on the
-    order in which threads end (property DeterministicForces), so that a run can be made again and resumed bit by bit.
+    order in which threads end (property DeterministicForces) where the platform can, so that a run can be made again and
+    resumed bit by bit; a remark where it cannot.
     """
     platforms = [openmm.Platform.getPlatform(k) for k in range(openmm.Platform.getNumPlatforms())]
     fastest = sorted(platforms, key=lambda p: -p.getSpeed())
@@ -241,10 +242,13 @@ def _reproducible(
             if k + 1 == len(wanted):
                 raise
             continue
-        if not properties and platform.getName() != "Reference":
+        # On several threads the CPU platform still lists neighbours in an order of chance, whatever DeterministicForces says.
+        several = "Threads" in known and int(platform.getPropertyValue(made.context, "Threads")) > 1
+        if several or (not properties and platform.getName() != "Reference"):
             remark(
-                f"level 0: OpenMM's platform {platform.getName()} adds forces up in no fixed order: the same seed gives other frames "
-                "of the same ensemble each time, also after a kill; platform=CPU or Reference give the same ones"
+                f"level 0: OpenMM's platform {platform.getName()} adds forces up in no fixed order{' on several threads' if several else ''}: "
+                "the same seed gives other frames of the same ensemble each time, also after a kill. OPENMM_CPU_THREADS=1 in the "
+                "environment with platform=CPU, or platform=Reference, give the same ones"
             )
         return made
     raise RuntimeError("OpenMM: expected at least one platform, found none: install it anew")
