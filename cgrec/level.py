@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -327,16 +328,20 @@ class Level:
     def _simulate(
         self, potential: Potential, training: Frames, targets: Frames, recipe: LevelRecipe, seed: int, place: Path
     ) -> None:  # fmt: skip
-        """A run in `place`, as long as the recipe says; nothing where it is there."""
+        """A run in `place`, as long as the recipe says; nothing where it is there.
+
+        Frames of a run that lost all its replicas are kept: the level is judged by them, and its verdict ends the climb.
+        """
         if made(place) and recipe.dynamics.long_enough(place):
-            recipe.dynamics.judged(place)
             return
+        dynamics = copy(recipe.dynamics)
+        dynamics.use_lost = True
         has_network = any(hasattr(m, "descriptors") for m in potential.modules())
         looks = 1000 / getattr(recipe.dynamics, "save_every", 0.1)
         guard = FeatureGuard.fit(potential, training, looks=looks) if has_network else None
         _say_volumes(self.name, targets)
         name = f"{self.name}: run" + (f" ({place.name})" if place.name != "frames" else "")
-        recipe.dynamics(potential, targets, place, seed=seed, guard=guard, name=name)
+        dynamics(potential, targets, place, seed=seed, guard=guard, name=name)
 
     def _refine_pairs(
         self, potential: Potential, training: Frames, targets: Frames, recipe: LevelRecipe, seed: int

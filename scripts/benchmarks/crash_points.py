@@ -133,6 +133,7 @@ def child(command: list[str], folder: Path, at: int = -1, kind: str = "kill") ->
             with said.open("w") as out:
                 os.dup2(out.fileno(), 1)
                 os.dup2(out.fileno(), 2)
+                sys.stdout = sys.stderr = out  # whoever runs this may have put objects of his own there
                 torch.set_num_threads(1)
                 injected = Injected(folder, at, kind)
                 injected.install()
