@@ -18,7 +18,7 @@
 using real = REAL;
 constexpr int LANES = VECTOR / sizeof(real);
 constexpr int NL = L_MAX + 1, NLM = NL * NL, CV = CHANNELS / LANES, MV = 3 * CV, NF = CHANNELS * (1 + NL + N_TRIPLES);
-constexpr int FV = NF / LANES, WV = WIDTH / LANES, OUT = CHANNELS + LANES, OV = OUT / LANES, BLOCK = 8, MANY = 16384;
+constexpr int FV = NF / LANES, WV = WIDTH / LANES, OUT = CHANNELS + LANES, OV = OUT / LANES, BLOCK = 8;
 
 typedef real vec __attribute__((vector_size(VECTOR)));
 
@@ -441,10 +441,7 @@ inline void collect(const Problem& p, const LayerGradient& g, const std::vector<
 
 template <class V> void run(const Problem& p) {
     const int64_t sites = p.n_frames * p.n_sites, blocks = (sites + BLOCK - 1) / BLOCK;
-    const int top = p.n_layers - 1;
-    // Sums are made part by part and the parts added in order: the same bits for any number of threads. A part costs memory.
-    const int64_t parts = std::min<int64_t>(sites < MANY ? 8 : 32, blocks);
-    const int threads = std::min<int64_t>(p.threads, parts);
+    const int threads = p.threads, top = p.n_layers - 1;
     std::vector<std::vector<V>> states(p.n_layers), densities(p.n_layers);
     std::vector<V> pull;  // dE/dstate of the layer above
     std::vector<double> energies(sites);
@@ -456,43 +453,42 @@ template <class V> void run(const Problem& p) {
         const Layer& layer = p.layers[k];
         const bool wants_states = down && (k > 0 || is_dual<V>);
         if (!down) densities[k].resize(sites * NLM * CV), states[k + 1].resize(sites * CV);
-        std::vector<std::vector<V>> pulls(parts);
-        std::vector<std::vector<double>> pushes(parts);
-        std::vector<std::vector<vec>> sums(parts);
+        std::vector<std::vector<V>> pulls(threads);
+        std::vector<std::vector<double>> pushes(threads);
+        std::vector<std::vector<vec>> sums(threads);
 #pragma omp parallel num_threads(threads)
         {
+            const int me = omp_get_thread_num();
             std::vector<Pairs<V>> pairs(BLOCK, Pairs<V>(p.slots));
             const auto work = std::make_unique<Sites<V>>();
             std::vector<V> a(BLOCK * NLM * CV), g(BLOCK * NLM * CV), go(BLOCK * OV);
+            if (wants_states) pulls[me].assign(sites * CV, V{});
+            if (down && !is_dual<V>) pushes[me].assign(sites * 3, 0.0);
+            LayerGradient own{};
+            if constexpr (is_dual<V>)
+                if (down) own = private_gradient(p, sums[me]);
 #pragma omp for schedule(static)
-            for (int64_t part = 0; part < parts; part++) {
-                if (wants_states) pulls[part].assign(sites * CV, V{});
-                if (down && !is_dual<V>) pushes[part].assign(sites * 3, 0.0);
-                LayerGradient own{};
-                if constexpr (is_dual<V>)
-                    if (down) own = private_gradient(p, sums[part]);
-                for (int64_t block = blocks * part / parts; block < blocks * (part + 1) / parts; block++) {
-                    const int64_t first = block * BLOCK;
-                    const int n = std::min<int64_t>(BLOCK, sites - first);
-                    const bool known = down && k < top;
-                    V* own_a = known ? &densities[k][first * NLM * CV] : a.data();
-                    for (int i = 0; i < n; i++) {
-                        pairs[i].find(p, first + i);
-                        if (!known) density(pairs[i], layer, states[k].data(), own_a + i * NLM * CV);
-                    }
-                    work->forward(layer, own_a, p.species + first, n);
-                    if (k == top || !down) deliver(p, *work, k, first, n, energies.data());
-                    if (!down) {
-                        std::copy(own_a, own_a + n * NLM * CV, &densities[k][first * NLM * CV]);
-                        for (int i = 0; i < n * CV; i++) states[k + 1][first * CV + i] = work->out[i / CV * OV + i % CV];
-                        continue;
-                    }
-                    seed(p, k < top ? &pull[first * CV] : nullptr, first, n, go.data());
-                    work->back(layer, own_a, p.species + first, n, go.data(), g.data(), &own);
-                    for (int i = 0; i < n; i++)
-                        if constexpr (is_dual<V>) density_back(pairs[i], layer, states[k].data(), &g[i * NLM * CV], own.radial, pulls[part].data());
-                        else density_back(pairs[i], layer, states[k].data(), &g[i * NLM * CV], first + i, pushes[part].data(), wants_states ? pulls[part].data() : nullptr);
+            for (int64_t block = 0; block < blocks; block++) {
+                const int64_t first = block * BLOCK;
+                const int n = std::min<int64_t>(BLOCK, sites - first);
+                const bool known = down && k < top;
+                V* own_a = known ? &densities[k][first * NLM * CV] : a.data();
+                for (int i = 0; i < n; i++) {
+                    pairs[i].find(p, first + i);
+                    if (!known) density(pairs[i], layer, states[k].data(), own_a + i * NLM * CV);
                 }
+                work->forward(layer, own_a, p.species + first, n);
+                if (k == top || !down) deliver(p, *work, k, first, n, energies.data());
+                if (!down) {
+                    std::copy(own_a, own_a + n * NLM * CV, &densities[k][first * NLM * CV]);
+                    for (int i = 0; i < n * CV; i++) states[k + 1][first * CV + i] = work->out[i / CV * OV + i % CV];
+                    continue;
+                }
+                seed(p, k < top ? &pull[first * CV] : nullptr, first, n, go.data());
+                work->back(layer, own_a, p.species + first, n, go.data(), g.data(), &own);
+                for (int i = 0; i < n; i++)
+                    if constexpr (is_dual<V>) density_back(pairs[i], layer, states[k].data(), &g[i * NLM * CV], own.radial, pulls[me].data());
+                    else density_back(pairs[i], layer, states[k].data(), &g[i * NLM * CV], first + i, pushes[me].data(), wants_states ? pulls[me].data() : nullptr);
             }
         }
         if (!down) return;
