@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..dynamics.run import resampled
+from ..files import write_whole
 from ..frames import Frames
 from ..mapping import Mapping
 from ..mapping.linear import need_same_system
@@ -262,10 +263,8 @@ class Backmapper(ABC):
 
     def save(self, path: str | Path) -> None:
         """Write what was learned to `path` (.pt), under a temporary name first; the mapping is not in it."""
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        torch.save({"class": type(self).__name__, "models": self.models}, partial)
-        partial.replace(path)
+        state = {"class": type(self).__name__, "models": self.models}
+        write_whole(path, lambda partial: torch.save(state, partial))
 
     @staticmethod
     def load(path: str | Path, mapping: Mapping) -> Backmapper:

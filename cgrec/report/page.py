@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..analysis.ledger import LedgerRow, Triangle, check_triangle
+from ..files import write_whole
 from ..remarks import remark
 from . import figures
 from .pieces import DASH, NOT_YET, duration, folded, image, number, section, table, within
@@ -34,9 +34,8 @@ def write_report(run: str | Path) -> Path:
     for problem in found.problems:
         remark(f"cannot be read as it was made: {problem}")
     path = found.folder / "report.html"
-    partial = path.with_suffix(".html.partial")
-    partial.write_text(page(found), encoding="utf-8")
-    os.replace(partial, path)  # a reader never sees half a page
+    text = page(found)
+    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))  # a reader never sees half a page
     return path
 
 
