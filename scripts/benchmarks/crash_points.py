@@ -26,7 +26,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
+import cgrec.backmapping
+import cgrec.report  # noqa: F401  whatever a child would import, the parent has: seconds for each of thousands of children
 from cgrec.checkpoints import load_state
 from cgrec.cli import main as cgrec
 
@@ -135,6 +138,7 @@ def child(command: list[str], folder: Path, at: int = -1, kind: str = "kill") ->
                 os.dup2(out.fileno(), 2)
                 sys.stdout = sys.stderr = out  # whoever runs this may have put objects of his own there
                 torch.set_num_threads(1)
+                Figure.savefig = draw_nothing  # a page is written by one operation, whatever is drawn on it
                 injected = Injected(folder, at, kind)
                 injected.install()
                 code = run(command)
@@ -145,6 +149,10 @@ def child(command: list[str], folder: Path, at: int = -1, kind: str = "kill") ->
     _, status = os.waitpid(pid, 0)
     log = operations.read_text().splitlines() if at < 0 else []
     return os.waitstatus_to_exitcode(status), said.read_text(), log
+
+
+def draw_nothing(figure: Figure, to: object, **options: object) -> None:
+    """In the place of a second of drawing for each picture of each child."""
 
 
 def run(command: list[str]) -> int:
