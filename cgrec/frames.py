@@ -245,7 +245,9 @@ def write_header(folder: Path, system: System, temperature: float) -> None:
     system.save(folder / "system.json")
     files: dict[str, str] = {}
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.name != HEADER:
+        if path.suffix == ".partial":  # of a process that died here
+            path.unlink()
+        elif path.is_file() and path.name != HEADER:
             sync(path)
             files[path.name] = digest(path)
     arrays = {n: files[n] for n in (*(f"{a}.npy" for a in _ARRAYS), "system.json") if n in files}

@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,20 @@ def only_here(folder: str | Path, beside: bool = False) -> Iterator[None]:
     file = _take(path)
     _HELD[key] = os.getpid()
     try:
+        if not beside:
+            _sweep(folder)
         yield
     finally:
         del _HELD[key]
         path.unlink(missing_ok=True)
         os.close(file)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the locks that killed processes left beside the folders they made in `folder`."""
+    for path in folder.glob(f"?*{LOCK}"):
+        with suppress(Busy), only_here(str(path).removesuffix(LOCK), beside=True):
+            pass  # whoever lets go of a lock removes its file
 
 
 def _take(path: Path) -> int:

@@ -103,6 +103,18 @@ def test_a_second_process_is_told_who_works_here_and_a_dead_one_holds_nothing_up
     assert not (tmp_path / ".lock").exists()
 
 
+def test_what_a_killed_run_left_beside_its_frames_is_removed_and_what_another_process_holds_is_not(tmp_path):
+    (tmp_path / "frames.partial.lock").write_text("{}")
+    owner = subprocess.Popen([sys.executable, "-c", OWNER.replace("argv[1])", "argv[1], beside=True)"), str(tmp_path / "held")], stdout=subprocess.PIPE)
+    assert owner.stdout.readline() == b"here\n"
+    try:
+        with only_here(tmp_path):
+            assert [p.name for p in tmp_path.glob("?*.lock")] == ["held.lock"]
+    finally:
+        owner.kill()
+        owner.wait()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_waits_for_the_checkpoint(number):
     done = []

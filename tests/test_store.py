@@ -75,9 +75,9 @@ def test_a_kill_while_the_folder_is_closed_changes_nothing(tmp_path, monkeypatch
     real = cgrec.files.write_whole_as
 
     def killed(path, write):
-        if path.name == f"{where}.partial":
-            raise KeyboardInterrupt
         real(path, write)
+        if path.name == f"{where}.partial":  # whole, and not renamed
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(cgrec.files, "write_whole_as", killed)
