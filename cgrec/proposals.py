@@ -26,6 +26,7 @@ from .mapping import (
     learned_beads,
 )
 from .system import System
+from .units import shown
 
 #: What each score says, with its unit; of all but the last, less is better.
 SCORES = {
@@ -262,7 +263,7 @@ def table(proposals: Sequence[Proposal]) -> str:
     rows = [["method", "sites", "at the", *known]]
     for p in proposals:
         cells = [
-            f"{p.scores[s].value:.3g} +- {p.scores[s].error:.1g}" if s in p.scores else "-" for s in known
+            f"{shown(p.scores[s].value, 3)} +- {shown(p.scores[s].error, 1)}" if s in p.scores else "-" for s in known
         ]
         rows.append([p.method, str(p.coarse.n_sites), p.place, *cells])
     widths = [max(len(r[k]) for r in rows) for k in range(len(rows[0]))]

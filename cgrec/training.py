@@ -713,9 +713,14 @@ def check_finite(labels: NDArray[Any], which: NDArray[Any], system: System, what
 
 
 def _fraction_error(losses: np.ndarray, reference: np.ndarray, fraction: float) -> float:
-    """Standard error of 1 - <losses> / <reference> from blocks of frames. A frame of large labels makes both large."""
+    """Standard error of 1 - <losses> / <reference> from blocks of frames. A frame of large labels makes both large.
+
+    nan of a single frame, which tells nothing of the scatter.
+    """
     if not reference.any():
         return 0.0
+    if len(losses) < 2:
+        return float("nan")
     residual = losses - (1 - fraction) * reference
     parts = np.array_split(residual, max(2, min(10, len(residual))))
     return float(np.std([p.mean() for p in parts], ddof=1) / np.sqrt(len(parts)) / reference.mean())

@@ -44,6 +44,11 @@ def force_factor(unit: str) -> float:
     return energy_factor(energy) / length_factor(length)
 
 
+def shown(value: float, digits: int = 2) -> str:
+    """A number as a sentence shows it: so many significant digits, no exponent between 1e-4 and 1e6."""
+    return f"{float(f'{value:.{digits}g}'):g}"
+
+
 def _look_up(table: dict[str, float], unit: str, kind: str) -> float:
     if unit not in table:
         raise ValueError(f"unknown {kind} unit {unit!r}: expected one of {sorted(table)}")

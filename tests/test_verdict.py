@@ -13,6 +13,7 @@ from cgrec.collective_variables import default_variables, longest_chain
 from cgrec.frames import Frames
 from cgrec.mapping import Backbone, HeavyAtoms, alpha_carbons
 from cgrec.system import System
+from cgrec.units import shown
 from cgrec.verdict import DO_NOT_USE, LOOK, RULES, TRUST, Verdict, judge
 
 
@@ -165,6 +166,7 @@ def test_what_is_within_its_bounds_is_trusted(changes):
 def test_agreement_with_a_wrong_parent_is_said():
     verdict = judge(report(ledger=[row(), row("level 0", 0.5, 0.05)]), below={"name": "l1"})
     assert "it agrees with its parent, but not with level 0" in verdict.line()
+    assert "Mend l1 first: it is off in ends already" in verdict.line()  # the rows of l1 may be of other variables
     both = judge(report(ledger=[row(excess=0.5), row("level 0", 0.5, 0.05)]), below={"name": "l1"})
     assert "agrees with its parent" not in " ".join(r.found for r in both.reasons)
 
@@ -319,3 +321,11 @@ def test_variables_where_nobody_gave_any(dipeptide):
     alike = System(names=("B",) * 4, masses=[1] * 4, bonds=[(0, 1), (1, 2), (2, 3)])
     for v in default_variables(alike):
         v.indices(alike)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(12.4, 1, "10"), (182.0, 2, "180"), (0.0123, 2, "0.012"), (99.96, 3, "100"), (0.0, 2, "0"), (1.5e-7, 2, "1.5e-07"), (float("nan"), 2, "nan"), (-293.2, 2, "-290")],
+)
+def test_numbers_in_sentences_have_no_needless_exponent(value, digits, text):
+    assert shown(value, digits) == text

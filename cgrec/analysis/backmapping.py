@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import geometry
 from ..frames import Frames
 from ..system import System
+from ..units import shown
 from .divergence import Tally, divergence
 from .ledger import plain
 from .statistics import Estimate, block_labels, effective_share, jackknife_error
@@ -185,7 +186,7 @@ _ROWS = {
 def _cells(q: Quantity) -> tuple[str, str]:
     pairs = ((q.value, q.error), (q.reference, q.reference_error))
     texts = [
-        "-" if np.isnan(value) else f"{value:.3g}" + ("" if np.isnan(error) else f" +- {error:.1g}")
+        "-" if np.isnan(value) else shown(value, 3) + ("" if np.isnan(error) else f" +- {shown(error, 1)}")
         for value, error in pairs
     ]
     return texts[0], texts[1]

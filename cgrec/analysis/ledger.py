@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..frames import Frames
+from ..units import shown
 from .free_energy import Comparison, Range, Variables, basins, compare_distributions
 from .structure import StructureComparison, compare_structure
 
@@ -181,7 +182,7 @@ def _cells(row: LedgerRow) -> list[str]:
         f"{row.excess:.5f} +- {row.error:.5f}", f"{row.floor:.5f}",
         f"{row.sqrt_excess:.4f} + {row.sqrt_excess_error:.4f}",
         f"{row.n_eff_model:.0f} / {row.n_eff_reference:.0f}",
-        ", ".join(f"{w['wasserstein']:.2g} {w['unit']}" for w in row.worst.values()) or "-",
+        ", ".join(f"{shown(w['wasserstein'])} {w['unit']}" for w in row.worst.values()) or "-",
     ]  # fmt: skip
 
 

@@ -161,6 +161,7 @@ class Run:
         if self.step > self.options.first_step:
             self._save()
         self.report.seconds += time.time() - begin
+        self._count()  # before the checkpoint, which may be the last of the run
         if (self.step // self.options.stride) % self.options.checkpoint_every == 0 or self.clock.due:
             self.checkpoint()
         bar.update(self.options.stride)
@@ -319,20 +320,15 @@ class Run:
         rungs = 1 if self.options.exchange is None else len(self.options.exchange.factors)
         return torch.arange(len(self.positions), device=self.positions.device) // rungs
 
+    def _count(self) -> None:
+        """Bring the simulated time and the speed of the report up to this step."""
+        ns_per_step = self.options.timestep * 1e-3 * len(self.positions)
+        self.report.simulated = max(0, self.step - self.options.first_step) * ns_per_step
+        self.report.ns_per_day = self.step * ns_per_step / max(self.report.seconds, 1e-9) * 86400
+
     def _show(self, bar: tqdm) -> None:
-        kept = (
-            max(0, self.step - self.options.first_step) * self.options.timestep * 1e-3 * len(self.positions)
-        )
-        self.report.simulated = kept
-        self.report.ns_per_day = (
-            self.step
-            * self.options.timestep
-            * 1e-3
-            * len(self.positions)
-            / max(self.report.seconds, 1e-9)
-            * 86400
-        )
-        kinetic = float(self.kinetic[0].sum() / self.kinetic[1].sum()) if self.saved else float("nan")
+        mean = self.kinetic[0].sum() / self.kinetic[1].sum()
+        kinetic = float(mean if self.saved else self._temperatures()[self.alive].mean())
         bar.set_postfix(
             ns_per_day=f"{self.report.ns_per_day:.1f}",
             T=f"{kinetic:.0f}K",

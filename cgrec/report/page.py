@@ -13,6 +13,7 @@ import numpy as np
 from ..analysis.ledger import LedgerRow, Triangle, check_triangle
 from ..files import write_whole
 from ..remarks import remark
+from ..units import shown
 from . import figures
 from .pieces import DASH, NOT_YET, duration, folded, image, number, section, table, within
 from .read import Ensembles, LevelFiles, RunFiles, read_run
@@ -217,7 +218,7 @@ def _worst(term: dict[str, Any] | None) -> str:
     if term is None:
         return DASH
     factor, unit = (1000.0, "pm") if term["unit"] == "nm" else (180 / np.pi, "&deg;")
-    text = f"{factor * term['wasserstein']:.2g} {unit} <small>({factor * term['floor']:.1g})</small>"
+    text = f"{shown(factor * term['wasserstein'])} {unit} <small>({shown(factor * term['floor'], 1)})</small>"
     return f'<span title="{escape(str(term["term"]))}">{text}</span>'
 
 
@@ -295,8 +296,8 @@ def _range(what: str, low: float, high: float) -> str:
 
 def _training(run: RunFiles) -> str:
     note = (
-        "Force-matching loss per component. It cannot fall below the noise floor, the scatter of the forces "
-        "that a coarse state does not determine; what counts is the distance to it."
+        "Force-matching loss per component. It cannot fall below the scatter of the forces that a coarse state does "
+        "not determine, of which the noise floor is an estimate; what counts is the distance to it."
     )
     figure = figures.losses(run.levels)
     if figure is None and len(run.levels) < 2:

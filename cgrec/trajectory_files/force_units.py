@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..frames import Frames
-from ..units import BOLTZMANN, ENERGY, LENGTH, force_factor, length_factor
+from ..units import BOLTZMANN, ENERGY, LENGTH, force_factor, length_factor, shown
 from .hypervirial import Sample, Terms, bond_terms, molecule_terms
 from .periodic import close_pairs
 from .topology import CLOSEST_ATOMS, covalent_radii
@@ -204,7 +204,7 @@ def _judge(frames: Frames, pairs: str, force_unit: str, length_unit: str | None)
     if error > _TOO_NOISY * given:
         text = f"{found}: the error is too large to tell, so the forces and their unit are untested"
         return verdict("untested", f"{text}; look at the source of the forces yourself, or give more frames")
-    return verdict("ok", f"{found}: within {seen:.2g} K, the smallest difference that could be seen")
+    return verdict("ok", f"{found}: within {shown(seen)} K, the smallest difference that could be seen")
 
 
 def _kelvin(estimate: float, error: float) -> str:

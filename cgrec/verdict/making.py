@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..training import TrainingReport
+from ..units import shown
 from .reasons import DO_NOT_USE, LOOK, Reason, Report, entries, joined, mapping, number
 
 #: Independent samples of the parent, in its slowest variable. Below the first no sampling floor can be
@@ -84,7 +85,7 @@ def explained(report: Report) -> Reason | None:
     return Reason(
         rule="explained",
         word=DO_NOT_USE if fraction <= 0 else LOOK,
-        found=f"the model explains {100 * fraction:.2g} +- {100 * error:.1g} % of forces it was not trained on",
+        found=f"the model explains {shown(100 * fraction)} +- {shown(100 * error, 1)} % of forces it was not trained on",
         expected=f"more than {SIGMA:.0f} standard errors above 0, which no force at all would reach",
         do="train longer, give more frames, or choose sites whose mean force is not lost in noise",
     )

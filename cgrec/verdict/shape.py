@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..units import shown
 from .reasons import DO_NOT_USE, LOOK, WORDS, Reason, Report, and_more, entries, joined, mapping, number
 
 #: Standard errors by which a difference has to be certain.
@@ -73,8 +74,8 @@ def cis(report: Report) -> Reason | None:
     return Reason(
         rule="cis",
         word=word,
-        found=f"{100 * own:.2g} % of the frames have {name} cis{and_more(len(found), 'peptide bond')}",
-        expected=f"{100 * parent:.2g} %, as in the level below; nature has 0.03 %, before proline 5 %",
+        found=f"{shown(100 * own)} % of the frames have {name} cis{and_more(len(found), 'peptide bond')}",
+        expected=f"{shown(100 * parent)} %, as in the level below; nature has 0.03 %, before proline 5 %",
         do="look for cis bonds in level 0; keep N, CA and C as sites, give more frames or priors.dihedrals=true",
     )
 
@@ -124,9 +125,9 @@ def bonded(report: Report) -> Reason | None:
     return Reason(
         rule="bonded",
         word=word,
-        found=f"the {term['kind']} {term.get('label')} is {size:.3g} {unit} off its parent's"
+        found=f"the {term['kind']} {term.get('label')} is {shown(size, 3)} {unit} off its parent's"
         + and_more(len(found), "term"),
-        expected=f"about {floor:.1g} {unit}, as sampling alone gives",
+        expected=f"about {shown(floor, 1)} {unit}, as sampling alone gives",
         do="look at its distribution in the report; train longer or give more frames",
     )
 
@@ -145,7 +146,7 @@ def torsions(report: Report) -> Reason | None:
     return Reason(
         rule="torsions",
         word=word,
-        found=f"{name} is {excess:.3g} +- {error:.1g} nats off its parent's, above the floor"
+        found=f"{name} is {excess:.3g} +- {shown(error, 1)} nats off its parent's, above the floor"
         + and_more(len(found), "backbone dihedral"),
         expected=f"at most {JS_LOOK}, or {SIGMA:.0f} standard errors",
         do="refine along it, train longer, or give more frames",
@@ -189,19 +190,23 @@ def handed_on(report: Report) -> Reason | None:
         return None
     word, _, row = gravest(found)
     far = [mapping(r).get("variables") for _, _, r in _far(report, "parent")]
-    agrees = "" if row.get("variables") in far else "it agrees with its parent, but not with level 0: "
+    agrees = row.get("variables") not in far
+    below = mapping(report["below"]).get("name")
     return Reason(
         rule="handed_on",
         word=word,
-        found=f"{agrees}{_distance(row)} off level 0's, above the floor",
+        found=("it agrees with its parent, but not with level 0: " if agrees else "")
+        + f"{_distance(row)} off level 0's, above the floor",
         expected=f"at most {JS_LOOK}, or {SIGMA:.0f} standard errors",
-        do="find the lowest level at which it is off, and mend that one first",
+        do=f"mend {below} first: it is off in {joined(row.get('variables'))} already, whether or not its own rows show it"
+        if agrees
+        else "mend what is off from the parent first",
     )
 
 
 def _distance(row: Mapping[str, Any]) -> str:
     variables, error = joined(row.get("variables")), number(row.get("error")) or 0.0
-    return f"the distribution of {variables} is {row['excess']:.3g} +- {error:.1g} nats"
+    return f"the distribution of {variables} is {row['excess']:.3g} +- {shown(error, 1)} nats"
 
 
 def liquid(report: Report) -> Reason | None:
