@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 # Before torch is imported, which reads it once. Threads of libgomp that wait for each other spin, by default for so long
-# that two programs on the same cores slow each other 10 to 46 times; this bounds it (scripts/benchmarks/busy_machine.py).
+# that two programs on the same cores slow each other 10 to 46 times; this bounds it.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _HOMES = {

@@ -36,7 +36,7 @@ from .digests import RECORD, Changed, check_all, keep, keep_json, made, open_rec
 from .files import read_json
 from .foresight import check_indices, check_variables, expressible, foresee
 from .frames import Frames, identity
-from .level import Level, LevelRecipe, potential_of, seed_of, use_threads
+from .level import Level, LevelRecipe, potential_of, seed_of
 from .lock import only_here
 from .mapping import Mapping
 from .recipes import OtherRecipe, differences
@@ -44,6 +44,7 @@ from .remarks import kept, remark
 from .sources.base import Source
 from .stages import claim
 from .system import System
+from .threads import use_threads
 from .verdict import DO_NOT_USE, NotToBeUsed, Verdict, judge
 
 #: What says that level 0 was begun.
@@ -61,7 +62,7 @@ class Chain:
         seed: of everything.
         control: train a direct model for every level above the first, straight from level 0.
         bins: per variable in the ledger.
-        threads: of torch; 0 leaves its default.
+        threads: of a CPU; 0: every training and every run measures how many its kernels gain by (`cgrec.threads`), and takes them.
         basins: {name: {variable: (low, high)}} of the ledger, degrees for angles and dihedrals, nm for distances;
             alanine dipeptide has its own where its variables are called phi and psi.
         go_on: climb on from a level whose verdict is "do not use".
@@ -77,6 +78,7 @@ class Chain:
         self.variables = variables_from_config(variables)  # type: ignore[arg-type]
         self.seed, self.control, self.bins, self.threads, self.recipe = seed, control, bins, threads, recipe
         self.basins, self.go_on = dict(basins or {}), go_on
+        self.chosen_threads: dict[str, Any] = {}
 
     @property
     def levels(self) -> list[Level]:
@@ -104,11 +106,11 @@ class Chain:
         with only_here(self.folder):
             self._check_records()
             self._check_recipe()
-            self._climb(self.source)
+            with use_threads(self.threads) as self.chosen_threads:
+                self._climb(self.source)
         return self
 
     def _climb(self, source: Source) -> None:
-        use_threads(self.threads)
         begin = time.time() - self._earlier_seconds()
         self._write_run(time.time() - begin)
         base = Level(self.folder / "level0", "level 0")
@@ -380,6 +382,7 @@ class Chain:
                 "seed": self.seed,
                 "device": platform.processor() or platform.machine(),
                 "threads": torch.get_num_threads(),
+                "chosen_threads": self.chosen_threads,
                 "seconds": seconds,
             },
         )

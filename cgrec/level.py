@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from .analysis import dielectric_constant
 from .analysis.transport import Diffusion, diffusion
@@ -452,9 +451,3 @@ def potential_of(level: Level) -> Potential | None:
 def seed_of(*stream: int) -> int:
     """A seed for one (run seed, level, step) stream."""
     return int(np.random.SeedSequence(stream).generate_state(1)[0]) % (2**31)
-
-
-def use_threads(n: int) -> None:
-    """Let torch use `n` threads; 0 leaves its default."""
-    if n:
-        torch.set_num_threads(n)

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ from .ranges import expect
 from .recipes import described
 from .stopping import Request, deferred
 from .system import System
+from .threads import chosen
 
 #: Of a fit that is under way.
 CHECKPOINT = "training.pt"
@@ -288,6 +289,7 @@ class _Run:
         self.clock, self.request = Clock(), Request()
         self.fingerprint = fingerprint(options, frames, seed)
         self.fabric: Any = None
+        self.choose: Callable[[], None] = lambda: None
         self.report = TrainingReport(n_training=len(training), n_validation=len(validation))
         self.report.reference_loss = float(self.validation.squares.mean())
 
@@ -312,17 +314,35 @@ class _Run:
 
     def loop(self, name: str) -> None:
         """Train to the end."""
-        with tqdm(
-            total=self.options.steps,
-            initial=self.step,
-            desc=name,
-            unit="step",
-            mininterval=1.0,
-            disable=not self.first,
-        ) as bar, deferred() as self.request:
+        n_sites = min(self.options.batch_size, len(self.training)) * self.training.frames.n_sites
+        with (
+            tqdm(
+                total=self.options.steps,
+                initial=self.step,
+                desc=name,
+                unit="step",
+                mininterval=1.0,
+                disable=not self.first,
+            ) as bar,
+            deferred() as self.request,
+            chosen(name, self.trial, n_sites) as self.choose,
+        ):
             while not self.done and not self.request.due:
                 self.advance(bar)
             self.request.stop(self.kept())
+
+    def trial(self) -> Callable[[], Any] | None:
+        """Loss and gradient of one batch, kept nowhere: what threads are chosen by. None where no kernel computes them."""
+        alone = self.fabric is None
+        if not alone or not any(getattr(part, "threaded", False) for part in self.evaluate.modules()):
+            return None
+        graph = self.training[self.batch(self.step)]
+
+        def step() -> None:
+            forces = self.evaluate(graph, differentiable=True)[1]
+            torch.autograd.grad(self.frame_losses(graph, forces).mean(), self.parameters, allow_unused=True)
+
+        return step
 
     def kept(self) -> str:
         """What a fit that was stopped leaves."""
@@ -347,6 +367,7 @@ class _Run:
         self.history.training_loss = float(self.everyone(torch.tensor(np.mean(self.recent)))) * self.scale**2
         self.report.seconds += time.time() - begin
         self.recent = []
+        self.choose()
         self.validate()
         bar.set_postfix(explained=f"{100 * self.report.explained_fraction:.2f}%")
         self.checkpoint()

@@ -108,19 +108,28 @@ def test_single_precision_is_as_good_as_it_can_be():
     assert errors[1] < 5 * errors[0]
 
 
-def test_threads_and_repeats_change_nothing():
-    compiled = network(n_layers=2).compiled()
-    graph = compiled.graph(liquid())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    "frames", [random_frames(200), liquid(1000, 1), random_frames(1)], ids=["many", "one", "small"]
+)
+def test_threads_and_repeats_change_no_bit(frames, dtype):
+    compiled = network(n_layers=2).to(dtype).compiled()
+    graph = compiled.graph(frames)
+    rng = torch.Generator().manual_seed(0)
+    pull = torch.randn(graph.positions.shape, generator=rng, dtype=torch.float64)
     before = torch.get_num_threads()
+    answers = []
     try:
-        answers = []
-        for threads in (1, 2, 2):
+        for threads in (1, 2, 2, 3, 8, 20):
             torch.set_num_threads(threads)
-            answers.append(compiled(graph)[1])
+            energy, force = compiled(graph, differentiable=True)
+            loss = energy.sum() + (pull * force).sum()
+            answers.append([energy, force, *torch.autograd.grad(loss, compiled.weights())])
     finally:
         torch.set_num_threads(before)
-    torch.testing.assert_close(answers[1], answers[0], rtol=1e-10, atol=1e-9)
-    assert torch.equal(answers[1], answers[2])
+    for answer in answers[1:]:
+        for found, wanted in zip(answer, answers[0], strict=True):
+            assert torch.equal(found, wanted)
 
 
 def test_a_huge_activation_stays_finite():

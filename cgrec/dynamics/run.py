@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ..potential.base import Potential, kernel_pays
 from ..potential.graph import SiteGraph, VerletList
 from ..remarks import remark
 from ..stopping import deferred
+from ..threads import chosen
 from ..units import thermal_energy
 from .guard import Guard
 from .store import CHECKPOINT, RAW_WEIGHTS, FrameStore
@@ -142,12 +143,25 @@ class Run:
 
     def loop(self, bar: tqdm) -> None:
         """To the end, or until nothing lives, or until asked to stop; a checkpoint is left in each case."""
-        with deferred() as request:
+        n_sites = len(self.positions) * self.system.n_sites
+        with deferred() as request, chosen(str(bar.desc), self.trial, n_sites) as choose:
             while self.step < self.options.total_steps and bool(self.alive.any()) and not request.due:
                 self.stretch(bar)
+                choose()
             if self.step:
                 self.checkpoint()
             request.stop(f"a checkpoint after step {self.step} of {self.options.total_steps} is in {self.store.partial}")
+
+    def trial(self) -> Callable[[], Any] | None:
+        """One force call, kept nowhere: what threads are chosen by. None where no kernel computes it."""
+        if not any(getattr(part, "threaded", False) for part in self.evaluate.modules()):
+            return None
+        neighbours = VerletList(self.species, self.neighbours.reach, self.neighbours.skin)
+
+        def step() -> None:
+            self.evaluate(neighbours(self.positions.clone(), self.box))
+
+        return step
 
     def stretch(self, bar: tqdm) -> None:
         """One stride of steps, then save, checkpoint and show."""

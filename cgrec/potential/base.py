@@ -47,11 +47,13 @@ class Potential(nn.Module, ABC):
         temperature: K at which it is a PMF, None for an energy that knows no temperature; a PMF belongs to one state.
         density: (lowest, highest) sites per nm^3 of the frames it is a PMF of; None for open systems, and for an energy.
         own_forces: whether `forward` has a faster way to the forces than autograd through `energy`.
+        threaded: whether a kernel of ours does its work, on `cgrec.threads.kernel_threads` threads, with the same bits for any number.
     """
 
     temperature: float | None = None
     density: tuple[float, float] | None = None
     own_forces: ClassVar[bool] = False
+    threaded: ClassVar[bool] = False
 
     registry: ClassVar[dict[str, type[Potential]]] = {}
 

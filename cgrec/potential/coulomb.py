@@ -23,6 +23,7 @@ from torch.nn.functional import pad
 from ..index_select import own_index_select
 from ..native import NoKernel, native_library
 from ..remarks import remark
+from ..threads import kernel_threads
 from ..units import COULOMB
 from .base import Potential
 from .graph import SiteGraph, box_widths
@@ -200,7 +201,7 @@ class CompiledCoulomb(Potential):
         NoKernel: nothing here can compile it.
     """
 
-    own_forces = True
+    own_forces = threaded = True
 
     def __init__(self, plain: ScreenedCoulomb) -> None:
         super().__init__(types=plain.types, cutoff=plain.cutoff)
@@ -255,7 +256,7 @@ class _Call:
         self.held = {name: tensor.contiguous() for name, tensor in given.items()}
         several = int(len(box) > 1)
         self.problem = _Problem(
-            n_frames=self.n_frames, n_sites=graph.sites_per_frame, slots=slots, threads=torch.get_num_threads(), n_rows=len(rows),
+            n_frames=self.n_frames, n_sites=graph.sites_per_frame, slots=slots, threads=kernel_threads(), n_rows=len(rows),
             top_x=top[0], top_y=top[1], top_z=top[2], levels=weights.shape[2] // 2, box_stride=9 * several,
             weight_stride=weights[0].numel() * several, **{name: tensor.data_ptr() for name, tensor in self.held.items()},
         )  # fmt: skip
@@ -280,7 +281,7 @@ def _fixed(graph: SiteGraph) -> tuple[Tensor | None, ...]:
 
 def _version(graph: SiteGraph) -> tuple[int, ...]:
     """A box that was changed in place has other waves."""
-    return graph.n_frames, torch.get_num_threads(), -1 if graph.box is None else graph.box._version
+    return graph.n_frames, kernel_threads(), -1 if graph.box is None else graph.box._version
 
 
 def _tops(box: Tensor, longest: Tensor) -> list[int]:

@@ -11,14 +11,13 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
-#include <omp.h>
 #include <type_traits>
 #include <vector>
 
 using real = REAL;
 constexpr int LANES = VECTOR / sizeof(real);
 constexpr int NL = L_MAX + 1, NLM = NL * NL, CV = CHANNELS / LANES, MV = 3 * CV, NF = CHANNELS * (1 + NL + N_TRIPLES);
-constexpr int FV = NF / LANES, WV = WIDTH / LANES, OUT = CHANNELS + LANES, OV = OUT / LANES, BLOCK = 8;
+constexpr int FV = NF / LANES, WV = WIDTH / LANES, OUT = CHANNELS + LANES, OV = OUT / LANES, BLOCK = 8, PARTS = 8, SOME = 64, MANY = 128;
 
 typedef real vec __attribute__((vector_size(VECTOR)));
 
@@ -429,21 +428,55 @@ inline LayerGradient private_gradient(const Problem& p, std::vector<vec>& memory
     return {at[0], at[1], at[2], at[3], at[4], at[5], at[6]};
 }
 
-inline void collect(const Problem& p, const LayerGradient& g, const std::vector<std::vector<vec>>& parts) {
+inline void collect(const Problem& p, const LayerGradient& g, const std::vector<vec>& part) {
     vec* const at[7] = {g.radial, g.mix, g.first, g.bias, g.second, g.second_bias, g.out};
     const auto sizes = gradient_sizes(p);
-    for (auto& part : parts) {
-        const vec* place = part.data();
-        for (int i = 0; i < 7 && !part.empty(); place += sizes[i++])
-            for (int64_t t = 0; t < sizes[i]; t++) at[i][t] += place[t];
-    }
+    const vec* place = part.data();
+    for (int i = 0; i < 7; place += sizes[i++])
+        for (int64_t t = 0; t < sizes[i]; t++) at[i][t] += place[t];
 }
+
+// What one thread sums up over the sites of a part: what they do to their neighbours, and gradients of weights.
+template <class V> struct Sums {
+    std::vector<V> pulls;        // dE/dstate
+    std::vector<double> pushes;  // forces
+    std::vector<vec> weights;    // what `gradient` points to
+    LayerGradient gradient{};
+
+    Sums(const Problem& p, bool wants_states) {
+        const int64_t sites = p.n_frames * p.n_sites;
+        if (wants_states) pulls.assign(sites * CV, V{});
+        if constexpr (is_dual<V>) gradient = private_gradient(p, weights);
+        else pushes.assign(sites * 3, 0.0);
+    }
+
+    // Add all to the totals and begin anew. Sites first to last - 1 have their neighbours in their own frames.
+    void hand_over(const Problem& p, int k, int64_t first, int64_t last, V* pull) {
+        const int64_t from = first / p.n_sites * p.n_sites, to = ((last - 1) / p.n_sites + 1) * p.n_sites;
+        if (!pulls.empty()) move(pulls, pull, from * CV, to * CV);
+        if (!pushes.empty()) move(pushes, p.forces, from * 3, to * 3);
+        if constexpr (is_dual<V>) {
+            collect(p, p.gradients[k], weights);
+            std::fill(weights.begin(), weights.end(), vec{});
+        }
+    }
+
+    template <class T> static void move(std::vector<T>& part, T* __restrict total, int64_t from, int64_t to) {
+        T* __restrict own = part.data();
+        for (int64_t i = from; i < to; i++) total[i] += own[i];
+        std::fill(own + from, own + to, T{});
+    }
+};
 
 template <class V> void run(const Problem& p) {
     const int64_t sites = p.n_frames * p.n_sites, blocks = (sites + BLOCK - 1) / BLOCK;
-    const int threads = p.threads, top = p.n_layers - 1;
+    const int top = p.n_layers - 1;
+    // Sums are made part by part, and the parts added in their order: the same bits for any number of threads. To add up gradients of
+    // all weights costs as much as those of a few sites, so a part of these has many.
+    const int64_t parts = std::clamp<int64_t>(sites / (is_dual<V> ? MANY : SOME), 1, PARTS);
+    const int threads = std::min<int64_t>(p.threads, parts);
     std::vector<std::vector<V>> states(p.n_layers), densities(p.n_layers);
-    std::vector<V> pull;  // dE/dstate of the layer above
+    std::vector<V> pull, pull_below;  // dE/dstate of the layer above, and of this one
     std::vector<double> energies(sites);
     states[0].resize(sites * CV);
     for (int64_t i = 0; i < sites * CV; i++) states[0][i] = Sites<V>::plain(p.embedding[p.species[i / CV] * CV + i % CV]);
@@ -453,22 +486,14 @@ template <class V> void run(const Problem& p) {
         const Layer& layer = p.layers[k];
         const bool wants_states = down && (k > 0 || is_dual<V>);
         if (!down) densities[k].resize(sites * NLM * CV), states[k + 1].resize(sites * CV);
-        std::vector<std::vector<V>> pulls(threads);
-        std::vector<std::vector<double>> pushes(threads);
-        std::vector<std::vector<vec>> sums(threads);
+        if (wants_states) pull_below.assign(sites * CV, V{});
 #pragma omp parallel num_threads(threads)
         {
-            const int me = omp_get_thread_num();
             std::vector<Pairs<V>> pairs(BLOCK, Pairs<V>(p.slots));
             const auto work = std::make_unique<Sites<V>>();
+            const auto sums = down ? std::make_unique<Sums<V>>(p, wants_states) : nullptr;
             std::vector<V> a(BLOCK * NLM * CV), g(BLOCK * NLM * CV), go(BLOCK * OV);
-            if (wants_states) pulls[me].assign(sites * CV, V{});
-            if (down && !is_dual<V>) pushes[me].assign(sites * 3, 0.0);
-            LayerGradient own{};
-            if constexpr (is_dual<V>)
-                if (down) own = private_gradient(p, sums[me]);
-#pragma omp for schedule(static)
-            for (int64_t block = 0; block < blocks; block++) {
+            auto visit = [&](int64_t block) {
                 const int64_t first = block * BLOCK;
                 const int n = std::min<int64_t>(BLOCK, sites - first);
                 const bool known = down && k < top;
@@ -482,24 +507,24 @@ template <class V> void run(const Problem& p) {
                 if (!down) {
                     std::copy(own_a, own_a + n * NLM * CV, &densities[k][first * NLM * CV]);
                     for (int i = 0; i < n * CV; i++) states[k + 1][first * CV + i] = work->out[i / CV * OV + i % CV];
-                    continue;
+                    return;
                 }
                 seed(p, k < top ? &pull[first * CV] : nullptr, first, n, go.data());
-                work->back(layer, own_a, p.species + first, n, go.data(), g.data(), &own);
+                work->back(layer, own_a, p.species + first, n, go.data(), g.data(), &sums->gradient);
                 for (int i = 0; i < n; i++)
-                    if constexpr (is_dual<V>) density_back(pairs[i], layer, states[k].data(), &g[i * NLM * CV], own.radial, pulls[me].data());
-                    else density_back(pairs[i], layer, states[k].data(), &g[i * NLM * CV], first + i, pushes[me].data(), wants_states ? pulls[me].data() : nullptr);
+                    if constexpr (is_dual<V>) density_back(pairs[i], layer, states[k].data(), &g[i * NLM * CV], sums->gradient.radial, sums->pulls.data());
+                    else density_back(pairs[i], layer, states[k].data(), &g[i * NLM * CV], first + i, sums->pushes.data(), wants_states ? sums->pulls.data() : nullptr);
+            };
+            // Part after part to whoever is free: a thread that another program holds up holds up nobody before its first part.
+#pragma omp for ordered schedule(dynamic, 1)
+            for (int64_t part = 0; part < parts; part++) {
+                const int64_t begin = blocks * part / parts, end = blocks * (part + 1) / parts;
+                for (int64_t block = begin; block < end; block++) visit(block);
+#pragma omp ordered
+                if (down) sums->hand_over(p, k, begin * BLOCK, std::min(end * BLOCK, sites), pull_below.data());
             }
         }
-        if (!down) return;
-        if (wants_states) {
-            pull.assign(sites * CV, V{});
-            for (auto& part : pulls)
-                for (size_t i = 0; i < part.size(); i++) pull[i] += part[i];
-        }
-        for (auto& part : pushes)
-            for (size_t i = 0; i < part.size(); i++) p.forces[i] += part[i];
-        if constexpr (is_dual<V>) collect(p, p.gradients[k], sums);
+        if (wants_states) pull.swap(pull_below);
     };
     for (int k = 0; k < top; k++) sweep(k, false);
     for (int k = top; k >= 0; k--) sweep(k, true);

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from ..threads import kernel_threads
 from .neighbours import open_table, periodic_table
 
 #: Open systems of at most this many sites keep all pairs: their table never has to be built again.
@@ -246,7 +247,7 @@ def _open_frame(positions: Tensor, reach: float) -> Tensor:
 
     points = positions[0].double().numpy()
     kept = np.flatnonzero((np.abs(points) < 1e12).all(1))
-    calculator = NeighborList(cutoff=reach, full_list=True, n_threads=torch.get_num_threads())
+    calculator = NeighborList(cutoff=reach, full_list=True, n_threads=kernel_threads())
     i, j = calculator.compute(points=points[kept], box=np.zeros((3, 3)), periodic=False, quantities="ij")
     order = np.lexsort((j, i))
     return torch.from_numpy(np.stack([kept[i.astype(np.int64)[order]], kept[j.astype(np.int64)[order]]]))
@@ -255,7 +256,7 @@ def _open_frame(positions: Tensor, reach: float) -> Tensor:
 def _periodic_pairs(positions: Tensor, reach: float, box: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     from vesin import NeighborList
 
-    calculator = NeighborList(cutoff=reach, full_list=True, n_threads=torch.get_num_threads())
+    calculator = NeighborList(cutoff=reach, full_list=True, n_threads=kernel_threads())
     few = (
         np.uint16 if positions.shape[1] < 2**16 else np.int64
     )  # numpy sorts 16 bits by radix, ten times faster

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..native import NoKernel, compiler_name, native_library, processor
 from ..remarks import remark
+from ..threads import kernel_threads
 from .base import Potential
 from .graph import SiteGraph
 from .kernel_code import generated
@@ -32,7 +33,7 @@ class CompiledDensityNetwork(Potential):
         NoKernel: the network is not on a CPU, channels or width are no multiples of 8, or nothing here can compile it.
     """
 
-    own_forces = True
+    own_forces = threaded = True
 
     def __init__(self, network: DensityNetwork) -> None:
         super().__init__(types=network.types, cutoff=network.cutoff)
@@ -180,7 +181,7 @@ class _Call:
 
     def __init__(self, packed: _Packed, graph: SiteGraph) -> None:
         self.packed, self.index, self.shift = packed, graph.neighbour_index, graph.neighbour_shift
-        self.threads, self.n_frames, self.sites = torch.get_num_threads(), graph.n_frames, len(graph.species)
+        self.threads, self.n_frames, self.sites = kernel_threads(), graph.n_frames, len(graph.species)
         self.held: list[Tensor] = []
         self.problem = _Problem(
             n_frames=self.n_frames, n_sites=graph.sites_per_frame, slots=self.index.shape[1], threads=self.threads, **packed.numbers,
@@ -196,7 +197,7 @@ class _Call:
     def serves(self, packed: _Packed, graph: SiteGraph) -> bool:
         """Whether only positions can have changed."""
         same = self.index is graph.neighbour_index and self.shift is graph.neighbour_shift
-        return same and self.packed is packed and self.threads == torch.get_num_threads()
+        return same and self.packed is packed and self.threads == kernel_threads()
 
     def evaluate(self, library: ctypes.CDLL, positions: Tensor) -> tuple[Tensor, Tensor]:
         energies = torch.zeros(self.n_frames, dtype=torch.float64)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..native import NoKernel, native_library
 from ..remarks import remark
+from ..threads import kernel_threads
 
 #: Sites of an open frame up to which all distances are looked at: with cells they have to be sorted again.
 FEW = 1500
@@ -79,7 +80,7 @@ def open_table(
         slots = 0 if index is None else index.shape[1]
         pointers = (None if t is None else t.data_ptr() for t in (index, shift))
         return library.open_table(
-            *x.shape[:2], x.data_ptr(), reach, slots, out_of_reach, FEW, torch.get_num_threads(), *pointers
+            *x.shape[:2], x.data_ptr(), reach, slots, out_of_reach, FEW, kernel_threads(), *pointers
         )
 
     if into is not None and into[1].dtype == torch.float64:

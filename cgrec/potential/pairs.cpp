@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <vector>
 
 struct Pairs {  // as in pairs.py
     int64_t n_frames, n_sites, slots, n_types, threads;
@@ -16,6 +17,7 @@ struct Pairs {  // as in pairs.py
 // `add(i, j, r2, energy, slope)` sets energy and its slope by r^2, and is called for pairs within the cutoff.
 template <class F> void run(const Pairs& p, F add) {
     const double far = p.cutoff * p.cutoff;
+    std::vector<double> energies(p.n_frames * p.n_sites);
 #pragma omp parallel for num_threads(p.threads) schedule(static)
     for (int64_t i = 0; i < p.n_frames * p.n_sites; i++) {
         double total = 0, force[3] = {0, 0, 0};
@@ -28,10 +30,11 @@ template <class F> void run(const Pairs& p, F add) {
             total += energy;
             for (int a = 0; a < 3; a++) force[a] += 2 * slope * d[a];
         }
-#pragma omp atomic
-        p.energies[i / p.n_sites] += 0.5 * total;
+        energies[i] = 0.5 * total;
         for (int a = 0; a < 3; a++) p.forces[3 * i + a] = force[a];
     }
+    // In order: the same bits for any number of threads.
+    for (size_t i = 0; i < energies.size(); i++) p.energies[i / p.n_sites] += energies[i];
 }
 
 // Row s of the excluded pairs of every n sites that follow each other is partners[first[s]] ... partners[first[s + 1] - 1]; first may be null.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..native import NoKernel, native_library
 from ..system import System
+from ..threads import kernel_threads
 from .base import Potential
 from .graph import SiteGraph
 
@@ -34,7 +35,7 @@ class CompiledPairs(Potential):
         arguments: tensors (float64 or bytes, contiguous; an empty one is passed as null), integers and floats after the pairs.
     """
 
-    own_forces = True
+    own_forces = threaded = True
 
     def __init__(self, plain: Potential, function: str, *arguments: Any) -> None:
         super().__init__(types=plain.types, cutoff=plain.cutoff)
@@ -61,7 +62,7 @@ class CompiledPairs(Potential):
         )
         pairs = _Pairs(
             n_frames=graph.n_frames, n_sites=graph.sites_per_frame, slots=index.shape[1], n_types=len(self.types),
-            threads=torch.get_num_threads(), species=species.data_ptr(), neighbours=index.data_ptr(),
+            threads=kernel_threads(), species=species.data_ptr(), neighbours=index.data_ptr(),
             positions=positions.data_ptr(), shifts=shifts.data_ptr(), cutoff=self.cutoff, energies=energies.data_ptr(),
             forces=forces.data_ptr(),
         )  # fmt: skip
