@@ -32,7 +32,17 @@ from .analysis import (
 )
 from .backmapping import DescentStep, step_down
 from .collective_variables import CollectiveVariable, default_variables, variables_from_config
-from .digests import RECORD, Changed, check_all, keep, keep_json, made, open_record
+from .digests import (
+    RECORD,
+    check_all,
+    keep,
+    keep_json,
+    keep_remarks,
+    lost_record,
+    made,
+    open_record,
+    verify,
+)
 from .files import read_json
 from .foresight import check_indices, check_variables, expressible, foresee
 from .frames import Frames, identity
@@ -40,7 +50,7 @@ from .level import Level, LevelRecipe, potential_of, seed_of
 from .lock import only_here
 from .mapping import Mapping
 from .recipes import OtherRecipe, differences
-from .remarks import kept, remark
+from .remarks import remark
 from .sources.base import Source
 from .stages import claim
 from .system import System
@@ -82,8 +92,13 @@ class Chain:
 
     @property
     def levels(self) -> list[Level]:
-        """Levels on disk, level 0 first."""
+        """Levels on disk, level 0 first, every product of them compared with its digest.
+
+        Raises:
+            Changed: a product was changed or damaged, or is gone and others were made from it.
+        """
         self._check_records()
+        verify(self.folder)
         return [Level(p, Level(p).report.get("name", p.name)) for p in level_folders(self.folder)]
 
     def climb(self) -> Chain:
@@ -114,7 +129,7 @@ class Chain:
         begin = time.time() - self._earlier_seconds()
         self._write_run(time.time() - begin)
         base = Level(self.folder / "level0", "level 0")
-        with kept(base.folder / "remarks.json"):
+        with keep_remarks(base.folder):
             frames = source.make(base.folder, seed_of(self.seed, 0))
         self._foresee(frames.system)
         parent = base
@@ -127,13 +142,14 @@ class Chain:
                 break
             level = Level(self.folder / f"level{k}", name)
             level.folder.mkdir(parents=True, exist_ok=True)
-            with kept(level.folder / "remarks.json"):
+            with keep_remarks(level.folder):
                 level.make(
                     parent.frames, recipe, seed_of(self.seed, k), bias_of(parent), parent.permittivity,
                     identity=identity(parent.folder / "frames"), above=self._above(k),
                 )  # fmt: skip
             path = level.mapping if path is None else level.mapping @ path
-            rows += self._ledger(level, parent, base, path, recipe, k)
+            with only_here(level.folder):
+                rows += self._ledger(level, parent, base, path, recipe, k)
             stop = self._verdict(level, parent)
             parent = level
             self._write_run(time.time() - begin)
@@ -152,7 +168,7 @@ class Chain:
 
     def _keep_level0(self, base: Level, frames: Frames) -> None:
         """report.json of level 0."""
-        with kept(base.folder / "remarks.json"):
+        with keep_remarks(base.folder):
             variables = self._own(frames, None, base)
         about = {
             "n_eff": {v.name: effective_sample_size(frames, v.of(frames), v.periodic) for v in variables},
@@ -257,10 +273,11 @@ class Chain:
         """Rows of one level: against its parent, against level 0, and the direct model as control."""
         compared = self._compared_by(recipe)
         report = level.report if made(level.folder / "report.json") else {}
-        if "ledger" in report and not differences(report.get("compared_by", compared), compared):
+        same = "ledger" in report and not differences(report.get("compared_by", compared), compared)
+        if same and (k == 1 or not self.control or made(level.folder / "direct" / "frames")):
             return [LedgerRow.from_json(row) for row in level.report["ledger"]]
         own = level.frames
-        with kept(level.folder / "remarks.json"):
+        with keep_remarks(level.folder):
             variables = self._own(own, recipe, level)
         # A histogram has three axes at most: more variables are compared one by one.
         groups = [variables] if len(variables) <= 3 else [(v,) for v in variables]
@@ -359,16 +376,10 @@ class Chain:
                 keep(path, lambda partial: partial.write_text(text))
 
     def _check_records(self) -> None:
-        """Changed where a record of digests was removed: nothing below it could be compared.
-
-        A run of an older version has none at all.
-        """
-        places = [self.folder, *level_folders(self.folder)]
-        lacking = [p for p in places if not (p / RECORD).exists() and any(p.glob("*.json"))]
-        if lacking and len(lacking) < len(places) and any((p / RECORD).exists() for p in places):
-            raise Changed(
-                f"{lacking[0] / RECORD} was made and is gone: put it back, or remove the folder {lacking[0]} and run the same command again"
-            )
+        """Changed where a record of digests was removed: nothing below it could be compared."""
+        lost = lost_record([self.folder, *level_folders(self.folder)])
+        if lost is not None:
+            raise lost
 
     def _write_run(self, seconds: float) -> None:
         """run.json, anew after every level: the command to repeat, what it ran with, seconds of all sessions together."""
@@ -404,15 +415,17 @@ def level_folders(run: Path) -> list[Path]:
 
 
 def load(folder: str | Path) -> Chain | Level:
-    """A finished run or one of its levels.
+    """A finished run or one of its levels. Every product is compared with the digest of it before it is handed on.
 
     Raises:
         FileNotFoundError: neither.
+        Changed: a product was changed, damaged or removed; it names the file and the way out.
     """
     folder = Path(folder)
     if (folder / "level0").exists():
         return Chain(folder)
     if (folder / "frames").exists() or (folder / "targets").exists():
+        verify(folder)
         return Level(folder, folder.name)
     raise FileNotFoundError(f"{folder} is neither a run (no level0 in it) nor a level (no frames in it)")
 

@@ -29,6 +29,12 @@ class CollectiveVariable:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sites", tuple(self.sites))
+        wrong = [site for site in self.sites if not isinstance(site, str)]
+        if wrong:
+            raise ValueError(
+                f"collective variable {self.name!r}: expected labels of sites, which are text, found {wrong[0]!r}; site "
+                "number 3 is '#3'"
+            )
         if len(self.sites) not in _KINDS:
             raise ValueError(
                 f"collective variable {self.name!r}: expected 2, 3 or 4 sites, found {len(self.sites)}"

@@ -99,7 +99,7 @@ class Descent:
             **self.options,
             "from": source,
         }
-        open_record(folder)
+        open_record(folder, listed=False)  # the lock of the run is not held
         check_all(folder)
         claim(folder, {"descend": wanted}, {"descend": ("level*", "descent.json", "atoms.*")})
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .digests import HEADER, Changed, digest, read_sealed, settle, write_sealed
-from .files import WAY_BACK, read_json, room_for, sync
+from .digests import HEADER, Changed, digest, read_sealed, sealed, settle
+from .files import WAY_BACK, read_json, room_for, sync, write_text
 from .system import System
 
 #: Bytes of an array worked on at once.
@@ -253,7 +253,7 @@ def write_header(folder: Path, system: System, temperature: float) -> None:
     arrays = {n: files[n] for n in (*(f"{a}.npy" for a in _ARRAYS), "system.json") if n in files}
     identity = hashlib.sha256(json.dumps([arrays, temperature], sort_keys=True).encode()).hexdigest()
     about = {"temperature": temperature, "units": "nm, ps, K, kJ/mol", "frames": identity, "files": files}
-    write_sealed(folder / HEADER, about)
+    write_text(folder / HEADER, sealed(about))
 
 
 def header(folder: Path) -> dict[str, Any]:

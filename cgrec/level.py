@@ -177,6 +177,7 @@ class Level:
         )  # fmt: skip
         aims = {t: float(d.value) for t, d in wanted.items()}
         with only_here(self.folder):
+            open_record(self.folder / "friction")
             found = fit_friction(
                 self.potential, self.frames, aims, dynamics, self.folder / "friction", rounds=rounds, seed=seed
             )

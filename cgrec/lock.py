@@ -98,6 +98,11 @@ def _flocked(file: int) -> bool:
     return True
 
 
+def busy(folder: Path) -> bool:
+    """Whether another process works in `folder`, as far as its lock file says; nothing is locked or waited for."""
+    return _alive(_owner(folder / LOCK))
+
+
 def _owner(path: Path) -> dict[str, Any]:
     try:
         return _read(path.read_bytes())

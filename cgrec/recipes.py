@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .digests import digest, read_sealed, write_sealed
+from .digests import digest, keep_sealed, kept_by_digest, read_sealed
 
 #: How a thing is computed, not what: a run may go on with other values, and on another machine.
 MEANS = frozenset({"compile", "device", "processes", "threads", "checkpoint_every", "use_lost", "platform", "python"})
@@ -105,5 +105,6 @@ def stored(folder: Path) -> dict[str, Any]:
 
 def store(folder: Path, stages: dict[str, Any]) -> None:
     """Remember the recipes of the stages of a folder."""
-    if json.loads(json.dumps(stages)) != stored(folder):
-        write_sealed(folder / RECIPE, json.loads(json.dumps(stages)))
+    plain = json.loads(json.dumps(stages))
+    if plain != stored(folder) or not kept_by_digest(folder / RECIPE):
+        keep_sealed(folder / RECIPE, plain)

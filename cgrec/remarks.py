@@ -7,14 +7,17 @@ that no warning is only on the screen.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 from .files import read_json, write_json
 
-_OPEN: ContextVar[tuple[Path, ...]] = ContextVar("remarks that are being kept", default=())
+#: How a list of sentences is brought to a path.
+Write = Callable[[Path, Any], None]
+_OPEN: ContextVar[tuple[tuple[Path, Write], ...]] = ContextVar("remarks that are being kept", default=())
 
 
 class Remark(UserWarning):
@@ -24,16 +27,21 @@ class Remark(UserWarning):
 def remark(sentence: str) -> None:
     """Show `sentence` as a warning and keep it in every file that is open for remarks."""
     warnings.warn(sentence, Remark, stacklevel=2)
-    for path in _OPEN.get():
+    for path, write in _OPEN.get():
         known = remarks_in(path)
         if sentence not in known:
-            write_json(path, [*known, sentence])
+            write(path, [*known, sentence])
 
 
 @contextmanager
-def kept(path: str | Path) -> Iterator[None]:
-    """Keep every remark made inside the block in the json list `path`, beside those of earlier sessions."""
-    token = _OPEN.set((*_OPEN.get(), Path(path)))
+def kept(path: str | Path, write: Write = write_json) -> Iterator[None]:
+    """Keep every remark made inside the block in the json list `path`, beside those of earlier sessions.
+
+    Args:
+        path: of the list.
+        write: (path, list); whole or not at all (see `cgrec.digests.keep_remarks`, which keeps a digest of it too).
+    """
+    token = _OPEN.set((*_OPEN.get(), (Path(path), write)))
     try:
         yield
     finally:

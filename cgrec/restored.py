@@ -24,9 +24,8 @@ from .backmapping import (
     metropolis,
     null_space_langevin,
 )
-from .digests import keep_json
+from .digests import keep, keep_json, open_record
 from .dynamics.run import resampled
-from .files import write_json
 from .frames import Frames
 from .level import Level, potential_of, seed_of
 from .lock import only_here
@@ -147,12 +146,14 @@ class BackmappingAnalysis:
         """PDB files of the frames to look at, each with its reason in the index."""
         chosen = worst_frames(model, self.worst)
         place = folder / name.replace(", ", "_").replace(" ", "_")
-        place.mkdir(parents=True, exist_ok=True)
+        open_record(folder)
+        open_record(place)
         for k, frame in enumerate(chosen):
-            path = place / f"worst{k}.pdb"
-            path.unlink(missing_ok=True)
-            write(model[frame.index], path)
-        write_json(place / "reasons.json", {f"worst{k}.pdb": frame.reason for k, frame in enumerate(chosen)})
+            partial = place / f"partial_worst{k}.pdb"  # the ending says the format
+            partial.unlink(missing_ok=True)
+            write(model[frame.index], partial)
+            keep(place / f"worst{k}.pdb", partial.replace)
+        keep_json(place / "reasons.json", {f"worst{k}.pdb": frame.reason for k, frame in enumerate(chosen)})
 
     def _audit(self, level: Level, potential: Any, coarse_potential: Any, own: Frames) -> None:
         if potential is None or coarse_potential is None or not level.backmapper.has_density:

@@ -546,7 +546,7 @@ class _Run:
         fitted = SumPotential([*self.priors, self.potential]) if self.priors else self.potential
         # Without true energies among the labels what was fitted is a PMF, and that holds at one temperature.
         is_pmf = self.options.energy_weight == 0
-        fitted.temperature = self.temperature if is_pmf else None
+        fitted.made_at(self.temperature if is_pmf else None)
         fitted.density = self.density if is_pmf else None
         return fitted, self.report
 

@@ -233,7 +233,9 @@ def test_a_file_that_was_cut_is_named(copy):
     (copy / "level2" / "frames" / "frames.json").unlink()
     (copy / "config.yaml").unlink()
     text = write_report(copy).read_text()
-    assert "cannot be read: level1/report.json" in text and "</html>" in text
+    named = re.findall(r'class="bad">cannot be read: [^<]*?(level\d/[\w/]+\.json|config\.yaml)', text)
+    assert sorted(named) == ["config.yaml", "level1/report.json", "level2/frames/frames.json"]  # each once
+    assert "</html>" in text
 
 
 def leaves(value, path=()):

@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from .shapes import wrong_shape
 from .targets import Allowed, located
 
 #: Keys of a table that say how its target is called, not with what.
@@ -65,9 +66,9 @@ def _check_top(plain: dict[str, Any]) -> None:
         raise ValueError(
             f"{key}: expected {'2 or more' if key == 'bins' else '0 or more'}, found {plain[key]}"
         )
-    for key in ("source", "levels", "variables", "basins"):
-        if plain.get(key) is not None and not isinstance(plain[key], dict):
-            raise ValueError(f"{key}: expected a table, found {plain[key]!r}")
+    misshapen = wrong_shape(plain)
+    if misshapen is not None:
+        raise ValueError(misshapen)
 
 
 def _check_roles(made: dict[str, Any]) -> None:
@@ -177,9 +178,13 @@ def _check_device(device: str, key: str) -> None:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value can be what a hint of plain types wants; True where the hint is of another kind."""
+    """Whether a value of a YAML can be what a hint wants: plain types are compared, and none is an object of a class of ours."""
     kinds = _kinds(hint)
-    if not kinds or not isinstance(value, _PLAIN):
+    if not kinds:
+        return not (_is_object(hint) and isinstance(value, bool | int | float | str))
+    if isinstance(value, list | dict):
+        return False
+    if not isinstance(value, _PLAIN):
         return True
     if isinstance(value, bool) or value is None:
         return type(value) in kinds
@@ -195,6 +200,21 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
     return parts if all(part in _PLAIN for part in parts) else ()
 
 
+def _is_object(hint: Any) -> bool:
+    """Whether a hint means objects that a table with `_target_` makes: a class of cgrec, or something to be called."""
+    union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+    parts = typing.get_args(hint) if union else (hint,)
+    own = [p for p in parts if p is not type(None)]
+    return bool(own) and all(_is_ours(p) for p in own)
+
+
+def _is_ours(part: Any) -> bool:
+    called = typing.get_origin(part) is Callable
+    return called or (inspect.isclass(part) and part.__module__.startswith("cgrec."))
+
+
 def _in_words(hint: Any) -> str:
+    if not _kinds(hint):
+        return "a table that says what it is (_target_: ...)"
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
     return " or ".join(words[kind] for kind in _kinds(hint))

@@ -143,9 +143,15 @@ def _end_of_file(error: Any, folder: str) -> str:
 
 
 def _yaml(error: Any, folder: str) -> str:
-    mark = getattr(error, "problem_mark", None)
-    where = f"{mark.name}, line {mark.line + 1}" if mark is not None else "a YAML file"
-    return f"{where}: expected YAML, found {getattr(error, 'problem', None) or error}; correct that line"
+    mark, name = getattr(error, "problem_mark", None), getattr(error, "name", None)
+    where = f"{mark.name}, line {mark.line + 1}" if mark is not None else name or "a YAML file"
+    problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error).removeprefix("found ")
+    way = "correct that line"
+    if "'\\t'" in problem:
+        way = "put spaces in place of tabs"
+    if "duplicate key" in problem:
+        way = "keep one of the two"
+    return f"{where}: expected YAML, found {problem}; {way}"
 
 
 def _missing_config(error: Any, folder: str) -> str:

@@ -14,6 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import OmegaConf
 
+from .shapes import misshapen, undecodable
+
 #: What `cgrec climb` reads at the top of a configuration; anything else there must be used by a ${...} to mean something.
 TOP = ("name", "run", "source", "levels", "variables", "seed", "control", "bins", "threads", "basins", "go_on")
 #: Keys whose values are paths: taken as they are written, whatever characters they have.
@@ -38,14 +40,22 @@ def composed(overrides: list[str], own: str | None = None, *, hydra_too: bool = 
         ValueError: an unknown key, with near misses; a value that cannot be read; a folder or file that does not fit.
     """
     overrides = [readable(o) for o in overrides]
+    folders = [*([] if own is None else [own_folder(own)]), configuration()]
     with initialize_config_dir(str(configuration()), version_base="1.3"):
-        for folder in [] if own is None else [own_folder(own)]:
+        for folder in folders[:-1]:
             _look_first_in(folder)
         try:
             config = compose("config", overrides=overrides, return_hydra_config=hydra_too)
         except MissingConfigException:
             raise  # it knows its group and the choices
-        except ConfigCompositionException as error:
+        except UnicodeDecodeError as error:
+            raise ValueError(undecodable(folders, overrides) or str(error)) from error
+        except (HydraException, ValueError) as error:
+            words = misshapen(str(error), folders)
+            if words is not None:
+                raise ValueError(words) from error
+            if not isinstance(error, ConfigCompositionException):
+                raise
             raise _explained(error, overrides) from error
     _check_top(config)
     return config
@@ -158,6 +168,11 @@ def _explained(error: ConfigCompositionException, overrides: list[str]) -> Value
     if unknown is None:
         return ValueError(str(error))
     key = unknown[1]
+    if "defaults list" in str(error) and key not in [o.partition("=")[0].lstrip("+~") for o in overrides]:
+        return ValueError(
+            f"{key}: expected in the defaults of the experiment something to override, found no choice of {key} before it; write "
+            f"'- /{key}: NAME', without override"
+        )
     rest = [o for o in overrides if o.partition("=")[0].lstrip("+~") != key]
     try:
         known = list(_keys(OmegaConf.to_container(compose("config", overrides=rest), resolve=False)))

@@ -8,13 +8,13 @@ come right with it.
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..analysis.transport import diffusion, friction_for_diffusion
+from ..digests import keep_json
 from ..frames import Frames
 from ..potential.base import Potential
 from .langevin import Langevin
@@ -70,7 +70,7 @@ def fit_friction(
         done.append(
             FrictionRound(dict(friction), {t: [float(d.value), float(d.error)] for t, d in measured.items()})
         )
-        (folder / "rounds.json").write_text(json.dumps([asdict(r) for r in done], indent=1))
+        keep_json(folder / "rounds.json", [asdict(r) for r in done])
         print(_line(done[-1], targets), flush=True)
         if all(abs(measured[t].value / d - 1) < tolerance for t, d in targets.items()):
             break

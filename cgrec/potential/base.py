@@ -123,6 +123,13 @@ class Potential(nn.Module, ABC):
         self.temperature, self.density = common_state(others)
         return self
 
+    def made_at(self, temperature: float | None) -> Self:
+        """Itself and its parts, as made from a sample at `temperature` in K; None: an energy, which holds at any."""
+        for module in self.modules():
+            if isinstance(module, Potential):
+                module.temperature = temperature
+        return self
+
     def graph(self, frames: Frames, skin: float = 0.0) -> SiteGraph:
         """All frames as one graph on this potential's device, positions in float64; `skin` nm are added to the reach."""
         check_box(frames.box, self.cutoff)

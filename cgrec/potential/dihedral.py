@@ -97,7 +97,7 @@ class DihedralPrior(BondedPotential):
             cosine=series[:, :order].tolist(),
             sine=series[:, order:].tolist(),
             bond_graph=BondGraph.of(frames.system).config,
-        )
+        ).made_at(frames.temperature)
 
 
 def barrier_series(counts: NDArray[np.float64], order: int) -> NDArray[np.float64]:

@@ -117,7 +117,7 @@ class ExcludedVolume(Potential):
         most = int(np.clip(MOST_SITES // frames.n_sites, min(FEWEST_FRAMES, most_frames), most_frames))
         every = -(-len(frames) // most)
         diameters = contact_distances(wall, frames[::every])
-        return cls(**{**wall.config, "diameters": diameters.tolist()})
+        return cls(**{**wall.config, "diameters": diameters.tolist()}).made_at(frames.temperature)
 
 
 def close_pairs(system: System, bonds: int = 2) -> NDArray[np.int64]:

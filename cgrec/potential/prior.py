@@ -117,7 +117,7 @@ class HarmonicPrior(BondedPotential):
             centre=mean.tolist(),
             stiffness=stiffness.tolist(),
             bond_graph=BondGraph.of(frames.system).config,
-        )
+        ).made_at(frames.temperature)
 
 
 class BranchPrior(HarmonicPrior):
@@ -199,7 +199,7 @@ class LinePrior(BondedPotential):
             sites=[list(p) for p in paths],
             stiffness=(thermal_energy(frames.temperature) / np.maximum(bend, STRAIGHTEST)).tolist(),
             bond_graph=BondGraph.of(frames.system).config,
-        )
+        ).made_at(frames.temperature)
 
 
 def fit_priors(

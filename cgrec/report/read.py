@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..analysis.backmapping import BackmappingReport
 from ..analysis.ledger import LedgerRow
 from ..collective_variables import CollectiveVariable, variables_from_config
-from ..digests import checked, recorded
+from ..digests import REMARKS, Changed, faults, lost_record
 from ..frames import Frames
 from ..mapping import Mapping
 from ..remarks import remarks_in
@@ -223,15 +223,17 @@ def read_run(folder: str | Path) -> RunFiles:
     )
     if not numbered and not (folder / "run.json").exists():
         raise FileNotFoundError(f"{folder} is no run: expected run.json or level0, level1, ... in it")
-    trouble: list[str] = []
+    found, trouble = [*faults(folder, deep=False)], list[str]()
+    lost = lost_record([folder, *(path for _, path in numbered)])
+    found += [] if lost is None else [lost]
     about = _fitted(folder / "run.json", RUN, trouble)
     text = _try(Path.read_text, folder / "config.yaml", trouble) or ""
     levels = tuple(_level(number, path) for number, path in numbered)
-    return RunFiles(folder, about, text, levels, tuple(trouble))
+    return RunFiles(folder, about, text, levels, _told(folder, found, trouble))
 
 
 def _level(number: int, folder: Path) -> LevelFiles:
-    problems = _changed(folder)
+    found, problems = list(faults(folder)), list[str]()
     return LevelFiles(
         number, folder,
         report=_report(folder / "report.json", problems),
@@ -243,25 +245,10 @@ def _level(number: int, folder: Path) -> LevelFiles:
         source=_fitted(folder / "source.json", SOURCE, problems),
         backmapping=_try(read_backmapping, folder / "backmapping.json", problems) or {},
         audit=_fitted(folder / "audit.json", AUDIT, problems),
-        remarks=tuple(map(str, _try(remarks_in, folder / "remarks.json", problems) or ())),
+        remarks=tuple(map(str, _try(remarks_in, folder / REMARKS, problems) or ())),
         made=frozenset(path.name for path in folder.iterdir()),
-        problems=tuple(problems),
+        problems=_told(folder, found, problems),
     )  # fmt: skip
-
-
-def _changed(folder: Path) -> list[str]:
-    """What is wrong with products that are not as they were made; they are shown all the same, and said to be so."""
-    found: list[str] = []
-    try:
-        names = recorded(folder)
-    except ValueError as error:
-        return [str(error)]
-    for name in names:
-        try:
-            checked(folder / name)
-        except ValueError as error:
-            found.append(str(error))
-    return found
 
 
 def _try(read: Any, path: Path, problems: list[str]) -> Any:
@@ -272,6 +259,17 @@ def _try(read: Any, path: Path, problems: list[str]) -> Any:
     except (OSError, ValueError, KeyError, TypeError) as error:  # a run may be writing this file right now
         problems.append(f"{path.parent.name}/{path.name}: {error}")
         return None
+
+
+def _told(folder: Path, found: list[Changed], problems: list[str]) -> tuple[str, ...]:
+    """What is not as it was made, then what cannot be read and is not named yet."""
+    damaged = [f"{folder.name}/{fault.file.relative_to(folder)}" for fault in found if fault.file is not None]
+    new = [
+        text
+        for text in problems
+        if not any(text.startswith(d) or d.startswith(f"{text.partition(': ')[0]}/") for d in damaged)
+    ]
+    return (*map(str, found), *new)
 
 
 def _report(path: Path, problems: list[str]) -> dict[str, Any]:

@@ -156,7 +156,7 @@ class Chunks:
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
-        open_record(self.folder)
+        open_record(self.folder, listed=False)  # it is removed when the run is whole
         check_all(self.folder)
         self.paths = sorted(self.folder.glob("chunk_*.npz"))
         self.n_frames = sum(_load_chunk(p)["n_frames"].item() for p in self.paths)

@@ -167,8 +167,8 @@ class NetworkSource(Source):
                 network, frames, priors=[*bonded, wall], seed=seed, folder=place / f"member_{k}", name=f"NNP {k + 1} of {self.members}",
             )  # fmt: skip
             keep_json(place / f"member_{k}.json", vars(report))
-            fitted.temperature = fitted.density = None  # an energy, not a PMF
-            keep(path, fitted.save)
+            fitted.density = None
+            keep(path, fitted.made_at(None).save)  # an energy, not a PMF
         (place / f"member_{k}" / CHECKPOINT).unlink(missing_ok=True)
         return Potential.load(path)
 

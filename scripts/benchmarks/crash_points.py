@@ -215,7 +215,7 @@ def different(found: dict[str, object], wanted: dict[str, object]) -> list[str]:
 
 def names_a_way(said: str) -> bool:
     """Whether a refusal says what to do, in one line and not by a traceback."""
-    return "Traceback" not in said and any(word in said for word in ("remove", "put the original back", "make room", "give another"))
+    return "Traceback" not in said and any(word in said for word in ("remove", "put the original back", "bring it back", "make room", "give another"))
 
 
 class Campaign:
