@@ -273,8 +273,8 @@ class Chain:
         """Rows of one level: against its parent, against level 0, and the direct model as control."""
         compared = self._compared_by(recipe)
         report = level.report if made(level.folder / "report.json") else {}
-        same = "ledger" in report and not differences(report.get("compared_by", compared), compared)
-        if same and (k == 1 or not self.control or made(level.folder / "direct" / "frames")):
+        unchanged = "ledger" in report and not differences(report.get("compared_by", compared), compared)
+        if unchanged and (k == 1 or not self.control or made(level.folder / "direct" / "frames")):
             return [LedgerRow.from_json(row) for row in level.report["ledger"]]
         own = level.frames
         with keep_remarks(level.folder):
