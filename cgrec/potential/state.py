@@ -43,9 +43,9 @@ def common_state(terms: Iterable[HasState]) -> tuple[float | None, tuple[float, 
             temperature = term.temperature
         elif term.temperature is not None and abs(term.temperature - temperature) > SAME_TEMPERATURE:
             raise ValueError(
-                "potentials can be added where they belong to one state, found PMFs, or priors inverted from samples, of "
-                f"{temperature} K and {term.temperature} K: make both at one temperature (one that is an energy, not a PMF, has "
-                "temperature None)"
+                f"potentials can be added where they belong to one state, found PMFs of {temperature} K and {term.temperature} K "
+                "(a prior inverted from a sample counts as one): make both at one temperature (one that is an energy, not a PMF, "
+                "has temperature None)"
             )
         if density is None:
             density = term.density
