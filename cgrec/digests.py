@@ -167,10 +167,12 @@ def made(path: str | Path) -> bool:
         return True
     if not isinstance(fault, Gone):
         raise fault
-    del known[path.name]
-    _write(path.parent, known)
-    lost = "what was remarked before is lost" if path.name == REMARKS else "it is made anew"
-    remark(f"{path} was made and is gone: {lost}")
+    # What was made from it is gone, too: what is made anew comes after nothing that is not there.
+    gone = [path.name, *(n for n in _after(path, known) if not (path.parent / n).exists())]
+    _write(path.parent, {name: d for name, d in known.items() if name not in gone})
+    for name in gone:
+        lost = "what was remarked before is lost" if name == REMARKS else "it is made anew"
+        remark(f"{path.parent / name} was made and is gone: {lost}")
     return False
 
 
@@ -382,7 +384,7 @@ def _changed(product: Path, file: Path, wanted: str, found: str, known: dict[str
     return Changed(
         f"{file}: expected the file that was made (sha256 {wanted[:12]}...), found {other}: it was changed or damaged. Put the "
         "original back, or remove "
-        f"{_listed(product.name, *_later(product, known))} and run the same command again",
+        f"{_listed(product.parent, product.name, *_later(product, known))} and run the same command again",
         file,
     )
 
@@ -403,15 +405,18 @@ def _rolled_forward(path: Path, wanted: str) -> bool:
 
 def _later(path: Path, known: dict[str, str]) -> list[str]:
     """Products made after `path`, and perhaps from it, that are there."""
-    names = list(known)
+    return [name for name in _after(path, known) if (path.parent / name).exists()]
+
+
+def _after(path: Path, known: dict[str, str]) -> list[str]:
     if path.name in LEAVES:
         return []
-    after = names[names.index(path.name) + 1 :]
-    return [n for n in after if n not in _SAID and (path.parent / n).exists()]
+    names = list(known)
+    return [name for name in names[names.index(path.name) + 1 :] if name not in _SAID]
 
 
 def _gone(path: Path, later: list[str]) -> Changed:
-    also = f"remove what was made after it ({_listed(*later)})" if later else "leave it"
+    also = f"remove what was made after it ({_listed(path.parent, *later)})" if later else "leave it"
     kind = Changed if later else Gone
     return kind(
         f"{path} was made and is gone: put it back, or {also} and run the same command again, which makes it anew",
@@ -419,5 +424,5 @@ def _gone(path: Path, later: list[str]) -> Changed:
     )
 
 
-def _listed(*names: str) -> str:
-    return ", ".join(names)
+def _listed(folder: Path, *names: str) -> str:
+    return ", ".join(str(folder / name) for name in names)

@@ -47,10 +47,10 @@ def test_a_product_that_was_changed_or_removed_is_named_with_a_way_out(tmp_path)
     for name in ("a.txt", "b.txt"):
         keep(tmp_path / name, write(name))
     (tmp_path / "a.txt").write_text("b.txt")
-    with pytest.raises(Changed, match=r"a\.txt.*put the original back|a\.txt.*Put the original back, or remove a.txt, b.txt"):
+    with pytest.raises(Changed, match=r"a\.txt.*put the original back|a\.txt.*Put the original back, or remove [^ ]*a.txt, [^ ]*b.txt"):
         checked(tmp_path / "a.txt")
     (tmp_path / "a.txt").unlink()
-    with pytest.raises(Changed, match=r"a\.txt was made and is gone: put it back, or remove what was made after it \(b.txt\)"):
+    with pytest.raises(Changed, match=r"a\.txt was made and is gone: put it back, or remove what was made after it \([^ ]*b.txt\)"):
         made(tmp_path / "a.txt")
     (tmp_path / "b.txt").unlink()  # the way out
     with pytest.warns(match="a.txt was made and is gone: it is made anew"):
@@ -248,7 +248,7 @@ def test_remarks_are_a_product_and_their_loss_is_a_remark(tmp_path):
     path = tmp_path / "remarks.json"
     assert path.name in recorded(tmp_path)
     path.write_text(path.read_text().replace("look", "lock"))
-    with pytest.raises(Changed, match=r"remarks\.json.*or remove remarks\.json and run"), keep_remarks(tmp_path):
+    with pytest.raises(Changed, match=r"remarks\.json.*or remove [^ ]*remarks\.json and run"), keep_remarks(tmp_path):
         pass
     path.unlink()
     with pytest.warns(match="what was remarked before is lost"), keep_remarks(tmp_path):

@@ -36,8 +36,6 @@ import cgrec
 #: Written anew by every command, read by none.
 NO_PRODUCTS = {"report.html", ".lock"}
 HOW = ("flip", "cut", "remove")
-#: Folders of frames: one product each.
-_FOLDERS = {"frames", "targets", "unrefined"}
 #: Outcomes that are good.
 GOOD = {"refused by name, and the way out works", "named and made anew", "named, and the loss is remarked"}
 
@@ -89,9 +87,7 @@ def to_remove(said: str) -> list[Path]:
     way = re.search(r"(/[^ ]*?)(?::? ).*remove (?:what was made after it \(|the folder )?([^()]+?)\)? and run the same command", said)
     if way is None:
         return []
-    beside = Path(way[1]).parent
-    beside = beside.parent if "the folder" not in said and beside.name in _FOLDERS and not (beside / way[2].split(", ")[0]).exists() else beside
-    return [Path(way[1]) if name == "it" else beside / name for name in way[2].split(", ")]
+    return [Path(way[1] if name == "it" else name) for name in way[2].split(", ")]
 
 
 class Damaged:

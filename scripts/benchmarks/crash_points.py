@@ -21,6 +21,7 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -138,6 +139,7 @@ def child(command: list[str], folder: Path, at: int = -1, kind: str = "kill") ->
                 os.dup2(out.fileno(), 2)
                 sys.stdout = sys.stderr = out  # whoever runs this may have put objects of his own there
                 torch.set_num_threads(1)
+                warnings.showwarning = show_in_words  # and may have caught warnings, too
                 Figure.savefig = draw_nothing  # a page is written by one operation, whatever is drawn on it
                 injected = Injected(folder, at, kind)
                 injected.install()
@@ -149,6 +151,11 @@ def child(command: list[str], folder: Path, at: int = -1, kind: str = "kill") ->
     _, status = os.waitpid(pid, 0)
     log = operations.read_text().splitlines() if at < 0 else []
     return os.waitstatus_to_exitcode(status), said.read_text(), log
+
+
+def show_in_words(message: Warning | str, category: type[Warning], *place: object) -> None:
+    """A warning as the command prints it."""
+    print(f"{category.__name__}: {message}", flush=True)
 
 
 def draw_nothing(figure: Figure, to: object, **options: object) -> None:
