@@ -24,6 +24,7 @@ from torch import Tensor
 from . import geometry
 from .frames import Frames
 from .potential import BondGraph, DihedralSeries, Potential, SumPotential, UF3Potential, half_space
+from .sampling import blocks_of
 from .system import System
 
 #: Most coefficients the dense solve is meant for: minutes on one core.
@@ -176,7 +177,7 @@ def split(frames: Frames, n_fit: int, n_held_out: int, n_blocks: int = 20) -> tu
     """
     if len(frames) < 2:
         raise ValueError(f"distil: expected at least 2 frames, to hold some out, found {len(frames)}")
-    blocks = frames.block_indices(min(n_blocks, len(frames)))
+    blocks = blocks_of(frames, min(n_blocks, len(frames)))
     held = {k for k in range(len(blocks)) if k % 5 == 2} or {len(blocks) - 1}
     groups = [
         np.concatenate([b for k, b in enumerate(blocks) if (k in held) == side]) for side in (False, True)

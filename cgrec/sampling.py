@@ -69,18 +69,41 @@ def _distances(frames: Frames) -> NDArray[np.float64]:
 _KNOWN: WeakKeyDictionary[Frames, NDArray[np.int64]] = WeakKeyDictionary()
 
 
+def originals(frames: Frames) -> NDArray[np.int64]:
+    """`repeated_frames`, found once per Frames."""
+    if frames not in _KNOWN:
+        _KNOWN[frames] = repeated_frames(frames)
+    return _KNOWN[frames]
+
+
 def counted_once(frames: Frames) -> NDArray[np.int64]:
-    """Numbers of the frames that are no repetition of an earlier one, in order; found once per Frames.
+    """Numbers of the frames that are no repetition of an earlier one, in order.
 
     Equal frames that follow each other stay: a Monte Carlo chain that rejects repeats itself with good
     reason, and autocorrelation sees it.
     """
-    if frames not in _KNOWN:
-        original = repeated_frames(frames)
-        again = original != np.arange(len(original))
-        again[1:] &= original[1:] != original[:-1]
-        _KNOWN[frames] = np.flatnonzero(~again)
-    return _KNOWN[frames]
+    original = originals(frames)
+    again = original != np.arange(len(original))
+    again[1:] &= original[1:] != original[:-1]
+    return np.flatnonzero(~again)
+
+
+def blocks_of(frames: Frames, n_blocks: int) -> list[NDArray[np.int64]]:
+    """Frame numbers of blocks as `Frames.block_indices` cuts them, with every frame that repeats an earlier
+    one in the block of that: a frame and its copy are never in two.
+
+    Raises:
+        ValueError: fewer frames than blocks, copies not counted.
+    """
+    original = originals(frames)
+    new = np.flatnonzero(original == np.arange(len(original)))
+    if len(new) == len(original):
+        return frames.block_indices(n_blocks)
+    number = np.empty(len(original), np.int64)
+    for k, index in enumerate(frames[new].block_indices(min(n_blocks, len(new)))):
+        number[new[index]] = k
+    number = number[original]
+    return [np.flatnonzero(number == k) for k in range(number.max() + 1)]
 
 
 def order_is_lost(frames: Frames) -> bool:
@@ -101,29 +124,33 @@ def order_is_lost(frames: Frames) -> bool:
 
 def check_sample(frames: Frames) -> tuple[dict[str, Any], str]:
     """What is to be kept, and said, about repeats and the order of time; ({}, "") where there is nothing."""
-    original = repeated_frames(frames)
+    original = originals(frames)
     again = np.flatnonzero(original != np.arange(len(original)))
     found: dict[str, Any] = {}
     said = []
     if len(again):
         share = len(again) / len(frames)
-        run = int((np.diff(again - original[again]) == 0).sum()) + 1
         found["repeated"] = {"n": len(again), "first": int(again[0]), "repeats": int(original[again[0]])}
-        kind = (
-            "in runs, as of a file read twice or of restarts that overlap"
-            if run > len(again) / 2
-            else "scattered"
-        )
         said.append(
-            f"{len(again)} of {len(frames)} frames ({share:.1%}) repeat earlier ones, {kind}: the first is "
-            f"frame {again[0]}, which repeats frame {original[again[0]]}; effective sample sizes count them "
-            "once"
+            f"{len(again)} of {len(frames)} frames ({share:.1%}) repeat earlier ones, {_kind(original, again)}: "
+            f"the first is frame {again[0]}, which repeats frame {original[again[0]]}; copies stay together in "
+            "blocks and in what is held out"
         )
     if order_is_lost(frames):
         found["order_of_time"] = "lost, or frames are independent"
         said.append(
-            "frames that follow each other are no more alike than any two: they are independent, or their "
-            "order of time was lost (shuffled); then effective sample sizes are upper and all errors lower "
-            "bounds"
+            "frames that follow each other are no more alike than any two. That is right where they were drawn "
+            "independently or lie far apart in time; where their order of time was lost (shuffled), effective "
+            "sample sizes are upper and all errors lower bounds"
         )
     return found, "; ".join(said)
+
+
+def _kind(original: NDArray[np.int64], again: NDArray[np.int64]) -> str:
+    """How frames `again` repeat others, and how they count."""
+    if (original[again] == original[again - 1]).mean() > 0.5:
+        return "most the one just before them, as of rejected Monte Carlo moves or a run that stood still"
+    back = again - original[again]
+    in_runs = int((np.diff(back) == 0).sum()) + 1 > len(again) / 2
+    kind = "in runs, as of a file read twice or of restarts that overlap" if in_runs else "scattered"
+    return f"{kind}, and count once in effective sample sizes"

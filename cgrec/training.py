@@ -37,6 +37,7 @@ from .potential.graph import SiteGraph
 from .potential.state import density_range
 from .ranges import expect
 from .recipes import described
+from .sampling import blocks_of
 from .stopping import Request, deferred
 from .system import System
 from .threads import chosen
@@ -701,7 +702,7 @@ def split(
         raise ValueError(
             f"validation_fraction: expected a number between 0 and 1, found {validation_fraction}"
         )
-    blocks = frames.block_indices(min(n_blocks, len(frames)))
+    blocks = blocks_of(frames, min(n_blocks, len(frames)))
     if len(blocks) < 2:
         raise ValueError(f"training needs at least 2 frames to keep some for validation, found {len(frames)}")
     wanted = max(1, round(validation_fraction * len(blocks)))

@@ -229,3 +229,61 @@ def test_water_tells_its_temperature_from_all_frames():
     )  # fmt: skip
     check = check_force_units(frames)
     assert check.verdict == "ok" and check.error < 1.5 and abs(check.sigmas) < 3
+
+
+def test_exchanged_forces_of_two_molecules_are_named():
+    frames = crystal(300)
+    assert check_force_units(frames).verdict == "ok"
+    order = np.arange(100)
+    order[[3, 60]] = [60, 3]
+    check = check_force_units(replace(frames, forces=frames.forces[:, order]))
+    assert check.verdict == "uneven" and "2 of 100 molecules contradict the others" in check.message
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05])
+def test_foreign_forces_in_noisy_chains_of_few_bonds_are_seen(share):
+    """Four bonds whose forces hold a third of noise, as of a peptide in solvent."""
+    frames = oscillators(5000, 4, noise=150.0)
+    assert check_force_units(frames).verdict == "ok"
+    wrong = np.random.default_rng(1).random(5000) < share
+    forces = frames.forces.copy()
+    forces[wrong] = np.roll(forces, 1000, axis=0)[wrong]
+    check = check_force_units(replace(frames, forces=forces))
+    assert check.verdict == "uneven" and "of 5000 frames looked at contradict the others" in check.message
+
+
+def gas(n_frames: int, seed: int) -> Frames:
+    """40 pairs of Lennard-Jones particles, far from each other, that move by small Monte Carlo steps: most
+    of them feel next to nothing for long.
+    """
+    rng, kT = np.random.default_rng(seed), 180 * BOLTZMANN
+    energy = lambda r: 4 * ((0.34 / r) ** 12 - (0.34 / r) ** 6)  # noqa: E731
+    force = lambda r: 4 * (12 * (0.34 / r) ** 12 - 6 * (0.34 / r) ** 6) / r  # noqa: E731
+    r, kept = rng.uniform(0.35, 1.0, 40), []
+    for _ in range(500 + 10 * n_frames):
+        new = r + 0.05 * rng.normal(size=40)
+        ratio = (new / r) ** 2 * np.exp(np.minimum(energy(r) - energy(np.maximum(new, 0.25)), 0) / kT)
+        r = np.where((new > 0.25) & (new < 1.0) & (rng.random(40) < ratio), new, r)
+        kept.append(r)
+    r = np.array(kept)[500::10][..., None]
+    direction = rng.normal(size=(n_frames, 40, 3))
+    direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
+    middle = 5.0 * np.arange(40)[:, None] * np.array([1, 0, 0])
+    half, pull = r * direction / 2, force(r) * direction
+    x = np.stack([middle - half, middle + half], 2).reshape(n_frames, 80, 3)
+    system = System(names=("Ar",) * 80, masses=[39.9] * 80)
+    return Frames(system, x, 180.0, forces=np.stack([-pull, pull], 2).reshape(x.shape))
+
+
+@pytest.mark.parametrize("n_frames", [30, 60, 200])
+@pytest.mark.parametrize("seed", range(4))
+def test_molecules_of_a_gas_do_not_contradict_each_other(n_frames, seed):
+    assert check_force_units(gas(n_frames, seed)).verdict != "uneven"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_frames_that_scatter_unlike_a_gaussian_are_let_through(seed):
+    """Eight bonds whose noise has the longer tail of a Laplace distribution, as of beads that touch."""
+    frames, rng = oscillators(4000, 8, noise=0.0), np.random.default_rng(seed)
+    noise = 50 * rng.laplace(size=frames.forces.shape)
+    assert check_force_units(replace(frames, forces=frames.forces + noise)).verdict != "uneven"

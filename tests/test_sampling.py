@@ -5,12 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from cgrec.analysis import effective_sample_size
+from cgrec.analysis import block_average, effective_sample_size, jackknife
 from cgrec.frames import Frames
 from cgrec.remarks import Remark
-from cgrec.sampling import order_is_lost, repeated_frames
+from cgrec.sampling import blocks_of, order_is_lost, repeated_frames
 from cgrec.sources import FileSource
 from cgrec.system import System
+from cgrec.training import split
+from cgrec.trajectory_files import read
 
 
 def walk(n_frames: int = 1000, n: int = 6, seed: int = 0) -> Frames:
@@ -86,3 +88,38 @@ def test_a_shuffled_sample_is_said_to_have_lost_its_order(tmp_path):
         source.make(tmp_path / "level0", 0)
     kept = json.loads((tmp_path / "level0" / "source.json").read_text())["checks"]["sample"][0]
     assert "order_of_time" in kept
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_frame_and_its_copy_are_in_one_block_and_on_one_side(name):
+    frames = walk()[SPOILT[name][0]]
+    original = repeated_frames(frames)
+    number = np.full(len(frames), -1)
+    for k, index in enumerate(blocks_of(frames, 10)):
+        number[index] = k
+    assert (number >= 0).all() and (number == number[original]).all() and number.max() == 9
+    training, held = split(frames, 0.2)
+    assert not set(original[training]) & set(original[np.concatenate(held)])
+    assert sorted([*training, *np.concatenate(held)]) == list(range(len(frames)))
+
+
+def test_errors_do_not_shrink_by_copies():
+    frames = walk()
+    twice = frames[np.r_[A, A]]
+    mean = lambda f: f.positions[:, 0, 0].mean()  # noqa: E731
+    for error in (block_average, jackknife):
+        assert error(twice, mean, 20).error == pytest.approx(error(frames, mean, 20).error, rel=1e-6)
+
+
+@pytest.mark.parametrize("name, said", [("twice", "repeat earlier ones, in runs"), ("frozen", "repeat earlier ones"),
+                                        ("shuffled", "order of time was lost")])  # fmt: skip
+def test_read_alone_says_it(name, said, tmp_path):
+    index = {
+        "twice": np.r_[A, A],
+        "frozen": np.minimum(A, 500),
+        "shuffled": np.random.default_rng(0).permutation(A),
+    }
+    path = tmp_path / "a.npz"
+    np.savez(path, positions=walk()[index[name]].positions, species=np.array(["A"] * 6), length_unit="nm")
+    with pytest.warns(Remark, match=said):
+        read(path, temperature=300, masses={"A": 12.0})

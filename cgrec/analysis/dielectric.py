@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..frames import Frames
+from ..sampling import blocks_of
 from ..units import COULOMB, thermal_energy
 from .statistics import Estimate, default_blocks, jackknife_error
 
@@ -46,7 +47,7 @@ def dielectric_constant(
         return float(1 + 4 * np.pi * COULOMB * variance / (3 * (weights @ volumes) * kT))
 
     left = []
-    for block in frames.block_indices(n_blocks or default_blocks(frames)):
+    for block in blocks_of(frames, n_blocks or default_blocks(frames)):
         kept = w.copy()
         kept[block] = 0
         left.append(permittivity(kept))

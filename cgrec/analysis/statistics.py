@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..frames import Frames
-from ..sampling import counted_once
+from ..sampling import blocks_of, counted_once
 
 
 class Estimate(NamedTuple):
@@ -131,8 +131,8 @@ def block_average(
         ValueError: fewer frames than blocks.
     """
     n_blocks = n_blocks or default_blocks(frames)
-    values = np.array([statistic(block) for block in frames.blocks(n_blocks)])
-    return Estimate(statistic(frames), values.std(0, ddof=1) / np.sqrt(n_blocks))
+    values = np.array([statistic(frames[index]) for index in blocks_of(frames, n_blocks)])
+    return Estimate(statistic(frames), values.std(0, ddof=1) / np.sqrt(len(values)))
 
 
 def jackknife(frames: Frames, statistic: Callable[[Frames], Any], n_blocks: int | None = None) -> Estimate:
@@ -142,7 +142,7 @@ def jackknife(frames: Frames, statistic: Callable[[Frames], Any], n_blocks: int 
     Raises:
         ValueError: fewer frames than blocks.
     """
-    blocks = frames.block_indices(n_blocks or default_blocks(frames))
+    blocks = blocks_of(frames, n_blocks or default_blocks(frames))
     everything = np.ones(len(frames), bool)
     left = []
     for block in blocks:
@@ -172,8 +172,7 @@ def jackknife_rows(
     if n_blocks < 2:
         return Estimate(value, np.full_like(value, np.nan))
     left = [
-        statistic((mean - w[i] @ rows[i]) / max(1 - w[i].sum(), 1e-300))
-        for i in frames.block_indices(n_blocks)
+        statistic((mean - w[i] @ rows[i]) / max(1 - w[i].sum(), 1e-300)) for i in blocks_of(frames, n_blocks)
     ]
     return Estimate(value, jackknife_error(np.array(left)))
 
@@ -195,7 +194,7 @@ def block_labels(frames: Frames, n_blocks: int | None = None) -> NDArray[np.int6
     if n_blocks < 2:
         raise ValueError(f"an error needs at least two blocks, found {n_blocks}")
     labels = np.empty(len(frames), np.int64)
-    for number, index in enumerate(frames.block_indices(n_blocks)):
+    for number, index in enumerate(blocks_of(frames, n_blocks)):
         labels[index] = number
     return labels
 

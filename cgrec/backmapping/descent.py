@@ -18,6 +18,7 @@ from scipy.special import logsumexp
 from ..analysis.statistics import Estimate, effective_share
 from ..dynamics.run import draw
 from ..frames import Frames
+from ..sampling import blocks_of
 from ..units import thermal_energy
 from .base import Backmapper
 from .correct import metropolis
@@ -156,7 +157,7 @@ def audit(
         excess = p @ (f - w) ** 2 - p @ variance
         return np.array([math.sqrt(max(excess, 0.0)), (p @ (f * w)) / (p @ f**2 - p @ variance), p @ entropy])
 
-    blocks = coarse.block_indices(min(20, len(coarse)))
+    blocks = blocks_of(coarse, min(20, len(coarse)))
     left_out = np.stack([statistics(~np.isin(np.arange(len(coarse)), b)) for b in blocks])
     n = len(left_out)
     errors = np.sqrt((n - 1) / n * ((left_out - left_out.mean(0)) ** 2).sum(0))

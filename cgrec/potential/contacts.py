@@ -31,6 +31,7 @@ from torch import Tensor
 
 from .. import geometry
 from ..frames import Frames
+from ..sampling import blocks_of
 from ..system import System
 from .graph import SiteGraph
 
@@ -61,7 +62,7 @@ PORTION = 20_000
 def contact_distances(wall: ExcludedVolume, frames: Frames) -> NDArray[np.float64]:
     """(n_types, n_types) nm by the rule above, for the types, cutoff and excluded pairs of `wall`."""
     n_types = len(wall.types)
-    blocks = frames.block_indices(min(BLOCKS, len(frames)))
+    blocks = blocks_of(frames, min(BLOCKS, len(frames)))
     shortest = np.full((2, len(blocks), n_types, n_types), np.inf)  # all pairs, and those far along the chain
     for block, which in enumerate(blocks):
         for graph in _graphs(wall, frames[which]):

@@ -109,7 +109,7 @@ class Source(ABC):
                 if frames.forces is not None and "temperature" not in checks:
                     _check_temperature(frames)
             sample, sentence = check_sample(frames)
-            if sample and not self.independent:
+            if sample and not self.independent and "sample" not in checks:
                 checks["sample"] = [sample]
                 remark(f"level 0: {sentence}")
             _say(checks)

@@ -14,12 +14,14 @@ from numpy.typing import ArrayLike
 
 from ..frames import Frames, pieces, release
 from ..remarks import remark
+from ..sampling import check_sample
 from ..system import System
 from .assemble import assemble
 from .atoms import atoms_to_frames, system_from_atoms, system_to_atoms
 from .export import write
 from .findings import record, recorded
 from .force_units import UnitCheck, check_force_units, check_length_unit
+from .foreign_boxes import foreign_boxes
 from .formats import Opener, check_arguments, format_of
 from .plausibility import bad_frames, check_bonds, check_box, check_hydrogens, check_kinds_of_bonds, sentence
 from .request import Contents, Request
@@ -163,6 +165,7 @@ def read(
     if check_units:
         frames = _plausible(frames, first.path, drop_bad_frames, whole=selection is None)
         _check(frames, first.path, contents, whole=selection is None)
+        _check_sample(frames, first.path)
     if need_forces and frames.forces is None:
         raise ValueError(f"{first.path}: {_reason(frames)}; forces_path= reads them from a second file")
     return frames
@@ -300,9 +303,12 @@ def _plausible(frames: Frames, path: Path, drop: bool, *, whole: bool) -> Frames
     check_box(frames, str(path))
     check_bonds(frames, str(path))
     check_kinds_of_bonds(frames, str(path))
-    bad = bad_frames(frames)
+    of_box, bad = foreign_boxes(frames), bad_frames(frames)
+    if of_box:
+        record("box", {"file": path.name, "finding": of_box})
+        remark(f"{path}: {of_box}")
     if bad:
-        said = f"{path}: {sentence(bad, len(frames))}"
+        said = f"{path}: {sentence(bad, len(frames))}" + (f"; {of_box}" if of_box else "")
         if 2 * len(bad) > len(frames):
             raise ValueError(
                 f"{said}: look at the topology, the order of its atoms, the box that makes cut molecules "
@@ -341,3 +347,11 @@ def _check(frames: Frames, path: Path, contents: Contents | None, *, whole: bool
         raise ValueError(f"{path}: {check.message}; correct that, or pass check_units=False if this is meant")
     if check.verdict != "ok":
         remark(f"{path}: {check.message}")
+
+
+def _check_sample(frames: Frames, path: Path) -> None:
+    """Record and remark frames that are there twice, and an order of time that was lost."""
+    found, said = check_sample(frames)
+    if found:
+        record("sample", {"file": path.name, **found})
+        remark(f"{path}: {said}")

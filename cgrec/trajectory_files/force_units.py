@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..frames import Frames
-from ..units import BOLTZMANN, ENERGY, LENGTH, force_factor, length_factor, shown
-from .hypervirial import Sample, Terms, bond_terms, molecule_terms
+from ..units import ENERGY, LENGTH, force_factor, length_factor, shown
+from .hypervirial import Sample, bond_terms, molecule_terms
+from .implied import FEW, Series, kelvin
 from .periodic import close_pairs
 from .topology import CLOSEST_ATOMS, covalent_radii
+from .uneven import uneven
 
 #: A ratio of temperatures within this of the ratio a wrong unit makes counts as that.
 TOLERANCE = 0.15
@@ -30,23 +32,11 @@ _FLOOR = 0.02
 #: Relative error from which on the estimate says nothing: a unit of energy would be seen, a wrong frame in
 #: ten not.
 _TOO_NOISY = 0.1
-#: Blocks of frames, standard errors and share of the temperature by which one may differ from the others;
-#: there are many blocks and bonds to look at, and block errors are themselves uncertain, hence more than
-#: `_SIGMAS`.
-_BLOCKS, _BLOCK_SIGMAS, _BLOCK_SHARE = 20, 6.0, 0.15
-#: The same for single frames, which are judged only where each is a sum over so many pairs.
-_FRAME_SIGMAS, _MANY_PAIRS = 7.0, 30
-#: Mean square of what springs leave of the forces along bonds, relative to the median frame: three times that
-#: of the worst frame of any valid sample we have (five beads in solvent).
-_FRAME_RESIDUAL = 30.0
-#: Below so many frames the scatter between pairs gives the error, and there are no blocks to compare.
-_FEW = 20
 #: (omega dt)^2 / 4, and step in fs (of atoms, of beads), above which a Verlet step is no believable
 #: explanation of a hot bond.
 _LARGEST_EXCESS, _LARGEST_STEP = 0.3, (2.6, 15.0)
 #: Frames from which the unit of length is judged.
 _LENGTH_FRAMES = 7
-_REGULAR = 1.4826  # standard deviation of a Gaussian over its median absolute deviation
 
 
 @dataclass(frozen=True)
@@ -117,99 +107,34 @@ def check_force_units(
     return next((c for c in told if c.verdict != "ok"), told[0])
 
 
-@dataclass(frozen=True)
-class _Series:
-    """Temperatures that single frames imply, put together from all kinds of pairs with the least noise.
-
-    Attributes:
-        values: (n_used,) K; their weighted mean is the estimate.
-        weights: (n_used,) sum to one.
-        noise: K, standard error from the scatter between pairs.
-        frames: (n_used,) numbers of the frames.
-    """
-
-    values: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    noise: float
-    frames: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, frames: Frames, sample: Sample) -> _Series | None:
-        """None where no kind of pair tells anything."""
-        kinds = [k for k in sample.kinds if np.mean(k.divergence) > 0]
-        if not kinds:
-            return None
-        p = frames.normalised_weights()[sample.used]
-        p = p / p.sum()
-        c = np.array([np.mean(k.divergence) / max(_spread(k.work) ** 2, 1e-300) for k in kinds])
-        c = c / c.max()
-        norm = sum(w * (p @ k.divergence) for w, k in zip(c, kinds))
-        work = sum(w * k.work for w, k in zip(c, kinds))
-        divergence = sum(w * k.divergence for w, k in zip(c, kinds))
-        # linear in the deviation of the divergence, so that a mean over frames is the ratio of sums
-        values = -work / norm / BOLTZMANN  # type: ignore[operator]
-        estimate = float(p @ values)
-        values = values - estimate * (divergence / norm - 1)  # type: ignore[operator]
-        pairs = sum((w * k.noise) ** 2 * k.n_pairs for w, k in zip(c, kinds))
-        noise = float(np.sqrt(pairs * (p**2).sum()) / norm / BOLTZMANN)  # type: ignore[operator]
-        return cls(values, p, noise, sample.used)
-
-    @property
-    def estimate(self) -> float:
-        """K."""
-        return float(self.weights @ self.values)
-
-    @property
-    def error(self) -> float:
-        """K, standard error: the largest of what pairs, frames and blocks of frames scatter."""
-        z = self.weights * (self.values - self.estimate)
-        n = len(z)
-        found = [self.noise] if n < _FEW else [float(np.sqrt((z**2).sum()))]
-        if n > 1:
-            blocks = np.array([b.sum() for b in np.array_split(z, min(_BLOCKS, n))])
-            found.append(float(np.sqrt((blocks**2).sum() * len(blocks) / max(len(blocks) - 1, 1))))
-        return max(found)
-
-
-def _spread(x: NDArray[np.float64]) -> float:
-    """Standard deviation that single wild values do not move; the plain one where most values are equal."""
-    robust = _REGULAR * float(np.median(np.abs(x - np.median(x))))
-    return robust if robust > 0 else float(np.std(x))
-
-
 def _judge(frames: Frames, pairs: str, force_unit: str, length_unit: str | None) -> UnitCheck:
     terms = bond_terms if pairs == "bonds" else molecule_terms
     sample = terms(frames)
-    series = _Series.of(frames, sample)
+    series = Series.of(frames, sample)
     given = frames.temperature
     if series is None:
         message = "forces untested: no flexible bond and no pair of molecules in reach to test them by"
         return UnitCheck("untested", message, given)
     estimate, error = series.estimate, series.error
     seen = max(_SIGMAS * error, _FLOOR * given)
-    found = f"forces along {pairs} imply {_kelvin(estimate, error)}, the temperature given is {given:g} K"
+    found = f"forces along {pairs} imply {kelvin(estimate, error)}, the temperature given is {given:g} K"
     verdict = lambda name, text: UnitCheck(name, text, given, estimate, error, pairs, seen)  # noqa: E731
-    uneven = _uneven(frames, series, sample)
+    parts = uneven(frames, series, sample)
     causes = _causes(estimate / given, error / given, force_unit, length_unit)
     off = abs(estimate - given) > seen
     if off and (shifted := _shifted(frames, terms, estimate)):
         return verdict("wrong frame", f"{found}: {shifted}")
     by = f"off by {abs(estimate - given) / max(error, 1e-300):.3g} sigma"
-    if off and causes and not uneven:
+    if off and causes and not parts:
         return verdict("wrong unit", f"{found}: {by} (ratio {estimate / given:.3g}): {' or '.join(causes)}")
-    if uneven:
-        return verdict("uneven", f"{found}; {uneven}")
+    if parts:
+        return verdict("uneven", f"{found}; {parts}")
     if off:
         return verdict("off", f"{found}: {by}; {_explanation(frames, sample, estimate)}")
     if error > _TOO_NOISY * given:
         text = f"{found}: the error is too large to tell, so the forces and their unit are untested"
         return verdict("untested", f"{text}; look at the source of the forces yourself, or give more frames")
     return verdict("ok", f"{found}: within {shown(seen)} K, the smallest difference that could be seen")
-
-
-def _kelvin(estimate: float, error: float) -> str:
-    digits = max(0, 1 - int(np.floor(np.log10(max(error, 1e-3)))))
-    return f"{estimate:.{digits}f} +- {error:.{digits}f} K"
 
 
 def _causes(ratio: float, error: float, force_unit: str, length_unit: str | None) -> list[str]:
@@ -249,143 +174,12 @@ def _mistakes(force_unit: str, length_unit: str | None) -> list[tuple[float, str
     return [*listed, (-1.0, sign), *[(-f, f"{text}, and their sign is wrong") for f, text in listed]]
 
 
-def _uneven(frames: Frames, series: _Series, sample: Sample) -> str:
-    """What says that parts of the sample contradict each other; "" where nothing does."""
-    found = [_blocks_apart(series), _frames_apart(series, sample)]
-    found += [_bond_apart(frames, kind) for kind in sample.kinds if kind.pairs is not None]
-    return "; ".join(f for f in found if f)
-
-
-def _blocks_apart(series: _Series) -> str:
-    """Blocks of frames that differ from the others by more than they scatter inside themselves."""
-    n = len(series.values)
-    for n_blocks in (_BLOCKS, _BLOCKS // 2, 0):  # fewer and longer ones for a sample that is slow
-        if n < 5 * n_blocks:
-            continue
-        if n_blocks == 0 or n < _FEW:
-            return ""
-        index = np.array_split(np.arange(n), n_blocks)
-        means = np.array([_mean(series, b) for b in index])
-        # correlation inside blocks only, so that blocks that differ do not excuse themselves
-        inner = [series.values[b] - m for b, m in zip(index, means)]
-        inefficiency = _inefficiency(inner)
-        if 4 * inefficiency < n // n_blocks:
-            break
-    middle, width = _shortest_half(means)
-    typical = float(np.median([np.std(v) for v in inner if np.std(v) > 0] or [0.0]))
-    errors = np.array([typical * np.sqrt(inefficiency / len(b)) for b in index])
-    errors = np.maximum(errors, width)  # blocks that all scatter are slow, not wrong
-    apart = np.abs(means - middle) > np.maximum(_BLOCK_SIGMAS * errors, _BLOCK_SHARE * abs(middle))
-    if not apart.any():
-        return ""
-    worst = int(np.argmax(np.abs(means - middle) * apart))
-    first, last = series.frames[index[worst][0]], series.frames[index[worst][-1]]
-    return (
-        f"{apart.sum()} of {len(index)} blocks of frames contradict the others: frames {first} to {last} "
-        f"imply {_kelvin(means[worst], errors[worst])}, most blocks {middle:.4g} K; look for frames that are "
-        "frozen, in another unit, in another box, or without their own forces"
-    )
-
-
-def _shortest_half(x: NDArray[np.float64]) -> tuple[float, float]:
-    """Middle and standard deviation of the half of the values that lie closest together (Rousseeuw and Leroy
-    1988): unlike median and median deviation they do not move when nearly half of the values are another
-    population.
-    """
-    ordered, n = np.sort(x), (len(x) + 1) // 2
-    widths = ordered[n - 1 :] - ordered[: len(x) - n + 1]
-    start = int(np.argmin(widths))
-    return float(np.median(ordered[start : start + n])), float(widths[start]) / 2 / 0.6745
-
-
-def _mean(series: _Series, index: NDArray[np.int64]) -> float:
-    weights = series.weights[index]
-    return float(weights @ series.values[index] / max(weights.sum(), 1e-300))
-
-
-def _inefficiency(pieces: list[NDArray[np.float64]]) -> float:
-    """1 + 2 sum of the autocorrelation of the pieces up to its first value below zero."""
-    variance = np.mean([np.mean(p**2) for p in pieces])
-    total = 1.0
-    for lag in range(1, min(len(p) for p in pieces) // 2):
-        rho = np.mean([np.mean(p[lag:] * p[:-lag]) for p in pieces]) / max(variance, 1e-300)
-        if rho <= 0:
-            break
-        total += 2 * rho
-    return total
-
-
-def _frames_apart(series: _Series, sample: Sample) -> str:
-    """Single frames that no scatter explains."""
-    n = len(series.values)
-    if n < _FEW:
-        return ""
-    apart = np.zeros(n, bool)
-    spread, far = _spread(series.values), np.abs(series.values - np.median(series.values))
-    # where a frame is a sum of so many pairs that frames scatter like a Gaussian
-    if spread > 0 and sum(k.n_pairs for k in sample.kinds) >= _MANY_PAIRS:
-        tails = (
-            float(np.quantile(far / spread, 0.7)) / 1.036
-        )  # 1 for a Gaussian, wrong frames among it or not
-        apart |= far / spread > _FRAME_SIGMAS * max(tails, 1.0) ** 2
-    for kind in sample.kinds:
-        if kind.pull is not None and kind.stretch is not None and len(kind.pull[0]) >= 4:
-            left = (_left_of(kind) ** 2).mean(1)
-            apart |= left > _FRAME_RESIDUAL * np.median(left)
-    if not apart.any():
-        return ""
-    worst = int(series.frames[np.flatnonzero(apart)[0]])
-    return (
-        f"{apart.sum()} of {n} frames looked at contradict the others, first frame {worst}: their forces are "
-        "not those of their positions"
-    )
-
-
-def _left_of(kind: Terms) -> NDArray[np.float64]:
-    """(n_used, n_bonds) what a spring of each bond's own leaves of the pull along it, kJ/mol/nm."""
-    assert kind.pull is not None and kind.stretch is not None
-    pull = kind.pull - np.median(kind.pull, axis=0)
-    stretch = kind.stretch - np.median(kind.stretch, axis=0)
-    spring = (pull * stretch).sum(0) / np.maximum((stretch**2).sum(0), 1e-300)
-    return pull - spring * stretch
-
-
-def _bond_apart(frames: Frames, kind: Terms) -> str:
-    """Bonds whose forces imply another temperature than the rest of their kind, and follow no spring where
-    the others
-    do: exchanged or foreign forces.
-    """
-    if kind.pull is None or kind.stretch is None or kind.pairs is None:
-        return ""
-    if len(kind.pull) < _FEW or len(kind.pairs) < 4:
-        return ""
-    implied = -(kind.pull * kind.stretch).mean(0) / BOLTZMANN
-    error = np.maximum(
-        np.std(kind.pull * kind.stretch, axis=0) / len(kind.pull) ** 0.5 / BOLTZMANN, _spread(implied)
-    )
-    off = np.abs(implied - np.median(implied))
-    left = _left_of(kind).var(0)
-    far = (off > np.maximum(_BLOCK_SIGMAS * error, _BLOCK_SHARE * abs(np.median(implied)))) & (
-        left > 3 * np.median(left)
-    )
-    if not far.any():
-        return ""
-    worst = int(np.argmax(off * far))
-    i, j = kind.pairs[worst].tolist()
-    labels = frames.system.labels
-    return (
-        f"{np.count_nonzero(far)} of {len(far)} bonds of one kind contradict the others: {labels[i]} (site "
-        f"{i}) - {labels[j]} (site {j}) alone implies {_kelvin(implied[worst], error[worst])}, half of them "
-        f"less than {np.median(implied):.4g} K; were the forces of two sites exchanged?"
-    )
-
-
 def _shifted(frames: Frames, terms: Any, estimate: float) -> str:
     """The cause, where the forces of the frame before or after fit and those of the frame itself do not."""
-    if len(frames) < _FEW:
+    if len(frames) < FEW:
         return ""
     for lag, name in ((1, "after"), (-1, "before")):
-        series = _Series.of(frames, terms(frames, lag))
+        series = Series.of(frames, terms(frames, lag))
         if series is None:
             continue
         close = abs(series.estimate - frames.temperature)
@@ -393,7 +187,7 @@ def _shifted(frames: Frames, terms: Any, estimate: float) -> str:
         told = series.error < _TOO_NOISY * frames.temperature
         if told and close < near < abs(estimate - frames.temperature) / 2:
             return (
-                f"with the forces of the frame {name} it would be {_kelvin(series.estimate, series.error)}: "
+                f"with the forces of the frame {name} it would be {kelvin(series.estimate, series.error)}: "
                 "forces and positions are shifted against each other by one frame"
             )
     return ""

@@ -64,11 +64,30 @@ class Terms:
 
 
 @dataclass(frozen=True)
+class Own:
+    """What each molecule alone says: the identity with v that moves this one only.
+
+    Attributes:
+        species: (n_molecules,) number of its kind.
+        work, divergence: (n_molecules,) means over frames of v . F (kJ/mol) and div v.
+        noise: (n_molecules,) kJ/mol, standard error of work + kT divergence if frames were independent.
+        square: (n_molecules,) mean square of the net force, (kJ/mol/nm)^2.
+    """
+
+    species: NDArray[np.int64]
+    work: NDArray[np.float64]
+    divergence: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    square: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Sample:
-    """Frames looked at: their numbers, and their terms for every kind of pair."""
+    """Frames looked at: their numbers, their terms for every kind of pair, and those of single molecules."""
 
     used: NDArray[np.int64]
     kinds: list[Terms]
+    own: Own | None = None
 
 
 def bond_terms(frames: Frames, lag: int = 0) -> Sample:
@@ -147,13 +166,13 @@ def molecule_terms(frames: Frames, lag: int = 0) -> Sample:
     every = _with_lag(len(frames), 1, lag)
     if int(frames.system.molecules.max()) < 1 or not len(every):
         return Sample(np.arange(0), [])
-    molecules = _Molecules(frames.system)
+    molecules = Molecules(frames.system)
     windows, n_pairs = _windows(frames, molecules, every)
     if not windows:
         return Sample(np.arange(0), [])
     cost = max(n_pairs / _WINDOW_BUDGET, frames.n_sites / _SITE_BUDGET)
     used = every[:: max(int(np.ceil(len(every) * cost)), 1)]
-    sums = _Sums(windows, BOLTZMANN * frames.temperature, len(used))
+    sums = _Sums(windows, BOLTZMANN * frames.temperature, len(used), len(molecules.species))
     boxes, forces = frames.boxes(), frames.need_forces()
     rows = max(_PORTION // frames.n_sites, 1)
     for start in range(0, len(used), rows):
@@ -162,13 +181,11 @@ def molecule_terms(frames: Frames, lag: int = 0) -> Sample:
         force = molecules.total(taken(forces, part + lag))
         for k, t in enumerate(part):
             pairs, vectors = close_pairs(centres[k], sums.reach, None if boxes is None else boxes[t])
-            sums.add(
-                start + k, molecules.kinds(pairs), vectors, force[k][pairs[:, 1]] - force[k][pairs[:, 0]]
-            )
-    return Sample(used, sums.terms())
+            sums.add(start + k, pairs, molecules.kinds(pairs), vectors, force[k])
+    return Sample(used, sums.terms(), sums.own(molecules.species))
 
 
-class _Molecules:
+class Molecules:
     """Molecules of a System: `species` (n_molecules,) is the kind of each."""
 
     def __init__(self, system: System):
@@ -199,7 +216,7 @@ class _Molecules:
 
 
 def _windows(
-    frames: Frames, molecules: _Molecules, every: NDArray[np.int64]
+    frames: Frames, molecules: Molecules, every: NDArray[np.int64]
 ) -> tuple[dict[int, _Window], float]:
     """The window of every two kinds of molecules, from some frames, and how many pairs a frame lie inside."""
     boxes = frames.boxes()
@@ -252,25 +269,35 @@ class _Sums:
         windows: by number of the two kinds.
         thermal: kT in kJ/mol.
         n_frames: how many frames will be added.
+        n_molecules: in each.
     """
 
-    def __init__(self, windows: dict[int, _Window], thermal: float, n_frames: int):
+    def __init__(self, windows: dict[int, _Window], thermal: float, n_frames: int, n_molecules: int):
         self._numbers = np.array(sorted(windows))
         self._peak = np.array([windows[k].peak for k in self._numbers])
         self._end = np.array([windows[k].end for k in self._numbers])
         self._thermal, self.reach = thermal, float(self._end.max())
         self._work, self._divergence = np.zeros((2, len(windows), n_frames))
         self._squares, self._pairs = np.zeros((2, len(windows)))
+        self._own_work, self._own_divergence, self._own_squares, self._net = np.zeros((4, n_molecules))
 
-    def add(self, frame: int, numbers: NDArray[np.int64], vectors: NDArray[Any], force: NDArray[Any]) -> None:
-        """The pairs of one frame: numbers of their kinds, vectors (n_pairs, 3) nm, differences of forces
-        (n_pairs, 3).
+    def add(
+        self,
+        frame: int,
+        pairs: NDArray[np.int64],
+        numbers: NDArray[np.int64],
+        vectors: NDArray[Any],
+        forces: NDArray[Any],
+    ) -> None:
+        """The pairs (n_pairs, 2) of one frame, numbers of their kinds, vectors (n_pairs, 3) nm, and the force
+        on each molecule (n_molecules, 3).
         """
         k = np.minimum(np.searchsorted(self._numbers, numbers), len(self._numbers) - 1)
         known = self._numbers[k] == numbers
-        k, vectors, force = k[known], vectors[known], force[known]
+        k, vectors, pairs = k[known], vectors[known], pairs[known]
         r = np.maximum(np.linalg.norm(vectors, axis=-1), 1e-12)
-        along = (force * vectors).sum(-1) / (2 * r)
+        pulls = [(forces[end] * vectors).sum(-1) / r for end in pairs.T]
+        along = (pulls[1] - pulls[0]) / 2
         out, width = r - self._peak[k], (self._end - self._peak)[k]
         s = np.clip(out / width, 0, 1)
         w, slope = (1 - s**2) ** 2, -4 * s * (1 - s**2) / width
@@ -279,6 +306,25 @@ class _Sums:
         self._work[:, frame], self._divergence[:, frame] = total(own), total(spread)
         self._squares += total((own + self._thermal * spread) ** 2)
         self._pairs += total(np.ones(len(k)))
+        self._add_own(pairs, [-out * w * pulls[0], out * w * pulls[1]], spread)
+        self._net += (forces**2).sum(-1)
+
+    def _add_own(
+        self, pairs: NDArray[np.int64], works: list[NDArray[np.float64]], spread: NDArray[np.float64]
+    ) -> None:
+        """One frame of single molecules: v . F of either end of each pair, and div v."""
+        n = len(self._net)
+        work = sum(np.bincount(end, own, n) for end, own in zip(pairs.T, works))
+        divergence = sum(np.bincount(end, spread, n) for end in pairs.T)
+        self._own_work += work
+        self._own_divergence += divergence
+        self._own_squares += (work + self._thermal * divergence) ** 2
+
+    def own(self, species: NDArray[np.int64]) -> Own:
+        """Of every molecule; `species` is the kind of each."""
+        n = self._work.shape[1]
+        noise = np.sqrt(self._own_squares) / n
+        return Own(species, self._own_work / n, self._own_divergence / n, noise, self._net / n)
 
     def terms(self) -> list[Terms]:
         """Of every two kinds."""

@@ -1,16 +1,19 @@
 """What reading notices of data that were spoilt on purpose, and how small a fault it sees.
 
-python scripts/benchmarks/traps.py --five five_beads_positions.npy five_beads_forces.npy --atoms water.npz --sites spce.npz
+python scripts/benchmarks/traps.py --five five_beads_positions.npy five_beads_forces.npy --atoms water.npz \\
+    --sites spce.npz --also liquid.npz polymer.npz
 
-Five beads of a peptide (angstrom, kcal/mol/angstrom, 300 K), all-atom water (angstrom, eV, 330 K; npz with species and
-box) and one-site water (nm, kJ/mol/nm, 300 K; npz with box). Each is read as it is, then with one fault at a time. Prints
-one line a fault: refused, remark or not noticed, with the statistic; and the smallest factor on the forces and difference
-of temperature that are noticed.
+Five beads of a peptide (angstrom, kcal/mol/angstrom, 300 K), all-atom water (angstrom, eV, 330 K; npz with
+species and box), one-site water (nm, kJ/mol/nm, 300 K; npz with box), and npz that state everything
+themselves. Each is read as it is, then with one fault at a time. Prints the smallest factor on the forces and
+difference of temperature that are noticed in each, and one table of faults: refused, remark (one that the
+sample as it is does not bring), or nothing. With --words also what is said.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -20,7 +23,6 @@ from pathlib import Path
 import numpy as np
 
 from cgrec.frames import Frames
-from cgrec.sampling import check_sample
 from cgrec.system import System
 from cgrec.trajectory_files import check_force_units, read
 
@@ -33,40 +35,83 @@ FIVE = System(
 
 def faults(frames: Frames) -> Iterator[tuple[str, Frames]]:
     """The sample as it is, then with every fault."""
-    n, forces, rng = len(frames), frames.need_forces(), np.random.default_rng(0)
     yield "as it is", frames
+    yield from _of_forces(frames)
+    yield from _of_boxes(frames)
+    yield from _of_order(frames)
+    for shift in (-15.0, 15.0):
+        yield f"T {shift:+g} K", replace(frames, temperature=frames.temperature + shift)
+
+
+def _of_forces(frames: Frames) -> Iterator[tuple[str, Frames]]:
+    n, forces, rng = len(frames), frames.need_forces(), np.random.default_rng(0)
     for factor in (0.9, 1.1, 4.184, 1 / 4.184, -1.0):
         yield f"forces x {factor:.4g}", replace(frames, forces=forces * factor)
     yield "previous frame's forces", replace(frames, forces=np.roll(forces, 1, axis=0))
-    for shift in (-15.0, 15.0):
-        yield f"T {shift:+g} K", replace(frames, temperature=frames.temperature + shift)
-    yield "second half frozen", frames[np.minimum(np.arange(n), n // 2)]
-    for factor in (0.9, 1.1):
-        if frames.box is not None:
-            yield f"box x {factor}", replace(frames, box=frames.box * factor)
-            boxes = np.array(frames.boxes())
-            boxes[n // 3] *= factor
-            yield f"one frame's box x {factor}", replace(frames, box=boxes)
-    yield "appended to itself", frames[np.r_[:n, :n]]
-    yield "shuffled", frames[rng.permutation(n)]
+    for share in (0.05, 0.01):
+        wrong = rng.permutation(n)[: max(round(share * n), 1)]
+        mixed = forces.copy()
+        mixed[wrong] = forces[(wrong + n // 3) % n]
+        yield f"forces of other frames in {share:.0%}", replace(frames, forces=mixed)
+    yield "forces of two molecules exchanged", replace(frames, forces=forces[:, _exchanged(frames)])
     one = forces.copy()
     one[n // 3] = 1e7
     yield "one frame's forces 1e7", replace(frames, forces=one)
 
 
-def judged(frames: Frames, folder: Path) -> str:
-    """What is said when the frames are saved and read."""
-    path = frames.save(folder / f"frames{np.random.default_rng().integers(1 << 40)}")
-    with warnings.catch_warnings(record=True) as caught:
+def _exchanged(frames: Frames) -> np.ndarray:
+    """(n_sites,) numbers of sites, with two molecules of one kind exchanged; two sites of one element where
+    there are no two such molecules.
+    """
+    system, order = frames.system, np.arange(frames.n_sites)
+    sites = [np.flatnonzero(system.molecules == m) for m in range(int(system.molecules.max()) + 1)]
+    kinds = [tuple(system.names[i] for i in s) for s in sites]
+    for k in range(len(sites) - 1, 0, -1):
+        if kinds[k] in kinds[:k]:
+            a, b = sites[k], sites[kinds.index(kinds[k])]
+            order[a], order[b] = b, a
+            return order
+    masses = np.round(system.masses, 1).tolist()
+    j = next(k for k in range(len(masses) - 1, 0, -1) if masses[k] in masses[:k])
+    i = masses.index(masses[j])
+    order[[i, j]] = [j, i]
+    return order
+
+
+def _of_boxes(frames: Frames) -> Iterator[tuple[str, Frames]]:
+    """Nothing of an open system."""
+    if frames.box is None:
+        return
+    n = len(frames)
+    for factor in (0.9, 0.98, 1.04, 1.1):
+        yield f"box of all frames x {factor}", replace(frames, box=frames.box * factor)
+    one, tenth = np.array([n // 3]), np.arange(3, n, 10)
+    for name, which, factor in [
+        ("one frame's box x 1.02", one, 1.02),
+        ("every 10th frame's box x 1.04", tenth, 1.04),
+    ]:
+        boxes = np.array(frames.boxes())
+        boxes[which] *= factor
+        yield name, replace(frames, box=boxes)
+
+
+def _of_order(frames: Frames) -> Iterator[tuple[str, Frames]]:
+    n = len(frames)
+    yield "second half frozen", frames[np.minimum(np.arange(n), n // 2)]
+    yield "appended to itself", frames[np.r_[:n, :n]]
+    yield "shuffled", frames[np.random.default_rng(0).permutation(n)]
+
+
+def said_of(frames: Frames) -> tuple[bool, list[str]]:
+    """Whether reading refuses the frames once they are saved, and all that it says."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        path = frames.save(Path(folder) / "frames")
         try:
             read(path)
         except ValueError as error:
-            return f"refused: {str(error).split(': ', 1)[1]}"
-    said = [str(w.message).split(": ", 1)[1] for w in caught]
-    sentence = check_sample(frames)[1]
-    said += [sentence] if sentence else []
-    return f"remark: {'; '.join(said)}" if said else f"not noticed: {check_force_units(frames).message}"
+            return True, [str(error).split(": ", 1)[1]]
+    return False, [str(w.message).split(": ", 1)[1] for w in caught]
 
 
 def sensitivity(frames: Frames) -> str:
@@ -74,40 +119,69 @@ def sensitivity(frames: Frames) -> str:
     check = check_force_units(frames)
     low, high = check.estimate - check.sensitivity, check.estimate + check.sensitivity
     return (
-        f"noticed: T given below {low:.0f} or above {high:.0f} K, forces x < {frames.temperature / high:.3f} or > "
-        f"{frames.temperature / low:.3f} (estimate {check.estimate:.1f} +- {check.error:.1f} K, {len(frames)} frames)"
+        f"noticed: T given below {low:.0f} or above {high:.0f} K, forces x < {frames.temperature / high:.3f} "
+        f"or > {frames.temperature / low:.3f} (estimate {check.estimate:.1f} +- {check.error:.1f} K, "
+        f"{len(frames)} frames)"
     )
 
 
+def judge(frames: Frames, words: bool) -> dict[str, str]:
+    """{fault: "refused", "remark" or "-"} of one sample; a remark counts where its words, numbers aside, are
+    not among those of the sample as it is.
+    """
+    column: dict[str, str] = {}
+    usual: set[str] = set()
+    for fault, spoilt in faults(frames):
+        refused, said = said_of(spoilt)
+        plain = {re.sub(r"[-+]?[\d.]+(e[-+]?\d+)?", "#", part) for s in said for part in s.split("; ")}
+        column[fault] = "refused" if refused else "remark" if plain - usual else "-"
+        if fault == "as it is":
+            usual = plain
+        if words:
+            print(f"  {fault:34s} {column[fault]:8s} {'; '.join(said)}", flush=True)
+    return column
+
+
+def samples_of(given: argparse.Namespace) -> dict[str, Frames]:
+    """Name -> Frames of every sample that was given, read without checks."""
+    samples: dict[str, Frames] = {}
+    if given.five:
+        options = {"length_unit": "angstrom", "force_unit": "kcal/mol/angstrom", "temperature": 300}
+        path, forces = given.five
+        samples["five beads"] = read(path, FIVE, forces_path=forces, check_units=False, **options)
+    if given.atoms:
+        options = {"length_unit": "angstrom", "energy_unit": "eV", "temperature": 330}
+        samples["atoms"] = read(given.atoms, check_units=False, **options)
+    if given.sites:
+        options = {"length_unit": "nm", "energy_unit": "kJ/mol", "species": "W", "masses": {"W": 18.015}}
+        samples["one-site"] = read(given.sites, check_units=False, **options)
+    for path in given.also or ():
+        samples[path.stem] = read(path, check_units=False)
+    return samples
+
+
 def main() -> None:
-    """Print the table of every sample that was given."""
+    """Print the table of all samples that were given."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--five", nargs=2, type=Path, metavar=("POSITIONS", "FORCES"))
     parser.add_argument("--atoms", type=Path)
     parser.add_argument("--sites", type=Path)
+    parser.add_argument("--also", nargs="*", type=Path, metavar="NPZ")
+    parser.add_argument("--words", action="store_true")
     given = parser.parse_args()
-    samples: dict[str, Frames] = {}
     warnings.simplefilter("ignore")
-    if given.five:
-        options = {"length_unit": "angstrom", "force_unit": "kcal/mol/angstrom", "temperature": 300}
-        samples["five beads"] = read(
-            given.five[0], FIVE, forces_path=given.five[1], check_units=False, **options
-        )
-    if given.atoms:
-        options = {"length_unit": "angstrom", "energy_unit": "eV", "temperature": 330}
-        samples["all-atom water"] = read(given.atoms, check_units=False, **options)
-    if given.sites:
-        options = {"length_unit": "nm", "energy_unit": "kJ/mol", "species": "W", "masses": {"W": 18.015}}
-        samples["one-site water"] = read(given.sites, check_units=False, **options)
+    samples = samples_of(given)
     if not samples:
-        parser.error("give at least one of --five, --atoms, --sites")
+        parser.error("give at least one of --five, --atoms, --sites, --also")
+    columns = {}
     for name, frames in samples.items():
-        print(f"\n{name}: {sensitivity(frames)}")
-        for fault, spoilt in faults(frames):
-            with tempfile.TemporaryDirectory() as folder:
-                print(f"  {fault:26s} {judged(spoilt, Path(folder))[:170]}", flush=True)
+        print(f"{name}: {sensitivity(frames)}", flush=True)
+        columns[name] = judge(frames, given.words)
+    print("\n" + " " * 34 + "".join(f"{name:>12s}" for name in columns))
+    for fault in dict.fromkeys(f for column in columns.values() for f in column):
+        print(f"{fault:34s}" + "".join(f"{column.get(fault, ''):>12s}" for column in columns.values()))
 
 
 if __name__ == "__main__":
