@@ -29,6 +29,8 @@ def repeated_frames(frames: Frames) -> NDArray[np.int64]:
     only equal ones count.
     """
     features = _distances(frames)
+    if frames.n_sites > 1 and features.std(0).max() < _ROUNDING:  # rigid: turned frames are others
+        features = _vectors(frames).reshape(len(frames), -1)
     n = len(features)
     first = np.unique(features, axis=0, return_index=True, return_inverse=True)
     equal = first[1][first[2].reshape(-1)]
@@ -53,17 +55,24 @@ def repeated_frames(frames: Frames) -> NDArray[np.int64]:
 
 
 def _distances(frames: Frames) -> NDArray[np.float64]:
-    """(n_frames, n) nm, shortest images of distances between pairs of sites drawn once and for all."""
-    rng = np.random.default_rng(0)
+    """(n_frames, n) nm, distances between pairs of sites drawn once and for all; the coordinates of one site
+    alone.
+    """
     if frames.n_sites == 1:
         return np.asarray(frames.positions[:, 0], float)
+    return np.asarray(np.linalg.norm(_vectors(frames), axis=-1))
+
+
+def _vectors(frames: Frames) -> NDArray[np.float64]:
+    """(n_frames, n_pairs, 3) nm, shortest images of the vectors between those pairs."""
+    rng = np.random.default_rng(0)
     i = rng.integers(frames.n_sites, size=_PAIRS)
     j = (i + rng.integers(1, frames.n_sites, size=_PAIRS)) % frames.n_sites
     vectors = np.asarray(frames.positions[:, j], float) - np.asarray(frames.positions[:, i], float)
     boxes = frames.boxes()
     if boxes is not None:
         vectors = vectors - np.rint(vectors @ np.linalg.inv(boxes)) @ boxes
-    return np.linalg.norm(vectors, axis=-1)
+    return vectors
 
 
 _KNOWN: WeakKeyDictionary[Frames, NDArray[np.int64]] = WeakKeyDictionary()
@@ -90,17 +99,18 @@ def counted_once(frames: Frames) -> NDArray[np.int64]:
 
 def blocks_of(frames: Frames, n_blocks: int) -> list[NDArray[np.int64]]:
     """Frame numbers of blocks as `Frames.block_indices` cuts them, with every frame that repeats an earlier
-    one in the block of that: a frame and its copy are never in two.
+    one in the block of that: a frame and its copy are never in two. Where fewer frames than blocks are new,
+    copies are not heeded: nothing moves.
 
     Raises:
-        ValueError: fewer frames than blocks, copies not counted.
+        ValueError: fewer frames than blocks.
     """
     original = originals(frames)
     new = np.flatnonzero(original == np.arange(len(original)))
-    if len(new) == len(original):
+    if len(new) == len(original) or len(new) < n_blocks:
         return frames.block_indices(n_blocks)
     number = np.empty(len(original), np.int64)
-    for k, index in enumerate(frames[new].block_indices(min(n_blocks, len(new)))):
+    for k, index in enumerate(frames[new].block_indices(n_blocks)):
         number[new[index]] = k
     number = number[original]
     return [np.flatnonzero(number == k) for k in range(number.max() + 1)]

@@ -123,3 +123,18 @@ def test_read_alone_says_it(name, said, tmp_path):
     np.savez(path, positions=walk()[index[name]].positions, species=np.array(["A"] * 6), length_unit="nm")
     with pytest.warns(Remark, match=said):
         read(path, temperature=300, masses={"A": 12.0})
+
+
+def test_a_rigid_molecule_that_turns_does_not_repeat_itself():
+    rng = np.random.default_rng(0)
+    axis = rng.normal(size=(500, 1, 3))
+    axis *= 0.1 / np.linalg.norm(axis, axis=-1, keepdims=True)
+    x = np.concatenate([-axis, axis], 1).astype(np.float32)
+    frames = Frames(System(names=("A", "A"), masses=[12.0] * 2), x, 300.0)
+    assert (repeated_frames(frames) == np.arange(500)).all()
+    assert [len(b) for b in blocks_of(frames, 10)] == [50] * 10
+
+
+def test_a_sample_that_never_moves_is_still_cut_in_blocks():
+    frames = Frames(System(names=("A",), masses=[12.0]), np.zeros((40, 1, 3)), 300.0)
+    assert [len(b) for b in blocks_of(frames, 10)] == [4] * 10
