@@ -5,8 +5,8 @@ from importlib.metadata import EntryPoint
 import pytest
 import yaml
 
+from cgrec import plugins
 from cgrec.cli import build, composed, configuration, main
-from cgrec.cli import targets as room
 from cgrec.cli.targets import Allowed
 
 HEAD = "# @package _global_\ndefaults: [gaussian_chain, _self_]\n"
@@ -188,7 +188,7 @@ def test_a_plugin_is_allowed_by_its_entry_point(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="levels.l1.mapping._target_"):
         Allowed().check(config)
     point = EntryPoint(name="theirs", value="theirs", group="cgrec.plugins")
-    monkeypatch.setattr(room, "entry_points", lambda group: [point] if group == "cgrec.plugins" else [])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [point] if group == "cgrec.plugins" else [])
     Allowed().check(config)
     made = build(
         composed(

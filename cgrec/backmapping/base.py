@@ -18,6 +18,7 @@ from ..files import write_whole
 from ..frames import Frames
 from ..mapping import Mapping
 from ..mapping.linear import need_same_system
+from ..plugins import NoPlugin, Registry
 from ..remarks import remark
 from .coordinates import relabelled, terminal_groups
 from .minimise import minimise
@@ -46,13 +47,13 @@ class Backmapper(ABC):
         ValueError: a unit nothing was learned of.
     """
 
-    registry: ClassVar[dict[str, type[Backmapper]]] = {}
+    registry: ClassVar[Registry[Backmapper]] = Registry("backmapper")
     has_density: ClassVar[bool] = False
     relabelled_copies: ClassVar[int] = 1
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Backmapper.registry[cls.__name__] = cls
+        Backmapper.registry.add(cls)
 
     def __init__(self, mapping: Mapping, models: dict[str, dict[str, Any]]) -> None:
         self.mapping, self.models, self.split = mapping, models, Split(mapping)
@@ -263,7 +264,7 @@ class Backmapper(ABC):
 
     def save(self, path: str | Path) -> None:
         """Write what was learned to `path` (.pt), under a temporary name first; the mapping is not in it."""
-        state = {"class": type(self).__name__, "models": self.models}
+        state = {"class": Registry.name(type(self)), "models": self.models}
         write_whole(path, lambda partial: torch.save(state, partial))
 
     @staticmethod
@@ -272,12 +273,15 @@ class Backmapper(ABC):
 
         Raises:
             ValueError: the file is truncated or not ours, or of other molecules than those of `mapping`.
+            NoPlugin: its class is of a package that is not installed here as a plugin.
         """
         try:
             state = torch.load(path, weights_only=True)
-            kind, models = Backmapper.registry[state["class"]], state["models"]
+            kind, models = Backmapper.registry.find(state["class"]), state["models"]
         except FileNotFoundError:
             raise
+        except NoPlugin as error:
+            raise NoPlugin(f"{path}: {error}") from error
         except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, UnpicklingError) as error:
             raise ValueError(
                 f"{path} is not a readable backmapper ({error}); bring it back from a copy, or "

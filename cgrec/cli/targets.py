@@ -10,9 +10,10 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
+
+from ..plugins import trusted_modules
 
 #: Rooms whose public classes are roles: sources, rules, potentials, training, dynamics, corrections, recipes.
 ROOMS = frozenset(
@@ -79,7 +80,7 @@ class Allowed:
 
     def __init__(self, trust: bool = False, given: frozenset[str] = frozenset()) -> None:
         self.trust, self.given = trust, given
-        self.plugins = tuple({point.module for point in entry_points(group="cgrec.plugins")})
+        self.plugins = trusted_modules()
 
     def check(self, config: dict[str, Any]) -> None:
         """Refuse a configuration that names something else, before anything is called or imported.

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..files import WAY_BACK, write_whole
 from ..frames import Frames
+from ..plugins import NoPlugin, Registry
 from ..system import System
 from .graph import SiteGraph, check_box, site_graph
 from .restore import restored
@@ -39,7 +40,7 @@ class Potential(nn.Module, ABC):
     """Interface of everything that has an energy: a PMF network, a prior, a bias, a sum of them.
 
     A subclass implements `energy`, passes its keyword arguments to `super().__init__` as plain values (they are what
-    `save` writes, next to the state dict) and is found again by its class name.
+    `save` writes, next to the state dict) and is found again by the name of its module and class.
 
     Attributes:
         types: the site types it knows; a System with another type is refused.
@@ -55,11 +56,11 @@ class Potential(nn.Module, ABC):
     own_forces: ClassVar[bool] = False
     threaded: ClassVar[bool] = False
 
-    registry: ClassVar[dict[str, type[Potential]]] = {}
+    registry: ClassVar[Registry[Potential]] = Registry("potential")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Potential.registry[cls.__name__] = cls
+        Potential.registry.add(cls)
 
     def __init__(self, *, types: Sequence[str], cutoff: float, **config: Any) -> None:
         super().__init__()
@@ -169,12 +170,12 @@ class Potential(nn.Module, ABC):
         return SumPotential([*_parts(self), *_parts(other)]).at_state_of(self, other)
 
     def to_state(self) -> dict[str, Any]:
-        """Everything needed to make it again: class name, configuration, tensors."""
+        """Everything needed to make it again: module and class, configuration, tensors."""
         return self._state(self.config)
 
     def _state(self, config: dict[str, Any], state: dict[str, Any] | None = None) -> dict[str, Any]:
         return {
-            "class": type(self).__name__,
+            "class": Registry.name(type(self)),
             "config": config,
             "state": self.state_dict() if state is None else state,
             "temperature": self.temperature,
@@ -208,12 +209,15 @@ class Potential(nn.Module, ABC):
 
         Raises:
             ValueError: the file is truncated or not ours.
+            NoPlugin: its class is of a package that is not installed here as a plugin.
         """
         try:
             state = torch.load(path, map_location=device, weights_only=True)
             return Potential.from_state(state).to(device)
         except FileNotFoundError:
             raise
+        except NoPlugin as error:
+            raise NoPlugin(f"{path}: {error}") from error
         except (RuntimeError, EOFError, OSError, ValueError, UnpicklingError) as error:
             raise ValueError(f"{path} is not a readable potential ({error}); {WAY_BACK}") from error
 

@@ -7,10 +7,11 @@ for a hundred million channels would keep the machine busy or full; so its sizes
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+
+from ..plugins import Registry
 
 if TYPE_CHECKING:
     from .base import Potential
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 MOST = 100_000
 
 
-def restored(classes: Mapping[str, type[Potential]], state: Any) -> Potential:
+def restored(classes: Registry[Potential], state: Any) -> Potential:
     """The potential of a state as `Potential.to_state` writes it, with its tensors.
 
     Args:
-        classes: {name: class} there are.
+        classes: there are, and may be asked for.
         state: class, config, state (the tensors).
 
     Raises:
@@ -32,13 +33,13 @@ def restored(classes: Mapping[str, type[Potential]], state: Any) -> Potential:
     """
     if not isinstance(state, dict) or not {"class", "config", "state"} <= set(state):
         raise ValueError("expected class, config and state of a potential, found something else")
-    name, config, tensors = state["class"], state["config"], state["state"]
-    if name not in classes:
-        raise ValueError(f"unknown potential class {name!r}: expected one of {sorted(classes)}")
+    config, tensors = state["config"], state["state"]
+    found = classes.find(state["class"])
+    name = found.__name__
     _check_config(name, config)
-    _check_shapes(name, classes[name].shapes(config), tensors)
+    _check_shapes(name, found.shapes(config), tensors)
     try:
-        potential = classes[name](**config)
+        potential = found(**config)
         potential.load_state_dict(tensors, assign=True)  # keeps the precision it was saved in
     except (TypeError, KeyError, IndexError, AttributeError, RuntimeError) as error:
         raise ValueError(
