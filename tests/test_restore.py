@@ -10,6 +10,7 @@ import torch
 import cgrec
 import cgrec.report
 from cgrec.cli import main
+from cgrec.digests import note
 from cgrec.potential import DensityNetwork, MetadynamicsBias, Potential, ScreenedCoulomb, UF3Potential
 
 NETWORK = DensityNetwork(types=["A", "B"], cutoff=0.6, channels=8, width=16, n_layers=1)
@@ -104,6 +105,7 @@ def test_loading_and_reporting_a_run_executes_nothing(tmp_path):
     (run / "config.yaml").write_text(
         f"source: !!python/object/apply:os.system ['touch {mark}']\n_target_: os.system\n"
     )
+    note(run / "config.yaml")  # as a stranger would, who sends a folder that agrees with itself
     np.save(run / "level1" / "extra.npy", np.array([Evil(mark)], dtype=object), allow_pickle=True)
     seen, watching = [], [True]
 
