@@ -150,3 +150,27 @@ def test_boxes_of_another_size_or_unit(tmp_path):
     far = npz(tmp_path / "b.npz", positions=waters().positions * 1000)
     with pytest.raises(ValueError, match="frames cannot be|length unit|fill"):
         read(far, temperature=300)
+
+
+@pytest.mark.parametrize("path", [None, 3, [None], ["a.npz", 3.0]])
+def test_something_else_than_a_path_is_named(path):
+    with pytest.raises(ValueError, match="path: expected a file, a pattern such as"):
+        read(path, temperature=300)
+
+
+@pytest.mark.parametrize("kelvin", ["108", [108], True, {"T": 300}])
+def test_a_temperature_that_is_no_number_is_named(kelvin, tmp_path):
+    np.savez(tmp_path / "a.npz", positions=np.zeros((3, 1, 3)), species=np.array(["Ar"]), length_unit="nm")
+    with pytest.raises(ValueError, match="a.npz: temperature=.*expected a number in K"):
+        read(tmp_path / "a.npz", temperature=kelvin)
+
+
+@pytest.mark.parametrize("kelvin", [108, np.float32(108), np.int64(108), np.array(108.0)])
+def test_numbers_of_numpy_are_temperatures(kelvin, tmp_path):
+    np.savez(tmp_path / "a.npz", positions=np.zeros((3, 1, 3)), species=np.array(["Ar"]), length_unit="nm")
+    assert read(tmp_path / "a.npz", temperature=kelvin).temperature == 108
+
+
+def test_paths_may_come_from_a_generator(tmp_path):
+    np.savez(tmp_path / "a.npz", positions=np.zeros((3, 1, 3)), species=np.array(["Ar"]), length_unit="nm")
+    assert len(read(tmp_path.glob("*.npz"), temperature=300)) == 3

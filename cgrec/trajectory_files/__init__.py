@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -177,10 +177,16 @@ def files_of(path: str | Path | Sequence[str | Path]) -> list[Path]:
 
     Raises:
         FileNotFoundError: one does not exist, or a pattern fits none.
+        ValueError: no file, or something else than paths.
     """
-    names = [path] if isinstance(path, str | Path) else list(path)
+    listed = [path] if isinstance(path, str | Path) or not isinstance(path, Iterable) else list(path)
+    for name in listed:
+        if not isinstance(name, str | Path):
+            raise ValueError(
+                f"path: expected a file, a pattern such as 'run*.npz', or a list of these, found {name!r}"
+            )
     found: list[Path] = []
-    for name in names:
+    for name in listed:
         matching = [Path(name)] if Path(name).exists() else [Path(p) for p in sorted(glob.glob(str(name)))]
         if not matching:
             is_pattern = any(c in str(name) for c in "*?[")
@@ -194,6 +200,9 @@ def files_of(path: str | Path | Sequence[str | Path]) -> list[Path]:
 def _requests(given: dict[str, Any]) -> list[Request]:
     """One request a file, with its partner of forces."""
     paths = files_of(given["path"])
+    kelvin = given["temperature"]
+    if kelvin is not None and (np.ndim(kelvin) != 0 or np.asarray(kelvin).dtype.kind not in "iuf"):
+        raise ValueError(f"{paths[0]}: temperature={kelvin!r}: expected a number in K, such as 300.0")
     for name in ("start", "stop", "step"):
         value = given[name]
         whole = value is None or (isinstance(value, int | np.integer) and not isinstance(value, bool))
