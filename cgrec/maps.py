@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
+from .files import read_json, write_json, write_text, write_whole
 from .frames import Frames
 from .proposals import METHODS, Proposal, propose_mappings, ranked, table
 from .report.maps import beads, pareto
 
+#: What the proposals of a folder were made from and how; a request that differs would overwrite them.
+RECORD = "request.json"
+
 
 class MapRequest:
-    """Proposals for a system, by all methods and for several numbers of sites, kept in a folder.
+    """Proposals for a system, by all methods and for several numbers of sites, kept in a folder of their own.
 
     Args:
         system: a structure or trajectory file, or a folder of Frames.
@@ -26,7 +33,7 @@ class MapRequest:
         protected: labels of sites that stay sites of their own.
         lag: frames, of the kinetic score.
         most: frames to look at.
-        to: folder for what is found.
+        to: folder for what is found: a new one, or that of the same frames and options.
         choose: method whose mapping (onto the first number of sites) becomes chosen.yaml; by default that of the best.
     """
 
@@ -78,8 +85,14 @@ class MapRequest:
         return read(*files, temperature=self.temperature or 300.0)
 
     def __call__(self) -> str:
-        """Propose; returns the table, and where the pictures and the rules are."""
+        """Propose; returns the table, and where the pictures and the rules are.
+
+        Raises:
+            ValueError: the folder holds proposals for something else; or as `propose_mappings`.
+        """
         frames = self.frames()
+        request = self._request(frames)
+        self._check_folder(request)
         several = len(frames) >= 50
         proposals: list[Proposal] = []
         refused = []
@@ -103,7 +116,7 @@ class MapRequest:
             raise ValueError("cgrec map: no method has a proposal:\n" + "\n".join(refused))
         by_size = {n: ranked([p for p in proposals if p.coarse.n_sites == n]) for n in self.n_sites}
         proposals = [p for some in by_size.values() for p in some]
-        self._keep(proposals, frames.positions[0])
+        self._keep(proposals, frames.positions[0], request)
         notes = [f"left out: {reason}" for reason in refused]
         return "\n".join(
             [
@@ -113,14 +126,39 @@ class MapRequest:
             ]
         )
 
-    def _keep(self, proposals: Sequence[Proposal], positions: np.ndarray) -> None:
-        rules = self.to / "mapping"
-        rules.mkdir(parents=True, exist_ok=True)
-        (self.to / "table.txt").write_text(table(proposals) + "\n")
-        for k, proposal in enumerate(proposals):
-            proposal.save_rule(
-                rules / f"{proposal.method}_{proposal.coarse.n_sites}_{proposal.place}_{k}.yaml"
-            )
+    def _request(self, frames: Frames) -> dict[str, Any]:
+        """What proposals follow from. `choose` only takes another of them."""
+        return {
+            "system": frames.system.fingerprint(),
+            "frames": _digest(frames),
+            "n_sites": self.n_sites,
+            "method": self.method,
+            "place": self.place,
+            "protected": self.protected,
+            "lag": self.lag,
+        }
+
+    def _check_folder(self, request: dict[str, Any]) -> None:
+        """Refuse a folder that holds proposals for another request: they would be overwritten."""
+        path = self.to / RECORD
+        if not path.exists():
+            there = [self.to / name for name in ("mapping", "table.txt") if (self.to / name).exists()]
+            if not there:
+                return
+            found = f"{there[0]}, of which nobody knows what it is of"
+        else:
+            before = read_json(path)
+            differing = [key for key in request if before.get(key) != request[key]]
+            if not differing:
+                return
+            key = differing[0]
+            found = f"those of another {key}" if key in ("system", "frames") else f"{key}={before.get(key)}"
+        raise ValueError(
+            f"cgrec map: expected to= a new folder, or one with proposals for the same frames by the same options, found "
+            f"{found} in {self.to}, which would be overwritten; give another to=FOLDER"
+        )
+
+    def _keep(self, proposals: Sequence[Proposal], positions: np.ndarray, request: dict[str, Any]) -> None:
         first = [
             p for p in proposals if p.coarse.n_sites == self.n_sites[0] and self.choose in ("", p.method)
         ]
@@ -128,8 +166,27 @@ class MapRequest:
             raise ValueError(
                 f"cgrec map: expected choose= a method with a proposal for {self.n_sites[0]} sites, found {self.choose!r}"
             )
+        rules = self.to / "mapping"
+        rules.mkdir(parents=True, exist_ok=True)
+        write_json(self.to / RECORD, request)
+        write_text(self.to / "table.txt", table(proposals) + "\n")
+        for k, proposal in enumerate(proposals):
+            name = f"{proposal.method}_{proposal.coarse.n_sites}_{proposal.place}_{k}.yaml"
+            proposal.save_rule(rules / name)
         first[0].save_rule(rules / "chosen.yaml")
         drawing = pareto(proposals)
         if drawing is not None:
-            drawing.savefig(self.to / "pareto.png", dpi=150)
-        beads(proposals[:16], positions).savefig(self.to / "beads.png", dpi=150)
+            _draw(drawing, self.to / "pareto.png")
+        _draw(beads(proposals[:16], positions), self.to / "beads.png")
+
+
+def _digest(frames: Frames) -> str:
+    """12 hex digits for all that scores look at."""
+    found = hashlib.sha256()
+    for array in (frames.positions, frames.forces, frames.energies, frames.box, frames.weights):
+        found.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()[:12]
+
+
+def _draw(figure: Figure, path: Path) -> None:
+    write_whole(path, lambda partial: figure.savefig(partial, dpi=150, format="png"))

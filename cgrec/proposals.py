@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .analysis.mapping_scores import hidden_fluctuation, kinetic_share, noise_removed
 from .analysis.statistics import Estimate
+from .files import write_text
 from .frames import Frames
 from .mapping import (
     FORCE_MAPS,
@@ -25,6 +26,7 @@ from .mapping import (
     from_partition,
     learned_beads,
 )
+from .mapping.made_for import by_index, lasting_labels, molecules_fingerprint
 from .system import System
 from .units import shown
 
@@ -57,22 +59,28 @@ class Proposal(Mapping):
 
     def rule(self) -> dict[str, Any]:
         """What a level's configuration takes as `mapping`."""
+        labels = lasting_labels(self.fine)
         if self.place == "atom":
-            picks = [f"#{int(atom)}" for atom in self.sparse_position_weights.argmax(axis=1)]
-            return {"_target_": "cgrec.mapping.Pick", "sites": picks}
-        parts = [[f"#{i}" for i in atoms] for atoms in self.beads]
-        return {"_target_": "cgrec.mapping.Parts", "beads": parts}
+            picks = [int(atom) for atom in self.sparse_position_weights.argmax(axis=1)]
+            rule: dict[str, Any] = {"_target_": "cgrec.mapping.Pick", "sites": [labels[i] for i in picks]}
+        else:
+            picks = [i for atoms in self.beads for i in atoms]
+            rule = {"_target_": "cgrec.mapping.Parts", "beads": [[labels[i] for i in a] for a in self.beads]}
+        indexed = by_index(labels[i] for i in picks)
+        return {**rule, "made_for": molecules_fingerprint(self.fine, picks, indexed)}
 
     def save_rule(self, path: Path) -> None:
-        """Write `rule` as YAML, with the atoms' names beside their numbers."""
-        lines = [f"# {self.method}, sites at the {self.place}: {self.coarse.n_sites} of {self.fine.n_sites}"]
+        """Write `rule` as YAML, with the atoms of each bead."""
+        lines = [
+            f"# {self.method}, sites at the {self.place}: {self.coarse.n_sites} of {self.fine.n_sites}",
+            "# made_for: names and bonds of the molecules it was made for; others are refused",
+        ]
         lines += [
             f"# {n}: {', '.join(self.fine.labels[i] for i in atoms)}"
             for n, atoms in zip(self.coarse.names, self.beads)
         ]
-        path.write_text(
-            "\n".join([*lines, yaml.safe_dump(self.rule(), sort_keys=False, default_flow_style=None)])
-        )
+        rule = yaml.safe_dump(self.rule(), sort_keys=False, default_flow_style=None)
+        write_text(path, "\n".join([*lines, rule]))
 
 
 Beads = Iterable[list[list[int]]]

@@ -112,7 +112,7 @@ def test_map_by_command_and_climb_with_its_rule(frames, tmp_path, capsys):
     main(["map", f"system={tmp_path / 'frames'}", "n_sites=5,2", "place=centre", f"to={tmp_path / 'maps'}"])
     text = capsys.readouterr().out
     assert "local_variation" in text and "kinetics: share of slow motion" in text
-    assert {"table.txt", "pareto.png", "beads.png", "mapping"} == {
+    assert {"request.json", "table.txt", "pareto.png", "beads.png", "mapping"} == {
         p.name for p in (tmp_path / "maps").iterdir()
     }
     chosen = yaml.safe_load((tmp_path / "maps" / "mapping" / "chosen.yaml").read_text())
@@ -131,3 +131,110 @@ def test_a_level_takes_a_rule_that_looks_at_frames(frames):
 
     assert mapping_of(EssentialDynamics(n_sites=5), frames).coarse.n_sites == 5
     assert mapping_of(HeavyAtoms(), frames).coarse.n_sites == 10
+
+
+def _chain_of(names, bonds):
+    """A molecule of carbons whose only difference is who is bonded to whom; 60 frames of it shaken."""
+    n = len(names)
+    system = cgrec.System(names=names, masses=np.full(n, 12.0), elements=("C",) * n, bonds=bonds)
+    x = np.zeros((60, n, 3))
+    x[:, :, 0] = 0.15 * np.arange(n)
+    return Frames(system, x + np.random.default_rng(1).normal(scale=0.005, size=x.shape), 300.0)
+
+
+LINE = [(k, k + 1) for k in range(5)]
+TREE = [(0, 1), (0, 2), (0, 3), (3, 4), (4, 5)]
+NAMED, NAMELESS = tuple(f"C{k}" for k in range(6)), ("C",) * 6
+
+
+@pytest.mark.parametrize("place", ["centre", "atom"])
+@pytest.mark.parametrize("names", [NAMED, NAMELESS])
+def test_a_rule_of_one_molecule_is_refused_by_another(names, place):
+    """The names C0 C1 ... and the indices of one molecule exist in every other."""
+    from hydra.utils import instantiate
+
+    line = _chain_of(names, LINE)
+    (proposal,) = propose_mappings(line.system, None, "local_variation", 2, place=place)
+    rule = proposal.rule()
+    flat = str(rule.get("sites", rule.get("beads")))
+    assert ("#" in flat) == (names is NAMELESS)
+    again = instantiate(rule)(line.system)
+    assert again.coarse.fingerprint() == proposal.coarse.fingerprint()
+    with pytest.raises(ValueError, match=r"expected the molecules it was made for.*cgrec map to="):
+        instantiate(rule)(_chain_of(names, TREE).system)
+    with pytest.raises((ValueError, KeyError)):
+        instantiate(rule)(_chain_of(tuple("CNOCNO"), LINE).system)
+
+
+def test_a_rule_by_names_goes_on_in_another_box(frames):
+    """With water around it, or under other residue numbers, a molecule is what it was; by index it would be shifted."""
+    from hydra.utils import instantiate
+
+    alone = frames.system
+    water = cgrec.System(
+        names=("O", "H1", "H2", *alone.names),
+        masses=np.array([16.0, 1, 1, *alone.masses]),
+        elements=("O", "H", "H", *alone.elements),
+        residue_names=("HOH",) * 3 + alone.residue_names,
+        residues=np.array([0, 0, 0, *(alone.residues + 1)]),
+        bonds=[(0, 1), (0, 2), *(alone.bonds + 3).tolist()],
+    )
+    (proposal,) = propose_mappings(alone, None, "local_variation", 5, place="atom")
+    rule = proposal.rule()
+    assert "#" not in str(rule["sites"])
+    assert instantiate(rule)(water).coarse.labels == proposal.coarse.labels
+    indexed = {**rule, "sites": [f"#{alone.site(s)}" for s in rule["sites"]]}
+    with pytest.raises(ValueError, match=r"indices"):
+        instantiate(indexed)(water)
+
+
+def test_map_overwrites_nothing(frames, tmp_path, capsys):
+    """A second map in a folder goes on for the same frames and options only, whatever differs."""
+    frames.save(tmp_path / "frames")
+    _chain_of(NAMED, LINE).save(tmp_path / "other")
+    frames[:200].save(tmp_path / "shorter")
+    same = ["place=centre", "method=local_variation", f"to={tmp_path / 'maps'}"]
+    first = ["map", f"system={tmp_path / 'frames'}", "n_sites=5,2", *same]
+    main(first)
+    before = {p: p.read_bytes() for p in (tmp_path / "maps").rglob("*") if p.is_file()}
+    for other in (
+        ["map", f"system={tmp_path / 'other'}", "n_sites=5,2", *same],
+        ["map", f"system={tmp_path / 'shorter'}", "n_sites=5,2", *same],
+        ["map", f"system={tmp_path / 'frames'}", "n_sites=5", *same],
+        [*first, "lag=5"],
+        [*first, "protected=ALA:CA"],
+    ):
+        with pytest.raises(SystemExit, match=r"would be overwritten; give another to="):
+            main(other)
+        assert before == {p: p.read_bytes() for p in (tmp_path / "maps").rglob("*") if p.is_file()}
+    main([*first, "choose=local_variation"])
+    (tmp_path / "maps" / "request.json").unlink()
+    with pytest.raises(SystemExit, match=r"nobody knows what it is of"):
+        main(first)
+
+
+def test_a_refused_map_leaves_nothing_in_the_way(frames, tmp_path):
+    frames.save(tmp_path / "frames")
+    command = ["map", f"system={tmp_path / 'frames'}", "n_sites=5", "method=local_variation", f"to={tmp_path / 'maps'}"]
+    with pytest.raises(SystemExit, match=r"expected choose="):
+        main([*command, "choose=taste"])
+    main(["map", f"system={tmp_path / 'frames'}", "n_sites=2", "method=local_variation", f"to={tmp_path / 'maps'}"])
+
+
+def test_experiments_and_maps_from_two_folders(frames, tmp_path, capsys):
+    frames.save(tmp_path / "frames")
+    main(["map", f"system={tmp_path / 'frames'}", "method=learned", f"to={tmp_path / 'maps'}"])
+    for name, sites in (("first", 12), ("second", 20)):
+        (tmp_path / name / "experiment").mkdir(parents=True)
+        text = (
+            "# @package _global_\ndefaults: [gaussian_chain, _self_]\n"
+            f"name: mine\nsource: {{n_sites: {sites}}}\n"
+        )
+        (tmp_path / name / "experiment" / "mine.yaml").write_text(text)
+    folders = [f"--config-dir={tmp_path / 'first'}", "--config-dir", str(tmp_path / "second"), "--config-dir", str(tmp_path / "maps")]
+    capsys.readouterr()
+    main(["climb", *folders, "--cfg", "job", "experiment=mine", "+mapping@levels.l1.mapping=chosen"])
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["source"]["n_sites"] == 12 and "made_for" in shown["levels"]["l1"]["mapping"]
+    main(["climb", *folders[1:], "--cfg", "job", "experiment=mine", "+mapping@levels.l1.mapping=chosen"])
+    assert yaml.safe_load(capsys.readouterr().out)["source"]["n_sites"] == 20

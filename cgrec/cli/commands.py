@@ -41,7 +41,7 @@ USAGE = """cgrec: recursive coarse-graining
   cgrec climb experiment=NAME            another experiment: {experiments}
   cgrec climb levels.l1.dynamics.length=20 run=runs/other    change any value; the same command resumes
   cgrec climb --cfg job                  print the composed configuration
-  cgrec climb --config-dir DIR           look for experiments of your own in DIR first
+  cgrec climb --config-dir DIR           look for experiments and mappings of your own in DIR first; may stand several times
   cgrec climb --multirun seed=1,2 'run=runs/seed_${{seed}}' hydra/launcher=joblib
                                          a sweep; hydra/launcher=slurm sends it to a cluster
   cgrec map system=FILE n_sites=10,5,2   propose sites for it, say what each choice costs, draw them; also run=FOLDER level=0
@@ -129,7 +129,7 @@ def climb(arguments: list[str]) -> None:
     if {"-m", "--multirun"} & set(arguments):
         sweep(arguments, trust)
         return
-    show, own = _take_pair(arguments, "--cfg"), _take_pair(arguments, "--config-dir")
+    show, own = _take_pair(arguments, "--cfg"), _take_folders(arguments)
     _check_options(arguments)
     config = composed(arguments, own)
     if show:
@@ -156,7 +156,7 @@ def climb_one(config: Any, trust: bool = False, given: frozenset[str] = frozense
 
 def sweep(arguments: list[str], trust: bool = False) -> None:
     """Many climbs by hydra's own sweepers and launchers, which read the command line themselves."""
-    own = _take_pair(arguments, "--config-dir")
+    own = _take_folders(arguments)
     overrides = [a for a in arguments if a not in ("-m", "--multirun")]
     _check_options(overrides)
     check_sweep(overrides, own, trust)
@@ -165,7 +165,7 @@ def sweep(arguments: list[str], trust: bool = False) -> None:
     def job(config: Any) -> None:
         climb_one(config, trust, given)
 
-    folders = [*([] if own is None else [own_folder(own)]), configuration()]
+    folders = [*map(own_folder, own), configuration()]
     search = ", ".join(f'"file://{folder}"' for folder in folders)
     words = [*(readable(o, True) for o in overrides), f"hydra.searchpath=[{search}]"]
     before, sys.argv = sys.argv, ["cgrec climb", "--multirun", *words]
@@ -402,6 +402,17 @@ def _take_pair(arguments: list[str], flag: str) -> str | None:
     value = arguments[place + 1]
     del arguments[place : place + 2]
     return value
+
+
+def _take_folders(arguments: list[str]) -> list[str]:
+    """All of --config-dir, in their order, also as --config-dir=DIR; they are taken out of `arguments`."""
+    flag, folders = "--config-dir", list[str]()
+    for place, argument in reversed(list(enumerate(arguments))):
+        if argument.startswith(f"{flag}="):
+            arguments[place : place + 1] = [flag, argument.partition("=")[2]]
+    while (folder := _take_pair(arguments, flag)) is not None:
+        folders.append(folder)
+    return folders
 
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -28,21 +28,21 @@ def configuration() -> Path:
     return inside if inside.exists() else Path(__file__).parents[2] / "conf"
 
 
-def composed(overrides: list[str], own: str | None = None, *, hydra_too: bool = False) -> Any:
+def composed(overrides: list[str], own: str | Sequence[str] = (), *, hydra_too: bool = False) -> Any:
     """The configuration as hydra composes it.
 
     Args:
         overrides: key=value, as on the command line.
-        own: folder of the user's own groups and experiments, looked at before the shipped ones.
+        own: folders of the user's own groups and experiments, looked at before the shipped ones, the first one first.
         hydra_too: leave hydra's own node in it.
 
     Raises:
         ValueError: an unknown key, with near misses; a value that cannot be read; a folder or file that does not fit.
     """
     overrides = [readable(o) for o in overrides]
-    folders = [*([] if own is None else [own_folder(own)]), configuration()]
+    folders = [*map(own_folder, [own] if isinstance(own, str) else own), configuration()]
     with initialize_config_dir(str(configuration()), version_base="1.3"):
-        for folder in folders[:-1]:
+        for folder in reversed(folders[:-1]):
             _look_first_in(folder)
         try:
             config = compose("config", overrides=overrides, return_hydra_config=hydra_too)
@@ -253,12 +253,12 @@ def _inside(folder: str) -> bool:
     return (here / Path(folder).expanduser()).resolve().is_relative_to(here)
 
 
-def check_sweep(overrides: list[str], own: str | None, trust: bool) -> None:
+def check_sweep(overrides: list[str], own: Sequence[str], trust: bool) -> None:
     """Compose every choice of a sweep once, before hydra does, and look at what hydra itself would call.
 
     Args:
         overrides: key=value, commas between values of a sweep.
-        own: folder of --config-dir.
+        own: folders of --config-dir.
         trust: leave out the looking.
 
     Raises:

@@ -21,6 +21,7 @@ from scipy.sparse import csr_array
 
 from ..system import System, connected_components
 from .linear import Mapping
+from .made_for import by_index, check_made_for
 
 #: Labels of sites, or what finds their indices.
 Sites = Sequence[str] | Callable[[System], Sequence[int]]
@@ -35,13 +36,18 @@ class Pick:
 
     Attributes:
         sites: labels of the sites to keep, in the order wanted, or a selection.
+        made_for: fingerprint of the molecules that hold them (`cgrec.mapping.made_for`); None: any that have such sites.
     """
 
     sites: Sites
+    made_for: str | None = None
 
     def __call__(self, system: System) -> Mapping:
-        """The Mapping; KeyError for an unknown label, ValueError for a site picked twice."""
-        return pick(system, find_sites(system, self.sites, "Pick"))
+        """The Mapping; KeyError for an unknown label, ValueError for a site picked twice, or other molecules."""
+        sites = find_sites(system, self.sites, "Pick")
+        indexed = not callable(self.sites) and by_index(self.sites)
+        check_made_for(self.made_for, system, sites, indexed, "Pick")
+        return pick(system, sites)
 
 
 @dataclass(frozen=True)
@@ -184,15 +190,20 @@ class Parts:
 
     Attributes:
         beads: labels of the sites of each part.
+        made_for: fingerprint of the molecules that hold them (`cgrec.mapping.made_for`); None: any that have such sites.
     """
 
     beads: Sequence[Sequence[str]]
+    made_for: str | None = None
 
     def __call__(self, system: System) -> Mapping:
-        """The Mapping; KeyError: unknown label, ValueError: a part that is empty or in pieces, or a site in two parts."""
-        return from_partition(
-            system, [find_sites(system, part, f"part {k}") for k, part in enumerate(self.beads)]
-        )
+        """The Mapping; KeyError: unknown label, ValueError: a part that is empty or in pieces, a site in two parts, or
+        other molecules.
+        """
+        parts = [find_sites(system, part, f"part {k}") for k, part in enumerate(self.beads)]
+        indexed = by_index(chain.from_iterable(self.beads))
+        check_made_for(self.made_for, system, list(chain.from_iterable(parts)), indexed, "Parts")
+        return from_partition(system, parts)
 
 
 def from_partition(system: System, partition: Sequence[Sequence[int]]) -> Mapping:
