@@ -101,7 +101,8 @@ class Descent:
         }
         open_record(folder, listed=False)  # the lock of the run is not held
         check_all(folder)
-        claim(folder, {"descend": wanted}, {"descend": ("level*", "descent.json", "atoms.*")})
+        products = {"descend": ("level*", "descent.json", "atoms.*")}
+        claim(folder, {"descend": wanted}, products, elsewhere="move the folder away to keep both")
 
 
 def _export(frames: Frames, folder: Path, seed: int) -> None:

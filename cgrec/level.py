@@ -221,7 +221,8 @@ class Level:
                 "command again, which makes it anew from these"
             )
         stages = recipe.stages(seed, before if parent is None else parent)
-        claim(self.folder, stages, OF_LEVEL, prefix=f"levels.{self.name}.", above=above, dry=dry)
+        key = self.name.removesuffix(" (direct)")
+        claim(self.folder, stages, OF_LEVEL, prefix=f"levels.{key}.", above=above, dry=dry)
 
     def make(
         self, parent: Frames, recipe: LevelRecipe, seed: int, bias: tuple[CollectiveVariable, ...] = (),

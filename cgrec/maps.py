@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from .files import read_json, write_json, write_text, write_whole
 from .frames import Frames
@@ -188,5 +187,5 @@ def _digest(frames: Frames) -> str:
     return found.hexdigest()[:12]
 
 
-def _draw(figure: Figure, path: Path) -> None:
+def _draw(figure: Any, path: Path) -> None:
     write_whole(path, lambda partial: figure.savefig(partial, dpi=150, format="png"))

@@ -84,12 +84,20 @@ def differences(before: Any, now: Any) -> list[tuple[str, Any, Any]]:
 
 
 def refuse(folder: Path, found: list[tuple[str, Any, Any]], way: str, prefix: str = "") -> None:
-    """OtherRecipe naming the first key that differs, both values and the way out; nothing where none differs."""
+    """OtherRecipe naming the first key that differs, both values and the ways out; nothing where none differs."""
     if found:
         key, old, new = found[0]
         raise OtherRecipe(
-            f"{folder} was made with {prefix}{key}={old} and now it is {new}: {way}, or go back to the first value"
+            f"{folder} was made with {as_given(key, prefix)}={old} and now it is {new}: {way}, or go back to the first value"
         )
+
+
+def as_given(key: str, prefix: str = "") -> str:
+    """What a key of a recipe is called where a user gives it: a class is chosen by source=NAME or by its _target_."""
+    if prefix == "source." and key in ("source", "files"):
+        return "source" if key == "source" else "content of source.path"
+    parent, dot, name = key.rpartition(".")
+    return f"{prefix}{parent}{dot}{'_target_' if name == 'class' else name}"
 
 
 def same_recipe(folder: Path, before: Any, now: Any, way: str) -> None:

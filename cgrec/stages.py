@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .digests import HEADER, RECORD, forget
+from .digests import HEADER, RECORD, forget, recorded
 from .lock import LOCK
-from .recipes import OtherRecipe, differences, refuse, store, stored
+from .recipes import OtherRecipe, as_given, differences, refuse, store, stored
 from .remarks import remark
 
 #: {stage: patterns of what it leaves}, in the order of making, of a level above 0.
@@ -27,6 +27,8 @@ OF_LEVEL = {
 }
 #: What of a level is made from its first run, and has to be made anew when that becomes longer.
 DERIVED = ("correction_*.pt", "round_*", "refined.pt", "report.json")
+#: The control of a level, a level of its own, by the same recipe.
+DIRECT = "direct"
 #: The length of a run, which may grow.
 LENGTH = "dynamics.length"
 
@@ -38,7 +40,7 @@ _FAILED = "failed"
 
 def claim(
     folder: Path, now: dict[str, Any], products: Mapping[str, Sequence[str]], *, prefix: str = "", above: Sequence[Path] = (),
-    dry: bool = False,
+    dry: bool = False, elsewhere: str = "choose another run=FOLDER",
 ) -> None:  # fmt: skip
     """Refuse a recipe that is not the one what is there was made with; else remember it.
 
@@ -49,6 +51,7 @@ def claim(
         prefix: of keys in messages.
         above: folders of levels that were made from this one.
         dry: change nothing, only refuse what has to be refused.
+        elsewhere: how to have another recipe and keep what is there.
 
     Raises:
         OtherRecipe: naming the key and both values.
@@ -66,15 +69,31 @@ def claim(
             continue
         later = {s: products[s] for s in list(products)[list(products).index(stage) :]}
         if failed is None or stage in DEAR:
-            names = ", ".join(p.name for s in later for p in left(folder, products, s))
-            refuse(folder, found, f"to make it with the new value remove {names} of this folder", prefix)
+            gone = ", ".join(_to_remove(folder, later, stage == next(iter(products)), above))
+            refuse(folder, found, f"{elsewhere}; or remove {gone} and run the same command again", prefix)
         if not dry:
             key, old, new = found[0]
-            remark(f"{folder}: made anew with {prefix}{key}={new} (it was {old}), for the attempt before failed: {failed}")
+            value = f"{as_given(key, prefix)}={new} (it was {old})"
+            remark(f"{folder}: made anew with {value}, for the attempt before failed: {failed}")
             clear(folder, later)
         break
     if not dry:
         store(folder, {**before, **now})
+
+
+def _to_remove(folder: Path, stages: Mapping[str, Sequence[str]], whole: bool, above: Sequence[Path]) -> list[str]:
+    """All that has to go so that `stages` of `folder` can be made anew: what they left, and what was made from it.
+
+    Args:
+        whole: these are all of its stages, so that the folder can go.
+    """
+    if whole:
+        return [str(path) for path in (folder, *above) if path.exists()]
+    names = [path.name for stage in stages for path in left(folder, stages, stage)]
+    known = list(recorded(folder))
+    first = min((known.index(name) for name in names if name in known), default=len(known))
+    later = [name for name in (*known[first:], DIRECT) if name not in names and (folder / name).exists()]
+    return [*(str(folder / name) for name in [*names, *later]), *(str(path) for path in above if path.exists())]
 
 
 @contextmanager
@@ -130,7 +149,7 @@ def _refuse_above(folder: Path, found: list[tuple[str, Any, Any]], above: Sequen
     if there:
         key, old, new = found[0]
         raise OtherRecipe(
-            f"{folder} was made with {prefix}{key}={old} and now it is {new}: a run can be made longer, but {', '.join(p.name for p in there)} "
-            f"was made from its frames and would be out of date: remove {', '.join(map(str, there))} first and run the same command again, "
-            "which makes it anew; or go back to the first value"
+            f"{folder} was made with {as_given(key, prefix)}={old} and now it is {new}: a run can be made longer, but "
+            f"{', '.join(p.name for p in there)} was made from its frames and would be out of date: choose another run=FOLDER; or remove "
+            f"{', '.join(map(str, there))} and run the same command again, which makes it anew; or go back to the first value"
         )

@@ -1,6 +1,9 @@
 """The recursion itself, on systems with a known answer."""
 
 import json
+import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +86,35 @@ def test_again_makes_nothing_again(tiny):
 def test_a_changed_recipe_is_refused_with_key_and_values(tiny):
     with pytest.raises(SystemExit, match=r"levels\.l2\.training\.steps=100 and now it is 7"):
         main(["climb", *TINY, "levels.l2.training.steps=7", f"run={tiny}"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"),
+    [
+        ("seed=5", r"run was made with seed=1 and now it is 5"),
+        ("levels.l2.training.steps=7", r"level2 was made with levels\.l2\.training\.steps=100"),
+        ("levels.l2.dynamics.n_replicas=8", r"level2 was made with levels\.l2\.dynamics\.n_replicas=16"),
+    ],
+)
+def test_another_recipe_goes_on_after_what_the_refusal_says_is_removed(tiny, tmp_path, changed, key):
+    """The first way offered keeps what is there; the other one is enough for the same command."""
+    run = shutil.copytree(tiny, tmp_path / "run")
+    command = ["climb", *TINY, changed, f"run={run}"]
+    with pytest.raises(SystemExit, match=key + ".*: choose another run=FOLDER; or remove ") as refused:
+        main(command)
+    gone = re.search(r"or remove (.*?) and run the same command again", str(refused.value))[1]
+    for path in map(Path, gone.split(", ")):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    main(command)
+    assert len(cgrec.load(run).levels) == 4
+
+
+def test_another_experiment_is_named_by_a_key_that_exists(tiny, tmp_path):
+    np.savez(tmp_path / "x.npz", positions=np.zeros((2, 1, 3)))
+    with pytest.raises(SystemExit, match=r"level0 was made with source=GaussianChainSource and now it is FileSource: choose another run="):
+        main(["climb", "experiment=water_spce", f"source.path={tmp_path}/x.npz", "source.temperature=300", "seed=1", f"run={tiny}"])
+    with pytest.raises(SystemExit, match=r"levels\.l1\.mapping\._target_=cgrec.*Pick and now it is .*HeavyAtoms"):
+        main(["climb", *TINY, "~levels.l1.mapping", "+levels.l1.mapping._target_=cgrec.mapping.HeavyAtoms", f"run={tiny}"])
 
 
 def test_killed_climb_gives_the_same_frames(tiny, tmp_path, monkeypatch):

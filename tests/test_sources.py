@@ -71,7 +71,7 @@ def test_another_recipe_file_or_seed_is_refused(frames, tmp_path):
     with pytest.raises(ValueError, match="was made with source.seed=1 and now it is 2"):
         FileSource(path=path).make(tmp_path / "level0", seed=2)
     other = write(frames[:5], tmp_path / "b.npz")
-    with pytest.raises(ValueError, match="was made with source.files="):
+    with pytest.raises(ValueError, match=r"was made with content of source.path=.* choose another run=FOLDER"):
         FileSource(path=other).make(tmp_path / "level0", seed=1)
 
 

@@ -164,7 +164,7 @@ def test_stages_may_be_made_by_another_recipe_until_they_have_left_something(tmp
     claim(tmp_path, {"fit": {"steps": 2}, "run": {"length": 1}}, PRODUCTS)  # a first attempt that left nothing
     keep(tmp_path / "potential.pt", write("p"))
     claim(tmp_path, {"fit": {"steps": 2}, "run": {"length": 3}}, PRODUCTS)  # the run has not begun
-    with pytest.raises(OtherRecipe, match="steps=2 and now it is 5: .*remove potential.pt"):
+    with pytest.raises(OtherRecipe, match=f"steps=2 and now it is 5: choose another run=FOLDER; or remove {tmp_path} and"):
         claim(tmp_path, {"fit": {"steps": 5}, "run": {"length": 3}}, PRODUCTS)
     with pytest.raises(ValueError), noted(tmp_path):
         raise ValueError("all replicas were lost")
@@ -181,7 +181,7 @@ def test_a_longer_run_is_refused_while_levels_stand_on_it(tmp_path):
     recipe = {"run": {"dynamics": {"length": 0.4}}}
     longer = {"run": {"dynamics": {"length": 0.8}}}
     claim(level, recipe, PRODUCTS)
-    with pytest.raises(OtherRecipe, match="can be made longer, but level2 was made from its frames.*remove .*level2 first"):
+    with pytest.raises(OtherRecipe, match="can be made longer, but level2 was made from its frames.*another run=FOLDER; or remove .*level2 and"):
         claim(level, longer, PRODUCTS, above=[above])
     above.rmdir()
     claim(level, longer, PRODUCTS, above=[above])

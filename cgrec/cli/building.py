@@ -117,6 +117,9 @@ def _called(target: str, arguments: dict[str, Any], key: str, later: bool, posit
         function = located(target)
     except ImportError as error:
         raise ImportError(f"{key}._target_: {error}", name=error.name) from error
+    # a class is a rule to be made; an experiment's Mapping.identity, which it takes the place of, left a _partial_
+    rule = inspect.isclass(function) and key.rpartition(".")[2] == "mapping"
+    later = later and not rule
     _check_arguments(function, arguments, key, later or bool(positional))
     if later:
         return partial(function, *positional, **arguments)

@@ -23,6 +23,7 @@ from .findings import record, recorded
 from .force_units import UnitCheck, check_force_units, check_length_unit
 from .foreign_boxes import foreign_boxes
 from .formats import Opener, check_arguments, format_of
+from .given_names import check_beads_apart
 from .plausibility import bad_frames, check_bonds, check_box, check_hydrogens, check_kinds_of_bonds, sentence
 from .request import Contents, Request
 from .topology import add_rigid_pairs, load_topology, select_sites
@@ -163,6 +164,8 @@ def read(
             contents = assemble(requests, opener, scratch)
         frames = _frames(first.path, contents, temperature, find_constraints)
     if check_units:
+        if lj is None:  # sizes of beads in reduced units are the caller's
+            check_beads_apart(frames, str(first.path))
         frames = _plausible(frames, first.path, drop_bad_frames, whole=selection is None)
         _check(frames, first.path, contents, whole=selection is None)
         _check_sample(frames, first.path)

@@ -237,13 +237,16 @@ def _temperature(request: Request, array: NDArray[Any] | None) -> float | None:
 
 
 def _columns(request: Request, found: dict[str, Any]) -> SiteColumns | None:
-    """Elements the archive states beside a topology, to compare."""
-    if request.as_forces or "species" not in found or request.topology is None:
+    """Elements the archive states beside a topology, or names beside species=, to compare."""
+    given = request.topology is not None or request.species is not None
+    if request.as_forces or "species" not in found or not given:
         return None
     species = np.asarray(found["species"])
     if species.ndim != 1 or species.dtype.kind not in "iuUS":
         return None
     names = system_names(request, species)
+    if request.topology is None and names is not None:
+        return SiteColumns(types=names)
     return None if names is None else SiteColumns(elements=names)
 
 
@@ -258,17 +261,20 @@ def system_names(request: Request, species: NDArray[Any]) -> tuple[str, ...] | N
 
 
 def _system(request: Request, found: dict[str, Any], opened: Opened) -> Known | None:
-    """What the archive says of its sites; None where it does not, or the caller says it."""
-    if request.topology is not None or request.species is not None or request.as_forces:
+    """What the archive says of its sites; None where it does not, or the caller says it all.
+
+    Bonds of the archive stay beside names that the caller gives.
+    """
+    renamed = request.species is not None
+    if request.topology is not None or request.as_forces or (renamed and "bonds" not in found):
         return None
-    if "system" in found:
+    if "system" in found and not renamed:
         return Known(System(**json.loads(str(found["system"]))), bonds_complete=True, named=True)
-    if "species" not in found:
+    if "species" not in found and not renamed:
         return None
-    species = np.asarray(found["species"]).tolist()
     sites = read_species(
-        species,
-        len(species),
+        request.species if request.species is not None else np.asarray(found["species"]).tolist(),
+        found["positions"].shape[1],
         masses=request.masses if request.masses is not None else found.get("masses"),
         elements=request.elements,
         bonds=found.get("bonds"),

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..remarks import remark
 from ..system import System
 from .bonding import add_sampled_bonds, at_bonds_of_atoms, check_order
+from .given_names import check_names_given
 from .portions import Portion
 from .request import Opened, Request, SiteColumns, units_of
 from .topology import (
@@ -47,9 +48,11 @@ class SystemMaker:
         self._sites: Topology | None = None
         where = str(request.path)
         columns = opened.columns
+        if request.species is not None and request.topology is None:
+            check_names_given(request.species, columns, where)
         if request.topology is not None:
             self.system, complete = self._from_topology(opened, n_sites)
-        elif request.species is not None:
+        elif request.species is not None and opened.system is None:
             self.system, complete = self._from_names(request.species, opened, n_sites), False
         elif opened.system is not None:
             self.system, complete = opened.system.system, opened.system.bonds_complete
