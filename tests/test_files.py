@@ -1,9 +1,17 @@
 """Files that are whole or not there, and remarks kept beside a result."""
 
+import errno
+import os
+import stat
+
+import numpy as np
 import pytest
 
+from cgrec import Frames, Mapping, System
+from cgrec.backmapping.resolvate import _save_draws
 from cgrec.files import read_json, sha256, write_json, write_whole
 from cgrec.remarks import Remark, kept, remark, remarks_in
+from cgrec.trajectory_files import write
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path):
@@ -42,3 +50,35 @@ def test_remarks_are_shown_and_kept_once(tmp_path):
     with pytest.warns(Remark):
         remark("outside any block")
     assert remarks_in(path) == ["too few frames", "box varies"]
+
+
+ATOM = System(names=("C",), masses=[12.0], elements=("C",))
+FRAMES = Frames(ATOM, np.zeros((2, 1, 3)), 300.0, box=2 * np.eye(3))
+WRITERS = {
+    "mapping.npz": Mapping.identity(ATOM).save,
+    "draws.npz": lambda path: _save_draws(path, np.zeros((2, 3)), "[]"),
+    **{f"a.{kind}": (lambda path: write(FRAMES, path)) for kind in ("npz", "pdb", "xtc", "extxyz")},
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_is_renamed_into_place_is_on_the_disk_before(tmp_path, monkeypatch, name):
+    """The file first, then its folder; a full disk leaves nothing behind."""
+    forced, fsync = [], os.fsync
+
+    def noted(descriptor):
+        forced.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    WRITERS[name](tmp_path / name)
+    assert (forced[0], forced[-1]) == ("file", "folder")
+    (tmp_path / name).unlink()
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="the disk is full.*make room"):
+        WRITERS[name](tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

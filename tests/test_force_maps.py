@@ -9,6 +9,7 @@ import pytest
 from cgrec import Frames, System
 from cgrec.mapping import (
     FORCE_MAPS,
+    Drop,
     HeavyAtoms,
     Mapping,
     MoleculeCentres,
@@ -280,7 +281,7 @@ def test_two_sites_in_one_rigid_group_are_refused(force_map):
     system = water(True)
     mapping = Pick(["#0", "#1", "#3"])(system)
     with pytest.raises(
-        ValueError, match=r"SOL:O made of SOL:O \(#0\); SOL:H1 made of SOL:H1 \(#1\)\. Keep one"
+        ValueError, match=r"SOL:O made of SOL:O \(#0\); SOL:H1 made of SOL:H1 \(#1\); keep one"
     ):
         force_map(mapping, frames_of(system))
 
@@ -366,3 +367,27 @@ def test_too_few_frames_are_refused_before_any_work():
     assert least_noise(mapping, frames).sparse_force_weights.nnz > 0
     with pytest.raises(ValueError, match="at least 15000 to determine B; .*keep within_molecule=True"):
         least_noise(mapping, frames, within_molecule=False)
+
+
+@pytest.mark.parametrize("force_map", ["basic", "least_noise", "constraint_aware"])
+def test_sites_of_one_rigid_group_are_told_at_once_what_works(force_map):
+    """Rigid water beside ions: no force map helps, and no message says that one does; dropping the water does."""
+    n = 4
+    system = System(
+        names=("O", "H1", "H2") * n + ("Na", "Cl"),
+        masses=[16.0, 1.0, 1.0] * n + [23.0, 35.0],
+        elements=("O", "H", "H") * n + ("Na", "Cl"),
+        residue_names=("HOH",) * 3 * n + ("NA", "CL"),
+        residues=[*np.repeat(np.arange(n), 3), n, n + 1],
+        bonds=[(3 * k, 3 * k + h) for k in range(n) for h in (1, 2)],
+        constraints=[(3 * k + a, 3 * k + b) for k in range(n) for a, b in ((0, 1), (0, 2), (1, 2))],
+    )
+    rng = np.random.default_rng(0)
+    frames = Frames(system, rng.normal(size=(50, 14, 3)), 300.0, forces=rng.normal(size=(50, 14, 3)))
+    with pytest.raises(ValueError, match=r"one rigid group.*Drop\(residues=\[HOH\]\)") as refused:
+        FORCE_MAPS[force_map](Mapping.identity(system), frames)(frames)
+    assert "use the force map" not in str(refused.value)
+    dropped = FORCE_MAPS[force_map](Drop(["HOH"])(system), frames)(frames)
+    assert dropped.system.names == ("Na", "Cl")
+    with pytest.raises(ValueError, match=r"use the force map constraint_aware"):
+        FORCE_MAPS["basic"](HeavyAtoms()(system), frames)(frames)

@@ -555,6 +555,21 @@ def test_an_argument_without_use_is_refused_with_the_reason(tmp_path, argument, 
         cgrec.read(path, frames.system, temperature=T, **{argument: value})
 
 
+def test_arrays_in_reduced_units_are_refused_with_the_way_that_works(tmp_path):
+    """A chain of argon-like pairs in units of sigma and epsilon: multiplied as the message says, it is read right."""
+    frames = read("mdcrd.nc", species=CO, forces_path=FOREIGN / "mdfrc.nc")
+    sigma, epsilon = 0.34, 0.996
+    x, f = np.asarray(frames.positions) / sigma, np.asarray(frames.forces) * sigma / epsilon
+    np.savez(tmp_path / "r.npz", positions=x, forces=f)
+    size = {"sigma": sigma, "epsilon": epsilon, "mass": 39.9}
+    with pytest.raises(ValueError, match=r"multiplied before: positions and box by sigma in nm, forces by epsilon/sigma"):
+        cgrec.read(tmp_path / "r.npz", temperature=T, species=CO, lammps_units="lj", lj=size)
+    np.savez(tmp_path / "nm.npz", positions=x * sigma, forces=f * epsilon / sigma)
+    found = cgrec.read(tmp_path / "nm.npz", temperature=T, species=CO, length_unit="nm", force_unit="kJ/mol/nm", box="open")
+    np.testing.assert_allclose(found.positions, frames.positions, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.forces, frames.forces, rtol=1e-5, atol=1e-3)
+
+
 def test_masses_and_species_beside_a_topology(tmp_path):
     frames = read("mdcrd.nc", species=CO)
     xtc, pdb = write(frames, tmp_path / "a.xtc"), write(frames, tmp_path / "a.pdb")

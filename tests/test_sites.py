@@ -1,5 +1,6 @@
 """Rules that know residues, selections and mixed resolution, on small proteins built here."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from cgrec.mapping import (
     ResidueTable,
     alpha_carbons,
 )
+from cgrec.remarks import Remark
 from cgrec.trajectory_files import select_sites
 
 #: Atoms of side chains, each bonded to the one named.
@@ -215,3 +217,17 @@ def test_protection_keeps_mass_and_charge(seed):
         frames = Frames(system, rng.normal(size=(3, system.n_sites, 3)), 300.0)
         where = [int(np.flatnonzero(mapping.position_weights[:, i])[0]) for i in sites]
         np.testing.assert_array_equal(mapping(frames).positions[:, where], frames.positions[:, sites])
+
+
+def test_a_site_in_two_beads_is_said():
+    system = System(names=tuple("ABCD"), masses=np.ones(4), bonds=[(0, 1), (1, 2), (2, 3)])
+    with pytest.warns(Remark, match=r"B is in the beads 'P' and 'Q': each of them has it"):
+        mapping = CentresOfMass({"P": ["A", "B"], "Q": ["B", "C"]})(system)
+    assert np.abs(mapping.force_weights @ mapping.position_weights.T - np.eye(2)).max() < 1e-12
+    with pytest.warns(Remark, match=r"and 1 other sites are in several beads"):
+        CentresOfMass({"P": ["A", "B", "C"], "Q": ["B", "C", "D"]})(system)
+    with pytest.warns(Remark), pytest.raises(ValueError, match=r"B M\^T = I"):
+        CentresOfMass({"P": ["A", "B"], "Q": ["B", "A"]})(system)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        CentresOfMass({"P": ["A", "B"], "Q": ["C", "D"]})(system)

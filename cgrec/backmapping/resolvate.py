@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..analysis import block_average, mean_absolute_difference, rdf
 from ..analysis.pair_counts import half_width
 from ..dynamics import Langevin
+from ..files import write_whole
 from ..frames import Frames
 from ..mapping import Mapping
 from ..potential import Potential
@@ -197,9 +198,7 @@ class Resolvation:
         if not path.exists():
             drawn, trace = self._sample(frame, n_draws, seed)
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial.npz")
-            np.savez_compressed(partial, positions=drawn, trace=json.dumps([asdict(c) for c in trace]))
-            partial.replace(path)
+            _save_draws(path, drawn, json.dumps([asdict(c) for c in trace]))
         with np.load(path) as saved:
             drawn, trace = saved["positions"], [Check(**c) for c in json.loads(str(saved["trace"]))]
         if len(drawn) != n_draws or not np.array_equal(drawn[0, self.kept], frame.positions[0]):
@@ -544,3 +543,13 @@ def _nearest(points: Array, sites: Array, box: Array) -> Array:
         apart = (some[:, None] - sites) @ inverse
         found.append(np.linalg.norm((apart - np.round(apart)) @ box, axis=-1).min(1))
     return np.concatenate(found)
+
+
+def _save_draws(path: Path, drawn: Array, trace: str) -> None:
+    """Write one npz file: whole, or not at all."""
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:
+            np.savez_compressed(file, positions=drawn, trace=np.array(trace))
+
+    write_whole(path, write)

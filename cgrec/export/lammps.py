@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import sync, write_text
 from ..frames import Frames
 from ..potential import DihedralPrior, DihedralSeries, HarmonicPrior, Potential, SumPotential, UF3Potential
 from ..system import System
@@ -77,8 +78,10 @@ def write_lammps(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for name, text in files.items():
-        (partial / name).write_text(text)
-    return partial.rename(folder)
+        write_text(partial / name, text)
+    partial.rename(folder)
+    sync(folder.parent)
+    return folder
 
 
 def lammps_command(ranks: int = 1) -> tuple[list[str], dict[str, str]]:

@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 
 from ..frames import Frames
 from ..system import connected_components, members_of
-from .linear import Mapping, basic_force_weights, frame_chunks, need_same_system
+from .linear import Mapping, basic_force_weights, frame_chunks, need_same_system, way_for_rigid
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -188,8 +188,8 @@ def _refuse(mapping: Mapping, sites: Indices) -> None:
         found.append(f"{mapping.coarse.labels[site]} made of {names}")
     raise ValueError(
         "no force map gives equal weight to atoms tied by constraints: expected sites that can move "
-        f"independently, found these in one rigid group: {'; '.join(found)}. Keep one site per rigid "
-        "group, or make frames without constraints"
+        f"independently, found these in one rigid group: {'; '.join(found)}; "
+        + way_for_rigid(mapping.fine, int(mapping.sparse_position_weights[[sites[0]]].indices[0]))
     )
 
 

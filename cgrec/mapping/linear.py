@@ -9,11 +9,11 @@ enter B with equal weight.
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, diags_array, eye_array, issparse
 from scipy.sparse.csgraph import connected_components as label_components
 
-from ..files import WAY_BACK
+from ..files import WAY_BACK, write_whole
 from ..frames import Frames, release, room
-from ..system import System, members_of
+from ..system import System, connected_components, members_of
 
 #: How closely rows of M must sum to one and B M^T must be the identity.
 IDENTITY_TOLERANCE = 1e-8
@@ -189,8 +189,24 @@ class Mapping:
         raise ValueError(
             f"forces of a constrained simulation: atoms {names} are held at a fixed distance, so they must "
             f"enter B with equal weight, found {found[0]:.6g} and {found[1]:.6g} in site {self.coarse.labels[site]}; "
-            "use the force map constraint_aware or least_noise instead of basic"
+            + self._way_for_constraints()
         )
+
+    def _way_for_constraints(self) -> str:
+        """What to do about a B that constraints forbid: another B, where there is one, else other sites."""
+        group = connected_components(self.fine.n_sites, self.fine.constraints)
+        inside: dict[int, list[int]] = {}
+        rows = self.sparse_position_weights
+        for site, (first, last) in enumerate(pairwise(rows.indptr)):
+            groups = set(group[rows.indices[first:last]].tolist())
+            if len(groups) == 1:
+                inside.setdefault(groups.pop(), []).append(site)
+        crowded = next((sites for sites in inside.values() if len(sites) > 1), None)
+        if crowded is None:
+            return "use the force map constraint_aware or least_noise instead of basic"
+        atom = int(rows.indices[rows.indptr[crowded[0]]])
+        labels = " and ".join(self.coarse.labels[site] for site in crowded[:3])
+        return f"no force map can do that here, for sites {labels} lie in one rigid group: " + way_for_rigid(self.fine, atom)
 
     def __matmul__(self, first: Mapping) -> Mapping:
         """`second @ first`: the one Mapping that does `first`, then `second`.
@@ -232,22 +248,22 @@ class Mapping:
         return replace(self, position_weights=self.sparse_position_weights, force_weights=force_weights)
 
     def save(self, path: str | Path) -> None:
-        """Write one npz file (the weights that are not zero, both Systems as json): a temporary name, then a rename."""
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
+        """Write one npz file (the weights that are not zero, both Systems as json): whole, or not at all."""
         parts = {
             f"{name}_{part}": getattr(matrix, part)
             for name, matrix in self._matrices().items()
             for part in _SPARSE_PARTS
         }
-        with partial.open("wb") as file:
-            np.savez_compressed(
-                file,
-                **parts,
-                fine=np.array(json.dumps(self.fine.to_dict())),
-                coarse=np.array(json.dumps(self.coarse.to_dict())),
-            )
-        os.replace(partial, path)
+        systems: dict[str, Any] = {
+            name: np.array(json.dumps(system.to_dict()))
+            for name, system in (("fine", self.fine), ("coarse", self.coarse))
+        }
+
+        def write(partial: Path) -> None:
+            with partial.open("wb") as file:
+                np.savez_compressed(file, **parts, **systems)
+
+        write_whole(path, write)
 
     def _matrices(self) -> dict[str, csr_array]:
         return {
@@ -348,6 +364,20 @@ def _apply(sparse: csr_array, vectors: NDArray[Any]) -> NDArray[np.float64]:
         release(vectors)
         release(mapped)
     return mapped
+
+
+def way_for_rigid(system: System, atom: int) -> str:
+    """What to do about several sites in the rigid group of `atom`: no B exists for them."""
+    residue = system.residue_names[atom]
+    others = set(system.residue_names) != {residue}
+    drop = (
+        f"; or where {residue} is a solvent to be left out, take the mapping cgrec.mapping.Drop(residues=[{residue}]), in an experiment "
+        f"levels.l1.mapping._target_=cgrec.mapping.Drop +levels.l1.mapping.residues=[{residue}]"
+    )
+    return (
+        "keep one site per rigid group, e.g. with the mapping HeavyAtoms or MoleculeCentres, or make frames without "
+        "constraints" + (drop if others else "")
+    )
 
 
 def need_same_system(found: System, expected: System, this: str, that: str) -> None:

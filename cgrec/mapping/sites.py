@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from ..remarks import remark
 from ..system import System, connected_components
 from .linear import Mapping
 from .made_for import by_index, check_made_for
@@ -105,8 +106,19 @@ class CentresOfMass:
     beads: Table[str, Sites]
 
     def __call__(self, system: System) -> Mapping:
-        """The Mapping; KeyError: unknown label, ValueError: an empty bead or a site twice in one bead."""
+        """The Mapping; KeyError: unknown label, ValueError: an empty bead or a site twice in one bead. A remark where
+        beads share sites, which may be meant.
+        """
         found = {name: find_sites(system, labels, f"bead {name!r}") for name, labels in self.beads.items()}
+        count = Counter(chain.from_iterable(found.values()))
+        shared = [site for site, n in count.items() if n > 1]
+        if shared:
+            owners = " and ".join(repr(name) for name, sites in found.items() if shared[0] in sites)
+            remark(
+                f"CentresOfMass: {system.unique_labels[shared[0]]} is in the beads {owners}"
+                + (f", and {len(shared) - 1} other sites are in several beads" if len(shared) > 1 else "")
+                + ": each of them has it, its mass is divided among them; take it out of one if that is a slip"
+            )
         return build(system, [centre(system, name, atoms) for name, atoms in found.items()])
 
 

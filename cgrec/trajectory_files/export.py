@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import sync, write_whole_as
 from ..frames import Frames
 from ..units import energy_factor, force_factor, length_factor
 from .names import KEYS
@@ -21,7 +22,7 @@ def write(frames: Frames, path: str | Path) -> Path:
     """Export frames as .xtc, .trr, .h5md, .extxyz, .pdb, .gro or .npz, by the ending of `path`.
 
     TRR, H5MD, extended XYZ and npz carry forces; extended XYZ and npz energies too; npz everything. The file
-    is written under a temporary name, then renamed.
+    is written under a temporary name, forced to the disk, then renamed.
 
     Raises:
         FileExistsError: `path` exists; nothing is overwritten.
@@ -37,10 +38,12 @@ def write(frames: Frames, path: str | Path) -> Path:
     if path.exists():
         raise FileExistsError(f"{path} exists already: choose another name or remove it yourself")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"partial-{path.name}")
+    partial = path.with_name(f"partial-{path.name}")  # the ending says the format
     partial.unlink(missing_ok=True)
-    writer(frames, partial)
-    return partial.rename(path)
+    write_whole_as(partial, lambda place: writer(frames, place))
+    partial.rename(path)
+    sync(path.parent)
+    return path
 
 
 def _write_npz(frames: Frames, path: Path) -> None:

@@ -139,7 +139,13 @@ def check_arguments(request: Request, name: str) -> None:
         **dict.fromkeys(_UNITS, FORMATS[name].fixed),
     }  # fmt: skip
     why = "; ".join(dict.fromkeys(reasons[k] for k in wrong))
-    raise ValueError(f"{request.path}: {', '.join(wrong)} means nothing for {name}: {why}; leave it out")
+    way = "leave it out"
+    if "lj" in wrong and not FORMATS[name].fixed:
+        way += (
+            "; arrays in reduced units are multiplied before: positions and box by sigma in nm, forces by epsilon/sigma, "
+            "then length_unit='nm', force_unit='kJ/mol/nm'"
+        )
+    raise ValueError(f"{request.path}: {', '.join(wrong)} means nothing for {name}: {why}; {way}")
 
 
 class Opener:

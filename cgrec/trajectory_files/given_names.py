@@ -48,7 +48,9 @@ def check_names_given(species: Sequence[Any] | str, columns: SiteColumns | None,
             f"leave species= (source.species) out, the file names its sites itself; one site per molecule is made by a mapping"
         )
     if isinstance(species, str) and set(own) != {species}:
-        remark(f"{where}: the file calls its sites {_some(set(own))}, and they are taken as {species} (species=)")
+        remark(
+            f"{where}: the file calls its sites {_some(set(own))}, and they are taken as {species} (species=)"
+        )
 
 
 def _some(names: set[str]) -> str:
@@ -74,7 +76,9 @@ def check_beads_apart(frames: Frames, where: str) -> None:
     near, lengths = np.zeros(system.n_sites), list[float]()
     sample = np.unique(np.linspace(0, len(frames) - 1, _SAMPLE).astype(int)).tolist()
     for k in sample:
-        pairs, vectors = close_pairs(np.asarray(frames.positions[k], float), _BONDED, None if boxes is None else boxes[k])
+        pairs, vectors = close_pairs(
+            np.asarray(frames.positions[k], float), _BONDED, None if boxes is None else boxes[k]
+        )
         near[np.unique(pairs)] += 1
         lengths += np.linalg.norm(vectors, axis=-1).tolist()
     if np.mean(near[beads] > len(sample) / 2) <= 0.5:
