@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .digests import HEADER, RECORD, forget, recorded
+from .digests import HEADER, RECORD, REMARKS, forget, recorded
 from .lock import LOCK
-from .recipes import OtherRecipe, as_given, differences, refuse, store, stored
+from .recipes import RECIPE, OtherRecipe, as_given, differences, refuse, store, stored
 from .remarks import remark
 
 #: {stage: patterns of what it leaves}, in the order of making, of a level above 0.
@@ -90,7 +90,7 @@ def _to_remove(folder: Path, stages: Mapping[str, Sequence[str]], whole: bool, a
     if whole:
         return [str(path) for path in (folder, *above) if path.exists()]
     names = [path.name for stage in stages for path in left(folder, stages, stage)]
-    known = list(recorded(folder))
+    known = [name for name in recorded(folder) if name not in (RECIPE, REMARKS)]
     first = min((known.index(name) for name in names if name in known), default=len(known))
     later = [name for name in (*known[first:], DIRECT) if name not in names and (folder / name).exists()]
     return [*(str(folder / name) for name in [*names, *later]), *(str(path) for path in above if path.exists())]
