@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from .frames import Frames
+from .frames import Frames, taken
 
 #: Pairs of sites whose distances tell frames apart, nm to which distances of a repeated frame may differ by
 #: rounding of files (three decimals of nm), and that tolerance as a share of what distances vary by.
@@ -68,7 +68,9 @@ def _vectors(frames: Frames) -> NDArray[np.float64]:
     rng = np.random.default_rng(0)
     i = rng.integers(frames.n_sites, size=_PAIRS)
     j = (i + rng.integers(1, frames.n_sites, size=_PAIRS)) % frames.n_sites
-    vectors = np.asarray(frames.positions[:, j], float) - np.asarray(frames.positions[:, i], float)
+    # by portions, whose memory is given back: positions may be larger than the memory
+    places = np.asarray(taken(frames.positions, np.arange(len(frames)), np.concatenate([i, j])), float)
+    vectors = places[:, _PAIRS:] - places[:, :_PAIRS]
     boxes = frames.boxes()
     if boxes is not None:
         vectors = vectors - np.rint(vectors @ np.linalg.inv(boxes)) @ boxes

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Frames, pieces, release
+from ..frames import Frames, pieces, release, taken
 from ..remarks import remark
 from ..system import System
 from .nearest import SLOW_BUDGET, Nearest, NearestSites
@@ -199,7 +199,7 @@ def _mostly_empty(frames: Frames, boxes: NDArray[np.float64]) -> bool:
     rows = boxes.mean(0)
     for axis in range(3):
         s = np.sort(
-            (np.asarray(frames.positions[sample], float) @ np.linalg.inv(rows))[..., axis].ravel() % 1.0
+            (np.asarray(taken(frames.positions, sample), float) @ np.linalg.inv(rows))[..., axis].ravel() % 1.0
         )
         gap = max(float(np.diff(s).max(initial=0.0)), float(s[0] + 1 - s[-1]))
         if gap < 0.5:
@@ -217,16 +217,13 @@ def _filled_box(frames: Frames) -> NDArray[np.float64] | None:
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     step = max(len(frames) * frames.n_sites // 3_000_000, 1)
     edges = boxes[::step].diagonal(axis1=1, axis2=2)[:, None]
-    x = np.asarray(frames.positions[::step][:, order], float)
+    x = taken(frames.positions, np.arange(0, len(frames), step), order)
     if len(x) * len(counts) < 2000:
         return None
-    mass = frames.system.masses[order][:, None]
-    ways = (  # by which programs wrap molecules: by their first atom, their centre, their centre of mass
-        x[:, starts],
-        np.add.reduceat(x, starts, axis=1) / counts[:, None],
-        np.add.reduceat(x * mass, starts, axis=1) / np.add.reduceat(mass, starts, axis=0),
-    )
-    for way in ways:
+    ones, mass = np.ones((len(order), 1)), frames.system.masses[order][:, None]
+    first = np.isin(np.arange(len(order)), starts)[:, None].astype(float)
+    for weight in (first, ones, mass):  # programs wrap molecules by their first atom, their centre, their centre of mass
+        way = np.add.reduceat(x * weight, starts, axis=1) / np.add.reduceat(weight, starts, axis=0)
         told = [_filled((way / edges)[..., k].ravel()) for k in range(3)]
         if all(t is not None for t in told):
             wrong = all(abs(t - 1) > 0.01 for t in told)  # type: ignore[operator]
