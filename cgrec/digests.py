@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ def keep_json(path: str | Path, value: Any) -> None:
 
 def keep_sealed(path: str | Path, value: dict[str, Any]) -> None:
     """`keep` `value` as json with a digest of itself (see `read_sealed`)."""
-    keep_json(path, {**value, "seal": _seal(value)})
+    keep(path, lambda partial: partial.write_text(sealed(value)))
 
 
 @contextmanager
@@ -242,7 +242,7 @@ def lost_record(places: Sequence[Path]) -> Changed | None:
 
     A run of an older version has none at all.
     """
-    lacking = [p for p in places if not (p / RECORD).exists() and any(p.glob("*.json"))]
+    lacking = [p for p in places if _lacks_record(p)]
     return _no_record(lacking[0]) if lacking and any((p / RECORD).exists() for p in places) else None
 
 
@@ -308,6 +308,11 @@ def read_sealed(path: Path) -> dict[str, Any]:
     return value
 
 
+def first_changed(folder: Path, files: Mapping[str, str]) -> str | None:
+    """The first of {file: sha256} that is gone from a folder or another one; None where all are as they were made."""
+    return next((n for n, d in files.items() if not (folder / n).exists() or digest(folder / n) != d), None)
+
+
 def sealed(value: dict[str, Any]) -> str:
     """`value` as json with a digest of itself."""
     return json.dumps({**value, "seal": _seal(value)}, indent=1)
@@ -346,10 +351,15 @@ def _places(folder: Path) -> list[Path]:
     found = [folder]
     for name in inner(folder):
         place = folder / name
-        if place.is_dir() and not (place / RECORD).exists() and any(place.glob("*.json")):
+        if _lacks_record(place):
             raise _no_record(place)
         found += _places(place) if place.is_dir() else []
     return found
+
+
+def _lacks_record(place: Path) -> bool:
+    """Whether products lie in a folder and no record of them."""
+    return not (place / RECORD).exists() and any(place.glob("*.json"))
 
 
 def _no_record(place: Path) -> Changed:
@@ -372,11 +382,12 @@ def _fault(path: Path, known: dict[str, str]) -> Changed | None:
 
 def _fault_inside(folder: Path, known: dict[str, str]) -> Changed | None:
     """What is wrong with the arrays of a folder of frames whose header is as it was made."""
-    for name, wanted in (read_json(folder / HEADER).get("files") or {}).items():
-        found = digest(folder / name) if (folder / name).exists() else "none"
-        if found != wanted:
-            return _changed(folder, folder / name, wanted, found, known)
-    return None
+    files = read_json(folder / HEADER).get("files") or {}
+    name = first_changed(folder, files)
+    if name is None:
+        return None
+    found = digest(folder / name) if (folder / name).exists() else "none"
+    return _changed(folder, folder / name, files[name], found, known)
 
 
 def _changed(product: Path, file: Path, wanted: str, found: str, known: dict[str, str]) -> Changed:

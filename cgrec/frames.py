@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .digests import HEADER, Changed, digest, read_sealed, sealed, settle
+from .digests import HEADER, Changed, digest, first_changed, read_sealed, sealed, settle
 from .files import WAY_BACK, read_json, room_for, sync, write_text
 from .system import System
 
@@ -287,12 +287,12 @@ def check_files(folder: Path, about: dict[str, Any]) -> None:
     if files is None:
         return
     way = f"put the original back, or remove the folder {folder} and run the same command again"
-    for name, known in files.items():
-        path = folder / name
+    name = first_changed(folder, files)
+    if name is not None:
+        path, known = folder / name, files[name]
         if not path.exists():
             raise Changed(f"{path} was made and is gone: {way}")
-        if digest(path) != known:
-            raise Changed(f"{path}: its content is not what was made (sha256 {known[:12]}...), it was changed or damaged: {way}")
+        raise Changed(f"{path}: its content is not what was made (sha256 {known[:12]}...), it was changed or damaged: {way}")
     added = [f"{n}.npy" for n in _ARRAYS if f"{n}.npy" not in files and (folder / f"{n}.npy").exists()]
     if added:
         raise Changed(f"{folder / added[0]} was not made with these frames: remove it, or {way}")

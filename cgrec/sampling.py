@@ -19,7 +19,7 @@ _PAIRS, _ROUNDING, _SHARE = 12, 2e-3, 0.02
 _LEAST = 100
 
 
-def repeated_frames(frames: Frames) -> NDArray[np.int64]:
+def repeated_frames(frames: Frames, distances: NDArray[np.float64] | None = None) -> NDArray[np.int64]:
     """(n_frames,) number of the first frame that each frame repeats; its own number where it is new.
 
     A frame is repeated where the distances of its sites are those of an earlier one to the rounding of files,
@@ -28,7 +28,7 @@ def repeated_frames(frames: Frames) -> NDArray[np.int64]:
     rounding. Where frames this close are what the density of the sample lets expect (few degrees of freedom),
     only equal ones count.
     """
-    features = _distances(frames)
+    features = _distances(frames) if distances is None else distances
     if frames.n_sites > 1 and features.std(0).max() < _ROUNDING:  # rigid: turned frames are others
         features = _vectors(frames).reshape(len(frames), -1)
     n = len(features)
@@ -80,10 +80,10 @@ def _vectors(frames: Frames) -> NDArray[np.float64]:
 _KNOWN: WeakKeyDictionary[Frames, NDArray[np.int64]] = WeakKeyDictionary()
 
 
-def originals(frames: Frames) -> NDArray[np.int64]:
+def originals(frames: Frames, distances: NDArray[np.float64] | None = None) -> NDArray[np.int64]:
     """`repeated_frames`, found once per Frames."""
     if frames not in _KNOWN:
-        _KNOWN[frames] = repeated_frames(frames)
+        _KNOWN[frames] = repeated_frames(frames, distances)
     return _KNOWN[frames]
 
 
@@ -118,13 +118,13 @@ def blocks_of(frames: Frames, n_blocks: int) -> list[NDArray[np.int64]]:
     return [np.flatnonzero(number == k) for k in range(number.max() + 1)]
 
 
-def order_is_lost(frames: Frames) -> bool:
+def order_is_lost(frames: Frames, distances: NDArray[np.float64] | None = None) -> bool:
     """Whether frames that follow each other are no more alike than any two: no distance between sites has an
     autocorrelation at lag one that could not be chance (4 / sqrt(n)).
 
     So are shuffled trajectories, and frames so far apart in time that they are independent.
     """
-    x = _distances(frames)
+    x = _distances(frames) if distances is None else distances
     n = len(x)
     replicas = np.zeros(n, int) if frames.replicas is None else frames.replicas
     follows = replicas[1:] == replicas[:-1]
@@ -136,7 +136,8 @@ def order_is_lost(frames: Frames) -> bool:
 
 def check_sample(frames: Frames) -> tuple[dict[str, Any], str]:
     """What is to be kept, and said, about repeats and the order of time; ({}, "") where there is nothing."""
-    original = originals(frames)
+    distances = _distances(frames)  # once: a long trajectory is read from the disk for them
+    original = originals(frames, distances)
     again = np.flatnonzero(original != np.arange(len(original)))
     found: dict[str, Any] = {}
     said = []
@@ -148,7 +149,7 @@ def check_sample(frames: Frames) -> tuple[dict[str, Any], str]:
             f"the first is frame {again[0]}, which repeats frame {original[again[0]]}; copies stay together in "
             "blocks and in what is held out"
         )
-    if order_is_lost(frames):
+    if order_is_lost(frames, distances):
         found["order_of_time"] = "lost, or frames are independent"
         said.append(
             "frames that follow each other are no more alike than any two. That is right where they were drawn "

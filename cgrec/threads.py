@@ -48,6 +48,11 @@ def kernel_threads() -> int:
     return torch.get_num_threads() if _now.kernels is None else _now.kernels
 
 
+def has_kernel(model: torch.nn.Module) -> bool:
+    """Whether a kernel that takes `kernel_threads` computes some part of a potential."""
+    return any(getattr(part, "threaded", False) for part in model.modules())
+
+
 @contextmanager
 def use_threads(n: int) -> Iterator[dict[str, Any]]:
     """Let torch and kernels use `n` threads inside the block; 0: every long step chooses (`chosen`).

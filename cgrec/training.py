@@ -40,7 +40,7 @@ from .recipes import described
 from .sampling import blocks_of
 from .stopping import Request, deferred
 from .system import System
-from .threads import chosen
+from .threads import chosen, has_kernel
 
 #: Of a fit that is under way.
 CHECKPOINT = "training.pt"
@@ -334,8 +334,7 @@ class _Run:
 
     def trial(self) -> Callable[[], Any] | None:
         """Loss and gradient of one batch, kept nowhere: what threads are chosen by. None where no kernel computes them."""
-        alone = self.fabric is None
-        if not alone or not any(getattr(part, "threaded", False) for part in self.evaluate.modules()):
+        if self.fabric is not None or not has_kernel(self.evaluate):
             return None
         graph = self.training[self.batch(self.step)]
 

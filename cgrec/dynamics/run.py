@@ -21,7 +21,7 @@ from ..potential.base import Potential, kernel_pays
 from ..potential.graph import SiteGraph, VerletList
 from ..remarks import remark
 from ..stopping import deferred
-from ..threads import chosen
+from ..threads import chosen, has_kernel
 from ..units import thermal_energy
 from .guard import Guard
 from .store import CHECKPOINT, RAW_WEIGHTS, FrameStore
@@ -154,7 +154,7 @@ class Run:
 
     def trial(self) -> Callable[[], Any] | None:
         """One force call, kept nowhere: what threads are chosen by. None where no kernel computes it."""
-        if not any(getattr(part, "threaded", False) for part in self.evaluate.modules()):
+        if not has_kernel(self.evaluate):
             return None
         neighbours = VerletList(self.species, self.neighbours.reach, self.neighbours.skin)
 

@@ -196,11 +196,9 @@ def check_box(frames: Frames, where: str) -> None:
 def _mostly_empty(frames: Frames, boxes: NDArray[np.float64]) -> bool:
     """Whether sites of a sample of frames, moved into the box, leave half of it empty along each vector."""
     sample = np.arange(len(frames))[:: max(len(frames) // 100, 1)][:: max(frames.n_sites // 20_000, 1)]
-    rows = boxes.mean(0)
+    scaled = np.asarray(taken(frames.positions, sample), float) @ np.linalg.inv(boxes.mean(0)) % 1.0
     for axis in range(3):
-        s = np.sort(
-            (np.asarray(taken(frames.positions, sample), float) @ np.linalg.inv(rows))[..., axis].ravel() % 1.0
-        )
+        s = np.sort(scaled[..., axis].ravel())
         gap = max(float(np.diff(s).max(initial=0.0)), float(s[0] + 1 - s[-1]))
         if gap < 0.5:
             return False
