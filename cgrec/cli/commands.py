@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 
 from ..remarks import Remark
 from ..stopping import Stopped, interruptible
+from . import foreign
 from .building import build
 from .errors import folder_of, told
 from .settings import (
@@ -88,12 +89,16 @@ def _command(arguments: list[str]) -> Callable[[list[str]], None]:
     Raises:
         ValueError: no such command.
     """
-    if not arguments or {"-h", "--help"} & set(arguments):
+    asks = bool({"-h", "--help"} & set(arguments))
+    if not arguments or (asks and not foreign.has(arguments[0], COMMANDS)):
         return _print_usage
+    if foreign.has(arguments[0], COMMANDS):
+        return foreign.command(arguments[0], asks)
     if arguments[0] not in COMMANDS:
-        near = get_close_matches(arguments[0], COMMANDS, 1)
+        known = [*COMMANDS, *foreign.names(COMMANDS)]
+        near = get_close_matches(arguments[0], known, 1)
         raise ValueError(
-            f"expected a command, one of {', '.join(COMMANDS)}, found {arguments[0]}; "
+            f"expected a command, one of {', '.join(known)}, found {arguments[0]}; "
             + (f"did you mean {near[0]}?" if near else "cgrec --help shows what each does")
         )
     return COMMANDS[arguments[0]]
@@ -119,7 +124,7 @@ def _as_sentence(usual: Callable[..., str]) -> Callable[..., str]:
 
 def _print_usage(arguments: list[str]) -> None:
     names = sorted(p.stem for p in (configuration() / "experiment").glob("*.yaml"))
-    print(USAGE.format(experiments=", ".join(names)))
+    print(USAGE.format(experiments=", ".join(names)) + foreign.usage(COMMANDS))
     sys.exit(0)
 
 
@@ -242,16 +247,17 @@ def friction(arguments: list[str]) -> None:
 
 
 def export(arguments: list[str]) -> None:
-    """Write the distilled potential of a level for another program."""
-    from ..export import write_lammps
+    """Write a level for another program."""
+    from ..export import exporter
+    from ..export.marks import wishes_of
 
-    if not arguments or arguments[0] != "lammps":
-        raise ValueError(
-            f"cgrec export: expected the program to export to, lammps, found {arguments[0] if arguments else 'nothing'}"
-        )
-    level, options = _level("cgrec export lammps", arguments[1:], write_lammps, "to")
-    folder = write_lammps(level.distilled, level.frames, options.pop("to"), **options)
-    print(f"{folder}: run it there with lmp -in run.in")
+    name = arguments[0] if arguments else ""
+    write = exporter(name)
+    wishes = wishes_of(write)
+    level, options = _level(f"cgrec export {name}", arguments[1:], write, "to")
+    potential = level.distilled if wishes.distilled else level.potential
+    folder = write(potential, level.frames, Path(options.pop("to")), **options)
+    print(f"{folder}: {wishes.then}" if wishes.then else folder)
 
 
 def descend(arguments: list[str]) -> None:

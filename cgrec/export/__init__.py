@@ -1,5 +1,36 @@
-"""Potentials -> what other simulation programs run."""
+"""Potentials -> what other simulation programs run.
 
+An exporter is a function as `cgrec.roles.Exporter` says. EXPORTERS holds those of cgrec by the name that `cgrec export`
+knows them by; installed packages bring others by the entry-point group `cgrec.exporters`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..plugins import EXPORTERS as GROUP
+from ..plugins import loaded, offered
 from .lammps import lammps_command, write_lammps
+from .marks import exports
 
-__all__ = ["lammps_command", "write_lammps"]
+EXPORTERS: dict[str, Callable[..., Path]] = {"lammps": write_lammps}
+
+
+def exporter(name: str) -> Any:
+    """The exporter of this name: cgrec's own first, else an installed package's.
+
+    Raises:
+        ValueError: there is none; the message lists what there is.
+    """
+    if name in EXPORTERS:
+        return EXPORTERS[name]
+    known = offered(GROUP)
+    if name not in known:
+        raise ValueError(
+            f"cgrec export: expected the program to export to, one of {', '.join([*EXPORTERS, *known])}, found "
+            f"{name or 'nothing'}"
+        )
+    return loaded(GROUP, name)
+
+
+__all__ = ["EXPORTERS", "exporter", "exports", "lammps_command", "write_lammps"]

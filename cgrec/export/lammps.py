@@ -25,6 +25,7 @@ from ..frames import Frames
 from ..potential import DihedralPrior, DihedralSeries, HarmonicPrior, Potential, SumPotential, UF3Potential
 from ..system import System
 from ..units import energy_factor, length_factor
+from .marks import exports
 
 #: Internal units in those of LAMMPS' `real`.
 _ANGSTROM, _KCAL = 1 / length_factor("angstrom"), 1 / energy_factor("kcal/mol")
@@ -34,6 +35,7 @@ _SHORT = 1 - 1e-10
 _SKIN = 0.2
 
 
+@exports(distilled=True, then="run it there with lmp -in run.in")
 def write_lammps(
     potential: Potential, frames: Frames, folder: str | Path, *, timestep: float = 0.002, friction: float = 1.0,
     steps: int = 100_000, seed: int = 1,

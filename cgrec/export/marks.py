@@ -1,0 +1,30 @@
+"""What an exporter wants of `cgrec export`, said beside its definition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Wishes(NamedTuple):
+    """`distilled`: it writes the distilled potential, not the level's own. `then`: what to do with the folder, for the user."""
+
+    distilled: bool = False
+    then: str = ""
+
+
+def exports(*, distilled: bool = False, then: str = "") -> Callable[[F], F]:
+    """Mark an exporter with its wishes; one without a mark is given the level's own potential."""
+
+    def marked(function: F) -> F:
+        setattr(function, "wishes", Wishes(distilled, then))  # noqa: B010 (functions have no such attribute for checkers)
+        return function
+
+    return marked
+
+
+def wishes_of(function: Callable[..., Any]) -> Wishes:
+    """What `exports` marked it with."""
+    return getattr(function, "wishes", Wishes())
