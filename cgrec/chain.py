@@ -51,7 +51,7 @@ from .lock import only_here
 from .mapping import Mapping
 from .recipes import OtherRecipe, differences
 from .remarks import remark
-from .sources.base import Source
+from .roles import Source
 from .stages import claim
 from .system import System
 from .threads import use_threads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,16 +18,17 @@ from .backmapping import BACKMAPPERS, Backmapper
 from .collective_variables import CollectiveVariable, variables_from_config
 from .digests import check_all, checked, checked_json, keep, keep_json, made, note, open_record
 from .distillation import DistillationReport, distil
-from .dynamics import SIMULATION, FeatureGuard, FrictionRound, Langevin, fit_friction
+from .dynamics import SIMULATION, FrictionRound, Langevin, feature_guard, fit_friction
 from .files import read_json, write_json
 from .frames import Frames
 from .level_recipe import LevelRecipe
 from .lock import only_here
-from .mapping import FORCE_MAPS, Mapping
+from .mapping import Mapping
 from .potential import MetadynamicsBias, Potential, fit_priors
 from .recipes import OtherRecipe, stored
 from .refinement import correct_pairs, refine
 from .remarks import remark
+from .roles import Rule
 from .stages import OF_LEVEL, claim, noted
 from .system import System
 from .training import split
@@ -257,7 +258,7 @@ class Level:
 
     def _map(self, parent: Frames, recipe: LevelRecipe) -> Frames:
         if not made(self.folder / "mapping.npz"):
-            mapping = FORCE_MAPS[recipe.force_map](mapping_of(recipe.mapping, parent), parent)
+            mapping = recipe.weigh_forces(mapping_of(recipe.mapping, parent), parent)
             keep(self.folder / "mapping.npz", mapping.save)
         if not made(self.folder / "targets"):
             self.mapping(parent).save(self.folder / "targets")
@@ -337,9 +338,7 @@ class Level:
             return
         dynamics = copy(recipe.dynamics)
         dynamics.use_lost = True
-        has_network = any(hasattr(m, "descriptors") for m in potential.modules())
-        looks = 1000 / getattr(recipe.dynamics, "save_every", 0.1)
-        guard = FeatureGuard.fit(potential, training, looks=looks) if has_network else None
+        guard = feature_guard(potential, training, dynamics.save_every, f"{self.name}: run")
         _say_volumes(self.name, targets)
         name = f"{self.name}: run" + (f" ({place.name})" if place.name != "frames" else "")
         dynamics(potential, targets, place, seed=seed, guard=guard, name=name)
@@ -437,7 +436,7 @@ def _say_volumes(name: str, targets: Frames) -> None:
         )
 
 
-def mapping_of(rule: Callable[[Any], Mapping], parent: Frames) -> Mapping:
+def mapping_of(rule: Rule, parent: Frames) -> Mapping:
     """What a rule makes of the parent: of its System, or of its frames where it `needs_frames`."""
     return rule(parent if getattr(rule, "needs_frames", False) else parent.system)
 

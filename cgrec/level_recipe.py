@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from .collective_variables import variables_from_config
-from .dynamics import Langevin
-from .mapping import FORCE_MAPS, Mapping
-from .potential import Potential
+from .mapping import FORCE_MAPS
 from .recipes import described
 from .refinement import PairRefinement
+from .roles import Engine, ForceMap, NetworkMaker, Rule
 from .training import ForceMatching
 
 
@@ -26,7 +24,7 @@ class LevelRecipe:
         potential: (targets, seed) -> untrained Potential.
         training: the fit.
         dynamics: the run.
-        force_map: "basic", "constraint_aware" or "least_noise".
+        force_map: "basic", "constraint_aware" or "least_noise", or one of somebody else.
         priors: which priors to fit, keyword arguments of `fit_priors` other than types.
         variables: {name: site labels} this level is compared in; empty: the chain's variables.
         refine: {name: site labels} of one or two dihedrals along which the run is brought to the parent's averages
@@ -37,11 +35,11 @@ class LevelRecipe:
         ValueError: a keyword of a partial potential is unknown.
     """
 
-    mapping: Callable[[Any], Mapping]
-    potential: Callable[..., Potential]
+    mapping: Rule
+    potential: NetworkMaker
     training: ForceMatching
-    dynamics: Langevin
-    force_map: str = "least_noise"
+    dynamics: Engine
+    force_map: str | ForceMap = "least_noise"
     priors: dict[str, Any] | None = None
     variables: Any = ()
     refine: Any = ()
@@ -51,10 +49,15 @@ class LevelRecipe:
         for name in ("variables", "refine"):
             if isinstance(getattr(self, name), dict):
                 object.__setattr__(self, name, variables_from_config(getattr(self, name)))
-        if self.force_map not in FORCE_MAPS:
+        if not callable(self.force_map) and self.force_map not in FORCE_MAPS:
             raise ValueError(f"force_map: expected one of {', '.join(FORCE_MAPS)}, found {self.force_map!r}")
         if isinstance(self.potential, partial):
             check_partial(self.potential)
+
+    @property
+    def weigh_forces(self) -> ForceMap:
+        """The force map that the recipe names or holds."""
+        return FORCE_MAPS[self.force_map] if isinstance(self.force_map, str) else self.force_map
 
     def stages(self, seed: int, parent: str | None = None) -> dict[str, Any]:
         """{stage: what defines its result} (see `cgrec.stages`); `parent` is the identity of the frames below."""

@@ -194,8 +194,13 @@ class ForceMatching:
             priors + trained potential, and the report.
 
         Raises:
-            ValueError: no forces, or no energies where energy_weight asks for them; several processes and no folder.
+            ValueError: no forces, or no energies (or a network without their zero) where energy_weight asks for them; several processes and no folder.
         """
+        if self.energy_weight > 0 and not hasattr(potential, "site_energy"):
+            raise ValueError(
+                f"ForceMatching: expected a network with site_energy, a buffer (n_types,) in kJ/mol that sets the zero of energies, found "
+                f"{type(potential).__name__} without one: train it with energy_weight=0"
+            )
         run = _Run(self, potential.to(self.device, self.dtype), frames, list(priors), seed, folder)
         run.resume()
         if self.processes > 1 and not run.done:

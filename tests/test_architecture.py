@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "cgrec"
 RANKS = [
-    {"units", "geometry", "files", "index_select", "ranges", "site_labels", "stopping", "lock", "plugins", "threads"}, {"remarks"}, {"digests", "native"}, {"checkpoints", "recipes"}, {"stages"}, {"system"}, {"frames"}, {"collective_variables", "sampling"}, {"trajectory_files", "mapping", "potential"}, {"analysis"},
+    {"units", "geometry", "files", "index_select", "ranges", "site_labels", "stopping", "lock", "plugins", "threads"}, {"remarks"}, {"digests", "native"}, {"checkpoints", "recipes"}, {"stages"}, {"system"}, {"frames"}, {"collective_variables", "sampling"}, {"trajectory_files", "mapping", "potential"}, {"roles"}, {"analysis"},
     {"training", "dynamics", "refinement", "distillation", "export", "proposals"}, {"sources", "verdict"}, {"backmapping"}, {"level_recipe"}, {"level"}, {"foresight"}, {"chain"}, {"descent", "restored"}, {"report"}, {"maps"}, {"cli"}, {"__main__"},
 ]  # fmt: skip
 RANK = {room: k for k, rooms in enumerate(RANKS) for room in rooms}

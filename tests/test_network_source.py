@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from cgrec import Frames, System
 from cgrec.dynamics import Langevin
+from cgrec.potential import PairStiffness, Potential
 from cgrec.sources import NetworkSource
 from cgrec.sources.network import number_density, replicated, without_net_force
 from cgrec.training import ForceMatching
@@ -93,3 +95,11 @@ def test_replicas_of_a_box():
 
 def test_net_force_is_taken_out():
     assert np.abs(without_net_force(labels()).forces.sum(1)).max() < 1e-9
+
+
+def test_another_network_is_made_by_its_maker(source, tmp_path):
+    made = source(network=partial(PairStiffness.for_frames), members=2)
+    made.learn(tmp_path / "learning", 1)
+    committee = Potential.load(tmp_path / "learning" / "committee.pt")
+    assert all(isinstance(member.parts[-1], PairStiffness) for member in committee.members)
+    assert "PairStiffness" in json.dumps(made.stages(1))

@@ -20,7 +20,7 @@ ROOMS = frozenset(
     {"sources", "mapping", "potential", "training", "dynamics", "refinement", "backmapping", "level", "level_recipe"}
 )
 #: Class methods that make an object from a configuration, beside the class itself.
-MAKERS = frozenset({"for_frames", "identity"})
+MAKERS = frozenset({"for_frames", "for_labels", "identity"})
 #: Functions that are rules.
 RULES = frozenset({"cgrec.mapping.alpha_carbons", "cgrec.trajectory_files.select_sites"})
 #: ASE calculators that compute in the process itself. Those of ase that start a program (Vasp, CP2K, ...) take its command

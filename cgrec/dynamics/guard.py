@@ -16,6 +16,8 @@ from ..frames import Frames
 from ..potential import Committee, SumPotential
 from ..potential.base import Potential
 from ..potential.graph import SiteGraph
+from ..remarks import remark
+from ..roles import DescribesSites
 from .tails import Tail
 
 #: Sites of one portion of frames: 40 MB of descriptors.
@@ -151,6 +153,10 @@ class FeatureGuard(Guard):
             most_sites: of all frames together; frames are left out evenly.
         """
         network = find_network(potential)
+        if network is None:
+            raise TypeError(
+                f"FeatureGuard: expected a network that describes its sites or a sum with one, found {type(potential).__name__}"
+            )
         which = np.unique(np.linspace(0, len(frames) - 1, max(1, most_sites // frames.n_sites)).astype(int))
         blocks = np.array_split(which, min(20, len(which)))
         halves = [frames[np.concatenate(blocks[k::2])] for k in range(min(2, len(blocks)))]
@@ -259,7 +265,7 @@ def _fast(network: Any, sites: int) -> Any:
     if sites < COMPILED_FROM or network.device.type != "cpu":
         return network
     compiled = network.compiled()
-    return compiled if hasattr(compiled, "descriptors") else network
+    return compiled if isinstance(compiled, DescribesSites) else network
 
 
 def _graphs(network: Any, frames: Frames) -> Iterator[SiteGraph]:
@@ -272,11 +278,26 @@ def _parts(frames: Frames) -> Iterator[Frames]:
 
 
 def find_network(potential: Potential) -> Any:
-    """The part of a potential that has descriptors. Raises TypeError where there is none: only a network has them."""
+    """The part of a potential that describes its sites; None where there is none."""
     candidates = list(potential.parts) if isinstance(potential, SumPotential) else [potential]
-    for candidate in candidates:
-        if hasattr(candidate, "descriptors"):
-            return candidate
-    raise TypeError(
-        f"expected a network that describes its sites or a sum with one, found {type(potential).__name__}"
+    return next((c for c in candidates if isinstance(c, DescribesSites)), None)
+
+
+def feature_guard(potential: Potential, frames: Frames, save_every: float, name: str) -> FeatureGuard | None:
+    """The guard of a run that is looked at every `save_every` ps; None, with a remark, where no network describes its sites.
+
+    Args:
+        potential: of the run.
+        frames: it was trained on.
+        save_every: ps.
+        name: of the run, for the remark.
+    """
+    if find_network(potential) is not None:
+        return FeatureGuard.fit(potential, frames, looks=1000 / save_every)
+    parts = potential.parts if isinstance(potential, SumPotential) else [potential]
+    kinds = ", ".join(dict.fromkeys(type(part).__name__ for part in parts))
+    remark(
+        f"{name}: nothing watches whether its replicas leave what the potential was trained on: none of its parts ({kinds}) "
+        "describes its sites (has `descriptors`, see cgrec.roles)"
     )
+    return None

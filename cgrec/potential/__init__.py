@@ -8,7 +8,7 @@ from .coulomb import ScreenedCoulomb
 from .dihedral import DihedralPrior, DihedralSeries, half_space
 from .excluded_volume import ExcludedVolume
 from .harmonic import PairStiffness
-from .network import DensityNetwork
+from .network import DensityNetwork, network_maker
 from .prior import (
     BranchPrior,
     HarmonicPrior,
@@ -18,6 +18,6 @@ from .prior import (
 from .uf3 import UF3Potential
 
 __all__ = [
-    "BondGraph", "BranchPrior", "Committee", "DensityNetwork", "DihedralPrior", "DihedralSeries", "ExcludedVolume", "HarmonicPrior", "LinePrior", "MetadynamicsBias", "PairStiffness", "Potential", "ScreenedCoulomb", "SumPotential", "UF3Potential", "fit_priors",
+    "BondGraph", "BranchPrior", "Committee", "DensityNetwork", "DihedralPrior", "DihedralSeries", "ExcludedVolume", "HarmonicPrior", "LinePrior", "MetadynamicsBias", "PairStiffness", "Potential", "ScreenedCoulomb", "SumPotential", "UF3Potential", "fit_priors", "network_maker",
     "half_space",
 ]  # fmt: skip

@@ -14,9 +14,11 @@ sign in a mirror, which is how the network tells an L from a D amino acid.
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -100,6 +102,15 @@ class DensityNetwork(Potential):
             types=sorted(set(frames.system.types)), cutoff=cutoff, channels=channels, l_max=l_max, n_radial=n_radial, n_layers=n_layers,
             width=width, energy_scale=scale, neighbours=max(1.0, min(frames.n_sites - 1.0, 20.0)), seed=seed,
         )  # fmt: skip
+
+    @classmethod
+    def for_labels(cls, frames: Frames, seed: int = 0, **config: Any) -> DensityNetwork:
+        """An untrained network for the types of `frames`, scaled as by `for_frames`; `config` and its defaults are the class's.
+
+        All-atom networks are made by it: two layers, and as many neighbours as in a molecule.
+        """
+        scale = float(np.sqrt(np.mean(np.asarray(frames.need_forces()) ** 2))) * 0.05
+        return cls(types=sorted(set(frames.system.types)), energy_scale=scale, seed=seed, **config)
 
     def compiled(self) -> Potential:
         if self.device.type != "cpu":
@@ -204,6 +215,26 @@ class _DensityLayer(nn.Module):
             last = torch.matmul(coupling, c[k]).unflatten(1, (2 * i + 1, 2 * j + 1))
             scalars.append(((last * b[j].unsqueeze(1)).sum(2) * a[i]).sum(1))
         return torch.cat(scalars, dim=1)
+
+
+def network_maker(
+    given: Mapping[str, Any] | Callable[[Frames, int], Potential], usual: Literal["for_frames", "for_labels"]
+) -> Callable[[Frames, int], Potential]:
+    """What makes a network: `given` itself, or a `DensityNetwork` with these arguments, made as usual.
+
+    Raises:
+        ValueError: an argument that it does not have, or no cutoff.
+    """
+    if not isinstance(given, Mapping):
+        return given
+    known = [n for n in inspect.signature(DensityNetwork).parameters if n not in ("types", "energy_scale", "seed")]
+    unknown = sorted(set(given) - set(known))
+    if unknown or "cutoff" not in given:
+        raise ValueError(
+            f"network: expected arguments of DensityNetwork ({', '.join(known)}) with a cutoff in nm among them, or a table "
+            f"with _target_ and _partial_: true that makes another network, found {', '.join(unknown) or 'no cutoff'}"
+        )
+    return partial(getattr(DensityNetwork, usual), **given)
 
 
 def smooth_cutoff(x: Tensor) -> Tensor:

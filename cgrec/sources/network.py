@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from ..digests import check_all, checked, checked_json, digest, keep, keep_json, made, open_record
-from ..dynamics import CommitteeGuard, Langevin
+from ..dynamics import CommitteeGuard
 from ..frames import Frames
-from ..potential import Committee, DensityNetwork, ExcludedVolume, Potential, fit_priors
+from ..potential import Committee, ExcludedVolume, Potential, fit_priors, network_maker
 from ..recipes import described
+from ..roles import Engine, NetworkMaker
 from ..training import CHECKPOINT, ForceMatching
 from .base import Source, package_path
 from .file import FileSource
@@ -41,7 +42,7 @@ class NetworkSource(Source):
         labels: keyword arguments of `FileSource`: frames with forces (and energies) to learn from. Their net force is
             taken out; the last of them are held out.
         potential: "package:name" or a folder with an NNP made here, to skip the learning.
-        network: keyword arguments of `DensityNetwork.for_frames`.
+        network: keyword arguments of `DensityNetwork.for_frames`, or what makes another network.
         training: of each member.
         members: networks in the committee. The first one is run, all of them watch it.
         held_out: share of the labels, the last of them in time, that no member sees.
@@ -56,8 +57,8 @@ class NetworkSource(Source):
     products = {"learn": ("learning",), "run": ("frames", "potential.pt", "learning.json", "source.json")}
 
     def __init__(
-        self, *, temperature: float, dynamics: Langevin, labels: Mapping[str, Any] | None = None, potential: str | None = None,
-        network: Mapping[str, Any] | None = None, training: ForceMatching | None = None, members: int = 3, held_out: float = 0.15,
+        self, *, temperature: float, dynamics: Engine, labels: Mapping[str, Any] | None = None, potential: str | None = None,
+        network: Mapping[str, Any] | NetworkMaker | None = None, training: ForceMatching | None = None, members: int = 3, held_out: float = 0.15,
         copies: int = 1, margin: float = 10.0,
     ) -> None:  # fmt: skip
         if (labels is None) == (potential is None):
@@ -67,7 +68,10 @@ class NetworkSource(Source):
                 f"NetworkSource: expected at least two members, which can disagree, found {members}"
             )
         self.temperature, self.dynamics, self.potential = float(temperature), dynamics, potential
-        self.labels, self.network = dict(labels or {}), dict(network or {})
+        self.labels = dict(labels or {})
+        self.network = dict(network or {}) if network is None or isinstance(network, Mapping) else network
+        if labels is not None:
+            network_maker(self.network, "for_frames")  # refuses wrong arguments before work starts
         self.training, self.members, self.held_out = training or ForceMatching(), members, held_out
         self.copies, self.margin = copies, margin
 
@@ -160,7 +164,7 @@ class NetworkSource(Source):
         path = place / f"member_{k}.pt"
         if not made(path):
             (place / f"member_{k}").mkdir(exist_ok=True)
-            network = DensityNetwork.for_frames(frames, seed, **self.network)
+            network = network_maker(self.network, "for_frames")(frames, seed)
             bonded = fit_priors(frames, types=network.types, cutoff=network.cutoff, excluded_volume=False)
             wall = ExcludedVolume.fit(frames, network.types, network.cutoff, height=WALL)
             fitted, report = self.training(

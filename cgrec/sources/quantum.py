@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from .. import geometry
 from ..collective_variables import variables_from_config
 from ..digests import check_all, checked, digest, keep, keep_json, made, open_record
-from ..dynamics import CommitteeGuard, FeatureGuard, Langevin
+from ..dynamics import CommitteeGuard, feature_guard
 from ..frames import Frames
-from ..potential import Committee, DensityNetwork, Potential, fit_priors
+from ..potential import Committee, Potential, fit_priors, network_maker
 from ..recipes import described
+from ..roles import Engine, NetworkMaker
 from ..system import System
 from ..training import CHECKPOINT, ForceMatching
 from ..trajectory_files import read
@@ -44,7 +45,7 @@ class QuantumSource(Source):
         exploration: the run that looks for structures to label in every round.
         training: of each committee member.
         final_training: of the NNP that is kept, once all labels are there.
-        network: keyword arguments of DensityNetwork other than types, seed and energy_scale.
+        network: keyword arguments of DensityNetwork other than types, seed and energy_scale, or what makes another network.
         labeller: the quantum chemistry.
         scatter: {name: four labels} dihedrals whose central bonds are turned at random for the first structures.
         potential: "package:name" of an NNP that ships with cgrec, to skip the learning; None learns from nothing.
@@ -59,7 +60,7 @@ class QuantumSource(Source):
     products = {"learn": ("learning", "starts", "potential.pt"), "run": ("frames", FORCE_ERROR, "source.json")}
 
     def __init__(
-        self, *, structure: str, temperature: float, dynamics: Langevin, exploration: Langevin, training: ForceMatching, final_training: ForceMatching, network: Mapping[str, Any],
+        self, *, structure: str, temperature: float, dynamics: Engine, exploration: Engine, training: ForceMatching, final_training: ForceMatching, network: Mapping[str, Any] | NetworkMaker,
         labeller: Labeller | None = None, scatter: Mapping[str, Any] | None = None, potential: str | None = None, members: int = 2,
         first_runs: int = 40, first_frames: int = 30, rounds: int = 4, labels: int = 1000, threshold: float = 1500.0, check_labels: int = 200,
     ) -> None:  # fmt: skip
@@ -71,13 +72,15 @@ class QuantumSource(Source):
         )
         self.training, self.final_training = training, final_training
         self.network, self.labeller, self.scatter, self.potential = (
-            dict(network),
+            dict(network) if isinstance(network, Mapping) else network,
             labeller or Labeller(),
             dict(scatter or {}),
             potential,
         )
         self.members, self.first_runs, self.first_frames = members, first_runs, first_frames
         self.rounds, self.labels, self.threshold, self.check_labels = rounds, labels, threshold, check_labels
+        if potential is None:
+            network_maker(self.network, "for_labels")  # refuses wrong arguments before work starts
 
     def recipe(self) -> dict[str, Any]:
         shipped = None if self.potential is None else digest(package_path(self.potential) / "potential.pt")
@@ -129,8 +132,8 @@ class QuantumSource(Source):
         """Dynamics with the finished NNP, and its force error on frames of that run."""
         place = home / "frames"
         if not (made(place) and self.dynamics.long_enough(place)):
-            guard = FeatureGuard.fit(potential, starts, looks=1000 / self.dynamics.save_every)
             name = "level 0: NNP dynamics"
+            guard = feature_guard(potential, starts, self.dynamics.save_every, name)
             self.dynamics(potential, starts, place, seed=seed + 1, guard=guard, name=name)
         frames, _ = self.dynamics.judged(place)
         if self.check_labels and not made(home / FORCE_ERROR):
@@ -195,17 +198,16 @@ class QuantumSource(Source):
     def _train(self, place: Path, data: Frames, seed: int, training: ForceMatching, n: int) -> Committee:
         open_record(place)
         check_all(place)
-        types = sorted(set(data.system.types))
-        priors = fit_priors(data, types=types, cutoff=self.network["cutoff"])
-        scale = float(np.sqrt(np.mean(np.asarray(data.need_forces()) ** 2))) * 0.05
+        make = network_maker(self.network, "for_labels")
+        first = make(data, seed)
+        priors = fit_priors(data, types=first.types, cutoff=first.cutoff)
         members = []
         for k in range(n):
             path = place / f"member_{k}.pt"
             if not made(path):
                 (place / f"member_{k}").mkdir(exist_ok=True)
-                network = DensityNetwork(types=types, energy_scale=scale, seed=seed + k, **self.network)
                 fitted, report = training(
-                    network,
+                    make(data, seed + k),
                     data,
                     priors=priors,
                     seed=seed + k,
