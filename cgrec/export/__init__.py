@@ -27,7 +27,7 @@ def exporter(name: str) -> Any:
     known = offered(GROUP)
     if name not in known:
         raise ValueError(
-            f"cgrec export: expected the program to export to, one of {', '.join([*EXPORTERS, *known])}, found "
+            f"cgrec export: expected the program to export to, {', '.join([*EXPORTERS, *known])}, found "
             f"{name or 'nothing'}"
         )
     return loaded(GROUP, name)
