@@ -5,8 +5,9 @@ import pkgutil
 from importlib import import_module
 from typing import Any
 
-# Before torch is imported, which reads it once. Threads of libgomp that wait for each other spin, by default for so long
-# that two programs on the same cores slow each other 10 to 46 times; this bounds it.
+# Before torch is imported, which reads it once. Threads of libgomp that wait for each other spin,
+# by default for so long that two programs on the same cores slow each other 10 to 46 times; this
+# bounds it.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _HOMES = {
@@ -26,7 +27,9 @@ __all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    """Names of `__all__`, and the rooms of the package: torch and MDAnalysis take seconds to import, so only on first use."""
+    """Names of `__all__`, and the rooms of the package: torch and MDAnalysis take seconds to
+    import, so only on first use.
+    """
     if name in _HOMES:
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
     if name in _rooms():
@@ -43,4 +46,6 @@ def __dir__() -> list[str]:
 
 
 def _rooms() -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
+    return [
+        module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")
+    ]

@@ -72,22 +72,41 @@ class Chain:
         seed: of everything.
         control: train a direct model for every level above the first, straight from level 0.
         bins: per variable in the ledger.
-        threads: of a CPU; 0: every training and every run measures how many its kernels gain by (`cgrec.threads`), and takes them.
-        basins: {name: {variable: (low, high)}} of the ledger, degrees for angles and dihedrals, nm for distances;
-            alanine dipeptide has its own where its variables are called phi and psi.
+        threads: of a CPU; 0: every training and every run measures how many its kernels gain by
+            (`cgrec.threads`), and takes them.
+        basins: {name: {variable: (low, high)}} of the ledger, degrees for angles and dihedrals, nm
+            for distances; alanine dipeptide has its own where its variables are called phi and psi.
         go_on: climb on from a level whose verdict is "do not use".
-        recipe: the plain configuration the chain was made from; kept with the run, and another one is refused.
+        recipe: the plain configuration the chain was made from; kept with the run, and another one
+            is refused.
     """
 
     def __init__(
-        self, folder: str | Path, source: Source | None = None, levels: MappingType[str, LevelRecipe] | None = None, *,
-        variables: MappingType[str, Any] | None = None, seed: int = 0, control: bool = True, bins: int = 64, threads: int = 0,
-        basins: MappingType[str, Any] | None = None, go_on: bool = False, recipe: dict[str, Any] | None = None,
-    ) -> None:  # fmt: skip
-        self.folder, self.source, self.recipes = Path(folder), source, dict(levels or {})
+        self,
+        folder: str | Path,
+        source: Source | None = None,
+        levels: MappingType[str, LevelRecipe] | None = None,
+        *,
+        variables: MappingType[str, Any] | None = None,
+        seed: int = 0,
+        control: bool = True,
+        bins: int = 64,
+        threads: int = 0,
+        basins: MappingType[str, Any] | None = None,
+        go_on: bool = False,
+        recipe: dict[str, Any] | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        self.source = source
+        self.recipes = dict(levels or {})
         self.variables = variables_from_config(variables)  # type: ignore[arg-type]
-        self.seed, self.control, self.bins, self.threads, self.recipe = seed, control, bins, threads, recipe
-        self.basins, self.go_on = dict(basins or {}), go_on
+        self.seed = seed
+        self.control = control
+        self.bins = bins
+        self.threads = threads
+        self.recipe = recipe
+        self.basins = dict(basins or {})
+        self.go_on = go_on
         self.chosen_threads: dict[str, Any] = {}
 
     @property
@@ -111,7 +130,8 @@ class Chain:
         """
         if self.source is None:
             raise ValueError(
-                f"{self.folder}: a chain that was loaded can be looked at, not climbed; run the command of its run.json again"
+                f"{self.folder}: a chain that was loaded can be looked at, not climbed; run "
+                "the command of its run.json again"
             )
         if self.recipes:
             check_indices(self.variables)
@@ -144,9 +164,14 @@ class Chain:
             level.folder.mkdir(parents=True, exist_ok=True)
             with keep_remarks(level.folder):
                 level.make(
-                    parent.frames, recipe, seed_of(self.seed, k), bias_of(parent), parent.permittivity,
-                    identity=identity(parent.folder / "frames"), above=self._above(k),
-                )  # fmt: skip
+                    parent.frames,
+                    recipe,
+                    seed_of(self.seed, k),
+                    bias_of(parent),
+                    parent.permittivity,
+                    identity=identity(parent.folder / "frames"),
+                    above=self._above(k),
+                )
             path = level.mapping if path is None else level.mapping @ path
             with only_here(level.folder):
                 rows += self._ledger(level, parent, base, path, recipe, k)
@@ -171,7 +196,9 @@ class Chain:
         with keep_remarks(base.folder):
             variables = self._own(frames, None, base)
         about = {
-            "n_eff": {v.name: effective_sample_size(frames, v.of(frames), v.periodic) for v in variables},
+            "n_eff": {
+                v.name: effective_sample_size(frames, v.of(frames), v.periodic) for v in variables
+            },
             "chirality_flips": flips_by_centre(frames, frames[:1]),
             "conformation": own_conformation(frames),
             **self._not_expressible(frames, None),
@@ -202,24 +229,36 @@ class Chain:
             if level.system.agrees_with(frames.system):
                 return k
         raise ValueError(
-            f"{self.folder}: expected frames of one of its levels, with {[level.system.n_sites for level in levels]} sites, found "
+            f"{self.folder}: expected frames of one of its levels, with "
+            f"{[level.system.n_sites for level in levels]} sites, found "
             f"{frames.n_sites} sites ({', '.join(frames.system.labels[:4])}, ...)"
         )
 
     def descend(self, frames: Frames, to: int = 0, **options: Any) -> Frames:
-        """Frames of level `to` from those of a coarser one, weighted where both levels' energies are known. Options of `steps_down`."""
+        """Frames of level `to` from those of a coarser one, weighted where both levels' energies
+        are known. Options of `steps_down`.
+        """
         return list(self.steps_down(frames, to, **options))[-1][0]
 
     def steps_down(
-        self, frames: Frames, to: int = 0, *, n_draws: int = 1, generator: torch.Generator | None = None, resample_below: float = 0.5,
-        rounds: int = 5, fit: MappingType[str, Any] | None = None,
-    ) -> Iterator[tuple[Frames, DescentStep]]:  # fmt: skip
-        """Go down level by level; what a level lacks of a backmapper is fitted first and kept there.
+        self,
+        frames: Frames,
+        to: int = 0,
+        *,
+        n_draws: int = 1,
+        generator: torch.Generator | None = None,
+        resample_below: float = 0.5,
+        rounds: int = 5,
+        fit: MappingType[str, Any] | None = None,
+    ) -> Iterator[tuple[Frames, DescentStep]]:
+        """Go down level by level; what a level lacks of a backmapper is fitted first and kept
+        there.
 
         Args:
             frames: of exp(-beta W) of one of the levels, weights honoured.
             to: number of the level to reach.
-            n_draws, generator, resample_below, rounds: of `cgrec.backmapping.step_down`; draws are made at the first step only.
+            n_draws, generator, resample_below, rounds: of `cgrec.backmapping.step_down`; draws are
+                made at the first step only.
             fit: method and options of `Level.fit_backmapper`.
 
         Yields:
@@ -237,15 +276,25 @@ class Chain:
             if not (coarse.folder / "backmapper.pt").exists():
                 coarse.fit_backmapper(fine, **(fit or {}))
             frames, step = step_down(
-                frames, coarse.backmapper, potential_of(fine), potential_of(coarse), name=fine.name, n_draws=n_draws if k == begin else 1,
-                generator=generator, resample_below=resample_below, rounds=rounds,
-            )  # fmt: skip
+                frames,
+                coarse.backmapper,
+                potential_of(fine),
+                potential_of(coarse),
+                name=fine.name,
+                n_draws=n_draws if k == begin else 1,
+                generator=generator,
+                resample_below=resample_below,
+                rounds=rounds,
+            )
             yield frames, step
 
     def _foresee(self, first: System) -> None:
-        """Make the Systems of all levels that can be known from that of level 0, and find every wrong label in them."""
+        """Make the Systems of all levels that can be known from that of level 0, and find every
+        wrong label in them.
+        """
         made = [
-            self.folder / f"level{k}" / "targets" / "system.json" for k in range(1, len(self.recipes) + 1)
+            self.folder / f"level{k}" / "targets" / "system.json"
+            for k in range(1, len(self.recipes) + 1)
         ]
         known = [System.load(path) if path.exists() else None for path in made]
         check_variables(self.variables, self.recipes, foresee(first, self.recipes, known))
@@ -253,7 +302,9 @@ class Chain:
     def _own(
         self, frames: Frames, recipe: LevelRecipe | None, level: Level
     ) -> tuple[CollectiveVariable, ...]:
-        """The variables `level` is compared in; a remark names those of the chain that it cannot express."""
+        """The variables `level` is compared in; a remark names those of the chain that it cannot
+        express.
+        """
         if recipe is not None and recipe.variables:
             return recipe.variables
         own, missing = expressible(self.variables, frames.system)
@@ -262,8 +313,12 @@ class Chain:
         liquid = frames.box is not None and bool(frames.system.molecules.any())
         return own or (() if liquid else default_variables(frames.system))
 
-    def _not_expressible(self, frames: Frames, recipe: LevelRecipe | None) -> dict[str, dict[str, str]]:
-        """{"not_expressible": {variable: why}} for report.json; empty for a level with variables of its own."""
+    def _not_expressible(
+        self, frames: Frames, recipe: LevelRecipe | None
+    ) -> dict[str, dict[str, str]]:
+        """{"not_expressible": {variable: why}} for report.json; empty for a level with variables of
+        its own.
+        """
         own = recipe is not None and bool(recipe.variables)
         return {"not_expressible": {} if own else expressible(self.variables, frames.system)[1]}
 
@@ -273,7 +328,9 @@ class Chain:
         """Rows of one level: against its parent, against level 0, and the direct model as control."""
         compared = self._compared_by(recipe)
         report = level.report if made(level.folder / "report.json") else {}
-        unchanged = "ledger" in report and not differences(report.get("compared_by", compared), compared)
+        unchanged = "ledger" in report and not differences(
+            report.get("compared_by", compared), compared
+        )
         if unchanged and (k == 1 or not self.control or made(level.folder / "direct" / "frames")):
             return [LedgerRow.from_json(row) for row in level.report["ledger"]]
         own = level.frames
@@ -335,27 +392,43 @@ class Chain:
     def _compared_by(self, recipe: LevelRecipe) -> dict[str, Any]:
         """What a ledger follows from besides the frames; where it changes, the ledger is made anew."""
         variables = {v.name: list(v.sites) for v in recipe.variables or self.variables}
-        return {"variables": variables, "bins": self.bins, "control": self.control, "basins": self.basins}
+        return {
+            "variables": variables,
+            "bins": self.bins,
+            "control": self.control,
+            "basins": self.basins,
+        }
 
-    def _direct(self, level: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int) -> Frames:
+    def _direct(
+        self, level: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int
+    ) -> Frames:
         """The control: the same recipe, trained straight from level 0 through the composed mapping."""
         straight = replace(recipe, mapping=lambda system: path)
         return Level(level.folder / "direct", f"{level.name} (direct)").make(
-            base.frames, straight, seed_of(self.seed, k, 1), bias_of(base), level.permittivity,
+            base.frames,
+            straight,
+            seed_of(self.seed, k, 1),
+            bias_of(base),
+            level.permittivity,
             identity=identity(base.folder / "frames"),
-        )  # fmt: skip
+        )
 
     def _check_recipe(self) -> None:
-        """Refuse what differs from what is there, at every level and before any work; then keep the configuration."""
+        """Refuse what differs from what is there, at every level and before any work; then keep the
+        configuration.
+        """
         level0 = self.folder / "level0"
         if (level0 / "frames").exists() and not (self.folder / RECORD).exists():
             raise OtherRecipe(
-                f"{self.folder} was made by an older version of cgrec, which kept no digests: it can be looked at, not climbed; give another run=<folder>"
+                f"{self.folder} was made by an older version of cgrec, which kept no digests: "
+                "it can be looked at, not climbed; give another run=<folder>"
             )
         open_record(self.folder)
         check_all(self.folder)
         claim(self.folder, {"run": {"seed": self.seed}}, {"run": OF_ATOMS}, dry=True)
-        below = identity(level0 / "frames") if (level0 / "frames" / "frames.json").exists() else None
+        below = (
+            identity(level0 / "frames") if (level0 / "frames" / "frames.json").exists() else None
+        )
         self.source.claim(level0, seed_of(self.seed, 0), self._above(0), dry=True)  # type: ignore[union-attr]
         for k, (name, recipe) in enumerate(self.recipes.items(), 1):
             level = Level(self.folder / f"level{k}", name)
@@ -365,8 +438,10 @@ class Chain:
         extra = self._above(len(self.recipes))
         if extra:
             raise OtherRecipe(
-                f"{self.folder} has {', '.join(p.name for p in extra)} and this command makes {len(self.recipes)} levels above the atoms: give "
-                f"another run=<folder>, the command that made it, or remove {', '.join(map(str, extra))}"
+                f"{self.folder} has {', '.join(p.name for p in extra)} and this command makes "
+                f"{len(self.recipes)} levels above the atoms: give "
+                "another run=<folder>, the command that made it, or remove "
+                f"{', '.join(map(str, extra))}"
             )
         claim(self.folder, {"run": {"seed": self.seed}}, {"run": OF_ATOMS})
         if self.recipe is not None:
@@ -382,7 +457,9 @@ class Chain:
             raise lost
 
     def _write_run(self, seconds: float) -> None:
-        """run.json, anew after every level: the command to repeat, what it ran with, seconds of all sessions together."""
+        """run.json, anew after every level: the command to repeat, what it ran with, seconds of all
+        sessions together.
+        """
         packages = ("cgrec", "torch", "e3nn", "torch-geometric", "numpy", "tblite")
         keep_json(
             self.folder / "run.json",
@@ -415,7 +492,8 @@ def level_folders(run: Path) -> list[Path]:
 
 
 def load(folder: str | Path) -> Chain | Level:
-    """A finished run or one of its levels. Every product is compared with the digest of it before it is handed on.
+    """A finished run or one of its levels. Every product is compared with the digest of it before
+    it is handed on.
 
     Raises:
         FileNotFoundError: neither.
@@ -427,7 +505,9 @@ def load(folder: str | Path) -> Chain | Level:
     if (folder / "frames").exists() or (folder / "targets").exists():
         verify(folder)
         return Level(folder, folder.name)
-    raise FileNotFoundError(f"{folder} is neither a run (no level0 in it) nor a level (no frames in it)")
+    raise FileNotFoundError(
+        f"{folder} is neither a run (no level0 in it) nor a level (no frames in it)"
+    )
 
 
 def _commit() -> str:

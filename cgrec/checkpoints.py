@@ -1,4 +1,6 @@
-"""Checkpoints: the state of a long step, one file that is whole or not there and that knows whether it was changed."""
+"""Checkpoints: the state of a long step, one file that is whole or not there and that knows whether
+it was changed.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ import torch
 from .digests import Changed
 from .files import write_whole
 
-#: Seconds of wall time after which a long step leaves a checkpoint, however few of its own steps it has made.
+#: Seconds of wall time after which a long step leaves a checkpoint, however few of its own steps it
+#: has made.
 MOST_SECONDS = 300.0
 
 _MARK = b"cgrec checkpoint, sha256 "
@@ -37,10 +40,15 @@ def load_state(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]
     """
     content = path.read_bytes()
     wanted = content[len(_MARK) : _HEAD - 1]
-    if content[: len(_MARK)] != _MARK or hashlib.sha256(content[_HEAD:]).hexdigest().encode() != wanted:
+    if (
+        content[: len(_MARK)] != _MARK
+        or hashlib.sha256(content[_HEAD:]).hexdigest().encode() != wanted
+    ):
         raise Changed(
-            f"{path} is not the checkpoint that was written (a file of {len(content)} bytes whose sha256 does not match): it was "
-            "cut, changed or damaged. Put the original back, or remove it and run the same command again: this step then begins anew"
+            f"{path} is not the checkpoint that was written (a file of {len(content)} bytes "
+            "whose sha256 does not match): it was "
+            "cut, changed or damaged. Put the original back, or remove it and run the same "
+            "command again: this step then begins anew"
         )
     return torch.load(io.BytesIO(content[_HEAD:]), map_location=device, weights_only=True)
 

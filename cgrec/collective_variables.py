@@ -17,7 +17,8 @@ _KINDS = {2: geometry.distance, 3: geometry.angle, 4: geometry.dihedral}
 
 @dataclass(frozen=True)
 class CollectiveVariable:
-    """Distance (2 sites, nm), angle (3 sites, rad) or dihedral (4 sites, rad) of the sites with these labels.
+    """Distance (2 sites, nm), angle (3 sites, rad) or dihedral (4 sites, rad) of the sites with
+    these labels.
 
     Attributes:
         name: what plots and tables call it.
@@ -32,12 +33,14 @@ class CollectiveVariable:
         wrong = [site for site in self.sites if not isinstance(site, str)]
         if wrong:
             raise ValueError(
-                f"collective variable {self.name!r}: expected labels of sites, which are text, found {wrong[0]!r}; site "
+                f"collective variable {self.name!r}: expected labels of sites, which are text, "
+                f"found {wrong[0]!r}; site "
                 "number 3 is '#3'"
             )
         if len(self.sites) not in _KINDS:
             raise ValueError(
-                f"collective variable {self.name!r}: expected 2, 3 or 4 sites, found {len(self.sites)}"
+                f"collective variable {self.name!r}: expected 2, 3 or 4 sites, found "
+                f"{len(self.sites)}"
             )
 
     @property
@@ -51,8 +54,8 @@ class CollectiveVariable:
         return "nm" if len(self.sites) == 2 else "rad"
 
     def defined_on(self, system: System) -> bool:
-        """Whether all its sites exist in `system`, that is, whether it is a function of that level's own
-        sites.
+        """Whether all its sites exist in `system`, that is, whether it is a function of that
+        level's own sites.
         """
         try:
             self.indices(system)
@@ -73,17 +76,21 @@ class CollectiveVariable:
         return self.values(np.asarray(frames.positions, float), frames.system)
 
 
-def variables_from_config(config: Mapping[str, Sequence[str]] | None) -> tuple[CollectiveVariable, ...]:
+def variables_from_config(
+    config: Mapping[str, Sequence[str]] | None,
+) -> tuple[CollectiveVariable, ...]:
     """{name: [site labels]} as written in YAML -> variables."""
     return tuple(CollectiveVariable(name, tuple(sites)) for name, sites in (config or {}).items())
 
 
 def default_variables(system: System) -> tuple[CollectiveVariable, ...]:
-    """What a level is compared in where nobody said: how its largest molecule is stretched and turned.
+    """What a level is compared in where nobody said: how its largest molecule is stretched and
+    turned.
 
-    `ends` is the distance of the first and the last site of its chain, `turn` the dihedral of four sites along it, `bend`
-    the angle of three. The chain is that of the alpha carbons, else the longest along bonds without hydrogens. Sites that
-    are not bonded have the distance of the first two. A single site has none.
+    `ends` is the distance of the first and the last site of its chain, `turn` the dihedral of four
+    sites along it, `bend` the angle of three. The chain is that of the alpha carbons, else the
+    longest along bonds without hydrogens. Sites that are not bonded have the distance of the first
+    two. A single site has none.
     """
     chain = longest_chain(system)
     if len(chain) < 2 and system.n_sites > 1:
@@ -101,10 +108,11 @@ def default_variables(system: System) -> tuple[CollectiveVariable, ...]:
 
 
 def longest_chain(system: System) -> list[int]:
-    """Alpha carbons of the largest molecule, where it has two or more; else the sites between the two furthest apart.
+    """Alpha carbons of the largest molecule, where it has two or more; else the sites between the
+    two furthest apart.
 
-    Far is counted in bonds, without hydrogens, by two breadth-first searches, the second from where the first ended: exact
-    for a tree, and good enough for one with rings.
+    Far is counted in bonds, without hydrogens, by two breadth-first searches, the second from where
+    the first ended: exact for a tree, and good enough for one with rings.
     """
     largest = max(system.molecule_sites(), key=len).tolist()
     carbons = [i for i in largest if system.names[i] == "CA" and system.elements[i] in ("C", "X")]

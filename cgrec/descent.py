@@ -1,4 +1,6 @@
-"""`Descent`: what `cgrec descend` does, a way down the chain that is kept on disk, resumed, and can be looked at."""
+"""`Descent`: what `cgrec descend` does, a way down the chain that is kept on disk, resumed, and can
+be looked at.
+"""
 
 from __future__ import annotations
 
@@ -35,19 +37,30 @@ class Descent:
     """
 
     def __init__(
-        self, *, frames: int = 2000, draws: int = 1, resample_below: float = 0.5, rounds: int = 5, method: str = "flow", seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        frames: int = 2000,
+        draws: int = 1,
+        resample_below: float = 0.5,
+        rounds: int = 5,
+        method: str = "flow",
+        seed: int = 0,
+    ) -> None:
         if frames < 1:
             raise ValueError(f"Descent: expected frames >= 1, found {frames}")
-        self.frames, self.seed, self.method = frames, seed, method
-        self.draws, self.options = draws, {"resample_below": resample_below, "rounds": rounds}
+        self.frames = frames
+        self.seed = seed
+        self.method = method
+        self.draws = draws
+        self.options = {"resample_below": resample_below, "rounds": rounds}
 
     def __call__(self, chain: Chain, begin: int, to: int = 0) -> Path:
         """Go from level `begin` to level `to`; levels already there are not made again.
 
         Returns:
-            The folder descent_<begin>_<to> of the run: levelK/ (Frames with weights), descent.json, and atoms.pdb and atoms.xtc, the
-            frames of the last level drawn by their weights, molecules whole.
+            The folder descent_<begin>_<to> of the run: levelK/ (Frames with weights), descent.json,
+            and atoms.pdb and atoms.xtc, the frames of the last level drawn by their weights,
+            molecules whole.
 
         Raises:
             ValueError: no such level; the folder was made with other options.
@@ -55,7 +68,8 @@ class Descent:
         levels = chain.levels
         if not 0 <= to < begin < len(levels):
             raise ValueError(
-                f"descend: expected 0 <= to < from <= {len(levels) - 1}, levels of {chain.folder}, found from={begin} to={to}"
+                f"descend: expected 0 <= to < from <= {len(levels) - 1}, levels of "
+                f"{chain.folder}, found from={begin} to={to}"
             )
         folder = chain.folder / f"descent_{begin}_{to}"
         with only_here(folder):
@@ -65,12 +79,16 @@ class Descent:
 
     def _descend(self, chain: Chain, folder: Path, begin: int, to: int) -> None:
         own = chain.levels[begin].frames
-        frames = draw(own, min(self.frames, len(own)), np.random.default_rng(seed_of(self.seed, begin)))
+        frames = draw(
+            own, min(self.frames, len(own)), np.random.default_rng(seed_of(self.seed, begin))
+        )
         frames = Frames(own.system, frames.positions, own.temperature, box=frames.box)
         steps: list[DescentStep] = []
         with tqdm(range(begin - 1, to - 1, -1), desc="descend", unit="level") as bar:
             for k in bar:
-                frames, step = self._step(chain, frames, k, folder, self.draws if k == begin - 1 else 1)
+                frames, step = self._step(
+                    chain, frames, k, folder, self.draws if k == begin - 1 else 1
+                )
                 steps.append(step)
                 bar.set_postfix(ESS="unknown" if math.isnan(step.ess) else f"{100 * step.ess:.0f}%")
         if not made(folder / "descent.json"):
@@ -110,7 +128,9 @@ def _export(frames: Frames, folder: Path, seed: int) -> None:
     missing = [name for name in ("atoms.pdb", "atoms.xtc") if not made(folder / name)]
     if not missing:
         return
-    shown = frames if frames.weights is None else draw(frames, len(frames), np.random.default_rng(seed))
+    shown = (
+        frames if frames.weights is None else draw(frames, len(frames), np.random.default_rng(seed))
+    )
     for name in missing:
         partial = folder / f"partial_{name}"  # the ending says the format
         partial.unlink(missing_ok=True)

@@ -1,14 +1,17 @@
-"""What was made stays as it was made: the sha256 of every product, kept beside it and compared when it is read.
+"""What was made stays as it was made: the sha256 of every product, kept beside it and compared when
+it is read.
 
-A folder of products holds digests.json, {file: sha256} in the order of their making, sealed by a digest of its own. A
-product is written under a temporary name, its digest is kept, and then it is renamed: whatever moment a process dies
-at, either the product is not known yet, or its temporary file is whole and only the rename is left to do.
+A folder of products holds digests.json, {file: sha256} in the order of their making, sealed by a
+digest of its own. A product is written under a temporary name, its digest is kept, and then it is
+renamed: whatever moment a process dies at, either the product is not known yet, or its temporary
+file is whole and only the rename is left to do.
 
-A folder of frames counts as one product, known by its header frames.json, which holds the digests of its arrays.
-A record also names the folders inside its own that keep records, so that none of these can vanish without a word.
+A folder of frames counts as one product, known by its header frames.json, which holds the digests
+of its arrays. A record also names the folders inside its own that keep records, so that none of
+these can vanish without a word.
 
-Whoever makes products holds the lock of their folder and calls `check_all`, which mends what a dying process left to do.
-Whoever only reads calls `verify` or lists `faults`, which change nothing.
+Whoever makes products holds the lock of their folder and calls `check_all`, which mends what a
+dying process left to do. Whoever only reads calls `verify` or lists `faults`, which change nothing.
 """
 
 from __future__ import annotations
@@ -68,7 +71,9 @@ class Changed(ValueError):
 
 
 class Gone(Changed):
-    """A product is gone, and with it all that was made from it: nothing is wrong, and the command that made it makes it anew."""
+    """A product is gone, and with it all that was made from it: nothing is wrong, and the command
+    that made it makes it anew.
+    """
 
 
 def open_record(folder: Path, listed: bool = True) -> None:
@@ -76,8 +81,9 @@ def open_record(folder: Path, listed: bool = True) -> None:
 
     Args:
         folder: of products.
-        listed: let the record of the folder around it, where there is one, know of it. False for a folder that is removed in
-            the end, and for one that is made without the lock of the folder around it.
+        listed: let the record of the folder around it, where there is one, know of it. False for a
+            folder that is removed in the end, and for one that is made without the lock of the
+            folder around it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / RECORD).exists():
@@ -107,7 +113,8 @@ def keep_sealed(path: str | Path, value: dict[str, Any]) -> None:
 
 @contextmanager
 def keep_remarks(folder: Path) -> Iterator[None]:
-    """Keep every remark made inside the block in remarks.json of `folder`, a product like any other.
+    """Keep every remark made inside the block in remarks.json of `folder`, a product like any
+    other.
 
     Raises:
         Changed: what was kept there before was changed.
@@ -118,7 +125,9 @@ def keep_remarks(folder: Path) -> Iterator[None]:
 
 
 def settle(partial: Path, path: Path) -> None:
-    """Rename a product that is whole, a file or a folder of frames; its digest is kept where the folder keeps them."""
+    """Rename a product that is whole, a file or a folder of frames; its digest is kept where the
+    folder keeps them.
+    """
     if (path.parent / RECORD).exists():
         known = recorded(path.parent)
         known[path.name] = _digest(partial)
@@ -143,7 +152,8 @@ def kept_by_digest(path: Path) -> bool:
 
 
 def inner(folder: Path) -> list[str]:
-    """Names of the folders inside `folder` that keep records of their own, as far as they were listed.
+    """Names of the folders inside `folder` that keep records of their own, as far as they were
+    listed.
 
     Raises:
         Changed: digests.json was changed or damaged.
@@ -153,7 +163,8 @@ def inner(folder: Path) -> list[str]:
 
 
 def made(path: str | Path) -> bool:
-    """Whether a product is there, as it was made. One that is gone with all that was made after it is made anew.
+    """Whether a product is there, as it was made. One that is gone with all that was made after it
+    is made anew.
 
     Raises:
         Changed: it was changed, or it is gone and what was made after it is still there.
@@ -183,10 +194,11 @@ def note(path: Path) -> None:
 
 
 def check_all(folder: Path) -> None:
-    """Compare every product of a folder, and of the folders inside it, with its digest. The caller holds the lock.
+    """Compare every product of a folder, and of the folders inside it, with its digest. The caller
+    holds the lock.
 
-    One that is gone with all that came after it is left to `made`; of a leaf that other commands make (a backmapper) it is
-    said that it is gone, once.
+    One that is gone with all that came after it is left to `made`; of a leaf that other commands
+    make (a backmapper) it is said that it is gone, once.
 
     Raises:
         Changed: one was changed, or it is gone and what was made after it is still there.
@@ -200,16 +212,19 @@ def check_all(folder: Path) -> None:
         lost = [n for n in known if n in LEAVES and n != REMARKS and not (place / n).exists()]
         for name in lost:
             remark(
-                f"{place / name} was made and is gone: put it back, or let the command that made it make it anew"
+                f"{place / name} was made and is gone: put it back, or let the command that "
+                "made it make it anew"
             )
         forget(place, lost)
 
 
 def verify(folder: Path) -> None:
-    """Compare every product of a folder, and of the folders inside it, with its digest, and change nothing.
+    """Compare every product of a folder, and of the folders inside it, with its digest, and change
+    nothing.
 
     Raises:
-        Changed: the first that is not as it was made; of what is only gone, to be made anew, there is a remark.
+        Changed: the first that is not as it was made; of what is only gone, to be made anew, there
+            is a remark.
     """
     for fault in faults(folder):
         if not isinstance(fault, Gone):
@@ -218,7 +233,9 @@ def verify(folder: Path) -> None:
 
 
 def faults(folder: Path, deep: bool = True) -> Iterator[Changed]:
-    """What is not as it was made in a folder and, if `deep`, in the folders inside it; nothing is changed."""
+    """What is not as it was made in a folder and, if `deep`, in the folders inside it; nothing is
+    changed.
+    """
     try:
         places = _places(folder) if deep else [folder]
     except Changed as error:
@@ -238,12 +255,15 @@ def faults(folder: Path, deep: bool = True) -> Iterator[Changed]:
 
 
 def lost_record(places: Sequence[Path]) -> Changed | None:
-    """What there is to say where one of the folders of a run lost its record, and others have theirs.
+    """What there is to say where one of the folders of a run lost its record, and others have
+    theirs.
 
     A run of an older version has none at all.
     """
     lacking = [p for p in places if _lacks_record(p)]
-    return _no_record(lacking[0]) if lacking and any((p / RECORD).exists() for p in places) else None
+    return (
+        _no_record(lacking[0]) if lacking and any((p / RECORD).exists() for p in places) else None
+    )
 
 
 def checked(path: str | Path) -> Path:
@@ -275,7 +295,9 @@ def forget(folder: Path, names: Sequence[str]) -> None:
     known, folders = recorded(folder), inner(folder)
     if set(names) & {*known, *folders}:
         _write(
-            folder, {n: d for n, d in known.items() if n not in names}, [n for n in folders if n not in names]
+            folder,
+            {n: d for n, d in known.items() if n not in names},
+            [n for n in folders if n not in names],
         )
 
 
@@ -301,7 +323,8 @@ def read_sealed(path: Path) -> dict[str, Any]:
     seal = value.pop("seal", None) if isinstance(value, dict) else None
     if seal is None or seal != _seal(value):
         raise Changed(
-            f"{path}: its content is not what was written (its own sha256 does not match): it was changed or damaged. "
+            f"{path}: its content is not what was written (its own sha256 does not match): it "
+            "was changed or damaged. "
             f"{_way_of_record(path)}",
             path,
         )
@@ -309,8 +332,12 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 
 def first_changed(folder: Path, files: Mapping[str, str]) -> str | None:
-    """The first of {file: sha256} that is gone from a folder or another one; None where all are as they were made."""
-    return next((n for n, d in files.items() if not (folder / n).exists() or digest(folder / n) != d), None)
+    """The first of {file: sha256} that is gone from a folder or another one; None where all are as
+    they were made.
+    """
+    return next(
+        (n for n, d in files.items() if not (folder / n).exists() or digest(folder / n) != d), None
+    )
 
 
 def sealed(value: dict[str, Any]) -> str:
@@ -319,7 +346,9 @@ def sealed(value: dict[str, Any]) -> str:
 
 
 def _way_of_record(path: Path) -> str:
-    return f"Put the original back, or remove the folder {path.parent} and run the same command again"
+    return (
+        f"Put the original back, or remove the folder {path.parent} and run the same command again"
+    )
 
 
 def _seal(value: Any) -> str:
@@ -346,7 +375,8 @@ def _places(folder: Path) -> list[Path]:
     """`folder` and all folders inside it that keep records.
 
     Raises:
-        Changed: a record is damaged or gone. A folder that is gone with its record is made anew by whoever made it.
+        Changed: a record is damaged or gone. A folder that is gone with its record is made anew by
+            whoever made it.
     """
     found = [folder]
     for name in inner(folder):
@@ -364,7 +394,8 @@ def _lacks_record(place: Path) -> bool:
 
 def _no_record(place: Path) -> Changed:
     return Changed(
-        f"{place / RECORD} was made and is gone: put it back, or remove the folder {place} and run the same command again",
+        f"{place / RECORD} was made and is gone: put it back, or remove the folder {place} and "
+        "run the same command again",
         place / RECORD,
     )
 
@@ -393,9 +424,11 @@ def _fault_inside(folder: Path, known: dict[str, str]) -> Changed | None:
 def _changed(product: Path, file: Path, wanted: str, found: str, known: dict[str, str]) -> Changed:
     other = f"another ({found[:12]}...)" if file.exists() else "none"
     return Changed(
-        f"{file}: expected the file that was made (sha256 {wanted[:12]}...), found {other}: it was changed or damaged. Put the "
+        f"{file}: expected the file that was made (sha256 {wanted[:12]}...), found {other}: it "
+        "was changed or damaged. Put the "
         "original back, or remove "
-        f"{_listed(product.parent, product.name, *_later(product, known))} and run the same command again",
+        f"{_listed(product.parent, product.name, *_later(product, known))} and run the same "
+        "command again",
         file,
     )
 
@@ -427,10 +460,13 @@ def _after(path: Path, known: dict[str, str]) -> list[str]:
 
 
 def _gone(path: Path, later: list[str]) -> Changed:
-    also = f"remove what was made after it ({_listed(path.parent, *later)})" if later else "leave it"
+    also = (
+        f"remove what was made after it ({_listed(path.parent, *later)})" if later else "leave it"
+    )
     kind = Changed if later else Gone
     return kind(
-        f"{path} was made and is gone: put it back, or {also} and run the same command again, which makes it anew",
+        f"{path} was made and is gone: put it back, or {also} and run the same command again, "
+        "which makes it anew",
         path,
     )
 

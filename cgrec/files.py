@@ -1,4 +1,6 @@
-"""Files that are whole or not there: written under a temporary name, forced to the disk, then renamed."""
+"""Files that are whole or not there: written under a temporary name, forced to the disk, then
+renamed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from typing import Any
 
 #: What to do about a file of a run that was cut or changed: a way that is always open.
 WAY_BACK = (
-    "bring it back from a copy; or move the folder of its level and those of the levels above away, and give the command of "
+    "bring it back from a copy; or move the folder of its level and those of the levels above "
+    "away, and give the command of "
     "the run again, which makes them anew"
 )
 
@@ -22,7 +25,8 @@ WAY_BACK = (
 def write_whole(path: str | Path, write: Callable[[Path], Any]) -> None:
     """Let `write` fill a temporary file, force it to the disk and rename it to `path`.
 
-    Whatever moment the process or the machine dies at, `path` holds the old content or the new one, never a part of it.
+    Whatever moment the process or the machine dies at, `path` holds the old content or the new one,
+    never a part of it.
     """
     path = Path(path)
     write_whole_as(path.with_name(f"{path.name}.partial"), write)
@@ -62,7 +66,8 @@ def room_for(path: str | Path) -> Iterator[None]:
         free = shutil.disk_usage(Path(path).parent).free
         raise OSError(
             errno.ENOSPC,
-            f"the disk is full or a quota is used up ({free / 1e6:.1f} MB free): make room and run the same "
+            f"the disk is full or a quota is used up ({free / 1e6:.1f} MB free): make room and "
+            "run the same "
             "command again, it goes on from what is there",
             str(path),
         ) from error
@@ -71,11 +76,16 @@ def room_for(path: str | Path) -> Iterator[None]:
 def _means_full(error: OSError | RuntimeError) -> bool:
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return True
-    return any(words in str(error) for words in ("inline_container", "PytorchStreamWriter", " requested and "))
+    return any(
+        words in str(error)
+        for words in ("inline_container", "PytorchStreamWriter", " requested and ")
+    )
 
 
 def sync(path: Path) -> None:
-    """Force a file, or the entries of a folder, to the disk: a rename alone may survive a power cut that its content does not."""
+    """Force a file, or the entries of a folder, to the disk: a rename alone may survive a power cut
+    that its content does not.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -105,7 +115,8 @@ def read_json(path: str | Path) -> Any:
         return json.loads(path.read_text())
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
         raise ValueError(
-            f"{path}: expected json, found a file of {path.stat().st_size} bytes that is none ({error}); it was cut or changed"
+            f"{path}: expected json, found a file of {path.stat().st_size} bytes that is none "
+            f"({error}); it was cut or changed"
         ) from error
 
 

@@ -1,7 +1,8 @@
-"""What is known of a run before its work starts: the Systems of its levels, and what each can be compared in.
+"""What is known of a run before its work starts: the Systems of its levels, and what each can be
+compared in.
 
-Most rules choose sites from a System alone, so the Systems of all levels follow from that of level 0. A label that is
-wrong is then found before hours of sampling and training, not after.
+Most rules choose sites from a System alone, so the Systems of all levels follow from that of level
+0. A label that is wrong is then found before hours of sampling and training, not after.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from .system import System
 
 
 def check_indices(variables: Iterable[CollectiveVariable]) -> None:
-    """Refuse "#7" in a variable that several levels are compared in: it is another site at every level.
+    """Refuse "#7" in a variable that several levels are compared in: it is another site at every
+    level.
 
     Raises:
         ValueError: naming variable and label.
@@ -24,8 +26,10 @@ def check_indices(variables: Iterable[CollectiveVariable]) -> None:
         numbered = [label for label in variable.sites if "#" in label]
         if numbered:
             raise ValueError(
-                f"variables.{variable.name}: expected labels that mean the same at every level, found {numbered[0]!r}, "
-                'the index of a site; write a label such as "A:TYR2:CA", or give the variable to one level, as '
+                f"variables.{variable.name}: expected labels that mean the same at every "
+                f"level, found {numbered[0]!r}, "
+                'the index of a site; write a label such as "A:TYR2:CA", or give the variable '
+                "to one level, as "
                 f"levels.<name>.variables.{variable.name}"
             )
 
@@ -33,7 +37,8 @@ def check_indices(variables: Iterable[CollectiveVariable]) -> None:
 def foresee(
     first: System, recipes: Mapping[str, LevelRecipe], known: Sequence[System | None] = ()
 ) -> list[System | None]:
-    """Systems of level 0 and of every level above it; None from the first rule on that needs frames to choose sites.
+    """Systems of level 0 and of every level above it; None from the first rule on that needs frames
+    to choose sites.
 
     Args:
         first: of level 0.
@@ -71,7 +76,8 @@ def check_variables(
 ) -> None:
     """Refuse variables that mean nothing: of the chain at no level, of one level not at that level.
 
-    Where the sites of a level cannot be foreseen, a variable of the chain may still be one of it, and is not refused.
+    Where the sites of a level cannot be foreseen, a variable of the chain may still be one of it,
+    and is not refused.
 
     Args:
         variables: of the chain.
@@ -79,7 +85,8 @@ def check_variables(
         systems: of level 0 and of the levels; None where unknown.
 
     Raises:
-        SiteError: a label means no site anywhere (near misses are named), or several of one level (all are named).
+        SiteError: a label means no site anywhere (near misses are named), or several of one level
+            (all are named).
     """
     for variable in variables:
         _check_chain_wide(variable, [s for s in systems if s is not None], None in systems)
@@ -91,7 +98,9 @@ def check_variables(
 
 
 def check_variable(where: str, variable: CollectiveVariable, system: System) -> None:
-    """SiteError that begins with `where` unless every label of `variable` means one site of `system`."""
+    """SiteError that begins with `where` unless every label of `variable` means one site of
+    `system`.
+    """
     try:
         variable.indices(system)
     except SiteError as error:
@@ -128,7 +137,9 @@ def _error_of(label: str, system: System) -> SiteError | None:
 def expressible(
     variables: Iterable[CollectiveVariable], system: System
 ) -> tuple[tuple[CollectiveVariable, ...], dict[str, str]]:
-    """The variables that are functions of the sites of `system`, and {name of another: why it is not}."""
+    """The variables that are functions of the sites of `system`, and {name of another: why it is
+    not}.
+    """
     own, why = [], {}
     for variable in variables:
         errors = {label: _error_of(label, system) for label in variable.sites}

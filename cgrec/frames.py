@@ -21,7 +21,8 @@ from .system import System
 
 #: Bytes of an array worked on at once.
 _PIECE_BYTES = 2**22
-#: Frames picked from a memory-mapped array at once: one page or more of it comes into memory for each.
+#: Frames picked from a memory-mapped array at once: one page or more of it comes into memory for
+#: each.
 _PICKED = 64
 #: Bytes of an array that is kept in memory; a larger one is a temporary file.
 MEMORY_BYTES = 2**26
@@ -30,7 +31,8 @@ _ARRAYS = ("positions", "forces", "energies", "box", "weights", "replicas")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Frames:
-    """Configurations of `system`, with what is known about them. Every level takes Frames in and gives Frames out.
+    """Configurations of `system`, with what is known about them. Every level takes Frames in and
+    gives Frames out.
 
     Frames of one replica are in time order. Molecules are whole (bonds never cross the box).
 
@@ -39,13 +41,17 @@ class Frames:
         positions: (n_frames, n_sites, 3) nm.
         temperature: K.
         forces: (n_frames, n_sites, 3) kJ/mol/nm, or None. Bias forces are never in here.
-        energies: (n_frames,) kJ/mol, or None. True energies only: a PMF value is not an energy label.
-        box: (3, 3) or (n_frames, 3, 3) nm, rows are the lattice vectors, or None for an open system.
+        energies: (n_frames,) kJ/mol, or None. True energies only: a PMF value is not an energy
+            label.
+        box: (3, 3) or (n_frames, 3, 3) nm, rows are the lattice vectors, or None for an open
+            system.
         weights: (n_frames,) statistical weights with mean 1, or None for an unbiased sample.
-        replicas: (n_frames,) index of the independent run each frame comes from, or None for a single run.
+        replicas: (n_frames,) index of the independent run each frame comes from, or None for a
+            single run.
 
     Raises:
-        ValueError: no frames, a wrong shape, a NaN or infinity, a negative weight, a temperature that is not positive.
+        ValueError: no frames, a wrong shape, a NaN or infinity, a negative weight, a temperature
+            that is not positive.
     """
 
     system: System
@@ -63,18 +69,25 @@ class Frames:
                 object.__setattr__(self, name, np.asarray(getattr(self, name)))
         if self.positions.ndim != 3 or len(self.positions) == 0:
             raise ValueError(
-                f"Frames.positions: expected (n_frames >= 1, {self.system.n_sites}, 3) nm, found shape {self.positions.shape}"
+                f"Frames.positions: expected (n_frames >= 1, {self.system.n_sites}, 3) nm, "
+                f"found shape {self.positions.shape}"
             )
         n = len(self.positions)
         vectors = (n, self.system.n_sites, 3)
         expected: dict[str, tuple[tuple[int, ...], ...]] = {
-            "positions": (vectors,), "forces": (vectors,), "energies": ((n,),), "box": ((3, 3), (n, 3, 3)),
-            "weights": ((n,),), "replicas": ((n,),),
-        }  # fmt: skip
+            "positions": (vectors,),
+            "forces": (vectors,),
+            "energies": ((n,),),
+            "box": ((3, 3), (n, 3, 3)),
+            "weights": ((n,),),
+            "replicas": ((n,),),
+        }
         for name, shapes in expected.items():
             self._check(name, shapes)
         if not self.temperature > 0:
-            raise ValueError(f"Frames.temperature: expected a positive number of K, found {self.temperature}")
+            raise ValueError(
+                f"Frames.temperature: expected a positive number of K, found {self.temperature}"
+            )
         if self.weights is not None and (self.weights.min() < 0 or self.weights.sum() == 0):
             raise ValueError("Frames.weights: expected non-negative weights that are not all zero")
 
@@ -84,19 +97,23 @@ class Frames:
             return
         if array.shape not in shapes:
             raise ValueError(
-                f"Frames.{name}: expected shape {' or '.join(map(str, shapes))}, found {array.shape}"
+                f"Frames.{name}: expected shape {' or '.join(map(str, shapes))}, found "
+                f"{array.shape}"
             )
         for piece in pieces(array):
             finite = np.isfinite(array[piece])
             if not finite.all():
                 frame = (piece.start or 0) + int(np.argwhere(~finite)[0][0])
                 raise ValueError(
-                    f"Frames.{name}: found NaN or infinity, first at index {frame}; drop that frame or repair the file"
+                    f"Frames.{name}: found NaN or infinity, first at index {frame}; drop that "
+                    "frame or repair the file"
                 )
             release(array)
 
     def __repr__(self) -> str:
-        arrays = ", ".join(f"{n} {getattr(self, n).shape}" for n in _ARRAYS if getattr(self, n) is not None)
+        arrays = ", ".join(
+            f"{n} {getattr(self, n).shape}" for n in _ARRAYS if getattr(self, n) is not None
+        )
         return f"Frames({len(self)} frames at {self.temperature:g} K; {arrays}; of {self.system!r})"
 
     def __len__(self) -> int:
@@ -127,8 +144,10 @@ class Frames:
         """The forces; ValueError that says what to do where there are none."""
         if self.forces is None:
             raise ValueError(
-                "these Frames carry no forces and force matching needs them: write forces with the trajectory (TRR, H5MD, LAMMPS dump "
-                "with fx fy fz, extended XYZ, npz), or let a source compute them (source=calculator, source=openmm)"
+                "these Frames carry no forces and force matching needs them: write forces with "
+                "the trajectory (TRR, H5MD, LAMMPS dump "
+                "with fx fy fz, extended XYZ, npz), or let a source compute them "
+                "(source=calculator, source=openmm)"
             )
         return self.forces
 
@@ -142,7 +161,8 @@ class Frames:
         return float(1 / (len(self) * (self.normalised_weights() ** 2).sum()))
 
     def blocks(self, n_blocks: int) -> list[Frames]:
-        """`n_blocks` pieces that share as little as the sample allows: whole replicas where there are enough, else runs of time.
+        """`n_blocks` pieces that share as little as the sample allows: whole replicas where there
+        are enough, else runs of time.
 
         Raises:
             ValueError: fewer frames than blocks.
@@ -153,7 +173,8 @@ class Frames:
         """Frame indices of each of `blocks`, in their order of time."""
         if len(self) < n_blocks:
             raise ValueError(
-                f"cannot cut {len(self)} frames into {n_blocks} blocks: give more frames or ask for fewer blocks"
+                f"cannot cut {len(self)} frames into {n_blocks} blocks: give more frames or "
+                "ask for fewer blocks"
             )
         replicas = np.zeros(len(self), int) if self.replicas is None else self.replicas
         labels = np.unique(replicas)
@@ -175,7 +196,8 @@ class Frames:
                 raise ValueError("Frames.concatenate: the parts belong to different Systems")
             if part.temperature != first.temperature:
                 raise ValueError(
-                    f"Frames.concatenate: temperatures differ ({first.temperature} K and {part.temperature} K)"
+                    f"Frames.concatenate: temperatures differ ({first.temperature} K and "
+                    f"{part.temperature} K)"
                 )
         merged: dict[str, Any] = {}
         for name in ("positions", "forces", "energies", "weights"):
@@ -193,7 +215,8 @@ class Frames:
         return replace(first, **merged, box=box, replicas=np.concatenate(replicas))
 
     def save(self, folder: str | Path, beside: Callable[[Path], Any] | None = None) -> Path:
-        """Write `folder` (system.json, frames.json and one .npy per array) under a temporary name, then rename.
+        """Write `folder` (system.json, frames.json and one .npy per array) under a temporary name,
+        then rename.
 
         Args:
             folder: to become.
@@ -204,7 +227,9 @@ class Frames:
         """
         folder = Path(folder)
         if folder.exists():
-            raise FileExistsError(f"{folder} exists already: choose another folder or remove it yourself")
+            raise FileExistsError(
+                f"{folder} exists already: choose another folder or remove it yourself"
+            )
         partial = folder.with_name(folder.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -232,15 +257,21 @@ class Frames:
         check_files(folder, about)
         arrays = {n: _load(folder / f"{n}.npy") for n in _ARRAYS if (folder / f"{n}.npy").exists()}
         if "positions" not in arrays:
-            raise ValueError(f"{folder}: expected positions.npy, found none: put it back, or make the frames again")
-        return cls(system=System.load(folder / "system.json"), temperature=about["temperature"], **arrays)
+            raise ValueError(
+                f"{folder}: expected positions.npy, found none: put it back, or make the frames "
+                "again"
+            )
+        return cls(
+            system=System.load(folder / "system.json"), temperature=about["temperature"], **arrays
+        )
 
 
 def write_header(folder: Path, system: System, temperature: float) -> None:
     """The two json files that make a folder of arrays readable as Frames.
 
-    frames.json is the last file of the folder to be written. It holds the sha256 of all others, and one of what the frames
-    themselves are (`identity`): two runs that gave the same frames in another time share it.
+    frames.json is the last file of the folder to be written. It holds the sha256 of all others, and
+    one of what the frames themselves are (`identity`): two runs that gave the same frames in
+    another time share it.
     """
     system.save(folder / "system.json")
     files: dict[str, str] = {}
@@ -251,8 +282,15 @@ def write_header(folder: Path, system: System, temperature: float) -> None:
             sync(path)
             files[path.name] = digest(path)
     arrays = {n: files[n] for n in (*(f"{a}.npy" for a in _ARRAYS), "system.json") if n in files}
-    identity = hashlib.sha256(json.dumps([arrays, temperature], sort_keys=True).encode()).hexdigest()
-    about = {"temperature": temperature, "units": "nm, ps, K, kJ/mol", "frames": identity, "files": files}
+    identity = hashlib.sha256(
+        json.dumps([arrays, temperature], sort_keys=True).encode()
+    ).hexdigest()
+    about = {
+        "temperature": temperature,
+        "units": "nm, ps, K, kJ/mol",
+        "frames": identity,
+        "files": files,
+    }
     write_text(folder / HEADER, sealed(about))
 
 
@@ -268,12 +306,17 @@ def header(folder: Path) -> dict[str, Any]:
     about = read_json(path)
     sealed = isinstance(about, dict) and {"seal", "files", "frames"} & set(about)
     if not sealed and not (isinstance(about, dict) and "temperature" in about):
-        raise Changed(f"{path}: expected the temperature of frames, found {str(about)[:80]}: it was changed or damaged")
+        raise Changed(
+            f"{path}: expected the temperature of frames, found {str(about)[:80]}: it was changed "
+            "or damaged"
+        )
     return read_sealed(path) if sealed else about  # what older versions wrote has no seal
 
 
 def identity(folder: Path) -> str | None:
-    """Digest of the frames in a folder, the same wherever and however fast they were made; None from older versions."""
+    """Digest of the frames in a folder, the same wherever and however fast they were made; None
+    from older versions.
+    """
     return header(folder).get("frames")
 
 
@@ -292,20 +335,28 @@ def check_files(folder: Path, about: dict[str, Any]) -> None:
         path, known = folder / name, files[name]
         if not path.exists():
             raise Changed(f"{path} was made and is gone: {way}")
-        raise Changed(f"{path}: its content is not what was made (sha256 {known[:12]}...), it was changed or damaged: {way}")
-    added = [f"{n}.npy" for n in _ARRAYS if f"{n}.npy" not in files and (folder / f"{n}.npy").exists()]
+        raise Changed(
+            f"{path}: its content is not what was made (sha256 {known[:12]}...), it was changed or "
+            f"damaged: {way}"
+        )
+    added = [
+        f"{n}.npy" for n in _ARRAYS if f"{n}.npy" not in files and (folder / f"{n}.npy").exists()
+    ]
     if added:
         raise Changed(f"{folder / added[0]} was not made with these frames: remove it, or {way}")
 
 
 def pieces(array: NDArray[Any]) -> Iterator[slice]:
-    """Slices of the first axis, each of a bounded number of bytes, for work on arrays larger than the memory."""
+    """Slices of the first axis, each of a bounded number of bytes, for work on arrays larger than
+    the memory.
+    """
     rows = max(1, _PIECE_BYTES // max(1, array[:1].nbytes))
     return (slice(k, k + rows) for k in range(0, len(array), rows))
 
 
 def taken(array: NDArray[Any], frames: NDArray[Any], sites: Any = slice(None)) -> NDArray[Any]:
-    """Copies of some frames, or of some sites of them, of an array that may be larger than the memory.
+    """Copies of some frames, or of some sites of them, of an array that may be larger than the
+    memory.
 
     Args:
         array: (n_frames, ...), or (n_frames, n_sites, ...) where `sites` are chosen.
@@ -323,7 +374,9 @@ def taken(array: NDArray[Any], frames: NDArray[Any], sites: Any = slice(None)) -
 
 
 def room(shape: tuple[int, ...], dtype: Any = float) -> NDArray[Any]:
-    """An array to be filled: in memory, or where it is large in a temporary file that vanishes with it (TMPDIR)."""
+    """An array to be filled: in memory, or where it is large in a temporary file that vanishes with
+    it (TMPDIR).
+    """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if size <= MEMORY_BYTES:
         return np.empty(shape, dtype)
@@ -339,9 +392,11 @@ def _is_mapped(array: Any) -> bool:
 
 
 def release(array: Any) -> None:
-    """Let go of the memory that pages of a memory-mapped array take; they are read again from disk when needed.
+    """Let go of the memory that pages of a memory-mapped array take; they are read again from disk
+    when needed.
 
-    Nothing happens to an array in memory. A private mapping (mode "c") is left alone: its changes are nowhere else.
+    Nothing happens to an array in memory. A private mapping (mode "c") is left alone: its changes
+    are nowhere else.
     """
     while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
         array = array.base
@@ -366,4 +421,6 @@ def _load(path: Path) -> NDArray[Any]:
     try:
         return np.load(path, mmap_mode="r")
     except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as an array of numbers ({error}); {WAY_BACK}") from error
+        raise ValueError(
+            f"{path} cannot be read as an array of numbers ({error}); {WAY_BACK}"
+        ) from error

@@ -1,6 +1,8 @@
-"""Distances, angles and dihedrals: one set of formulas for numpy arrays and torch tensors (autograd included).
+"""Distances, angles and dihedrals: one set of formulas for numpy arrays and torch tensors (autograd
+included).
 
-Positions are (..., n_sites, 3); `sites` is (n_terms, k); results are (..., n_terms). Molecules must be whole.
+Positions are (..., n_sites, 3); `sites` is (n_terms, k); results are (..., n_terms). Molecules must
+be whole.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ def angle(positions: Any, sites: Any) -> Any:
 
 
 def cosine(positions: Any, sites: Any) -> Any:
-    """(..., n_terms) cosine of the angle at the middle site of (n_terms, 3): smooth for three sites on a line."""
+    """(..., n_terms) cosine of the angle at the middle site of (n_terms, 3): smooth for three sites
+    on a line.
+    """
     u = positions[..., sites[:, 0], :] - positions[..., sites[:, 1], :]
     v = positions[..., sites[:, 2], :] - positions[..., sites[:, 1], :]
     return (u * v).sum(-1) / (_norm(u) * _norm(v))
@@ -46,7 +50,9 @@ def dihedral(positions: Any, sites: Any) -> Any:
 
 
 def signed_volume(positions: Any, sites: Any) -> Any:
-    """(..., n_terms) triple product of the three arms from the first site of (n_terms, 4), normalised to unit arms: its sign is the handedness."""
+    """(..., n_terms) triple product of the three arms from the first site of (n_terms, 4),
+    normalised to unit arms: its sign is the handedness.
+    """
     centre = positions[..., sites[:, 0], :]
     u, v, w = (positions[..., sites[:, k], :] - centre for k in (1, 2, 3))
     lib = _library(u)
@@ -54,9 +60,11 @@ def signed_volume(positions: Any, sites: Any) -> Any:
 
 
 def superpose(x: Any, masses: Any, weights: Any, tolerance: float = 1e-7) -> Any:
-    """(n_frames, n_sites, 3) frames of one molecule, centred and turned onto their mean, which is found on the way.
+    """(n_frames, n_sites, 3) frames of one molecule, centred and turned onto their mean, which is
+    found on the way.
 
-    Mass-weighted fits (W. Kabsch, Acta Cryst. A32, 922 (1976)), repeated until the mean moves by less than `tolerance`.
+    Mass-weighted fits (W. Kabsch, Acta Cryst. A32, 922 (1976)), repeated until the mean moves by
+    less than `tolerance`.
 
     Args:
         x: (n_frames, n_sites, 3) positions, a numpy array.

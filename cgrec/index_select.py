@@ -1,7 +1,9 @@
-"""Importing packages that compile TorchScript beside torch_geometric, which puts a function of its own over `torch.index_select`.
+"""Importing packages that compile TorchScript beside torch_geometric, which puts a function of its
+own over `torch.index_select`.
 
-TorchScript cannot compile that function, so that whatever compiles at import (metatensor.torch, which torch-pme imports
-where it is installed) fails in a process that has torch_geometric. The original stands in its place meanwhile.
+TorchScript cannot compile that function, so that whatever compiles at import (metatensor.torch,
+which torch-pme imports where it is installed) fails in a process that has torch_geometric. The
+original stands in its place meanwhile.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""`Level`: one rung of the ladder, a folder on disk, made from the rung below by four steps: map, fit, run, keep."""
+"""`Level`: one rung of the ladder, a folder on disk, made from the rung below by four steps: map,
+fit, run, keep.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ from .stages import OF_LEVEL, claim, noted
 from .system import System
 from .training import split
 
-#: Share of the finer level's frames that no backmapper is fitted to, so that it can be judged by them.
+#: Share of the finer level's frames that no backmapper is fitted to, so that it can be judged by
+#: them.
 HELD_OUT = 0.15
 
 
@@ -88,7 +91,9 @@ class Level:
     @property
     def distilled(self) -> Potential:
         """What `distil` made of its PMF."""
-        return Potential.load(self._made("distilled.pt", "distilled potential", "make it with cgrec distil"))
+        return Potential.load(
+            self._made("distilled.pt", "distilled potential", "make it with cgrec distil")
+        )
 
     @property
     def backmapper(self) -> Backmapper:
@@ -100,8 +105,9 @@ class Level:
         """Make backmapper.pt, which undoes the mapping from the level below.
 
         Args:
-            below: whose frames it is fitted to, but for a share of their blocks by which it can be judged (`HELD_OUT`). Weights that
-                are a function of this level's sites say nothing about atoms given sites, and are left out.
+            below: whose frames it is fitted to, but for a share of their blocks by which it can be
+                judged (`HELD_OUT`). Weights that are a function of this level's sites say nothing
+                about atoms given sites, and are left out.
             method: "flow", "library" or "template".
             options: of its `fit`.
 
@@ -109,17 +115,25 @@ class Level:
             FileExistsError: it is there already. ValueError: an unknown method.
         """
         if method not in BACKMAPPERS:
-            raise ValueError(f"fit_backmapper: expected method {', '.join(BACKMAPPERS)}, found {method!r}")
+            raise ValueError(
+                f"fit_backmapper: expected method {', '.join(BACKMAPPERS)}, found {method!r}"
+            )
         path = self.folder / "backmapper.pt"
         if path.exists():
             raise FileExistsError(f"{path} exists already: remove it yourself to fit another")
         with only_here(self.folder):
             return self._fit_backmapper(below, method, path, options)
 
-    def _fit_backmapper(self, below: Level, method: str, path: Path, options: dict[str, Any]) -> Backmapper:
+    def _fit_backmapper(
+        self, below: Level, method: str, path: Path, options: dict[str, Any]
+    ) -> Backmapper:
         begin = time.time()
-        shown: Any = {"name": f"{self.name}: backmapper", "folder": self.folder} if method == "flow" else {}
-        fitted = BACKMAPPERS[method].fit(self.backmapping_frames(below)[0], self.mapping, **shown, **options)
+        shown: Any = (
+            {"name": f"{self.name}: backmapper", "folder": self.folder} if method == "flow" else {}
+        )
+        fitted = BACKMAPPERS[method].fit(
+            self.backmapping_frames(below)[0], self.mapping, **shown, **options
+        )
         about = {"method": method, "options": options, "seconds": time.time() - begin}
         keep_json(self.folder / "backmapper.json", about)
         keep(path, fitted.save)
@@ -134,7 +148,9 @@ class Level:
         same = training_frames(fine, self.mapping(replace(fine, forces=None)), bias).weights is None
         training, held = split(fine, HELD_OUT)
         fitted_to = fine[training]
-        return replace(fitted_to, weights=None if same else fitted_to.weights), fine[np.concatenate(held)]
+        return replace(fitted_to, weights=None if same else fitted_to.weights), fine[
+            np.concatenate(held)
+        ]
 
     def distil(self, **options: Any) -> DistillationReport:
         """Make distilled.pt, a fast potential, of its PMF, and distilled.json, what was lost.
@@ -156,10 +172,18 @@ class Level:
         return report
 
     def fit_friction(
-        self, *, interval: float, length: float = 100.0, timestep: float = 0.01, replicas: int = 8, rounds: int = 4,
-        friction: float = 5.0, seed: int = 0,
-    ) -> tuple[dict[str, Diffusion], list[FrictionRound]]:  # fmt: skip
-        """Find the friction of each site type with which this level diffuses as its parent does; leaves friction/ and friction.json.
+        self,
+        *,
+        interval: float,
+        length: float = 100.0,
+        timestep: float = 0.01,
+        replicas: int = 8,
+        rounds: int = 4,
+        friction: float = 5.0,
+        seed: int = 0,
+    ) -> tuple[dict[str, Diffusion], list[FrictionRound]]:
+        """Find the friction of each site type with which this level diffuses as its parent does;
+        leaves friction/ and friction.json.
 
         Args:
             interval: ps between the parent's frames, which must be unwrapped and unbiased.
@@ -174,13 +198,24 @@ class Level:
         targets = self.targets
         wanted = {t: diffusion(targets, t, interval) for t in sorted(set(targets.system.types))}
         dynamics = Langevin(
-            n_replicas=replicas, length=length, timestep=timestep, save_every=max(interval, timestep), equilibration=0.1 * length, friction=friction,
-        )  # fmt: skip
+            n_replicas=replicas,
+            length=length,
+            timestep=timestep,
+            save_every=max(interval, timestep),
+            equilibration=0.1 * length,
+            friction=friction,
+        )
         aims = {t: float(d.value) for t, d in wanted.items()}
         with only_here(self.folder):
             open_record(self.folder / "friction")
             found = fit_friction(
-                self.potential, self.frames, aims, dynamics, self.folder / "friction", rounds=rounds, seed=seed
+                self.potential,
+                self.frames,
+                aims,
+                dynamics,
+                self.folder / "friction",
+                rounds=rounds,
+                seed=seed,
             )
             parent = {t: [float(d.value), float(d.error)] for t, d in wanted.items()}
             about = {"parent": parent, "rounds": [asdict(r) for r in found]}
@@ -194,16 +229,24 @@ class Level:
 
     @property
     def simulation(self) -> dict[str, Any]:
-        """What its run came to (`SimulationReport`), and at level 0 what is known of its NNP; empty before it is done."""
+        """What its run came to (`SimulationReport`), and at level 0 what is known of its NNP; empty
+        before it is done.
+        """
         places = (self.folder / "frames", self.folder / "unrefined", self.folder)
         found = [p / SIMULATION for p in places if (p / SIMULATION).exists()]
         known = [checked_json(self.folder / name) for name in ("learning.json", "force_error.json")]
         return {**known[0], **known[1], **(read_json(found[0]) if found else {})}
 
     def claim(
-        self, recipe: LevelRecipe, seed: int, parent: str | None = None, above: Sequence[Path] = (), dry: bool = False
+        self,
+        recipe: LevelRecipe,
+        seed: int,
+        parent: str | None = None,
+        above: Sequence[Path] = (),
+        dry: bool = False,
     ) -> None:
-        """Refuse another recipe, or other frames below, than what is there was made with (see `cgrec.stages.claim`).
+        """Refuse another recipe, or other frames below, than what is there was made with (see
+        `cgrec.stages.claim`).
 
         Args:
             recipe, seed: of this level.
@@ -218,7 +261,8 @@ class Level:
         if None not in (before, parent) and before != parent and (self.folder / "targets").exists():
             old = [str(p) for p in (self.folder, *above) if p.exists()]
             raise OtherRecipe(
-                f"{self.folder} was made from other frames of the level below than are there now: remove {', '.join(old)} and run the same "
+                f"{self.folder} was made from other frames of the level below than are there "
+                f"now: remove {', '.join(old)} and run the same "
                 "command again, which makes it anew from these"
             )
         stages = recipe.stages(seed, before if parent is None else parent)
@@ -226,9 +270,15 @@ class Level:
         claim(self.folder, stages, OF_LEVEL, prefix=f"levels.{key}.", above=above, dry=dry)
 
     def make(
-        self, parent: Frames, recipe: LevelRecipe, seed: int, bias: tuple[CollectiveVariable, ...] = (),
-        permittivity: float | None = None, identity: str | None = None, above: Sequence[Path] = (),
-    ) -> Frames:  # fmt: skip
+        self,
+        parent: Frames,
+        recipe: LevelRecipe,
+        seed: int,
+        bias: tuple[CollectiveVariable, ...] = (),
+        permittivity: float | None = None,
+        identity: str | None = None,
+        above: Sequence[Path] = (),
+    ) -> Frames:
         """Map, fit, run, keep; whatever is there already is not made again.
 
         Args:
@@ -236,8 +286,8 @@ class Level:
             recipe: of this level.
             seed: of this level.
             bias: variables the parent's run was biased along.
-            permittivity: of the solvent, where a level below has it; else a Coulomb prior with permittivity null measures it
-                from the dipoles of the parent.
+            permittivity: of the solvent, where a level below has it; else a Coulomb prior with
+                permittivity null measures it from the dipoles of the parent.
             identity: of the parent's frames, where they lie on disk (see `cgrec.frames.identity`).
             above: folders of levels made from this one.
 
@@ -253,7 +303,9 @@ class Level:
             with noted(self.folder):
                 targets = self._map(parent, recipe)
                 training = training_frames(parent, targets, bias)
-                potential = self._fit(training, self._known_priors(recipe, parent, permittivity), recipe, seed)
+                potential = self._fit(
+                    training, self._known_priors(recipe, parent, permittivity), recipe, seed
+                )
                 return self._run(potential, training, targets, recipe, seed)
 
     def _map(self, parent: Frames, recipe: LevelRecipe) -> Frames:
@@ -291,12 +343,16 @@ class Level:
                 "from": "dipoles of the parent",
             }
             print(
-                f"{self.name}: relative permittivity {found.value:.1f} +- {found.error:.1f} from the parent's dipoles",
+                f"{self.name}: relative permittivity {found.value:.1f} +- {found.error:.1f} "
+                "from the parent's dipoles",
                 flush=True,
             )
         if not known:
             keep_json(path, about)
-        return {**(recipe.priors or {}), "coulomb": {**coulomb, "permittivity": read_json(path)["permittivity"]}}
+        return {
+            **(recipe.priors or {}),
+            "coulomb": {**coulomb, "permittivity": read_json(path)["permittivity"]},
+        }
 
     def _fit(
         self, frames: Frames, wanted: dict[str, Any] | None, recipe: LevelRecipe, seed: int
@@ -306,7 +362,12 @@ class Level:
             network = recipe.potential(frames, seed)
             priors = [] if wanted is None else fit_priors(frames, types=network.types, **wanted)
             fitted, report = recipe.training(
-                network, frames, priors=priors, seed=seed, folder=self.folder, name=f"{self.name}: fit"
+                network,
+                frames,
+                priors=priors,
+                seed=seed,
+                folder=self.folder,
+                name=f"{self.name}: fit",
             )
             note(self.folder / "training.csv")
             keep_json(self.folder / "training.json", vars(report))
@@ -315,7 +376,12 @@ class Level:
         return Potential.load(path, recipe.training.device)
 
     def _run(
-        self, potential: Potential, training: Frames, targets: Frames, recipe: LevelRecipe, seed: int
+        self,
+        potential: Potential,
+        training: Frames,
+        targets: Frames,
+        recipe: LevelRecipe,
+        seed: int,
     ) -> Frames:
         first = self.folder / ("unrefined" if recipe.refine or recipe.refine_pairs else "frames")
         self._simulate(potential, training, targets, recipe, seed + 1, first)
@@ -328,11 +394,18 @@ class Level:
         return self.frames
 
     def _simulate(
-        self, potential: Potential, training: Frames, targets: Frames, recipe: LevelRecipe, seed: int, place: Path
-    ) -> None:  # fmt: skip
+        self,
+        potential: Potential,
+        training: Frames,
+        targets: Frames,
+        recipe: LevelRecipe,
+        seed: int,
+        place: Path,
+    ) -> None:
         """A run in `place`, as long as the recipe says; nothing where it is there.
 
-        Frames of a run that lost all its replicas are kept: the level is judged by them, and its verdict ends the climb.
+        Frames of a run that lost all its replicas are kept: the level is judged by them, and its
+        verdict ends the climb.
         """
         if made(place) and recipe.dynamics.long_enough(place):
             return
@@ -344,7 +417,12 @@ class Level:
         dynamics(potential, targets, place, seed=seed, guard=guard, name=name)
 
     def _refine_pairs(
-        self, potential: Potential, training: Frames, targets: Frames, recipe: LevelRecipe, seed: int
+        self,
+        potential: Potential,
+        training: Frames,
+        targets: Frames,
+        recipe: LevelRecipe,
+        seed: int,
     ) -> None:
         """Correct and run again; the run of the last round is the level's ensemble."""
         options: Any = recipe.refine_pairs
@@ -353,7 +431,9 @@ class Level:
         for k in range(1, options.rounds + 1):
             path = self.folder / f"correction_{k}.pt"
             if not made(path):
-                corrected = correct_pairs(potential.types, Frames.load(run), targets, options, correction)
+                corrected = correct_pairs(
+                    potential.types, Frames.load(run), targets, options, correction
+                )
                 keep(path, corrected.save)
             correction = Potential.load(path, recipe.training.device)
             total = potential + correction
@@ -362,7 +442,9 @@ class Level:
             run = self.folder / ("frames" if k == options.rounds else f"round_{k}")
             self._simulate(total, training, targets, recipe, seed + 1 + k, run)
 
-    def _refine(self, potential: Potential, run: Frames, targets: Frames, recipe: LevelRecipe) -> None:
+    def _refine(
+        self, potential: Potential, run: Frames, targets: Frames, recipe: LevelRecipe
+    ) -> None:
         refined, frames = refine(potential, run, targets, recipe.refine)
         keep(self.folder / "refined.pt", refined.save)
         about = {
@@ -385,15 +467,33 @@ class Level:
         """What report.json holds."""
         training, run = checked_json(self.folder / "training.json"), self.simulation
         return {
-            "name": self.name, "n_sites": self.system.n_sites, "n_frames": len(self.frames), "temperature": float(self.frames.temperature), "seconds": {"training": training.get("seconds", 0.0), "simulation": run.get("seconds", 0.0)},
-            "ns_per_day": run.get("ns_per_day"), "simulated_ns": run.get("simulated"), "explained_fraction": training.get("explained_fraction"),
-            "replicas": {"started": run.get("replicas"), "lost": len(run.get("lost", [])), "where": run.get("lost", [])},
-            "kinetic_temperature": run.get("kinetic_temperature"), "weight_efficiency": run.get("weight_efficiency"), "training": training,
-            "variables": {v.name: list(v.sites) for v in variables}, "ledger": ledger,
-        }  # fmt: skip
+            "name": self.name,
+            "n_sites": self.system.n_sites,
+            "n_frames": len(self.frames),
+            "temperature": float(self.frames.temperature),
+            "seconds": {
+                "training": training.get("seconds", 0.0),
+                "simulation": run.get("seconds", 0.0),
+            },
+            "ns_per_day": run.get("ns_per_day"),
+            "simulated_ns": run.get("simulated"),
+            "explained_fraction": training.get("explained_fraction"),
+            "replicas": {
+                "started": run.get("replicas"),
+                "lost": len(run.get("lost", [])),
+                "where": run.get("lost", []),
+            },
+            "kinetic_temperature": run.get("kinetic_temperature"),
+            "weight_efficiency": run.get("weight_efficiency"),
+            "training": training,
+            "variables": {v.name: list(v.sites) for v in variables},
+            "ledger": ledger,
+        }
 
     def bias_variables(self) -> tuple[CollectiveVariable, ...]:
-        """What the weights of its frames are a function of: variables of its bias and of its refinement."""
+        """What the weights of its frames are a function of: variables of its bias and of its
+        refinement.
+        """
         refined = self.simulation.get("refined_along")
         variables = set(variables_from_config(refined))
         for path in (self.folder / place / "bias.pt" for place in ("frames", "unrefined", ".")):
@@ -403,11 +503,15 @@ class Level:
         return tuple(sorted(variables, key=lambda v: v.name))
 
 
-def training_frames(parent: Frames, targets: Frames, bias: tuple[CollectiveVariable, ...]) -> Frames:
-    """`targets` as the fit should see them: without weights where the bias does not disturb the mean forces.
+def training_frames(
+    parent: Frames, targets: Frames, bias: tuple[CollectiveVariable, ...]
+) -> Frames:
+    """`targets` as the fit should see them: without weights where the bias does not disturb the
+    mean forces.
 
-    A bias that is a function of the coarse sites alone changes how often a coarse configuration occurs, not the mean of
-    the fine forces given it. Whether it is such a function is checked by its values, before and after mapping.
+    A bias that is a function of the coarse sites alone changes how often a coarse configuration
+    occurs, not the mean of the fine forces given it. Whether it is such a function is checked by
+    its values, before and after mapping.
     """
     if targets.weights is None or not bias or not all(v.defined_on(targets.system) for v in bias):
         return targets
@@ -430,8 +534,10 @@ def _say_volumes(name: str, targets: Frames) -> None:
     volumes = np.abs(np.linalg.det(np.asarray(targets.box, float)))
     if np.ptp(volumes) > VOLUME_SPREAD * volumes.mean():
         remark(
-            f"{name}: the parent's volume varies ({volumes.min():.4g} to {volumes.max():.4g} nm^3) and a run is at constant volume: each "
-            "replica keeps the box of the frame it starts from, drawn from the parent's. Averages are over as many volumes as there are "
+            f"{name}: the parent's volume varies ({volumes.min():.4g} to {volumes.max():.4g} "
+            "nm^3) and a run is at constant volume: each "
+            "replica keeps the box of the frame it starts from, drawn from the parent's. "
+            "Averages are over as many volumes as there are "
             "replicas; pressure and compressibility are not those of the parent"
         )
 

@@ -20,16 +20,18 @@ class LevelRecipe:
     """How a level is made from the one below.
 
     Attributes:
-        mapping: rule that picks the sites, System -> Mapping; or, where it `needs_frames`, the parent's Frames -> Mapping.
+        mapping: rule that picks the sites, System -> Mapping; or, where it `needs_frames`, the
+            parent's Frames -> Mapping.
         potential: (targets, seed) -> untrained Potential.
         training: the fit.
         dynamics: the run.
         force_map: "basic", "constraint_aware" or "least_noise", or one of somebody else.
         priors: which priors to fit, keyword arguments of `fit_priors` other than types.
         variables: {name: site labels} this level is compared in; empty: the chain's variables.
-        refine: {name: site labels} of one or two dihedrals along which the run is brought to the parent's averages
-            (see `cgrec.refinement`); empty: not at all.
-        refine_pairs: how its pair potentials are brought to the parent's radial distributions; None: not at all.
+        refine: {name: site labels} of one or two dihedrals along which the run is brought to the
+            parent's averages (see `cgrec.refinement`); empty: not at all.
+        refine_pairs: how its pair potentials are brought to the parent's radial distributions;
+            None: not at all.
 
     Raises:
         ValueError: a keyword of a partial potential is unknown.
@@ -50,7 +52,9 @@ class LevelRecipe:
             if isinstance(getattr(self, name), dict):
                 object.__setattr__(self, name, variables_from_config(getattr(self, name)))
         if not callable(self.force_map) and self.force_map not in FORCE_MAPS:
-            raise ValueError(f"force_map: expected one of {', '.join(FORCE_MAPS)}, found {self.force_map!r}")
+            raise ValueError(
+                f"force_map: expected one of {', '.join(FORCE_MAPS)}, found {self.force_map!r}"
+            )
         if isinstance(self.potential, partial):
             check_partial(self.potential)
 
@@ -60,7 +64,9 @@ class LevelRecipe:
         return FORCE_MAPS[self.force_map] if isinstance(self.force_map, str) else self.force_map
 
     def stages(self, seed: int, parent: str | None = None) -> dict[str, Any]:
-        """{stage: what defines its result} (see `cgrec.stages`); `parent` is the identity of the frames below."""
+        """{stage: what defines its result} (see `cgrec.stages`); `parent` is the identity of the
+        frames below.
+        """
         own: Any = {name: described(getattr(self, name)) for name in self.__dataclass_fields__}
         return {
             "map": {"parent": parent, "mapping": own["mapping"], "force_map": own["force_map"]},
@@ -70,10 +76,13 @@ class LevelRecipe:
 
 
 def check_partial(function: partial[Any]) -> None:
-    """ValueError where a keyword given so far is none of the function's: hydra does not look before the call."""
+    """ValueError where a keyword given so far is none of the function's: hydra does not look before
+    the call.
+    """
     known = inspect.signature(function.func).parameters
     unknown = sorted(set(function.keywords) - set(known))
     if unknown:
         raise ValueError(
-            f"{function.func.__qualname__} has no argument {unknown}: expected some of {sorted(known)}"
+            f"{function.func.__qualname__} has no argument {unknown}: expected some of "
+            f"{sorted(known)}"
         )

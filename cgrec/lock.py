@@ -1,4 +1,6 @@
-"""One process per folder of work: a lock file with host and process number, which dies with its owner."""
+"""One process per folder of work: a lock file with host and process number, which dies with its
+owner.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,12 @@ def only_here(folder: str | Path, beside: bool = False) -> Iterator[None]:
 
     Args:
         folder: to keep to this process.
-        beside: put the lock beside the folder, which is itself renamed or not there yet, as folder + ".lock".
+        beside: put the lock beside the folder, which is itself renamed or not there yet, as folder
+            + ".lock".
 
-    The system's lock (flock) ends with the process, however that ends. Where a file system has none, the process number
-    in the file decides on this host; an owner on another host counts as alive.
+    The system's lock (flock) ends with the process, however that ends. Where a file system has
+    none, the process number in the file decides on this host; an owner on another host counts as
+    alive.
 
     Raises:
         Busy: another process is at work; it names process and host.
@@ -78,7 +82,11 @@ def _take(path: Path) -> int:
         if same:  # else its owner has just removed it
             break
         os.close(file)
-    about = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+    about = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
     os.ftruncate(file, 0)
     os.pwrite(file, json.dumps(about).encode(), 0)
     return file
@@ -92,14 +100,21 @@ def _flocked(file: int) -> bool:
     except BlockingIOError:
         return False
     except (ImportError, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL):
+        if isinstance(error, OSError) and error.errno not in (
+            errno.ENOSYS,
+            errno.ENOLCK,
+            errno.EOPNOTSUPP,
+            errno.EINVAL,
+        ):
             raise
         return not _alive(_read(os.pread(file, 4096, 0)))
     return True
 
 
 def busy(folder: Path) -> bool:
-    """Whether another process works in `folder`, as far as its lock file says; nothing is locked or waited for."""
+    """Whether another process works in `folder`, as far as its lock file says; nothing is locked or
+    waited for.
+    """
     return _alive(_owner(folder / LOCK))
 
 
@@ -131,7 +146,11 @@ def _alive(owner: dict[str, Any]) -> bool:
 
 
 def _busy(path: Path, owner: dict[str, Any]) -> Busy:
-    who = f"process {owner.get('pid', 'unknown')} on host {owner.get('host', 'unknown')}, since {owner.get('since', 'unknown')}"
+    who = (
+        f"process {owner.get('pid', 'unknown')} on host {owner.get('host', 'unknown')}, since "
+        f"{owner.get('since', 'unknown')}"
+    )
     return Busy(
-        f"another process works in {str(path).removesuffix(LOCK).rstrip('/')} ({who}): wait for it or stop it; if it is gone for certain, remove {path}"
+        f"another process works in {str(path).removesuffix(LOCK).rstrip('/')} ({who}): wait "
+        f"for it or stop it; if it is gone for certain, remove {path}"
     )

@@ -14,12 +14,14 @@ from .frames import Frames
 from .proposals import METHODS, Proposal, propose_mappings, ranked, table
 from .report.maps import beads, pareto
 
-#: What the proposals of a folder were made from and how; a request that differs would overwrite them.
+#: What the proposals of a folder were made from and how; a request that differs would overwrite
+#: them.
 RECORD = "request.json"
 
 
 class MapRequest:
-    """Proposals for a system, by all methods and for several numbers of sites, kept in a folder of their own.
+    """Proposals for a system, by all methods and for several numbers of sites, kept in a folder of
+    their own.
 
     Args:
         system: a structure or trajectory file, or a folder of Frames.
@@ -33,33 +35,45 @@ class MapRequest:
         lag: frames, of the kinetic score.
         most: frames to look at.
         to: folder for what is found: a new one, or that of the same frames and options.
-        choose: method whose mapping (onto the first number of sites) becomes chosen.yaml; by default that of the best.
+        choose: method whose mapping (onto the first number of sites) becomes chosen.yaml; by
+            default that of the best.
     """
 
     def __init__(
-        self, *, system: str = "", topology: str = "", temperature: float = 0.0, run: str = "", level: int = 0, n_sites: Sequence[int] = (5,),
-        method: str = "all", place: str = "both", protected: Sequence[str] = (), lag: int = 10, most: int = 4000, to: str = "maps", choose: str = "",
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        system: str = "",
+        topology: str = "",
+        temperature: float = 0.0,
+        run: str = "",
+        level: int = 0,
+        n_sites: Sequence[int] = (5,),
+        method: str = "all",
+        place: str = "both",
+        protected: Sequence[str] = (),
+        lag: int = 10,
+        most: int = 4000,
+        to: str = "maps",
+        choose: str = "",
+    ) -> None:
         if bool(system) == bool(run):
             raise ValueError(
                 "cgrec map: expected either system=FILE or run=FOLDER, "
                 + ("found both" if run else "found neither")
             )
-        self.system, self.topology, self.temperature, self.run, self.level = (
-            system,
-            topology,
-            temperature,
-            run,
-            level,
-        )
-        self.n_sites, self.method, self.protected, self.lag, self.most = (
-            list(n_sites),
-            method,
-            list(protected),
-            lag,
-            most,
-        )
-        self.to, self.choose, self.place = Path(to), choose, place
+        self.system = system
+        self.topology = topology
+        self.temperature = temperature
+        self.run = run
+        self.level = level
+        self.n_sites = list(n_sites)
+        self.method = method
+        self.protected = list(protected)
+        self.lag = lag
+        self.most = most
+        self.to = Path(to)
+        self.choose = choose
+        self.place = place
 
     def frames(self) -> Frames:
         """Those to look at, evenly spaced; unweighted stretches keep their order."""
@@ -73,7 +87,8 @@ class MapRequest:
             levels = Chain(self.run).levels
             if not 0 <= self.level < len(levels):
                 raise ValueError(
-                    f"cgrec map: expected level= one of 0 to {len(levels) - 1} of {self.run}, found {self.level}"
+                    f"cgrec map: expected level= one of 0 to {len(levels) - 1} of {self.run}, "
+                    f"found {self.level}"
                 )
             return levels[self.level].frames
         if (Path(self.system) / "frames.json").exists():
@@ -121,7 +136,8 @@ class MapRequest:
             [
                 table(proposals),
                 *notes,
-                f"{self.to}: pictures, mapping/*.yaml; take one with cgrec climb --config-dir {self.to} +mapping@levels.l1.mapping=chosen",
+                f"{self.to}: pictures, mapping/*.yaml; take one with cgrec climb --config-dir "
+                f"{self.to} +mapping@levels.l1.mapping=chosen",
             ]
         )
 
@@ -141,7 +157,9 @@ class MapRequest:
         """Refuse a folder that holds proposals for another request: they would be overwritten."""
         path = self.to / RECORD
         if not path.exists():
-            there = [self.to / name for name in ("mapping", "table.txt") if (self.to / name).exists()]
+            there = [
+                self.to / name for name in ("mapping", "table.txt") if (self.to / name).exists()
+            ]
             if not there:
                 return
             found = f"{there[0]}, of which nobody knows what it is of"
@@ -151,19 +169,29 @@ class MapRequest:
             if not differing:
                 return
             key = differing[0]
-            found = f"those of another {key}" if key in ("system", "frames") else f"{key}={before.get(key)}"
+            found = (
+                f"those of another {key}"
+                if key in ("system", "frames")
+                else f"{key}={before.get(key)}"
+            )
         raise ValueError(
-            f"cgrec map: expected to= a new folder, or one with proposals for the same frames by the same options, found "
+            "cgrec map: expected to= a new folder, or one with proposals for the same frames "
+            "by the same options, found "
             f"{found} in {self.to}, which would be overwritten; give another to=FOLDER"
         )
 
-    def _keep(self, proposals: Sequence[Proposal], positions: np.ndarray, request: dict[str, Any]) -> None:
+    def _keep(
+        self, proposals: Sequence[Proposal], positions: np.ndarray, request: dict[str, Any]
+    ) -> None:
         first = [
-            p for p in proposals if p.coarse.n_sites == self.n_sites[0] and self.choose in ("", p.method)
+            p
+            for p in proposals
+            if p.coarse.n_sites == self.n_sites[0] and self.choose in ("", p.method)
         ]
         if not first:
             raise ValueError(
-                f"cgrec map: expected choose= a method with a proposal for {self.n_sites[0]} sites, found {self.choose!r}"
+                f"cgrec map: expected choose= a method with a proposal for {self.n_sites[0]} "
+                f"sites, found {self.choose!r}"
             )
         rules = self.to / "mapping"
         rules.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,10 @@
-"""C++ sources of the package, compiled on the spot for the machine at hand and kept in the user's cache folder.
+"""C++ sources of the package, compiled on the spot for the machine at hand and kept in the user's
+cache folder.
 
-What is loaded runs with the user's rights. So the folder is the user's own, closed to others, and a library is loaded only
-if it is a file of the user whose content has the hash that was written when it was compiled: one that was cut (whose pages
-would end the process), replaced or planted is compiled anew.
+What is loaded runs with the user's rights. So the folder is the user's own, closed to others, and a
+library is loaded only if it is a file of the user whose content has the hash that was written when
+it was compiled: one that was cut (whose pages would end the process), replaced or planted is
+compiled anew.
 """
 
 from __future__ import annotations
@@ -26,15 +28,26 @@ from .files import sha256
 from .remarks import remark
 
 FLAGS = [
-    "-O3", "-march=native", "-ffast-math", "-fno-strict-aliasing", "-std=c++17", "-shared", "-fPIC", "-fopenmp", "-w",
-]  # fmt: skip
+    "-O3",
+    "-march=native",
+    "-ffast-math",
+    "-fno-strict-aliasing",
+    "-std=c++17",
+    "-shared",
+    "-fPIC",
+    "-fopenmp",
+    "-w",
+]
 if platform.machine() in ("x86_64", "AMD64"):
     # The approximate reciprocal of a square root is 14 times less exact than single precision.
     FLAGS.append("-mno-recip")
 
 
 #: What to do about a cache folder that cannot be used.
-_WAY = "set XDG_CACHE_HOME to a folder of yours where programs may run, or compiled code is made anew in every run, if at all"
+_WAY = (
+    "set XDG_CACHE_HOME to a folder of yours where programs may run, or compiled code is made anew "
+    "in every run, if at all"
+)
 
 
 class NoKernel(RuntimeError):
@@ -42,7 +55,8 @@ class NoKernel(RuntimeError):
 
 
 def native_library(source: Path, defines: tuple[str, ...] = (), header: str = "") -> ctypes.CDLL:
-    """`source` compiled with `defines` and a GENERATED `header`: a few seconds, once for each of the three and machine.
+    """`source` compiled with `defines` and a GENERATED `header`: a few seconds, once for each of
+    the three and machine.
 
     Raises:
         NoKernel: there is no compiler, it failed, or nowhere is a place to load its library from.
@@ -59,11 +73,15 @@ def native_library(source: Path, defines: tuple[str, ...] = (), header: str = ""
         except OSError as error:  # full, read-only, or mounted without leave to run programs
             reasons.append(f"{folder}: {error.strerror or error}")
             _say_once(f"{reasons[-1]}: compiled code cannot be used from there; {_WAY}")
-    raise NoKernel(f"compiled code can be kept nowhere ({'; '.join(reasons) or 'no folder'}); {_WAY}")
+    raise NoKernel(
+        f"compiled code can be kept nowhere ({'; '.join(reasons) or 'no folder'}); {_WAY}"
+    )
 
 
 def _folders() -> Iterator[Path]:
-    """Where a library may lie: the user's cache, and where that cannot be used a folder for this process alone."""
+    """Where a library may lie: the user's cache, and where that cannot be used a folder for this
+    process alone.
+    """
     try:
         yield _cache()
     except OSError as error:
@@ -80,7 +98,8 @@ def _cache() -> Path:
     Raises:
         OSError: it cannot be made, or is not the user's.
     """
-    given = os.environ.get("XDG_CACHE_HOME", "")  # empty or relative counts as not given, by the XDG rules
+    # empty or relative counts as not given, by the XDG rules
+    given = os.environ.get("XDG_CACHE_HOME", "")
     try:
         home = Path(given) if os.path.isabs(given) else Path.home() / ".cache"
     except RuntimeError as error:
@@ -100,7 +119,9 @@ def _cache() -> Path:
         ):
             raise OSError(f"{folder}: expected a folder that can be written to, found none")
     except OSError as error:
-        raise OSError(str(error) if error.errno is None else f"{folder}: {error.strerror}") from error
+        raise OSError(
+            str(error) if error.errno is None else f"{folder}: {error.strerror}"
+        ) from error
     return folder
 
 
@@ -118,7 +139,9 @@ def _say_once(sentence: str) -> None:
 
 
 def _is_whole(library: Path) -> bool:
-    """Whether `library` is the user's own file, closed to others, with the content that was compiled."""
+    """Whether `library` is the user's own file, closed to others, with the content that was
+    compiled.
+    """
     beside = _hash_of(library)
     if not library.exists() or not beside.exists():
         return False
@@ -133,11 +156,14 @@ def _hash_of(library: Path) -> Path:
     return library.with_name(f"{library.name}.sha256")
 
 
-def _built(compiler: str, source: Path, defines: tuple[str, ...], header: str, library: Path) -> ctypes.CDLL:
+def _built(
+    compiler: str, source: Path, defines: tuple[str, ...], header: str, library: Path
+) -> ctypes.CDLL:
     """Compile, load and keep.
 
-    Another process may do the same at the same time: each has a folder of its own and loads from there. Renamed last, the
-    library first: a kill in between leaves one whose hash does not fit, which is compiled anew.
+    Another process may do the same at the same time: each has a folder of its own and loads from
+    there. Renamed last, the library first: a kill in between leaves one whose hash does not fit,
+    which is compiled anew.
 
     Raises:
         NoKernel: the compiler failed. OSError: the library can be kept or loaded here no more.
@@ -166,7 +192,9 @@ def _built(compiler: str, source: Path, defines: tuple[str, ...], header: str, l
 
 
 def _openmp() -> list[str]:
-    """Link torch's own OpenMP library: a second one would bring a second pool of threads that fights the first."""
+    """Link torch's own OpenMP library: a second one would bring a second pool of threads that
+    fights the first.
+    """
     found = next(iter((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")), None)
     return [] if found is None else [str(found), f"-Wl,-rpath,{found.parent}"]
 

@@ -1,17 +1,16 @@
-"""What installed packages of other people add to cgrec: classes, commands, exporters. Entry points are the only door.
+"""What installed packages of other people add to cgrec: classes, commands, exporters. Entry points
+are the only door.
 
 A package says in its pyproject.toml what it brings:
 
-    [project.entry-points."cgrec.plugins"]
-    toy = "toy"                      # a module: its public names are targets, its classes may be named by a .pt
-    [project.entry-points."cgrec.commands"]
-    greet = "toy.commands:greet"     # cgrec greet
-    [project.entry-points."cgrec.exporters"]
-    xyz = "toy.export:write_xyz"     # cgrec export xyz
+    [project.entry-points."cgrec.plugins"] toy = "toy"                      # a module: its public
+    names are targets, its classes may be named by a .pt [project.entry-points."cgrec.commands"]
+    greet = "toy.commands:greet"     # cgrec greet [project.entry-points."cgrec.exporters"] xyz =
+    "toy.export:write_xyz"     # cgrec export xyz
 
-To install a package is the user's word that its code may run. A file in the folder of a run is no such word: a name in
-it is looked up among classes of cgrec, of installed plugins and of what the running program has imported itself, and
-nothing else is imported for it.
+To install a package is the user's word that its code may run. A file in the folder of a run is no
+such word: a name in it is looked up among classes of cgrec, of installed plugins and of what the
+running program has imported itself, and nothing else is imported for it.
 """
 
 from __future__ import annotations
@@ -77,7 +76,8 @@ def loaded(group: str, name: str) -> Callable[..., Any]:
         ) from error
     if not callable(found):
         raise ValueError(
-            f"{name}: expected a function at {points[0].value} of the package {package_of(points[0])}, found "
+            f"{name}: expected a function at {points[0].value} of the package "
+            f"{package_of(points[0])}, found "
             f"{type(found).__name__}; mend or uninstall it"
         )
     return found  # type: ignore[no-any-return]
@@ -88,10 +88,11 @@ class NoPlugin(ValueError):
 
 
 class Registry(Generic[T]):
-    """Classes by the name that a file stores, `module:Class`, so that two packages may have a class of one name.
+    """Classes by the name that a file stores, `module:Class`, so that two packages may have a class
+    of one name.
 
-    Classes of cgrec are found by the last word alone: a module that moves inside cgrec changes nothing for files that
-    are there, and files of earlier versions name no module.
+    Classes of cgrec are found by the last word alone: a module that moves inside cgrec changes
+    nothing for files that are there, and files of earlier versions name no module.
 
     Args:
         kind: what they are, for messages.
@@ -107,7 +108,9 @@ class Registry(Generic[T]):
 
     @staticmethod
     def name(cls: type[Any]) -> str:
-        """`module:Class`, what a file stores. A script has one name in the processes that it starts as well."""
+        """`module:Class`, what a file stores. A script has one name in the processes that it starts
+        as well.
+        """
         module = "__main__" if cls.__module__ == "__mp_main__" else cls.__module__
         return f"{module}:{cls.__qualname__}"
 
@@ -127,7 +130,8 @@ class Registry(Generic[T]):
             own = self.own()
             if bare not in own:
                 raise ValueError(
-                    f"unknown {self.kind} class {name!r}: expected one of {', '.join(sorted(own))}, or module:Class of an "
+                    f"unknown {self.kind} class {name!r}: expected one of "
+                    f"{', '.join(sorted(own))}, or module:Class of an "
                     "installed plugin"
                 )
             return own[bare]
@@ -136,13 +140,17 @@ class Registry(Generic[T]):
         return self._known[name]
 
     def _import(self, name: str, module: str) -> None:
-        """Import the plugin that a class is of: the modules its package names first, then the one below them."""
+        """Import the plugin that a class is of: the modules its package names first, then the one
+        below them.
+        """
         package = module.partition(".")[0]
         trusted = [m for m in trusted_modules() if m.partition(".")[0] == package]
         if not trusted:
             raise NoPlugin(
-                f"{name} is a {self.kind} class of the package {package}, which is no plugin of cgrec here: install {package} "
-                f"if it has an entry point in the group {PLUGINS}, or, if you know who wrote it, import {module} before"
+                f"{name} is a {self.kind} class of the package {package}, which is no plugin "
+                f"of cgrec here: install {package} "
+                f"if it has an entry point in the group {PLUGINS}, or, if you know who wrote "
+                f"it, import {module} before"
             )
         below = [module] if any(f"{module}.".startswith(f"{m}.") for m in trusted) else []
         for one in [*trusted, *below]:
@@ -150,13 +158,15 @@ class Registry(Generic[T]):
                 import_module(one)
             except Exception as error:  # anything can happen in a module of somebody else
                 raise NoPlugin(
-                    f"{name}: the plugin {one} cannot be imported ({type(error).__name__}: {error}); mend or update the "
+                    f"{name}: the plugin {one} cannot be imported ({type(error).__name__}: "
+                    f"{error}); mend or update the "
                     f"package {package}"
                 ) from error
             if name in self._known:
                 return
         raise NoPlugin(
-            f"unknown {self.kind} class {name!r}: expected one that the plugin {', '.join(trusted)} brings; install the version of "
+            f"unknown {self.kind} class {name!r}: expected one that the plugin "
+            f"{', '.join(trusted)} brings; install the version of "
             f"{package} that the file was made with"
         )
 

@@ -1,4 +1,6 @@
-"""`propose_mappings`: partitions of a system by several methods, each with what it costs in information, noise and slow motion."""
+"""`propose_mappings`: partitions of a system by several methods, each with what it costs in
+information, noise and slow motion.
+"""
 
 from __future__ import annotations
 
@@ -62,17 +64,24 @@ class Proposal(Mapping):
         labels = lasting_labels(self.fine)
         if self.place == "atom":
             picks = [int(atom) for atom in self.sparse_position_weights.argmax(axis=1)]
-            rule: dict[str, Any] = {"_target_": "cgrec.mapping.Pick", "sites": [labels[i] for i in picks]}
+            rule: dict[str, Any] = {
+                "_target_": "cgrec.mapping.Pick",
+                "sites": [labels[i] for i in picks],
+            }
         else:
             picks = [i for atoms in self.beads for i in atoms]
-            rule = {"_target_": "cgrec.mapping.Parts", "beads": [[labels[i] for i in a] for a in self.beads]}
+            rule = {
+                "_target_": "cgrec.mapping.Parts",
+                "beads": [[labels[i] for i in a] for a in self.beads],
+            }
         indexed = by_index(labels[i] for i in picks)
         return {**rule, "made_for": molecules_fingerprint(self.fine, picks, indexed)}
 
     def save_rule(self, path: Path) -> None:
         """Write `rule` as YAML, with the atoms of each bead."""
         lines = [
-            f"# {self.method}, sites at the {self.place}: {self.coarse.n_sites} of {self.fine.n_sites}",
+            f"# {self.method}, sites at the {self.place}: {self.coarse.n_sites} of "
+            f"{self.fine.n_sites}",
             "# made_for: names and bonds of the molecules it was made for; others are refused",
         ]
         lines += [
@@ -86,65 +95,89 @@ class Proposal(Mapping):
 Beads = Iterable[list[list[int]]]
 
 
-def _essential(system: System, frames: Frames | None, n_sites: int, protected: Sequence[int]) -> Beads:
+def _essential(
+    system: System, frames: Frames | None, n_sites: int, protected: Sequence[int]
+) -> Beads:
     if frames is None:
         raise ValueError(
-            "essential_dynamics: expected frames, found none: give some, or choose a method that needs none"
+            "essential_dynamics: expected frames, found none: give some, or choose a method "
+            "that needs none"
         )
-    return (essential_dynamics(frames, n_sites, share=share, protected=protected)[0] for share in _SHARES)
+    return (
+        essential_dynamics(frames, n_sites, share=share, protected=protected)[0]
+        for share in _SHARES
+    )
 
 
 def _contracted(cost: str) -> Callable[..., Beads]:
-    def beads(system: System, frames: Frames | None, n_sites: int, protected: Sequence[int]) -> Beads:
+    def beads(
+        system: System, frames: Frames | None, n_sites: int, protected: Sequence[int]
+    ) -> Beads:
         labels = [f"#{i}" for i in protected]
         return [contract(system, cost, labels).beads(n_sites, symmetric=False)]
 
     return beads
 
 
-def _learned(system: System, frames: Frames | None, n_sites: int, protected: Sequence[int]) -> Beads:
+def _learned(
+    system: System, frames: Frames | None, n_sites: int, protected: Sequence[int]
+) -> Beads:
     if protected:
         raise ValueError(
-            "learned: expected no protected sites, which people's mappings know nothing of; use another method"
+            "learned: expected no protected sites, which people's mappings know nothing of; "
+            "use another method"
         )
     return [learned_beads(system, n_sites)]
 
 
 METHODS: dict[str, Callable[..., Beads]] = {
-    "essential_dynamics": _essential, "local_variation": _contracted("local_variation"), "normalised_cut": _contracted("normalised_cut"),
+    "essential_dynamics": _essential,
+    "local_variation": _contracted("local_variation"),
+    "normalised_cut": _contracted("normalised_cut"),
     "learned": _learned,
-}  # fmt: skip
+}
 
 
 def propose_mappings(
-    system: System, frames: Frames | None = None, method: str = "essential_dynamics", n_sites: int = 5, *, protected: Sequence[str] = (),
-    place: str = "both", lag: int = 10,
-) -> list[Proposal]:  # fmt: skip
+    system: System,
+    frames: Frames | None = None,
+    method: str = "essential_dynamics",
+    n_sites: int = 5,
+    *,
+    protected: Sequence[str] = (),
+    place: str = "both",
+    lag: int = 10,
+) -> list[Proposal]:
     """Mappings onto `n_sites` beads, best first.
 
-    Best is what has the least sum of ranks over the scores that the frames allow; without frames the order is that of `METHODS`.
+    Best is what has the least sum of ranks over the scores that the frames allow; without frames
+    the order is that of `METHODS`.
 
     Args:
         system: the atoms.
-        frames: of them, for methods and scores that need some: positions for "inner", forces for "noise", energies for "hidden", an
-            unweighted run in time for "kinetics".
+        frames: of them, for methods and scores that need some: positions for "inner", forces for
+            "noise", energies for "hidden", an unweighted run in time for "kinetics".
         method: one of `METHODS`, or "all".
         n_sites: of the coarse System.
         protected: labels of sites that stay sites of their own.
-        place: where in its bead a site lies: "centre" (of mass), "atom" (that with most bonds to other beads), or "both".
+        place: where in its bead a site lies: "centre" (of mass), "atom" (that with most bonds to
+            other beads), or "both".
         lag: frames, of "kinetics".
 
     Raises:
-        ValueError: an unknown method, a number of sites that a method cannot give, or molecules cut by the box.
+        ValueError: an unknown method, a number of sites that a method cannot give, or molecules cut
+            by the box.
         KeyError: an unknown protected site.
     """
     if method != "all" and method not in METHODS:
         raise ValueError(
-            f"propose_mappings: expected a method among {', '.join(METHODS)} or all, found {method!r}"
+            f"propose_mappings: expected a method among {', '.join(METHODS)} or all, found "
+            f"{method!r}"
         )
     if not 0 < n_sites <= system.n_sites:
         raise ValueError(
-            f"propose_mappings: expected 1 to {system.n_sites} sites for {system.n_sites} atoms, found {n_sites}"
+            f"propose_mappings: expected 1 to {system.n_sites} sites for {system.n_sites} "
+            f"atoms, found {n_sites}"
         )
     kept = find_sites(system, protected, "protected")
     if frames is not None:
@@ -170,19 +203,28 @@ def _proposal(system: System, beads: list[list[int]], method: str, place: str) -
         mapping = from_partition(system, beads)
     atoms = tuple(map(tuple, beads))
     return Proposal(
-        mapping.fine, mapping.coarse, mapping.position_weights, method=method, beads=atoms, place=place
+        mapping.fine,
+        mapping.coarse,
+        mapping.position_weights,
+        method=method,
+        beads=atoms,
+        place=place,
     )
 
 
 def linking_atom(system: System, bead: Sequence[int]) -> int:
-    """The heavy atom of a bead with most bonds to other beads, among those the one with most bonds, among those the first."""
+    """The heavy atom of a bead with most bonds to other beads, among those the one with most bonds,
+    among those the first.
+    """
     near, inside = system.neighbours(), set(bead)
     heavy = [i for i in bead if system.elements[i] != "H"] or list(bead)
     return max(heavy, key=lambda i: (len(set(near[i]) - inside), len(near[i]), -i))
 
 
 def need_whole(frames: Frames) -> None:
-    """ValueError, with the atoms' names, where the box cuts a bond: a bead across it would have its centre in the middle of nowhere."""
+    """ValueError, with the atoms' names, where the box cuts a bond: a bead across it would have its
+    centre in the middle of nowhere.
+    """
     boxes = frames.boxes()
     if boxes is None or not len(frames.system.bonds):
         return
@@ -193,8 +235,10 @@ def need_whole(frames: Frames) -> None:
         k = int(np.flatnonzero(cut)[0])
         labels = frames.system.labels
         raise ValueError(
-            f"propose_mappings: expected whole molecules, found {int(cut.sum())} bonds across the box, first {labels[i[k]]} (#{i[k]}) to "
-            f"{labels[j[k]]} (#{j[k]}): read the trajectory with cgrec.read, which makes molecules whole"
+            f"propose_mappings: expected whole molecules, found {int(cut.sum())} bonds across "
+            f"the box, first {labels[i[k]]} (#{i[k]}) to "
+            f"{labels[j[k]]} (#{j[k]}): read the trajectory with cgrec.read, which makes "
+            "molecules whole"
         )
 
 
@@ -209,7 +253,9 @@ def ranked(proposals: Sequence[Proposal]) -> list[Proposal]:
     common = [s for s in SCORES if all(s in p.scores for p in proposals)]
     sums = np.zeros(len(proposals))
     for name in common:
-        values = np.array([p.scores[name].value for p in proposals]) * (-1 if name == "kinetics" else 1)
+        values = np.array([p.scores[name].value for p in proposals]) * (
+            -1 if name == "kinetics" else 1
+        )
         sums += (values[:, None] > values).sum(1)
     return [proposals[k] for k in np.argsort(sums, kind="stable")]
 
@@ -232,7 +278,9 @@ def scores(mapping: Proposal, frames: Frames, lag: int = 10) -> dict[str, Estima
 
 
 def inner_fluctuation(beads: Sequence[Sequence[int]], frames: Frames) -> Estimate:
-    """Root mean square, over pairs of atoms in one bead, of the standard deviation of their distance, nm, with a jackknife error."""
+    """Root mean square, over pairs of atoms in one bead, of the standard deviation of their
+    distance, nm, with a jackknife error.
+    """
     from .analysis.statistics import jackknife_rows
 
     pairs = [pair for atoms in beads for pair in combinations(atoms, 2)]
@@ -252,7 +300,9 @@ def inner_fluctuation(beads: Sequence[Sequence[int]], frames: Frames) -> Estimat
 
 
 def _noise(mapping: Mapping, frames: Frames) -> Estimate:
-    """Root mean square of the least-noise force on a site, kJ/mol/nm: fitted to one half of the frames, judged on the other."""
+    """Root mean square of the least-noise force on a site, kJ/mol/nm: fitted to one half of the
+    frames, judged on the other.
+    """
     half = len(frames) // 2
     fitted = FORCE_MAPS["least_noise"](
         Mapping(mapping.fine, mapping.coarse, mapping.position_weights), frames[:half]
@@ -261,7 +311,8 @@ def _noise(mapping: Mapping, frames: Frames) -> Estimate:
     found = noise_removed(judged, judged).after
     mean = float(np.mean(found.value))
     return Estimate(
-        mean**0.5, float(np.sqrt((np.asarray(found.error) ** 2).sum()) / len(found.error)) / (2 * mean**0.5)
+        mean**0.5,
+        float(np.sqrt((np.asarray(found.error) ** 2).sum()) / len(found.error)) / (2 * mean**0.5),
     )
 
 
@@ -271,7 +322,10 @@ def table(proposals: Sequence[Proposal]) -> str:
     rows = [["method", "sites", "at the", *known]]
     for p in proposals:
         cells = [
-            f"{shown(p.scores[s].value, 3)} +- {shown(p.scores[s].error, 1)}" if s in p.scores else "-" for s in known
+            f"{shown(p.scores[s].value, 3)} +- {shown(p.scores[s].error, 1)}"
+            if s in p.scores
+            else "-"
+            for s in known
         ]
         rows.append([p.method, str(p.coarse.n_sites), p.place, *cells])
     widths = [max(len(r[k]) for r in rows) for k in range(len(rows[0]))]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 
-def expect(where: str, *, above: float = -math.inf, at_least: float = -math.inf, **values: float) -> None:
+def expect(
+    where: str, *, above: float = -math.inf, at_least: float = -math.inf, **values: float
+) -> None:
     """Check that each value is a finite number in the range.
 
     Args:

@@ -1,7 +1,8 @@
-"""What defines a result, and the refusal of another one. One mechanism for level 0, for the levels above and for descents.
+"""What defines a result, and the refusal of another one. One mechanism for level 0, for the levels
+above and for descents.
 
-A recipe is compared by what it means: objects by their class and arguments, defaults filled in, files by their content.
-How a thing is computed (device, threads, checkpoints) is not part of it.
+A recipe is compared by what it means: objects by their class and arguments, defaults filled in,
+files by their content. How a thing is computed (device, threads, checkpoints) is not part of it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,18 @@ from typing import Any
 from .digests import digest, keep_sealed, kept_by_digest, read_sealed
 
 #: How a thing is computed, not what: a run may go on with other values, and on another machine.
-MEANS = frozenset({"compile", "device", "processes", "threads", "checkpoint_every", "use_lost", "platform", "python"})
+MEANS = frozenset(
+    {
+        "compile",
+        "device",
+        "processes",
+        "threads",
+        "checkpoint_every",
+        "use_lost",
+        "platform",
+        "python",
+    }
+)
 #: Arguments that name a file, of which the content counts and not the name.
 FILES = ("path", "file", "structure", "topology", "weights")
 #: Of a folder: {stage: recipe}.
@@ -31,7 +43,9 @@ class OtherRecipe(ValueError):
 
 
 def described(value: Any, name: str = "") -> Any:
-    """`value` as json knows it: settings as {"class": ..., argument: value}, files by their sha256, means left out."""
+    """`value` as json knows it: settings as {"class": ..., argument: value}, files by their sha256,
+    means left out.
+    """
     if isinstance(value, str | Path) and name.endswith(FILES) and Path(value).is_file():
         return f"sha256:{digest(Path(value))}"
     if value is None or isinstance(value, bool | int | float | str):
@@ -64,7 +78,9 @@ def _public(value: Any) -> dict[str, Any]:
 
 
 def _name(value: Any) -> str:
-    return f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else str(value)
+    return (
+        f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else str(value)
+    )
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -78,22 +94,31 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def differences(before: Any, now: Any) -> list[tuple[str, Any, Any]]:
-    """(key, value before, value now) of every key in which two recipes differ; a key that is absent counts as None."""
+    """(key, value before, value now) of every key in which two recipes differ; a key that is absent
+    counts as None.
+    """
     old, new = (flatten(json.loads(json.dumps(r))) for r in (before, now))
-    return [(k, old.get(k), new.get(k)) for k in dict.fromkeys([*new, *old]) if old.get(k) != new.get(k)]
+    return [
+        (k, old.get(k), new.get(k)) for k in dict.fromkeys([*new, *old]) if old.get(k) != new.get(k)
+    ]
 
 
 def refuse(folder: Path, found: list[tuple[str, Any, Any]], way: str, prefix: str = "") -> None:
-    """OtherRecipe naming the first key that differs, both values and the ways out; nothing where none differs."""
+    """OtherRecipe naming the first key that differs, both values and the ways out; nothing where
+    none differs.
+    """
     if found:
         key, old, new = found[0]
         raise OtherRecipe(
-            f"{folder} was made with {as_given(key, prefix)}={old} and now it is {new}: {way}, or go back to the first value"
+            f"{folder} was made with {as_given(key, prefix)}={old} and now it is {new}: {way}, "
+            "or go back to the first value"
         )
 
 
 def as_given(key: str, prefix: str = "") -> str:
-    """What a key of a recipe is called where a user gives it: a class is chosen by source=NAME or by its _target_."""
+    """What a key of a recipe is called where a user gives it: a class is chosen by source=NAME or
+    by its _target_.
+    """
     if prefix == "source." and key in ("source", "files"):
         return "source" if key == "source" else "content of source.path"
     parent, dot, name = key.rpartition(".")

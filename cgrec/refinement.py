@@ -1,15 +1,19 @@
-"""`refine`, `correct_pairs`: let the parent's distribution say what its forces are too noisy to say.
+"""`refine`, `correct_pairs`: let the parent's distribution say what its forces are too noisy to
+say.
 
-Forces fix the shape of a PMF inside a basin, but the noise of their labels adds up along the way from one basin to the
-next, to more than a kT where labels are few. How often the parent visits each basin is known far better. So the model's
-ensemble is given the smallest change that brings the averages of a few low Fourier modes of its dihedrals to the parent's,
-each as closely as both samples know it (maximum entropy with uncertain averages: A. Cesari, S. Reisser, G. Bussi, Computation
-6, 15 (2018)). On the model's own frames the change is a weight, so no second run is needed.
+Forces fix the shape of a PMF inside a basin, but the noise of their labels adds up along the way
+from one basin to the next, to more than a kT where labels are few. How often the parent visits each
+basin is known far better. So the model's ensemble is given the smallest change that brings the
+averages of a few low Fourier modes of its dihedrals to the parent's, each as closely as both
+samples know it (maximum entropy with uncertain averages: A. Cesari, S. Reisser, G. Bussi,
+Computation 6, 15 (2018)). On the model's own frames the change is a weight, so no second run is
+needed.
 
-In a liquid the noise adds up over a barrier between two shells of neighbours in the same way, and how many neighbours the
-parent has at each distance is known far better. There the averages are those of B-splines of all distances: what comes out is
-a correction of the pair potentials. Weights of so many pairs soon rest on a few frames, so only a step is taken by weights and
-the model is run again (as in inverse Monte Carlo: A. P. Lyubartsev, A. Laaksonen, Phys. Rev. E 52, 3730 (1995)).
+In a liquid the noise adds up over a barrier between two shells of neighbours in the same way, and
+how many neighbours the parent has at each distance is known far better. There the averages are
+those of B-splines of all distances: what comes out is a correction of the pair potentials. Weights
+of so many pairs soon rest on a few frames, so only a step is taken by weights and the model is run
+again (as in inverse Monte Carlo: A. P. Lyubartsev, A. Laaksonen, Phys. Rev. E 52, 3730 (1995)).
 """
 
 from __future__ import annotations
@@ -53,7 +57,9 @@ def refine(
         ValueError: not one or two dihedrals.
     """
     if not 1 <= len(variables) <= 2 or not all(v.periodic for v in variables):
-        raise ValueError(f"refine: expected one or two dihedrals, found {[v.name for v in variables]}")
+        raise ValueError(
+            f"refine: expected one or two dihedrals, found {[v.name for v in variables]}"
+        )
     orders = half_space(order, len(variables))
     kT = thermal_energy(model.temperature)
     modes = (_modes(f, variables, orders) for f in (model, target))
@@ -90,7 +96,8 @@ class PairRefinement:
         cutoff: nm, reach of the correction.
         spacing: nm between the knots of its splines.
         rounds: of correcting and running again.
-        efficiency: least Kish efficiency of the weights a correction may amount to; a larger one is scaled down.
+        efficiency: least Kish efficiency of the weights a correction may amount to; a larger one is
+            scaled down.
     """
 
     cutoff: float
@@ -106,7 +113,8 @@ def correct_pairs(
     options: PairRefinement,
     so_far: UF3Potential | None = None,
 ) -> UF3Potential:
-    """`so_far` plus a step towards the pair potentials under which `model` would have the distances of `target`.
+    """`so_far` plus a step towards the pair potentials under which `model` would have the distances
+    of `target`.
 
     Args:
         types: table of the potential's site types.
@@ -124,7 +132,8 @@ def correct_pairs(
     while effective_share(-scale * deviation) < options.efficiency:
         scale *= 0.8
     print(
-        f"pairs: a step of {100 * scale:.0f} %, efficiency of its weights {effective_share(-scale * deviation):.2f}"
+        f"pairs: a step of {100 * scale:.0f} %, efficiency of its weights "
+        f"{effective_share(-scale * deviation):.2f}"
     )
     with torch.no_grad():
         step.coefficients[torch.from_numpy(known)] = torch.from_numpy(
@@ -137,12 +146,16 @@ def correct_pairs(
 
 
 def _fill_inwards(splines: UF3Potential, known: NDArray[np.bool_]) -> None:
-    """Below the shortest distances that occur the correction stays what it is there: without a force, the wall rules."""
+    """Below the shortest distances that occur the correction stays what it is there: without a
+    force, the wall rules.
+    """
     for columns in splines.pair_columns.flatten(0, 1):
         columns = columns[columns < len(known)]
         first = np.flatnonzero(known[columns.numpy()])
         if len(first):
-            splines.coefficients[columns[: first[0]]] = splines.coefficients[columns[first[0]]].item()
+            splines.coefficients[columns[: first[0]]] = splines.coefficients[
+                columns[first[0]]
+            ].item()
 
 
 def _pair_modes(splines: UF3Potential, frames: Frames) -> NDArray[np.float64]:
@@ -154,7 +167,8 @@ def _pair_modes(splines: UF3Potential, frames: Frames) -> NDArray[np.float64]:
 def _multipliers(
     model: Frames, target: Frames, x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(n,) Lagrange multipliers that bring the averages of `x` over the model to those of `y`, from the convex dual.
+    """(n,) Lagrange multipliers that bring the averages of `x` over the model to those of `y`, from
+    the convex dual.
 
     Args:
         x, y: (n_frames, n) modes of the frames of either.

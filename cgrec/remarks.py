@@ -1,7 +1,8 @@
-"""Remarks: sentences a user must see about a result. They are shown once, and kept beside the result for its report.
+"""Remarks: sentences a user must see about a result. They are shown once, and kept beside the
+result for its report.
 
-Code that finds something worth saying calls `remark`; whoever makes a product on disk wraps the making in `kept`, so
-that no warning is only on the screen.
+Code that finds something worth saying calls `remark`; whoever makes a product on disk wraps the
+making in `kept`, so that no warning is only on the screen.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from .files import read_json, write_json
 
 #: How a list of sentences is brought to a path.
 Write = Callable[[Path, Any], None]
-_OPEN: ContextVar[tuple[tuple[Path, Write], ...]] = ContextVar("remarks that are being kept", default=())
+_OPEN: ContextVar[tuple[tuple[Path, Write], ...]] = ContextVar(
+    "remarks that are being kept", default=()
+)
 
 
 class Remark(UserWarning):
@@ -35,11 +38,13 @@ def remark(sentence: str) -> None:
 
 @contextmanager
 def kept(path: str | Path, write: Write = write_json) -> Iterator[None]:
-    """Keep every remark made inside the block in the json list `path`, beside those of earlier sessions.
+    """Keep every remark made inside the block in the json list `path`, beside those of earlier
+    sessions.
 
     Args:
         path: of the list.
-        write: (path, list); whole or not at all (see `cgrec.digests.keep_remarks`, which keeps a digest of it too).
+        write: (path, list); whole or not at all (see `cgrec.digests.keep_remarks`, which keeps a
+            digest of it too).
     """
     token = _OPEN.set((*_OPEN.get(), (Path(path), write)))
     try:

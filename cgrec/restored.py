@@ -1,7 +1,8 @@
-"""`BackmappingAnalysis`: what `cgrec analyse-backmapping` does: draws of every method judged against true frames, and the audit of the PMF.
+"""`BackmappingAnalysis`: what `cgrec analyse-backmapping` does: draws of every method judged
+against true frames, and the audit of the PMF.
 
-Twice: from sites of true frames that no backmapper has seen, where the answer is known, and from the coarse level's own simulation, whose
-sites are not quite those of any atoms.
+Twice: from sites of true frames that no backmapper has seen, where the answer is known, and from
+the coarse level's own simulation, whose sites are not quite those of any atoms.
 """
 
 from __future__ import annotations
@@ -38,20 +39,35 @@ class BackmappingAnalysis:
     Args:
         frames: coarse frames of each kind.
         draws: to each.
-        steps: of a corrector: Metropolis moves where the density is known, else of null-space Langevin dynamics; 0: none.
+        steps: of a corrector: Metropolis moves where the density is known, else of null-space
+            Langevin dynamics; 0: none.
         audited: frames for the PMF audit. audit_draws: to each.
         worst: frames of each set to write out as PDB.
         seed: of all draws.
     """
 
     def __init__(
-        self, *, frames: int = 500, draws: int = 10, steps: int = 50, audited: int = 200, audit_draws: int = 100, worst: int = 3, seed: int = 0,
-    ) -> None:  # fmt: skip
-        self.frames, self.draws, self.steps, self.worst, self.seed = frames, draws, steps, worst, seed
-        self.audited, self.audit_draws = audited, audit_draws
+        self,
+        *,
+        frames: int = 500,
+        draws: int = 10,
+        steps: int = 50,
+        audited: int = 200,
+        audit_draws: int = 100,
+        worst: int = 3,
+        seed: int = 0,
+    ) -> None:
+        self.frames = frames
+        self.draws = draws
+        self.steps = steps
+        self.worst = worst
+        self.seed = seed
+        self.audited = audited
+        self.audit_draws = audit_draws
 
     def __call__(self, level: Level, below: Level) -> dict[str, BackmappingReport]:
-        """Fit what is missing, compare, and leave backmapping.json, audit.json and backmapping/*.pdb in the level's folder.
+        """Fit what is missing, compare, and leave backmapping.json, audit.json and
+        backmapping/*.pdb in the level's folder.
 
         Args:
             level: whose sites are restored.
@@ -73,13 +89,22 @@ class BackmappingAnalysis:
         reference = self._sample(held, 10 * self.frames)
         energies = None if potentials[0] is None else energies_in_kT(potentials[0], reference)
         found: dict[str, BackmappingReport] = {}
-        with tqdm(list(self._methods(level, training)), desc="analyse backmapping", unit="method") as bar:
+        with tqdm(
+            list(self._methods(level, training)), desc="analyse backmapping", unit="method"
+        ) as bar:
             for name, backmapper in bar:
                 for origin, (coarse, paired) in origins.items():
                     for what, model, log_weights in self._restored(backmapper, coarse, *potentials):
                         key = f"{what.format(name)}, {origin}"
                         found[key] = self._compare(
-                            backmapper, coarse, model, log_weights, reference, paired, energies, potentials[0]
+                            backmapper,
+                            coarse,
+                            model,
+                            log_weights,
+                            reference,
+                            paired,
+                            energies,
+                            potentials[0],
                         )
                         self._keep_worst(level.folder / "backmapping", key, model)
                         bar.set_postfix_str(key)
@@ -120,27 +145,50 @@ class BackmappingAnalysis:
             return
         if density is not None:
             corrected, _ = metropolis(
-                coarse[np.repeat(np.arange(len(coarse)), self.draws)], backmapper, potential, rounds=self.steps, generator=generator, start=model,
-            )  # fmt: skip
+                coarse[np.repeat(np.arange(len(coarse)), self.draws)],
+                backmapper,
+                potential,
+                rounds=self.steps,
+                generator=generator,
+                start=model,
+            )
         else:
             corrected = null_space_langevin(
-                model, backmapper.mapping, potential, steps=self.steps, friction=50.0, generator=generator
+                model,
+                backmapper.mapping,
+                potential,
+                steps=self.steps,
+                friction=50.0,
+                generator=generator,
             )
         yield "{} corrected", corrected, None
 
     def _compare(
-        self, backmapper: Backmapper, coarse: Frames, model: Frames, log_weights: np.ndarray | None, reference: Frames, paired: Frames | None,
-        energies: np.ndarray | None, potential: Any,
-    ) -> BackmappingReport:  # fmt: skip
+        self,
+        backmapper: Backmapper,
+        coarse: Frames,
+        model: Frames,
+        log_weights: np.ndarray | None,
+        reference: Frames,
+        paired: Frames | None,
+        energies: np.ndarray | None,
+        potential: Any,
+    ) -> BackmappingReport:
         mapping = backmapper.mapping
         weights = mapping.sparse_position_weights
         fixed = np.isin(np.arange(mapping.fine.n_sites), weights.indices[weights.data == 1])
         return compare_backmapping(
-            replace(model, weights=None), reference, n_draws=self.draws, paired=paired,
-            coarse=(mapping(model).positions, np.repeat(coarse.positions, self.draws, 0)) if coarse.box is None else None,
+            replace(model, weights=None),
+            reference,
+            n_draws=self.draws,
+            paired=paired,
+            coarse=(mapping(model).positions, np.repeat(coarse.positions, self.draws, 0))
+            if coarse.box is None
+            else None,
             energies=None if energies is None else (energies_in_kT(potential, model), energies),
-            log_weights=log_weights, restored=np.flatnonzero(~fixed).tolist(),
-        )  # fmt: skip
+            log_weights=log_weights,
+            restored=np.flatnonzero(~fixed).tolist(),
+        )
 
     def _keep_worst(self, folder: Path, name: str, model: Frames) -> None:
         """PDB files of the frames to look at, each with its reason in the index."""
@@ -153,7 +201,10 @@ class BackmappingAnalysis:
             partial.unlink(missing_ok=True)
             write(model[frame.index], partial)
             keep(place / f"worst{k}.pdb", partial.replace)
-        keep_json(place / "reasons.json", {f"worst{k}.pdb": frame.reason for k, frame in enumerate(chosen)})
+        keep_json(
+            place / "reasons.json",
+            {f"worst{k}.pdb": frame.reason for k, frame in enumerate(chosen)},
+        )
 
     def _audit(self, level: Level, potential: Any, coarse_potential: Any, own: Frames) -> None:
         if potential is None or coarse_potential is None or not level.backmapper.has_density:
@@ -161,6 +212,11 @@ class BackmappingAnalysis:
         some = own[np.linspace(0, len(own) - 1, min(self.audited, len(own))).astype(int)]
         generator = torch.Generator().manual_seed(seed_of(self.seed, 2))
         found = audit(
-            some, level.backmapper, potential, coarse_potential, n_draws=self.audit_draws, generator=generator
+            some,
+            level.backmapper,
+            potential,
+            coarse_potential,
+            n_draws=self.audit_draws,
+            generator=generator,
         )
         keep_json(level.folder / "audit.json", found.to_json())

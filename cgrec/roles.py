@@ -1,8 +1,8 @@
 """What can be exchanged in cgrec: read this file first.
 
-A level is made from the one below by four steps: map, fit, run, keep. Each step is done by an object that can be another
-one. What such an object must offer is its role, written here as a `typing.Protocol`: nothing has to be inherited, it
-is enough to have these methods.
+A level is made from the one below by four steps: map, fit, run, keep. Each step is done by an
+object that can be another one. What such an object must offer is its role, written here as a
+`typing.Protocol`: nothing has to be inherited, it is enough to have these methods.
 
     role                  takes -> gives                                    key in YAML
     Source                folder, seed -> Frames of level 0                 source
@@ -16,13 +16,13 @@ is enough to have these methods.
     Exporter              Potential, Frames, folder -> files                cgrec export NAME
     Command               words of the command line -> nothing              cgrec NAME
 
-An implementation is one file. In YAML `_target_` names it: a class of cgrec, or of an installed package that says in its
-pyproject.toml what it brings (see `cgrec.plugins`). `tests/plugin` is such a package, `tests/contracts` is what every
-implementation must obey.
+An implementation is one file. In YAML `_target_` names it: a class of cgrec, or of an installed
+package that says in its pyproject.toml what it brings (see `cgrec.plugins`). `tests/plugin` is such
+a package, `tests/contracts` is what every implementation must obey.
 
-Energies are a class, `cgrec.Potential`, and no role: every network, prior and bias inherits its forces, its sums and its
-files. Units are nm, ps, K, kJ/mol and amu everywhere. What is refused is refused by ValueError, in words: what was
-expected, what was found, and a way out.
+Energies are a class, `cgrec.Potential`, and no role: every network, prior and bias inherits its
+forces, its sums and its files. Units are nm, ps, K, kJ/mol and amu everywhere. What is refused is
+refused by ValueError, in words: what was expected, what was found, and a way out.
 """
 
 from __future__ import annotations
@@ -45,20 +45,24 @@ if TYPE_CHECKING:
 class Source(Protocol):
     """Makes the Frames of level 0: from files, from a simulation, from quantum chemistry.
 
-    `cgrec.sources.Source` has all of it but two methods, `sample` and `recipe`. Its final classes are FileSource,
-    OpenMMSource, CalculatorSource, QuantumSource, NetworkSource and GaussianChainSource.
+    `cgrec.sources.Source` has all of it but two methods, `sample` and `recipe`. Its final classes
+    are FileSource, OpenMMSource, CalculatorSource, QuantumSource, NetworkSource and
+    GaussianChainSource.
     """
 
     def make(self, folder: Path, seed: int) -> Frames:
-        """Frames in `folder`/frames, with forces: loaded where they exist, else sampled. A killed call goes on when repeated.
+        """Frames in `folder`/frames, with forces: loaded where they exist, else sampled. A killed
+        call goes on when repeated.
 
         Raises:
-            ValueError: `folder` was begun with another recipe or seed, or the sample cannot be made.
+            ValueError: `folder` was begun with another recipe or seed, or the sample cannot be
+                made.
         """
         ...
 
     def claim(self, folder: Path, seed: int, above: Sequence[Path] = (), dry: bool = False) -> None:
-        """Refuse a folder that was made with another recipe; `above` are folders made from it, `dry` changes nothing.
+        """Refuse a folder that was made with another recipe; `above` are folders made from it,
+        `dry` changes nothing.
 
         Raises:
             OtherRecipe: the key that differs, and both values.
@@ -66,22 +70,27 @@ class Source(Protocol):
         ...
 
     def system(self) -> System | None:
-        """Who the sites will be, where that is known before any work, so that wrong labels are found early."""
+        """Who the sites will be, where that is known before any work, so that wrong labels are
+        found early.
+        """
         ...
 
 
 class Rule(Protocol):
     """Chooses the sites of the next level.
 
-    Rules are the classes of `cgrec.mapping` (HeavyAtoms, Pick, Weighted, CentresOfMass, ...) and the function alpha_carbons.
-    One with an attribute `needs_frames = True` is given the Frames of the level below and not its System.
+    Rules are the classes of `cgrec.mapping` (HeavyAtoms, Pick, Weighted, CentresOfMass, ...) and
+    the function alpha_carbons. One with an attribute `needs_frames = True` is given the Frames of
+    the level below and not its System.
     """
 
     def __call__(self, fine: Any, /) -> Mapping:
-        """The Mapping from `fine` (a System; or Frames, with `needs_frames`): every row of its weights sums to one.
+        """The Mapping from `fine` (a System; or Frames, with `needs_frames`): every row of its
+        weights sums to one.
 
         Raises:
-            KeyError: a label that no site has. ValueError: sites that cannot be made from this System.
+            KeyError: a label that no site has. ValueError: sites that cannot be made from this
+                System.
         """
         ...
 
@@ -89,11 +98,13 @@ class Rule(Protocol):
 class ForceMap(Protocol):
     """Chooses how the forces of atoms make the force of a site: B among the many with B M^T = I.
 
-    In YAML a name: basic, constraint_aware or least_noise (`cgrec.mapping.forces`); or a table with `_target_`.
+    In YAML a name: basic, constraint_aware or least_noise (`cgrec.mapping.forces`); or a table with
+    `_target_`.
     """
 
     def __call__(self, mapping: Mapping, frames: Frames, /) -> Mapping:
-        """The same position weights M (n_sites, n_atoms) with other force weights B (n_sites, n_atoms).
+        """The same position weights M (n_sites, n_atoms) with other force weights B (n_sites,
+        n_atoms).
 
         Raises:
             ValueError: constraints that allow no B, or frames that do not determine it.
@@ -104,11 +115,13 @@ class ForceMap(Protocol):
 class NetworkMaker(Protocol):
     """Makes an untrained network: a Potential with parameters that can be trained.
 
-    In YAML a table with `_target_` and `_partial_: true`. Makers are DensityNetwork.for_frames and PairStiffness.for_frames.
+    In YAML a table with `_target_` and `_partial_: true`. Makers are DensityNetwork.for_frames and
+    PairStiffness.for_frames.
     """
 
     def __call__(self, frames: Frames, seed: int = 0, /) -> Potential:
-        """The network for the site types of `frames`, whose forces tell its scale; `seed` is of the first weights.
+        """The network for the site types of `frames`, whose forces tell its scale; `seed` is of the
+        first weights.
 
         Raises:
             ValueError: no forces.
@@ -120,8 +133,9 @@ class NetworkMaker(Protocol):
 class DescribesSites(Protocol):
     """What a network may offer beside its energy: where each site is, seen by the network.
 
-    The guard of a run compares this with what was seen in training, and stops a replica that leaves it. A network without it
-    runs without that guard, and a remark says so. DensityNetwork has it, as a plain network and as a compiled one.
+    The guard of a run compares this with what was seen in training, and stops a replica that leaves
+    it. A network without it runs without that guard, and a remark says so. DensityNetwork has it,
+    as a plain network and as a compiled one.
     """
 
     def descriptors(self, graph: SiteGraph) -> Tensor:
@@ -160,7 +174,8 @@ class Engine(Protocol):
 
     Attributes:
         save_every: ps between saved frames, at which the hook looks.
-        use_lost: let the frames of a run that lost all its replicas stand for the ensemble all the same.
+        use_lost: let the frames of a run that lost all its replicas stand for the ensemble all the
+            same.
     """
 
     save_every: float
@@ -176,10 +191,12 @@ class Engine(Protocol):
         guard: Any = None,
         name: str = "simulation",
     ) -> tuple[Frames, RunReport]:
-        """Run and leave Frames with forces in `folder`, and beside them simulation.json; a killed call goes on when repeated.
+        """Run and leave Frames with forces in `folder`, and beside them simulation.json; a killed
+        call goes on when repeated.
 
         Args:
-            potential: what is run. A PMF is valid at the temperature it was made at, and at no other.
+            potential: what is run. A PMF is valid at the temperature it was made at, and at no
+                other.
             start: structures to start from, drawn by their weights.
             folder: becomes a Frames folder.
             seed: of all that is drawn.
@@ -187,7 +204,8 @@ class Engine(Protocol):
             name: what a progress bar shows.
 
         Raises:
-            ValueError: a site type, box, temperature or density the potential was not made for; every replica was lost.
+            ValueError: a site type, box, temperature or density the potential was not made for;
+                every replica was lost.
         """
         ...
 
@@ -207,15 +225,17 @@ class Engine(Protocol):
 class Exporter(Protocol):
     """Writes a level for another program. write_lammps of `cgrec.export` is one.
 
-    Keywords after `folder` are what `cgrec export NAME key=value` takes, by the types of their hints. It may be marked with
-    `cgrec.export.exports`: that it wants the distilled potential, and what to do with the folder.
+    Keywords after `folder` are what `cgrec export NAME key=value` takes, by the types of their
+    hints. It may be marked with `cgrec.export.exports`: that it wants the distilled potential, and
+    what to do with the folder.
     """
 
     def __call__(self, potential: Potential, frames: Frames, folder: Path, /) -> Path:
         """Write `folder` from the level's potential and frames; gives the folder.
 
         Raises:
-            FileExistsError: `folder` exists. ValueError: a part of the potential that the program does not know.
+            FileExistsError: `folder` exists. ValueError: a part of the potential that the program
+                does not know.
         """
         ...
 
@@ -236,7 +256,9 @@ class Command(Protocol):
 
 
 class Variable(Protocol):
-    """A number that every frame has: what levels are compared in. `cgrec.CollectiveVariable` is one."""
+    """A number that every frame has: what levels are compared in. `cgrec.CollectiveVariable` is
+    one.
+    """
 
     @property
     def name(self) -> str:

@@ -1,5 +1,5 @@
-"""Is a sample what its number of frames says? Frames that are there twice, and an order of time that was
-destroyed.
+"""Is a sample what its number of frames says? Frames that are there twice, and an order of time
+that was destroyed.
 """
 
 from __future__ import annotations
@@ -12,21 +12,25 @@ from numpy.typing import NDArray
 
 from .frames import Frames, taken
 
-#: Pairs of sites whose distances tell frames apart, nm to which distances of a repeated frame may differ by
-#: rounding of files (three decimals of nm), and that tolerance as a share of what distances vary by.
+#: Pairs of sites whose distances tell frames apart, nm to which distances of a repeated frame may
+#: differ by rounding of files (three decimals of nm), and that tolerance as a share of what
+#: distances vary by.
 _PAIRS, _ROUNDING, _SHARE = 12, 2e-3, 0.02
 #: Frames from which on the order of time can be judged.
 _LEAST = 100
 
 
-def repeated_frames(frames: Frames, distances: NDArray[np.float64] | None = None) -> NDArray[np.int64]:
-    """(n_frames,) number of the first frame that each frame repeats; its own number where it is new.
+def repeated_frames(
+    frames: Frames, distances: NDArray[np.float64] | None = None
+) -> NDArray[np.int64]:
+    """(n_frames,) number of the first frame that each frame repeats; its own number where it is
+    new.
 
-    A frame is repeated where the distances of its sites are those of an earlier one to the rounding of files,
-    so that copies that were shifted, turned or written with fewer digits are found. Frames that follow each
-    other count as repeated only where they are equal to the last bit: a slow trajectory moves less than the
-    rounding. Where frames this close are what the density of the sample lets expect (few degrees of freedom),
-    only equal ones count.
+    A frame is repeated where the distances of its sites are those of an earlier one to the rounding
+    of files, so that copies that were shifted, turned or written with fewer digits are found.
+    Frames that follow each other count as repeated only where they are equal to the last bit: a
+    slow trajectory moves less than the rounding. Where frames this close are what the density of
+    the sample lets expect (few degrees of freedom), only equal ones count.
     """
     features = _distances(frames) if distances is None else distances
     if frames.n_sites > 1 and features.std(0).max() < _ROUNDING:  # rigid: turned frames are others
@@ -55,8 +59,8 @@ def repeated_frames(frames: Frames, distances: NDArray[np.float64] | None = None
 
 
 def _distances(frames: Frames) -> NDArray[np.float64]:
-    """(n_frames, n) nm, distances between pairs of sites drawn once and for all; the coordinates of one site
-    alone.
+    """(n_frames, n) nm, distances between pairs of sites drawn once and for all; the coordinates of
+    one site alone.
     """
     if frames.n_sites == 1:
         return np.asarray(frames.positions[:, 0], float)
@@ -69,7 +73,9 @@ def _vectors(frames: Frames) -> NDArray[np.float64]:
     i = rng.integers(frames.n_sites, size=_PAIRS)
     j = (i + rng.integers(1, frames.n_sites, size=_PAIRS)) % frames.n_sites
     # by portions, whose memory is given back: positions may be larger than the memory
-    places = np.asarray(taken(frames.positions, np.arange(len(frames)), np.concatenate([i, j])), float)
+    places = np.asarray(
+        taken(frames.positions, np.arange(len(frames)), np.concatenate([i, j])), float
+    )
     vectors = places[:, _PAIRS:] - places[:, :_PAIRS]
     boxes = frames.boxes()
     if boxes is not None:
@@ -90,8 +96,8 @@ def originals(frames: Frames, distances: NDArray[np.float64] | None = None) -> N
 def counted_once(frames: Frames) -> NDArray[np.int64]:
     """Numbers of the frames that are no repetition of an earlier one, in order.
 
-    Equal frames that follow each other stay: a Monte Carlo chain that rejects repeats itself with good
-    reason, and autocorrelation sees it.
+    Equal frames that follow each other stay: a Monte Carlo chain that rejects repeats itself with
+    good reason, and autocorrelation sees it.
     """
     original = originals(frames)
     again = original != np.arange(len(original))
@@ -100,9 +106,9 @@ def counted_once(frames: Frames) -> NDArray[np.int64]:
 
 
 def blocks_of(frames: Frames, n_blocks: int) -> list[NDArray[np.int64]]:
-    """Frame numbers of blocks as `Frames.block_indices` cuts them, with every frame that repeats an earlier
-    one in the block of that: a frame and its copy are never in two. Where fewer frames than blocks are new,
-    copies are not heeded: nothing moves.
+    """Frame numbers of blocks as `Frames.block_indices` cuts them, with every frame that repeats an
+    earlier one in the block of that: a frame and its copy are never in two. Where fewer frames than
+    blocks are new, copies are not heeded: nothing moves.
 
     Raises:
         ValueError: fewer frames than blocks.
@@ -119,8 +125,8 @@ def blocks_of(frames: Frames, n_blocks: int) -> list[NDArray[np.int64]]:
 
 
 def order_is_lost(frames: Frames, distances: NDArray[np.float64] | None = None) -> bool:
-    """Whether frames that follow each other are no more alike than any two: no distance between sites has an
-    autocorrelation at lag one that could not be chance (4 / sqrt(n)).
+    """Whether frames that follow each other are no more alike than any two: no distance between
+    sites has an autocorrelation at lag one that could not be chance (4 / sqrt(n)).
 
     So are shuffled trajectories, and frames so far apart in time that they are independent.
     """
@@ -135,7 +141,9 @@ def order_is_lost(frames: Frames, distances: NDArray[np.float64] | None = None) 
 
 
 def check_sample(frames: Frames) -> tuple[dict[str, Any], str]:
-    """What is to be kept, and said, about repeats and the order of time; ({}, "") where there is nothing."""
+    """What is to be kept, and said, about repeats and the order of time; ({}, "") where there is
+    nothing.
+    """
     distances = _distances(frames)  # once: a long trajectory is read from the disk for them
     original = originals(frames, distances)
     again = np.flatnonzero(original != np.arange(len(original)))
@@ -143,17 +151,25 @@ def check_sample(frames: Frames) -> tuple[dict[str, Any], str]:
     said = []
     if len(again):
         share = len(again) / len(frames)
-        found["repeated"] = {"n": len(again), "first": int(again[0]), "repeats": int(original[again[0]])}
+        found["repeated"] = {
+            "n": len(again),
+            "first": int(again[0]),
+            "repeats": int(original[again[0]]),
+        }
         said.append(
-            f"{len(again)} of {len(frames)} frames ({share:.1%}) repeat earlier ones, {_kind(original, again)}: "
-            f"the first is frame {again[0]}, which repeats frame {original[again[0]]}; copies stay together in "
+            f"{len(again)} of {len(frames)} frames ({share:.1%}) repeat earlier ones, "
+            f"{_kind(original, again)}: "
+            f"the first is frame {again[0]}, which repeats frame {original[again[0]]}; copies "
+            "stay together in "
             "blocks and in what is held out"
         )
     if order_is_lost(frames, distances):
         found["order_of_time"] = "lost, or frames are independent"
         said.append(
-            "frames that follow each other are no more alike than any two. That is right where they were drawn "
-            "independently or lie far apart in time; where their order of time was lost (shuffled), effective "
+            "frames that follow each other are no more alike than any two. That is right where "
+            "they were drawn "
+            "independently or lie far apart in time; where their order of time was lost "
+            "(shuffled), effective "
             "sample sizes are upper and all errors lower bounds"
         )
     return found, "; ".join(said)
@@ -162,8 +178,13 @@ def check_sample(frames: Frames) -> tuple[dict[str, Any], str]:
 def _kind(original: NDArray[np.int64], again: NDArray[np.int64]) -> str:
     """How frames `again` repeat others, and how they count."""
     if (original[again] == original[again - 1]).mean() > 0.5:
-        return "most the one just before them, as of rejected Monte Carlo moves or a run that stood still"
+        return (
+            "most the one just before them, as of rejected Monte Carlo moves or a run that stood "
+            "still"
+        )
     back = again - original[again]
     in_runs = int((np.diff(back) == 0).sum()) + 1 > len(again) / 2
-    kind = "in runs, as of a file read twice or of restarts that overlap" if in_runs else "scattered"
+    kind = (
+        "in runs, as of a file read twice or of restarts that overlap" if in_runs else "scattered"
+    )
     return f"{kind}, and count once in effective sample sizes"

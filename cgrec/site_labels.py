@@ -1,4 +1,6 @@
-"""What a site is called: labels such as "A:TYR2:CA", and their short forms where these mean one site."""
+"""What a site is called: labels such as "A:TYR2:CA", and their short forms where these mean one
+site.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from typing import NamedTuple
 
 #: How many names an error lists.
 _LISTED = 12
-#: Above so many sites near misses are looked for among the short labels, which many sites share: seconds otherwise.
+#: Above so many sites near misses are looked for among the short labels, which many sites share:
+#: seconds otherwise.
 MOST_COMPARED = 5000
 
 
@@ -28,7 +31,8 @@ class SiteError(KeyError):
 
 
 class Address(NamedTuple):
-    """Where a site stands: chain "A", residue "TYR", number "52A" (with its insertion code), site name "CA".
+    """Where a site stands: chain "A", residue "TYR", number "52A" (with its insertion code), site
+    name "CA".
 
     Chain and number are "" where nobody states them.
     """
@@ -40,7 +44,9 @@ class Address(NamedTuple):
 
     @property
     def forms(self) -> tuple[str, ...]:
-        """All labels of the site, from the longest to the shortest; the shorter ones may mean others too."""
+        """All labels of the site, from the longest to the shortest; the shorter ones may mean
+        others too.
+        """
         numbered = f"{self.residue}{self.number}:{self.name}"
         plain = f"{self.residue}:{self.name}"
         longest = [f"{self.chain}:{numbered}", f"{self.chain}:{plain}"] if self.chain else []
@@ -57,7 +63,9 @@ def sites_by_label(addresses: Iterable[Address]) -> dict[str, list[int]]:
 
 
 def unique_label(site: int, address: Address, known: dict[str, list[int]]) -> str:
-    """The shortest label with a residue name that means this site alone, else the longest with its index."""
+    """The shortest label with a residue name that means this site alone, else the longest with its
+    index.
+    """
     forms = address.forms
     alone = [form for form in reversed(forms[:-1]) if known[form] == [site]]
     return alone[0] if alone else f"{forms[0]} (#{site})"
@@ -66,8 +74,10 @@ def unique_label(site: int, address: Address, known: dict[str, list[int]]) -> st
 def not_found(label: str, labels: Sequence[str]) -> SiteError:
     """The error of a label that means no site of a System with these `labels`, with near misses."""
     return SiteError(
-        f"site {label!r}: expected one site, found none called so; {suggestion(label, labels)}. A site is "
-        'called "A:TYR2:CA" (chain, residue name and number, site name), or "TYR2:CA", "TYR:CA" or "CA" where '
+        f"site {label!r}: expected one site, found none called so; "
+        f"{suggestion(label, labels)}. A site is "
+        'called "A:TYR2:CA" (chain, residue name and number, site name), or "TYR2:CA", '
+        '"TYR:CA" or "CA" where '
         "that means one site"
     )
 
@@ -76,7 +86,9 @@ def suggestion(label: str, labels: Sequence[str]) -> str:
     """Labels that look like `label`, else the first ones there are, in words."""
     spoken = {name.upper(): name for name in dict.fromkeys(labels)}
     if ":" not in label:  # a bare name is compared with bare names
-        spoken = {name.rpartition(":")[2].upper(): name for name in reversed(spoken.values())} | spoken
+        spoken = {
+            name.rpartition(":")[2].upper(): name for name in reversed(spoken.values())
+        } | spoken
     near = difflib.get_close_matches(label.upper(), list(spoken), n=_LISTED, cutoff=0.6)
     if near:
         return f"near to it are {', '.join(dict.fromkeys(spoken[name] for name in near))}"
@@ -86,7 +98,8 @@ def suggestion(label: str, labels: Sequence[str]) -> str:
 def ambiguous(label: str, candidates: Sequence[str]) -> SiteError:
     """The error of a label that means several sites."""
     return SiteError(
-        f"site {label!r}: expected one site, found {len(candidates)}: {listed(candidates)}; write one of these",
+        f"site {label!r}: expected one site, found {len(candidates)}: {listed(candidates)}; "
+        "write one of these",
         tuple(candidates),
     )
 

@@ -1,8 +1,9 @@
-"""The stages in which a folder of a run is made, what each leaves there, and what a changed recipe may still change.
+"""The stages in which a folder of a run is made, what each leaves there, and what a changed recipe
+may still change.
 
-A stage that has left nothing may be made by any recipe. One that has is refused another, with both values and what to
-remove. After a failed attempt (`failed`) a corrected recipe clears away what the old one made, from the first stage
-that differs on. A run may become longer.
+A stage that has left nothing may be made by any recipe. One that has is refused another, with both
+values and what to remove. After a failed attempt (`failed`) a corrected recipe clears away what the
+old one made, from the first stage that differs on. A run may become longer.
 """
 
 from __future__ import annotations
@@ -32,16 +33,23 @@ DIRECT = "direct"
 #: The length of a run, which may grow.
 LENGTH = "dynamics.length"
 
-#: Stages whose work is too dear to be thrown away by a corrected recipe: labels of quantum chemistry.
+#: Stages whose work is too dear to be thrown away by a corrected recipe: labels of quantum
+#: chemistry.
 DEAR = ("learn",)
 
 _FAILED = "failed"
 
 
 def claim(
-    folder: Path, now: dict[str, Any], products: Mapping[str, Sequence[str]], *, prefix: str = "", above: Sequence[Path] = (),
-    dry: bool = False, elsewhere: str = "choose another run=FOLDER",
-) -> None:  # fmt: skip
+    folder: Path,
+    now: dict[str, Any],
+    products: Mapping[str, Sequence[str]],
+    *,
+    prefix: str = "",
+    above: Sequence[Path] = (),
+    dry: bool = False,
+    elsewhere: str = "choose another run=FOLDER",
+) -> None:
     """Refuse a recipe that is not the one what is there was made with; else remember it.
 
     Args:
@@ -59,7 +67,11 @@ def claim(
     before = stored(folder)
     failed = before.pop(_FAILED, None)
     for stage in now:
-        found = differences(before[stage], now[stage]) if stage in before and left(folder, products, stage) else []
+        found = (
+            differences(before[stage], now[stage])
+            if stage in before and left(folder, products, stage)
+            else []
+        )
         if not found:
             continue
         if _longer(found):
@@ -70,7 +82,12 @@ def claim(
         later = {s: products[s] for s in list(products)[list(products).index(stage) :]}
         if failed is None or stage in DEAR:
             gone = ", ".join(_to_remove(folder, later, stage == next(iter(products)), above))
-            refuse(folder, found, f"{elsewhere}; or remove {gone} and run the same command again", prefix)
+            refuse(
+                folder,
+                found,
+                f"{elsewhere}; or remove {gone} and run the same command again",
+                prefix,
+            )
         if not dry:
             key, old, new = found[0]
             value = f"{as_given(key, prefix)}={new} (it was {old})"
@@ -81,8 +98,11 @@ def claim(
         store(folder, {**before, **now})
 
 
-def _to_remove(folder: Path, stages: Mapping[str, Sequence[str]], whole: bool, above: Sequence[Path]) -> list[str]:
-    """All that has to go so that `stages` of `folder` can be made anew: what they left, and what was made from it.
+def _to_remove(
+    folder: Path, stages: Mapping[str, Sequence[str]], whole: bool, above: Sequence[Path]
+) -> list[str]:
+    """All that has to go so that `stages` of `folder` can be made anew: what they left, and what
+    was made from it.
 
     Args:
         whole: these are all of its stages, so that the folder can go.
@@ -92,13 +112,20 @@ def _to_remove(folder: Path, stages: Mapping[str, Sequence[str]], whole: bool, a
     names = [path.name for stage in stages for path in left(folder, stages, stage)]
     known = [name for name in recorded(folder) if name not in (RECIPE, REMARKS)]
     first = min((known.index(name) for name in names if name in known), default=len(known))
-    later = [name for name in (*known[first:], DIRECT) if name not in names and (folder / name).exists()]
-    return [*(str(folder / name) for name in [*names, *later]), *(str(path) for path in above if path.exists())]
+    later = [
+        name for name in (*known[first:], DIRECT) if name not in names and (folder / name).exists()
+    ]
+    return [
+        *(str(folder / name) for name in [*names, *later]),
+        *(str(path) for path in above if path.exists()),
+    ]
 
 
 @contextmanager
 def noted(folder: Path) -> Iterator[None]:
-    """Remember that the making of `folder` failed, so that a corrected recipe is not held up by what the wrong one left."""
+    """Remember that the making of `folder` failed, so that a corrected recipe is not held up by
+    what the wrong one left.
+    """
     try:
         yield
     except Exception as error:
@@ -128,7 +155,8 @@ def clear(folder: Path, products: Mapping[str, Sequence[str]]) -> None:
     forget(folder, [path.name for path in gone])
     for path in reversed(gone):
         if path.is_dir():
-            (path / HEADER).unlink(missing_ok=True)  # first, so that half a removal is not taken for frames
+            # first, so that half a removal is not taken for frames
+            (path / HEADER).unlink(missing_ok=True)
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
@@ -144,12 +172,17 @@ def _after_a_longer_run(folder: Path) -> Mapping[str, Sequence[str]]:
     return {"frames": ("frames",)} if (folder / "unrefined").exists() else {}
 
 
-def _refuse_above(folder: Path, found: list[tuple[str, Any, Any]], above: Sequence[Path], prefix: str) -> None:
+def _refuse_above(
+    folder: Path, found: list[tuple[str, Any, Any]], above: Sequence[Path], prefix: str
+) -> None:
     there = [path for path in above if path.exists()]
     if there:
         key, old, new = found[0]
         raise OtherRecipe(
-            f"{folder} was made with {as_given(key, prefix)}={old} and now it is {new}: a run can be made longer, but "
-            f"{', '.join(p.name for p in there)} was made from its frames and would be out of date: choose another run=FOLDER; or remove "
-            f"{', '.join(map(str, there))} and run the same command again, which makes it anew; or go back to the first value"
+            f"{folder} was made with {as_given(key, prefix)}={old} and now it is {new}: a run "
+            "can be made longer, but "
+            f"{', '.join(p.name for p in there)} was made from its frames and would be out of "
+            "date: choose another run=FOLDER; or remove "
+            f"{', '.join(map(str, there))} and run the same command again, which makes it "
+            "anew; or go back to the first value"
         )

@@ -1,7 +1,9 @@
-"""Being asked to stop: SIGTERM, SIGINT and SIGUSR1 wait for a checkpoint, then end the process with 128 + signal.
+"""Being asked to stop: SIGTERM, SIGINT and SIGUSR1 wait for a checkpoint, then end the process with
+128 + signal.
 
-A long step does its work inside `deferred` and asks for `due` between two pieces of it; when it is, the step leaves its
-checkpoint and raises `Stopped`. Outside such a block `interruptible` raises at once: every product is whole or not there.
+A long step does its work inside `deferred` and asks for `due` between two pieces of it; when it is,
+the step leaves its checkpoint and raises `Stopped`. Outside such a block `interruptible` raises at
+once: every product is whole or not there.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-#: What clusters and users send. SIGUSR1 is what SLURM's --signal is mostly told to send before the time is up.
+#: What clusters and users send. SIGUSR1 is what SLURM's --signal is mostly told to send before the
+#: time is up.
 SIGNALS = tuple(getattr(signal, n) for n in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, n))
 
 
@@ -28,7 +31,9 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, number: int, kept: str = "") -> None:
         self.number = number
         also = f"; {kept}" if kept else ""
-        super().__init__(f"stopped by {signal.Signals(number).name}{also}. The same command goes on from there")
+        super().__init__(
+            f"stopped by {signal.Signals(number).name}{also}. The same command goes on from there"
+        )
 
     @property
     def exit_code(self) -> int:
@@ -55,7 +60,8 @@ class Request:
 
 @contextmanager
 def deferred() -> Iterator[Request]:
-    """Signals only leave a request inside this block; one that nobody asked about stops the process at its end.
+    """Signals only leave a request inside this block; one that nobody asked about stops the process
+    at its end.
 
     A second signal does not wait.
     """
@@ -84,7 +90,8 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def _handled(handler: Any) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+    # only the main thread may set handlers
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.signal(number, handler) for number in SIGNALS}

@@ -15,10 +15,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .files import read_json, write_json
-from .site_labels import MOST_COMPARED, Address, SiteError, ambiguous, not_found, sites_by_label, unique_label
+from .site_labels import (
+    MOST_COMPARED,
+    Address,
+    SiteError,
+    ambiguous,
+    not_found,
+    sites_by_label,
+    unique_label,
+)
 
-#: Fields that say where in a file's residues and chains a site stands. A System that nobody told has none of
-#: them, and is then written, compared and hashed as if they did not exist.
+#: Fields that say where in a file's residues and chains a site stands. A System that nobody told
+#: has none of them, and is then written, compared and hashed as if they did not exist.
 ORIGIN = ("chain_ids", "residue_numbers", "insertion_codes")
 
 
@@ -26,24 +34,27 @@ ORIGIN = ("chain_ids", "residue_numbers", "insertion_codes")
 class System:
     """The sites of a level: atoms at level 0, beads above.
 
-    Only `names` and `masses` are needed; the rest has the defaults a user expects (types are the names,
-    charges are zero, the bond graph gives the molecules).
+    Only `names` and `masses` are needed; the rest has the defaults a user expects (types are the
+    names, charges are zero, the bond graph gives the molecules).
 
     Attributes:
         names: site names, e.g. ("C", "CA"), length n_sites.
         masses: (n_sites,) amu, positive.
-        types: what the network calls alike; default: the names. Atoms usually carry their element here.
+        types: what the network calls alike; default: the names. Atoms usually carry their element
+            here.
         elements: chemical symbol per site, "X" where a site is no atom.
         charges: (n_sites,) e.
         bonds: (n_bonds, 2) site indices.
-        constraints: (n_constraints, 2) site pairs held at fixed distance while the frames were made.
+        constraints: (n_constraints, 2) site pairs held at fixed distance while the frames were
+            made.
         residues: (n_sites,) residue index; default: the molecule.
         residue_names: residue name per site.
-        chain_ids: chain (PDB, mmCIF) or segment (PSF) per site, "" where it has none; () where nobody states
-            them.
-        residue_numbers: (n_sites,) number of the residue in its file, which need not start at 1; None where
+        chain_ids: chain (PDB, mmCIF) or segment (PSF) per site, "" where it has none; () where
             nobody states them.
-        insertion_codes: "A" of residue 52A per site, "" where it has none; () where nobody states them.
+        residue_numbers: (n_sites,) number of the residue in its file, which need not start at 1;
+            None where nobody states them.
+        insertion_codes: "A" of residue 52A per site, "" where it has none; () where nobody states
+            them.
 
     Raises:
         ValueError: a length disagrees, a mass is not positive, or an index points at no site.
@@ -82,7 +93,10 @@ class System:
         put("bonds", _pairs(self.bonds))
         put("constraints", _pairs(self.constraints))
         self._check_pairs()
-        put("residues", self.molecules if self.residues is None else np.asarray(self.residues, np.int64))
+        put(
+            "residues",
+            self.molecules if self.residues is None else np.asarray(self.residues, np.int64),
+        )
         self._check()
 
     def _check(self) -> None:
@@ -90,10 +104,19 @@ class System:
         if n == 0:
             raise ValueError("a System needs at least one site, found none")
         stated = [field for field in ORIGIN if self.states(field)]
-        for field in ("types", "elements", "residue_names", "masses", "charges", "residues", *stated):
+        for field in (
+            "types",
+            "elements",
+            "residue_names",
+            "masses",
+            "charges",
+            "residues",
+            *stated,
+        ):
             if len(getattr(self, field)) != n:
                 raise ValueError(
-                    f"System.{field}: expected {n} entries, one a site, found {len(getattr(self, field))}"
+                    f"System.{field}: expected {n} entries, one a site, found "
+                    f"{len(getattr(self, field))}"
                 )
         if not np.all(self.masses > 0):
             bad = int(np.flatnonzero(~(self.masses > 0))[0])
@@ -108,7 +131,8 @@ class System:
             pairs = getattr(self, field)
             if pairs.size and (pairs.min() < 0 or pairs.max() >= n):
                 raise ValueError(
-                    f"System.{field}: expected site indices 0..{n - 1}, found {pairs.min()}..{pairs.max()}"
+                    f"System.{field}: expected site indices 0..{n - 1}, found "
+                    f"{pairs.min()}..{pairs.max()}"
                 )
 
     @property
@@ -132,13 +156,15 @@ class System:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """'residue name:site name' of each site, e.g. "ALA:CA": what sites of one kind have in common."""
+        """'residue name:site name' of each site, e.g. "ALA:CA": what sites of one kind have in
+        common.
+        """
         return tuple(f"{r}:{n}" for r, n in zip(self.residue_names, self.names))
 
     @property
     def full_labels(self) -> tuple[str, ...]:
-        """All that is known of each site, e.g. "A:TYR52A:CA": chain, residue name, number with insertion
-        code, name.
+        """All that is known of each site, e.g. "A:TYR52A:CA": chain, residue name, number with
+        insertion code, name.
         """
         return tuple(address.forms[0] for address in self._addresses)
 
@@ -147,10 +173,13 @@ class System:
         """The shortest label with a residue name that means each site alone: "ALA:CA", "TYR2:CA" or
         "A:TYR2:CA".
 
-        Where no label does, because nobody states residue numbers, the index stands behind it: "HOH:O (#12)".
+        Where no label does, because nobody states residue numbers, the index stands behind it:
+        "HOH:O (#12)".
         """
         known = self._sites_by_label
-        return tuple(unique_label(site, address, known) for site, address in enumerate(self._addresses))
+        return tuple(
+            unique_label(site, address, known) for site, address in enumerate(self._addresses)
+        )
 
     @cached_property
     def _addresses(self) -> tuple[Address, ...]:
@@ -159,7 +188,9 @@ class System:
         if self.residue_numbers is None:
             numbers = ["" for _ in codes]
         else:
-            numbers = [f"{number}{code}" for number, code in zip(self.residue_numbers.tolist(), codes)]
+            numbers = [
+                f"{number}{code}" for number, code in zip(self.residue_numbers.tolist(), codes)
+            ]
         return tuple(map(Address, chains, self.residue_names, numbers, self.names))
 
     @cached_property
@@ -169,8 +200,8 @@ class System:
     def site(self, label: str) -> int:
         """Index of the one site called `label`.
 
-        "A:TYR2:CA", and "A:TYR:CA", "TYR2:CA", "TYR:CA" or "CA" where that means one site. These are the same
-        at every level. "#7" is the index, and another site at every level.
+        "A:TYR2:CA", and "A:TYR:CA", "TYR2:CA", "TYR:CA" or "CA" where that means one site. These
+        are the same at every level. "#7" is the index, and another site at every level.
 
         Raises:
             SiteError: (a KeyError) no site, or several, are called so; it names near misses or the
@@ -179,10 +210,14 @@ class System:
         if label.startswith("#") and label[1:].isdigit():
             if int(label[1:]) < self.n_sites:
                 return int(label[1:])
-            raise SiteError(f"site {label!r}: expected an index below {self.n_sites}, found {label[1:]}")
+            raise SiteError(
+                f"site {label!r}: expected an index below {self.n_sites}, found {label[1:]}"
+            )
         found = self._sites_by_label.get(label) or self._numbered(label)
         if not found:
-            raise not_found(label, self.unique_labels if self.n_sites <= MOST_COMPARED else self.labels)
+            raise not_found(
+                label, self.unique_labels if self.n_sites <= MOST_COMPARED else self.labels
+            )
         if len(found) > 1:
             labels = self.unique_labels
             raise ambiguous(label, [labels[site] for site in found])
@@ -203,7 +238,9 @@ class System:
         return near
 
     def bonded_paths(self, n: int) -> list[tuple[int, ...]]:
-        """Simple paths of `n` sites along bonds, each once: n = 2 bonds, 3 angles, 4 proper dihedrals."""
+        """Simple paths of `n` sites along bonds, each once: n = 2 bonds, 3 angles, 4 proper
+        dihedrals.
+        """
         neighbours = self.neighbours()
         paths: list[tuple[int, ...]] = [(i,) for i in range(self.n_sites)]
         for _ in range(n - 1):
@@ -211,8 +248,8 @@ class System:
         return sorted(p for p in paths if p[0] < p[-1])
 
     def beyond(self, b: int, c: int) -> list[int] | None:
-        """Sites that turn with c about the bond b-c while those of b stay; None in a ring, where nothing
-        turns freely.
+        """Sites that turn with c about the bond b-c while those of b stay; None in a ring, where
+        nothing turns freely.
         """
         near, found, queue = self.neighbours(), {c}, [c]
         while queue:
@@ -222,8 +259,8 @@ class System:
         return None if found & set(near[b]) != {c} else sorted(found)
 
     def equivalent_sites(self) -> list[int]:
-        """A number per site, equal for sites the bond graph cannot tell apart, such as the hydrogens of a
-        methyl group.
+        """A number per site, equal for sites the bond graph cannot tell apart, such as the
+        hydrogens of a methyl group.
 
         Weisfeiler-Lehman refinement of the elements (of the types where a site is no atom).
         """
@@ -231,7 +268,10 @@ class System:
         near = self.neighbours()
         numbers = [sorted(set(kinds)).index(k) for k in kinds]
         while True:
-            keys = [(numbers[i], tuple(sorted(numbers[j] for j in around))) for i, around in enumerate(near)]
+            keys = [
+                (numbers[i], tuple(sorted(numbers[j] for j in around)))
+                for i, around in enumerate(near)
+            ]
             order = {key: n for n, key in enumerate(sorted(set(keys)))}
             if len(order) == len(set(numbers)):
                 return numbers
@@ -260,14 +300,17 @@ class System:
         )
         return (
             f"System({self.n_sites} sites in {int(self.molecules.max()) + 1} molecules and "
-            f"{len(np.unique(self.residues))} residues, {len(self.bonds)} bonds, {len(self.constraints)} "
+            f"{len(np.unique(self.residues))} residues, {len(self.bonds)} bonds, "
+            f"{len(self.constraints)} "
             f"constraints; sites by residue: {counted})"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, for json. What nobody states of chains and numbers is left out."""
         values = {
-            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ORIGIN or self.states(f.name)
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name not in ORIGIN or self.states(f.name)
         }
         return {k: v.tolist() if isinstance(v, np.ndarray) else list(v) for k, v in values.items()}
 
@@ -281,8 +324,8 @@ class System:
         return cls(**read_json(path))
 
     def agrees_with(self, other: System) -> bool:
-        """Whether both are the same System. Chains and numbers count where both state them: older files have
-        none.
+        """Whether both are the same System. Chains and numbers count where both state them: older
+        files have none.
         """
         if self is other or self.fingerprint() == other.fingerprint():
             return True
@@ -318,7 +361,8 @@ def connected_components(n: int, pairs: ArrayLike) -> NDArray[np.int64]:
 
 
 def members_of(labels: NDArray[np.int64]) -> tuple[dict[int, NDArray[np.int64]], NDArray[np.int64]]:
-    """{label: the indices that have it, in order}, and the place (n,) of each index among those of its label.
+    """{label: the indices that have it, in order}, and the place (n,) of each index among those of
+    its label.
 
     Args:
         labels: (n,) not negative.
@@ -331,4 +375,6 @@ def members_of(labels: NDArray[np.int64]) -> tuple[dict[int, NDArray[np.int64]],
 
 
 def _pairs(pairs: ArrayLike | None) -> NDArray[np.int64]:
-    return np.zeros((0, 2), np.int64) if pairs is None else np.asarray(pairs, np.int64).reshape(-1, 2)
+    return (
+        np.zeros((0, 2), np.int64) if pairs is None else np.asarray(pairs, np.int64).reshape(-1, 2)
+    )

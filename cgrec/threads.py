@@ -1,11 +1,14 @@
-"""How many threads of a CPU the kernels of a long step take: measured where nobody gave a number (threads: 0).
+"""How many threads of a CPU the kernels of a long step take: measured where nobody gave a number
+(threads: 0).
 
-A second thread gains where cores are free and may lose where other programs use them, and only a measurement knows which.
-What is chosen are threads of our own kernels, whose every bit is the same for any number of them. torch's sums and matrix
-products are not (after 40 steps the loss of one-site water differed in the eighth digit), so torch works on one thread
-meanwhile; where no kernel serves a step, its number follows from the size of the step and the cores of the machine alone.
-So what comes out follows from recipe, seed and machine, never from what else ran there: a step can be measured again at any
-time, and one that was killed goes on with another number to the same bits.
+A second thread gains where cores are free and may lose where other programs use them, and only a
+measurement knows which. What is chosen are threads of our own kernels, whose every bit is the same
+for any number of them. torch's sums and matrix products are not (after 40 steps the loss of
+one-site water differed in the eighth digit), so torch works on one thread meanwhile; where no
+kernel serves a step, its number follows from the size of the step and the cores of the machine
+alone. So what comes out follows from recipe, seed and machine, never from what else ran there: a
+step can be measured again at any time, and one that was killed goes on with another number to the
+same bits.
 """
 
 from __future__ import annotations
@@ -18,13 +21,14 @@ from typing import Any
 
 import torch
 
-#: Seconds a measurement takes; more only where single calls are long, for every number is tried once.
+#: Seconds a measurement takes; more only where single calls are long, for every number is tried
+#: once.
 LONGEST = 0.3
-#: Seconds of calls with one number before another has its turn: several slices of a scheduler, for a thread that has
-#: just slept is let in before others and looks quicker than it stays.
+#: Seconds of calls with one number before another has its turn: several slices of a scheduler, for
+#: a thread that has just slept is let in before others and looks quicker than it stays.
 BURST = 0.02
-#: From one measurement to the next, in lengths of a measurement: 2 % of the time are spent on it, and what was chosen in a
-#: moment that was not like the others is mended soon.
+#: From one measurement to the next, in lengths of a measurement: 2 % of the time are spent on it,
+#: and what was chosen in a moment that was not like the others is mended soon.
 PAUSE = 50.0
 #: More threads are taken where they need less than this share of the time of fewer.
 GAIN = 0.9
@@ -55,9 +59,11 @@ def has_kernel(model: torch.nn.Module) -> bool:
 
 @contextmanager
 def use_threads(n: int) -> Iterator[dict[str, Any]]:
-    """Let torch and kernels use `n` threads inside the block; 0: every long step chooses (`chosen`).
+    """Let torch and kernels use `n` threads inside the block; 0: every long step chooses
+    (`chosen`).
 
-    Gives {name of a step: {"threads": its number, "milliseconds": {number: of one call}}}, filled as steps begin; empty for n > 0.
+    Gives {name of a step: {"threads": its number, "milliseconds": {number: of one call}}}, filled
+    as steps begin; empty for n > 0.
     """
     before, torch_before = _now.choices, torch.get_num_threads()
     choices: dict[str, Any] = {}
@@ -74,12 +80,13 @@ def use_threads(n: int) -> Iterator[dict[str, Any]]:
 def chosen(
     name: str, trial: Callable[[], Callable[[], Any] | None], n_sites: int
 ) -> Iterator[Callable[[], None]]:
-    """Inside the block, use the number of threads that suits a long step; nothing where a number was given.
+    """Inside the block, use the number of threads that suits a long step; nothing where a number
+    was given.
 
     Args:
         name: of the step, for run.json.
-        trial: gives, for each measurement, what does once what the step does again and again and leaves no trace; or None
-            where no kernel has a part in it.
+        trial: gives, for each measurement, what does once what the step does again and again and
+            leaves no trace; or None where no kernel has a part in it.
         n_sites: of all its frames together.
 
     Gives a function to call now and then, which measures again when it is time (`PAUSE`).
@@ -122,11 +129,13 @@ def numbers(most: int) -> list[int]:
 def measured(
     step: Callable[[], Any], tried: Sequence[int], clock: Callable[[], float] = time.perf_counter
 ) -> dict[int, float]:
-    """{number of threads: seconds of one `step`, mean over bursts}; {} where there is nothing to choose.
+    """{number of threads: seconds of one `step`, mean over bursts}; {} where there is nothing to
+    choose.
 
-    The numbers take turns, there and back, so that other work on the machine meets all of them alike. A mean, for where
-    others compute it is the rare long call, whose threads wait for one that was put aside, that makes two threads slow: the
-    median does not see it. `step` is called once before, to fill caches and wake the threads.
+    The numbers take turns, there and back, so that other work on the machine meets all of them
+    alike. A mean, for where others compute it is the rare long call, whose threads wait for one
+    that was put aside, that makes two threads slow: the median does not see it. `step` is called
+    once before, to fill caches and wake the threads.
     """
     if len(tried) == 1:
         return {}
@@ -137,7 +146,9 @@ def measured(
     for n in order:
         found[n] = _Bursts()
         found[n].add(step, n, clock)
-        if clock() - begin > LONGEST and found[n].mean > WORSE * min(one.mean for one in found.values()):
+        if clock() - begin > LONGEST and found[n].mean > WORSE * min(
+            one.mean for one in found.values()
+        ):
             break
     round_takes = clock() - begin
     while clock() - begin + round_takes < LONGEST:
@@ -159,7 +170,9 @@ class _Bursts:
         return self.seconds / self.calls
 
     def add(self, step: Callable[[], Any], n: int, clock: Callable[[], float]) -> None:
-        """Calls with `n` threads that fill `BURST`; the first, which wakes them, counts only where it is as long as that."""
+        """Calls with `n` threads that fill `BURST`; the first, which wakes them, counts only where
+        it is as long as that.
+        """
         _now.kernels = n
         begin = clock()
         step()

@@ -1,8 +1,9 @@
-"""`ForceMatching`: fit a potential to forces (and energies where they are true energies). One trainer for every level.
+"""`ForceMatching`: fit a potential to forces (and energies where they are true energies). One
+trainer for every level.
 
-The force label of a coarse site is its mean force plus noise that no model can explain, so the raw error says little
-(THEORY: loss = signal + noise). Reported instead: the explained fraction 1 - L / L0 and validation losses compared in pairs
-on the same frames.
+The force label of a coarse site is its mean force plus noise that no model can explain, so the raw
+error says little (THEORY: loss = signal + noise). Reported instead: the explained fraction 1 - L /
+L0 and validation losses compared in pairs on the same frames.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ COLUMNS = (
 
 @dataclass
 class TrainingReport:
-    """What a fit came to. Losses are mean squared force errors per component, (kJ/mol/nm)^2, of the full labels.
+    """What a fit came to. Losses are mean squared force errors per component, (kJ/mol/nm)^2, of the
+    full labels.
 
     Attributes:
         steps: optimiser steps made.
@@ -67,11 +69,13 @@ class TrainingReport:
         validation_loss: of the returned potential.
         reference_loss: L0, the mean square of the validation labels themselves.
         explained_fraction: 1 - validation_loss / L0.
-        explained_fraction_error: its standard error over validation blocks, label and error of a frame taken together.
-        training_explained_fraction, training_explained_fraction_error: the same of training frames, some of which it has
-            learned by heart.
-        noise_estimate: mean of training and validation loss: overfitting cancels to first order (Akaike's final
-            prediction error), what is left is label noise plus what the model class cannot express.
+        explained_fraction_error: its standard error over validation blocks, label and error of a
+            frame taken together.
+        training_explained_fraction, training_explained_fraction_error: the same of training frames,
+            some of which it has learned by heart.
+        noise_estimate: mean of training and validation loss: overfitting cancels to first order
+            (Akaike's final prediction error), what is left is label noise plus what the model class
+            cannot express.
         n_training, n_validation: frames.
         stopped_early: whether patience ran out before the last step.
     """
@@ -90,14 +94,18 @@ class TrainingReport:
     stopped_early: bool = False
 
     def frames_needed(self, share: float = 0.1) -> Estimate:
-        """Training frames with which what is lost to their finite number would be `share` of what is explained.
+        """Training frames with which what is lost to their finite number would be `share` of what
+        is explained.
 
-        p effective parameters fitted to N labels of noise sigma^2 lose p sigma^2 / N on new labels and gain as much on their
-        own (H. Akaike, IEEE Trans. Autom. Control 19, 716 (1974)), so the loss is half of the gap between the two explained
-        fractions. Its error is large where nearly all is noise: believe the order of magnitude.
+        p effective parameters fitted to N labels of noise sigma^2 lose p sigma^2 / N on new labels
+        and gain as much on their own (H. Akaike, IEEE Trans. Autom. Control 19, 716 (1974)), so the
+        loss is half of the gap between the two explained fractions. Its error is large where nearly
+        all is noise: believe the order of magnitude.
         """
         lost = (self.training_explained_fraction - self.explained_fraction) / 2
-        error = math.hypot(self.training_explained_fraction_error, self.explained_fraction_error) / 2
+        error = (
+            math.hypot(self.training_explained_fraction_error, self.explained_fraction_error) / 2
+        )
         frames = self.n_training / (share * self.explained_fraction)
         return Estimate(frames * lost, frames * error)
 
@@ -105,69 +113,102 @@ class TrainingReport:
 class ForceMatching:
     """Force matching with SOAP, warm-up and cosine schedule, averaged weights and early stopping.
 
-    SOAP is Adam in the eigenbasis of Shampoo's preconditioner (N. Vyas et al., arXiv:2409.11321). For the all-atom NNP it
-    reaches after the same wall time 0.8 of the force error AdamW does.
+    SOAP is Adam in the eigenbasis of Shampoo's preconditioner (N. Vyas et al., arXiv:2409.11321).
+    For the all-atom NNP it reaches after the same wall time 0.8 of the force error AdamW does.
 
     Args:
         steps: optimiser steps at most.
         batch_size: frames per step.
         learning_rate: peak.
         weight_decay: decoupled from the gradient, as in AdamW.
-        average: decay of the exponential moving average of the weights; the average is what is validated and returned.
+        average: decay of the exponential moving average of the weights; the average is what is
+            validated and returned.
         energy_weight: of the energy term, relative to forces, per site; needs Frames.energies.
-        torque_weight: of the torques about rotatable bonds (see `Torques`), relative to forces; open systems only.
-        validation_fraction: share of the blocks kept for validation (whole replicas or runs of time, never random frames).
+        torque_weight: of the torques about rotatable bonds (see `Torques`), relative to forces;
+            open systems only.
+        validation_fraction: share of the blocks kept for validation (whole replicas or runs of
+            time, never random frames).
         validate_every: steps between validations (and checkpoints).
         patience: validations without a paired improvement before it stops; 0 never stops.
         most_validation_frames: cap on frames used for validation.
         precision: "float32" or "float64" for the weights.
         device: "cpu" or "cuda".
-        compile: train through `Potential.compiled()`: "auto" does so where the work saved outweighs the time a compiler takes.
-        processes: share every batch among so many processes (of a CPU, or GPUs), by distributed data parallelism; needs
-            lightning-fabric (`pip install "cgrec[distributed]"`), and `batch_size` a multiple of it.
+        compile: train through `Potential.compiled()`: "auto" does so where the work saved outweighs
+            the time a compiler takes.
+        processes: share every batch among so many processes (of a CPU, or GPUs), by distributed
+            data parallelism; needs lightning-fabric (`pip install "cgrec[distributed]"`), and
+            `batch_size` a multiple of it.
 
     Raises:
         ValueError: an unknown precision; a batch that cannot be shared evenly.
     """
 
     def __init__(
-        self, *, steps: int = 3000, batch_size: int = 64, learning_rate: float = 5e-3, weight_decay: float = 1e-6, average: float = 0.995,
-        energy_weight: float = 0.0, torque_weight: float = 1.0, validation_fraction: float = 0.15, validate_every: int = 250, patience: int = 6,
-        most_validation_frames: int = 2000, precision: str = "float32", device: str = "cpu", compile: str | bool = "auto",
+        self,
+        *,
+        steps: int = 3000,
+        batch_size: int = 64,
+        learning_rate: float = 5e-3,
+        weight_decay: float = 1e-6,
+        average: float = 0.995,
+        energy_weight: float = 0.0,
+        torque_weight: float = 1.0,
+        validation_fraction: float = 0.15,
+        validate_every: int = 250,
+        patience: int = 6,
+        most_validation_frames: int = 2000,
+        precision: str = "float32",
+        device: str = "cpu",
+        compile: str | bool = "auto",
         processes: int = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         expect("ForceMatching", at_least=0, learning_rate=learning_rate)
         expect("ForceMatching", at_least=1, steps=steps, batch_size=batch_size, processes=processes)
-        expect("ForceMatching", at_least=1, validate_every=validate_every, most_validation_frames=most_validation_frames)
+        expect(
+            "ForceMatching",
+            at_least=1,
+            validate_every=validate_every,
+            most_validation_frames=most_validation_frames,
+        )
         expect("ForceMatching", at_least=0, patience=patience, weight_decay=weight_decay)
-        expect("ForceMatching", at_least=0, energy_weight=energy_weight, torque_weight=torque_weight)
+        expect(
+            "ForceMatching", at_least=0, energy_weight=energy_weight, torque_weight=torque_weight
+        )
         for name, share in {"average": average, "validation_fraction": validation_fraction}.items():
             if not 0 <= share < 1:
-                raise ValueError(f"ForceMatching.{name}: expected 0 or more and less than 1, found {share}")
+                raise ValueError(
+                    f"ForceMatching.{name}: expected 0 or more and less than 1, found {share}"
+                )
         if batch_size % processes:
             raise ValueError(
-                f"ForceMatching: expected a batch_size that {processes} processes can share evenly, found {batch_size}"
+                f"ForceMatching: expected a batch_size that {processes} processes can share "
+                f"evenly, found {batch_size}"
             )
         if precision not in ("float32", "float64"):
-            raise ValueError(f"ForceMatching: expected precision float32 or float64, found {precision!r}")
+            raise ValueError(
+                f"ForceMatching: expected precision float32 or float64, found {precision!r}"
+            )
         if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"ForceMatching: expected a device of this machine, found {device!r} and no CUDA: take device=cpu")
-        self.steps, self.batch_size, self.learning_rate, self.weight_decay = (
-            steps,
-            batch_size,
-            learning_rate,
-            weight_decay,
-        )
-        self.average, self.validation_fraction = average, validation_fraction
-        self.energy_weight, self.torque_weight = energy_weight, torque_weight
-        self.validate_every, self.patience, self.most_validation_frames = (
-            validate_every,
-            patience,
-            most_validation_frames,
-        )
+            raise ValueError(
+                f"ForceMatching: expected a device of this machine, found {device!r} and no CUDA: "
+                "take device=cpu"
+            )
+        self.steps = steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.average = average
+        self.validation_fraction = validation_fraction
+        self.energy_weight = energy_weight
+        self.torque_weight = torque_weight
+        self.validate_every = validate_every
+        self.patience = patience
+        self.most_validation_frames = most_validation_frames
         self.precision = precision
-        self.dtype, self.device = getattr(torch, precision), torch.device(device)
-        self.compile, self.processes = compile, processes
+        self.dtype = getattr(torch, precision)
+        self.device = torch.device(device)
+        self.compile = compile
+        self.processes = processes
 
     def __call__(
         self,
@@ -186,19 +227,22 @@ class ForceMatching:
             frames: with forces; weights are honoured.
             priors: fixed, subtracted from the labels here and added to what is returned.
             seed: of the order of frames.
-            folder: where training.csv and the checkpoint, training.pt, go; a fit that finds its checkpoint continues it. The checkpoint
-                stays when the fit is done: remove it when the potential is safe.
+            folder: where training.csv and the checkpoint, training.pt, go; a fit that finds its
+                checkpoint continues it. The checkpoint stays when the fit is done: remove it when
+                the potential is safe.
             name: shown by the progress bar.
 
         Returns:
             priors + trained potential, and the report.
 
         Raises:
-            ValueError: no forces, or no energies (or a network without their zero) where energy_weight asks for them; several processes and no folder.
+            ValueError: no forces, or no energies (or a network without their zero) where
+                energy_weight asks for them; several processes and no folder.
         """
         if self.energy_weight > 0 and not hasattr(potential, "site_energy"):
             raise ValueError(
-                f"ForceMatching: expected a network with site_energy, a buffer (n_types,) in kJ/mol that sets the zero of energies, found "
+                "ForceMatching: expected a network with site_energy, a buffer (n_types,) in "
+                "kJ/mol that sets the zero of energies, found "
                 f"{type(potential).__name__} without one: train it with energy_weight=0"
             )
         run = _Run(self, potential.to(self.device, self.dtype), frames, list(priors), seed, folder)
@@ -210,30 +254,51 @@ class ForceMatching:
         return run.finish()
 
     def _share(
-        self, potential: Potential, frames: Frames, priors: Sequence[Potential], seed: int, folder: Path | None, name: str,
-    ) -> None:  # fmt: skip
+        self,
+        potential: Potential,
+        frames: Frames,
+        priors: Sequence[Potential],
+        seed: int,
+        folder: Path | None,
+        name: str,
+    ) -> None:
         """Train in several processes; what they come to is in the checkpoint they leave."""
         from lightning_fabric import Fabric
 
         if folder is None:
             raise ValueError(
-                "ForceMatching: several processes meet at their checkpoint, so training needs a folder"
+                "ForceMatching: several processes meet at their checkpoint, so training needs "
+                "a folder"
             )
         threads = max(1, torch.get_num_threads() // self.processes)
         fabric = Fabric(accelerator=self.device.type, devices=self.processes, strategy="ddp_spawn")
         # As a partial, because Fabric takes arguments apart and cannot do that to Frames.
         fabric.launch(
             partial(
-                _train_share, options=self, potential=potential, frames=frames, priors=list(priors), seed=seed, folder=folder,
-                name=name, threads=threads,
+                _train_share,
+                options=self,
+                potential=potential,
+                frames=frames,
+                priors=list(priors),
+                seed=seed,
+                folder=folder,
+                name=name,
+                threads=threads,
             )
-        )  # fmt: skip
+        )
 
 
 def _train_share(
-    fabric: Any, options: ForceMatching, potential: Potential, frames: Frames, priors: list[Potential], seed: int, folder: Path,
-    name: str, threads: int,
-) -> None:  # fmt: skip
+    fabric: Any,
+    options: ForceMatching,
+    potential: Potential,
+    frames: Frames,
+    priors: list[Potential],
+    seed: int,
+    folder: Path,
+    name: str,
+    threads: int,
+) -> None:
     """What each process does: the same run on its share of every batch."""
     torch.set_num_threads(threads)
     options.device = fabric.device
@@ -246,7 +311,9 @@ def _train_share(
 
 @dataclass
 class _History:
-    """Best validation so far, as (2, n) objectives and force losses of each frame so that candidates are compared in pairs."""
+    """Best validation so far, as (2, n) objectives and force losses of each frame so that
+    candidates are compared in pairs.
+    """
 
     best: np.ndarray | None = None
     best_state: dict[str, Any] = field(default_factory=dict)
@@ -265,34 +332,41 @@ class _Run:
         seed: int,
         folder: Path | None,
     ) -> None:
-        self.options, self.potential, self.priors, self.seed, self.folder = (
-            options,
-            potential,
-            [p.to(options.device) for p in priors],
-            seed,
-            folder,
-        )
+        self.options = options
+        self.potential = potential
+        self.priors = [p.to(options.device) for p in priors]
+        self.seed = seed
+        self.folder = folder
         training, self.validation_blocks = split(frames, options.validation_fraction)
         validation = _thin(np.concatenate(self.validation_blocks), options.most_validation_frames)
         self.numbers = training
-        self.training = LabelledGraphs(potential, frames, training, self.priors, options.energy_weight)
-        self.validation = LabelledGraphs(potential, frames, validation, self.priors, options.energy_weight)
+        self.training = LabelledGraphs(
+            potential, frames, training, self.priors, options.energy_weight
+        )
+        self.validation = LabelledGraphs(
+            potential, frames, validation, self.priors, options.energy_weight
+        )
         self.scale = float(np.sqrt(np.mean(self.training.forces.numpy() ** 2))) or 1.0
         self.torques = None
         if options.torque_weight > 0 and frames.box is None:
             self.torques = Torques.scaled(self.training)
         self.parameters = [p for p in potential.parameters() if p.requires_grad]
-        self.optimiser = SOAP(self.parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
+        self.optimiser = SOAP(
+            self.parameters, lr=options.learning_rate, weight_decay=options.weight_decay
+        )
         self.averaged = AveragedModel(potential, multi_avg_fn=get_ema_multi_avg_fn(options.average))
         average: Any = self.averaged.module
         fast = self.pays()
         self.evaluate = potential.compiled() if fast else potential
         self.evaluate_average = average.compiled() if fast else average
-        self.history, self.step = _History(), 0
-        self.temperature, self.density = frames.temperature, density_range(frames)
+        self.history = _History()
+        self.step = 0
+        self.temperature = frames.temperature
+        self.density = density_range(frames)
         self.recent: list[float] = []  # losses since the last validation
         self.rows: list[list[float]] = []  # of training.csv
-        self.clock, self.request = Clock(), Request()
+        self.clock = Clock()
+        self.request = Request()
         self.fingerprint = fingerprint(options, frames, seed)
         self.fabric: Any = None
         self.choose: Callable[[], None] = lambda: None
@@ -300,7 +374,9 @@ class _Run:
         self.report.reference_loss = float(self.validation.squares.mean())
 
     def join(self, fabric: Any) -> None:
-        """Become one of several processes: gradients are averaged over all, files are written by the first."""
+        """Become one of several processes: gradients are averaged over all, files are written by
+        the first.
+        """
         self.fabric = fabric
         self.evaluate = fabric.strategy.setup_module(self.evaluate)
 
@@ -338,25 +414,37 @@ class _Run:
             self.request.stop(self.kept())
 
     def trial(self) -> Callable[[], Any] | None:
-        """Loss and gradient of one batch, kept nowhere: what threads are chosen by. None where no kernel computes them."""
+        """Loss and gradient of one batch, kept nowhere: what threads are chosen by. None where no
+        kernel computes them.
+        """
         if self.fabric is not None or not has_kernel(self.evaluate):
             return None
         graph = self.training[self.batch(self.step)]
 
         def step() -> None:
             forces = self.evaluate(graph, differentiable=True)[1]
-            torch.autograd.grad(self.frame_losses(graph, forces).mean(), self.parameters, allow_unused=True)
+            torch.autograd.grad(
+                self.frame_losses(graph, forces).mean(), self.parameters, allow_unused=True
+            )
 
         return step
 
     def kept(self) -> str:
         """What a fit that was stopped leaves."""
         if self.folder is None:
-            return f"step {self.step} of {self.options.steps}, of which nothing is kept, for the fit has no folder"
-        return f"a checkpoint after step {self.step} of {self.options.steps} is in {self.folder / CHECKPOINT}"
+            return (
+                f"step {self.step} of {self.options.steps}, of which nothing is kept, for the fit "
+                "has no folder"
+            )
+        return (
+            f"a checkpoint after step {self.step} of {self.options.steps} is in "
+            f"{self.folder / CHECKPOINT}"
+        )
 
     def advance(self, bar: tqdm) -> None:
-        """Steps up to the next validation, validate, checkpoint; or up to where it is asked to stop."""
+        """Steps up to the next validation, validate, checkpoint; or up to where it is asked to
+        stop.
+        """
         every, begin = self.options.validate_every, time.time()
         end = min((self.step // every + 1) * every, self.options.steps)
         for graph in self.loader(self.step, end):
@@ -369,7 +457,9 @@ class _Run:
                 self.checkpoint()
                 if self.request.due:
                     return
-        self.history.training_loss = float(self.everyone(torch.tensor(np.mean(self.recent)))) * self.scale**2
+        self.history.training_loss = (
+            float(self.everyone(torch.tensor(np.mean(self.recent)))) * self.scale**2
+        )
         self.report.seconds += time.time() - begin
         self.recent = []
         self.choose()
@@ -378,7 +468,9 @@ class _Run:
         self.checkpoint()
 
     def pays(self) -> bool:
-        """Whether the 5 s of compiling the potential are less than what it saves, about 4 s in 10^6 pairs."""
+        """Whether the 5 s of compiling the potential are less than what it saves, about 4 s in 10^6
+        pairs.
+        """
         if self.options.compile != "auto":
             return bool(self.options.compile)
         sites = self.training.frames.n_sites
@@ -386,7 +478,9 @@ class _Run:
         return self.options.device.type == "cpu" and pairs > 3e6
 
     def loader(self, begin: int, end: int) -> DataLoader:
-        """Batches `begin` ... `end`: shuffled epochs, a function of (seed, step) only, so that a resumed run sees the same."""
+        """Batches `begin` ... `end`: shuffled epochs, a function of (seed, step) only, so that a
+        resumed run sees the same.
+        """
         batches = [self.batch(step) for step in range(begin, end)]
         return DataLoader(self.training, batch_size=1, sampler=batches)  # type: ignore[arg-type]
 
@@ -396,13 +490,19 @@ class _Run:
         epoch, place = divmod(step, per_epoch)
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.training))
         whole = order[place * size : (place + 1) * size]
-        return whole if self.fabric is None else whole[self.fabric.global_rank :: self.fabric.world_size]
+        return (
+            whole
+            if self.fabric is None
+            else whole[self.fabric.global_rank :: self.fabric.world_size]
+        )
 
     def optimise(self, graph: SiteGraph) -> float:
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
         energy, forces = self.evaluate(graph, differentiable=True)
-        total, loss = self.frame_losses(graph, forces) @ graph.frame_weights / len(graph.frame_weights)
+        total, loss = (
+            self.frame_losses(graph, forces) @ graph.frame_weights / len(graph.frame_weights)
+        )
         if self.options.energy_weight > 0:
             total = total + self.options.energy_weight * self.energy_loss(graph, energy)
         if not bool(total.isfinite()):
@@ -421,12 +521,15 @@ class _Run:
         bad = self.numbers[batch[~np.isfinite(losses)]].tolist()
         which = f"of frames {bad[:5]}" if bad else "of its energies"
         raise ValueError(
-            f"training step {self.step}: expected a finite loss, found one {which} that is not; are two sites at one place there? "
+            f"training step {self.step}: expected a finite loss, found one {which} that is "
+            "not; are two sites at one place there? "
             "Leave these frames out, or give a smaller learning_rate"
         )
 
     def frame_losses(self, graph: SiteGraph, forces: Tensor) -> Tensor:
-        """(2, n_frames) what is minimised, and the mean squared force error per component, both in units of scale^2."""
+        """(2, n_frames) what is minimised, and the mean squared force error per component, both in
+        units of scale^2.
+        """
         error = graph.per_frame(forces - graph.labels)
         loss = (error / self.scale).square().mean((1, 2))
         objective = loss
@@ -457,10 +560,15 @@ class _Run:
         improvement = None if gain is None else np.average(gain, weights=weights)
         if improvement is None or improvement > 0:
             spread = 0.0 if gain is None else np.std(gain) / np.sqrt(len(gain))
-            # A gain smaller than its own error keeps the new weights but does not reset the patience.
-            self.history.stale = 0 if improvement is None or improvement > spread else self.history.stale + 1
+            # A gain smaller than its own error keeps the new weights but does not reset the
+            # patience.
+            self.history.stale = (
+                0 if improvement is None or improvement > spread else self.history.stale + 1
+            )
             self.history.best = losses
-            self.history.best_state = {k: v.clone() for k, v in self.averaged.module.state_dict().items()}
+            self.history.best_state = {
+                k: v.clone() for k, v in self.averaged.module.state_dict().items()
+            }
             self.history.best_training_loss = self.history.training_loss
         else:
             self.history.stale += 1
@@ -489,9 +597,15 @@ class _Run:
         )
 
     @torch.no_grad()
-    def losses(self, model: nn.Module, data: LabelledGraphs, which: np.ndarray | None = None) -> np.ndarray:
-        """(2, n_frames) `frame_losses` of frames `which` of the data (default: all), (kJ/mol/nm)^2 per component."""
-        out = [self.frame_losses(g, model(g)[1]) for g in data.batches(self.options.batch_size, which)]
+    def losses(
+        self, model: nn.Module, data: LabelledGraphs, which: np.ndarray | None = None
+    ) -> np.ndarray:
+        """(2, n_frames) `frame_losses` of frames `which` of the data (default: all), (kJ/mol/nm)^2
+        per component.
+        """
+        out = [
+            self.frame_losses(g, model(g)[1]) for g in data.batches(self.options.batch_size, which)
+        ]
         return torch.cat(out, 1).cpu().numpy() * self.scale**2
 
     def write_row(self, *row: float) -> None:
@@ -513,10 +627,19 @@ class _Run:
             return
         best = self.history.best
         state = {
-            "step": self.step, "report": vars(self.report), "potential": self.potential.state_dict(), "averaged": self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(), "recent": self.recent, "rows": self.rows, "fingerprint": self.fingerprint,
-            "history": {**vars(self.history), "best": None if best is None else torch.from_numpy(best)},
-        }  # fmt: skip
+            "step": self.step,
+            "report": vars(self.report),
+            "potential": self.potential.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "recent": self.recent,
+            "rows": self.rows,
+            "fingerprint": self.fingerprint,
+            "history": {
+                **vars(self.history),
+                "best": None if best is None else torch.from_numpy(best),
+            },
+        }
         save_state(self.folder / CHECKPOINT, state)
 
     def resume(self) -> None:
@@ -531,16 +654,21 @@ class _Run:
         state = load_state(path, self.options.device)
         if state["fingerprint"] != self.fingerprint:
             raise ValueError(
-                f"{path} is the checkpoint of another fit (other frames, settings or seed): expected that of this one; remove it to begin "
+                f"{path} is the checkpoint of another fit (other frames, settings or seed): "
+                "expected that of this one; remove it to begin "
                 "anew, or give another folder"
             )
-        self.step, self.report = state["step"], TrainingReport(**state["report"])
+        self.step = state["step"]
+        self.report = TrainingReport(**state["report"])
         self.potential.load_state_dict(state["potential"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.recent, self.rows = state["recent"], state["rows"]
+        self.recent = state["recent"]
+        self.rows = state["rows"]
         best = state["history"]["best"]
-        self.history = _History(**{**state["history"], "best": None if best is None else best.cpu().numpy()})
+        self.history = _History(
+            **{**state["history"], "best": None if best is None else best.cpu().numpy()}
+        )
         self.write_rows()
 
     def finish(self) -> tuple[Potential, TrainingReport]:
@@ -549,7 +677,8 @@ class _Run:
         if self.options.energy_weight > 0:
             self.set_energy_zero()
         fitted = SumPotential([*self.priors, self.potential]) if self.priors else self.potential
-        # Without true energies among the labels what was fitted is a PMF, and that holds at one temperature.
+        # Without true energies among the labels what was fitted is a PMF, and that holds at one
+        # temperature.
         is_pmf = self.options.energy_weight == 0
         fitted.made_at(self.temperature if is_pmf else None)
         fitted.density = self.density if is_pmf else None
@@ -559,9 +688,14 @@ class _Run:
     def judge_training(self) -> None:
         """Explained fraction of at most as many training frames as there are for validation."""
         which = _thin(np.arange(len(self.training)), self.options.most_validation_frames)
-        losses, reference = self.losses(self.evaluate, self.training, which)[1], self.training.squares[which]
+        losses, reference = (
+            self.losses(self.evaluate, self.training, which)[1],
+            self.training.squares[which],
+        )
         report = self.report
-        report.training_explained_fraction = _explained(float(losses.mean()), float(reference.mean()))
+        report.training_explained_fraction = _explained(
+            float(losses.mean()), float(reference.mean())
+        )
         report.training_explained_fraction_error = _fraction_error(
             losses, reference, report.training_explained_fraction
         )
@@ -569,7 +703,8 @@ class _Run:
     @torch.no_grad()
     def set_energy_zero(self) -> None:
         """Shift the site energies so that the mean error of the training energies is zero."""
-        # The kernel gives forces at no price; without it they would cost twice the energy, and are not asked for.
+        # The kernel gives forces at no price; without it they would cost twice the energy, and are
+        # not asked for.
         kernel = self.evaluate is not self.potential
         errors = [
             g.frame_energies - (self.evaluate(g)[0] if kernel else self.potential.energy(g))
@@ -579,9 +714,11 @@ class _Run:
 
 
 class LabelledGraphs(Dataset):
-    """Frames as training data: asking for an array of frame numbers gives them as one graph with its labels.
+    """Frames as training data: asking for an array of frame numbers gives them as one graph with
+    its labels.
 
-    Whole batches at once, because putting a few hundred small graphs together one by one costs more than the network.
+    Whole batches at once, because putting a few hundred small graphs together one by one costs more
+    than the network.
     """
 
     def __init__(
@@ -594,12 +731,15 @@ class LabelledGraphs(Dataset):
     ) -> None:
         if energy_weight > 0 and frames.energies is None:
             raise ValueError(
-                "ForceMatching: energy_weight > 0 needs Frames.energies, and these frames have none; a PMF has no energy labels, set energy_weight=0"
+                "ForceMatching: energy_weight > 0 needs Frames.energies, and these frames have "
+                "none; a PMF has no energy labels, set energy_weight=0"
             )
-        self.potential, self.frames = potential, frames[which]
+        self.potential = potential
+        self.frames = frames[which]
         forces, energies = np.asarray(self.frames.need_forces(), float), self.frames.energies
         check_finite(forces, which, frames.system, "force labels")
-        self.squares = np.mean(forces**2, axis=(1, 2))  # of the full labels, before priors are taken out
+        # of the full labels, before priors are taken out
+        self.squares = np.mean(forces**2, axis=(1, 2))
         energies = np.zeros(len(which)) if energies is None else np.asarray(energies, float)
         for prior in priors:
             # tracing does not pay for one pass
@@ -607,9 +747,14 @@ class LabelledGraphs(Dataset):
             energy, force = fast.energy_and_forces(self.frames, batch_size=1024)
             check_finite(force, which, frames.system, f"forces of the prior {type(prior).__name__}")
             forces, energies = forces - force, energies - energy
-        weights = np.ones(len(which)) if self.frames.weights is None else np.array(self.frames.weights, float)
+        weights = (
+            np.ones(len(which))
+            if self.frames.weights is None
+            else np.array(self.frames.weights, float)
+        )
         self.positions = self.frames.positions
-        self.forces, self.energies = torch.from_numpy(forces), torch.from_numpy(energies)
+        self.forces = torch.from_numpy(forces)
+        self.energies = torch.from_numpy(energies)
         self.weights = torch.from_numpy(weights / weights.mean())
 
     def __len__(self) -> int:
@@ -624,7 +769,9 @@ class LabelledGraphs(Dataset):
         return graph
 
     def batches(self, size: int, which: np.ndarray | None = None) -> Iterator[SiteGraph]:
-        """Frames `which`, by default all, in order; at most `size` at a time, and one graph in memory at a time."""
+        """Frames `which`, by default all, in order; at most `size` at a time, and one graph in
+        memory at a time.
+        """
         which = np.arange(len(self)) if which is None else which
         step = portion(self.frames.n_sites, size)
         return (self[which[start : start + step]] for start in range(0, len(which), step))
@@ -633,10 +780,11 @@ class LabelledGraphs(Dataset):
 class Torques:
     """Torques of forces about the rotatable bonds of one open System.
 
-    Stiff bonds and angles carry nearly all of a force, dihedrals decide where a molecule is: a fit of forces alone
-    reaches the dihedrals last (a heavy-atom alanine dipeptide still had 1 kT/rad of systematic error along psi when the
-    noise left was a third of that). A torque is a linear function of the forces, its expectation that of the same mean force; so
-    adding its squared error changes what is learned first and leaves the minimum, the PMF, where it was.
+    Stiff bonds and angles carry nearly all of a force, dihedrals decide where a molecule is: a fit
+    of forces alone reaches the dihedrals last (a heavy-atom alanine dipeptide still had 1 kT/rad of
+    systematic error along psi when the noise left was a third of that). A torque is a linear
+    function of the forces, its expectation that of the same mean force; so adding its squared error
+    changes what is learned first and leaves the minimum, the PMF, where it was.
 
     Args:
         system: whose bonds with something to turn on both sides are used, but for those in rings.
@@ -648,7 +796,9 @@ class Torques:
     def __init__(self, system: System) -> None:
         central = sorted({(min(p[1:3]), max(p[1:3])) for p in system.bonded_paths(4)})
         turning = [(b, c, moved) for b, c in central if (moved := system.beyond(b, c)) is not None]
-        self.first, self.second = (torch.tensor([t[k] for t in turning], dtype=torch.long) for k in (0, 1))
+        self.first, self.second = (
+            torch.tensor([t[k] for t in turning], dtype=torch.long) for k in (0, 1)
+        )
         self.moved = torch.zeros(len(turning), system.n_sites, dtype=torch.float64)
         for row, (_, _, moved) in zip(self.moved, turning):
             row[moved] = 1.0
@@ -656,7 +806,9 @@ class Torques:
 
     @classmethod
     def scaled(cls, data: LabelledGraphs, most: int = 2000) -> Torques | None:
-        """With the root mean square torques of the labels as sizes; None where no bond can be turned."""
+        """With the root mean square torques of the labels as sizes; None where no bond can be
+        turned.
+        """
         torques, some = cls(data.frames.system), _thin(np.arange(len(data)), most)
         if not len(torques.size):
             return None
@@ -677,7 +829,9 @@ class Torques:
         """(n_frames, n_bonds) kJ/mol/rad of forces (n_frames, n_sites, 3) on the sites that turn."""
         pivot = positions[:, self.second]
         axis = pivot - positions[:, self.first]
-        about_origin = torch.einsum("di,nik->ndk", self.moved, torch.linalg.cross(positions, forces))
+        about_origin = torch.einsum(
+            "di,nik->ndk", self.moved, torch.linalg.cross(positions, forces)
+        )
         net = torch.einsum("di,nik->ndk", self.moved, forces)
         torque = about_origin - torch.linalg.cross(pivot, net)
         return (torque * axis).sum(-1) / axis.norm(dim=-1)
@@ -697,7 +851,8 @@ def fingerprint(options: ForceMatching, frames: Frames, seed: int) -> str:
 def split(
     frames: Frames, validation_fraction: float, n_blocks: int = 20
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """(training frame numbers, validation blocks), cut by replica or by blocks of time, never by random frames.
+    """(training frame numbers, validation blocks), cut by replica or by blocks of time, never by
+    random frames.
 
     Raises:
         ValueError: too few frames, or a fraction outside (0, 1).
@@ -708,7 +863,9 @@ def split(
         )
     blocks = blocks_of(frames, min(n_blocks, len(frames)))
     if len(blocks) < 2:
-        raise ValueError(f"training needs at least 2 frames to keep some for validation, found {len(frames)}")
+        raise ValueError(
+            f"training needs at least 2 frames to keep some for validation, found {len(frames)}"
+        )
     wanted = max(1, round(validation_fraction * len(blocks)))
     held = set(np.linspace(0, len(blocks) - 1, wanted + 2).round().astype(int)[1:-1].tolist())
     training = np.sort(np.concatenate([b for k, b in enumerate(blocks) if k not in held]))
@@ -716,12 +873,15 @@ def split(
 
 
 def _explained(loss: float, reference: float) -> float:
-    """1 - loss / reference; 0 where the labels are all zero, as those of a molecule in vacuum that is one site."""
+    """1 - loss / reference; 0 where the labels are all zero, as those of a molecule in vacuum that
+    is one site.
+    """
     return 1 - loss / reference if reference > 0 else 0.0
 
 
 def check_finite(labels: NDArray[Any], which: NDArray[Any], system: System, what: str) -> None:
-    """ValueError that names the first frame and site where labels (n_frames, n_sites, 3) are not finite.
+    """ValueError that names the first frame and site where labels (n_frames, n_sites, 3) are not
+    finite.
 
     Args:
         which: number of each frame in the sample it comes from.
@@ -732,14 +892,17 @@ def check_finite(labels: NDArray[Any], which: NDArray[Any], system: System, what
         frame, site = bad[0].tolist()
         frames = np.unique(bad[:, 0])
         raise ValueError(
-            f"frame {which[frame]}, site {site} ({system.labels[site]}): expected finite {what}, found {labels[frame, site].tolist()} "
-            f"({len(frames)} of {len(labels)} frames, the first ones {which[frames[:5]].tolist()}); two sites at one place, or three "
+            f"frame {which[frame]}, site {site} ({system.labels[site]}): expected finite "
+            f"{what}, found {labels[frame, site].tolist()} "
+            f"({len(frames)} of {len(labels)} frames, the first ones "
+            f"{which[frames[:5]].tolist()}); two sites at one place, or three "
             "on a line? Leave these frames out"
         )
 
 
 def _fraction_error(losses: np.ndarray, reference: np.ndarray, fraction: float) -> float:
-    """Standard error of 1 - <losses> / <reference> from blocks of frames. A frame of large labels makes both large.
+    """Standard error of 1 - <losses> / <reference> from blocks of frames. A frame of large labels
+    makes both large.
 
     nan of a single frame, which tells nothing of the scatter.
     """

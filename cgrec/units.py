@@ -39,13 +39,17 @@ def energy_factor(unit: str) -> float:
 
 
 def force_factor(unit: str) -> float:
-    """Factor that turns a force in `unit`, written 'energy/length' (e.g. 'kcal/mol/angstrom'), into kJ/mol/nm."""
+    """Factor that turns a force in `unit`, written 'energy/length' (e.g. 'kcal/mol/angstrom'), into
+    kJ/mol/nm.
+    """
     energy, _, length = unit.rpartition("/")
     return energy_factor(energy) / length_factor(length)
 
 
 def shown(value: float, digits: int = 2) -> str:
-    """A number as a sentence shows it: so many significant digits, no exponent between 1e-4 and 1e6."""
+    """A number as a sentence shows it: so many significant digits, no exponent between 1e-4 and
+    1e6.
+    """
     return f"{float(f'{value:.{digits}g}'):g}"
 
 

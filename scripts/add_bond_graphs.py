@@ -1,8 +1,10 @@
-"""Give the potentials that ship the bond graph they were fitted to: files of earlier versions do not hold it.
+"""Give the potentials that ship the bond graph they were fitted to: files of earlier versions do
+not hold it.
 
     python scripts/add_bond_graphs.py
 
-Each potential with terms between numbered sites gets the graph of the first copies' worth of sites of the System beside it.
+Each potential with terms between numbered sites gets the graph of the first copies' worth of sites
+of the System beside it.
 """
 
 from __future__ import annotations

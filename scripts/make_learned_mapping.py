@@ -1,10 +1,12 @@
-"""How cgrec/data/learned_mapping was made: python scripts/make_learned_mapping.py HAM_JSON.TAR.GZ [--seed 0] [--json FIGURES].
+"""How cgrec/data/learned_mapping was made: python scripts/make_learned_mapping.py HAM_JSON.TAR.GZ
+[--seed 0] [--json FIGURES].
 
-HAM_JSON.TAR.GZ: the human-annotated mappings of Li, Wellawatte, Chakraborty, Gandhi, Xu, White, Chem. Sci. 11, 9524
-(2020), github.com/rochesterxugroup/HAM_dataset, CC0. A tenth of the molecules is never trained on; on the rest five
-networks are trained, each without another fifth of them. The five together ship. Figures: single networks on the fifth
-that each has not seen, and the five on the tenth. Molecules of one skeleton (elements and bonds, hydrogens apart) are on
-one side. Five to ten minutes of one core.
+HAM_JSON.TAR.GZ: the human-annotated mappings of Li, Wellawatte, Chakraborty, Gandhi, Xu, White,
+Chem. Sci. 11, 9524 (2020), github.com/rochesterxugroup/HAM_dataset, CC0. A tenth of the molecules
+is never trained on; on the rest five networks are trained, each without another fifth of them. The
+five together ship. Figures: single networks on the fifth that each has not seen, and the five on
+the tenth. Molecules of one skeleton (elements and bonds, hydrogens apart) are on one side. Five to
+ten minutes of one core.
 """
 
 from __future__ import annotations
@@ -28,11 +30,25 @@ FOLDS = 5
 EPOCHS, BATCH, RATE, DECAY = 60, 32, 2e-3, 1e-2
 #: Share of the training molecules of which the network is not told the number of beads.
 UNTOLD = 0.3
-#: Molecules of the tenth that are kept beside the weights for the tests: its first, whatever came out for them.
+#: Molecules of the tenth that are kept beside the weights for the tests: its first, whatever came
+#: out for them.
 EXAMPLES = 12
 #: Symmetries of a molecule that are tried; a few molecules with many equal groups have more.
 IMAGES = 200
-VALENCE = {"C": 4, "N": 3, "O": 2, "S": 2, "P": 3, "B": 3, "Si": 4, "Se": 2, "F": 1, "Cl": 1, "Br": 1, "I": 1}
+VALENCE = {
+    "C": 4,
+    "N": 3,
+    "O": 2,
+    "S": 2,
+    "P": 3,
+    "B": 3,
+    "Si": 4,
+    "Se": 2,
+    "F": 1,
+    "Cl": 1,
+    "Br": 1,
+    "I": 1,
+}
 TOKEN = re.compile(r"\[[^\]]+\]|Br|Cl|[BCNOPSFI]|[bcnops]|%\d\d|\d|[-=#:/\\.()]")
 BRACKET = re.compile(r"\[([A-Z][a-z]?|[a-z])(?:H(\d?))?([+-]?)\]")
 
@@ -54,7 +70,9 @@ class Drawn(NamedTuple):
 
 
 def read(path: str) -> list[Drawn]:
-    """All molecules of the archive whose elements the network can be taught, annotations of one molecule together."""
+    """All molecules of the archive whose elements the network can be taught, annotations of one
+    molecule together.
+    """
     found: dict[learned.Molecule, list[np.ndarray]] = defaultdict(list)
     with tarfile.open(path) as archive:
         for name in sorted(n for n in archive.getnames() if n.endswith(".json")):
@@ -63,13 +81,17 @@ def read(path: str) -> list[Drawn]:
             if molecule is None:
                 continue
             order = learned.canonical_order(molecule)
-            beads = np.array([node["cg"] for node in sorted(entry["nodes"], key=lambda node: node["id"])])
+            beads = np.array(
+                [node["cg"] for node in sorted(entry["nodes"], key=lambda node: node["id"])]
+            )
             found[molecule.reordered(order)].append(beads[order])
     return [Drawn(molecule, beads) for molecule, beads in found.items()]
 
 
 def from_smiles(smiles: str) -> learned.Molecule | None:
-    """Heavy atoms in the order of the SMILES, which is that of the annotations; None for what the network cannot know."""
+    """Heavy atoms in the order of the SMILES, which is that of the annotations; None for what the
+    network cannot know.
+    """
     atoms, bonds, branches, open_rings, last, order = [], [], [], {}, None, 0
     for token in TOKEN.findall(smiles):
         if token == "(":
@@ -102,11 +124,15 @@ def from_smiles(smiles: str) -> learned.Molecule | None:
     for i, j, n in bonds:
         used[i] += n or 1
         used[j] += n or 1
-    return learned.Molecule(elements, tuple(_hydrogens(part, n) for part, n in zip(parts, used)), pairs)
+    return learned.Molecule(
+        elements, tuple(_hydrogens(part, n) for part, n in zip(parts, used)), pairs
+    )
 
 
 def _hydrogens(part: re.Match, used: int) -> int:
-    """As written, or those that fill the valence; the archive writes neutral [N] and [Si] where it means NH and SiH2."""
+    """As written, or those that fill the valence; the archive writes neutral [N] and [Si] where it
+    means NH and SiH2.
+    """
     if part[2] is not None:
         return int(part[2] or 1)
     if part[3]:
@@ -142,7 +168,9 @@ def train(graphs: list[Data], seed: int, epochs: int = EPOCHS) -> learned_networ
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     first = graphs[0]
-    net = learned_network.PairNetwork(first.x.shape[1], first.edge_attr.shape[1], first.pair_attr.shape[1])
+    net = learned_network.PairNetwork(
+        first.x.shape[1], first.edge_attr.shape[1], first.pair_attr.shape[1]
+    )
     optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
     n_batches = len(graphs) // BATCH
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -178,7 +206,9 @@ def train_all(folds: list[list[Drawn]], seed: int) -> list[learned_network.PairN
 
 
 def rand_index(a: np.ndarray, b: np.ndarray) -> float:
-    """Adjusted for chance (Hubert, Arabie, J. Classif. 2, 193 (1985)); one for two partitions that are the same."""
+    """Adjusted for chance (Hubert, Arabie, J. Classif. 2, 193 (1985)); one for two partitions that
+    are the same.
+    """
     pairs = lambda counts: (counts * (counts - 1) / 2).sum()  # noqa: E731
     table = np.array([[np.sum((a == x) & (b == y)) for y in np.unique(b)] for x in np.unique(a)])
     both, left, right = pairs(table), pairs(table.sum(1)), pairs(table.sum(0))
@@ -195,11 +225,15 @@ def cut_f1(a: np.ndarray, b: np.ndarray, bonds: np.ndarray) -> float:
 
 
 def images(molecule: learned.Molecule) -> list[np.ndarray]:
-    """Permutations of the atoms that leave elements, hydrogens and bonds as they are; the first leaves all in place."""
+    """Permutations of the atoms that leave elements, hydrogens and bonds as they are; the first
+    leaves all in place.
+    """
     graph = nx.Graph(list(molecule.bonds))
     for i, kind in enumerate(zip(molecule.elements, molecule.hydrogens)):
         graph.add_node(i, kind=kind)
-    match = nx.isomorphism.GraphMatcher(graph, graph, node_match=lambda a, b: a["kind"] == b["kind"])
+    match = nx.isomorphism.GraphMatcher(
+        graph, graph, node_match=lambda a, b: a["kind"] == b["kind"]
+    )
     found = [np.arange(len(molecule.elements))]
     for image in match.isomorphisms_iter():
         found.append(np.array([image[i] for i in range(len(molecule.elements))]))
@@ -224,10 +258,12 @@ def divide(networks: list, molecule: learned.Molecule, n_sites: int | None) -> n
 
 
 def score(networks: list, drawn: Drawn) -> dict[str, float]:
-    """ARI and F1 of one molecule, told the number of beads of each annotation ("given") or none ("free").
+    """ARI and F1 of one molecule, told the number of beads of each annotation ("given") or none
+    ("free").
 
-    "mean": over its annotations; "alike": the same, each by its symmetric image that is nearest, since nobody can know
-    which of two equal bonds was cut; "best": of all annotations and images, as Li et al. evaluate.
+    "mean": over its annotations; "alike": the same, each by its symmetric image that is nearest,
+    since nobody can know which of two equal bonds was cut; "best": of all annotations and images,
+    as Li et al. evaluate.
     """
     bonds = np.array(drawn.molecule.bonds)
     alike = images(drawn.molecule)
@@ -238,14 +274,21 @@ def score(networks: list, drawn: Drawn) -> dict[str, float]:
         for way, found in (("given", given), ("free", free)):
             out[f"{way}_ari"].append([rand_index(beads[image], found) for image in alike])
             out[f"{way}_f1"].append([cut_f1(beads[image], found, bonds) for image in alike])
-    figures = {f"{name}_mean": float(np.mean([row[0] for row in rows])) for name, rows in out.items()}
-    figures |= {f"{name}_alike": float(np.mean([max(row) for row in rows])) for name, rows in out.items()}
+    figures = {
+        f"{name}_mean": float(np.mean([row[0] for row in rows])) for name, rows in out.items()
+    }
+    figures |= {
+        f"{name}_alike": float(np.mean([max(row) for row in rows])) for name, rows in out.items()
+    }
     figures |= {f"{name}_best": float(max(map(max, rows))) for name, rows in out.items()}
     numbers = [len(np.unique(beads)) for beads in drawn.beads]
     same = [k for k, n in enumerate(numbers) if numbers.count(n) > 1]
-    if same:  # where two people agree on the number: to be compared with how they agree on the beads
+    # where two people agree on the number: to be compared with how they agree on the beads
+    if same:
         figures |= {
-            f"same_number_{name}_alike": float(np.mean([max(out[f"given_{name}"][k]) for k in same]))
+            f"same_number_{name}_alike": float(
+                np.mean([max(out[f"given_{name}"][k]) for k in same])
+            )
             for name in ("ari", "f1")
         }
     return figures | {
@@ -255,9 +298,11 @@ def score(networks: list, drawn: Drawn) -> dict[str, float]:
 
 
 def agreement(drawn: list[Drawn]) -> list[dict[str, float]]:
-    """People against each other, for each molecule that several have divided: all pairs of annotations.
+    """People against each other, for each molecule that several have divided: all pairs of
+    annotations.
 
-    "alike": by the symmetric image that is nearest; "same_number": pairs of equally many beads only.
+    "alike": by the symmetric image that is nearest; "same_number": pairs of equally many beads
+    only.
     """
     rows = []
     for molecule, divisions in drawn:
@@ -302,7 +347,9 @@ def split(drawn: list[Drawn], seed: int) -> tuple[list[Drawn], list[list[Drawn]]
 
 
 def stored(networks: list, drawn: Drawn) -> dict:
-    """A molecule, how people divided it, and the F1 of the networks, so that a test can measure it again."""
+    """A molecule, how people divided it, and the F1 of the networks, so that a test can measure it
+    again.
+    """
     return drawn.molecule._asdict() | {
         "beads": [beads.tolist() for beads in drawn.beads],
         "given_f1_mean": score(networks, drawn)["given_f1_mean"],
@@ -341,7 +388,11 @@ def main() -> None:
         json.dumps([stored(shipped, d) for d in held[:EXAMPLES]]) + "\n"
     )
     text = json.dumps(
-        {"seed": options.seed, "source": "HAM (CC0), Li et al., Chem. Sci. 11, 9524 (2020)", **figures},
+        {
+            "seed": options.seed,
+            "source": "HAM (CC0), Li et al., Chem. Sci. 11, 9524 (2020)",
+            **figures,
+        },
         indent=1,
     )
     for path in filter(None, (options.out / "about.json", options.json)):

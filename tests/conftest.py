@@ -1,4 +1,6 @@
-"""One thread for each worker: the tests run on all cores as processes (pytest-xdist), which is faster than threads for systems this small."""
+"""One thread for each worker: the tests run on all cores as processes (pytest-xdist), which is
+faster than threads for systems this small.
+"""
 
 import os
 

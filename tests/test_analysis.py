@@ -1,4 +1,6 @@
-"""Analysis against known answers: statistics, divergences and floors, free energy, structure, the ledger."""
+"""Analysis against known answers: statistics, divergences and floors, free energy, structure, the
+ledger.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ DISTANCE = CollectiveVariable("r", ("A", "B"))
 PHI = CollectiveVariable("phi", ("C1", "N1", "CA", "C2"))
 PSI = CollectiveVariable("psi", ("N1", "CA", "C2", "N2"))
 BACKBONE = System(
-    names=("C1", "N1", "CA", "C2", "N2"), masses=[12, 14, 12, 12, 14], bonds=[(0, 1), (1, 2), (2, 3), (3, 4)]
+    names=("C1", "N1", "CA", "C2", "N2"),
+    masses=[12, 14, 12, 12, 14],
+    bonds=[(0, 1), (1, 2), (2, 3), (3, 4)],
 )
 
 
@@ -82,7 +86,9 @@ def ar1(rng, n_replicas, n, decay):
 # ---- statistics ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("n_replicas", "n", "decay"), [(1, 60_000, 0.9), (50, 4000, 0.95), (200, 300, 0.8)])
+@pytest.mark.parametrize(
+    ("n_replicas", "n", "decay"), [(1, 60_000, 0.9), (50, 4000, 0.95), (200, 300, 0.8)]
+)
 def test_effective_sample_size_of_ar1(n_replicas, n, decay):
     x = ar1(np.random.default_rng(0), n_replicas, n, decay)
     interleaved = x.T.ravel()  # time-major, as a batch of replicas is stored
@@ -134,7 +140,9 @@ def test_block_and_jackknife_errors_of_a_mean():
 
 def test_jackknife_of_rows_is_the_jackknife_of_frames():
     rng = np.random.default_rng(31)
-    frames = pair_frames(rng.uniform(1, 2, 60), weights=rng.random(60), replicas=np.repeat(np.arange(12), 5))
+    frames = pair_frames(
+        rng.uniform(1, 2, 60), weights=rng.random(60), replicas=np.repeat(np.arange(12), 5)
+    )
 
     def ratio(f):
         r, w = f.positions[:, 1, 0], f.normalised_weights()
@@ -179,7 +187,9 @@ def density(shift=0.0):
 
 def tally(rng, p, n, weights=None, n_blocks=20):
     w = np.ones(n) if weights is None else weights(rng, n)
-    return Tally.count(rng.choice(len(p), n, p=p), w / w.sum(), np.arange(n) * n_blocks // n, len(p))
+    return Tally.count(
+        rng.choice(len(p), n, p=p), w / w.sum(), np.arange(n) * n_blocks // n, len(p)
+    )
 
 
 @pytest.mark.parametrize(
@@ -194,7 +204,10 @@ def tally(rng, p, n, weights=None, n_blocks=20):
 )
 def test_floor_is_what_two_samples_of_one_density_give(n1, n2, weights):
     rng, p = np.random.default_rng(5), density()
-    found = [divergence(tally(rng, p, n1, weights), tally(rng, p, n2), seed=k, draws=10) for k in range(6)]
+    found = [
+        divergence(tally(rng, p, n1, weights), tally(rng, p, n2), seed=k, draws=10)
+        for k in range(6)
+    ]
     js, floor = np.mean([(d.js, d.floor) for d in found], 0)
     assert floor == pytest.approx(js, rel=0.04)
     assert np.mean([d.floor_bootstrap for d in found]) < js  # bins nobody visited are missing there
@@ -231,7 +244,9 @@ def test_excess_is_the_true_divergence():
 def test_comparison_of_frames_of_one_and_of_two_distributions():
     rng = np.random.default_rng(9)
     frames = lambda mean: backbone_frames(  # noqa: E731
-        mean + 0.3 * rng.normal(size=4000), 0.5 * rng.normal(size=4000), replicas=np.tile(np.arange(20), 200)
+        mean + 0.3 * rng.normal(size=4000),
+        0.5 * rng.normal(size=4000),
+        replicas=np.tile(np.arange(20), 200),
     )
     same = compare_distributions(frames(2.9), frames(2.9), (PHI, PSI), bins=32)
     assert abs(same.excess) < 3 * same.error
@@ -246,7 +261,9 @@ def test_comparison_of_frames_of_one_and_of_two_distributions():
 def test_backbone_builder_has_the_dihedrals_asked_for():
     phi, psi = np.random.default_rng(0).uniform(-3, 3, (2, 50))
     x = backbone_frames(phi, psi).positions
-    assert dihedral(x, np.array([[0, 1, 2, 3], [1, 2, 3, 4]])) == pytest.approx(np.stack([phi, psi], 1))
+    assert dihedral(x, np.array([[0, 1, 2, 3], [1, 2, 3, 4]])) == pytest.approx(
+        np.stack([phi, psi], 1)
+    )
 
 
 def test_grid_refuses_what_makes_no_histogram():
@@ -289,7 +306,9 @@ def test_free_energy_and_basins_of_a_double_well():
     found = basins(frames, (DISTANCE,), {"left": {"r": (0, 5)}, "right": {"r": (5, 10)}})
     expected = np.log(quadrature(-2.2, 0) / quadrature(0, 2.2))
     assert found["left"].free_energy == 0.0
-    assert found["right"].free_energy == pytest.approx(expected, abs=4 * found["right"].free_energy_error)
+    assert found["right"].free_energy == pytest.approx(
+        expected, abs=4 * found["right"].free_energy_error
+    )
     assert found["left"].population + found["right"].population == pytest.approx(1.0)
 
 
@@ -297,9 +316,9 @@ def test_weights_turn_a_biased_histogram_into_the_unbiased_one():
     x = np.random.default_rng(11).uniform(-2.2, 2.2, 60_000)
     frames = pair_frames(x + 5, weights=np.exp(-double_well(x)))
     p = histogram(frames, grid := Grid.over((DISTANCE,), frames, bins=20))
-    exact = [quadrature(a - 5, b - 5) for a, b in zip(grid.edges[0], grid.edges[0][1:])] / quadrature(
-        -2.2, 2.2
-    )
+    exact = [
+        quadrature(a - 5, b - 5) for a, b in zip(grid.edges[0], grid.edges[0][1:])
+    ] / quadrature(-2.2, 2.2)
     assert p == pytest.approx(exact, abs=8e-3)
     right = basins(frames, (DISTANCE,), {"l": {"r": (0, 5)}, "r": {"r": (5, 9)}})["r"].free_energy
     assert right == pytest.approx(np.log(quadrature(-2.2, 0) / quadrature(0, 2.2)), abs=0.05)
@@ -372,9 +391,11 @@ def test_structure_names_the_worst_term_of_each_kind():
 
 
 TETRAHEDRON = System(
-    names=("C", "H", "F", "Cl", "Br"), masses=[12, 1, 19, 35, 80], elements=("C", "H", "F", "Cl", "Br"),
+    names=("C", "H", "F", "Cl", "Br"),
+    masses=[12, 1, 19, 35, 80],
+    elements=("C", "H", "F", "Cl", "Br"),
     bonds=[(0, k) for k in range(1, 5)],
-)  # fmt: skip
+)
 
 
 def test_a_mirrored_tetrahedron_has_flipped():
@@ -391,14 +412,17 @@ def test_a_mirrored_tetrahedron_has_flipped():
 
 def test_a_centre_with_two_like_branches_is_not_chiral():
     ethanol = System(
-        names=("C1", "C2", "O", "H1", "H2", "H3", "H4", "H5", "H6"), masses=[12, 12, 16] + [1] * 6,
+        names=("C1", "C2", "O", "H1", "H2", "H3", "H4", "H5", "H6"),
+        masses=[12, 12, 16] + [1] * 6,
         elements=("C", "C", "O") + ("H",) * 6,
         bonds=[(0, 1), (1, 2), (0, 3), (0, 4), (0, 5), (1, 6), (1, 7), (2, 8)],
-    )  # fmt: skip
+    )
     assert stereocentres(ethanol) == []
 
 
-@pytest.mark.parametrize("box", [np.diag([2.0, 2.5, 3.0]), [[2.2, 0, 0], [0.7, 2.2, 0], [-0.6, 0.8, 2.2]]])
+@pytest.mark.parametrize(
+    "box", [np.diag([2.0, 2.5, 3.0]), [[2.2, 0, 0], [0.7, 2.2, 0], [-0.6, 0.8, 2.2]]]
+)
 def test_rdf_of_an_ideal_gas_is_one(box):
     rng = np.random.default_rng(15)
     system = System(names=("A",) * 30 + ("B",) * 20, masses=[1.0] * 50)
@@ -427,10 +451,19 @@ def test_rdf_finds_the_nearest_image_and_refuses_a_box_too_small():
 
 def test_rdf_of_molecules_leaves_out_bonded_pairs():
     rng = np.random.default_rng(16)
-    system = System(names=("A",) * 40, masses=[1.0] * 40, bonds=[(2 * k, 2 * k + 1) for k in range(20)])
+    system = System(
+        names=("A",) * 40, masses=[1.0] * 40, bonds=[(2 * k, 2 * k + 1) for k in range(20)]
+    )
     centre = rng.random((200, 20, 1, 3)) * 2
     x = (centre + [[0.0, 0, 0], [0.1, 0, 0]]).reshape(200, 40, 3)
-    g = rdf(Frames(system, x, 300.0, box=2 * np.eye(3)), "A", "A", r_max=0.9, bins=6, intermolecular=True)
+    g = rdf(
+        Frames(system, x, 300.0, box=2 * np.eye(3)),
+        "A",
+        "A",
+        r_max=0.9,
+        bins=6,
+        intermolecular=True,
+    )
     assert g.g == pytest.approx(1.0, abs=0.15)
 
 
@@ -453,7 +486,9 @@ def test_ledger_rows_survive_json_and_print():
         ledger_row("l2", "parent", level2, level1, (PHI, PSI), bins=32),
         ledger_row("l2", "level 0", level2, level0, (PHI, PSI), bins=32),
     ]
-    back = [LedgerRow.from_json(json.loads(json.dumps(row.to_json(), allow_nan=False))) for row in rows]
+    back = [
+        LedgerRow.from_json(json.loads(json.dumps(row.to_json(), allow_nan=False))) for row in rows
+    ]
     assert back[1:] == rows[1:]
     assert back[0].worst.keys() == {"bond", "angle", "dihedral"}
     assert back[0].basins["beta/PII"][0] == 0.0

@@ -7,14 +7,52 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "cgrec"
 RANKS = [
-    {"units", "geometry", "files", "index_select", "ranges", "site_labels", "stopping", "lock", "plugins", "threads"}, {"remarks"}, {"digests", "native"}, {"checkpoints", "recipes"}, {"stages"}, {"system"}, {"frames"}, {"collective_variables", "sampling"}, {"trajectory_files", "mapping", "potential"}, {"roles"}, {"analysis"},
-    {"training", "dynamics", "refinement", "distillation", "export", "proposals"}, {"sources", "verdict"}, {"backmapping"}, {"level_recipe"}, {"level"}, {"foresight"}, {"chain"}, {"descent", "restored"}, {"report"}, {"maps"}, {"cli"}, {"__main__"},
-]  # fmt: skip
+    {
+        "units",
+        "geometry",
+        "files",
+        "index_select",
+        "ranges",
+        "site_labels",
+        "stopping",
+        "lock",
+        "plugins",
+        "threads",
+    },
+    {"remarks"},
+    {"digests", "native"},
+    {"checkpoints", "recipes"},
+    {"stages"},
+    {"system"},
+    {"frames"},
+    {"collective_variables", "sampling"},
+    {"trajectory_files", "mapping", "potential"},
+    {"roles"},
+    {"analysis"},
+    {"training", "dynamics", "refinement", "distillation", "export", "proposals"},
+    {"sources", "verdict"},
+    {"backmapping"},
+    {"level_recipe"},
+    {"level"},
+    {"foresight"},
+    {"chain"},
+    {"descent", "restored"},
+    {"report"},
+    {"maps"},
+    {"cli"},
+    {"__main__"},
+]
 RANK = {room: k for k, rooms in enumerate(RANKS) for room in rooms}
 OWNERS = {
-    "MDAnalysis": {"trajectory_files"}, "mdtraj": {"trajectory_files"}, "torch_geometric": {"potential", "training", "mapping"}, "e3nn": {"potential"}, "torchpme": {"potential"},
-    "hydra": {"cli"}, "omegaconf": {"cli"}, "matplotlib": {"report"},
-}  # fmt: skip
+    "MDAnalysis": {"trajectory_files"},
+    "mdtraj": {"trajectory_files"},
+    "torch_geometric": {"potential", "training", "mapping"},
+    "e3nn": {"potential"},
+    "torchpme": {"potential"},
+    "hydra": {"cli"},
+    "omegaconf": {"cli"},
+    "matplotlib": {"report"},
+}
 FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")
 
 
@@ -28,7 +66,9 @@ def imported(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level == depth:
             yield from (
-                [(node.module.split(".")[0], None)] if node.module else [(a.name, None) for a in node.names]
+                [(node.module.split(".")[0], None)]
+                if node.module
+                else [(a.name, None) for a in node.names]
             )
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             yield None, node.module.split(".")[0]
@@ -42,7 +82,9 @@ def test_imports_point_one_way(path):
     assert own in RANK, f"{own} has no rank: give it one here and in the design"
     for inside, outside in imported(path):
         if inside is not None and inside != own:
-            assert RANK[inside] < RANK[own], f"{path.name} imports {inside}, which does not lie below {own}"
+            assert RANK[inside] < RANK[own], (
+                f"{path.name} imports {inside}, which does not lie below {own}"
+            )
         if outside in OWNERS:
             assert own in OWNERS[outside], (
                 f"{path.name} imports {outside}, which belongs to {OWNERS[outside]}"

@@ -1,4 +1,6 @@
-"""Backmapping: whatever is drawn maps back, the coordinates are exact, densities are those of the draws."""
+"""Backmapping: whatever is drawn maps back, the coordinates are exact, densities are those of the
+draws.
+"""
 
 import itertools
 
@@ -87,7 +89,9 @@ def random_case(seed, kind, box):
 
 CASES = [
     (kind, box, seed)
-    for kind, box, seed in itertools.product(["disjoint", "picks", "overlapping"], [False, True], range(6))
+    for kind, box, seed in itertools.product(
+        ["disjoint", "picks", "overlapping"], [False, True], range(6)
+    )
 ]
 
 
@@ -95,11 +99,16 @@ CASES = [
 def test_split_is_the_exact_inverse(kind, box, seed):
     mapping, frames = random_case(seed, kind, box)
     split, x = Split(mapping), torch.tensor(frames.positions)
-    X, u = torch.tensor(mapping(frames).positions), torch.randn(len(frames), split.n_free, 3).double()
+    X, u = (
+        torch.tensor(mapping(frames).positions),
+        torch.randn(len(frames), split.n_free, 3).double(),
+    )
     assert torch.allclose(split.atoms(X, split.free(x)), x, atol=1e-13)
     assert torch.allclose(split.sites(split.atoms(X, u)), X, atol=1e-13)
     assert torch.allclose(split.free(split.atoms(X, u)), u, atol=1e-11)
-    kinetic = (0.5 * torch.tensor(mapping.fine.masses)[:, None] * split.atoms(0 * X, u) ** 2).sum((1, 2))
+    kinetic = (0.5 * torch.tensor(mapping.fine.masses)[:, None] * split.atoms(0 * X, u) ** 2).sum(
+        (1, 2)
+    )
     assert torch.allclose(kinetic, 0.5 * (u**2).sum((1, 2)))
     shift = torch.tensor([0.3, -2.0, 1.0])
     assert torch.allclose(split.atoms(X + shift, u), split.atoms(X, u) + shift, atol=1e-12)
@@ -136,7 +145,12 @@ def five_beads(system):
 
 
 def blobs(system):
-    beads = {"a": ["#0", "#1", "#2", "#3", "#4", "#5"], "b": ["#6", "#7"], "c": [f"#{k}" for k in range(8, 14)], "d": [f"#{k}" for k in range(14, 22)]}  # fmt: skip
+    beads = {
+        "a": ["#0", "#1", "#2", "#3", "#4", "#5"],
+        "b": ["#6", "#7"],
+        "c": [f"#{k}" for k in range(8, 14)],
+        "d": [f"#{k}" for k in range(14, 22)],
+    }
     return CentresOfMass(beads)(system)
 
 
@@ -186,8 +200,11 @@ def test_a_turn_of_a_methyl_group_makes_no_difference(peptide):
     again = relabelled(unit, x, torch.Generator().manual_seed(0))
     assert not torch.equal(again, x)
     assert torch.equal(torch.sort(again[:, 1:4, 0], 1)[0], torch.sort(x[:, 1:4, 0], 1)[0])
-    angles = [scaled.internal(torch.tensor(unit.weights) @ y, y)[0][:, scaled.circles] for y in (x, again)]
-    # the others of a methyl group stand 120 degrees apart, but not exactly: three times the angle is nearly the same
+    angles = [
+        scaled.internal(torch.tensor(unit.weights) @ y, y)[0][:, scaled.circles] for y in (x, again)
+    ]
+    # the others of a methyl group stand 120 degrees apart, but not exactly: three times the angle
+    # is nearly the same
     assert torch.cos(angles[0] - angles[1]).min() > 0.2
     triangle = torch.linalg.cross(again[:, 12] - again[:, 11], again[:, 13] - again[:, 11])
     before = torch.linalg.cross(x[:, 12] - x[:, 11], x[:, 13] - x[:, 11])
@@ -223,13 +240,19 @@ def test_divergence_of_the_velocity(circles):
     torch.manual_seed(0)
     velocity = Velocity(circles, 3, width=12).double()
     torch.nn.init.normal_(velocity.last.weight)
-    y, c, t = torch.randn(4, len(circles)).double(), torch.randn(4, 3).double(), torch.rand(4).double()
+    y, c, t = (
+        torch.randn(4, len(circles)).double(),
+        torch.randn(4, 3).double(),
+        torch.rand(4).double(),
+    )
     told = velocity.sites(c)
     _, divergence = velocity(y, t, told, divergence=True)
     for k in range(4):
         one = lambda x, k=k: velocity(x[None], t[k : k + 1], told[k : k + 1])[0][0]  # noqa: E731
         jacobian = torch.autograd.functional.jacobian(one, y[k])
-        assert float(divergence[k].detach()) == pytest.approx(float(torch.trace(jacobian)), abs=1e-10)
+        assert float(divergence[k].detach()) == pytest.approx(
+            float(torch.trace(jacobian)), abs=1e-10
+        )
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +279,10 @@ def test_saved_and_loaded_it_is_the_same(flow, peptide, tmp_path):
 
 
 def test_a_fit_that_was_killed_goes_on_as_if_it_had_not_been(peptide, tmp_path, monkeypatch):
-    mapping, options = HeavyAtoms()(peptide.system), {"width": 16, "steps": 40, "validate_every": 10}
+    mapping, options = (
+        HeavyAtoms()(peptide.system),
+        {"width": 16, "steps": 40, "validate_every": 10},
+    )
     whole = FlowBackmapper.fit(peptide[:100], mapping, **options)
     kept = flow_module._Training.checkpoint
 
@@ -275,7 +301,9 @@ def test_a_fit_that_was_killed_goes_on_as_if_it_had_not_been(peptide, tmp_path, 
 
 
 def test_flow_learns_a_density_known_exactly():
-    """A diatomic with one atom kept: ln r is normal with 0.1, its direction is even: entropy and cross entropy in closed form."""
+    """A diatomic with one atom kept: ln r is normal with 0.1, its direction is even: entropy and
+    cross entropy in closed form.
+    """
     rng = np.random.default_rng(0)
     n, spread, middle = 20_000, 0.1, np.log(0.15)
     direction = rng.normal(size=(n, 3))
@@ -343,8 +371,11 @@ def test_refusals(flow, peptide):
 def two_kinds():
     water = waters(2)
     return System(
-        names=("NA", *water.names), masses=[23.0, *water.masses], bonds=water.bonds + 1, residue_names=("NA", *water.residue_names),
-    )  # fmt: skip
+        names=("NA", *water.names),
+        masses=[23.0, *water.masses],
+        bonds=water.bonds + 1,
+        residue_names=("NA", *water.residue_names),
+    )
 
 
 class Springs:
@@ -360,7 +391,9 @@ class Springs:
 
 def harmonic_case(n_frames=400):
     """Three atoms in a bead and one alone; springs of 500 kJ/mol/nm^2."""
-    system = System(names=("A", "B", "C", "D"), masses=[1.0, 2.0, 3.0, 4.0], bonds=[(0, 1), (1, 2), (2, 3)])
+    system = System(
+        names=("A", "B", "C", "D"), masses=[1.0, 2.0, 3.0, 4.0], bonds=[(0, 1), (1, 2), (2, 3)]
+    )
     mapping = CentresOfMass({"ABC": ["#0", "#1", "#2"], "D": ["#3"]})(system)
     rng = np.random.default_rng(2)
     x = np.array([[0, 0, 0], [0.1, 0, 0], [0.1, 0.1, 0], [0.2, 0.1, 0.1]]) + rng.normal(
@@ -396,7 +429,9 @@ def test_null_space_langevin_samples_the_conditional_distribution():
 
 
 def test_metropolis_makes_samples_of_draws():
-    """A flow that knows nothing of a spring between the kept and the other atom, corrected: <r> under r^2 exp(-beta k (r - r0)^2 / 2)."""
+    """A flow that knows nothing of a spring between the kept and the other atom, corrected: <r>
+    under r^2 exp(-beta k (r - r0)^2 / 2).
+    """
     rng = np.random.default_rng(0)
     n, kT = 4000, 8.314462618e-3 * 300
     direction = rng.normal(size=(n, 3))

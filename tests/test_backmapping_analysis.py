@@ -51,9 +51,14 @@ def test_terms_that_differ_by_equivalent_hydrogens_are_one_type(peptide):
     system = peptide.system
     bonds = equivalent_terms(system, "bond")
     assert len(bonds) == 15 and sum(map(len, bonds.values())) == len(system.bonds) == 21
-    assert bonds["ACE:CH3-ACE:HH1"].tolist() == [[0, 1], [0, 2], [0, 3]]  # read from the centre every time
+    # read from the centre every time
+    assert bonds["ACE:CH3-ACE:HH1"].tolist() == [[0, 1], [0, 2], [0, 3]]
     assert sorted(bonds["ALA:H-ALA:N"][0]) == [6, 7]
-    (hch,) = (sites for sites in equivalent_terms(system, "angle", [12]).values() if 11 in sites[:, [0, 2]])
+    (hch,) = (
+        sites
+        for sites in equivalent_terms(system, "angle", [12]).values()
+        if 11 in sites[:, [0, 2]]
+    )
     assert len(hch) == 2  # of the three H-CB-H two hold HB2
     assert not equivalent_terms(system, "bond", [])
 
@@ -105,7 +110,9 @@ def test_rigid_bonds_stored_with_rounding_are_equal():
 
 
 def water(n_cells=5, spacing=0.31, seed=0):
-    """n^3 waters on a lattice in a skewed box, at random orientations; molecules stored in random images."""
+    """n^3 waters on a lattice in a skewed box, at random orientations; molecules stored in random
+    images.
+    """
     rng = np.random.default_rng(seed)
     n = n_cells**3
     cells = np.array(list(product(range(n_cells), repeat=3)), float)
@@ -115,9 +122,11 @@ def water(n_cells=5, spacing=0.31, seed=0):
     arms = 0.0957 * np.array([[1, 0, 0], [np.cos(1.82), np.sin(1.82), 0]])
     x = np.concatenate([oxygen[:, None], oxygen[:, None] + arms @ turn], 1).reshape(1, -1, 3)
     system = System(
-        names=("O", "H1", "H2") * n, masses=[16, 1, 1] * n, elements=("O", "H", "H") * n,
+        names=("O", "H1", "H2") * n,
+        masses=[16, 1, 1] * n,
+        elements=("O", "H", "H") * n,
         bonds=[(3 * k, 3 * k + j) for k in range(n) for j in (1, 2)],
-    )  # fmt: skip
+    )
     return Frames(system, x, 300.0, box=box)
 
 
@@ -155,7 +164,8 @@ def test_planted_errors_are_counted_apart():
     frames = water(spacing=0.5)
     x = np.repeat(frames.positions, 4, axis=0)
     x[1, 4] += 4 * (x[1, 4] - x[1, 3])  # a hydrogen leaves its oxygen, five bond lengths away
-    # another's oxygen at 0.1 nm from an oxygen, seen through the box: a bond too many, beside its own clashes
+    # another's oxygen at 0.1 nm from an oxygen, seen through the box: a bond too many, beside its
+    # own clashes
     x[2, 6:9] += x[2, 0] + [0, 0, -0.1] - x[2, 6] + 3 * frames.box[2]
     x[3] += frames.box[0] + 2 * frames.box[1]
     c = contacts(moved(frames, x))
@@ -172,7 +182,9 @@ def test_true_peptides_have_the_bonds_of_their_system(peptide):
 
 def test_ions_and_beads_take_no_part():
     x = np.array([[[0, 0, 0], [0.12, 0, 0], [0.2, 0, 0]]])
-    system = System(names=("C", "O", "Na"), masses=[12, 16, 23], elements=("C", "O", "Na"), bonds=[(0, 1)])
+    system = System(
+        names=("C", "O", "Na"), masses=[12, 16, 23], elements=("C", "O", "Na"), bonds=[(0, 1)]
+    )
     c = contacts(Frames(system, x, 300.0))
     assert (c.missing[0], c.spurious[0], c.clashes[0]) == (0, 0, 0)
     alone = Frames(system.select([0, 1]), x[:, :2], 300.0, box=0.25 * np.eye(3))
@@ -233,7 +245,9 @@ def test_spread_tells_a_perfect_sampler_from_a_narrow_one(peptide):
     true = repeated(middle, 1, 0.01, seed=1)
     spreads = {}
     for noise in (0.01, 0.005):
-        q = compare_backmapping(repeated(middle, 4, noise, seed=2), peptide, n_draws=4, paired=true).spread
+        q = compare_backmapping(
+            repeated(middle, 4, noise, seed=2), peptide, n_draws=4, paired=true
+        ).spread
         spreads[noise] = (q.reference - q.value) / np.hypot(q.error, q.reference_error)
     assert abs(spreads[0.01]) < 4 and spreads[0.005] > 30
     assert q.value == pytest.approx(0.005 * np.sqrt(6), rel=0.01)  # 3 (s^2 + s^2) a site
@@ -250,13 +264,16 @@ def test_images_of_a_box_are_one_pose():
 
 def test_draws_of_one_coarse_frame_are_no_independent_frames(peptide):
     """Copies say nothing new: all errors stay what they were."""
-    few, other = repeated(peptide[:310], 1, 0.01), peptide[1000:]  # 20 blocks of 1240 would part draws
+    # 20 blocks of 1240 would part draws
+    few, other = repeated(peptide[:310], 1, 0.01), peptide[1000:]
     once = compare_backmapping(few, other)
     again = compare_backmapping(repeated(few, 4), other, n_draws=4)
     assert again.missing_bonds.error == pytest.approx(once.missing_bonds.error)
     assert again.clashes.value == pytest.approx(once.clashes.value)
     for a, b in zip(again.terms, once.terms):
-        assert a.error == pytest.approx(b.error, abs=1e-9) and a.floor == pytest.approx(b.floor, rel=0.3)
+        assert a.error == pytest.approx(b.error, abs=1e-9) and a.floor == pytest.approx(
+            b.floor, rel=0.3
+        )
 
 
 def test_round_trip_is_the_largest_coordinate():
@@ -276,7 +293,9 @@ def test_shifted_energies_are_apart_by_the_shift(peptide):
     rng = np.random.default_rng(3)
     e = 10 * rng.normal(size=2000)
     report = compare_backmapping(peptide, peptide, energies=(e + 44.0, e))
-    assert report.energy.value == pytest.approx(2.0) and report.energy_shift.value == pytest.approx(2.0)
+    assert report.energy.value == pytest.approx(2.0) and report.energy_shift.value == pytest.approx(
+        2.0
+    )
     h = {k: np.array(v) for k, v in report.energy_histogram.items()}
     assert (h["reference"] * np.diff(h["edges"])).sum() == pytest.approx(1)
     middle = (h["edges"][1:] + h["edges"][:-1]) / 2
@@ -290,10 +309,15 @@ def test_shifted_energies_are_apart_by_the_shift(peptide):
 def test_floor_and_error_of_energies_are_what_repetition_shows():
     rng = np.random.default_rng(4)
     blocks = tuple(np.arange(n) * 20 // n for n in (500, 2000))
-    same = [energy_distance(rng.normal(size=500), rng.normal(size=2000), 1, *blocks) for _ in range(40)]
+    same = [
+        energy_distance(rng.normal(size=500), rng.normal(size=2000), 1, *blocks) for _ in range(40)
+    ]
     value, floor = np.mean([(q.value, q.reference) for q in same], axis=0)
     assert floor == pytest.approx(value, rel=0.25)
-    apart = [energy_distance(rng.normal(size=500) + 1, rng.normal(size=2000), 1, *blocks) for _ in range(40)]
+    apart = [
+        energy_distance(rng.normal(size=500) + 1, rng.normal(size=2000), 1, *blocks)
+        for _ in range(40)
+    ]
     scatter = np.std([q.value for q in apart])
     assert np.mean([q.error for q in apart]) == pytest.approx(scatter, rel=0.35)
     assert scatter == pytest.approx(np.sqrt(1 / 500 + 1 / 2000), rel=0.35)
@@ -342,9 +366,14 @@ def test_report_survives_json_and_reads_as_a_table(peptide):
     true = peptide[:100]
     draws = repeated(true, 2, 0.002)
     report = compare_backmapping(
-        draws, peptide, n_draws=2, paired=true, coarse=(draws.positions[:, :1], draws.positions[:, :1]),
-        energies=(np.arange(200.0), np.arange(2000.0)), log_weights=np.zeros(200),
-    )  # fmt: skip
+        draws,
+        peptide,
+        n_draws=2,
+        paired=true,
+        coarse=(draws.positions[:, :1], draws.positions[:, :1]),
+        energies=(np.arange(200.0), np.arange(2000.0)),
+        log_weights=np.zeros(200),
+    )
     text = json.dumps(report.to_json(), allow_nan=False)
     again = BackmappingReport.from_json(json.loads(text))
     assert again.to_json() == report.to_json() and again.terms == report.terms

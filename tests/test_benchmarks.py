@@ -1,4 +1,6 @@
-"""The benchmarks start and count; what they measure is asserted nowhere. Peers and outside data are never needed."""
+"""The benchmarks start and count; what they measure is asserted nowhere. Peers and outside data are
+never needed.
+"""
 
 import json
 import subprocess

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from cgrec import Frames, Potential, System
-from cgrec.potential import BondGraph, Committee, DihedralPrior, HarmonicPrior, PairStiffness, fit_priors
+from cgrec.potential import (
+    BondGraph,
+    Committee,
+    DihedralPrior,
+    HarmonicPrior,
+    PairStiffness,
+    fit_priors,
+)
 
 TYPES = ["N", "C", "O"]
 DATA = Path(__file__).parents[1] / "cgrec" / "data"
@@ -40,7 +47,9 @@ def test_a_chain_of_ten_is_not_two_chains_of_five(kind):
     potential.energy_and_forces(sample(chain(5)))
     two = chain(10, bonds=[(0, 1), (1, 2), (2, 3), (3, 4), (5, 6), (6, 7), (7, 8), (8, 9)])
     potential.energy_and_forces(sample(two))
-    with pytest.raises(ValueError, match=r"sites 4 and 5 \(MOL:S4, MOL:S5\) of two of them are bonded"):
+    with pytest.raises(
+        ValueError, match=r"sites 4 and 5 \(MOL:S4, MOL:S5\) of two of them are bonded"
+    ):
         potential.energy_and_forces(sample(chain(10)))
     with pytest.raises(ValueError, match="sites 4 and 5"):
         potential.energy_and_forces(sample(chain(15)))
@@ -87,7 +96,8 @@ def test_a_file_of_an_earlier_version_is_judged_by_its_terms(tmp_path):
         torch.save(state, tmp_path / "old.pt")
         old = Potential.load(tmp_path / "old.pt")
         np.testing.assert_array_equal(
-            old.energy_and_forces(sample(chain(5)))[0], potential.energy_and_forces(sample(chain(5)))[0]
+            old.energy_and_forces(sample(chain(5)))[0],
+            potential.energy_and_forces(sample(chain(5)))[0],
         )
         with pytest.raises(ValueError, match="sites 4 and 5"):
             old.energy_and_forces(sample(chain(10)))
@@ -124,7 +134,10 @@ def test_what_ships_knows_its_graph(potential, system):
     assert np.isfinite(made.energy_and_forces(frames)[1]).all()
     order = np.roll(np.arange(frames.n_sites), 1)
     turned = Frames(
-        frames.system.select(order.tolist()), frames.positions[:, order], frames.temperature, box=frames.box
+        frames.system.select(order.tolist()),
+        frames.positions[:, order],
+        frames.temperature,
+        box=frames.box,
     )
     with pytest.raises(ValueError, match="fitted to another"):
         made.energy_and_forces(turned)
@@ -146,7 +159,10 @@ def test_ase_atoms_in_another_order_are_refused():
         bonds=[(0, 1), (1, 2)],
     )
     beads = System(names=("a", "b", "c"), masses=[20.0, 30.0, 50.0], bonds=[(0, 1), (1, 2)])
-    for one, message in ((system, "atom 0: expected N"), (beads, "atom 0: expected a mass of 20 amu")):
+    for one, message in (
+        (system, "atom 0: expected N"),
+        (beads, "atom 0: expected a mass of 20 amu"),
+    ):
         frames = sample(one)
         potential = HarmonicPrior.fit(frames, sorted(set(one.types)), 2)
         atoms = atoms_of(frames)
@@ -162,7 +178,9 @@ def test_ten_thousand_copies_are_compared_quickly():
     import time
 
     n = 10_000
-    system = chain(3 * n, bonds=[(3 * k + a, 3 * k + b) for k in range(n) for a, b in ((0, 1), (1, 2))])
+    system = chain(
+        3 * n, bonds=[(3 * k + a, 3 * k + b) for k in range(n) for a, b in ((0, 1), (1, 2))]
+    )
     graph = BondGraph.of(chain(3))
     begin = time.process_time()
     graph.check(system, "it")
@@ -170,5 +188,7 @@ def test_ten_thousand_copies_are_compared_quickly():
 
 
 def test_dihedral_prior_made_by_hand_needs_no_graph():
-    prior = DihedralPrior(types=["C"], n_sites=5, sites=[[0, 1, 2, 3]], cosine=[[1.0]], sine=[[0.0]])
+    prior = DihedralPrior(
+        types=["C"], n_sites=5, sites=[[0, 1, 2, 3]], cosine=[[1.0]], sine=[[0.0]]
+    )
     assert np.isfinite(prior.energy_and_forces(sample(chain(5)))[1]).all()

@@ -1,4 +1,6 @@
-"""Calculators in an interpreter of their own: an environment that has ase and numpy, and neither cgrec nor torch."""
+"""Calculators in an interpreter of their own: an environment that has ase and numpy, and neither
+cgrec nor torch.
+"""
 
 import os
 import subprocess
@@ -19,7 +21,8 @@ from cgrec.sources.labelling import cores
 from cgrec.trajectory_files import read
 
 NAME = "ase.calculators.emt:EMT"
-#: A calculator as people write them: it prints, it has a state, it fails for one element, and it can die.
+#: A calculator as people write them: it prints, it has a state, it fails for one element, and it
+#: can die.
 THEIRS = """
 import os, sys
 from ase.calculators.emt import EMT
@@ -45,7 +48,9 @@ class Theirs(EMT):
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """bin/python of a fresh environment that sees ase, numpy and scipy of this one, and nothing else of it."""
+    """bin/python of a fresh environment that sees ase, numpy and scipy of this one, and nothing
+    else of it.
+    """
     folder = tmp_path_factory.mktemp("other")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "env")], check=True)
     shared, here = folder / "shared", Path(sysconfig.get_paths()["purelib"])
@@ -77,7 +82,9 @@ def test_the_environment_is_another_one(python):
 
 @pytest.mark.parametrize("box", [None, [6.0, 6.5, 7.0]])
 def test_same_numbers_as_here_to_the_last_bit(box, python):
-    atoms = Atoms("Cu4", [[0, 0, 0], [2.5, 0, 0], [0, 2.5, 0], [0, 0, 2.5]], cell=box, pbc=box is not None)
+    atoms = Atoms(
+        "Cu4", [[0, 0, 0], [2.5, 0, 0], [0, 2.5, 0], [0, 0, 2.5]], cell=box, pbc=box is not None
+    )
     here, there = atoms.copy(), atoms.copy()
     here.calc, there.calc = EMT(), ForeignCalculator(python, NAME, {})
     for _ in range(2):
@@ -88,22 +95,35 @@ def test_same_numbers_as_here_to_the_last_bit(box, python):
 
 
 def source(copper, **more):
-    settings = {"structure": copper, "temperature": 300, "n_frames": 4, "stride": 2, "equilibration": 2}
+    settings = {
+        "structure": copper,
+        "temperature": 300,
+        "n_frames": 4,
+        "stride": 2,
+        "equilibration": 2,
+    }
     return CalculatorSource(calculator=NAME, **settings, **more)
 
 
 def test_source_runs_there_as_here(python, copper, tmp_path):
     here = source(copper).make(tmp_path / "here", 3)
     there = source(copper, python=python).make(tmp_path / "there", 3)
-    assert np.array_equal(here.positions, there.positions) and np.array_equal(here.forces, there.forces)
+    assert np.array_equal(here.positions, there.positions) and np.array_equal(
+        here.forces, there.forces
+    )
     assert np.array_equal(here.energies, there.energies)
 
 
 def test_labeller_labels_there_as_here(python, copper):
     frames = read(copper, temperature=300, check_units=False)
     x = np.repeat(frames.positions, 3, 0) + 0.01 * np.arange(3)[:, None, None] * np.eye(4, 3)
-    found = [Labeller(NAME, {}, 1, python=where).label(frames.system, x, 300.0) for where in (None, python)]
-    assert np.array_equal(found[0][0].forces, found[1][0].forces) and found[0][1] == found[1][1] == 0
+    found = [
+        Labeller(NAME, {}, 1, python=where).label(frames.system, x, 300.0)
+        for where in (None, python)
+    ]
+    assert (
+        np.array_equal(found[0][0].forces, found[1][0].forces) and found[0][1] == found[1][1] == 0
+    )
     assert np.array_equal(found[0][0].energies, found[1][0].energies)
 
 
@@ -117,7 +137,10 @@ def test_what_a_calculator_prints_is_no_answer(python):
 
 @pytest.mark.parametrize(
     "element, thing",
-    [("Ag", "theirs:Theirs in .*RuntimeError: SCF did not"), ("Au", "code 7.*segmentation violation")],
+    [
+        ("Ag", "theirs:Theirs in .*RuntimeError: SCF did not"),
+        ("Au", "code 7.*segmentation violation"),
+    ],
 )
 def test_failures_there_arrive_in_words(element, thing, python):
     atoms = Atoms(f"{element}2", [[0, 0, 0], [2.5, 0, 0]])
@@ -142,7 +165,9 @@ def test_what_cannot_be_made_there_is_refused(name, arguments, thing, python):
 
 @pytest.mark.parametrize("wrong", ["/nowhere/python", "", __file__, os.path.dirname(__file__)])
 def test_no_interpreter(wrong):
-    with pytest.raises((FileNotFoundError, PermissionError), match="python: expected a Python interpreter"):
+    with pytest.raises(
+        (FileNotFoundError, PermissionError), match="python: expected a Python interpreter"
+    ):
         ForeignCalculator(wrong, NAME, {})
 
 
@@ -156,9 +181,16 @@ def test_from_the_command_line(python, copper, tmp_path):
     (tmp_path / "own" / "experiment").mkdir(parents=True)
     (tmp_path / "own" / "experiment" / "mine.yaml").write_text(
         "# @package _global_\ndefaults: [{/source: calculator}, _self_]\nname: mine\nlevels: {}\n"
-        f"source: {{structure: {copper}, n_frames: 2, stride: 1, equilibration: 1, calculator: {NAME!r}}}\n"
+        f"source: {{structure: {copper}, n_frames: 2, stride: 1, equilibration: 1, calculator: "
+        f"{NAME!r}}}\n"
     )
-    command = ["climb", "--config-dir", str(tmp_path / "own"), "experiment=mine", f"run={tmp_path}/run"]
+    command = [
+        "climb",
+        "--config-dir",
+        str(tmp_path / "own"),
+        "experiment=mine",
+        f"run={tmp_path}/run",
+    ]
     main([*command, "source.calculator_arguments=null", f"source.python={python}"])
     assert (tmp_path / "run" / "level0" / "frames").exists()
 

@@ -39,12 +39,16 @@ def hard_spheres(n_frames=100, per_edge=4, edge=1.6, shortest=0.26, names="W", s
 
 
 def fold(n_frames=200, width=0.03, seed=0):
-    """A helix of twenty sites, each of its own type, that never unfolds: 0.38 nm bonds, 0.15 nm a residue."""
+    """A helix of twenty sites, each of its own type, that never unfolds: 0.38 nm bonds, 0.15 nm a
+    residue.
+    """
     rng = np.random.default_rng(seed)
     t = np.arange(20)
     helix = np.stack([0.23 * np.cos(1.745 * t), 0.23 * np.sin(1.745 * t), 0.15 * t], 1)
     system = System(
-        names=tuple(f"R{k}" for k in t), masses=np.full(20, 110.0), bonds=[(k, k + 1) for k in range(19)]
+        names=tuple(f"R{k}" for k in t),
+        masses=np.full(20, 110.0),
+        bonds=[(k, k + 1) for k in range(19)],
     )
     return Frames(system, helix + rng.normal(scale=width, size=(n_frames, 20, 3)), 300.0)
 
@@ -99,7 +103,9 @@ def test_types_that_never_meet_get_the_contact_distance_of_the_others():
     assert d[0, 0] == d[1, 1] == d[0, 1]
 
 
-@pytest.mark.parametrize(("masses", "expected"), [((22.99, 35.45), 0.27), ((18.0, 18.0), 0.23), ((78.0, 78.0), 0.38)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("masses", "expected"), [((22.99, 35.45), 0.27), ((18.0, 18.0), 0.23), ((78.0, 78.0), 0.38)]
+)
 def test_where_nothing_meets_sizes_come_from_masses(masses, expected):
     system = System(names=("A", "B"), masses=masses)
     frames = Frames(system, np.tile([[0, 0, 0], [3.0, 0, 0]], (10, 1, 1)), 300.0)
@@ -108,7 +114,9 @@ def test_where_nothing_meets_sizes_come_from_masses(masses, expected):
 
 
 def test_different_ions_keep_their_different_sizes():
-    """A mixture in which like charges stay further apart than unlike ones: each pair of types has its own wall."""
+    """A mixture in which like charges stay further apart than unlike ones: each pair of types has
+    its own wall.
+    """
     path = SHARED / "nacl_4M_spce" / "ions_0000_3199.npz"
     if not path.exists():
         pytest.skip("shared NaCl data is not here")
@@ -122,7 +130,9 @@ def test_water_is_as_before():
     path = SHARED / "water_onesite_spce" / "frames_000_799.npz"
     if not path.exists():
         pytest.skip("shared water data is not here")
-    frames = read(path, species="W", masses={"W": 18.015}, length_unit="nm", energy_unit="kJ/mol", step=2)
+    frames = read(
+        path, species="W", masses={"W": 18.015}, length_unit="nm", energy_unit="kJ/mol", step=2
+    )
     spoilt = np.array(frames.positions)
     spoilt[[5, 130, 277], 0] = spoilt[[5, 130, 277], 1] + [0.03, 0, 0]
     for one in (frames, replace(frames, positions=spoilt)):

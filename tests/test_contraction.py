@@ -1,4 +1,6 @@
-"""The contraction of the bond graph and groups of heavy atoms, against brute force on small molecules."""
+"""The contraction of the bond graph and groups of heavy atoms, against brute force on small
+molecules.
+"""
 
 import os
 import time
@@ -32,13 +34,19 @@ def alanine_dipeptide() -> System:
     residues, names = zip(*(label.split(":") for label in ALANINE_DIPEPTIDE))
     elements = tuple(name[0] for name in names)
     return System(
-        names=names, masses=[MASS[e] for e in elements], elements=elements, bonds=ALANINE_BONDS,
-        residues=[("ACE", "ALA", "NME").index(r) for r in residues], residue_names=residues,
-    )  # fmt: skip
+        names=names,
+        masses=[MASS[e] for e in elements],
+        elements=elements,
+        bonds=ALANINE_BONDS,
+        residues=[("ACE", "ALA", "NME").index(r) for r in residues],
+        residue_names=residues,
+    )
 
 
 def random_molecule(rng, n: int, kinds="CNO", rings: int = 1, hydrogens: bool = False) -> System:
-    """A random tree of heavy atoms with up to `rings` more bonds, valences filled with hydrogens if wanted."""
+    """A random tree of heavy atoms with up to `rings` more bonds, valences filled with hydrogens if
+    wanted.
+    """
     elements = "".join(rng.choice(list(kinds), n))
     bonds = {(int(rng.integers(max(0, i - 3), i)), i) for i in range(1, n)}
     for _ in range(rings if n > 2 else 0):
@@ -95,7 +103,9 @@ def labels_of(system: System, partition) -> np.ndarray:
 
 
 def test_local_variation_is_that_of_the_paper():
-    """Dense matrices, set by set: B = P U, A = B (B^T L B)^(-1/2), Pi_C and L_C of Loukas 2019, Sec. 4."""
+    """Dense matrices, set by set: B = P U, A = B (B^T L B)^(-1/2), Pi_C and L_C of Loukas 2019,
+    Sec. 4.
+    """
     rng = np.random.default_rng(1)
     for k in range(20):
         system = random_molecule(rng, 8, rings=k % 3)
@@ -143,7 +153,9 @@ def test_normalised_cut_of_a_chain_by_hand():
 
 @pytest.mark.parametrize("cost", COSTS)
 def test_greedy_never_beats_brute_force_and_comes_close(cost):
-    """Merging all at once from atoms to n beads: the best of all divisions, and that of the contraction."""
+    """Merging all at once from atoms to n beads: the best of all divisions, and that of the
+    contraction.
+    """
     rng, ratios = np.random.default_rng(3), []
     for k in range(12):
         system = random_molecule(rng, 6 + k % 3, rings=k % 2)
@@ -151,7 +163,8 @@ def test_greedy_never_beats_brute_force_and_comes_close(cost):
 
         def total(partition, system=system, rise=rise, heaviest=heaviest):
             balance = sum((system.masses[bead].sum() / heaviest) ** 2 for bead in partition)
-            return 1 + rise(labels_of(system, partition)) + len(partition) * balance  # 1: the cut of atoms
+            # 1: the cut of atoms
+            return 1 + rise(labels_of(system, partition)) + len(partition) * balance
 
         found = contract(system, cost)
         for n in (2, 3, 4):
@@ -174,8 +187,12 @@ def test_alanine_dipeptide():
     assert [[i for i in bead if i in heavy] for bead in found.beads(10)] == [[i] for i in heavy]
     called = lambda bead: " ".join(system.labels[i] for i in bead if i in heavy)  # noqa: E731
     assert [called(bead) for bead in found.beads(5)] == [
-        "ACE:CH3", "ACE:C ACE:O", "ALA:N ALA:CA ALA:CB", "ALA:C ALA:O", "NME:N NME:CH3"
-    ]  # fmt: skip
+        "ACE:CH3",
+        "ACE:C ACE:O",
+        "ALA:N ALA:CA ALA:CB",
+        "ALA:C ALA:O",
+        "NME:N NME:CH3",
+    ]
 
 
 @pytest.mark.parametrize("cost", COSTS)
@@ -183,7 +200,9 @@ def test_random_molecules(cost):
     """Connected, nested, hydrogens with their carriers, stereocentres whole, the number asked for."""
     rng, seen = np.random.default_rng(5), 0
     for _ in range(25):
-        system = random_molecule(rng, int(rng.integers(2, 11)), rings=int(rng.integers(3)), hydrogens=True)
+        system = random_molecule(
+            rng, int(rng.integers(2, 11)), rings=int(rng.integers(3)), hydrogens=True
+        )
         alike, near = system.equivalent_sites(), system.neighbours()
         chiral = [i for i, a in enumerate(near) if len(a) == 4 and len({alike[j] for j in a}) == 4]
         found = contract(system, cost)
@@ -198,7 +217,11 @@ def test_random_molecules(cost):
             assert is_nested(finer, beads) and all(connected(system, bead) for bead in beads)
             bead_of = labels_of(system, beads)
             if n <= n_heavy:
-                assert all(bead_of[h] == bead_of[near[h][0]] for h in range(system.n_sites) if system.elements[h] == "H")  # fmt: skip
+                assert all(
+                    bead_of[h] == bead_of[near[h][0]]
+                    for h in range(system.n_sites)
+                    if system.elements[h] == "H"
+                )
             for i in chiral:
                 five = [bead_of[j] for j in (i, *near[i])]
                 assert len(set(five)) >= 4 or five.count(five[0]) >= 4
@@ -213,20 +236,25 @@ def test_symmetric_cuts_are_those_that_automorphisms_keep():
         system = random_molecule(rng, 6, kinds="C" if k % 2 else "CCN", rings=k % 3)
         bonds = as_sets(system.bonds.tolist())
         same = [
-            p for p in permutations(range(6))
+            p
+            for p in permutations(range(6))
             if as_sets([[p[i], p[j]] for i, j in system.bonds.tolist()]) == bonds
             and all(system.elements[i] == system.elements[p[i]] for i in range(6))
-        ]  # fmt: skip
+        ]
         found = contract(system)
         symmetric += len(same) > 1
         for n in found.sizes:
             beads = found.beads(n)
-            assert all(as_sets([[p[i] for i in bead] for bead in beads]) == as_sets(beads) for p in same)
+            assert all(
+                as_sets([[p[i] for i in bead] for bead in beads]) == as_sets(beads) for p in same
+            )
     assert symmetric > 6
 
 
 def test_ring_is_merged_at_once_or_in_pairs_if_allowed():
-    benzene = molecule("CCCCCCHHHHHH", [(k, (k + 1) % 6) for k in range(6)] + [(k, k + 6) for k in range(6)])
+    benzene = molecule(
+        "CCCCCCHHHHHH", [(k, (k + 1) % 6) for k in range(6)] + [(k, k + 6) for k in range(6)]
+    )
     found = contract(benzene)
     assert found.sizes == [12, 6, 1]
     with pytest.raises(
@@ -234,7 +262,9 @@ def test_ring_is_merged_at_once_or_in_pairs_if_allowed():
     ):
         found.beads(3)
     pairs = found.beads(3, symmetric=False)
-    assert [len(bead) for bead in pairs] == [4, 4, 4] and all(connected(benzene, bead) for bead in pairs)
+    assert [len(bead) for bead in pairs] == [4, 4, 4] and all(
+        connected(benzene, bead) for bead in pairs
+    )
 
 
 @pytest.mark.parametrize("cost", COSTS)
@@ -261,12 +291,17 @@ def test_alike_molecules_are_contracted_alike():
 
 def test_alike_molecules_in_another_order_of_atoms():
     system = System(
-        names=("C", "O", "N", "N", "O", "C"), elements=("C", "O", "N", "N", "O", "C"), masses=[12.0, 16, 14, 14, 16, 12],
+        names=("C", "O", "N", "N", "O", "C"),
+        elements=("C", "O", "N", "N", "O", "C"),
+        masses=[12.0, 16, 14, 14, 16, 12],
         bonds=[(0, 1), (1, 2), (3, 4), (4, 5)],
-    )  # fmt: skip
+    )
     found = contract(system)
     assert found.sizes == [6, 4, 2]
-    assert as_sets(found.beads(4)) in ({frozenset(s) for s in ({0, 1}, {2}, {3}, {4, 5})}, {frozenset(s) for s in ({0}, {1, 2}, {3, 4}, {5})})  # fmt: skip
+    assert as_sets(found.beads(4)) in (
+        {frozenset(s) for s in ({0, 1}, {2}, {3}, {4, 5})},
+        {frozenset(s) for s in ({0}, {1, 2}, {3, 4}, {5})},
+    )
 
 
 def test_liquid_in_time():
@@ -303,7 +338,9 @@ def assert_semigroup(system: System, partitions) -> None:
     for name in ("position_weights", "force_weights"):
         assert np.abs(getattr(composed, name) - getattr(direct, name)).max() < 1e-12
     assert (
-        np.abs(composed.force_weights @ composed.position_weights.T - np.eye(len(partitions[-1]))).max()
+        np.abs(
+            composed.force_weights @ composed.position_weights.T - np.eye(len(partitions[-1]))
+        ).max()
         < 1e-12
     )
     np.testing.assert_allclose(composed.coarse.masses, direct.coarse.masses, rtol=1e-12)

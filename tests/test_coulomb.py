@@ -29,8 +29,10 @@ def ions(types="NC", permittivity=71.0, charges=(1, -1), **options):
 def salt(positions, box, types=None):
     n = np.shape(positions)[-2]
     system = System(
-        names=tuple(types or "NC" * (n // 2)), masses=np.where(np.arange(n) % 2, 35.45, 22.99), charges=np.resize([1.0, -1.0], n)
-    )  # fmt: skip
+        names=tuple(types or "NC" * (n // 2)),
+        masses=np.where(np.arange(n) % 2, 35.45, 22.99),
+        charges=np.resize([1.0, -1.0], n),
+    )
     return Frames(system, np.reshape(positions, (-1, n, 3)), 300.0, box=box)
 
 
@@ -39,7 +41,9 @@ def gas(n=76, box=CUBE, n_frames=1, seed=0):
     rng, side = np.random.default_rng(seed), int(np.ceil(n ** (1 / 3)))
     points = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3)
     s = (
-        np.array([rng.permutation(points)[:n] + rng.uniform(0.2, 0.8, (n, 3)) for _ in range(n_frames)])
+        np.array(
+            [rng.permutation(points)[:n] + rng.uniform(0.2, 0.8, (n, 3)) for _ in range(n_frames)]
+        )
         / side
     )
     return salt(s @ np.asarray(box), box)
@@ -54,14 +58,19 @@ def both(potential):
 class TestOpenSystem(PotentialContract):
     @pytest.fixture
     def potential(self):
-        return ScreenedCoulomb(types=["A", "B", "C"], charges={"B": -0.5, "A": 1, "C": 0.3}, permittivity=2.0)
+        return ScreenedCoulomb(
+            types=["A", "B", "C"], charges={"B": -0.5, "A": 1, "C": 0.3}, permittivity=2.0
+        )
 
 
-# ---- exact answers -------------------------------------------------------------------------------------------------------
+# ---- exact answers
+# -------------------------------------------------------------------------------------------------------
 
 
 def rock_salt(primitive):
-    """One lattice, in a cube of eight ions or in the rhombohedral cell of two; nearest neighbours 0.28 nm apart."""
+    """One lattice, in a cube of eight ions or in the rhombohedral cell of two; nearest neighbours
+    0.28 nm apart.
+    """
     if primitive:
         return salt([[0, 0, 0], [0.28, 0, 0]], 0.28 * (np.ones((3, 3)) - np.eye(3)))
     sites = np.array(list(np.ndindex(2, 2, 2)))
@@ -94,7 +103,9 @@ def test_two_charges_far_from_their_images():
     frames = salt([[1, 1, 1], [1 + r, 1, 1]], side * np.eye(3))
     for potential in both(ions(permittivity=5.0, accuracy=1e-12, cutoff=8.0)):
         energy, force = potential.energy_and_forces(frames)
-        assert energy[0] == pytest.approx(COULOMB / 5 * (-1 / r - 2 * np.pi * r**2 / (3 * side**3)), rel=1e-8)
+        assert energy[0] == pytest.approx(
+            COULOMB / 5 * (-1 / r - 2 * np.pi * r**2 / (3 * side**3)), rel=1e-8
+        )
         assert force[0, 0, 0] == pytest.approx(COULOMB / 5 / r**2, rel=1e-4)
 
 
@@ -104,7 +115,9 @@ def test_open_system_is_the_pair_sum():
     x, q = frames.positions[0], frames.system.charges
     expected = sum(q[i] * q[j] / np.linalg.norm(x[i] - x[j]) for i in range(20) for j in range(i))
     for potential in both(ions(permittivity=71.0, cutoff=1.0)):
-        assert potential.energy_and_forces(apart)[0][0] == pytest.approx(COULOMB / 71 * expected, rel=1e-11)
+        assert potential.energy_and_forces(apart)[0][0] == pytest.approx(
+            COULOMB / 71 * expected, rel=1e-11
+        )
 
 
 def test_published_forces():
@@ -127,7 +140,8 @@ def test_published_forces():
     np.testing.assert_allclose(energy, data["energy_coul"][::100] * ENERGY["eV"], rtol=1e-5)
 
 
-# ---- consistency ---------------------------------------------------------------------------------------------------------
+# ---- consistency
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cutoff", [0.0, 0.8])
@@ -233,11 +247,14 @@ def test_exploded_replica_harms_no_other(cutoff):
     after, pushed = fast(graph)
     for k in (0, 2):
         assert after[k] == energy[k]
-        torch.testing.assert_close(graph.per_frame(pushed)[k], graph.per_frame(force)[k], rtol=0, atol=0)
+        torch.testing.assert_close(
+            graph.per_frame(pushed)[k], graph.per_frame(force)[k], rtol=0, atol=0
+        )
     assert not torch.isfinite(graph.per_frame(pushed)[1]).all()
 
 
-# ---- as a part of the rest -----------------------------------------------------------------------------------------------
+# ---- as a part of the rest
+# -----------------------------------------------------------------------------------------------
 
 
 def wall(n):
@@ -287,10 +304,15 @@ def test_labels_and_batches_of_training():
     np.testing.assert_allclose(graph.labels.reshape(2, 20, 3), expected, atol=1e-10)
     (apart,) = DataLoader(
         LabelledGraphs(
-            wall(20), Frames(frames.system, frames.positions, 300.0, forces=push), np.arange(4), [], 0.0
+            wall(20),
+            Frames(frames.system, frames.positions, 300.0, forces=push),
+            np.arange(4),
+            [],
+            0.0,
         ),
-        batch_size=1, sampler=[np.array([0])],
-    )  # fmt: skip
+        batch_size=1,
+        sampler=[np.array([0])],
+    )
     assert apart.box is None
 
 
@@ -298,14 +320,21 @@ def test_priors_of_ions():
     frames = gas(20, n_frames=2)
     options = {"types": ["N", "C"], "cutoff": 0.6, "bonds": False, "angles": False}
     by_system = fit_priors(frames, coulomb={"permittivity": 71}, **options)
-    by_hand = fit_priors(frames, coulomb={"permittivity": 71, "charges": {"C": -1, "N": 1}}, **options)
+    by_hand = fit_priors(
+        frames, coulomb={"permittivity": 71, "charges": {"C": -1, "N": 1}}, **options
+    )
     assert [type(p).__name__ for p in by_system] == ["ExcludedVolume", "ScreenedCoulomb"]
-    assert by_system[1].config == by_hand[1].config and by_system[1].config["charges"] == [1.0, -1.0]
+    assert by_system[1].config == by_hand[1].config and by_system[1].config["charges"] == [
+        1.0,
+        -1.0,
+    ]
     assert len(fit_priors(frames, **options)) == 1
     unlike = System(names=frames.system.names, masses=np.ones(20), charges=np.linspace(-1, 1, 20))
     with pytest.raises(ValueError, match="within a type"):
         fit_priors(
-            Frames(unlike, frames.positions, 300.0, box=frames.box), coulomb={"permittivity": 71}, **options
+            Frames(unlike, frames.positions, 300.0, box=frames.box),
+            coulomb={"permittivity": 71},
+            **options,
         )
 
 
@@ -338,7 +367,8 @@ def test_energy_is_conserved():
     assert 3 < np.ptp(coarse) / np.ptp(fine) < 5.5  # what velocity Verlet does to a smooth energy
 
 
-# ---- refusals ------------------------------------------------------------------------------------------------------------
+# ---- refusals
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_charged_box_is_refused():
@@ -350,12 +380,20 @@ def test_charged_box_is_refused():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"charges": {"N": 1}}, {"charges": {"N": 1, "C": -1, "K": 1}}, {"charges": [1]}, {"charges": [1, float("nan")]},
-     {"permittivity": 0}, {"accuracy": 2}],
-)  # fmt: skip
+    [
+        {"charges": {"N": 1}},
+        {"charges": {"N": 1, "C": -1, "K": 1}},
+        {"charges": [1]},
+        {"charges": [1, float("nan")]},
+        {"permittivity": 0},
+        {"accuracy": 2},
+    ],
+)
 def test_wrong_arguments_are_refused(wrong):
     with pytest.raises(ValueError, match="ScreenedCoulomb: expected"):
-        ScreenedCoulomb(**{"types": ["N", "C"], "charges": {"N": 1, "C": -1}, "permittivity": 71, **wrong})
+        ScreenedCoulomb(
+            **{"types": ["N", "C"], "charges": {"N": 1, "C": -1}, "permittivity": 71, **wrong}
+        )
 
 
 def test_without_compiler_the_plain_one_runs(monkeypatch):
@@ -368,7 +406,8 @@ def test_without_compiler_the_plain_one_runs(monkeypatch):
         assert potential.compiled() is potential
 
 
-# ---- permittivity --------------------------------------------------------------------------------------------------------
+# ---- permittivity
+# --------------------------------------------------------------------------------------------------------
 
 
 def dumbbells(n_frames=4000, n=20, seed=0):
@@ -379,11 +418,16 @@ def dumbbells(n_frames=4000, n=20, seed=0):
     middle = rng.uniform(-5, 5, (n_frames, n, 3))
     ends = np.stack([middle - arrow / 2, middle + arrow / 2], 2).reshape(n_frames, 2 * n, 3)
     system = System(
-        names=("A", "B") * n + ("N", "C"), masses=np.ones(2 * n + 2), charges=[-0.5, 0.5] * n + [1, -1],
+        names=("A", "B") * n + ("N", "C"),
+        masses=np.ones(2 * n + 2),
+        charges=[-0.5, 0.5] * n + [1, -1],
         bonds=np.arange(2 * n).reshape(n, 2),
-    )  # fmt: skip
+    )
     return Frames(
-        system, np.concatenate([ends, rng.uniform(0, 2, (n_frames, 2, 3))], 1), 300.0, box=2 * np.eye(3)
+        system,
+        np.concatenate([ends, rng.uniform(0, 2, (n_frames, 2, 3))], 1),
+        300.0,
+        box=2 * np.eye(3),
     )
 
 

@@ -36,15 +36,21 @@ class Flat:
 def free_energy(R):
     """-ln of the integral over B, by quadrature on rings around the axis, kT."""
     z, rho = np.meshgrid(np.linspace(-0.3, 0.6, 1801), np.linspace(0, 0.35, 701), indexing="ij")
-    energy = 0.5 * 2e4 * (np.hypot(z, rho) - 0.15) ** 2 + 0.5 * 1e4 * (np.hypot(z - R, rho) - 0.17) ** 2
+    energy = (
+        0.5 * 2e4 * (np.hypot(z, rho) - 0.15) ** 2 + 0.5 * 1e4 * (np.hypot(z - R, rho) - 0.17) ** 2
+    )
     return -np.log(
-        (2 * np.pi * rho * np.exp(-energy / KT)).sum() * (z[1, 0] - z[0, 0]) * (rho[0, 1] - rho[0, 0])
+        (2 * np.pi * rho * np.exp(-energy / KT)).sum()
+        * (z[1, 0] - z[0, 0])
+        * (rho[0, 1] - rho[0, 0])
     )
 
 
 @pytest.fixture(scope="module")
 def case():
-    """Sites at distances even between 0.2 and 0.26 nm, a flow fitted to atoms that are only roughly right."""
+    """Sites at distances even between 0.2 and 0.26 nm, a flow fitted to atoms that are only roughly
+    right.
+    """
     rng = np.random.default_rng(0)
     n = 6000
     system = System(names=("A", "B", "C"), masses=[1.0, 1.0, 1.0], bonds=[(0, 1), (1, 2)])
@@ -64,7 +70,9 @@ def case():
 def test_audit_finds_the_free_energy(case):
     mapping, flow, coarse = case
     some = coarse[:60]
-    exact = np.array([free_energy(R) for R in np.linalg.norm(np.diff(some.positions, axis=1)[:, 0], axis=-1)])
+    exact = np.array(
+        [free_energy(R) for R in np.linalg.norm(np.diff(some.positions, axis=1)[:, 0], axis=-1)]
+    )
     found = audit(some, flow, Triangle(), Flat(), n_draws=400)
     off = found.audited - (exact - exact.mean())
     assert np.abs(off).max() < 5 * found.error.max()
@@ -80,7 +88,9 @@ class Known:
     def energy_and_forces(self, frames):
         R = np.linalg.norm(np.diff(frames.positions, axis=1)[:, 0], axis=-1)
         grid = np.linspace(0.19, 0.27, 81)
-        return KT * np.interp(R, grid, [free_energy(r) for r in grid]), np.zeros(frames.positions.shape)
+        return KT * np.interp(R, grid, [free_energy(r) for r in grid]), np.zeros(
+            frames.positions.shape
+        )
 
 
 def test_audit_of_the_right_potential_finds_nothing(case):
@@ -103,11 +113,16 @@ def test_weights_make_up_for_a_wrong_coarse_potential(case):
     assert abs(R.mean() - exact) > 1e-3  # without weights it is wrong
     assert np.average(R, weights=fine.weights) == pytest.approx(exact, abs=5e-4)
     ab = np.linalg.norm(fine.positions[:, 1] - fine.positions[:, 0], axis=-1)
-    spread = np.sqrt(np.average((ab - np.average(ab, weights=fine.weights)) ** 2, weights=fine.weights))
+    spread = np.sqrt(
+        np.average((ab - np.average(ab, weights=fine.weights)) ** 2, weights=fine.weights)
+    )
     z, rho = np.meshgrid(np.linspace(-0.3, 0.6, 901), np.linspace(0, 0.35, 351), indexing="ij")
     p, squares, first = 0.0, 0.0, 0.0
     for R0 in grid[::3]:
-        energy = 0.5 * 2e4 * (np.hypot(z, rho) - 0.15) ** 2 + 0.5 * 1e4 * (np.hypot(z - R0, rho) - 0.17) ** 2
+        energy = (
+            0.5 * 2e4 * (np.hypot(z, rho) - 0.15) ** 2
+            + 0.5 * 1e4 * (np.hypot(z - R0, rho) - 0.17) ** 2
+        )
         w = rho * np.exp(-energy / KT)
         p, first, squares = (
             p + w.sum(),
@@ -129,8 +144,12 @@ def test_resampled_frames_are_moved_apart(case):
 
 def test_without_energies_the_weights_of_the_sites_stay(case):
     mapping, flow, coarse = case
-    weighted = Frames(coarse.system, coarse.positions, 300.0, weights=np.linspace(0.5, 1.5, len(coarse)))
-    fine, step = step_down(weighted, TemplateBackmapper.fit(flow(coarse), mapping), Triangle(), Flat())
+    weighted = Frames(
+        coarse.system, coarse.positions, 300.0, weights=np.linspace(0.5, 1.5, len(coarse))
+    )
+    fine, step = step_down(
+        weighted, TemplateBackmapper.fit(flow(coarse), mapping), Triangle(), Flat()
+    )
     assert np.array_equal(fine.weights, weighted.weights)
     assert np.isnan(step.ess)
 
@@ -173,7 +192,9 @@ def test_descend_by_command_resumes_and_can_be_read(run, capsys):
 def test_chain_descends_from_frames(run):
     chain = cgrec.load(run)
     coarse = chain.levels[1].frames[:20]
-    fine = chain.descend(coarse, to=0, fit={"method": "template"}, generator=torch.Generator().manual_seed(3))
+    fine = chain.descend(
+        coarse, to=0, fit={"method": "template"}, generator=torch.Generator().manual_seed(3)
+    )
     assert np.abs(chain.levels[1].mapping(fine).positions - coarse.positions).max() < 1e-12
     with pytest.raises(ValueError, match=r"below 1"):
         chain.descend(coarse, to=1)

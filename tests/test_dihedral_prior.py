@@ -13,7 +13,10 @@ T = 300.0
 KT = thermal_energy(T)
 POINTS = np.linspace(-np.pi, np.pi, 1440, endpoint=False)
 CHAIN = System(
-    names=("A", "B", "C", "D"), types=("A",) * 4, masses=np.full(4, 12.0), bonds=[(0, 1), (1, 2), (2, 3)]
+    names=("A", "B", "C", "D"),
+    types=("A",) * 4,
+    masses=np.full(4, 12.0),
+    bonds=[(0, 1), (1, 2), (2, 3)],
 )
 
 
@@ -30,7 +33,9 @@ def chains(dihedrals, bend=1.9, bond=0.15, noise=0.0, seed=0):
         ],
         1,
     )
-    positions = np.concatenate([first[:, None], np.broadcast_to(inner, (len(first), 2, 3)), last[:, None]], 1)
+    positions = np.concatenate(
+        [first[:, None], np.broadcast_to(inner, (len(first), 2, 3)), last[:, None]], 1
+    )
     shaken = np.random.default_rng(seed).normal(scale=noise, size=positions.shape) if noise else 0.0
     return Frames(CHAIN, positions + shaken, T)
 

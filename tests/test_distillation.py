@@ -21,7 +21,9 @@ class LennardJones(Potential):
 
     def __init__(self, *, types, cutoff):
         super().__init__(types=types, cutoff=cutoff)
-        self.register_buffer("size", torch.tensor([0.28, 0.25], dtype=torch.float64), persistent=False)
+        self.register_buffer(
+            "size", torch.tensor([0.28, 0.25], dtype=torch.float64), persistent=False
+        )
 
     def energy(self, graph):
         r = graph.neighbour_vectors().norm(dim=-1)
@@ -32,7 +34,9 @@ class LennardJones(Potential):
 
 
 class StillingerWeber(Potential):
-    """Three-body term of F. H. Stillinger, T. A. Weber, Phys. Rev. B 31, 5262 (1985), stronger about type A."""
+    """Three-body term of F. H. Stillinger, T. A. Weber, Phys. Rev. B 31, 5262 (1985), stronger
+    about type A.
+    """
 
     def energy(self, graph):
         vectors = graph.neighbour_vectors()
@@ -41,12 +45,18 @@ class StillingerWeber(Potential):
         a, b = vectors[site, j], vectors[site, k]
         cosine = (a * b).sum(-1) / (r[site, j] * r[site, k])
         decay = sum(0.1 / (r[site, slot] - self.cutoff) for slot in (j, k))
-        triple = torch.tensor([60.0, 20.0])[graph.species[site]] * (cosine + 1 / 3) ** 2 * torch.exp(decay)
+        triple = (
+            torch.tensor([60.0, 20.0])[graph.species[site]]
+            * (cosine + 1 / 3) ** 2
+            * torch.exp(decay)
+        )
         return graph.per_frame(r.new_zeros(len(r)).index_add(0, site, triple)).sum(1)
 
 
 def fluid(n_frames=24, seed=0, n=40, side=1.2, closest=0.25):
-    """Sites put down at random, none closer to another than `closest`: all distances and angles occur."""
+    """Sites put down at random, none closer to another than `closest`: all distances and angles
+    occur.
+    """
     rng = np.random.default_rng(seed)
     positions = np.zeros((n_frames, n, 3))
     for frame in positions:
@@ -85,7 +95,9 @@ def test_a_pair_potential_is_recovered_as_a_function_of_distance():
     positions = np.zeros((60, 2, 3))
     positions[:, 1, 0] = r
     pair = Frames(System(names=("A", "B"), masses=[1, 1]), positions, 300.0)
-    (energy, force), (wanted, wanted_force) = (p.energy_and_forces(pair) for p in (splines, potential))
+    (energy, force), (wanted, wanted_force) = (
+        p.energy_and_forces(pair) for p in (splines, potential)
+    )
     np.testing.assert_allclose(energy, wanted, atol=0.02)
     np.testing.assert_allclose(force, wanted_force, atol=2 + 0.01 * np.abs(wanted_force).max())
 
@@ -123,9 +135,13 @@ class Handed(Potential):
     def __init__(self, *, types, cutoff):
         super().__init__(types=types, cutoff=cutoff)
         self.series = DihedralSeries(
-            types=types, n_sites=6, sites=[[0, 1, 2, 3], [1, 2, 3, 4]], orders=[[1, 0], [1, -1], [2, 1]],
-            cosine=[3.0, 2.0, 1.0], sine=[4.0, -1.0, 2.0],
-        )  # fmt: skip
+            types=types,
+            n_sites=6,
+            sites=[[0, 1, 2, 3], [1, 2, 3, 4]],
+            orders=[[1, 0], [1, -1], [2, 1]],
+            cosine=[3.0, 2.0, 1.0],
+            sine=[4.0, -1.0, 2.0],
+        )
 
     def energy(self, graph):
         return self.series.energy(graph)
@@ -134,7 +150,8 @@ class Handed(Potential):
 def test_handedness_and_coupled_dihedrals_survive_in_torsion_terms():
     frames = random_frames(400)
     frames = replace(
-        frames, positions=frames.positions + np.random.default_rng(5).normal(scale=0.03, size=(6, 3))
+        frames,
+        positions=frames.positions + np.random.default_rng(5).normal(scale=0.03, size=(6, 3)),
     )
     options = {"three_cutoff": 0, "n_frames": 300}
     made, report = distil(Handed(types=["A", "B", "C"], cutoff=0.5), frames, **options)
@@ -147,7 +164,9 @@ def test_handedness_and_coupled_dihedrals_survive_in_torsion_terms():
 
 def test_torsions_of_a_ring_or_of_many_molecules_are_left_alone():
     potential = Handed(types=["A", "B", "C"], cutoff=0.5)
-    ring = System(names=tuple("ABCABC"), masses=np.ones(6), bonds=[(k, (k + 1) % 6) for k in range(6)])
+    ring = System(
+        names=tuple("ABCABC"), masses=np.ones(6), bonds=[(k, (k + 1) % 6) for k in range(6)]
+    )
     assert torsion_series(potential, ring, 3) == []
     assert torsion_series(potential, System(names=tuple("ABCABC"), masses=np.ones(6)), 3) == []
     assert [len(s.sites) for s in torsion_series(potential, small_system(), 3)] == [2]
@@ -160,7 +179,9 @@ def test_nothing_to_replace_is_said():
         parts_of(bonds)
 
 
-def test_more_coefficients_than_can_be_solved_for_are_refused_unless_the_spacing_is_free(monkeypatch):
+def test_more_coefficients_than_can_be_solved_for_are_refused_unless_the_spacing_is_free(
+    monkeypatch,
+):
     monkeypatch.setattr("cgrec.distillation.MOST_COEFFICIENTS", 600)
     options = {"three_cutoff": 0.42, "n_frames": 10, "n_held_out": 2, "disturbed": 0}
     with pytest.raises(ValueError, match="at most 600.*three_spacing"):

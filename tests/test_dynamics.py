@@ -4,7 +4,13 @@ from contracts import random_frames
 
 from cgrec import Frames, System
 from cgrec.dynamics import BiasPlan, Exchange, FeatureGuard, Guard, Langevin
-from cgrec.potential import DensityNetwork, DihedralPrior, ExcludedVolume, HarmonicPrior, PairStiffness
+from cgrec.potential import (
+    DensityNetwork,
+    DihedralPrior,
+    ExcludedVolume,
+    HarmonicPrior,
+    PairStiffness,
+)
 from cgrec.units import BOLTZMANN, thermal_energy
 
 T = 300.0
@@ -69,7 +75,8 @@ def test_free_particle_diffuses_as_einstein_says(tmp_path):
 def test_same_seed_same_frames_other_seed_other_frames(tmp_path):
     potential, start = dimer()
     a, b, c = (
-        run(potential, start, tmp_path / str(k), seed=s, length=1.0)[0] for k, s in enumerate((1, 1, 2))
+        run(potential, start, tmp_path / str(k), seed=s, length=1.0)[0]
+        for k, s in enumerate((1, 1, 2))
     )
     np.testing.assert_array_equal(a.positions, b.positions)
     assert not np.array_equal(a.positions, c.positions)
@@ -118,7 +125,9 @@ def test_killed_run_continues_as_if_nothing_happened(tmp_path, monkeypatch, case
 
 
 def test_bias_makes_flat_and_weights_undo_it(tmp_path):
-    """One dihedral in a cosine well of 4 kT: the weighted run gives back exp(-U / kT), the raw one is flatter."""
+    """One dihedral in a cosine well of 4 kT: the weighted run gives back exp(-U / kT), the raw one
+    is flatter.
+    """
     start = random_frames(40)
     kT = thermal_energy(T)
     stiff = [HarmonicPrior.fit(random_frames(300), ["A", "B", "C"], n) for n in (2, 3)]
@@ -126,9 +135,18 @@ def test_bias_makes_flat_and_weights_undo_it(tmp_path):
         types=["A", "B", "C"], n_sites=6, sites=[[0, 1, 2, 3]], cosine=[[2.0 * kT]], sine=[[0.0]]
     )
     frames, report = run(
-        stiff[0] + stiff[1] + torsion, start, tmp_path / "f", n_replicas=64, length=30.0, timestep=0.002, equilibration=2.0, save_every=0.1,
-        bias=BiasPlan(variables={"x": ["S0", "S1", "S2", "S3"]}, growth=10.0, height=0.1, bias_factor=10.0),
-    )  # fmt: skip
+        stiff[0] + stiff[1] + torsion,
+        start,
+        tmp_path / "f",
+        n_replicas=64,
+        length=30.0,
+        timestep=0.002,
+        equilibration=2.0,
+        save_every=0.1,
+        bias=BiasPlan(
+            variables={"x": ["S0", "S1", "S2", "S3"]}, growth=10.0, height=0.1, bias_factor=10.0
+        ),
+    )
     from cgrec import CollectiveVariable
 
     x = CollectiveVariable("x", ("S0", "S1", "S2", "S3")).of(frames)
@@ -241,5 +259,7 @@ def test_a_replica_that_runs_away_is_stopped_while_its_numbers_are_still_finite(
     potential, start = dimer(-2000.0)
     options = {"length": 10.0, "equilibration": 0.0, "save_every": 0.04, "use_lost": True}
     frames, report = run(potential, start, tmp_path / "f", **options)
-    assert {lost["why"] for lost in report.lost} == {"exploded: far too hot"} and len(report.lost) == 32
+    assert {lost["why"] for lost in report.lost} == {"exploded: far too hot"} and len(
+        report.lost
+    ) == 32
     assert len(frames) < 32 * 10

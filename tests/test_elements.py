@@ -1,4 +1,6 @@
-"""Which atoms a file holds: elements by residue, beads that are none, one of several places, no massless sites."""
+"""Which atoms a file holds: elements by residue, beads that are none, one of several places, no
+massless sites.
+"""
 
 from pathlib import Path
 
@@ -8,7 +10,13 @@ import pytest
 import cgrec
 from cgrec.remarks import Remark
 from cgrec.trajectory_files import load_topology
-from cgrec.trajectory_files.elements import Doubt, classify, guess_element, guess_elements, mass_agrees
+from cgrec.trajectory_files.elements import (
+    Doubt,
+    classify,
+    guess_element,
+    guess_elements,
+    mass_agrees,
+)
 from cgrec.trajectory_files.pdb import one_location
 from cgrec.trajectory_files.topology import read_species, read_topology
 
@@ -23,7 +31,8 @@ def in_residue(names, residue="LIG", masses=None):
 def gro(path, *sites):
     """A GRO file of (residue number, residue, name, x, y, z) in nm."""
     lines = [
-        f"{n:5d}{r:<5}{a:>5}{k + 1:5d}{x:8.3f}{y:8.3f}{z:8.3f}" for k, (n, r, a, x, y, z) in enumerate(sites)
+        f"{n:5d}{r:<5}{a:>5}{k + 1:5d}{x:8.3f}{y:8.3f}{z:8.3f}"
+        for k, (n, r, a, x, y, z) in enumerate(sites)
     ]
     path.write_text("\n".join(["test", str(len(lines)), *lines, "   3.0 3.0 3.0"]) + "\n")
     return path
@@ -34,10 +43,32 @@ def gro(path, *sites):
 
 @pytest.mark.parametrize(
     ("residue", "symbol"),
-    [("CA", "Ca"), ("CD", "Cd"), ("CO", "Co"), ("CU", "Cu"), ("NI", "Ni"), ("SR", "Sr"), ("PB", "Pb"), ("HG", "Hg"),
-     ("CL", "Cl"), ("NA", "Na"), ("NA+", "Na"), ("CL-", "Cl"), ("CAL", "Ca"), ("SOD", "Na"), ("CLA", "Cl"), ("ZN2", "Zn"),
-     ("K", "K"), ("FE2", "Fe"), ("BA", "Ba"), ("IOD", "I"), ("CA2+", "Ca"), ("MN", "Mn"), ("AU", "Au")],
-)  # fmt: skip
+    [
+        ("CA", "Ca"),
+        ("CD", "Cd"),
+        ("CO", "Co"),
+        ("CU", "Cu"),
+        ("NI", "Ni"),
+        ("SR", "Sr"),
+        ("PB", "Pb"),
+        ("HG", "Hg"),
+        ("CL", "Cl"),
+        ("NA", "Na"),
+        ("NA+", "Na"),
+        ("CL-", "Cl"),
+        ("CAL", "Ca"),
+        ("SOD", "Na"),
+        ("CLA", "Cl"),
+        ("ZN2", "Zn"),
+        ("K", "K"),
+        ("FE2", "Fe"),
+        ("BA", "Ba"),
+        ("IOD", "I"),
+        ("CA2+", "Ca"),
+        ("MN", "Mn"),
+        ("AU", "Au"),
+    ],
+)
 def test_an_ion_is_alone_in_a_residue_of_its_name(residue, symbol):
     assert in_residue(residue, residue) == [symbol]
 
@@ -80,15 +111,41 @@ def test_what_could_be_two_elements_is_a_doubt_until_a_mass_decides(name):
 
 @pytest.mark.parametrize(
     ("names", "residue"),
-    [("W", "W"), ("BB SC1 SC2", "TYR"), ("NC3 PO4 GL1 GL2 C1A C2A", "DPPC"), ("C1 C2 C3", "HD"), ("SOL", "SOL"),
-     ("ROH R1 R2 C1", "CHOL"), ("P4", "P4"), ("EO EO", "PEO"), ("WF", "WF"), ("POL", "POL"), ("D1A GL0", "LIP")],
-)  # fmt: skip
+    [
+        ("W", "W"),
+        ("BB SC1 SC2", "TYR"),
+        ("NC3 PO4 GL1 GL2 C1A C2A", "DPPC"),
+        ("C1 C2 C3", "HD"),
+        ("SOL", "SOL"),
+        ("ROH R1 R2 C1", "CHOL"),
+        ("P4", "P4"),
+        ("EO EO", "PEO"),
+        ("WF", "WF"),
+        ("POL", "POL"),
+        ("D1A GL0", "LIP"),
+    ],
+)
 def test_beads_are_no_elements(names, residue):
     assert set(in_residue(names, residue)) == {"X"}
 
 
-@pytest.mark.parametrize("names", ["P5 Nda Na C1", "P4 P4", "C1 N4a BB", "W", "Cm", "Qd Q0 SC1", "C1 C2 P1", "BB BB", "SC1", "SP1 SP1",
-    "TC5 SN3a", "A B"])  # fmt: skip
+@pytest.mark.parametrize(
+    "names",
+    [
+        "P5 Nda Na C1",
+        "P4 P4",
+        "C1 N4a BB",
+        "W",
+        "Cm",
+        "Qd Q0 SC1",
+        "C1 C2 P1",
+        "BB BB",
+        "SC1",
+        "SP1 SP1",
+        "TC5 SN3a",
+        "A B",
+    ],
+)
 def test_bead_names_of_a_list_are_no_elements(names):
     assert set(guess_elements(names.split())) == {"X"}
 
@@ -98,8 +155,24 @@ def test_a_mass_of_a_bead_makes_a_bead(name):
     assert guess_element(name, 72.0) == "X" and guess_element(name, 36.0) == "X"
 
 
-@pytest.mark.parametrize(("mass", "element"), [(14.027, "C"), (15.035, "C"), (16.043, "C"), (14.007, "N"), (14.01, "N"),
-    (15.9994, "O"), (16.0, "O"), (1.0, "H"), (12.0, "C"), (35.453, "Cl"), (22.99, "Na"), (18.015, "X"), (72.0, "X")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("mass", "element"),
+    [
+        (14.027, "C"),
+        (15.035, "C"),
+        (16.043, "C"),
+        (14.007, "N"),
+        (14.01, "N"),
+        (15.9994, "O"),
+        (16.0, "O"),
+        (1.0, "H"),
+        (12.0, "C"),
+        (35.453, "Cl"),
+        (22.99, "Na"),
+        (18.015, "X"),
+        (72.0, "X"),
+    ],
+)
 def test_without_a_name_the_mass_decides(mass, element):
     assert guess_element("", mass) == element
 
@@ -111,10 +184,23 @@ def test_rare_elements_need_their_mass():
 
 @pytest.mark.parametrize(
     ("element", "mass", "agrees"),
-    [("H", 3.024, True), ("H", 4.0, True), ("C", 5.96, True), ("C", 3.03, True), ("C", 15.035, True), ("O", 9.95, True),
-     ("O", 18.015, False), ("C", 36.0, False), ("N", 72.0, False), ("Na", 22.99, True), ("Na", 14.007, False),
-     ("H", 12.0, False), ("Cl", 36.97, True), ("Fe", 72.0, False)],
-)  # fmt: skip
+    [
+        ("H", 3.024, True),
+        ("H", 4.0, True),
+        ("C", 5.96, True),
+        ("C", 3.03, True),
+        ("C", 15.035, True),
+        ("O", 9.95, True),
+        ("O", 18.015, False),
+        ("C", 36.0, False),
+        ("N", 72.0, False),
+        ("Na", 22.99, True),
+        ("Na", 14.007, False),
+        ("H", 12.0, False),
+        ("Cl", 36.97, True),
+        ("Fe", 72.0, False),
+    ],
+)
 def test_masses_of_moved_and_joined_hydrogens_agree(element, mass, agrees):
     assert mass_agrees(element, mass) is agrees
 
@@ -123,7 +209,9 @@ def test_masses_of_moved_and_joined_hydrogens_agree(element, mass, agrees):
 
 
 def test_heme_has_nitrogens_and_one_remark_lists_the_guesses():
-    with pytest.warns(Remark, match=r"HEM:FE is Fe, HEM:NA is N, HEM:NB is N, HEM:ND is N\. Where") as seen:
+    with pytest.warns(
+        Remark, match=r"HEM:FE is Fe, HEM:NA is N, HEM:NB is N, HEM:ND is N\. Where"
+    ) as seen:
         system = cgrec.read(DATA / "heme.gro", temperature=300).system
     assert system.elements[:5] == ("Fe", "N", "N", "N", "N") and set(system.elements[5:]) == {"C"}
     assert len([w for w in seen if "guessed" in str(w.message)]) == 1
@@ -133,9 +221,15 @@ def test_heme_has_nitrogens_and_one_remark_lists_the_guesses():
 
 def test_calcium_and_alpha_carbon_in_one_file(tmp_path):
     path = gro(
-        tmp_path / "m.gro", (1, "GLY", "N", 0.0, 0, 0), (1, "GLY", "CA", 0.147, 0, 0), (1, "GLY", "C", 0.2, 0.142, 0),
-        (2, "CA", "CA", 1.0, 1, 1), (3, "NA", "NA", 2, 2, 2), (4, "CL", "CL", 2.5, 1, 1), (5, "CO", "CO", 1, 2, 1),
-    )  # fmt: skip
+        tmp_path / "m.gro",
+        (1, "GLY", "N", 0.0, 0, 0),
+        (1, "GLY", "CA", 0.147, 0, 0),
+        (1, "GLY", "C", 0.2, 0.142, 0),
+        (2, "CA", "CA", 1.0, 1, 1),
+        (3, "NA", "NA", 2, 2, 2),
+        (4, "CL", "CL", 2.5, 1, 1),
+        (5, "CO", "CO", 1, 2, 1),
+    )
     system = cgrec.read(path, temperature=300).system
     assert system.elements == ("N", "C", "C", "Ca", "Na", "Cl", "Co")
     assert system.masses[3] == pytest.approx(40.078) and len(system.bonds) == 2
@@ -143,15 +237,19 @@ def test_calcium_and_alpha_carbon_in_one_file(tmp_path):
 
 def test_a_doubtful_name_is_asked_for_and_both_ways_out_work(tmp_path):
     path = gro(
-        tmp_path / "d.gro", *[(1, "LIG", n, 0.15 * k, 0, 0) for k, n in enumerate(["C1", "CO", "N1", "O1"])]
+        tmp_path / "d.gro",
+        *[(1, "LIG", n, 0.15 * k, 0, 0) for k, n in enumerate(["C1", "CO", "N1", "O1"])],
     )
     with pytest.raises(
-        ValueError, match=r"LIG:CO \(C or Co\); give elements=\{'LIG:CO': 'C'\}.*masses=\{'CO': amu\}"
+        ValueError,
+        match=r"LIG:CO \(C or Co\); give elements=\{'LIG:CO': 'C'\}.*masses=\{'CO': amu\}",
     ):
         cgrec.read(path, temperature=300)
     for key in ("LIG:CO", "CO"):
         found = cgrec.read(path, temperature=300, elements={key: "Co"}).system
-        assert found.elements == ("C", "Co", "N", "O") and found.masses[1] == pytest.approx(58.933, rel=1e-4)
+        assert found.elements == ("C", "Co", "N", "O") and found.masses[1] == pytest.approx(
+            58.933, rel=1e-4
+        )
     assert cgrec.read(path, temperature=300, masses={"CO": 58.933}).system.elements[1] == "Co"
     assert cgrec.read(path, temperature=300, masses={"CO": 12.011}).system.elements[1] == "C"
 
@@ -175,8 +273,16 @@ def test_martini_water_asks_for_its_mass_and_gets_no_bonds(tmp_path):
 def test_the_element_column_of_a_pdb_wins(tmp_path):
     path = tmp_path / "c.pdb"
     line = "HETATM{:>5} {:<4} LIG A   1    {:8.3f}{:8.3f}{:8.3f}  1.00  0.00          {:>2}\n"
-    sites = [("CO", 0.0, "CO"), ("NA", 5.0, "N"), ("HG", 9.0, "H"), ("D1", 9.9, "D"), ("CA", 15.0, "CA")]
-    path.write_text("".join(line.format(k + 1, name, x, 0, 0, e) for k, (name, x, e) in enumerate(sites)))
+    sites = [
+        ("CO", 0.0, "CO"),
+        ("NA", 5.0, "N"),
+        ("HG", 9.0, "H"),
+        ("D1", 9.9, "D"),
+        ("CA", 15.0, "CA"),
+    ]
+    path.write_text(
+        "".join(line.format(k + 1, name, x, 0, 0, e) for k, (name, x, e) in enumerate(sites))
+    )
     system = load_topology(path)[0]
     assert system.elements == ("Co", "N", "H", "H", "Ca")
     assert system.masses[3] == pytest.approx(2.014) and system.masses[2] == pytest.approx(1.008)
@@ -193,7 +299,9 @@ def psf(path, atoms, bonds):
     ]
     pairs = "".join(f"{i:>10}{j:>10}" for i, j in bonds)
     path.write_text(
-        PSF_HEAD.format(len(atoms)) + "".join(lines) + f"\n{len(bonds):>10} !NBOND: bonds\n{pairs}\n\n"
+        PSF_HEAD.format(len(atoms))
+        + "".join(lines)
+        + f"\n{len(bonds):>10} !NBOND: bonds\n{pairs}\n\n"
     )
     return path
 
@@ -211,8 +319,12 @@ def test_united_atoms_keep_their_types_and_masses(tmp_path):
 
 
 def test_repartitioned_masses_of_a_topology_break_nothing(tmp_path):
-    atoms = [("MOL", "CA", "CT", 5.963), *[("MOL", f"HA{k}", "HC", 3.024) for k in (1, 2, 3)], ("MOL", "OH", "OH", 13.983),
-             ("MOL", "HO", "HO", 3.024)]  # fmt: skip
+    atoms = [
+        ("MOL", "CA", "CT", 5.963),
+        *[("MOL", f"HA{k}", "HC", 3.024) for k in (1, 2, 3)],
+        ("MOL", "OH", "OH", 13.983),
+        ("MOL", "HO", "HO", 3.024),
+    ]
     path = psf(tmp_path / "h.psf", atoms, [(1, 2), (1, 3), (1, 4), (1, 5), (5, 6)])
     with pytest.warns(Remark, match=r"up to 3.02 amu.*true masses"):
         system = load_topology(path)[0]
@@ -247,7 +359,11 @@ def test_one_place_of_several_is_kept_with_a_remark():
 
 def test_one_letter_everywhere_is_no_choice(tmp_path, recwarn):
     path = tmp_path / "b.pdb"
-    lines = [line for line in (DATA / "two_places.pdb").read_text().splitlines(True) if line[16:17] != "A"]
+    lines = [
+        line
+        for line in (DATA / "two_places.pdb").read_text().splitlines(True)
+        if line[16:17] != "A"
+    ]
     path.write_text("".join(lines))
     assert cgrec.read(path, temperature=300).n_sites == 22
     assert not [w for w in recwarn if "several places" in str(w.message)]
@@ -260,10 +376,13 @@ def test_one_letter_everywhere_is_no_choice(tmp_path, recwarn):
         ("A 0.5 CB ALA, B 0.5 CB ALA", [0]),  # equal: A
         ("B 0.5 CB ALA, A 0.5 CB ALA", [1]),  # whatever their order
         ("- 1.0 CA ALA, B 0.3 CB ALA", [0, 1]),  # B is the only one
-        ("A 0.6 CB ALA, B 0.4 CB ALA, B 0.4 CG ALA", [0, 2]),  # an atom the chosen place does not have
-        ("A 0.6 N SER, B 0.4 N THR, A 0.6 OG SER, B 0.4 OG1 THR", [0, 2]),  # two residues at one place
+        # an atom the chosen place does not have
+        ("A 0.6 CB ALA, B 0.4 CB ALA, B 0.4 CG ALA", [0, 2]),
+        # two residues at one place
+        ("A 0.6 N SER, B 0.4 N THR, A 0.6 OG SER, B 0.4 OG1 THR", [0, 2]),
         ("A 0.3 N SER, B 0.7 N THR, A 0.3 OG SER, B 0.7 OG1 THR", [1, 3]),
-        ("A 0.6 CB ALA, B 0.4 CB ALA, A 0.1 CG ALA, B 0.9 CG ALA", [1, 3]),  # one letter for the residue
+        # one letter for the residue
+        ("A 0.6 CB ALA, B 0.4 CB ALA, A 0.1 CG ALA, B 0.9 CG ALA", [1, 3]),
         ("1 0.5 O HOH, 2 0.5 O HOH", [0]),
         (
             "- 1.0 C1 LIG, - 1.0 C1 LIG, A 0.5 C2 LIG, B 0.5 C2 LIG",
@@ -274,7 +393,9 @@ def test_one_letter_everywhere_is_no_choice(tmp_path, recwarn):
 def test_the_place_is_one_for_a_residue(rows, kept):
     letters, shares, names, residues = zip(*[row.split() for row in rows.split(", ")])
     letters = ["" if letter == "-" else letter for letter in letters]
-    found = one_location(letters, [float(s) for s in shares], names, residues, ["place"] * len(names))
+    found = one_location(
+        letters, [float(s) for s in shares], names, residues, ["place"] * len(names)
+    )
     assert found.tolist() == kept
 
 
@@ -283,13 +404,25 @@ def test_two_residues_at_one_place_are_one_residue(tmp_path):
         tmp_path / "micro.pdb",
         "ATOM  {:>5}  {:<3}{}{} A{:>4}    {:8.3f}{:8.3f}{:8.3f}{:6.2f}  0.00          {:>2}\n",
     )
-    rows = [("N", "A", "SER", 22, 0.0, 0.7, "N"), ("N", "B", "THR", 22, 0.1, 0.3, "N"), ("CA", "A", "SER", 22, 1.46, 0.7, "C"),
-            ("CA", "B", "THR", 22, 1.56, 0.3, "C"), ("N", " ", "GLY", 23, 5.0, 1.0, "N")]  # fmt: skip
+    rows = [
+        ("N", "A", "SER", 22, 0.0, 0.7, "N"),
+        ("N", "B", "THR", 22, 0.1, 0.3, "N"),
+        ("CA", "A", "SER", 22, 1.46, 0.7, "C"),
+        ("CA", "B", "THR", 22, 1.56, 0.3, "C"),
+        ("N", " ", "GLY", 23, 5.0, 1.0, "N"),
+    ]
     path.write_text(
-        "".join(line.format(k, n, a, r, i, x, 0, 0, o, e) for k, (n, a, r, i, x, o, e) in enumerate(rows, 1))
+        "".join(
+            line.format(k, n, a, r, i, x, 0, 0, o, e)
+            for k, (n, a, r, i, x, o, e) in enumerate(rows, 1)
+        )
     )
     system = load_topology(path)[0]
-    assert system.full_labels == ("A:SER22:N", "A:SER22:CA", "A:GLY23:N") and system.residues.tolist() == [
+    assert system.full_labels == (
+        "A:SER22:N",
+        "A:SER22:CA",
+        "A:GLY23:N",
+    ) and system.residues.tolist() == [
         0,
         0,
         1,
@@ -300,7 +433,9 @@ def test_two_residues_at_one_place_are_one_residue(tmp_path):
 
 
 def tip4p(path, force_on_m=0.0, spread=True, n_frames=4, seed=0):
-    """Two TIP4P waters as GRO and TRR, forces that add up to zero when all of them belong to atoms (`spread`)."""
+    """Two TIP4P waters as GRO and TRR, forces that add up to zero when all of them belong to atoms
+    (`spread`).
+    """
     import MDAnalysis
 
     rng = np.random.default_rng(seed)
@@ -334,10 +469,16 @@ def read_water(files, **options):
 
 @pytest.mark.parametrize(
     ("options", "n_sites"),
-    [({}, 6), ({"masses": {"MW": 0}}, 6), ({"selection": "not name MW"}, 6), ({"selection": "name OW"}, 2),
-     ({"selection": "resid 2"}, 3), ({"masses": {"MW": 0, "HW1": 2.014}}, 6),
-     ({"species": ["O", "H", "H", "M"] * 2}, 6)],
-)  # fmt: skip
+    [
+        ({}, 6),
+        ({"masses": {"MW": 0}}, 6),
+        ({"selection": "not name MW"}, 6),
+        ({"selection": "name OW"}, 2),
+        ({"selection": "resid 2"}, 3),
+        ({"masses": {"MW": 0, "HW1": 2.014}}, 6),
+        ({"species": ["O", "H", "H", "M"] * 2}, 6),
+    ],
+)
 def test_massless_sites_are_left_out_with_a_remark(tmp_path, options, n_sites):
     files = tip4p(tmp_path)
     with pytest.warns(Remark, match=r"2 massless sites \(MW\) are left out"):
@@ -389,14 +530,18 @@ def test_massless_sites_of_an_archive(tmp_path):
     frames = cgrec.read(path, temperature=300, check_units=False)
     np.testing.assert_allclose(frames.positions, positions[:, [0, 1, 2, 4, 5, 6]])
     masses = np.array([15.999, 1.008, 1.008, 0.0] * 2)
-    np.savez(tmp_path / "m.npz", positions=positions, species=names, masses=masses, length_unit="nm")
+    np.savez(
+        tmp_path / "m.npz", positions=positions, species=names, masses=masses, length_unit="nm"
+    )
     assert cgrec.read(tmp_path / "m.npz", temperature=300, check_units=False).n_sites == 6
 
 
 @pytest.mark.parametrize("names", ["O H1 H2 EPW", "O H1 H2 LP1", "OW HW1 HW2 MW", "O H1 H2 M"])
 def test_massless_sites_of_a_list_of_names(names):
     found = read_species(names.split() * 2, 8, where="here")
-    assert found.kept.tolist() == [0, 1, 2, 4, 5, 6] and found.system.elements == ("O", "H", "H") * 2
+    assert (
+        found.kept.tolist() == [0, 1, 2, 4, 5, 6] and found.system.elements == ("O", "H", "H") * 2
+    )
     given = read_species(names.split() * 2, 8, masses={names.split()[-1]: 0.0}, where="here")
     assert given.kept.tolist() == found.kept.tolist()
 
@@ -410,7 +555,10 @@ def test_sites_without_mass_in_a_force_field_topology(tmp_path):
     ]
     found = read_topology(psf(tmp_path / "l.psf", atoms, [(1, 3), (1, 4), (1, 2), (3, 4)]))
     assert found.kept.tolist() == [0, 2, 3] and found.massless.tolist() == [1]
-    assert found.system.bonds.tolist() == [[0, 1], [0, 2]] and found.system.constraints.tolist() == [[1, 2]]
+    assert found.system.bonds.tolist() == [
+        [0, 1],
+        [0, 2],
+    ] and found.system.constraints.tolist() == [[1, 2]]
 
 
 def test_a_bead_called_m_is_no_massless_site():
@@ -442,16 +590,27 @@ def prmtop(path, names, masses, numbers, residues, bonds, chains=None):
     three = [3 * i if k < 2 else i for a, b in h for k, i in enumerate((a, b, 1))]
     rest = [3 * i if k < 2 else i for a, b in other for k, i in enumerate((a, b, 1))]
     parts = [
-        section("TITLE", "(20a4)", ["test"], 20, 4), section("POINTERS", whole, pointers, 10, 8),
-        section("ATOM_NAME", "(20a4)", names, 20, 4), section("CHARGE", real, [f"{0:.8E}"] * n, 5, 16),
-        section("ATOMIC_NUMBER", whole, numbers, 10, 8), section("MASS", real, [f"{m:.8E}" for m in masses], 5, 16),
-        section("ATOM_TYPE_INDEX", whole, [1] * n, 10, 8), section("RESIDUE_LABEL", "(20a4)", list(residues), 20, 4),
+        section("TITLE", "(20a4)", ["test"], 20, 4),
+        section("POINTERS", whole, pointers, 10, 8),
+        section("ATOM_NAME", "(20a4)", names, 20, 4),
+        section("CHARGE", real, [f"{0:.8E}"] * n, 5, 16),
+        section("ATOMIC_NUMBER", whole, numbers, 10, 8),
+        section("MASS", real, [f"{m:.8E}" for m in masses], 5, 16),
+        section("ATOM_TYPE_INDEX", whole, [1] * n, 10, 8),
+        section("RESIDUE_LABEL", "(20a4)", list(residues), 20, 4),
         section("RESIDUE_POINTER", whole, list(residues.values()), 10, 8),
-        section("BONDS_INC_HYDROGEN", whole, three, 10, 8), section("BONDS_WITHOUT_HYDROGEN", whole, rest, 10, 8),
-        *(section(f"{kind}_{w}_HYDROGEN", whole, [], 10, 8) for kind in ("ANGLES", "DIHEDRALS") for w in ("INC", "WITHOUT")),
+        section("BONDS_INC_HYDROGEN", whole, three, 10, 8),
+        section("BONDS_WITHOUT_HYDROGEN", whole, rest, 10, 8),
+        *(
+            section(f"{kind}_{w}_HYDROGEN", whole, [], 10, 8)
+            for kind in ("ANGLES", "DIHEDRALS")
+            for w in ("INC", "WITHOUT")
+        ),
         section("AMBER_ATOM_TYPE", "(20a4)", ["X"] * n, 20, 4),
-    ]  # fmt: skip
-    path.write_text("%VERSION  VERSION_STAMP = V0001.000  DATE = 01/01/26  00:00:00\n" + "".join(parts))
+    ]
+    path.write_text(
+        "%VERSION  VERSION_STAMP = V0001.000  DATE = 01/01/26  00:00:00\n" + "".join(parts)
+    )
     return path
 
 
@@ -459,11 +618,15 @@ def test_amber_topology_with_repartitioned_masses_and_extra_points(tmp_path):
     names = ["CH3", "HH31", "HH32", "HH33", "O", "H1", "H2", "EPW"]
     masses = [5.962, 3.024, 3.024, 3.024, 16.0, 1.008, 1.008, 0.0]
     bonds = [(0, 1), (0, 2), (0, 3), (4, 5), (4, 6), (5, 6), (4, 7)]
-    path = prmtop(tmp_path / "w.prmtop", names, masses, [6, 1, 1, 1, 8, 1, 1, 0], {"ACE": 1, "WAT": 5}, bonds)
+    path = prmtop(
+        tmp_path / "w.prmtop", names, masses, [6, 1, 1, 1, 8, 1, 1, 0], {"ACE": 1, "WAT": 5}, bonds
+    )
     found = read_topology(path)
     system = found.system
     assert found.massless.tolist() == [7] and system.elements == ("C", "H", "H", "H", "O", "H", "H")
-    np.testing.assert_allclose(system.masses, [12.011, 1.008, 1.008, 1.008, 16.0, 1.008, 1.008], atol=1e-3)
+    np.testing.assert_allclose(
+        system.masses, [12.011, 1.008, 1.008, 1.008, 16.0, 1.008, 1.008], atol=1e-3
+    )
     assert system.full_labels[4] == "WAT2:O" and system.bonds.tolist() == [
         [0, 1],
         [0, 2],
@@ -474,7 +637,8 @@ def test_amber_topology_with_repartitioned_masses_and_extra_points(tmp_path):
     assert system.constraints.tolist() == [[5, 6]]
 
 
-# ---- bare names that atoms and beads share --------------------------------------------------------
+# ---- bare names that atoms and beads share
+# --------------------------------------------------------
 
 
 def chain(path, apart, names, n_frames=6, unit="nm", box=None):

@@ -1,4 +1,6 @@
-"""Whatever a user can cause arrives as one line that names the thing: never a traceback, never exit 0."""
+"""Whatever a user can cause arrives as one line that names the thing: never a traceback, never exit
+0.
+"""
 
 import errno
 import os
@@ -76,16 +78,25 @@ WRONG = {
     "a flag": (["climb", "--frobnicate"], "--frobnicate"),
     "cfg without": (["climb", "--cfg"], "--cfg"),
     "misspelt key": ([*GAUSS, "sed=3"], "sed.*did you mean.*seed"),
-    "misspelt deep key": ([*GAUSS, "levels.l1.trainig.steps=3"], "levels.l1.trainig.*levels.l1.training"),
+    "misspelt deep key": (
+        [*GAUSS, "levels.l1.trainig.steps=3"],
+        "levels.l1.trainig.*levels.l1.training",
+    ),
     "misspelt group": (["climb", "experment=gaussian_chain"], "experment.*experiment"),
-    "new key": ([*GAUSS, "+levels.l1.training.stepz=3"], "levels.l1.training.stepz.*did you mean steps"),
+    "new key": (
+        [*GAUSS, "+levels.l1.training.stepz=3"],
+        "levels.l1.training.stepz.*did you mean steps",
+    ),
     "unread key": ([*GAUSS, "+contrl=false"], "contrl.*did you mean control"),
     "deleted key": ([*GAUSS, "~nothing"], "nothing"),
     "word for a number": (
         [*GAUSS, "levels.l1.training.steps=ten"],
         "levels.l1.training.steps.*whole number.*'ten'",
     ),
-    "fraction": ([*GAUSS, "levels.l1.training.steps=1.5"], "levels.l1.training.steps.*whole number.*1.5"),
+    "fraction": (
+        [*GAUSS, "levels.l1.training.steps=1.5"],
+        "levels.l1.training.steps.*whole number.*1.5",
+    ),
     "word for a rate": (
         [*GAUSS, "levels.l1.training.learning_rate=fast"],
         "levels.l1.training.learning_rate.*'fast'",
@@ -103,11 +114,20 @@ WRONG = {
     "no such source": ([*GAUSS, "source=nope"], "source.*nope"),
     "missing value": (["climb", "experiment=five_beads"], "source.path"),
     "no such file": (["climb", "experiment=nacl", "source.path=no.npz", "run=runs/a"], "no.npz"),
-    "empty file": (["climb", "experiment=nacl", "source.path=empty.npz", "run=runs/b"], "empty.npz"),
+    "empty file": (
+        ["climb", "experiment=nacl", "source.path=empty.npz", "run=runs/b"],
+        "empty.npz",
+    ),
     "junk file": (["climb", "experiment=nacl", "source.path=junk.npz", "run=runs/c"], "junk.npz"),
     "text file": (["climb", "experiment=nacl", "source.path=notes.txt", "run=runs/d"], "notes.txt"),
-    "other arrays": (["climb", "experiment=nacl", "source.path=nothing.npz", "run=runs/e"], "nothing.npz"),
-    "no forces": (["climb", "experiment=nacl", "source.path=noforces.npz", "run=runs/f"], "noforces.npz"),
+    "other arrays": (
+        ["climb", "experiment=nacl", "source.path=nothing.npz", "run=runs/e"],
+        "nothing.npz",
+    ),
+    "no forces": (
+        ["climb", "experiment=nacl", "source.path=noforces.npz", "run=runs/f"],
+        "noforces.npz",
+    ),
     "a folder as file": (["climb", "experiment=nacl", "source.path=empty", "run=runs/g"], "empty"),
     "a file as run": ([*GAUSS, "run=a_file"], "a_file"),
     "a file on the way": ([*GAUSS, "run=a_file/x"], "a_file"),
@@ -143,7 +163,10 @@ WRONG = {
     "no source": ([*OWN, "experiment=no_source"], "source"),
     "bare level": ([*OWN, "experiment=bare_level"], "levels.l4"),
     "no package": ([*OWN, "experiment=no_package"], "levels.l1.mapping.*nopackage.Rule"),
-    "no package, trusted": ([*OWN, "--trust", "experiment=no_package"], "levels.l1.mapping.*nopackage"),
+    "no package, trusted": (
+        [*OWN, "--trust", "experiment=no_package"],
+        "levels.l1.mapping.*nopackage",
+    ),
     "no class": ([*OWN, "experiment=no_class"], "levels.l1.mapping.*Heavyatoms"),
     "outside": ([*OWN, "experiment=up"], "name.*up"),
     "sweep of nothing": (["climb", "--multirun", "experiment=gaussian_chain", "sed=1,2"], "sed"),
@@ -158,20 +181,29 @@ WRONG = {
     "distil level 0": (["distil", "run=runs/done", "level=0"], "level0.*potential"),
     "distil a word": (["distil", "run=runs/done", "level=1", "cutoff=far"], "cutoff.*far"),
     "distil misspelt": (["distil", "run=runs/done", "level=1", "cutof=1"], "cutof=1.*cutoff="),
-    "friction nowhere": (["friction", "run=nowhere", "level=1", "interval=1"], "no such run: nowhere"),
+    "friction nowhere": (
+        ["friction", "run=nowhere", "level=1", "interval=1"],
+        "no such run: nowhere",
+    ),
     "friction without": (["friction", "run=runs/done", "level=1"], "interval"),
     "friction nan": (["friction", "run=runs/done", "level=1", "interval=nan"], "interval.*nan"),
     "descend nowhere": (["descend", "run=nowhere", "from=2", "to=0"], "no such run: nowhere"),
     "descend too high": (["descend", "run=runs/done", "from=5", "to=0"], "from.*5"),
     "descend upwards": (["descend", "run=runs/done", "from=0", "to=1"], "from|to"),
     "descend a word": (["descend", "run=runs/done", "from=one", "to=0"], "from=.*one"),
-    "descend by magic": (["descend", "run=runs/done", "from=1", "to=0", "method=magic"], "method.*magic"),
+    "descend by magic": (
+        ["descend", "run=runs/done", "from=1", "to=0", "method=magic"],
+        "method.*magic",
+    ),
     "descend no frames": (["descend", "run=runs/done", "from=1", "to=0", "frames=0"], "frames.*0"),
     "judge nowhere": (["analyse-backmapping", "run=nowhere", "level=1"], "no such run: nowhere"),
     "judge level 0": (["analyse-backmapping", "run=runs/done", "level=0"], "level=.*0"),
     "export what": (["export"], "lammps"),
     "export to where": (["export", "gromacs", "run=runs/done"], "gromacs"),
-    "export nowhere": (["export", "lammps", "run=nowhere", "level=1", "to=x"], "no such run: nowhere"),
+    "export nowhere": (
+        ["export", "lammps", "run=nowhere", "level=1", "to=x"],
+        "no such run: nowhere",
+    ),
     "export undistilled": (["export", "lammps", "run=runs/done", "level=1", "to=x"], "distil"),
     "map nothing": (["map"], "system="),
     "map both": (["map", "run=runs/done", "system=a_file"], "both"),
@@ -223,7 +255,10 @@ def _missing(package):
 FULL = "[enforce fail at inline_container.cc:672] . unexpected pos 30528 vs 30416"
 #: Errors as the system and other packages raise them, and what the line must say.
 FOREIGN = [
-    (OSError(errno.ENOSPC, "No space left on device", "runs/x/level1/frames.npy"), "runs/x/level1/frames.npy.*disk is full"),
+    (
+        OSError(errno.ENOSPC, "No space left on device", "runs/x/level1/frames.npy"),
+        "runs/x/level1/frames.npy.*disk is full",
+    ),
     (OSError(errno.ENOSPC, "No space left on device"), "runs/mine: the disk is full"),
     (OSError(errno.EDQUOT, "Quota exceeded", "a"), "a: your quota"),
     (PermissionError(errno.EACCES, "Permission denied", "a/b"), "a/b: expected leave"),
@@ -232,7 +267,12 @@ FOREIGN = [
     (RuntimeError(FULL), "runs/mine: .*disk is full"),
     (RuntimeError("PytorchStreamReader failed finding central directory"), "runs/mine: .*pt file"),
     (AssertionError("Torch not compiled with CUDA enabled"), "device: expected a GPU.*device=cpu"),
-    (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8e12 bytes"), "not enough memory"),
+    (
+        RuntimeError(
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8e12 bytes"
+        ),
+        "not enough memory",
+    ),
     (MemoryError(), "not enough memory"),
     (np.linalg.LinAlgError("Singular matrix"), "runs/mine: a matrix"),
     (EOFError("No data left in file"), "runs/mine: a file ends"),
@@ -242,10 +282,19 @@ FOREIGN = [
     (TypeError("unsupported operand"), "a fault of cgrec.*TypeError.*--debug"),
     (ZeroDivisionError("division by zero"), "a fault of cgrec.*ZeroDivisionError"),
     (ValueError("two\n  lines"), "^two lines$"),
-    (ImportError("OpenMM is needed: pip install 'cgrec[openmm]'"), "^OpenMM is needed: pip install 'cgrec"),
-    (ModuleNotFoundError("No module named 'openmm'", name="openmm"), r"pip install 'cgrec\[openmm\]'"),
-    (ModuleNotFoundError("No module named 'lightning.fabric'", name="lightning.fabric"), r"pip install 'cgrec\[distributed\]'"),
-]  # fmt: skip
+    (
+        ImportError("OpenMM is needed: pip install 'cgrec[openmm]'"),
+        "^OpenMM is needed: pip install 'cgrec",
+    ),
+    (
+        ModuleNotFoundError("No module named 'openmm'", name="openmm"),
+        r"pip install 'cgrec\[openmm\]'",
+    ),
+    (
+        ModuleNotFoundError("No module named 'lightning.fabric'", name="lightning.fabric"),
+        r"pip install 'cgrec\[distributed\]'",
+    ),
+]
 
 
 @pytest.mark.parametrize(
@@ -282,10 +331,30 @@ def test_stopped(raised, code, words, monkeypatch, capsys):
 
 
 NAMES = [
-    "a=b.npz", "run(1).npz", "a,b.npz", "it's.npz", "f[1].npz", "[1].npz", "a#b.npz", "my file.npz", "ö ü ß.npz", "水.npz",
-    "a{b}.npz", "a&b;c.npz", "a!b?.npz", "007", "1e5", "true", "a:b.npz", "100%.npz", "back\\slash.npz", 'quo"te.npz', "a@b.npz",
-    "(x).npz", "tail\\",
-]  # fmt: skip
+    "a=b.npz",
+    "run(1).npz",
+    "a,b.npz",
+    "it's.npz",
+    "f[1].npz",
+    "[1].npz",
+    "a#b.npz",
+    "my file.npz",
+    "ö ü ß.npz",
+    "水.npz",
+    "a{b}.npz",
+    "a&b;c.npz",
+    "a!b?.npz",
+    "007",
+    "1e5",
+    "true",
+    "a:b.npz",
+    "100%.npz",
+    "back\\slash.npz",
+    'quo"te.npz',
+    "a@b.npz",
+    "(x).npz",
+    "tail\\",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -308,7 +377,12 @@ def test_a_run_in_a_folder_of_any_name(name, tmp_path):
 
 def test_hydra_keeps_its_own_signs():
     config = composed(
-        ["experiment=gaussian_chain", "variables={ends: [B0, B3]}", "source.bond=0.4", "run=runs/${name}"]
+        [
+            "experiment=gaussian_chain",
+            "variables={ends: [B0, B3]}",
+            "source.bond=0.4",
+            "run=runs/${name}",
+        ]
     )
     assert (
         config.variables.ends == ["B0", "B3"]

@@ -1,4 +1,6 @@
-"""Beads that move together, against enumeration of every partition and against motions put in by hand."""
+"""Beads that move together, against enumeration of every partition and against motions put in by
+hand.
+"""
 
 from itertools import combinations
 
@@ -23,7 +25,9 @@ def molecule(bonds, elements=None, masses=None) -> System:
 
 
 def tumbling(system: System, n_frames=120, seed=0, **fields) -> Frames:
-    """Correlated fluctuations about a random walk in space, each frame turned and shifted at random."""
+    """Correlated fluctuations about a random walk in space, each frame turned and shifted at
+    random.
+    """
     rng = np.random.default_rng(seed)
     n = system.n_sites
     rest = np.cumsum(rng.normal(scale=0.15, size=(n, 3)), axis=0)
@@ -35,7 +39,9 @@ def tumbling(system: System, n_frames=120, seed=0, **fields) -> Frames:
 
 
 def displacements(frames: Frames, share: float) -> np.ndarray:
-    """(n_frames, n, 3) in the dominant subspace: Kabsch by scipy, components by singular values of the frames."""
+    """(n_frames, n, 3) in the dominant subspace: Kabsch by scipy, components by singular values of
+    the frames.
+    """
     x, m, w = frames.positions.copy(), frames.system.masses, frames.normalised_weights()
     x -= np.average(x, axis=1, weights=m)[:, None]
     mean = x[0]
@@ -58,7 +64,9 @@ def contiguous(n, k):
         yield [list(range(a, b)) for a, b in zip((0, *cuts), (*cuts, n))]
 
 
-@pytest.mark.parametrize("n, k, weighted", [(12, 4, False), (12, 4, True), (9, 3, False), (5, 1, False)])
+@pytest.mark.parametrize(
+    "n, k, weighted", [(12, 4, False), (12, 4, True), (9, 3, False), (5, 1, False)]
+)
 def test_a_chain_gets_the_best_of_all_contiguous_partitions(n, k, weighted):
     weights = RNG.exponential(size=120) if weighted else None
     frames = tumbling(molecule([(i, i + 1) for i in range(n - 1)]), seed=n + k, weights=weights)
@@ -77,7 +85,9 @@ def test_a_chain_numbered_at_random_is_the_same_chain():
     bonds = [(int(names[i]), int(names[i + 1])) for i in range(n - 1)]
     positions = np.empty_like(straight.positions)
     positions[:, names] = straight.positions
-    mixed, residual_mixed = essential_dynamics(Frames(molecule(bonds, masses=masses), positions, 300.0), 4)
+    mixed, residual_mixed = essential_dynamics(
+        Frames(molecule(bonds, masses=masses), positions, 300.0), 4
+    )
     beads, residual_straight = essential_dynamics(straight, 4)
     assert sorted(map(sorted, mixed)) == mixed
     assert {frozenset(b) for b in mixed} == {frozenset(int(names[i]) for i in b) for b in beads}
@@ -105,17 +115,23 @@ def test_a_tree_gets_connected_beads_not_far_from_the_best():
         values = [residual(d, w, beads) for beads in all_of_them]
         partition, found = essential_dynamics(frames, 4)
         assert sorted(partition) in [sorted(b) for b in all_of_them]
-        assert found == pytest.approx(values[[sorted(b) for b in all_of_them].index(partition)], rel=1e-5)
+        assert found == pytest.approx(
+            values[[sorted(b) for b in all_of_them].index(partition)], rel=1e-5
+        )
         excess.append(found / min(values) - 1)
     assert np.median(excess) < 0.05 and max(excess) < 0.5
 
 
 def test_domains_that_slide_as_one_are_found():
-    """Three blocks of unequal length pulled along the chain, each as a whole: cut between them, nothing is left."""
+    """Three blocks of unequal length pulled along the chain, each as a whole: cut between them,
+    nothing is left.
+    """
     block = np.repeat([0, 1, 2], [4, 6, 5])
     rest = np.array([[0.15 * i, 0.04 * (i % 2), 0.03 * (i % 3)] for i in range(15)])
     slide = RNG.normal(scale=0.02, size=(200, 3))[:, block]
-    frames = Frames(molecule([(i, i + 1) for i in range(14)]), rest + slide[..., None] * [1, 0, 0], 300.0)
+    frames = Frames(
+        molecule([(i, i + 1) for i in range(14)]), rest + slide[..., None] * [1, 0, 0], 300.0
+    )
     partition, left = essential_dynamics(frames, 3)
     assert partition == [np.flatnonzero(block == k).tolist() for k in range(3)]
     assert left < 0.02 * essential_dynamics(frames, 2)[1]
@@ -134,7 +150,8 @@ def test_hydrogens_and_twins_go_with_the_atom_that_bears_them():
     frames = tumbling(molecule(bonds, elements=("C",) * 6 + ("H",) * 7))
     beads, _ = essential_dynamics(frames, 3)
     assert {0, 1, 2, *range(6, 13)} <= set(next(b for b in beads if 0 in b))
-    six, _ = essential_dynamics(frames, 6)  # more beads than units with the twins tied: only hydrogens are
+    # more beads than units with the twins tied: only hydrogens are
+    six, _ = essential_dynamics(frames, 6)
     assert six == [[0, 6], [1, 7, 8, 9], [2, 10, 11, 12], [3], [4], [5]]
 
 

@@ -33,7 +33,9 @@ def test_ase_calculator_energy_forces_and_their_consistency(frames):
     atoms.calc = PotentialCalculator(made, frames.system)
     for k in range(2):  # the second configuration meets the neighbours of the first
         atoms.positions[:] = frames.positions[k] * 10
-        assert atoms.get_potential_energy() * energy_factor("eV") == pytest.approx(energies[k], rel=1e-9)
+        assert atoms.get_potential_energy() * energy_factor("eV") == pytest.approx(
+            energies[k], rel=1e-9
+        )
         np.testing.assert_allclose(
             atoms.get_forces() * force_factor("eV/angstrom"), forces[k], rtol=1e-6, atol=1e-6
         )

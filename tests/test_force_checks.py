@@ -1,4 +1,6 @@
-"""What the forces say of temperature, unit, frame and box: cgrec/trajectory_files/force_units.py, hypervirial.py."""
+"""What the forces say of temperature, unit, frame and box: cgrec/trajectory_files/force_units.py,
+hypervirial.py.
+"""
 
 import json
 from dataclasses import replace
@@ -22,8 +24,8 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 def oscillators(
     n_frames: int, n_bonds: int = 20, *, seed: int = 0, noise: float = 0.0, k: float = 1e5
 ) -> Frames:
-    """Heteronuclear bonds drawn exactly from U = k/2 (r - r0)^2 in three dimensions, far from each other; their forces
-    with Gaussian noise of `noise` kJ/mol/nm, which keeps their mean.
+    """Heteronuclear bonds drawn exactly from U = k/2 (r - r0)^2 in three dimensions, far from each
+    other; their forces with Gaussian noise of `noise` kJ/mol/nm, which keeps their mean.
     """
     rng = np.random.default_rng(seed)
     grid = 0.12 * np.linspace(0.3, 1.7, 20001)
@@ -48,9 +50,16 @@ def saved(frames: Frames, path: Path) -> Path:
     """As a user would bring it: an npz with bead names."""
     system = frames.system
     np.savez(
-        path, positions=frames.positions, forces=frames.forces, temperature=frames.temperature, species=system.names,
-        masses=system.masses, bonds=system.bonds, length_unit="nm", energy_unit="kJ/mol",
-    )  # fmt: skip
+        path,
+        positions=frames.positions,
+        forces=frames.forces,
+        temperature=frames.temperature,
+        species=system.names,
+        masses=system.masses,
+        bonds=system.bonds,
+        length_unit="nm",
+        energy_unit="kJ/mol",
+    )
     return path
 
 
@@ -77,10 +86,19 @@ def test_noise_does_not_buy_tolerance():
     assert check.verdict == "untested" and "too large to tell" in check.message
 
 
-@pytest.mark.parametrize("factor, verdict", [
-    (0.9, "off"), (1.1, "off"), (2.0, "off"), (4.184, "wrong unit"), (1 / 4.184, "wrong unit"), (-1, "wrong unit"),
-    (-10, "wrong unit"), (96.485, "wrong unit"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "factor, verdict",
+    [
+        (0.9, "off"),
+        (1.1, "off"),
+        (2.0, "off"),
+        (4.184, "wrong unit"),
+        (1 / 4.184, "wrong unit"),
+        (-1, "wrong unit"),
+        (-10, "wrong unit"),
+        (96.485, "wrong unit"),
+    ],
+)
 def test_a_factor_on_the_forces_is_seen(factor, verdict):
     frames = oscillators(1000, noise=100.0)
     check = check_force_units(replace(frames, forces=factor * frames.forces))
@@ -131,7 +149,9 @@ def test_few_frames_of_many_bonds_are_enough():
 
 
 def test_weights_of_a_biased_sample_count():
-    """Half of the frames from a bond twice as stiff, weighted back: forces are those of the true bond."""
+    """Half of the frames from a bond twice as stiff, weighted back: forces are those of the true
+    bond.
+    """
     frames = oscillators(4000, 1, k=2e5)
     r = np.linalg.norm(frames.positions[:, 1] - frames.positions[:, 0], axis=-1)
     weights = np.exp(0.5e5 * (r - 0.12) ** 2 / (BOLTZMANN * T))
@@ -154,7 +174,9 @@ def test_estimate_and_verdict_are_kept_with_the_source(tmp_path):
     frames = oscillators(600)
     source = FileSource(path=saved(frames, tmp_path / "a.npz"))
     source.make(tmp_path / "level0", 0)
-    (found,) = json.loads((tmp_path / "level0" / "source.json").read_text())["checks"]["temperature"]
+    (found,) = json.loads((tmp_path / "level0" / "source.json").read_text())["checks"][
+        "temperature"
+    ]
     assert found["verdict"] == "ok" and abs(found["estimate"] - T) < 4 * found["error"]
     off = FileSource(path=saved(replace(frames, temperature=250.0), tmp_path / "b.npz"))
     with pytest.warns(Remark, match="b.npz: forces along bonds imply .* off by"):
@@ -173,16 +195,22 @@ def test_a_folder_of_frames_is_checked_when_read(tmp_path):
 
 
 def test_a_long_time_step_is_recognised():
-    """Leap-frog at step dt makes a bond of frequency w sample a variance 1 / (1 - (w dt)^2 / 4) too large."""
+    """Leap-frog at step dt makes a bond of frequency w sample a variance 1 / (1 - (w dt)^2 / 4) too
+    large.
+    """
     path = SHARED / "ala2_cgnet" / "ala2_coordinates.npy"
     if not path.exists():
         pytest.skip("shared data is not here")
     system = System(
-        names=("C1", "N2", "CA", "C4", "N5"), masses=[12.011, 14.007, 12.011, 12.011, 14.007],
-        elements=("C", "N", "C", "C", "N"), bonds=[(0, 1), (1, 2), (2, 3), (3, 4)],
-    )  # fmt: skip
+        names=("C1", "N2", "CA", "C4", "N5"),
+        masses=[12.011, 14.007, 12.011, 12.011, 14.007],
+        elements=("C", "N", "C", "C", "N"),
+        bonds=[(0, 1), (1, 2), (2, 3), (3, 4)],
+    )
     options = {"length_unit": "angstrom", "force_unit": "kcal/mol/angstrom", "temperature": 300}
-    with pytest.warns(Remark, match=r"imply 3\d\d.* off by .* sigma; a Verlet time step of 2\.\d fs"):
+    with pytest.warns(
+        Remark, match=r"imply 3\d\d.* off by .* sigma; a Verlet time step of 2\.\d fs"
+    ):
         read(path, system, forces_path=path.with_name("ala2_forces.npy"), **options)
 
 
@@ -190,9 +218,13 @@ def test_a_long_time_step_is_recognised():
 
 
 def crystal(n_frames: int, seed: int = 0) -> Frames:
-    """100 beads on a lattice, each drawn exactly from U = kT / 2 (x - x0)^2 / s^2 about its place, s = 0.05 nm."""
+    """100 beads on a lattice, each drawn exactly from U = kT / 2 (x - x0)^2 / s^2 about its place,
+    s = 0.05 nm.
+    """
     spread = 0.05
-    places = np.stack(np.meshgrid(*[np.arange(5)] * 3, indexing="ij"), -1).reshape(-1, 3)[:100] * 0.5
+    places = (
+        np.stack(np.meshgrid(*[np.arange(5)] * 3, indexing="ij"), -1).reshape(-1, 3)[:100] * 0.5
+    )
     moved = spread * np.random.default_rng(seed).standard_normal((n_frames, 100, 3))
     forces = -BOLTZMANN * T / spread**2 * moved
     system = System(names=("W",) * 100, masses=np.full(100, 18.0))
@@ -203,7 +235,10 @@ def test_the_estimate_of_molecules_is_the_temperature_within_its_error():
     checks = [check_force_units(crystal(60, seed)) for seed in range(30)]
     sigmas = np.array([c.sigmas for c in checks])
     assert abs(sigmas.mean()) < 4 / 30**0.5 and 0.5 < sigmas.std() < 1.6
-    assert abs(np.mean([c.estimate for c in checks]) - T) < 4 * np.mean([c.error for c in checks]) / 30**0.5
+    assert (
+        abs(np.mean([c.estimate for c in checks]) - T)
+        < 4 * np.mean([c.error for c in checks]) / 30**0.5
+    )
 
 
 def test_all_frames_count_and_portions_change_nothing(monkeypatch):
@@ -224,9 +259,13 @@ def test_all_frames_count_and_portions_change_nothing(monkeypatch):
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is absent")
 def test_water_tells_its_temperature_from_all_frames():
     frames = read(
-        SHARED / "water_onesite_spce" / "frames_000_799.npz", temperature=300, length_unit="nm", energy_unit="kJ/mol",
-        species="W", masses={"W": 18.015},
-    )  # fmt: skip
+        SHARED / "water_onesite_spce" / "frames_000_799.npz",
+        temperature=300,
+        length_unit="nm",
+        energy_unit="kJ/mol",
+        species="W",
+        masses={"W": 18.015},
+    )
     check = check_force_units(frames)
     assert check.verdict == "ok" and check.error < 1.5 and abs(check.sigmas) < 3
 
@@ -249,12 +288,15 @@ def test_foreign_forces_in_noisy_chains_of_few_bonds_are_seen(share):
     forces = frames.forces.copy()
     forces[wrong] = np.roll(forces, 1000, axis=0)[wrong]
     check = check_force_units(replace(frames, forces=forces))
-    assert check.verdict == "uneven" and "of 5000 frames looked at contradict the others" in check.message
+    assert (
+        check.verdict == "uneven"
+        and "of 5000 frames looked at contradict the others" in check.message
+    )
 
 
 def gas(n_frames: int, seed: int) -> Frames:
-    """40 pairs of Lennard-Jones particles, far from each other, that move by small Monte Carlo steps: most
-    of them feel next to nothing for long.
+    """40 pairs of Lennard-Jones particles, far from each other, that move by small Monte Carlo
+    steps: most of them feel next to nothing for long.
     """
     rng, kT = np.random.default_rng(seed), 180 * BOLTZMANN
     energy = lambda r: 4 * ((0.34 / r) ** 12 - (0.34 / r) ** 6)  # noqa: E731
@@ -262,7 +304,9 @@ def gas(n_frames: int, seed: int) -> Frames:
     r, kept = rng.uniform(0.35, 1.0, 40), []
     for _ in range(500 + 10 * n_frames):
         new = r + 0.05 * rng.normal(size=40)
-        ratio = (new / r) ** 2 * np.exp(np.minimum(energy(r) - energy(np.maximum(new, 0.25)), 0) / kT)
+        ratio = (new / r) ** 2 * np.exp(
+            np.minimum(energy(r) - energy(np.maximum(new, 0.25)), 0) / kT
+        )
         r = np.where((new > 0.25) & (new < 1.0) & (rng.random(40) < ratio), new, r)
         kept.append(r)
     r = np.array(kept)[500::10][..., None]
@@ -283,7 +327,9 @@ def test_molecules_of_a_gas_do_not_contradict_each_other(n_frames, seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_frames_that_scatter_unlike_a_gaussian_are_let_through(seed):
-    """Eight bonds whose noise has the longer tail of a Laplace distribution, as of beads that touch."""
+    """Eight bonds whose noise has the longer tail of a Laplace distribution, as of beads that
+    touch.
+    """
     frames, rng = oscillators(4000, 8, noise=0.0), np.random.default_rng(seed)
     noise = 50 * rng.laplace(size=frames.forces.shape)
     assert check_force_units(replace(frames, forces=frames.forces + noise)).verdict != "uneven"

@@ -28,7 +28,9 @@ WATER_DIMER = Path(__file__).parents[2] / "shared" / "data" / "water_dimer" / "w
 
 def chain(n: int) -> System:
     return System(
-        names=tuple(f"B{k}" for k in range(n)), masses=np.ones(n), bonds=[(k, k + 1) for k in range(n - 1)]
+        names=tuple(f"B{k}" for k in range(n)),
+        masses=np.ones(n),
+        bonds=[(k, k + 1) for k in range(n - 1)],
     )
 
 
@@ -40,14 +42,18 @@ def stiffness_matrix(n: int, anchor: float) -> np.ndarray:
 
 
 def harmonic_frames(stiffness: np.ndarray, n_frames: int, exact: bool = True) -> Frames:
-    """Gaussian frames of covariance kT K^-1, forces -K x; `exact`: without sampling error in the moments."""
+    """Gaussian frames of covariance kT K^-1, forces -K x; `exact`: without sampling error in the
+    moments.
+    """
     n = len(stiffness)
     noise = np.random.default_rng(3).normal(size=(3 * n_frames, n))
     if exact:
         noise = noise @ np.linalg.inv(np.linalg.cholesky(noise.T @ noise / len(noise))).T
     flat = noise @ np.linalg.cholesky(KT * np.linalg.inv(stiffness)).T
     positions = flat.reshape(n_frames, 3, n).transpose(0, 2, 1)
-    return Frames(chain(n), positions, 300.0, forces=-np.einsum("ij,fjk->fik", stiffness, positions))
+    return Frames(
+        chain(n), positions, 300.0, forces=-np.einsum("ij,fjk->fik", stiffness, positions)
+    )
 
 
 def three_beads() -> Mapping:
@@ -98,7 +104,9 @@ SUM_OVER_MOLECULES = np.kron(np.eye(2), np.ones(3))
 
 @pytest.mark.parametrize("name", FORCE_MAPS)
 def test_every_force_map_gives_the_mean_force(name):
-    """<B F R^T> = -kT I for any B with B M^T = I, so regressing mapped forces on R gives -kT <R R^T>^-1."""
+    """<B F R^T> = -kT I for any B with B M^T = I, so regressing mapped forces on R gives -kT <R
+    R^T>^-1.
+    """
     frames = harmonic_frames(stiffness_matrix(8, 50.0), 400)
     mapped = FORCE_MAPS[name](three_beads(), frames)(frames)
     moment = flat(mapped.forces) @ flat(mapped.positions).T / (3 * len(frames))
@@ -106,7 +114,9 @@ def test_every_force_map_gives_the_mean_force(name):
 
 
 def test_rigid_pair_in_a_field_gives_the_gradient_of_its_pmf():
-    """Rigid pair in a quartic field: its summed force is -dW/dR by quadrature, that of one atom is not."""
+    """Rigid pair in a quartic field: its summed force is -dW/dR by quadrature, that of one atom is
+    not.
+    """
     system = System(names=("A", "B"), masses=[1.0, 1.0], bonds=[(0, 1)], constraints=[(0, 1)])
     length, strength = 0.4, 30.0
     cosines, quadrature = np.polynomial.legendre.leggauss(80)
@@ -114,7 +124,11 @@ def test_rigid_pair_in_a_field_gives_the_gradient_of_its_pmf():
     force = lambda x: -strength * (4 * x**3 + 0.3)  # noqa: E731
     boltzmann = lambda r: quadrature * np.exp(-(energy(r) + energy(r + length * cosines)) / KT)  # noqa: E731
     here, step = 0.35, 1e-4
-    expected = KT * (np.log(boltzmann(here + step).sum()) - np.log(boltzmann(here - step).sum())) / (2 * step)
+    expected = (
+        KT
+        * (np.log(boltzmann(here + step).sum()) - np.log(boltzmann(here - step).sum()))
+        / (2 * step)
+    )
 
     positions = np.zeros((80, 2, 3))
     positions[:, 0, 2], positions[:, 1, 2] = here, here + length * cosines
@@ -133,7 +147,9 @@ def test_rigid_pair_in_a_field_gives_the_gradient_of_its_pmf():
 
 
 def test_harmonic_forces_map_without_noise():
-    """B = (M Sigma M^T)^-1 M Sigma is legal and turns -K x into the mean force exactly; it is found."""
+    """B = (M Sigma M^T)^-1 M Sigma is legal and turns -K x into the mean force exactly; it is
+    found.
+    """
     stiffness = stiffness_matrix(8, 50.0)
     mapping, frames = three_beads(), harmonic_frames(stiffness, 200)
     weights, covariance = mapping.position_weights, np.linalg.inv(stiffness)
@@ -146,7 +162,9 @@ def test_harmonic_forces_map_without_noise():
 
 
 def test_sampling_error_of_the_least_noise_map_is_as_stated():
-    """From plain samples the excess noise is n_free / (3 n_frames) of the signal, within a factor of 3."""
+    """From plain samples the excess noise is n_free / (3 n_frames) of the signal, within a factor
+    of 3.
+    """
     stiffness = stiffness_matrix(8, 50.0)
     fresh = harmonic_frames(stiffness, 500)
     for n_frames in (300, 3000):
@@ -159,7 +177,9 @@ def test_free_chain_whose_total_force_vanishes():
     n, kept, gone = 9, np.array([0, 3, 4, 8]), np.array([1, 2, 5, 6, 7])
     stiffness = stiffness_matrix(n, 0.0)
     positions = np.random.default_rng(5).normal(scale=0.05, size=(2000, n, 3))
-    frames = Frames(chain(n), positions, 300.0, forces=-np.einsum("ij,fjk->fik", stiffness, positions))
+    frames = Frames(
+        chain(n), positions, 300.0, forces=-np.einsum("ij,fjk->fik", stiffness, positions)
+    )
     frames_gibbs = harmonic_frames(stiffness_matrix(n, 1e-6), 400)
     mapping = least_noise(Pick([f"#{k}" for k in kept])(chain(n)), frames_gibbs)
     coupling = stiffness[np.ix_(kept, gone)]
@@ -191,9 +211,11 @@ def test_weights_of_the_frames_count():
 @pytest.mark.parametrize("within_molecule", [True, False])
 @pytest.mark.parametrize("rule", [Pick(["#0", "#3"]), MoleculeCentres()])
 def test_water_dimer_least_noise_is_the_sum_over_each_molecule(rule, within_molecule):
-    """Flexible waters, 500 frames: intramolecular forces dwarf the rest, and only the plain sum cancels them.
+    """Flexible waters, 500 frames: intramolecular forces dwarf the rest, and only the plain sum
+    cancels them.
 
-    Weights within 0.01 of 0 and 1: what 500 frames determine. Noise as of the sum, a hundredth of O alone.
+    Weights within 0.01 of 0 and 1: what 500 frames determine. Noise as of the sum, a hundredth of O
+    alone.
     """
     if not WATER_DIMER.exists():
         pytest.skip(f"reference data {WATER_DIMER.name} are not on this machine")
@@ -215,7 +237,9 @@ def test_within_molecule_keeps_other_molecules_out():
     anywhere = least_noise(mapping, frames, within_molecule=False)
     assert np.all(inside[SUM_OVER_MOLECULES == 0] == 0)
     assert np.all(anywhere.force_weights[SUM_OVER_MOLECULES == 0] != 0)
-    assert np.all(force_noise(anywhere, frames) <= force_noise(least_noise(mapping, frames), frames))
+    assert np.all(
+        force_noise(anywhere, frames) <= force_noise(least_noise(mapping, frames), frames)
+    )
 
 
 # --- constraints ----------------------------------------------------------------------------------
@@ -225,7 +249,8 @@ def test_naive_map_of_rigid_water_is_refused_with_forces_only():
     system = water(True)
     naive, frames = Pick(["#0", "#3"])(system), frames_of(system)
     with pytest.raises(
-        ValueError, match=r"constrained.*SOL:O \(#0\) and SOL:H1 \(#1\).*1 and 0 in.*constraint_aware"
+        ValueError,
+        match=r"constrained.*SOL:O \(#0\) and SOL:H1 \(#1\).*1 and 0 in.*constraint_aware",
     ):
         naive(frames)
     with pytest.raises(ValueError, match="constrained"):
@@ -239,7 +264,9 @@ def test_constraint_aware_and_least_noise_sum_over_rigid_water():
     for force_map in (constraint_aware, least_noise):
         legal = force_map(naive, frames)
         np.testing.assert_allclose(legal.force_weights, SUM_OVER_MOLECULES, atol=1e-12)
-        np.testing.assert_allclose(legal(frames).forces[:, 1], frames.forces[:, 3:].sum(axis=1), atol=1e-12)
+        np.testing.assert_allclose(
+            legal(frames).forces[:, 1], frames.forces[:, 3:].sum(axis=1), atol=1e-12
+        )
 
 
 def test_constraint_forces_leave_no_trace():
@@ -256,22 +283,31 @@ def test_constraint_forces_leave_no_trace():
 
 
 def test_constrained_hydrogens_join_their_heavy_atom():
-    """C-H and N-H constraints: each heavy atom's force becomes the sum over itself and its hydrogens."""
+    """C-H and N-H constraints: each heavy atom's force becomes the sum over itself and its
+    hydrogens.
+    """
     system = System(
-        names=("C", "H1", "H2", "N", "H", "O"), masses=[12, 1, 1, 14, 1, 16], elements=tuple("CHHNHO"),
-        bonds=[(0, 1), (0, 2), (0, 3), (3, 4), (0, 5)], constraints=[(0, 1), (2, 0), (4, 3)],
-    )  # fmt: skip
+        names=("C", "H1", "H2", "N", "H", "O"),
+        masses=[12, 1, 1, 14, 1, 16],
+        elements=tuple("CHHNHO"),
+        bonds=[(0, 1), (0, 2), (0, 3), (3, 4), (0, 5)],
+        constraints=[(0, 1), (2, 0), (4, 3)],
+    )
     legal = constraint_aware(HeavyAtoms()(system))
     expected = [[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 0, 1]]
     np.testing.assert_allclose(legal.force_weights, expected, atol=1e-12)
     looser = least_noise(HeavyAtoms()(system), frames_of(system))
     looser.check_constraints()
-    np.testing.assert_allclose(looser.force_weights @ looser.position_weights.T, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(
+        looser.force_weights @ looser.position_weights.T, np.eye(3), atol=1e-12
+    )
 
 
 def test_constraint_aware_leaves_a_legal_basic_map_alone():
     mapping = MoleculeCentres()(water(True, 5))
-    np.testing.assert_allclose(constraint_aware(mapping).force_weights, mapping.force_weights, atol=1e-12)
+    np.testing.assert_allclose(
+        constraint_aware(mapping).force_weights, mapping.force_weights, atol=1e-12
+    )
     free = three_beads()
     np.testing.assert_allclose(constraint_aware(free).force_weights, free.force_weights, atol=1e-12)
 
@@ -307,7 +343,9 @@ def test_missing_forces_other_systems_and_too_few_frames():
             refused(mapping, silent)
         with pytest.raises(ValueError, match="differ in names"):
             refused(mapping, frames_of(chain(13)))
-    with pytest.raises(ValueError, match="3 frames give 9 force components per atom, expected at least 10"):
+    with pytest.raises(
+        ValueError, match="3 frames give 9 force components per atom, expected at least 10"
+    ):
         least_noise(mapping, frames[:3])
 
 
@@ -315,11 +353,15 @@ def test_forces_that_are_all_zero_still_give_a_legal_map():
     system = chain(5)
     frames = Frames(system, np.zeros((9, 5, 3)), 300.0, forces=np.zeros((9, 5, 3)))
     mapping = Pick(["#1", "#3"])(system)
-    np.testing.assert_allclose(least_noise(mapping, frames).force_weights, mapping.force_weights, atol=1e-12)
+    np.testing.assert_allclose(
+        least_noise(mapping, frames).force_weights, mapping.force_weights, atol=1e-12
+    )
 
 
 def test_molecules_of_several_kinds_in_any_order_are_fitted_each_by_itself():
-    """Chains of three and of four sites, some with a constraint, their atoms mixed up: B is that of each alone."""
+    """Chains of three and of four sites, some with a constraint, their atoms mixed up: B is that of
+    each alone.
+    """
     rng = np.random.default_rng(8)
     sizes, tied = [3, 4, 3, 3, 4], [False, True, True, False, False]
     place = rng.permutation(sum(sizes))
@@ -332,7 +374,9 @@ def test_molecules_of_several_kinds_in_any_order_are_fitted_each_by_itself():
     )
     forces = rng.normal(size=(60, len(place), 3)) * rng.uniform(0.2, 3, len(place))[:, None]
     frames = Frames(system, rng.normal(size=forces.shape), 300.0, forces=forces)
-    mapping = MoleculeCentres()(replace(system, residue_names=tuple(f"M{k}" for k in _owners(members))))
+    mapping = MoleculeCentres()(
+        replace(system, residue_names=tuple(f"M{k}" for k in _owners(members)))
+    )
     frames = replace(frames, system=mapping.fine)
     found = least_noise(mapping, frames)
     nearest = constraint_aware(mapping)
@@ -360,18 +404,24 @@ def _owners(members: list[np.ndarray]) -> np.ndarray:
 def test_too_few_frames_are_refused_before_any_work():
     """One piece of 30,000 atoms: a matrix of their forces would be 7 GB."""
     system = System(
-        names=("A",) * 30000, masses=np.ones(30000), bonds=[(2 * k, 2 * k + 1) for k in range(15000)]
+        names=("A",) * 30000,
+        masses=np.ones(30000),
+        bonds=[(2 * k, 2 * k + 1) for k in range(15000)],
     )
     mapping = Pick([f"#{k}" for k in range(0, 30000, 2)])(system)
     frames = Frames(system, np.zeros((2, 30000, 3)), 300.0, forces=np.ones((2, 30000, 3)))
     assert least_noise(mapping, frames).sparse_force_weights.nnz > 0
-    with pytest.raises(ValueError, match="at least 15000 to determine B; .*keep within_molecule=True"):
+    with pytest.raises(
+        ValueError, match="at least 15000 to determine B; .*keep within_molecule=True"
+    ):
         least_noise(mapping, frames, within_molecule=False)
 
 
 @pytest.mark.parametrize("force_map", ["basic", "least_noise", "constraint_aware"])
 def test_sites_of_one_rigid_group_are_told_at_once_what_works(force_map):
-    """Rigid water beside ions: no force map helps, and no message says that one does; dropping the water does."""
+    """Rigid water beside ions: no force map helps, and no message says that one does; dropping the
+    water does.
+    """
     n = 4
     system = System(
         names=("O", "H1", "H2") * n + ("Na", "Cl"),
@@ -383,7 +433,9 @@ def test_sites_of_one_rigid_group_are_told_at_once_what_works(force_map):
         constraints=[(3 * k + a, 3 * k + b) for k in range(n) for a, b in ((0, 1), (0, 2), (1, 2))],
     )
     rng = np.random.default_rng(0)
-    frames = Frames(system, rng.normal(size=(50, 14, 3)), 300.0, forces=rng.normal(size=(50, 14, 3)))
+    frames = Frames(
+        system, rng.normal(size=(50, 14, 3)), 300.0, forces=rng.normal(size=(50, 14, 3))
+    )
     with pytest.raises(ValueError, match=r"one rigid group.*Drop\(residues=\[HOH\]\)") as refused:
         FORCE_MAPS[force_map](Mapping.identity(system), frames)(frames)
     assert "use the force map" not in str(refused.value)

@@ -39,8 +39,9 @@ def test_a_foreign_box_stands_out_where_boxes_move_slowly():
     edge = EDGE + 0.002 * np.cumsum(noise)
     assert foreign_boxes(boxes(edge)) == ""
     edge[150] *= 1.02
-    assert "1 of 300 frames have a box that is not that of the others, the first is frame 150" in foreign_boxes(
-        boxes(edge)
+    assert (
+        "1 of 300 frames have a box that is not that of the others, the first is frame 150"
+        in foreign_boxes(boxes(edge))
     )
 
 
@@ -76,7 +77,10 @@ def test_boxes_that_change_on_purpose_are_let_through(name, n):
 
 def test_an_open_system_and_one_box_say_nothing():
     frames = boxes(np.full(50, EDGE))
-    assert foreign_boxes(replace(frames, box=None)) == "" and foreign_boxes(replace(frames, box=np.eye(3))) == ""
+    assert (
+        foreign_boxes(replace(frames, box=None)) == ""
+        and foreign_boxes(replace(frames, box=np.eye(3))) == ""
+    )
 
 
 def test_read_says_it_and_keeps_it(tmp_path):
@@ -86,6 +90,9 @@ def test_read_says_it_and_keeps_it(tmp_path):
     x = np.random.default_rng(0).random((60, 4, 3))
     box = edge[:, None, None] * np.eye(3)
     np.savez(path, positions=x, species=np.array(["W"] * 4), box=box)
-    with recorded() as found, pytest.warns(Remark, match="the first is frame 7: 2.04 x 2.04 x 2.04 nm"):
+    with (
+        recorded() as found,
+        pytest.warns(Remark, match="the first is frame 7: 2.04 x 2.04 x 2.04 nm"),
+    ):
         read(path, temperature=300, length_unit="nm", masses={"W": 18.0})
     assert found["box"][0]["file"] == "a.npz" and "1 of 60 frames" in found["box"][0]["finding"]

@@ -1,4 +1,5 @@
-"""Files as strangers bring them: each is read with the right numbers, or refused in words that help.
+"""Files as strangers bring them: each is read with the right numbers, or refused in words that
+help.
 
 The inputs in tests/data/foreign are one exact sample of carbon monoxide, written by
 tests/data/make_foreign.py.
@@ -33,7 +34,9 @@ def read(name, *topology, **options) -> Frames:
     return cgrec.read(FOREIGN / name, *topology, temperature=T, **options)
 
 
-def right(frames: Frames, *, forces: bool = True, energies: bool = False, box: float | None = None) -> None:
+def right(
+    frames: Frames, *, forces: bool = True, energies: bool = False, box: float | None = None
+) -> None:
     """The frames are those of the reference."""
     np.testing.assert_allclose(frames.positions, REFERENCE["positions"], atol=1e-6)
     if forces:
@@ -54,12 +57,19 @@ def right(frames: Frames, *, forces: bool = True, energies: bool = False, box: f
 
 def npz(path: Path, **arrays) -> Path:
     np.savez(
-        path, **{"positions": REFERENCE["positions"], "forces": REFERENCE["forces"], "species": CO, **arrays}
+        path,
+        **{
+            "positions": REFERENCE["positions"],
+            "forces": REFERENCE["forces"],
+            "species": CO,
+            **arrays,
+        },
     )
     return path
 
 
-# --- LAMMPS dumps -------------------------------------------------------------------------------------------
+# --- LAMMPS dumps
+# -------------------------------------------------------------------------------------------
 
 
 def test_a_dump_without_ids_is_refused_unless_its_order_is_said_to_be_that_of_ids():
@@ -79,17 +89,28 @@ def test_units_a_dump_states_are_used():
     right(read("units_time.lammpstrj", species=CO), box=2.0)
     with pytest.raises(ValueError, match="states units real and lammps_units='metal'"):
         read("units_time.lammpstrj", species=CO, lammps_units="metal")
-    with pytest.raises(ValueError, match="its length unit is stated as angstrom, and length_unit='nm'"):
+    with pytest.raises(
+        ValueError, match="its length unit is stated as angstrom, and length_unit='nm'"
+    ):
         read("units_time.lammpstrj", species=CO, length_unit="nm")
 
 
 @pytest.mark.parametrize(
     "flags, outcome",
-    [("ff ff ff", None), ("ss ss ss", None), ("mm mm mm", None), ("fs sm mf", None), ("f f f", None)]
+    [
+        ("ff ff ff", None),
+        ("ss ss ss", None),
+        ("mm mm mm", None),
+        ("fs sm mf", None),
+        ("f f f", None),
+    ]
     + [("pp pp pp", 2.0), ("p p p", 2.0), ("", 2.0)]
     + [("pp pp ff", "along x and y and not along z"), ("ff ff pp", "along z and not along x and y")]
     + [("p p s", "along x and y and not along z"), ("mm pp pp", "along y and z and not along x")]
-    + [("pf pp pp", "one side of a direction is periodic"), ("xx pp pp", "expected three of p, f, s, m")],
+    + [
+        ("pf pp pp", "one side of a direction is periodic"),
+        ("xx pp pp", "expected three of p, f, s, m"),
+    ],
 )
 @pytest.mark.parametrize("header", ["", "xy xz yz ", "abc origin "])
 def test_boundary_flags(tmp_path, flags, outcome, header):
@@ -136,7 +157,9 @@ def test_a_dumps_columns_are_compared_with_the_topology():
     mixed = System(
         names=["C", "C", "O"] * 2, masses=[12.011, 12.011, 15.999] * 2, elements=["C", "C", "O"] * 2
     )
-    with pytest.raises(ValueError, match=r"sites 0 and 2 are both of type 1, and the topology says .*C.*O"):
+    with pytest.raises(
+        ValueError, match=r"sites 0 and 2 are both of type 1, and the topology says .*C.*O"
+    ):
         read("vacuum_fff.lammpstrj", mixed, lammps_units="real")
     heavy = System(names=CO, masses=[14.0, 15.999] * 3, elements=CO)
     with pytest.raises(ValueError, match="site 0 has a mass of 12.011 amu and the topology 14"):
@@ -147,12 +170,16 @@ def test_types_that_change_in_time_are_refused(tmp_path):
     text = (FOREIGN / "vacuum_fff.lammpstrj").read_text()
     first, rest = text[: len(text) // 2], text[len(text) // 2 :]
     (tmp_path / "a.dump").write_text(first + rest.replace("\n1 1 ", "\n1 2 "))
-    with pytest.raises(ValueError, match=r"frame \d+: site 0 is of type 2, and 1 in the first frame"):
+    with pytest.raises(
+        ValueError, match=r"frame \d+: site 0 is of type 2, and 1 in the first frame"
+    ):
         cgrec.read(tmp_path / "a.dump", temperature=T, **REAL)
 
 
 def test_forces_under_other_column_names(tmp_path):
-    text = (FOREIGN / "vacuum_fff.lammpstrj").read_text().replace("fx fy fz", "f_a[1] f_a[2] f_a[3]")
+    text = (
+        (FOREIGN / "vacuum_fff.lammpstrj").read_text().replace("fx fy fz", "f_a[1] f_a[2] f_a[3]")
+    )
     (tmp_path / "a.dump").write_text(text)
     keys = {"forces": ["f_a[1]", "f_a[2]", "f_a[3]"]}
     right(cgrec.read(tmp_path / "a.dump", temperature=T, keys=keys, **REAL))
@@ -160,12 +187,16 @@ def test_forces_under_other_column_names(tmp_path):
         cgrec.read(tmp_path / "a.dump", temperature=T, keys={"forces": ["fx2"] * 3}, **REAL)
 
 
-# Sizes of the units in nm and kJ/mol/nm, from docs.lammps.org/units.html: newton, dyne, and so on per
-# particle.
+# Sizes of the units in nm and kJ/mol/nm, from docs.lammps.org/units.html: newton, dyne, and so on
+# per particle.
 STYLES = {
-    "si": (1e9, 6.02214076e11), "cgs": (1e7, 6.02214076e6), "electron": (0.0529177210903, 49614.75258),
-    "micro": (1e3, 602.214076), "nano": (1.0, 0.602214076), "metal": (0.1, 964.8533212),
-}  # fmt: skip
+    "si": (1e9, 6.02214076e11),
+    "cgs": (1e7, 6.02214076e6),
+    "electron": (0.0529177210903, 49614.75258),
+    "micro": (1e3, 602.214076),
+    "nano": (1.0, 0.602214076),
+    "metal": (0.1, 964.8533212),
+}
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -173,7 +204,11 @@ def test_units_styles_of_lammps(style):
     length, force = STYLES[style]
     raw = read("vacuum_fff.lammpstrj", check_units=False, **REAL)
     found = cgrec.read(
-        FOREIGN / "vacuum_fff.lammpstrj", temperature=T, species=CO, lammps_units=style, check_units=False
+        FOREIGN / "vacuum_fff.lammpstrj",
+        temperature=T,
+        species=CO,
+        lammps_units=style,
+        check_units=False,
     )
     np.testing.assert_allclose(found.positions, raw.positions / 0.1 * length, rtol=1e-6)
     np.testing.assert_allclose(found.forces, raw.forces / 41.84 * force, rtol=1e-6)
@@ -191,13 +226,19 @@ def test_reduced_units_need_their_sizes():
         read("vacuum_fff.lammpstrj", lj=lj, **REAL)
 
 
-@pytest.mark.parametrize("style, line", [
-    ("atomic", "{i} {t} 1 1 1"), ("charge", "{i} {t} 0.5 1 1 1"), ("molecular", "{i} 1 {t} 1 1 1"),
-    ("full", "{i} 1 {t} 0.5 1 1 1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "style, line",
+    [
+        ("atomic", "{i} {t} 1 1 1"),
+        ("charge", "{i} {t} 0.5 1 1 1"),
+        ("molecular", "{i} 1 {t} 1 1 1"),
+        ("full", "{i} 1 {t} 0.5 1 1 1"),
+    ],
+)
 def test_reduced_masses_of_a_data_file(tmp_path, style, line):
     head = (
-        "t\n\n6 atoms\n2 atom types\n\n0 10 xlo xhi\n0 10 ylo yhi\n0 10 zlo zhi\n\nMasses\n\n1 1.0\n2 2.0\n\n"
+        "t\n\n6 atoms\n2 atom types\n\n0 10 xlo xhi\n0 10 ylo yhi\n0 10 zlo zhi\n\nMasses\n\n1 "
+        "1.0\n2 2.0\n\n"
     )
     lines = [line.format(i=i + 1, t=1 + i % 2) for i in range(6)]
     (tmp_path / "a.data").write_text(f"{head}Atoms # {style}\n\n" + "\n".join(lines) + "\n")
@@ -242,7 +283,11 @@ def test_a_second_file_of_any_format(tmp_path):
     frames = read("mdcrd.nc", species=CO)
     xtc = write(frames, tmp_path / "a.xtc")
     found = cgrec.read(
-        xtc, frames.system, temperature=T, forces_path=FOREIGN / "vacuum_fff.lammpstrj", lammps_units="real"
+        xtc,
+        frames.system,
+        temperature=T,
+        forces_path=FOREIGN / "vacuum_fff.lammpstrj",
+        lammps_units="real",
     )
     np.testing.assert_allclose(found.forces, REFERENCE["forces"], atol=1e-4)
     with pytest.raises(ValueError, match="holds forces itself, so forces_path= means nothing"):
@@ -300,12 +345,17 @@ def test_hdf5_with_a_unit_nobody_knows(tmp_path):
 
 def test_hdf5_of_mdtraj_and_of_others(tmp_path):
     h5py = pytest.importorskip("h5py")
-    atoms = [[{"index": 2 * m + k, "name": s, "element": s} for k, s in enumerate("CO")] for m in range(3)]
+    atoms = [
+        [{"index": 2 * m + k, "name": s, "element": s} for k, s in enumerate("CO")]
+        for m in range(3)
+    ]
     residues = [{"index": m, "name": "CMO", "resSeq": m + 1, "atoms": atoms[m]} for m in range(3)]
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file["coordinates"] = REFERENCE["positions"].astype("f4")
         file["coordinates"].attrs["units"] = "nanometers"
-        file["topology"] = np.array([json.dumps({"chains": [{"residues": residues}], "bonds": []}).encode()])
+        file["topology"] = np.array(
+            [json.dumps({"chains": [{"residues": residues}], "bonds": []}).encode()]
+        )
         file["cell_lengths"], file["cell_angles"] = np.full((24, 3), 2.0), np.full((24, 3), 90.0)
     frames = cgrec.read(tmp_path / "m.h5", temperature=T)
     right(frames, forces=False, box=2.0)
@@ -319,12 +369,15 @@ def test_hdf5_of_mdtraj_and_of_others(tmp_path):
     right(cgrec.read(tmp_path / "ml.h5", **units))
     with h5py.File(tmp_path / "ml.h5", "a") as file:
         file["set/other/cg_coords"] = REFERENCE["positions"]
-    with pytest.raises(ValueError, match="set/mol/cg_coords, set/other/cg_coords could all be the positions"):
+    with pytest.raises(
+        ValueError, match="set/mol/cg_coords, set/other/cg_coords could all be the positions"
+    ):
         cgrec.read(tmp_path / "ml.h5", **units)
     right(cgrec.read(tmp_path / "ml.h5", keys={"positions": "set/mol/cg_coords"}, **units))
 
 
-# --- further formats ----------------------------------------------------------------------------------------
+# --- further formats
+# ----------------------------------------------------------------------------------------
 
 
 def test_ase_trajectories(tmp_path):
@@ -335,7 +388,9 @@ def test_ase_trajectories(tmp_path):
     images = []
     for x, f, e in zip(REFERENCE["positions"], REFERENCE["forces"], REFERENCE["energies"]):
         image = Atoms(CO, x * 10, cell=[20] * 3, pbc=True)
-        image.calc = SinglePointCalculator(image, forces=f / 964.8533212331, energy=e / 96.48533212331)
+        image.calc = SinglePointCalculator(
+            image, forces=f / 964.8533212331, energy=e / 96.48533212331
+        )
         images.append(image)
     write_atoms(tmp_path / "a.traj", images)
     right(cgrec.read(tmp_path / "a.traj", temperature=T), energies=True, box=2.0)
@@ -380,7 +435,11 @@ def test_deepmd_folders(tmp_path):
 def test_n2p2_files_are_in_units_given(tmp_path):
     lines, bohr, hartree = [], 0.0529177210903, 2625.4996394798254
     for x, f, e in zip(REFERENCE["positions"], REFERENCE["forces"], REFERENCE["energies"]):
-        lines += ["begin", "comment made", *(f"lattice {r[0]} {r[1]} {r[2]}" for r in 2 / bohr * np.eye(3))]
+        lines += [
+            "begin",
+            "comment made",
+            *(f"lattice {r[0]} {r[1]} {r[2]}" for r in 2 / bohr * np.eye(3)),
+        ]
         for name, a, b in zip(CO, x / bohr, f / hartree * bohr):
             lines.append(f"atom {a[0]} {a[1]} {a[2]} {name} 0.0 0.0 {b[0]} {b[1]} {b[2]}")
         lines += [f"energy {e / hartree}", "charge 0.0", "end"]
@@ -420,7 +479,9 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, ending, package):
         cgrec.read(tmp_path / f"a.{ending}", species=CO, temperature=T)
 
 
-@pytest.mark.parametrize("ending, words", [("pkl", "runs code"), ("db", "ase convert"), ("mdcrd", "cpptraj")])
+@pytest.mark.parametrize(
+    "ending, words", [("pkl", "runs code"), ("db", "ase convert"), ("mdcrd", "cpptraj")]
+)
 def test_formats_that_are_refused_by_name(tmp_path, ending, words):
     (tmp_path / f"a.{ending}").touch()
     with pytest.raises(ValueError, match=words):
@@ -440,7 +501,8 @@ def test_packed_files(tmp_path, opener, ending, name):
         cgrec.read(path, temperature=T)
 
 
-# --- several files ------------------------------------------------------------------------------------------
+# --- several files
+# ------------------------------------------------------------------------------------------
 
 
 def test_several_files_and_patterns_are_replicas(tmp_path):
@@ -456,7 +518,9 @@ def test_several_files_and_patterns_are_replicas(tmp_path):
         frames = cgrec.read(path, temperature=T)
         right(frames)
         assert frames.replicas.tolist() == [0] * 12 + [1] * 12
-    made = FileSource(path=str(tmp_path / "run*.npz"), temperature=T).make(tmp_path / "level0", seed=0)
+    made = FileSource(path=str(tmp_path / "run*.npz"), temperature=T).make(
+        tmp_path / "level0", seed=0
+    )
     right(made)
     said = json.loads((tmp_path / "level0" / "source.json").read_text())
     assert len(said["files"]) == 2
@@ -471,7 +535,9 @@ def test_several_pairs_of_files(tmp_path):
     np.testing.assert_allclose(frames.forces[24:], REFERENCE["forces"], atol=1e-4)
     with pytest.raises(ValueError, match="2 files of positions and 1 in forces_path"):
         cgrec.read(paths, temperature=T, forces_path=forces[0])
-    made = FileSource(path=paths, forces_path=forces, temperature=T).make(tmp_path / "level0", seed=0)
+    made = FileSource(path=paths, forces_path=forces, temperature=T).make(
+        tmp_path / "level0", seed=0
+    )
     assert len(made) == 48
 
 
@@ -482,7 +548,8 @@ def test_several_files_of_other_sites_are_refused(tmp_path):
         cgrec.read([first, other], temperature=T)
 
 
-# --- arrays -------------------------------------------------------------------------------------------------
+# --- arrays
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["L", "lattice", "cell_vectors", "box_vectors", "unitcell"])
@@ -503,7 +570,9 @@ def test_an_unused_array_that_may_be_the_box_is_asked_about(tmp_path):
 
 
 def test_arrays_not_used_are_named(tmp_path):
-    path = npz(tmp_path / "a.npz", dipoles=np.zeros((24, 3, 2)), velocities=np.zeros((24, 6, 3)), **OURS)
+    path = npz(
+        tmp_path / "a.npz", dipoles=np.zeros((24, 3, 2)), velocities=np.zeros((24, 6, 3)), **OURS
+    )
     with pytest.warns(Remark, match="arrays not used: dipoles;"):
         right(cgrec.read(path, temperature=T))
 
@@ -537,17 +606,25 @@ def test_boxes_of_another_number_of_frames_and_objects_are_refused(tmp_path):
 
 def test_a_ladder_of_temperatures_is_refused(tmp_path):
     path = npz(tmp_path / "a.npz", temperature=np.linspace(300, 400, 24), **OURS)
-    with pytest.raises(ValueError, match="one number a frame, 350 K on average, and temperature=300"):
+    with pytest.raises(
+        ValueError, match="one number a frame, 350 K on average, and temperature=300"
+    ):
         cgrec.read(path, temperature=T)
 
 
-# --- arguments ----------------------------------------------------------------------------------------------
+# --- arguments
+# ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("argument, value, why", [
-    ("length_unit", "angstrom", "in nm and kJ/mol/nm by definition"), ("keys", {"forces": "f"}, "no names to choose"),
-    ("lammps_units", "real", "it is no LAMMPS dump"), ("lj", {"sigma": 1}, "it is no LAMMPS dump"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "argument, value, why",
+    [
+        ("length_unit", "angstrom", "in nm and kJ/mol/nm by definition"),
+        ("keys", {"forces": "f"}, "no names to choose"),
+        ("lammps_units", "real", "it is no LAMMPS dump"),
+        ("lj", {"sigma": 1}, "it is no LAMMPS dump"),
+    ],
+)
 def test_an_argument_without_use_is_refused_with_the_reason(tmp_path, argument, value, why):
     frames = read("mdcrd.nc", species=CO, forces_path=FOREIGN / "mdfrc.nc")
     path = write(frames, tmp_path / "a.trr")
@@ -556,16 +633,28 @@ def test_an_argument_without_use_is_refused_with_the_reason(tmp_path, argument, 
 
 
 def test_arrays_in_reduced_units_are_refused_with_the_way_that_works(tmp_path):
-    """A chain of argon-like pairs in units of sigma and epsilon: multiplied as the message says, it is read right."""
+    """A chain of argon-like pairs in units of sigma and epsilon: multiplied as the message says, it
+    is read right.
+    """
     frames = read("mdcrd.nc", species=CO, forces_path=FOREIGN / "mdfrc.nc")
     sigma, epsilon = 0.34, 0.996
     x, f = np.asarray(frames.positions) / sigma, np.asarray(frames.forces) * sigma / epsilon
     np.savez(tmp_path / "r.npz", positions=x, forces=f)
     size = {"sigma": sigma, "epsilon": epsilon, "mass": 39.9}
-    with pytest.raises(ValueError, match=r"multiplied before: positions and box by sigma in nm, forces by epsilon/sigma"):
+    with pytest.raises(
+        ValueError,
+        match=r"multiplied before: positions and box by sigma in nm, forces by epsilon/sigma",
+    ):
         cgrec.read(tmp_path / "r.npz", temperature=T, species=CO, lammps_units="lj", lj=size)
     np.savez(tmp_path / "nm.npz", positions=x * sigma, forces=f * epsilon / sigma)
-    found = cgrec.read(tmp_path / "nm.npz", temperature=T, species=CO, length_unit="nm", force_unit="kJ/mol/nm", box="open")
+    found = cgrec.read(
+        tmp_path / "nm.npz",
+        temperature=T,
+        species=CO,
+        length_unit="nm",
+        force_unit="kJ/mol/nm",
+        box="open",
+    )
     np.testing.assert_allclose(found.positions, frames.positions, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found.forces, frames.forces, rtol=1e-5, atol=1e-3)
 
@@ -575,9 +664,14 @@ def test_masses_and_species_beside_a_topology(tmp_path):
     xtc, pdb = write(frames, tmp_path / "a.xtc"), write(frames, tmp_path / "a.pdb")
     for topology in (frames.system, pdb):
         found = cgrec.read(xtc, topology, temperature=T, masses={"C": 13.003})
-        assert found.system.masses.tolist() == [13.003, 15.999] * 3 and found.system.elements == tuple(CO)
+        assert found.system.masses.tolist() == [
+            13.003,
+            15.999,
+        ] * 3 and found.system.elements == tuple(CO)
         found = cgrec.read(xtc, topology, temperature=T, species=["N", "O"] * 3)
-        assert found.system.names == ("N", "O") * 3 and found.system.masses[0] == pytest.approx(14.007)
+        assert found.system.names == ("N", "O") * 3 and found.system.masses[0] == pytest.approx(
+            14.007
+        )
         with pytest.raises(ValueError, match="masses: no site is called 'O1'; did you mean O"):
             cgrec.read(xtc, topology, temperature=T, masses={"O1": 16.0})
         with pytest.raises(ValueError, match="expected one a site for 6 sites"):
@@ -585,8 +679,13 @@ def test_masses_and_species_beside_a_topology(tmp_path):
 
 
 def test_repartitioned_hydrogens_and_beads(tmp_path):
-    gro = "water\n3\n    1HOH     OW    1   0.000   0.000   0.000\n    1HOH    HW1    2   0.096   0.000   0.000\n"
-    (tmp_path / "a.gro").write_text(gro + "    1HOH    HW2    3  -0.024   0.093   0.000\n   0.0 0.0 0.0\n")
+    gro = (
+        "water\n3\n    1HOH     OW    1   0.000   0.000   0.000\n    1HOH    HW1    2   0.096   "
+        "0.000   0.000\n"
+    )
+    (tmp_path / "a.gro").write_text(
+        gro + "    1HOH    HW2    3  -0.024   0.093   0.000\n   0.0 0.0 0.0\n"
+    )
     found = cgrec.read(tmp_path / "a.gro", temperature=T, masses={"H": 3.024})
     assert found.system.masses.tolist() == pytest.approx([15.999, 3.024, 3.024], abs=1e-3)
     assert found.system.elements == ("O", "H", "H")
@@ -601,24 +700,33 @@ def test_repartitioned_hydrogens_and_beads(tmp_path):
     )
 
 
-# --- the cases of other users -------------------------------------------------------------------------------
+# --- the cases of other users
+# -------------------------------------------------------------------------------
 
 PEPTIDE = list("CHHHCONHCHCHHHCONHCHHH")
 REFUSED = {
-    "01_no_id_permuted.lammpstrj": ({"topology": "water.pdb", "lammps_units": "real"}, "no column id"),
-    "05_changing_number.lammpstrj": ({"topology": "water.pdb", "lammps_units": "real"}, "192 sites and .* 195"),
+    "01_no_id_permuted.lammpstrj": (
+        {"topology": "water.pdb", "lammps_units": "real"},
+        "no column id",
+    ),
+    "05_changing_number.lammpstrj": (
+        {"topology": "water.pdb", "lammps_units": "real"},
+        "192 sites and .* 195",
+    ),
     "07_no_units.h5md": ({"topology": "water.pdb"}, "states no units"),
-}  # fmt: skip
+}
 READ = {
     "02_units_time.lammpstrj": ({"topology": "water.pdb"}, 8, True),
     "03_vacuum_fff.lammpstrj": ({"species": PEPTIDE, "lammps_units": "real"}, 60, False),
     "07_no_units.h5md": (
-        {"topology": "water.pdb", "length_unit": "angstrom", "force_unit": "kcal/mol/angstrom"}, 8, True
+        {"topology": "water.pdb", "length_unit": "angstrom", "force_unit": "kcal/mol/angstrom"},
+        8,
+        True,
     ),
     "08_mdcrd.nc": ({"species": PEPTIDE, "forces_path": "08_mdfrc.nc"}, 30, False),
     "x-pos-1.xyz": ({"forces_path": "x-frc-1.xyz"}, 30, False),
     "09_REF_forces.xyz": ({}, 25, True),
-}  # fmt: skip
+}
 
 
 def case(name, options):
@@ -643,7 +751,8 @@ def test_cases_that_are_read(name):
     assert frames.need_forces().shape == frames.positions.shape
 
 
-# --- trajectories larger than the memory --------------------------------------------------------------------
+# --- trajectories larger than the memory
+# --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -654,7 +763,14 @@ def test_frames_in_temporary_files_are_the_same(tmp_path, monkeypatch, compresse
     monkeypatch.setattr("cgrec.trajectory_files.arrays._IN_MEMORY", 10)
     wrapped = REFERENCE["positions"] % 2.0
     save = np.savez_compressed if compressed else np.savez
-    save(tmp_path / "a.npz", positions=wrapped, forces=REFERENCE["forces"], species=CO, box=2.0, **OURS)
+    save(
+        tmp_path / "a.npz",
+        positions=wrapped,
+        forces=REFERENCE["forces"],
+        species=CO,
+        box=2.0,
+        **OURS,
+    )
     frames = cgrec.read(tmp_path / "a.npz", temperature=T, scratch=tmp_path)
     assert isinstance(frames.positions.base, np.memmap) and len(list(tmp_path.iterdir())) == 1
     bond = frames.positions[:, 1::2] - frames.positions[:, ::2]
@@ -663,5 +779,7 @@ def test_frames_in_temporary_files_are_the_same(tmp_path, monkeypatch, compresse
     np.testing.assert_array_equal(frames.forces, REFERENCE["forces"])
     saved = Frames.load(frames.save(tmp_path / "frames"))
     np.testing.assert_array_equal(saved.positions, frames.positions)
-    picked = cgrec.read(tmp_path / "a.npz", temperature=T, start=20, stop=2, step=-3, selection="element O")
+    picked = cgrec.read(
+        tmp_path / "a.npz", temperature=T, start=20, stop=2, step=-3, selection="element O"
+    )
     np.testing.assert_array_equal(picked.forces, REFERENCE["forces"][20:2:-3, 1::2])

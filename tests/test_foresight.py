@@ -20,7 +20,15 @@ from cgrec.sources.base import Source
 def peptide(n: int = 3, hydrogens: bool = True) -> System:
     """n alanines in a row, chain A, numbered from 1; positions do not matter."""
     inner = ["N", "CA", "C", "O", "CB"] + (["HA", "HB1", "HB2", "HB3", "H"] if hydrogens else [])
-    joined = [("N", "CA"), ("CA", "C"), ("C", "O"), ("CA", "CB"), ("CA", "HA"), ("CB", "HB1"), ("CB", "HB2")]
+    joined = [
+        ("N", "CA"),
+        ("CA", "C"),
+        ("C", "O"),
+        ("CA", "CB"),
+        ("CA", "HA"),
+        ("CB", "HB1"),
+        ("CB", "HB2"),
+    ]
     joined += [("CB", "HB3"), ("N", "H")]
     names, bonds = [], []
     for k in range(n):
@@ -30,10 +38,15 @@ def peptide(n: int = 3, hydrogens: bool = True) -> System:
         names += inner
     mass = {"N": 14.007, "C": 12.011, "O": 15.999, "H": 1.008}
     return System(
-        names=tuple(names), masses=[mass[m[0]] for m in names], elements=tuple(m[0] for m in names), bonds=bonds,
-        residues=np.repeat(range(n), len(inner)), residue_names=("ALA",) * len(names),
-        chain_ids=("A",) * len(names), residue_numbers=np.repeat(range(1, n + 1), len(inner)),
-    )  # fmt: skip
+        names=tuple(names),
+        masses=[mass[m[0]] for m in names],
+        elements=tuple(m[0] for m in names),
+        bonds=bonds,
+        residues=np.repeat(range(n), len(inner)),
+        residue_names=("ALA",) * len(names),
+        chain_ids=("A",) * len(names),
+        residue_numbers=np.repeat(range(1, n + 1), len(inner)),
+    )
 
 
 def frames_of(system: System, n: int = 4, seed: int = 0) -> Frames:
@@ -62,7 +75,11 @@ def check(variables, levels, system=None):
     check_variables(variables_from_config(variables), levels, foresee(system, levels))
 
 
-LEVELS = {"backbone": Recipe(Backbone()), "ca": Recipe(alpha_carbons), "centres": Recipe(ResidueCentres())}
+LEVELS = {
+    "backbone": Recipe(Backbone()),
+    "ca": Recipe(alpha_carbons),
+    "centres": Recipe(ResidueCentres()),
+}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +95,10 @@ LEVELS = {"backbone": Recipe(Backbone()), "ca": Recipe(alpha_carbons), "centres"
             r"variables.ends, level 0: site 'ALA:CA'.*found 3: ALA1:CA, ALA2:CA, ALA3:CA",
         ),
         ({"ends": ["CB9", "ALA3:CA"]}, r"'CB9'.*near to it are ALA"),
-        ({"mixed": ["ALA1:CA", "ALA1:ALA"]}, r"no level has all of its sites; at level 0 site 'ALA1:ALA'"),
+        (
+            {"mixed": ["ALA1:CA", "ALA1:ALA"]},
+            r"no level has all of its sites; at level 0 site 'ALA1:ALA'",
+        ),
     ],
 )
 def test_a_wrong_label_is_an_error_before_work_starts(variables, message):
@@ -87,15 +107,23 @@ def test_a_wrong_label_is_an_error_before_work_starts(variables, message):
 
 
 def test_labels_of_some_levels_are_enough():
-    check({"ends": ["ALA1:CA", "ALA3:CA"], "phi": ["A:ALA1:C", "A:ALA2:N", "A:ALA2:CA", "A:ALA2:C"]}, LEVELS)
+    check(
+        {"ends": ["ALA1:CA", "ALA3:CA"], "phi": ["A:ALA1:C", "A:ALA2:N", "A:ALA2:CA", "A:ALA2:C"]},
+        LEVELS,
+    )
     check({"centres": ["ALA1:ALA", "ALA3:ALA"]}, LEVELS)
 
 
 def test_labels_of_one_level_must_be_of_that_level():
-    levels = {"ca": Recipe(alpha_carbons, {"ends": ["ALA1:CA", "ALA3:CA"]}), "two": Recipe(ResidueCentres(2))}
+    levels = {
+        "ca": Recipe(alpha_carbons, {"ends": ["ALA1:CA", "ALA3:CA"]}),
+        "two": Recipe(ResidueCentres(2)),
+    }
     check({}, levels)
     levels["two"] = Recipe(ResidueCentres(2), {"ends": ["ALA1:CA", "ALA3:CA"]})
-    with pytest.raises(SiteError, match=r"levels.two.variables.ends: site 'ALA1:CA'.*near to it are"):
+    with pytest.raises(
+        SiteError, match=r"levels.two.variables.ends: site 'ALA1:CA'.*near to it are"
+    ):
         check({}, levels)
     levels["two"] = Recipe(
         ResidueCentres(2), {"ends": ["#0", "#1"]}, refine={"turn": ["#0", "#1", "#2", "#3"]}
@@ -124,7 +152,9 @@ def test_levels_that_need_frames_are_not_foreseen_and_refuse_nothing():
 
 def test_an_index_is_refused_where_it_would_mean_other_sites_at_other_levels():
     for label in ("#7", "ALA:CA (#7)"):
-        with pytest.raises(ValueError, match=r"variables.ends: .*every level.*levels.<name>.variables.ends"):
+        with pytest.raises(
+            ValueError, match=r"variables.ends: .*every level.*levels.<name>.variables.ends"
+        ):
             check_indices([CollectiveVariable("ends", (label, "ALA1:CA"))])
     check_indices([CollectiveVariable("ends", ("ALA3:CA", "ALA1:CA"))])
 
@@ -140,7 +170,9 @@ def test_expressible_says_why_not():
 
 class Given(Source):
     def __init__(self, frames, early=True):
-        self.frames, self.early, self.asked = frames, early, 0
+        self.frames = frames
+        self.early = early
+        self.asked = 0
 
     def system(self):
         return self.frames.system if self.early else None
@@ -157,17 +189,25 @@ def test_a_typing_mistake_costs_no_sampling_and_blocks_nothing(tmp_path):
     frames = frames_of(peptide())
     source = Given(frames)
     with pytest.raises(SiteError, match="ALA9:CA"):
-        Chain(tmp_path / "a", source, {}, variables={"ends": ["ALA1:CA", "ALA9:CA"]}, recipe={"v": 1}).climb()
+        Chain(
+            tmp_path / "a", source, {}, variables={"ends": ["ALA1:CA", "ALA9:CA"]}, recipe={"v": 1}
+        ).climb()
     assert source.asked == 0 and not (tmp_path / "a").exists()
     source = Given(
         frames, early=False
     )  # known only when level 0 is there: kept, and the corrected command goes on
     with pytest.raises(SiteError, match="ALA9:CA"):
-        Chain(tmp_path / "b", source, {}, variables={"ends": ["ALA1:CA", "ALA9:CA"]}, recipe={"v": 1}).climb()
-    Chain(tmp_path / "b", source, {}, variables={"ends": ["ALA1:CA", "ALA3:CA"]}, recipe={"v": 2}).climb()
+        Chain(
+            tmp_path / "b", source, {}, variables={"ends": ["ALA1:CA", "ALA9:CA"]}, recipe={"v": 1}
+        ).climb()
+    Chain(
+        tmp_path / "b", source, {}, variables={"ends": ["ALA1:CA", "ALA3:CA"]}, recipe={"v": 2}
+    ).climb()
     assert source.asked == 1
     report = json.loads((tmp_path / "b" / "level0" / "report.json").read_text())
-    assert report["variables"] == {"ends": ["ALA1:CA", "ALA3:CA"]} and report["not_expressible"] == {}
+    assert (
+        report["variables"] == {"ends": ["ALA1:CA", "ALA3:CA"]} and report["not_expressible"] == {}
+    )
     assert (
         report["chirality_flips"] == {"ALA1:CA": 0, "ALA2:CA": 0, "ALA3:CA": 0}
         or "ALA2:CA" in report["chirality_flips"]
@@ -188,7 +228,9 @@ def test_one_wrong_centre_is_named():
     atoms = frames_of(peptide(4))
     positions = np.array(atoms.positions)
     at = [atoms.system.site(f"ALA3:{n}") for n in ("CA", "N", "C", "CB")]
-    normal = np.cross(positions[:, at[2]] - positions[:, at[1]], positions[:, at[3]] - positions[:, at[1]])
+    normal = np.cross(
+        positions[:, at[2]] - positions[:, at[1]], positions[:, at[3]] - positions[:, at[1]]
+    )
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
     height = ((positions[:, at[0]] - positions[:, at[1]]) * normal).sum(-1, keepdims=True)
     positions[1, at[0]] -= 2 * height[1] * normal[1]
@@ -217,7 +259,9 @@ def test_centres_that_a_mapping_averages_are_left_out():
     assert flips_by_centre(mapping(atoms), atoms[:1], mapping.kept_sites()) == {}
 
 
-CHIGNOLIN = Path(__file__).parents[2] / "shared/data/protein_structures/experimental/chignolin_cln025.pdb"
+CHIGNOLIN = (
+    Path(__file__).parents[2] / "shared/data/protein_structures/experimental/chignolin_cln025.pdb"
+)
 
 
 @pytest.mark.skipif(not CHIGNOLIN.exists(), reason="needs the shared structures")
@@ -225,6 +269,8 @@ def test_all_eleven_centres_of_a_mirrored_chignolin_are_counted():
     import cgrec
 
     frames = cgrec.read(CHIGNOLIN, temperature=300)
-    expected = {f"{r}:CA" for r in ("TYR1", "TYR2", "ASP", "PRO", "GLU", "THR6", "THR8", "TRP", "TYR10")}
+    expected = {
+        f"{r}:CA" for r in ("TYR1", "TYR2", "ASP", "PRO", "GLU", "THR6", "THR8", "TRP", "TYR10")
+    }
     found = flips_by_centre(mirrored(frames), frames)
     assert found == dict.fromkeys(expected | {"THR6:CB", "THR8:CB"}, 1)

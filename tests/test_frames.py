@@ -10,7 +10,8 @@ def test_system_survives_json(tmp_path):
     system = small_system()
     system.save(tmp_path / "s.json")
     assert System.load(tmp_path / "s.json").fingerprint() == system.fingerprint()
-    assert system.select(range(system.n_sites - 1)).fingerprint() != system.fingerprint()  # none is handed on
+    # none is handed on
+    assert system.select(range(system.n_sites - 1)).fingerprint() != system.fingerprint()
 
 
 def test_bonded_paths_of_a_branched_chain():
@@ -66,7 +67,9 @@ def test_bad_frames_are_refused(fields, message):
 
 
 def test_frames_survive_the_disk_and_are_not_overwritten(tmp_path):
-    frames = random_frames(7, weights=np.arange(1.0, 8.0), box=np.eye(3) * 2, replicas=np.arange(7) % 2)
+    frames = random_frames(
+        7, weights=np.arange(1.0, 8.0), box=np.eye(3) * 2, replicas=np.arange(7) % 2
+    )
     frames.save(tmp_path / "f")
     found = Frames.load(tmp_path / "f")
     for name in ("positions", "weights", "box", "replicas"):

@@ -17,8 +17,16 @@ START = Frames(SYSTEM, np.random.default_rng(0).uniform(0, 9, size=(4, 60, 3)), 
 
 def dynamics(friction, **options):
     return Langevin(
-        **{"n_replicas": 16, "timestep": 0.05, "length": 100, "save_every": 0.5, "equilibration": 10, "friction": friction, **options}
-    )  # fmt: skip
+        **{
+            "n_replicas": 16,
+            "timestep": 0.05,
+            "length": 100,
+            "save_every": 0.5,
+            "equilibration": 10,
+            "friction": friction,
+            **options,
+        }
+    )
 
 
 def exact(mass, friction):
@@ -28,13 +36,17 @@ def exact(mass, friction):
 
 def test_free_sites_get_the_friction_of_their_diffusion(tmp_path):
     targets = {"A": exact(20, 4.0), "B": exact(40, 1.5)}
-    rounds = fit_friction(FREE, START, targets, dynamics(2.0), tmp_path, rounds=3, tolerance=0.08, seed=1)
+    rounds = fit_friction(
+        FREE, START, targets, dynamics(2.0), tmp_path, rounds=3, tolerance=0.08, seed=1
+    )
     assert rounds[0].friction == {"A": 2.0, "B": 2.0}
     assert rounds[-1].friction["A"] == pytest.approx(4.0, rel=0.15)
     assert rounds[-1].friction["B"] == pytest.approx(1.5, rel=0.15)
     for kind, (value, error) in rounds[-1].diffusion.items():
         assert abs(value - targets[kind]) < max(4 * error, 0.1 * targets[kind])
-    again = fit_friction(FREE, START, targets, dynamics(2.0), tmp_path, rounds=3, tolerance=0.08, seed=1)
+    again = fit_friction(
+        FREE, START, targets, dynamics(2.0), tmp_path, rounds=3, tolerance=0.08, seed=1
+    )
     assert again == rounds  # from the runs that are there
 
 

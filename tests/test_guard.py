@@ -1,4 +1,6 @@
-"""The guard's rate of false alarms is set, and does not grow with the box; what is unphysical is stopped."""
+"""The guard's rate of false alarms is set, and does not grow with the box; what is unphysical is
+stopped.
+"""
 
 import time
 from dataclasses import replace
@@ -28,11 +30,15 @@ def liquid(n_frames, per_edge, seed=0, spacing=0.36):
         np.stack(np.meshgrid(*[np.arange(per_edge)] * 3, indexing="ij"), -1).reshape(-1, 3) + 0.5
     ) * spacing
     kicks = np.clip(rng.normal(scale=0.03, size=(n_frames, n, 3)), -0.1, 0.1)
-    return Frames(System(names=("W",) * n, masses=np.full(n, 18.0)), grid + kicks, T, box=edge * np.eye(3))
+    return Frames(
+        System(names=("W",) * n, masses=np.full(n, 18.0)), grid + kicks, T, box=edge * np.eye(3)
+    )
 
 
 def scores(guard, net, frames):
-    return torch.cat([guard.score(net.graph(frames[k : k + 10])) for k in range(0, len(frames), 10)])
+    return torch.cat(
+        [guard.score(net.graph(frames[k : k + 10])) for k in range(0, len(frames), 10)]
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,7 +63,9 @@ def test_a_sample_of_one_value_has_a_tail():
 
 
 def test_independent_frames_of_a_larger_box_give_no_false_alarm():
-    """A thousand times more looks at sites than it was fitted to, three times as many sites a frame."""
+    """A thousand times more looks at sites than it was fitted to, three times as many sites a
+    frame.
+    """
     net = network(["W"])
     guard = FeatureGuard.fit(net, liquid(20, 3))
     found = scores(guard, net, liquid(600, 4, seed=1))
@@ -83,7 +91,11 @@ def test_the_bound_grows_slowly_with_sites_and_looks():
     net = network(["W"])
     frames = liquid(100, 4)
     few, often = (FeatureGuard.fit(net, frames, looks=looks) for looks in (100.0, 100_000.0))
-    assert float(few.bounds(64)[0]) <= float(often.bounds(64)[0]) <= 2.5**2 * often.tails[0].largest + 1e-9
+    assert (
+        float(few.bounds(64)[0])
+        <= float(often.bounds(64)[0])
+        <= 2.5**2 * often.tails[0].largest + 1e-9
+    )
     assert few.about() == {
         "guard": "FeatureGuard",
         "false_alarms_per_replica_and_ns": 0.01,
@@ -93,7 +105,9 @@ def test_the_bound_grows_slowly_with_sites_and_looks():
 
 def constant(names, positions, bonds=()):
     positions = np.asarray(positions, float)
-    return Frames(System(names=names, masses=np.full(len(names), 30.0), bonds=list(bonds)), positions, T)
+    return Frames(
+        System(names=names, masses=np.full(len(names), 30.0), bonds=list(bonds)), positions, T
+    )
 
 
 @pytest.mark.parametrize("case", ["one site", "two out of reach", "chain and an ion"])

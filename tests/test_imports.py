@@ -43,7 +43,8 @@ def test_names_of_the_readme_are_there_in_a_fresh_session():
 
 def test_rooms_and_version_are_attributes():
     done = run(
-        "import cgrec; cgrec.analysis.statistics; assert 'mapping' in dir(cgrec); print(cgrec.__version__)"
+        "import cgrec; cgrec.analysis.statistics; assert 'mapping' in dir(cgrec); "
+        "print(cgrec.__version__)"
     )
     assert done.returncode == 0 and done.stdout.count(".") == 2, done.stderr
     assert "no attribute 'nothing'" in run("import cgrec; cgrec.nothing").stderr
@@ -60,7 +61,10 @@ def picked(x: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
 def test_packages_that_compile_can_be_imported_after_torch_geometric(tmp_path):
     (tmp_path / "compiles.py").write_text(SCRIPT + "torch.jit.script(picked)\n")
     path = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import torch_geometric; "
-    inside = "from cgrec.index_select import own_index_select\nwith own_index_select():\n    import compiles"
+    inside = (
+        "from cgrec.index_select import own_index_select\nwith own_index_select():\n    import "
+        "compiles"
+    )
     assert "compiles.py" in run(path + "import compiles").stderr, (
         "torch_geometric has mended it: the cure can go"
     )

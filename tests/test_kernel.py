@@ -66,7 +66,10 @@ class TestSumWithACompiledNetwork(TestCompiledNetwork):
         loaded = Potential.load(tmp_path / "p.pt")
         assert not any(part.own_forces for part in loaded.parts)
         np.testing.assert_allclose(
-            loaded.energy_and_forces(frames)[1], potential.energy_and_forces(frames)[1], rtol=1e-10, atol=1e-8
+            loaded.energy_and_forces(frames)[1],
+            potential.energy_and_forces(frames)[1],
+            rtol=1e-10,
+            atol=1e-8,
         )
 
 
@@ -91,11 +94,20 @@ def test_energy_force_descriptors_and_parameter_gradients(options, frames):
         energy, force = potential(graph, differentiable=True)
         loss = (pull_energy * energy).sum() + (pull_force * force).sum()
         results.append(
-            (energy, force, *torch.autograd.grad(loss, compiled.weights()), plain.descriptors(graph))
+            (
+                energy,
+                force,
+                *torch.autograd.grad(loss, compiled.weights()),
+                plain.descriptors(graph),
+            )
         )
     for wanted, found in zip(*results):
-        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-10 * float(wanted.detach().abs().max()))
-    torch.testing.assert_close(compiled.descriptors(graph), plain.descriptors(graph), rtol=1e-9, atol=1e-10)
+        torch.testing.assert_close(
+            found, wanted, rtol=1e-9, atol=1e-10 * float(wanted.detach().abs().max())
+        )
+    torch.testing.assert_close(
+        compiled.descriptors(graph), plain.descriptors(graph), rtol=1e-9, atol=1e-10
+    )
 
 
 def test_single_precision_is_as_good_as_it_can_be():
@@ -158,7 +170,9 @@ def test_training_takes_the_same_steps():
     )
     losses = []
     for fast in (False, True):
-        fit = ForceMatching(steps=20, batch_size=8, validate_every=10, precision="float64", compile=fast)
+        fit = ForceMatching(
+            steps=20, batch_size=8, validate_every=10, precision="float64", compile=fast
+        )
         losses.append(fit(network(seed=1), frames)[1].validation_loss)
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)  # round-off, after 20 steps of SOAP
 
@@ -189,11 +203,15 @@ def test_energy_and_forces_take_the_kernel_where_it_pays(compiler, monkeypatch):
     if not compiler:
         monkeypatch.setattr(shutil, "which", lambda name: None)
         monkeypatch.delenv("CXX", raising=False)
-    with nullcontext() if compiler else pytest.warns(UserWarning, match="no C[+][+] compiler found"):
+    with (
+        nullcontext() if compiler else pytest.warns(UserWarning, match="no C[+][+] compiler found")
+    ):
         found, found_forces = plain.energy_and_forces(frames)
     assert sizes == [2, 2, 1]
     np.testing.assert_allclose(found, energy, rtol=1e-10)
-    np.testing.assert_allclose(found_forces.reshape(-1, 3), forces, atol=1e-9 * float(forces.abs().max()))
+    np.testing.assert_allclose(
+        found_forces.reshape(-1, 3), forces, atol=1e-9 * float(forces.abs().max())
+    )
 
 
 def test_sizes_it_cannot_have_are_named():
@@ -208,7 +226,8 @@ def test_traced_graph_with_spare_columns_gives_the_same():
     plain = network(channels=4, n_layers=1)
     traced = TracedPotential(plain)
     warnings.filterwarnings("error", message="compiling the potential failed")
-    for frames in (liquid(), liquid(seed=1)):  # another number of neighbours, the same compiled graph
+    # another number of neighbours, the same compiled graph
+    for frames in (liquid(), liquid(seed=1)):
         energy, force = plain(plain.graph(frames))
         other, same = traced(plain.graph(frames))
         torch.testing.assert_close(other, energy, rtol=1e-9, atol=1e-9)

@@ -14,7 +14,13 @@ from cgrec import Frames, System
 from cgrec.cli import main
 from cgrec.export import lammps_command, write_lammps
 from cgrec.export.lammps import uf3_file
-from cgrec.potential import DihedralPrior, DihedralSeries, ExcludedVolume, HarmonicPrior, UF3Potential
+from cgrec.potential import (
+    DihedralPrior,
+    DihedralSeries,
+    ExcludedVolume,
+    HarmonicPrior,
+    UF3Potential,
+)
 from cgrec.units import ENERGY
 
 WATER = Path(__file__).parents[2] / "shared" / "data" / "water_onesite_spce" / "frames_000_799.npz"
@@ -39,7 +45,9 @@ def run(folder, script, ranks=1, *options):
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0 and "ERROR" not in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
+    assert done.returncode == 0 and "ERROR" not in done.stdout, (
+        done.stdout[-2000:] + done.stderr[-2000:]
+    )
     return done.stdout
 
 
@@ -48,7 +56,8 @@ def lammps(folder, ranks):
     setup = (folder / "run.in").read_text().split("velocity")[0]
     (folder / "once.in").write_text(
         setup + "thermo_style custom step pe\nthermo_modify format float %.16g\n"
-        "dump forces all custom 1 forces.txt id fx fy fz\ndump_modify forces sort id format float %.16g\nrun 0\n"
+        "dump forces all custom 1 forces.txt id fx fy fz\ndump_modify forces sort id format "
+        "float %.16g\nrun 0\n"
     )
     said = run(folder, "once.in", ranks).splitlines()
     grid = next(line for line in said if "MPI processor grid" in line).split()
@@ -75,7 +84,9 @@ def bonded():
     parts.append(DihedralPrior.fit(frames, TYPES))
     own = {"types": TYPES, "n_sites": 6, "cosine": [1.0, 2.0, -1.5], "sine": [0.5, -1.0, 2.0]}
     parts.append(DihedralSeries(**own, sites=[[0, 1, 2, 3]], orders=[[1], [-2], [3]]))
-    parts.append(DihedralSeries(**own, sites=[[0, 1, 2, 3], [1, 2, 3, 4]], orders=[[0, 1], [1, -1], [2, 1]]))
+    parts.append(
+        DihedralSeries(**own, sites=[[0, 1, 2, 3], [1, 2, 3, 4]], orders=[[0, 1], [1, -1], [2, 1]])
+    )
     return sum(parts, splines())
 
 
@@ -116,7 +127,9 @@ def test_one_type_with_two_masses_and_names_lammps_would_not_take(tmp_path):
     potential = UF3Potential(**{**potential.config, "types": list(types.values())})
     potential.coefficients.data = splines(three_cutoff=0.45).coefficients.data
     system = replace(
-        frames.system, types=tuple(types[t] for t in frames.system.types), masses=np.arange(36) % 4 + 10.0
+        frames.system,
+        types=tuple(types[t] for t in frames.system.types),
+        masses=np.arange(36) % 4 + 10.0,
     )
     assert_same(potential, replace(frames, system=system), tmp_path / "box")
     assert "12 atom types" in (tmp_path / "box" / "system.data").read_text()
@@ -131,7 +144,9 @@ def test_dynamics_keep_the_temperature(tmp_path):
     write_lammps(still, random_frames(), tmp_path / "run", friction=10.0, timestep=0.001)
     said = run(tmp_path / "run", "run.in", 1, "-var", "steps", "100000")
     rows = [
-        line.split() for line in said.splitlines() if line.strip()[:1].isdigit() and len(line.split()) == 6
+        line.split()
+        for line in said.splitlines()
+        if line.strip()[:1].isdigit() and len(line.split()) == 6
     ]
     temperatures = [float(row[1]) for row in rows[3:]]
     # 18 degrees of freedom: one reading scatters by a third, the mean of 98 of them by a thirtieth.
@@ -161,7 +176,9 @@ def test_nothing_is_overwritten(tmp_path):
 
 def test_file_has_a_block_for_every_pair_and_triple_of_types():
     heads = [line for line in uf3_file(splines()).splitlines() if line[:2] in ("2B", "3B")]
-    assert sum(h.startswith("2B") for h in heads) == 6 and sum(h.startswith("3B") for h in heads) == 18
+    assert (
+        sum(h.startswith("2B") for h in heads) == 6 and sum(h.startswith("3B") for h in heads) == 18
+    )
     assert "3B B A C 0 3 uk" in heads and "2B A C 0 3 uk" in heads
 
 
@@ -175,7 +192,13 @@ def run_folder(tmp_path):
 
 def test_command_exports_what_was_distilled(run_folder, tmp_path, capsys):
     (run_folder.parent / "level0").mkdir()
-    arguments = ["export", "lammps", f"run={run_folder.parent}", "level=1", f"to={tmp_path / 'out'}"]
+    arguments = [
+        "export",
+        "lammps",
+        f"run={run_folder.parent}",
+        "level=1",
+        f"to={tmp_path / 'out'}",
+    ]
     with pytest.raises(SystemExit, match="no distilled potential.*cgrec distil"):
         main(arguments)
     bonded().save(run_folder / "distilled.pt")
@@ -183,7 +206,8 @@ def test_command_exports_what_was_distilled(run_folder, tmp_path, capsys):
     files = {p.name for p in (tmp_path / "out").iterdir()}
     assert files == {"system.data", "potential.in", "potential.uf3", "run.in", "series.colvars"}
     assert (
-        "timestep 4.0\n" in (tmp_path / "out" / "run.in").read_text() and "lmp -in" in capsys.readouterr().out
+        "timestep 4.0\n" in (tmp_path / "out" / "run.in").read_text()
+        and "lmp -in" in capsys.readouterr().out
     )
 
 

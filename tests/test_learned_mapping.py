@@ -50,7 +50,9 @@ def connected(system: System, bead: list[int]) -> bool:
 
 
 def f1(beads: list[list[int]], home: list[int], bonds: list[list[int]]) -> float:
-    """Of the bonds between heavy atoms that `beads` cut, against those that the bead numbers `home` cut."""
+    """Of the bonds between heavy atoms that `beads` cut, against those that the bead numbers `home`
+    cut.
+    """
     number = {atom: k for k, bead in enumerate(beads) for atom in bead}
     cut = {(i, j) for i, j in bonds if number[i] != number[j]}
     true = {(i, j) for i, j in bonds if home[i] != home[j]}
@@ -59,12 +61,27 @@ def f1(beads: list[list[int]], home: list[int], bonds: list[list[int]]) -> float
 
 @pytest.fixture
 def ester() -> System:
-    """A methoxyphenyl ring on an amino ester: rings, a branch, no symmetry but that of the ring's sides."""
+    """A methoxyphenyl ring on an amino ester: rings, a branch, no symmetry but that of the ring's
+    sides.
+    """
     elements = "COCCCCCCCNCOOCC"
     bonds = [
-        (0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7), (7, 2), (5, 8), (8, 9), (8, 10), (10, 11), (10, 12),
-        (12, 13), (13, 14),
-    ]  # fmt: skip
+        (0, 1),
+        (1, 2),
+        (2, 3),
+        (3, 4),
+        (4, 5),
+        (5, 6),
+        (6, 7),
+        (7, 2),
+        (5, 8),
+        (8, 9),
+        (8, 10),
+        (10, 11),
+        (10, 12),
+        (12, 13),
+        (13, 14),
+    ]
     return build(elements, bonds, [3, 0, 0, 1, 1, 0, 1, 1, 1, 2, 0, 0, 0, 2, 3])
 
 
@@ -79,7 +96,9 @@ class TestBeads:
     def test_partition_of_connected_beads_hydrogens_with_their_atoms(self, ester, n_sites):
         beads = learned_beads(ester, n_sites)
         assert sorted(sum(beads, [])) == list(range(ester.n_sites))
-        assert [b[0] for b in beads] == sorted(b[0] for b in beads) and all(b == sorted(b) for b in beads)
+        assert [b[0] for b in beads] == sorted(b[0] for b in beads) and all(
+            b == sorted(b) for b in beads
+        )
         assert n_sites is None or len(beads) == n_sites
         assert all(connected(ester, bead) for bead in beads)
         home = {atom: k for k, bead in enumerate(beads) for atom in bead}
@@ -93,7 +112,9 @@ class TestBeads:
         assert sorted(found) == learned_beads(amine, n_sites)
 
     @pytest.mark.parametrize("n_sites", [None, 4, 5])
-    def test_permuted_atoms_of_a_symmetric_molecule_give_beads_of_the_same_kinds(self, ester, n_sites):
+    def test_permuted_atoms_of_a_symmetric_molecule_give_beads_of_the_same_kinds(
+        self, ester, n_sites
+    ):
         kinds = np.array(ester.equivalent_sites())
         other, order = shuffled(ester, 3)
         one = sorted(sorted(kinds[b].tolist()) for b in learned_beads(ester, n_sites))
@@ -130,7 +151,9 @@ class TestBeads:
 class TestRefusals:
     def test_unknown_element_is_named(self):
         with pytest.raises(ValueError, match=r"found As at MOL:A0 \(#0\).*by hand"):
-            learned_beads(System(names=("A0", "C1"), masses=[75, 12], elements=("As", "C"), bonds=[(0, 1)]))
+            learned_beads(
+                System(names=("A0", "C1"), masses=[75, 12], elements=("As", "C"), bonds=[(0, 1)])
+            )
 
     def test_no_element(self):
         with pytest.raises(ValueError, match="expected a chemical element.*B0"):
@@ -159,19 +182,27 @@ class TestParts:
         near = [[1], [0, 2, 4], [1, 3], [2], [1, 5], [4, 6, 7], [5, 7], [5, 6]]
         beads = [[0, 1, 2], [3], [4, 5, 6, 7]]
         home = {i: k for k, bead in enumerate(beads) for i in bead}
-        worth = {(i, j): 1.0 if home[i] == home[j] else -0.6 for i in range(8) for j in range(i + 1, 8)}
+        worth = {
+            (i, j): 1.0 if home[i] == home[j] else -0.6 for i in range(8) for j in range(i + 1, 8)
+        }
         assert sorted(group(near, worth, n_sites)) == beads
 
     def test_two_beads_of_a_tree_are_the_best_of_all(self):
         """A chain of four with a branch: four bonds to cut."""
         near = [[1], [0, 2, 4], [1, 3], [2], [1]]
         ways = [
-            [[0], [1, 2, 3, 4]], [[0, 1, 4], [2, 3]], [[0, 1, 2, 4], [3]], [[0, 1, 2, 3], [4]],
-        ]  # fmt: skip
+            [[0], [1, 2, 3, 4]],
+            [[0, 1, 4], [2, 3]],
+            [[0, 1, 2, 4], [3]],
+            [[0, 1, 2, 3], [4]],
+        ]
         rng = np.random.default_rng(1)
         for _ in range(30):
             worth = {(i, j): float(rng.normal()) for i in range(5) for j in range(i + 1, 5)}
-            total = lambda beads, w=worth: sum(w.get((i, j), 0) for b in beads for i in b for j in b)  # noqa: E731
+
+            def total(beads, w=worth):
+                return sum(w.get((i, j), 0) for b in beads for i in b for j in b)
+
             assert sorted(group(near, worth, 2)) == max(ways, key=total)
 
     def test_free_grouping_stops_where_nothing_is_gained(self):
@@ -185,7 +216,9 @@ class TestParts:
             (1,) * 8,
             tuple((a, a | 1 << k) for a in range(8) for k in range(3) if not a >> k & 1),
         )
-        ways = {cubane.reordered(np.random.default_rng(s).permutation(8).tolist()) for s in range(9)}
+        ways = {
+            cubane.reordered(np.random.default_rng(s).permutation(8).tolist()) for s in range(9)
+        }
         assert len({w.reordered(canonical_order(w)) for w in ways}) == 1 < len(ways)
 
     def test_ring_features(self):
@@ -207,7 +240,8 @@ class TestShipped:
         about = json.loads((DATA / "about.json").read_text())
         for which in ("single", "together"):
             assert (
-                about[which]["given_ari_best"]["mean"] > 0.75 and about[which]["given_f1_best"]["mean"] > 0.81
+                about[which]["given_ari_best"]["mean"] > 0.75
+                and about[which]["given_f1_best"]["mean"] > 0.81
             )
 
     def test_documented_f1_on_stored_molecules_that_were_held_out(self):
@@ -217,7 +251,12 @@ class TestShipped:
             system = build(entry["elements"], entry["bonds"], entry["hydrogens"])
             documented.append(entry["given_f1_mean"])
             found.append(
-                np.mean([f1(learned_beads(system, len(set(b))), b, entry["bonds"]) for b in entry["beads"]])
+                np.mean(
+                    [
+                        f1(learned_beads(system, len(set(b))), b, entry["bonds"])
+                        for b in entry["beads"]
+                    ]
+                )
             )
         assert len(found) == 12
         assert np.mean(found) == pytest.approx(np.mean(documented), abs=0.02)
@@ -228,5 +267,8 @@ class TestShipped:
         assert not any({11, 3} & set(b) == {11, 3} for b in beads)
 
     def test_torch_waits_until_it_is_needed(self):
-        code = "import sys, cgrec.mapping.learned; assert not {'torch', 'torch_geometric'} & set(sys.modules)"
+        code = (
+            "import sys, cgrec.mapping.learned; assert not {'torch', 'torch_geometric'} & "
+            "set(sys.modules)"
+        )
         subprocess.run([sys.executable, "-c", code], check=True)

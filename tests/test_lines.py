@@ -34,7 +34,9 @@ def rod(n=4, bend=0.0, n_frames=300, seed=0):
 @pytest.mark.parametrize("n", [3, 4, 6])
 def test_priors_of_a_rod_are_finite_and_no_stiffer_than_its_bonds(bend, n):
     frames = rod(n, bend)
-    with pytest.warns(UserWarning, match=rf"{n - 2} of {n - 2} angles.*MOL:C0 \(site 0\), MOL:C1 \(site 1\)"):
+    with pytest.warns(
+        UserWarning, match=rf"{n - 2} of {n - 2} angles.*MOL:C0 \(site 0\), MOL:C1 \(site 1\)"
+    ):
         priors = fit_priors(frames, types=["C"], cutoff=0.5, dihedrals=True, excluded_volume=False)
     assert [type(p).__name__ for p in priors] == ["HarmonicPrior", "LinePrior"]
     bonds, line = (p.energy_and_forces(frames)[1] for p in priors)
@@ -61,7 +63,9 @@ def test_the_stiffness_of_a_line_is_that_of_its_sample():
 def test_a_bent_angle_that_passes_through_the_line_stays_finite():
     x = np.array([[[0, 0, 0], [0.15, 0, 0], [0.3, 0, 0]]])
     system = System(names=("C",) * 3, masses=[12.0] * 3, bonds=[(0, 1), (1, 2)])
-    prior = HarmonicPrior(types=["C"], n_sites=3, sites=[[0, 1, 2]], centre=[2.6], stiffness=[100.0])
+    prior = HarmonicPrior(
+        types=["C"], n_sites=3, sites=[[0, 1, 2]], centre=[2.6], stiffness=[100.0]
+    )
     energy, force = prior.energy_and_forces(Frames(system, x, 300.0))
     assert energy[0] == pytest.approx(50 * (np.pi - 2.6) ** 2) and np.isfinite(force).all()
 
@@ -75,7 +79,9 @@ def test_a_bond_held_rigid_gets_a_spring_a_time_step_can_follow():
 
 
 def quick(frames, priors=(), steps=4):
-    network = DensityNetwork(types=sorted(set(frames.system.types)), cutoff=0.5, channels=4, width=8)
+    network = DensityNetwork(
+        types=sorted(set(frames.system.types)), cutoff=0.5, channels=4, width=8
+    )
     return ForceMatching(steps=steps, batch_size=4, validate_every=steps // 2, compile=False)(
         network, frames, priors=priors
     )
@@ -87,7 +93,8 @@ def test_the_frame_with_two_sites_at_one_place_is_named():
     x[37, 3] = x[37, 0]
     frames = Frames(frames.system, x, 300.0, forces=frames.forces)
     with pytest.raises(
-        ValueError, match=r"frame 37, site 0 \(MOL:C0\): expected finite forces of the prior ExcludedVolume"
+        ValueError,
+        match=r"frame 37, site 0 \(MOL:C0\): expected finite forces of the prior ExcludedVolume",
     ):
         quick(frames, fit_priors(frames, types=["C"], cutoff=0.5))
     with pytest.raises(ValueError, match=r"a finite loss, found one of frames \[37\]"):
@@ -123,8 +130,10 @@ def test_the_line_of_the_cases_runs(tmp_path):
     frames = read(path, temperature=300, masses={f"C{k}": 12.0 for k in range(1, 5)})
     network = DensityNetwork.for_frames(frames, 0, cutoff=0.5, channels=8, width=16)
     priors = fit_priors(frames, types=network.types, cutoff=0.5, dihedrals=True)
-    potential, _ = ForceMatching(steps=300, batch_size=16, validate_every=100)(network, frames, priors=priors)
-    _, report = Langevin(n_replicas=4, length=1.0, save_every=0.05, equilibration=0.1, timestep=0.001)(
-        potential, frames, tmp_path / "f", guard=FeatureGuard.fit(potential, frames)
+    potential, _ = ForceMatching(steps=300, batch_size=16, validate_every=100)(
+        network, frames, priors=priors
     )
+    _, report = Langevin(
+        n_replicas=4, length=1.0, save_every=0.05, equilibration=0.1, timestep=0.001
+    )(potential, frames, tmp_path / "f", guard=FeatureGuard.fit(potential, frames))
     assert report.lost == []

@@ -40,7 +40,9 @@ def crystal(basis, cells, constant, n_frames=2, spread=False):
 
 def gas(n_frames, n_sites, box=TRICLINIC, seed=1, **fields):
     x = np.random.default_rng(seed).random((n_frames, n_sites, 3)) @ box
-    return Frames(System(names=("A",) * n_sites, masses=np.ones(n_sites)), x, 300.0, box=box, **fields)
+    return Frames(
+        System(names=("A",) * n_sites, masses=np.ones(n_sites)), x, 300.0, box=box, **fields
+    )
 
 
 def peaks(order):
@@ -73,7 +75,9 @@ def test_angles_of_a_simple_cubic_crystal():
             first_shell_angles(frames, "A", bins=181, **shell)
         )  # 90 and 180 degrees are bin centres
         # of 15 pairs of six neighbours twelve are at a right angle and three opposite
-        assert found == pytest.approx({round(np.pi / 2, 3): 12 / 15, round(np.pi * 180.5 / 181, 3): 3 / 15})
+        assert found == pytest.approx(
+            {round(np.pi / 2, 3): 12 / 15, round(np.pi * 180.5 / 181, 3): 3 / 15}
+        )
 
 
 def test_angles_of_an_fcc_crystal_in_its_primitive_triclinic_cell():
@@ -83,15 +87,21 @@ def test_angles_of_an_fcc_crystal_in_its_primitive_triclinic_cell():
     frames = Frames(System(names=("A",) * 64, masses=np.ones(64)), x, 300.0, box=4 * cell)
     p = first_shell_angles(frames, "A", r_shell=0.33, bins=9)
     # 66 pairs of twelve neighbours: 24 at 60, 12 at 90, 24 at 120, 6 at 180 degrees
-    weights = np.array([0, 0, 0, 24, 12, 0, 24, 0, 6]) / 66  # 60 and 120 degrees are bin edges, see below
+    # 60 and 120 degrees are bin edges, see below
+    weights = np.array([0, 0, 0, 24, 12, 0, 24, 0, 6]) / 66
     found = p.density * np.pi / 9
     assert found[4] == pytest.approx(weights[4]) and found[8] == pytest.approx(weights[8])
-    assert found[2] + found[3] == pytest.approx(24 / 66) and found[5] + found[6] == pytest.approx(24 / 66)
+    assert found[2] + found[3] == pytest.approx(24 / 66) and found[5] + found[6] == pytest.approx(
+        24 / 66
+    )
     assert np.isnan(p.error).all()  # a single frame
 
 
 def test_angles_only_of_the_type_asked_for_and_by_weight():
-    cubic, oblique = [[0.0, 0, 0], [0.3, 0, 0], [0, 0.3, 0]], [[0.0, 0, 0], [0.3, 0, 0], [-0.3, 0, 0]]
+    cubic, oblique = (
+        [[0.0, 0, 0], [0.3, 0, 0], [0, 0.3, 0]],
+        [[0.0, 0, 0], [0.3, 0, 0], [-0.3, 0, 0]],
+    )
     blocker = [0.01, 0.02, 0.03]
     x = np.array([[*cubic, blocker], [*oblique, blocker]])
     system = System(names=("A", "A", "A", "B"), masses=np.ones(4))
@@ -128,7 +138,8 @@ def test_tetrahedral_order_of_an_ideal_gas_is_zero_on_average():
     assert abs(q.mean) < 4 * q.mean_error < 0.02
     assert q.density.sum() * 0.02 == pytest.approx(1.0)
     assert q.density @ q.x * 0.02 == pytest.approx(q.mean, abs=0.01)
-    # six independent terms: var q = (3/8)^2 6 var (cos + 1/3)^2, pairs of pairs being independent too
+    # six independent terms: var q = (3/8)^2 6 var (cos + 1/3)^2, pairs of pairs being independent
+    # too
     c = np.linspace(-1, 1, 200001)
     variance = 6 * (3 / 8) ** 2 * ((c + 1 / 3) ** 2).var()
     assert q.density @ (q.x - q.mean) ** 2 * 0.02 == pytest.approx(variance, rel=0.03)
@@ -138,7 +149,9 @@ def test_tetrahedral_order_finds_neighbours_across_a_void():
     """A droplet and a site far from it, beyond the reach that the mean density suggests."""
     drop = 0.3 * np.random.default_rng(3).random((40, 3))
     x = np.concatenate([drop, [[10.0, 10.0, 10.0]]])
-    frames = Frames(System(names=("A",) * 41, masses=np.ones(41)), x[None], 300.0, box=20 * np.eye(3))
+    frames = Frames(
+        System(names=("A",) * 41, masses=np.ones(41)), x[None], 300.0, box=20 * np.eye(3)
+    )
     q = peaks(tetrahedral_order(frames, "A"))
     assert q[-2.99] == pytest.approx(1 / 41)  # it sees all four in one direction: q = -3
 
@@ -163,7 +176,8 @@ def test_triangles_of_a_simple_cubic_crystal():
     p = three_body(crystal(np.zeros((1, 3)), 4, 0.3), "A", 0.35, bins=70)
     found = peaks(p)
     assert found.pop(0.425) == pytest.approx(12 / 15)
-    assert sum(found.values()) == pytest.approx(3 / 15) and set(found) <= {0.595, 0.605}  # 0.6 nm is an edge
+    # 0.6 nm is an edge
+    assert sum(found.values()) == pytest.approx(3 / 15) and set(found) <= {0.595, 0.605}
     assert p.mean == pytest.approx(0.8 * 0.3 * 2**0.5 + 0.2 * 0.6)
 
 
@@ -193,13 +207,17 @@ def test_the_floor_is_what_two_samples_of_one_gas_show():
     for seed in range(12):
         pair = [rdf(gas(60, 40, box, 100 + 2 * seed + k), "A", "A", 1.0, bins=25) for k in (0, 1)]
         found.append(mean_absolute_difference(*pair, 0.3, 0.96))
-    assert np.mean([f.value for f in found]) == pytest.approx(np.mean([f.floor for f in found]), rel=0.15)
+    assert np.mean([f.value for f in found]) == pytest.approx(
+        np.mean([f.floor for f in found]), rel=0.15
+    )
 
 
 def test_types_of_one_molecule_have_no_radial_distribution():
     """A solute whose solvent was dropped keeps its box, and has no pair between molecules."""
     x = np.random.default_rng(3).random((20, 5, 3)) * 2
-    lone = System(names=("A", "B", "A", "C", "C"), masses=np.ones(5), bonds=[(0, 1), (1, 2), (2, 3), (3, 4)])
+    lone = System(
+        names=("A", "B", "A", "C", "C"), masses=np.ones(5), bonds=[(0, 1), (1, 2), (2, 3), (3, 4)]
+    )
     one = Frames(lone, x, 300.0, box=2 * np.eye(3))
     assert compare_liquids(one, one) == []
     two = System(names=("A", "B", "A", "C", "C"), masses=np.ones(5), bonds=[(0, 1), (1, 2), (3, 4)])
@@ -249,7 +267,9 @@ def test_portions_of_centres_make_no_difference(monkeypatch):
     frames = gas(3, 150, TRICLINIC)
     whole = three_body(frames, "A", 0.6), first_shell_angles(frames, "A", r_shell=0.6)
     monkeypatch.setattr(liquid, "_PORTION", 500)
-    for a, b in zip(whole, (three_body(frames, "A", 0.6), first_shell_angles(frames, "A", r_shell=0.6))):
+    for a, b in zip(
+        whole, (three_body(frames, "A", 0.6), first_shell_angles(frames, "A", r_shell=0.6))
+    ):
         np.testing.assert_array_equal(a.density, b.density)
         assert a.mean == pytest.approx(b.mean, rel=1e-13)
 

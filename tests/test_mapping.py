@@ -29,9 +29,28 @@ ACE:HH31 ACE:CH3 ACE:HH32 ACE:HH33 ACE:C ACE:O ALA:N ALA:H ALA:CA ALA:HA ALA:CB
 ALA:HB1 ALA:HB2 ALA:HB3 ALA:C ALA:O NME:N NME:H NME:CH3 NME:HH31 NME:HH32 NME:HH33"""
 ALANINE_DIPEPTIDE = ATOM_LABELS.split()
 ALANINE_BONDS = [
-    (0, 1), (1, 2), (1, 3), (1, 4), (4, 5), (4, 6), (6, 7), (6, 8), (8, 9), (8, 10), (10, 11), (10, 12),
-    (10, 13), (8, 14), (14, 15), (14, 16), (16, 17), (16, 18), (18, 19), (18, 20), (18, 21),
-]  # fmt: skip
+    (0, 1),
+    (1, 2),
+    (1, 3),
+    (1, 4),
+    (4, 5),
+    (4, 6),
+    (6, 7),
+    (6, 8),
+    (8, 9),
+    (8, 10),
+    (10, 11),
+    (10, 12),
+    (10, 13),
+    (8, 14),
+    (14, 15),
+    (14, 16),
+    (16, 17),
+    (16, 18),
+    (18, 19),
+    (18, 20),
+    (18, 21),
+]
 MASS = {"H": 1.008, "C": 12.011, "N": 14.007, "O": 15.999}
 
 
@@ -64,7 +83,9 @@ def waters(n: int = 2) -> System:
 
 def chain(n: int) -> System:
     return System(
-        names=tuple(f"B{k}" for k in range(n)), masses=np.ones(n), bonds=[(k, k + 1) for k in range(n - 1)]
+        names=tuple(f"B{k}" for k in range(n)),
+        masses=np.ones(n),
+        bonds=[(k, k + 1) for k in range(n - 1)],
     )
 
 
@@ -125,7 +146,9 @@ def test_semigroup_of_the_harmonic_chain():
 
 
 def test_dropping_every_second_site_is_the_schur_complement():
-    """An independent route to the same PMF: integrating dropped sites out of K one set after the other."""
+    """An independent route to the same PMF: integrating dropped sites out of K one set after the
+    other.
+    """
     n = 16
     stiffness = 2 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)
     drop = Pick([f"#{k}" for k in range(0, n, 2)])(chain(n))
@@ -142,13 +165,21 @@ def test_uniform_translation_and_total_force_are_kept():
     mapping = MoleculeCentres()(waters())
     frames = random_frames(mapping.fine)
     shifted = Frames(mapping.fine, frames.positions + [1.0, 2.0, 3.0], 300.0)
-    np.testing.assert_allclose(mapping(shifted).positions, mapping(frames).positions + [1.0, 2.0, 3.0])
-    np.testing.assert_allclose(mapping(frames).forces.sum(axis=1), frames.forces.sum(axis=1), atol=1e-12)
+    np.testing.assert_allclose(
+        mapping(shifted).positions, mapping(frames).positions + [1.0, 2.0, 3.0]
+    )
+    np.testing.assert_allclose(
+        mapping(frames).forces.sum(axis=1), frames.forces.sum(axis=1), atol=1e-12
+    )
 
 
 def test_what_frames_keep():
     system = waters()
-    given = {"weights": np.linspace(0.5, 1.5, 7), "replicas": np.arange(7) // 3, "box": 3.0 * np.eye(3)}
+    given = {
+        "weights": np.linspace(0.5, 1.5, 7),
+        "replicas": np.arange(7) // 3,
+        "box": 3.0 * np.eye(3),
+    }
     mapped = MoleculeCentres()(system)(random_frames(system, energies=np.arange(7.0), **given))
     assert mapped.temperature == 300.0
     assert mapped.energies is None
@@ -176,7 +207,9 @@ def test_memory_mapped_float32_frames_map_in_double_and_in_pieces(tmp_path, monk
     expected = np.einsum("sa,fak->fsk", mapping.position_weights, small.positions.astype(float))
     assert mapped.positions.dtype == float
     np.testing.assert_allclose(mapped.positions, expected, atol=1e-14)
-    np.testing.assert_allclose(mapped.forces[:, 0], small.forces.astype(float)[:, :3].sum(axis=1), atol=1e-14)
+    np.testing.assert_allclose(
+        mapped.forces[:, 0], small.forces.astype(float)[:, :3].sum(axis=1), atol=1e-14
+    )
 
 
 def test_basic_force_weights_sum_where_disjoint_and_invert_where_shared():
@@ -216,7 +249,9 @@ def test_matrices_are_kept_sparse_and_read_as_arrays_while_they_are_small(monkey
     monkeypatch.setattr("cgrec.mapping.linear._DENSE_SIZE", 12 * 5 - 1)
     assert issparse(sparse.position_weights) and sparse.position_weights.shape == (5, 12)
     again = replace(sparse, force_weights=None)
-    assert np.abs((again.force_weights @ again.position_weights.T).toarray() - np.eye(5)).max() < 1e-12
+    assert (
+        np.abs((again.force_weights @ again.position_weights.T).toarray() - np.eye(5)).max() < 1e-12
+    )
 
 
 def test_entries_given_twice_add_up_and_zeros_are_dropped():
@@ -263,7 +298,9 @@ def test_time_and_memory_of_a_large_box_grow_with_its_weights(tmp_path):
 
 def test_files_of_full_matrices_still_load(tmp_path):
     mapping = random_mapping(chain(8), 3, np.random.default_rng(4))
-    texts = {name: np.array(json.dumps(getattr(mapping, name).to_dict())) for name in ("fine", "coarse")}
+    texts = {
+        name: np.array(json.dumps(getattr(mapping, name).to_dict())) for name in ("fine", "coarse")
+    }
     matrices = {name: getattr(mapping, name) for name in ("position_weights", "force_weights")}
     np.savez_compressed(tmp_path / "old.npz", **matrices, **texts)
     again = Mapping.load(tmp_path / "old.npz")
@@ -321,7 +358,9 @@ def test_force_weights_that_would_bias():
 def test_wrong_shapes_and_nan():
     with pytest.raises(ValueError, match=r"expected shape .* \(1, 3\), found \(3, 1\)"):
         Mapping(chain(3), chain(1), [[1], [0], [0]])
-    with pytest.raises(ValueError, match="force_weights: expected finite weights, found nan for MOL:B1"):
+    with pytest.raises(
+        ValueError, match="force_weights: expected finite weights, found nan for MOL:B1"
+    ):
         Mapping(chain(2), chain(1), [[1.0, 0.0]], [[1.0, np.nan]])
 
 
@@ -371,15 +410,19 @@ def test_five_bead_backbone_is_a_linear_chain(peptide):
 def test_picks_are_bonded_through_what_is_dropped(peptide):
     assert Pick(["ACE:CH3", "ALA:CA", "NME:CH3"])(peptide).coarse.bonds.tolist() == [[0, 1], [1, 2]]
     # A dropped branching atom joins all that hang on it.
-    assert Pick(["ALA:N", "ALA:CB", "ALA:C"])(peptide).coarse.bonds.tolist() == [[0, 1], [0, 2], [1, 2]]
+    assert Pick(["ALA:N", "ALA:CB", "ALA:C"])(peptide).coarse.bonds.tolist() == [
+        [0, 1],
+        [0, 2],
+        [1, 2],
+    ]
 
 
 def test_side_chains_without_their_backbone_are_bonded_to_the_next_only():
-    """Backbone of 5 three-site residues, a side chain on each middle site; only the side chains are kept."""
+    """Backbone of 5 three-site residues, a side chain on each middle site; only the side chains are
+    kept.
+    """
     bonds = [(k, k + 1) for k in range(14)] + [(3 * k + 1, 15 + k) for k in range(5)]
-    system = System(
-        names=tuple(f"A{k}" for k in range(20)), masses=np.ones(20), bonds=bonds
-    )  # fmt: skip
+    system = System(names=tuple(f"A{k}" for k in range(20)), masses=np.ones(20), bonds=bonds)
     coarse = Pick([f"#{15 + k}" for k in range(5)])(system).coarse
     assert coarse.bonds.tolist() == [[0, 1], [1, 2], [2, 3], [3, 4]]
 
@@ -499,9 +542,13 @@ def test_every_config_is_tested():
 
 def test_drop_keeps_the_rest_and_its_forces():
     system = System(
-        names=("NA", "O", "H1", "H2", "CL"), types=("Na", "O", "H", "H", "Cl"), masses=np.array([23.0, 16, 1, 1, 35]),
-        charges=np.array([1, -0.8, 0.4, 0.4, -1]), bonds=[(1, 2), (1, 3)], residue_names=("NA", "HOH", "HOH", "HOH", "CL"),
-    )  # fmt: skip
+        names=("NA", "O", "H1", "H2", "CL"),
+        types=("Na", "O", "H", "H", "Cl"),
+        masses=np.array([23.0, 16, 1, 1, 35]),
+        charges=np.array([1, -0.8, 0.4, 0.4, -1]),
+        bonds=[(1, 2), (1, 3)],
+        residue_names=("NA", "HOH", "HOH", "HOH", "CL"),
+    )
     mapping = Drop(["HOH"])(system)
     assert mapping.coarse.types == ("Na", "Cl") and mapping.coarse.charges.tolist() == [1, -1]
     rng = np.random.default_rng(0)

@@ -37,7 +37,9 @@ def stiffness_matrix(n: int, anchor: float = 0.0) -> np.ndarray:
 
 
 def test_gaussian_pair_to_one_site_agrees_with_quadrature():
-    """Two sites and a spring to R = 0.3 x0 + 0.7 x1: <ln p / p_flat> along the one direction that is lost, by quad."""
+    """Two sites and a spring to R = 0.3 x0 + 0.7 x1: <ln p / p_flat> along the one direction that
+    is lost, by quad.
+    """
     k, volume, weights = 500.0, 0.4, np.array([0.3, 0.7])
     direction = np.array([0.7, -0.3]) / np.hypot(0.7, 0.3)  # R stays
     energy = lambda s: 0.5 * k * (s * (direction[0] - direction[1])) ** 2 / KT  # noqa: E731
@@ -52,12 +54,16 @@ def test_gaussian_pair_to_one_site_agrees_with_quadrature():
 
 
 def test_gaussian_chain_is_the_difference_of_entropies():
-    """S_map = h(R) - h(r) + ln Omega of the two multivariate normals, with the Jacobian of M between their measures."""
+    """S_map = h(R) - h(r) + ln Omega of the two multivariate normals, with the Jacobian of M
+    between their measures.
+    """
     k = stiffness_matrix(6, anchor=30.0)
     m = np.array([[0.5, 0.5, 0, 0, 0, 0], [0, 0, 0.2, 0.5, 0.3, 0], [0, 0, 0, 0, 0, 1.0]])
     fine = KT * np.linalg.inv(k)
     h = lambda c: 0.5 * np.linalg.slogdet(2 * np.pi * np.e * c)[1]  # noqa: E731
-    expected = 3 * (h(m @ fine @ m.T) - 0.5 * np.linalg.slogdet(m @ m.T)[1] - h(fine) + 3 * np.log(0.2))
+    expected = 3 * (
+        h(m @ fine @ m.T) - 0.5 * np.linalg.slogdet(m @ m.T)[1] - h(fine) + 3 * np.log(0.2)
+    )
     found = gaussian_mapping_entropy(k, m, 300.0, volume=0.2**3)
     assert found.exact == pytest.approx(expected, rel=1e-10)
     assert found.second_cumulant == 2.25
@@ -80,12 +86,19 @@ def test_three_dimensional_grid_agrees_with_quadrature():
     boltzmann = lambda x, y, z: np.exp(-energy(x, y, z) / KT)  # noqa: E731
     tight = {"epsabs": 1e-8, "epsrel": 1e-8}
     partition = tplquad(lambda z, y, x: boltzmann(x, y, z), -1, 1, -1, 1, -1, 1, **tight)[0]
-    mean_u = tplquad(lambda z, y, x: boltzmann(x, y, z) * energy(x, y, z), -1, 1, -1, 1, -1, 1, **tight)[0]
+    mean_u = tplquad(
+        lambda z, y, x: boltzmann(x, y, z) * energy(x, y, z), -1, 1, -1, 1, -1, 1, **tight
+    )[0]
 
     def slices(x):
         return [
             dblquad(
-                lambda z, y, k=k: boltzmann(x, y, z) * (energy(x, y, z) / KT) ** k, -1, 1, -1, 1, **tight
+                lambda z, y, k=k: boltzmann(x, y, z) * (energy(x, y, z) / KT) ** k,
+                -1,
+                1,
+                -1,
+                1,
+                **tight,
             )[0]
             for k in range(3)
         ]
@@ -100,7 +113,9 @@ def test_three_dimensional_grid_agrees_with_quadrature():
 
 
 def test_grid_limits():
-    """Nothing removed costs nothing; a flat energy has no cumulant; a forbidden half costs ln 2 and no cumulant."""
+    """Nothing removed costs nothing; a flat energy has no cumulant; a forbidden half costs ln 2 and
+    no cumulant.
+    """
     energy = np.random.default_rng(0).normal(size=(5, 4, 3))
     assert grid_mapping_entropy(energy, (0, 1, 2), 300.0) == pytest.approx((0, 0), abs=1e-14)
     halved = np.where(np.arange(4) < 2, 0.0, np.inf) * np.ones((5, 4))
@@ -113,7 +128,9 @@ def test_grid_limits():
 
 
 def harmonic_frames(n: int, n_frames: int, seed: int = 0, **fields) -> Frames:
-    """A chain of springs with rest lengths zero on a stiff body, so that R explains its part of the energy."""
+    """A chain of springs with rest lengths zero on a stiff body, so that R explains its part of the
+    energy.
+    """
     rng = np.random.default_rng(seed)
     lengths = rng.normal(0.3, 0.02, size=(n_frames, n - 1))
     x = np.zeros((n_frames, n, 3))
@@ -125,7 +142,9 @@ def harmonic_frames(n: int, n_frames: int, seed: int = 0, **fields) -> Frames:
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_estimate_is_that_of_the_gaussian_springs_removed(weighted):
-    """Picked sites 0, 1, 2, 4 of a chain of springs: two springs are seen one by one, of two only the sum, one is gone."""
+    """Picked sites 0, 1, 2, 4 of a chain of springs: two springs are seen one by one, of two only
+    the sum, one is gone.
+    """
     frames = harmonic_frames(6, 6000)
     expected = 0.25 * 2
     if weighted:  # drawn from springs twice as soft and weighted back
@@ -143,7 +162,9 @@ def test_estimate_is_that_of_the_gaussian_springs_removed(weighted):
 
 
 def test_local_fit_finds_what_no_polynomial_does():
-    """An energy that oscillates with the one distance kept, plus independent noise: only neighbours explain it."""
+    """An energy that oscillates with the one distance kept, plus independent noise: only neighbours
+    explain it.
+    """
     rng = np.random.default_rng(2)
     x = np.zeros((8000, 3, 3))
     x[:, 1, 0] = 0.3 + 0.1 * rng.random(8000)
@@ -165,7 +186,9 @@ def test_nothing_known_leaves_the_whole_fluctuation():
 
 
 def test_noise_removed_from_a_gaussian_chain():
-    """Sample moments are exact, so <|B F|^2> is 3 kT tr(B K B^T) and both maps are known from K alone."""
+    """Sample moments are exact, so <|B F|^2> is 3 kT tr(B K B^T) and both maps are known from K
+    alone.
+    """
     k = stiffness_matrix(8, anchor=50.0)
     noise = np.random.default_rng(3).normal(size=(3 * 900, 8))
     noise = noise @ np.linalg.inv(np.linalg.cholesky(noise.T @ noise / len(noise))).T
@@ -195,7 +218,9 @@ def test_maps_of_other_sites_are_refused():
 
 
 def relaxing(rates, n_frames=20000, seed=0) -> np.ndarray:
-    """(n_frames, n) independent Ornstein-Uhlenbeck processes of unit variance, correlation exp(-rate) a frame."""
+    """(n_frames, n) independent Ornstein-Uhlenbeck processes of unit variance, correlation
+    exp(-rate) a frame.
+    """
     rng, keep = np.random.default_rng(seed), np.exp(-np.asarray(rates))
     x = np.empty((n_frames, len(keep)))
     x[0] = rng.normal(size=len(keep))
@@ -206,7 +231,9 @@ def relaxing(rates, n_frames=20000, seed=0) -> np.ndarray:
 
 
 def sliding_beads(modes: np.ndarray, mixing: np.ndarray, **fields) -> Frames:
-    """Beads on a line whose distances are `mixing` times the modes: distances are linear in what relaxes."""
+    """Beads on a line whose distances are `mixing` times the modes: distances are linear in what
+    relaxes.
+    """
     lengths = 0.5 + 0.03 * modes @ mixing.T
     x = np.zeros((len(modes), lengths.shape[1] + 1, 3))
     x[:, 1:, 0] = np.cumsum(lengths, axis=1)
@@ -214,11 +241,17 @@ def sliding_beads(modes: np.ndarray, mixing: np.ndarray, **fields) -> Frames:
 
 
 def test_share_is_that_of_the_processes_kept():
-    """Distances that relax one by one with exp(-rate): VAMP-2 is the sum of their squares, the map keeps some of them."""
+    """Distances that relax one by one with exp(-rate): VAMP-2 is the sum of their squares, the map
+    keeps some of them.
+    """
     rates, lag = np.array([0.02, 0.05, 0.2]), 5
     frames = sliding_beads(relaxing(rates), np.eye(3))
     scores = np.exp(-2 * lag * rates)
-    for sites, kept in ((["B1", "B2", "B3"], [1, 2]), (["B0", "B1", "B2"], [0, 1]), (["B2", "B3"], [2])):
+    for sites, kept in (
+        (["B1", "B2", "B3"], [1, 2]),
+        (["B0", "B1", "B2"], [0, 1]),
+        (["B2", "B3"], [2]),
+    ):
         found = kinetic_share(frames, Pick(sites)(frames.system)(frames), lag)
         assert found.fine.value == pytest.approx(scores.sum(), abs=4 * found.fine.error)
         assert found.share.value == pytest.approx(
@@ -247,7 +280,9 @@ def rigid_modes(rest: np.ndarray) -> np.ndarray:
 
 
 def test_share_in_an_elastic_network_is_that_of_linear_theory():
-    """Small vibrations in space, relaxing mode by mode: covariances, and so VAMP-2, of any sites are known matrices."""
+    """Small vibrations in space, relaxing mode by mode: covariances, and so VAMP-2, of any sites
+    are known matrices.
+    """
     rng = np.random.default_rng(5)
     rest = np.cumsum(rng.normal(scale=0.3, size=(9, 3)), axis=0)
     rigid = rigid_modes(rest)
@@ -278,8 +313,12 @@ def test_the_identity_keeps_everything_and_replicas_stay_apart():
     kept = kinetic_share(frames, frames, 2)
     assert kept.share.value == pytest.approx(1, abs=1e-6)
     one_by_one = frames[np.argsort(frames.replicas, kind="stable")]
-    assert kinetic_share(one_by_one, one_by_one, 2).fine.value == pytest.approx(kept.fine.value, rel=1e-8)
-    assert kept.fine.value == pytest.approx(np.exp(-16 * 0.03) + np.exp(-16 * 0.1), abs=4 * kept.fine.error)
+    assert kinetic_share(one_by_one, one_by_one, 2).fine.value == pytest.approx(
+        kept.fine.value, rel=1e-8
+    )
+    assert kept.fine.value == pytest.approx(
+        np.exp(-16 * 0.03) + np.exp(-16 * 0.1), abs=4 * kept.fine.error
+    )
 
 
 def test_no_dynamics_from_weighted_frames_or_too_long_a_lag():
@@ -297,7 +336,9 @@ def test_shape_features_do_not_turn_and_leave_hydrogens_out():
     turn = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
     turn *= np.sign(np.linalg.det(turn))
     found = shape_features(Frames(system, x, 300.0))
-    np.testing.assert_allclose(shape_features(Frames(system, x @ turn.T + 3.0, 300.0)), found, atol=1e-12)
+    np.testing.assert_allclose(
+        shape_features(Frames(system, x @ turn.T + 3.0, 300.0)), found, atol=1e-12
+    )
     assert found.shape == (
         3,
         10 + 2,

@@ -1,4 +1,6 @@
-"""Mean forces from runs with the kept sites held, against those of a harmonic system, which are known."""
+"""Mean forces from runs with the kept sites held, against those of a harmonic system, which are
+known.
+"""
 
 import numpy as np
 import pytest
@@ -52,28 +54,37 @@ def test_mean_forces_of_a_harmonic_system(springs, starts, tmp_path):
     )
     exact = -np.einsum("ij,fjx->fix", reduced, found.positions)
     single = mapping(
-        Langevin(n_replicas=40, length=4, save_every=1, timestep=0.004)(springs, starts, tmp_path / "free")[0]
+        Langevin(n_replicas=40, length=4, save_every=1, timestep=0.004)(
+            springs, starts, tmp_path / "free"
+        )[0]
     )
-    one = np.std(single.forces + np.einsum("ij,fjx->fix", reduced, single.positions))  # noise of one label
+    # noise of one label
+    one = np.std(single.forces + np.einsum("ij,fjx->fix", reduced, single.positions))
     noise = np.std(found.forces - exact)
     assert len(found) == 40 and noise < 0.25 * one
     assert np.abs((found.forces - exact).mean((0, 1))).max() < 5 * noise / np.sqrt(80)
     in_order = lambda x: x[np.argsort(x[:, 0, 0])]  # noqa: E731
-    np.testing.assert_allclose(in_order(found.positions), in_order(starts.positions[:, kept]), atol=1e-6)
+    np.testing.assert_allclose(
+        in_order(found.positions), in_order(starts.positions[:, kept]), atol=1e-6
+    )
 
 
 def test_held_sites_stay_and_the_others_have_the_temperature(springs, starts, tmp_path):
-    frames, report = Langevin(n_replicas=40, length=20, save_every=0.1, timestep=0.004, held=["S1"])(
-        springs, starts, tmp_path / "run"
-    )
+    frames, report = Langevin(
+        n_replicas=40, length=20, save_every=0.1, timestep=0.004, held=["S1"]
+    )(springs, starts, tmp_path / "run")
     for r in range(40):
         assert np.ptp(frames.positions[frames.replicas == r, 1], axis=0).max() == 0
-    assert report.kinetic_temperature[0] == pytest.approx(300, abs=4 * report.kinetic_temperature[1])
+    assert report.kinetic_temperature[0] == pytest.approx(
+        300, abs=4 * report.kinetic_temperature[1]
+    )
     variance = np.var(frames.positions[:, 0] - frames.positions[:, 3], axis=0).mean()
     k = hessian(springs)
     free = [0, 2, 3, 4]
     covariance = thermal_energy(300.0) * np.linalg.inv(k[np.ix_(free, free)])
-    assert variance == pytest.approx(covariance[0, 0] + covariance[2, 2] - 2 * covariance[0, 2], rel=0.1)
+    assert variance == pytest.approx(
+        covariance[0, 0] + covariance[2, 2] - 2 * covariance[0, 2], rel=0.1
+    )
 
 
 def test_centres_are_refused(springs, starts, tmp_path):

@@ -1,4 +1,6 @@
-"""Compiled code is loaded from where only the user can have put it; wherever that cannot be, the slow path goes on."""
+"""Compiled code is loaded from where only the user can have put it; wherever that cannot be, the
+slow path goes on.
+"""
 
 import ctypes
 import os
@@ -52,7 +54,9 @@ def kept(cache):
 
 
 def in_a_child(source):
-    """Start a process that loads the library; 42 is its exit code where all is well, and a signal ends only that process."""
+    """Start a process that loads the library; 42 is its exit code where all is well, and a signal
+    ends only that process.
+    """
     child = os.fork()
     if child == 0:
         try:
@@ -63,7 +67,9 @@ def in_a_child(source):
 
 
 def compiled_again(source, cache):
-    """Whether the library is another file after a call in a new process, which must answer right and not die."""
+    """Whether the library is another file after a call in a new process, which must answer right
+    and not die.
+    """
     before = kept(cache).lstat().st_ino
     _, status = os.waitpid(in_a_child(source), 0)
     assert os.waitstatus_to_exitcode(status) == 42
@@ -99,23 +105,30 @@ def test_a_library_that_is_not_as_compiled_is_made_anew(damage, source, cache):
     """A cut one would end the process by SIGBUS."""
     answer(source)
     fresh = kept(cache).read_bytes()
-    os.replace(shutil.copy(kept(cache), cache / "copy"), kept(cache))  # this process has the first one open
+    # this process has the first one open
+    os.replace(shutil.copy(kept(cache), cache / "copy"), kept(cache))
     damage(kept(cache))
     assert compiled_again(source, cache)
     assert len(kept(cache).read_bytes()) == len(fresh)
 
 
 def test_a_planted_library_is_not_run(source, cache, tmp_path):
-    """One of the right name from somebody else: as a file, and as a link with its right hash beside it."""
+    """One of the right name from somebody else: as a file, and as a link with its right hash beside
+    it.
+    """
     answer(source)
     evil = tmp_path / "evil.cpp"
     evil.write_text(
-        '#include <fstream>\nstatic int x = (std::ofstream("' + str(tmp_path / "OWNED") + '"), 1);\n' + CODE
+        '#include <fstream>\nstatic int x = (std::ofstream("'
+        + str(tmp_path / "OWNED")
+        + '"), 1);\n'
+        + CODE
     )
     mine = kept(cache)
     planted = tmp_path / "planted.so"
     subprocess.run(
-        [compiler_name(), "-shared", "-fPIC", "-DANSWER=13", str(evil), "-o", str(planted)], check=True
+        [compiler_name(), "-shared", "-fPIC", "-DANSWER=13", str(evil), "-o", str(planted)],
+        check=True,
     )
     mine.unlink()
     shutil.copy(planted, mine)
@@ -192,6 +205,8 @@ def test_every_native_user_goes_through_it():
     """No other file loads compiled code."""
     package = Path(native.__file__).parent
     users = [
-        p.name for p in package.rglob("*.py") if "CDLL(" in p.read_text() or "load_library(" in p.read_text()
+        p.name
+        for p in package.rglob("*.py")
+        if "CDLL(" in p.read_text() or "load_library(" in p.read_text()
     ]
     assert users == ["native.py"]

@@ -34,7 +34,9 @@ def all_distances(x, box):
     if box is not None:
         vectors -= np.rint(vectors @ np.linalg.inv(box)) @ box
     images = (
-        [np.zeros(3)] if box is None else [np.array(k) @ box for k in itertools.product((-1, 0, 1), repeat=3)]
+        [np.zeros(3)]
+        if box is None
+        else [np.array(k) @ box for k in itertools.product((-1, 0, 1), repeat=3)]
     )
     r = np.min([np.linalg.norm(vectors + shift, axis=-1) for shift in images], axis=0)
     np.fill_diagonal(r, np.inf)
@@ -62,7 +64,9 @@ def test_every_frame_against_all_distances(name, compiled, monkeypatch):
         expected = r.min() if r.min() < limit else np.inf
         assert found.distances[t] == pytest.approx(expected, rel=1e-4 * max(1, width / 100))
         if np.isfinite(expected):
-            assert r[tuple(found.pairs[t])] == pytest.approx(expected, rel=1e-4 * max(1, width / 100))
+            assert r[tuple(found.pairs[t])] == pytest.approx(
+                expected, rel=1e-4 * max(1, width / 100)
+            )
         ratio = np.where(both, r / np.maximum(total, 1e-12), np.inf).min()
         assert (found.ratios[t] < 0.6) == (ratio < 0.6)
         if ratio < 0.6:

@@ -35,7 +35,8 @@ def test_same_pairs_as_vesin(box, n, monkeypatch):
     if neighbours._library() is None:
         pytest.skip("no C++ compiler")
     rng, box = np.random.default_rng(n), torch.from_numpy(box).repeat(2, 1, 1)
-    positions = torch.from_numpy(rng.uniform(-2, 3, size=(2, n, 3))) @ box[0]  # far outside the box, too
+    # far outside the box, too
+    positions = torch.from_numpy(rng.uniform(-2, 3, size=(2, n, 3))) @ box[0]
     found = pairs(positions, 0.6, box)
     monkeypatch.setattr(graph, "periodic_table", lambda *_: None)
     wanted = pairs(positions, 0.6, box)
@@ -98,7 +99,9 @@ def test_open_systems_have_the_pairs_of_all_distances_in_order(n, way, monkeypat
     made = site_graph(positions, torch.zeros(n, dtype=torch.long), 0.5)
     slots = max(map(len, wanted))
     assert made.neighbour_index.shape[1] == slots and sum(map(len, wanted)) > 5 * n
-    for site, (index, shift, near) in enumerate(zip(made.neighbour_index, made.neighbour_shift, wanted)):
+    for site, (index, shift, near) in enumerate(
+        zip(made.neighbour_index, made.neighbour_shift, wanted)
+    ):
         np.testing.assert_array_equal(index[: len(near)], near)
         assert bool((index[len(near) :] == site).all()) and not shift[: len(near)].any()
         assert bool((shift[len(near) :] == torch.tensor([OUT_OF_REACH, 0, 0])).all())
@@ -118,7 +121,9 @@ def test_an_open_table_is_written_over_while_it_is_wide_enough():
     )
     denser = site_graph(0.8 * x, species, 0.5, None, wider)
     assert denser.neighbour_index.shape[1] > table.shape[1]
-    np.testing.assert_array_equal(denser.neighbour_index, site_graph(0.8 * x, species, 0.5).neighbour_index)
+    np.testing.assert_array_equal(
+        denser.neighbour_index, site_graph(0.8 * x, species, 0.5).neighbour_index
+    )
 
 
 @pytest.mark.parametrize(

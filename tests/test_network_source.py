@@ -18,14 +18,18 @@ BOX = 1.3
 
 
 def labels(n_frames=30, seed=0):
-    """Soft diatomics in a box: harmonic bonds alone have forces and energies, plus a net force that does not belong."""
+    """Soft diatomics in a box: harmonic bonds alone have forces and energies, plus a net force that
+    does not belong.
+    """
     rng = np.random.default_rng(seed)
     n = 12
     bonds = np.arange(2 * n).reshape(n, 2)
     system = System(
         names=("O", "H") * n, masses=np.array([16.0, 1.0] * n), elements=("O", "H") * n, bonds=bonds
     )
-    centres = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), -1).reshape(-1, 3)[:n] * BOX / 3
+    centres = (
+        np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), -1).reshape(-1, 3)[:n] * BOX / 3
+    )
     first = centres + rng.normal(scale=0.02, size=(n_frames, n, 3))
     turn = rng.normal(size=(n_frames, n, 3))
     length = 0.1 + rng.normal(scale=0.004, size=(n_frames, n, 1))
@@ -42,11 +46,22 @@ def source(tmp_path):
     labels().save(tmp_path / "labels")
     return lambda **options: NetworkSource(
         **{
-            "temperature": 300, "labels": {"path": tmp_path / "labels"}, "members": 2, "network": {"cutoff": 0.3, "channels": 8, "width": 8, "l_max": 1},
+            "temperature": 300,
+            "labels": {"path": tmp_path / "labels"},
+            "members": 2,
+            "network": {"cutoff": 0.3, "channels": 8, "width": 8, "l_max": 1},
             "training": ForceMatching(steps=40, batch_size=4, validate_every=20, compile=False),
-            "dynamics": Langevin(n_replicas=2, length=0.02, save_every=0.005, equilibration=0.0, timestep=0.0005, compile=False), **options,
+            "dynamics": Langevin(
+                n_replicas=2,
+                length=0.02,
+                save_every=0.005,
+                equilibration=0.0,
+                timestep=0.0005,
+                compile=False,
+            ),
+            **options,
         }
-    )  # fmt: skip
+    )
 
 
 def test_learns_runs_and_says_what_it_knows(source, tmp_path):
@@ -57,7 +72,9 @@ def test_learns_runs_and_says_what_it_knows(source, tmp_path):
     assert about["n_training"] == 26 and about["n_held_out"] == 4 and len(about["force_rmse"]) == 2
     assert about["density"] == pytest.approx(24 / BOX**3) and about["spread"] > 0
     # What was learned serves another run, of more molecules.
-    larger = source(labels=None, potential=str(tmp_path / "level0" / "learning"), copies=2, margin=1e6)
+    larger = source(
+        labels=None, potential=str(tmp_path / "level0" / "learning"), copies=2, margin=1e6
+    )
     assert larger.make(tmp_path / "larger", 1).n_sites == 8 * 24
 
 

@@ -31,8 +31,12 @@ def mixture(numbers, n_frames=2, box=CUBE, seed=1, spread=3, bonds=None):
     """Sites of several types at random, each in another cell of the lattice of boxes."""
     rng = np.random.default_rng(seed)
     names = tuple(t for t, n in numbers.items() for _ in range(n))
-    x = rng.random((n_frames, len(names), 3)) + rng.integers(-spread, spread + 1, (n_frames, len(names), 3))
-    return Frames(System(names=names, masses=np.ones(len(names)), bonds=bonds), x @ box, 300.0, box=box)
+    x = rng.random((n_frames, len(names), 3)) + rng.integers(
+        -spread, spread + 1, (n_frames, len(names), 3)
+    )
+    return Frames(
+        System(names=names, masses=np.ones(len(names)), bonds=bonds), x @ box, 300.0, box=box
+    )
 
 
 def counted(frames, k, types_a, types_b, edges, intermolecular=False):
@@ -55,7 +59,13 @@ def counted(frames, k, types_a, types_b, edges, intermolecular=False):
 def test_every_pair_is_counted_once_up_to_half_the_box(box, share, library):
     frames = mixture({"A": 90, "B": 41, "C": 1}, box=box)
     edges = np.linspace(0, share * half_width(frames)[0], 38)
-    ends = [(("A",), ("A",)), (("A",), ("B",)), (("B",), ("A",)), (("A", "C"), ("A", "B")), (("C",), ("B",))]
+    ends = [
+        (("A",), ("A",)),
+        (("A",), ("B",)),
+        (("B",), ("A",)),
+        (("A", "C"), ("A", "B")),
+        (("C",), ("B",)),
+    ]
     tables = pair_tables(frames, ends, edges)
     shells = 4 / 3 * np.pi * np.diff(edges**3) / np.linalg.det(box)
     for one, table in zip(ends, tables):
@@ -102,7 +112,9 @@ def test_edges_need_not_begin_at_zero_nor_be_even(library):
 def test_a_box_that_changes_is_each_frames_own(library):
     wide = mixture({"A": 50}, box=CUBE)
     boxes = np.stack([CUBE, 1.3 * CUBE])
-    frames = Frames(wide.system, wide.positions * np.array([1, 1.3])[:, None, None], 300.0, box=boxes)
+    frames = Frames(
+        wide.system, wide.positions * np.array([1, 1.3])[:, None, None], 300.0, box=boxes
+    )
     edges = np.linspace(0, 1.0, 11)
     table = pair_rows(frames, ("A",), ("A",), edges)
     for k in range(2):
@@ -117,7 +129,8 @@ def test_a_crystal_has_its_shells(library):
     frames = Frames(System(names=("A",) * 216, masses=np.ones(216)), x, 300.0, box=1.8 * np.eye(3))
     g = rdf(frames, "A", "A", 0.56, bins=32)
     n = np.cumsum(g.g * 4 / 3 * np.pi * np.diff(np.linspace(0, 0.56, 33) ** 3) * 215 / 1.8**3)
-    assert n[[15, 19, 27, 31]] == pytest.approx([0, 6, 18, 26])  # up to 0.28, 0.35, 0.49 and 0.56 nm
+    # up to 0.28, 0.35, 0.49 and 0.56 nm
+    assert n[[15, 19, 27, 31]] == pytest.approx([0, 6, 18, 26])
 
 
 def test_positions_of_single_precision_on_disk(tmp_path, library):
@@ -137,7 +150,9 @@ def test_no_compiler_is_said_and_the_numbers_are_the_same(monkeypatch):
     )
     pair_counts._library.cache_clear()
     try:
-        with pytest.warns(UserWarning, match="no compiler; radial distribution functions of large boxes"):
+        with pytest.warns(
+            UserWarning, match="no compiler; radial distribution functions of large boxes"
+        ):
             found = radial_distributions(frames)
     finally:
         pair_counts._library.cache_clear()

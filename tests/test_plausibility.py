@@ -20,8 +20,8 @@ WATER = np.array([[0.0, 0.0, 0.0], [0.0957, 0.0, 0.0], [-0.024, 0.0927, 0.0]])
 
 
 def waters(n_frames: int = 40, side: int = 3, seed: int = 0, wrapped: bool = False) -> Frames:
-    """Molecules on a lattice of 0.31 nm that jiggle and turn, in their box; `wrapped` shifts them by chance and puts the
-    oxygens back into the box, so that atoms of a molecule lie on both sides.
+    """Molecules on a lattice of 0.31 nm that jiggle and turn, in their box; `wrapped` shifts them
+    by chance and puts the oxygens back into the box, so that atoms of a molecule lie on both sides.
     """
     rng = np.random.default_rng(seed)
     n, edge = side**3, 0.31 * side
@@ -55,7 +55,10 @@ def test_whole_samples_are_let_through(tmp_path):
     frames = waters()
     assert bad_frames(frames) == []
     check_bonds(frames, "a"), check_box(frames, "a")
-    assert len(read(archive(waters(wrapped=True), tmp_path / "a.npz"), temperature=300).system.bonds) == 54
+    assert (
+        len(read(archive(waters(wrapped=True), tmp_path / "a.npz"), temperature=300).system.bonds)
+        == 54
+    )
 
 
 @pytest.mark.parametrize("frame", [0, 7, 39])
@@ -81,11 +84,14 @@ def test_another_order_of_atoms_is_refused_with_the_bond(order, tmp_path):
     frames = waters()
     n = frames.n_sites
     index = (
-        np.arange(n)[::-1] if order == "reversed" else np.concatenate([np.arange(k, n, 3) for k in range(3)])
+        np.arange(n)[::-1]
+        if order == "reversed"
+        else np.concatenate([np.arange(k, n, 3) for k in range(3)])
     )
     path = archive(frames, tmp_path / "a.npz", positions=frames.positions[:, index], species=None)
     with pytest.raises(
-        ValueError, match=r"bonds of the topology cannot be, such as .*nm long in frame 0 .*another order"
+        ValueError,
+        match=r"bonds of the topology cannot be, such as .*nm long in frame 0 .*another order",
     ):
         read(path, frames.system, temperature=300)
     pdb = write(frames[0], tmp_path / "a.pdb")
@@ -98,7 +104,8 @@ def test_another_order_of_atoms_is_refused_with_the_bond(order, tmp_path):
 def test_cut_molecules_without_their_box_are_refused(tmp_path):
     path = archive(waters(wrapped=True), tmp_path / "a.npz", box=None)
     with pytest.raises(
-        ValueError, match="frames cannot be .frame 0: bond .* nm long.*the box that makes cut molecules"
+        ValueError,
+        match="frames cannot be .frame 0: bond .* nm long.*the box that makes cut molecules",
     ):
         read(path, temperature=300, box="open")
 
@@ -118,7 +125,9 @@ def test_a_box_that_is_not_theirs_is_refused(factor, tmp_path):
 def cores(n_frames: int, n: int = 20) -> Frames:
     """Beads in a row that keep 0.3 nm and more from each other."""
     rng = np.random.default_rng(1)
-    x = np.cumsum(0.3 + 0.05 * rng.gamma(2.0, size=(n_frames, n, 1)), axis=1) * np.array([1.0, 0, 0])
+    x = np.cumsum(0.3 + 0.05 * rng.gamma(2.0, size=(n_frames, n, 1)), axis=1) * np.array(
+        [1.0, 0, 0]
+    )
     force = 100.0 * rng.normal(size=(n_frames, n, 3))
     return Frames(System(names=("B",) * n, masses=[50.0] * n), x, 300.0, forces=force)
 
@@ -167,7 +176,8 @@ def test_bad_frames_are_refused_or_dropped_on_request(tmp_path):
     x[5, 3] = x[5, 0] + [0.03, 0, 0]
     path = archive(frames, tmp_path / "a.npz", positions=x)
     with pytest.raises(
-        ValueError, match=r"1 of 40 frames cannot be \(frame 5: .*drop_bad_frames=True leaves them out"
+        ValueError,
+        match=r"1 of 40 frames cannot be \(frame 5: .*drop_bad_frames=True leaves them out",
     ):
         read(path, temperature=300)
     with pytest.warns(Remark, match="1 of 40 frames cannot be"):
@@ -194,12 +204,16 @@ def test_given_cases():
 
 
 def test_a_selection_that_parts_a_constraint_is_refused(tmp_path):
-    """Rigid molecules: their bonds never change. Whole molecules and forces left out are let through."""
+    """Rigid molecules: their bonds never change. Whole molecules and forces left out are let
+    through.
+    """
     frames = waters()
     forces = np.random.default_rng(0).normal(size=frames.positions.shape)
     path = archive(frames, tmp_path / "a.npz", forces=forces, force_unit="kJ/mol/nm")
     options = {"temperature": 300, "check_units": False}
-    with pytest.raises(ValueError, match="selection='element O' parts .* constraints, such as .*whole"):
+    with pytest.raises(
+        ValueError, match="selection='element O' parts .* constraints, such as .*whole"
+    ):
         read(path, selection="element O", **options)
     assert read(path, selection="index 0:5", **options).n_sites == 6
     bare = archive(frames, tmp_path / "b.npz")

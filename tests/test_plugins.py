@@ -1,4 +1,6 @@
-"""Classes of other people's packages in a .pt: by module and name, through an entry point, and by nothing else."""
+"""Classes of other people's packages in a .pt: by module and name, through an entry point, and by
+nothing else.
+"""
 
 import sys
 from importlib.metadata import EntryPoint
@@ -40,7 +42,9 @@ def stranger(tmp_path, monkeypatch):
 
 def offer(monkeypatch, *modules):
     points = [EntryPoint(name=m, value=m, group=plugins.PLUGINS) for m in modules]
-    monkeypatch.setattr(plugins, "entry_points", lambda group: points if group == plugins.PLUGINS else [])
+    monkeypatch.setattr(
+        plugins, "entry_points", lambda group: points if group == plugins.PLUGINS else []
+    )
 
 
 def written(path, name):
@@ -69,7 +73,9 @@ def test_no_two_classes_of_ours_share_a_name():
 
 
 @pytest.mark.parametrize("module", ["stranger", "stranger.nets"])
-def test_a_class_of_a_plugin_is_imported_and_does_not_clash(module, stranger, tmp_path, monkeypatch):
+def test_a_class_of_a_plugin_is_imported_and_does_not_clash(
+    module, stranger, tmp_path, monkeypatch
+):
     offer(monkeypatch, module)
     found = Potential.load(written(tmp_path / "p.pt", "stranger.nets:DensityNetwork"))
     assert type(found).__module__ == "stranger.nets" and (stranger / "IMPORTED").exists()
@@ -121,7 +127,9 @@ def test_a_name_that_is_no_text_is_refused(name, tmp_path):
 def test_a_plugin_that_cannot_be_imported_is_named(stranger, tmp_path, monkeypatch):
     (stranger / "nets.py").write_text("import no_such_package_at_all")
     offer(monkeypatch, "stranger")
-    with pytest.raises(NoPlugin, match="stranger.nets cannot be imported.*no_such_package_at_all.*mend"):
+    with pytest.raises(
+        NoPlugin, match="stranger.nets cannot be imported.*no_such_package_at_all.*mend"
+    ):
         Potential.load(written(tmp_path / "p.pt", "stranger.nets:DensityNetwork"))
 
 
@@ -165,7 +173,9 @@ def test_two_packages_with_one_name_are_refused_by_that_name(monkeypatch):
     "value, said", [("no_such:f", "cannot be imported"), ("math:pi", "expected a function")]
 )
 def test_an_entry_point_that_leads_nowhere_names_its_package(value, said, monkeypatch):
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [point("greet", group, "toy", value)])
+    monkeypatch.setattr(
+        plugins, "entry_points", lambda group: [point("greet", group, "toy", value)]
+    )
     with pytest.raises(ValueError, match=f"greet.*{said}|greet: {said}") as refusal:
         plugins.loaded(plugins.COMMANDS, "greet")
     assert "toy" in str(refusal.value)

@@ -24,7 +24,10 @@ def twice(system):
     """Two copies of a System, one after the other."""
     bonds = np.concatenate([system.bonds, system.bonds + system.n_sites])
     return System(
-        names=system.names * 2, types=system.types * 2, masses=np.tile(system.masses, 2), bonds=bonds
+        names=system.names * 2,
+        types=system.types * 2,
+        masses=np.tile(system.masses, 2),
+        bonds=bonds,
     )
 
 
@@ -106,7 +109,9 @@ class TestCompiledExcludedVolume(TestExcludedVolume):
         frames = Frames(system, rng.uniform(0, 1.3, size=(3, 40, 3)), 300.0, box=1.3 * np.eye(3))
         wanted, found = wall.energy_and_forces(frames), wall.compiled().energy_and_forces(frames)
         np.testing.assert_allclose(found[0], wanted[0], rtol=1e-10)
-        np.testing.assert_allclose(found[1], wanted[1], rtol=1e-9, atol=1e-9 * np.abs(wanted[1]).max())
+        np.testing.assert_allclose(
+            found[1], wanted[1], rtol=1e-9, atol=1e-9 * np.abs(wanted[1]).max()
+        )
 
     def test_copies_of_its_system_are_served(self, potential, frames):
         shift = np.array([0, 0, 0.1])
@@ -114,12 +119,18 @@ class TestCompiledExcludedVolume(TestExcludedVolume):
         system = twice(frames.system)
         for wall in (potential, ExcludedVolume.fit(frames, TYPES, 0.6)):
             found = wall.energy_and_forces(Frames(system, two, 300.0))[0]
-            x = np.linalg.norm(frames.positions[:, :, None] - frames.positions[:, None] - shift, axis=-1)
+            x = np.linalg.norm(
+                frames.positions[:, :, None] - frames.positions[:, None] - shift, axis=-1
+            )
             kinds = [TYPES.index(t) for t in frames.system.types]
-            d = np.array(ExcludedVolume.fit(frames, TYPES, 0.6).config["diameters"])[np.ix_(kinds, kinds)]
+            d = np.array(ExcludedVolume.fit(frames, TYPES, 0.6).config["diameters"])[
+                np.ix_(kinds, kinds)
+            ]
             between = np.where(x < 0.6, (d / x) ** 12 * (1 - (x / 0.6) ** 2) ** 3, 0).sum((1, 2))
             alone = wall.energy_and_forces(frames)[0]
-            np.testing.assert_allclose(found, 2 * alone + thermal_energy(300.0) * between, rtol=1e-8)
+            np.testing.assert_allclose(
+                found, 2 * alone + thermal_energy(300.0) * between, rtol=1e-8
+            )
 
 
 class TestPairStiffness(PotentialContract):
@@ -161,11 +172,14 @@ def test_network_is_many_body():
     """Energy of a site with two neighbours at fixed distances depends on the angle between them."""
     system = System(names=("A", "B", "B"), types=("A", "B", "B"), masses=np.ones(3))
     angles = np.linspace(0.6, 2.5, 4)
-    # The B-B distance stays beyond the cutoff of 0.15 nm, so only a three-body term can tell the angles apart.
+    # The B-B distance stays beyond the cutoff of 0.15 nm, so only a three-body term can tell the
+    # angles apart.
     positions = np.array(
         [[[0, 0, 0], [0.14, 0, 0], [0.14 * np.cos(a), 0.14 * np.sin(a), 0]] for a in angles + 0.6]
     )
-    short = to_double(DensityNetwork(types=["A", "B"], cutoff=0.15, channels=4, width=8, energy_scale=1e4))
+    short = to_double(
+        DensityNetwork(types=["A", "B"], cutoff=0.15, channels=4, width=8, energy_scale=1e4)
+    )
     for layer in short.layers:
         layer.out.data *= 10
     energy = short.energy_and_forces(Frames(system, positions[1:], 300.0))[0]
@@ -184,18 +198,22 @@ def test_energy_is_smooth_at_the_cutoff():
 
 def test_isolated_site_has_no_force():
     system = System(names=("A", "B"), types=("A", "B"), masses=np.ones(2))
-    energy, force = network().energy_and_forces(Frames(system, np.array([[[0, 0, 0], [5.0, 0, 0]]]), 300.0))
+    energy, force = network().energy_and_forces(
+        Frames(system, np.array([[[0, 0, 0], [5.0, 0, 0]]]), 300.0)
+    )
     assert np.isfinite(energy).all() and np.abs(force).max() == 0
 
 
 @pytest.mark.parametrize("triclinic", [False, True])
 def test_periodic_images_and_lattice_translations(triclinic):
     rng = np.random.default_rng(0)
-    box = np.diag([1.2, 1.3, 1.4]) + (np.array([[0, 0, 0], [0.2, 0, 0], [0.1, -0.2, 0]]) if triclinic else 0)
-    system = System(names=tuple("ABC" * 12), masses=np.ones(36))
-    grid = np.stack(np.meshgrid(*[(np.arange(k) + 0.5) / k for k in (3, 3, 4)], indexing="ij"), -1).reshape(
-        -1, 3
+    box = np.diag([1.2, 1.3, 1.4]) + (
+        np.array([[0, 0, 0], [0.2, 0, 0], [0.1, -0.2, 0]]) if triclinic else 0
     )
+    system = System(names=tuple("ABC" * 12), masses=np.ones(36))
+    grid = np.stack(
+        np.meshgrid(*[(np.arange(k) + 0.5) / k for k in (3, 3, 4)], indexing="ij"), -1
+    ).reshape(-1, 3)
     positions = (grid @ box + rng.normal(scale=0.02, size=(36, 3)))[None]
     shifted = positions + rng.integers(-2, 3, (36, 3)) @ box
     energy, force = network().energy_and_forces(Frames(system, positions, 300.0, box=box))
@@ -261,7 +279,9 @@ def test_truncated_potential_file_is_named(tmp_path):
 
 
 def test_equivalent_terms_share_their_prior():
-    """The hydrogens of a methyl group keep one spring, however differently they happened to be sampled."""
+    """The hydrogens of a methyl group keep one spring, however differently they happened to be
+    sampled.
+    """
     rng = np.random.default_rng(0)
     system = System(
         names=("C", "H1", "H2", "H3"),
@@ -287,7 +307,10 @@ def test_equivalent_terms_share_their_prior():
 
 def test_a_mirror_image_costs_a_branch_dearly():
     system = System(
-        names=("C", "N", "B", "O"), types=TYPES[:1] * 4, masses=np.ones(4), bonds=[(0, 1), (0, 2), (0, 3)]
+        names=("C", "N", "B", "O"),
+        types=TYPES[:1] * 4,
+        masses=np.ones(4),
+        bonds=[(0, 1), (0, 2), (0, 3)],
     )
     arms = np.array([[0, 0, 0.03], [0.15, 0, 0], [-0.07, 0.13, 0], [-0.07, -0.13, 0]])
     positions = arms + np.random.default_rng(0).normal(scale=0.003, size=(200, 4, 3))
@@ -309,6 +332,8 @@ def test_bonded_priors_serve_copies_of_their_system(wanted):
     energies = [prior.energy_and_forces(f) for f in (frames, other)]
     found = prior.energy_and_forces(both)
     np.testing.assert_allclose(found[0], energies[0][0] + energies[1][0], rtol=1e-9)
-    np.testing.assert_allclose(found[1], np.concatenate([f for _, f in energies], 1), rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(
+        found[1], np.concatenate([f for _, f in energies], 1), rtol=1e-7, atol=1e-7
+    )
     with pytest.raises(ValueError, match="6 sites"):
         prior.energy_and_forces(random_frames(n=4))

@@ -20,7 +20,9 @@ def frames():
     x = np.asarray(starts.positions, float)[np.arange(400) % len(starts)] + rng.normal(
         scale=0.003, size=(400, 22, 3)
     )
-    return Frames(starts.system, x, 300.0, forces=rng.normal(size=x.shape), energies=rng.normal(size=400))
+    return Frames(
+        starts.system, x, 300.0, forces=rng.normal(size=x.shape), energies=rng.normal(size=400)
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -29,7 +31,10 @@ def test_every_method_gives_whole_beads(frames, method, n_sites):
     for proposal in propose_mappings(frames.system, frames, method, n_sites):
         assert proposal.coarse.n_sites == n_sites
         assert sorted(i for bead in proposal.beads for i in bead) == list(range(22))
-        assert np.abs(proposal.force_weights @ proposal.position_weights.T - np.eye(n_sites)).max() < 1e-12
+        assert (
+            np.abs(proposal.force_weights @ proposal.position_weights.T - np.eye(n_sites)).max()
+            < 1e-12
+        )
         owner = {i: k for k, bead in enumerate(proposal.beads) for i in bead}
         for i, j in frames.system.bonds:
             if "H" in (frames.system.elements[i], frames.system.elements[j]):
@@ -49,9 +54,12 @@ def test_all_methods_best_first(frames):
     assert len({p.method for p in found}) >= 3
     assert {"inner", "noise", "hidden", "kinetics"} <= set(found[0].scores)
     sums = [
-        sum(sum(q.scores[s].value * sign < p.scores[s].value * sign for q in found) for s, sign in (("inner", 1), ("noise", 1), ("hidden", 1), ("kinetics", -1)))
+        sum(
+            sum(q.scores[s].value * sign < p.scores[s].value * sign for q in found)
+            for s, sign in (("inner", 1), ("noise", 1), ("hidden", 1), ("kinetics", -1))
+        )
         for p in found
-    ]  # fmt: skip
+    ]
     assert sums == sorted(sums)
 
 
@@ -75,7 +83,9 @@ def test_inner_fluctuation_of_a_known_case():
 
 
 def test_sites_on_atoms_of_what_people_draw_are_what_people_pick(frames):
-    """The five beads of the network, each at the atom that ties it to the others: the backbone that everybody takes."""
+    """The five beads of the network, each at the atom that ties it to the others: the backbone that
+    everybody takes.
+    """
     (proposal,) = propose_mappings(frames.system, frames, "learned", 5, place="atom")
     hand = cgrec.mapping.Pick(["ACE:C", "ALA:N", "ALA:CA", "ALA:C", "NME:N"])(frames.system)
     assert np.array_equal(proposal.position_weights, hand.position_weights)
@@ -104,12 +114,22 @@ def test_refusals(frames):
     cut = frames.positions[:60].copy()
     cut[30, 8] += [3.0, 0, 0]
     with pytest.raises(ValueError, match=r"bonds across the box, first ALA:N \(#6\) to ALA:CA"):
-        propose_mappings(frames.system, Frames(frames.system, cut, 300.0, box=3 * np.eye(3)), n_sites=5)
+        propose_mappings(
+            frames.system, Frames(frames.system, cut, 300.0, box=3 * np.eye(3)), n_sites=5
+        )
 
 
 def test_map_by_command_and_climb_with_its_rule(frames, tmp_path, capsys):
     frames.save(tmp_path / "frames")
-    main(["map", f"system={tmp_path / 'frames'}", "n_sites=5,2", "place=centre", f"to={tmp_path / 'maps'}"])
+    main(
+        [
+            "map",
+            f"system={tmp_path / 'frames'}",
+            "n_sites=5,2",
+            "place=centre",
+            f"to={tmp_path / 'maps'}",
+        ]
+    )
     text = capsys.readouterr().out
     assert "local_variation" in text and "kinetics: share of slow motion" in text
     assert {"request.json", "table.txt", "pareto.png", "beads.png", "mapping"} == {
@@ -118,7 +138,14 @@ def test_map_by_command_and_climb_with_its_rule(frames, tmp_path, capsys):
     chosen = yaml.safe_load((tmp_path / "maps" / "mapping" / "chosen.yaml").read_text())
     assert len(chosen["beads"]) == 5
     main(
-        ["climb", "--cfg", "job", "--config-dir", str(tmp_path / "maps"), "+mapping@levels.l1.mapping=chosen"]
+        [
+            "climb",
+            "--cfg",
+            "job",
+            "--config-dir",
+            str(tmp_path / "maps"),
+            "+mapping@levels.l1.mapping=chosen",
+        ]
     )
     assert "cgrec.mapping.Parts" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"expected choose="):
@@ -167,7 +194,9 @@ def test_a_rule_of_one_molecule_is_refused_by_another(names, place):
 
 
 def test_a_rule_by_names_goes_on_in_another_box(frames):
-    """With water around it, or under other residue numbers, a molecule is what it was; by index it would be shifted."""
+    """With water around it, or under other residue numbers, a molecule is what it was; by index it
+    would be shifted.
+    """
     from hydra.utils import instantiate
 
     alone = frames.system
@@ -215,10 +244,24 @@ def test_map_overwrites_nothing(frames, tmp_path, capsys):
 
 def test_a_refused_map_leaves_nothing_in_the_way(frames, tmp_path):
     frames.save(tmp_path / "frames")
-    command = ["map", f"system={tmp_path / 'frames'}", "n_sites=5", "method=local_variation", f"to={tmp_path / 'maps'}"]
+    command = [
+        "map",
+        f"system={tmp_path / 'frames'}",
+        "n_sites=5",
+        "method=local_variation",
+        f"to={tmp_path / 'maps'}",
+    ]
     with pytest.raises(SystemExit, match=r"expected choose="):
         main([*command, "choose=taste"])
-    main(["map", f"system={tmp_path / 'frames'}", "n_sites=2", "method=local_variation", f"to={tmp_path / 'maps'}"])
+    main(
+        [
+            "map",
+            f"system={tmp_path / 'frames'}",
+            "n_sites=2",
+            "method=local_variation",
+            f"to={tmp_path / 'maps'}",
+        ]
+    )
 
 
 def test_experiments_and_maps_from_two_folders(frames, tmp_path, capsys):
@@ -231,10 +274,27 @@ def test_experiments_and_maps_from_two_folders(frames, tmp_path, capsys):
             f"name: mine\nsource: {{n_sites: {sites}}}\n"
         )
         (tmp_path / name / "experiment" / "mine.yaml").write_text(text)
-    folders = [f"--config-dir={tmp_path / 'first'}", "--config-dir", str(tmp_path / "second"), "--config-dir", str(tmp_path / "maps")]
+    folders = [
+        f"--config-dir={tmp_path / 'first'}",
+        "--config-dir",
+        str(tmp_path / "second"),
+        "--config-dir",
+        str(tmp_path / "maps"),
+    ]
     capsys.readouterr()
-    main(["climb", *folders, "--cfg", "job", "experiment=mine", "+mapping@levels.l1.mapping=chosen"])
+    main(
+        ["climb", *folders, "--cfg", "job", "experiment=mine", "+mapping@levels.l1.mapping=chosen"]
+    )
     shown = yaml.safe_load(capsys.readouterr().out)
     assert shown["source"]["n_sites"] == 12 and "made_for" in shown["levels"]["l1"]["mapping"]
-    main(["climb", *folders[1:], "--cfg", "job", "experiment=mine", "+mapping@levels.l1.mapping=chosen"])
+    main(
+        [
+            "climb",
+            *folders[1:],
+            "--cfg",
+            "job",
+            "experiment=mine",
+            "+mapping@levels.l1.mapping=chosen",
+        ]
+    )
     assert yaml.safe_load(capsys.readouterr().out)["source"]["n_sites"] == 20

@@ -28,7 +28,10 @@ def make_failing():
 
 def molecule():
     return System(
-        names=("C", "C", "C"), elements=("C", "C", "C"), masses=np.full(3, 12.0), bonds=[(0, 1), (1, 2)]
+        names=("C", "C", "C"),
+        elements=("C", "C", "C"),
+        masses=np.full(3, 12.0),
+        bonds=[(0, 1), (1, 2)],
     )
 
 
@@ -38,9 +41,9 @@ def test_a_calculation_that_does_not_converge_is_skipped_and_counted():
         [0.15, 0, 0],
         [0.3, 0, 0],
     ]
-    labelled, failed = Labeller(calculator="test_quantum:make_failing", arguments={}, processes=1).label(
-        molecule(), positions, 300.0
-    )
+    labelled, failed = Labeller(
+        calculator="test_quantum:make_failing", arguments={}, processes=1
+    ).label(molecule(), positions, 300.0)
     left = (positions[:, 0, 0] < 0).sum()
     assert failed == left and len(labelled) == 12 - left and 0 < left < 12
 
@@ -71,7 +74,9 @@ def test_scatter_turns_dihedrals_and_nothing_else():
     out = scatter(start.system, start.positions[0], angles, 8, np.random.default_rng(0))
     bonds = np.array(start.system.bonded_paths(2))
     length = lambda x: np.linalg.norm(x[..., bonds[:, 0], :] - x[..., bonds[:, 1], :], axis=-1)  # noqa: E731
-    np.testing.assert_allclose(length(out), length(np.asarray(start.positions)).repeat(8, 0), atol=0.015)
+    np.testing.assert_allclose(
+        length(out), length(np.asarray(start.positions)).repeat(8, 0), atol=0.015
+    )
     assert np.ptp(out[:, 0, 0]) > 0.05 or np.ptp(out[:, -1, 0]) > 0.05
 
 
@@ -83,17 +88,36 @@ def test_structures_that_broke_apart_are_not_worth_a_label():
 
 @pytest.mark.slow
 def test_active_learning_end_to_end_and_resume(tmp_path):
-    """Water from GFN2-xTB: labels, committee, exploration, NNP, dynamics; the second call makes nothing again."""
+    """Water from GFN2-xTB: labels, committee, exploration, NNP, dynamics; the second call makes
+    nothing again.
+    """
     xyz = tmp_path / "water.xyz"
     xyz.write_text("3\n\nO 0.0 0.0 0.12\nH 0.0 0.76 -0.48\nH 0.0 -0.76 -0.48\n")
     run = Langevin(
-        n_replicas=8, length=0.5, save_every=0.01, equilibration=0.1, timestep=0.0005, keep_energies=True
+        n_replicas=8,
+        length=0.5,
+        save_every=0.01,
+        equilibration=0.1,
+        timestep=0.0005,
+        keep_energies=True,
     )
-    fit = ForceMatching(steps=1500, batch_size=16, learning_rate=0.01, validate_every=200, energy_weight=0.02)
+    fit = ForceMatching(
+        steps=1500, batch_size=16, learning_rate=0.01, validate_every=200, energy_weight=0.02
+    )
     source = QuantumSource(
-        structure=str(xyz), temperature=300.0, dynamics=run, exploration=run, training=fit, final_training=fit,
-        network={"cutoff": 0.4, "channels": 8, "l_max": 2}, first_runs=10, first_frames=60, rounds=1, labels=60, check_labels=40,
-    )  # fmt: skip
+        structure=str(xyz),
+        temperature=300.0,
+        dynamics=run,
+        exploration=run,
+        training=fit,
+        final_training=fit,
+        network={"cutoff": 0.4, "channels": 8, "l_max": 2},
+        first_runs=10,
+        first_frames=60,
+        rounds=1,
+        labels=60,
+        check_labels=40,
+    )
     frames = source.make(tmp_path / "level0", 1)
     assert isinstance(frames, Frames) and frames.forces is not None and frames.energies is not None
     import json
@@ -114,7 +138,9 @@ def test_shipped_network_runs_at_the_temperature_asked_for():
 
 def test_how_a_fit_is_computed_is_no_part_of_the_recipe():
     recipes = [
-        build(composed([f"+source.training.compile={c}", f"+source.dynamics.compile={c}"])).source.recipe()
+        build(
+            composed([f"+source.training.compile={c}", f"+source.dynamics.compile={c}"])
+        ).source.recipe()
         for c in ("true", "false")
     ]
     assert recipes[0] == recipes[1]

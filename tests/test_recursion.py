@@ -14,10 +14,15 @@ from cgrec.mapping import Pick
 from cgrec.sources.gaussian_chain import GaussianChainSource, chain_laplacian
 
 TINY = [
-    "experiment=gaussian_chain", "source.n_frames=400", "bins=16", "threads=1", "go_on=true",
-    *(f"levels.l{k}.training.steps=100" for k in (1, 2, 3)), *(f"levels.l{k}.dynamics.n_replicas=16" for k in (1, 2, 3)),
+    "experiment=gaussian_chain",
+    "source.n_frames=400",
+    "bins=16",
+    "threads=1",
+    "go_on=true",
+    *(f"levels.l{k}.training.steps=100" for k in (1, 2, 3)),
+    *(f"levels.l{k}.dynamics.n_replicas=16" for k in (1, 2, 3)),
     *(f"levels.l{k}.dynamics.length=40" for k in (1, 2, 3)),
-]  # fmt: skip
+]
 
 
 def pmf_stiffness(stiffness, weights):
@@ -32,7 +37,9 @@ def centred(weights):
 
 
 def test_gaussian_chain_16_8_4_2_analytically(tmp_path):
-    """Semigroup through the code's own mappings: stepwise PMFs equal the direct ones and the closed form."""
+    """Semigroup through the code's own mappings: stepwise PMFs equal the direct ones and the closed
+    form.
+    """
     frames = GaussianChainSource(n_frames=10).make(tmp_path / "level0", 0)
     stiffness = step = GaussianChainSource().stiffness * chain_laplacian(16)
     path = None
@@ -93,14 +100,21 @@ def test_a_changed_recipe_is_refused_with_key_and_values(tiny):
     [
         ("seed=5", r"run was made with seed=1 and now it is 5"),
         ("levels.l2.training.steps=7", r"level2 was made with levels\.l2\.training\.steps=100"),
-        ("levels.l2.dynamics.n_replicas=8", r"level2 was made with levels\.l2\.dynamics\.n_replicas=16"),
+        (
+            "levels.l2.dynamics.n_replicas=8",
+            r"level2 was made with levels\.l2\.dynamics\.n_replicas=16",
+        ),
     ],
 )
-def test_another_recipe_goes_on_after_what_the_refusal_says_is_removed(tiny, tmp_path, changed, key):
+def test_another_recipe_goes_on_after_what_the_refusal_says_is_removed(
+    tiny, tmp_path, changed, key
+):
     """The first way offered keeps what is there; the other one is enough for the same command."""
     run = shutil.copytree(tiny, tmp_path / "run")
     command = ["climb", *TINY, changed, f"run={run}"]
-    with pytest.raises(SystemExit, match=key + ".*: choose another run=FOLDER; or remove ") as refused:
+    with pytest.raises(
+        SystemExit, match=key + ".*: choose another run=FOLDER; or remove "
+    ) as refused:
         main(command)
     gone = re.search(r"or remove (.*?) and run the same command again", str(refused.value))[1]
     for path in map(Path, gone.split(", ")):
@@ -111,10 +125,34 @@ def test_another_recipe_goes_on_after_what_the_refusal_says_is_removed(tiny, tmp
 
 def test_another_experiment_is_named_by_a_key_that_exists(tiny, tmp_path):
     np.savez(tmp_path / "x.npz", positions=np.zeros((2, 1, 3)))
-    with pytest.raises(SystemExit, match=r"level0 was made with source=GaussianChainSource and now it is FileSource: choose another run="):
-        main(["climb", "experiment=water_spce", f"source.path={tmp_path}/x.npz", "source.temperature=300", "seed=1", f"run={tiny}"])
-    with pytest.raises(SystemExit, match=r"levels\.l1\.mapping\._target_=cgrec.*Pick and now it is .*HeavyAtoms"):
-        main(["climb", *TINY, "~levels.l1.mapping", "+levels.l1.mapping._target_=cgrec.mapping.HeavyAtoms", f"run={tiny}"])
+    with pytest.raises(
+        SystemExit,
+        match=r"level0 was made with source=GaussianChainSource and now it is FileSource: choose "
+        r"another "
+        r"run=",
+    ):
+        main(
+            [
+                "climb",
+                "experiment=water_spce",
+                f"source.path={tmp_path}/x.npz",
+                "source.temperature=300",
+                "seed=1",
+                f"run={tiny}",
+            ]
+        )
+    with pytest.raises(
+        SystemExit, match=r"levels\.l1\.mapping\._target_=cgrec.*Pick and now it is .*HeavyAtoms"
+    ):
+        main(
+            [
+                "climb",
+                *TINY,
+                "~levels.l1.mapping",
+                "+levels.l1.mapping._target_=cgrec.mapping.HeavyAtoms",
+                f"run={tiny}",
+            ]
+        )
 
 
 def test_killed_climb_gives_the_same_frames(tiny, tmp_path, monkeypatch):
@@ -139,7 +177,9 @@ def test_killed_climb_gives_the_same_frames(tiny, tmp_path, monkeypatch):
 
 
 def test_a_refined_level_is_refined_once(tmp_path, monkeypatch):
-    """Killed between the refined potential and its frames it goes on to the same frames, its raw run kept."""
+    """Killed between the refined potential and its frames it goes on to the same frames, its raw
+    run kept.
+    """
     command = ["climb", *TINY, "+levels.l1.refine={turn: [B0, B2, B4, B6]}", f"run={tmp_path}/run"]
     save = cgrec.Frames.save
 
@@ -152,14 +192,19 @@ def test_a_refined_level_is_refined_once(tmp_path, monkeypatch):
         patch.setattr(cgrec.Frames, "save", killed)
         with pytest.raises(SystemExit, match="130"):
             main(command)
-    assert (tmp_path / "run/level1/refined.pt").exists() and not (tmp_path / "run/level1/frames").exists()
+    assert (tmp_path / "run/level1/refined.pt").exists() and not (
+        tmp_path / "run/level1/frames"
+    ).exists()
     main(command)
     level = cgrec.load(tmp_path / "run").levels[1]
     raw = cgrec.Frames.load(level.folder / "unrefined")
     np.testing.assert_array_equal(raw.positions, level.frames.positions)
     assert raw.weights is None and 0.1 < level.frames.weight_efficiency() < 1
     np.testing.assert_allclose(
-        level.potential.energy_and_forces(level.frames)[1], level.frames.forces, rtol=1e-3, atol=0.05
+        level.potential.energy_and_forces(level.frames)[1],
+        level.frames.forces,
+        rtol=1e-3,
+        atol=0.05,
     )
     assert [v.name for v in level.bias_variables()] == ["turn"]
     assert any("forces alone" in row["level"] for row in level.report["ledger"])

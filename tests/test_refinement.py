@@ -7,7 +7,9 @@ from cgrec.potential import HarmonicPrior, half_space
 from cgrec.refinement import PairRefinement, correct_pairs, refine
 from cgrec.units import thermal_energy
 
-CHAIN = System(names=tuple("ABCD"), types=("X",) * 4, masses=[1] * 4, bonds=[(0, 1), (1, 2), (2, 3)])
+CHAIN = System(
+    names=tuple("ABCD"), types=("X",) * 4, masses=[1] * 4, bonds=[(0, 1), (1, 2), (2, 3)]
+)
 TURN = (CollectiveVariable("turn", ("A", "B", "C", "D")),)
 
 
@@ -32,7 +34,10 @@ def test_a_flat_model_gets_the_populations_of_its_target():
     assert abs(of_target) > 0.4 and abs(of_model - of_target) < 0.01
     # von Mises in every bin, not only its first average
     edges = np.linspace(-np.pi, np.pi, 13)
-    counts = [np.histogram(TURN[0].of(f), edges, weights=f.normalised_weights())[0] for f in (frames, target)]
+    counts = [
+        np.histogram(TURN[0].of(f), edges, weights=f.normalised_weights())[0]
+        for f in (frames, target)
+    ]
     np.testing.assert_allclose(*counts, atol=0.006)
     np.testing.assert_allclose(potential.energy_and_forces(frames)[1], frames.forces, atol=1e-8)
 
@@ -53,7 +58,9 @@ def test_a_refined_potential_is_saved_with_its_series(tmp_path):
     potential, frames = refine(springs, model, turned(rng.vonmises(0, 2, 500)), TURN)
     potential.save(tmp_path / "p.pt")
     again = Potential.load(tmp_path / "p.pt")
-    np.testing.assert_array_equal(again.energy_and_forces(frames)[0], potential.energy_and_forces(frames)[0])
+    np.testing.assert_array_equal(
+        again.energy_and_forces(frames)[0], potential.energy_and_forces(frames)[0]
+    )
 
 
 def test_modes_count_each_wave_once():
@@ -67,7 +74,9 @@ def test_only_dihedrals_are_refined():
 
 
 def test_pairs_of_an_ideal_gas_get_the_potential_of_their_target():
-    """Two free sites in a box against two with a known pair potential: the correction is that potential."""
+    """Two free sites in a box against two with a known pair potential: the correction is that
+    potential.
+    """
     rng, kT = np.random.default_rng(0), thermal_energy(300.0)
     system = System(names=("A", "A"), masses=[1, 1])
     box = 1.6 * np.eye(3)

@@ -1,4 +1,6 @@
-"""Inputs that were read without a word, or ended in a traceback: each is refused, or said, by the name of what is wrong."""
+"""Inputs that were read without a word, or ended in a traceback: each is refused, or said, by the
+name of what is wrong.
+"""
 
 import numpy as np
 import pytest
@@ -34,9 +36,17 @@ def dump(path, *, columns=("fx fy fz",) * 3, bounds=("0 10",) * 3, types="111"):
 
 @pytest.mark.parametrize(
     "box",
-    [0.0, -1.0, np.nan, np.inf, [1.0, 0.0, 1.0], [2.0, -2.0, 2.0], [[2.0, 0, 0], [4.0, 0, 0], [0, 0, 2.0]],
-     [[2.0, 0, 0], [0.5, 2.0, 0], [0, 0, -2.0]]],
-)  # fmt: skip
+    [
+        0.0,
+        -1.0,
+        np.nan,
+        np.inf,
+        [1.0, 0.0, 1.0],
+        [2.0, -2.0, 2.0],
+        [[2.0, 0, 0], [4.0, 0, 0], [0, 0, 2.0]],
+        [[2.0, 0, 0], [0.5, 2.0, 0], [0, 0, -2.0]],
+    ],
+)
 def test_boxes_that_span_no_space_are_refused(box, tmp_path):
     in_file = npz(tmp_path / "a.npz", box=np.array(box))
     with pytest.raises(ValueError, match="a.npz: the box.*expected three vectors.*box='open'"):
@@ -68,7 +78,10 @@ def test_crossed_bounds_of_a_dump(tmp_path):
     ("columns", "said"),
     [
         (("fx fy fz", "fx fy fz", "vx vy vz"), "frame 2 has the columns.*without fx fy fz.*stop=2"),
-        (("vx vy vz", "fx fy fz", "fx fy fz"), "frame 1 has the columns.*not all frames have forces"),
+        (
+            ("vx vy vz", "fx fy fz", "fx fy fz"),
+            "frame 1 has the columns.*not all frames have forces",
+        ),
     ],
 )
 def test_dumps_whose_columns_change(columns, said, tmp_path):
@@ -112,7 +125,9 @@ def test_deuterium_has_its_own_mass(tmp_path):
     names = np.array(["O", "D", "D"] * 27)
     system = read(npz(tmp_path / "a.npz", species=names), temperature=300).system
     assert system.elements[:3] == ("O", "H", "H") and system.masses[1] == 2.014
-    given = read(npz(tmp_path / "a.npz", species=names), temperature=300, masses={"D": 2.5, "O": 16.0}).system
+    given = read(
+        npz(tmp_path / "a.npz", species=names), temperature=300, masses={"D": 2.5, "O": 16.0}
+    ).system
     assert given.masses[1] == 2.5
     head = '3\nLattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3\n'
     (tmp_path / "d.xyz").write_text(head + "O 0 0 0\nD 0.96 0 0\nD -0.24 0.93 0\n")
@@ -160,17 +175,32 @@ def test_something_else_than_a_path_is_named(path):
 
 @pytest.mark.parametrize("kelvin", ["108", [108], True, {"T": 300}])
 def test_a_temperature_that_is_no_number_is_named(kelvin, tmp_path):
-    np.savez(tmp_path / "a.npz", positions=np.zeros((3, 1, 3)), species=np.array(["Ar"]), length_unit="nm")
+    np.savez(
+        tmp_path / "a.npz",
+        positions=np.zeros((3, 1, 3)),
+        species=np.array(["Ar"]),
+        length_unit="nm",
+    )
     with pytest.raises(ValueError, match="a.npz: temperature=.*expected a number in K"):
         read(tmp_path / "a.npz", temperature=kelvin)
 
 
 @pytest.mark.parametrize("kelvin", [108, np.float32(108), np.int64(108), np.array(108.0)])
 def test_numbers_of_numpy_are_temperatures(kelvin, tmp_path):
-    np.savez(tmp_path / "a.npz", positions=np.zeros((3, 1, 3)), species=np.array(["Ar"]), length_unit="nm")
+    np.savez(
+        tmp_path / "a.npz",
+        positions=np.zeros((3, 1, 3)),
+        species=np.array(["Ar"]),
+        length_unit="nm",
+    )
     assert read(tmp_path / "a.npz", temperature=kelvin).temperature == 108
 
 
 def test_paths_may_come_from_a_generator(tmp_path):
-    np.savez(tmp_path / "a.npz", positions=np.zeros((3, 1, 3)), species=np.array(["Ar"]), length_unit="nm")
+    np.savez(
+        tmp_path / "a.npz",
+        positions=np.zeros((3, 1, 3)),
+        species=np.array(["Ar"]),
+        length_unit="nm",
+    )
     assert len(read(tmp_path.glob("*.npz"), temperature=300)) == 3

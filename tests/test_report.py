@@ -31,9 +31,11 @@ from cgrec.training import ForceMatching
 VARIABLES = {"phi": ["C1", "N1", "CA", "C2"], "psi": ["N1", "CA", "C2", "N2"]}
 NAMES = ("C1", "O1", "N1", "CA", "CB", "C2", "O2", "N2")
 ATOMS = System(
-    names=NAMES, masses=[12, 16, 14, 12, 12, 12, 16, 14], elements=tuple(n[0] for n in NAMES),
+    names=NAMES,
+    masses=[12, 16, 14, 12, 12, 12, 16, 14],
+    elements=tuple(n[0] for n in NAMES),
     bonds=[(0, 1), (0, 2), (2, 3), (3, 4), (3, 5), (5, 6), (5, 7)],
-)  # fmt: skip
+)
 SITES = {"level0": range(8), "heavy": range(8), "backbone": (0, 2, 3, 4, 5, 7), "beads": (0, 3, 7)}
 
 
@@ -72,9 +74,12 @@ def frames_of(rng, name, n, shift=0.0, energies=False):
     if name == "beads":
         system = System(names=system.names, masses=system.masses, bonds=[(0, 1), (1, 2)])
     return Frames(
-        system, peptide(rng, n, shift)[:, sites], 300.0, replicas=np.tile(np.arange(20), n // 20),
+        system,
+        peptide(rng, n, shift)[:, sites],
+        300.0,
+        replicas=np.tile(np.arange(20), n // 20),
         energies=60 + 8 * rng.normal(size=n) if energies else None,
-    )  # fmt: skip
+    )
 
 
 class Peptide(Source):
@@ -93,9 +98,16 @@ def recipe(sites, **changes):
     return LevelRecipe(
         mapping=Pick([NAMES[k] for k in sites]),
         potential=partial(DensityNetwork.for_frames, cutoff=0.6, channels=2, l_max=1, width=8),
-        training=ForceMatching(steps=10, batch_size=16, validate_every=5, most_validation_frames=50),
+        training=ForceMatching(
+            steps=10, batch_size=16, validate_every=5, most_validation_frames=50
+        ),
         dynamics=Langevin(
-            n_replicas=12, length=1.0, equilibration=0.0, save_every=0.02, timestep=0.002, compile=False
+            n_replicas=12,
+            length=1.0,
+            equilibration=0.0,
+            save_every=0.02,
+            timestep=0.002,
+            compile=False,
         ),
         force_map="basic",
         priors={"cutoff": 0.6, "bonds": True, "angles": True},
@@ -105,12 +117,16 @@ def recipe(sites, **changes):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A real climb of three levels, each with its control, in half a minute: bad models, and files as they are."""
+    """A real climb of three levels, each with its control, in half a minute: bad models, and files
+    as they are.
+    """
     folder = tmp_path_factory.mktemp("report") / "run"
     levels = {"heavy": recipe(SITES["heavy"]), "backbone": recipe(SITES["backbone"])}
     levels["beads"] = recipe(SITES["beads"], variables={"ends": ["C1", "N2"]})
     config = {"levels": {name: {} for name in levels}}
-    chain = Chain(folder, Peptide(), levels, variables=VARIABLES, bins=16, go_on=True, recipe=config)
+    chain = Chain(
+        folder, Peptide(), levels, variables=VARIABLES, bins=16, go_on=True, recipe=config
+    )
     chain.climb()
     return folder
 
@@ -160,7 +176,9 @@ def test_the_verdict_comes_first_with_its_reasons_and_remarks(copy):
 
 
 def test_the_headline_is_the_levels_own_not_the_controls(copy):
-    """The control of the second level is further off than any level; it is not what the run came to."""
+    """The control of the second level is further off than any level; it is not what the run came
+    to.
+    """
     path = copy / "level2" / "report.json"
     ledger = json.loads(path.read_text())["ledger"]
     assert any(row["level"] == "backbone (direct)" for row in ledger)
@@ -174,12 +192,19 @@ def test_the_headline_is_the_levels_own_not_the_controls(copy):
             ledger=[{**row, "excess": 0.0123, "error": 0.001} for row in rows],
         )
     text = write_report(copy).read_text()
-    card = re.search(r"<b>([^<]*)</b><span>largest JS from level 0, above the floor \(([^)]*)\)", text)
+    card = re.search(
+        r"<b>([^<]*)</b><span>largest JS from level 0, above the floor \(([^)]*)\)", text
+    )
     assert card[1] == "0.0123 &plusmn; 0.0010" and card[2].split(",")[0] in ("heavy", "beads")
 
 
 def test_bars_and_floor_belong_to_one_axis(run):
-    rows = [row for level in read_run(run).levels for row in level.ledger if row.variables == ("phi", "psi")]
+    rows = [
+        row
+        for level in read_run(run).levels
+        for row in level.ledger
+        if row.variables == ("phi", "psi")
+    ]
     axes = figures.errors(rows, ["level 0", "heavy", "backbone", "beads"]).axes[0]
     assert axes.get_ylabel() == "JS above its floor / nats"
     heights = sorted(bar.get_height() for bar in axes.patches)
@@ -217,7 +242,10 @@ def test_where_a_run_was_interrupted_stands_at_the_top(copy):
     shutil.rmtree(copy / "level3" / "frames")
     (copy / "level3" / "report.json").unlink()
     text = write_report(copy).read_text()
-    assert text.index("interrupted in level 3: run") < text.index("The ladder") and "Finished." not in text
+    assert (
+        text.index("interrupted in level 3: run") < text.index("The ladder")
+        and "Finished." not in text
+    )
     assert "not there yet" in text
 
 
@@ -233,8 +261,11 @@ def test_a_file_that_was_cut_is_named(copy):
     (copy / "level2" / "frames" / "frames.json").unlink()
     (copy / "config.yaml").unlink()
     text = write_report(copy).read_text()
-    named = re.findall(r'class="bad">cannot be read: [^<]*?(level\d/[\w/]+\.json|config\.yaml)', text)
-    assert sorted(named) == ["config.yaml", "level1/report.json", "level2/frames/frames.json"]  # each once
+    named = re.findall(
+        r'class="bad">cannot be read: [^<]*?(level\d/[\w/]+\.json|config\.yaml)', text
+    )
+    # each once
+    assert sorted(named) == ["config.yaml", "level1/report.json", "level2/frames/frames.json"]
     assert "</html>" in text
 
 
@@ -242,7 +273,11 @@ def leaves(value, path=()):
     """Paths of all values in a json, tables and lists included."""
     yield path
     for key, entry in (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
     ):
         if not (isinstance(key, int) and key > 0):  # entries of a list are alike
             yield from leaves(entry, (*path, key))
@@ -264,13 +299,23 @@ def put(value, path, new):
     "name", ["run.json", "level0/source.json", "level0/report.json", "level2/report.json"]
 )
 def test_the_page_survives_every_value_of_another_type(copy, name, monkeypatch):
-    for drawing in ("surfaces", "profiles", "structures", "bonded", "losses", "energies", "liquid", "errors"):
+    for drawing in (
+        "surfaces",
+        "profiles",
+        "structures",
+        "bonded",
+        "losses",
+        "energies",
+        "liquid",
+        "errors",
+    ):
         monkeypatch.setattr(figures, drawing, lambda *_: None)  # drawn from arrays, and slow
     monkeypatch.setattr(pieces, "image", lambda figure, alt: "")
     path = copy / name
     good, tried = json.loads(path.read_text()), 0
     for where in leaves(good):
-        new = OTHERS[tried % len(OTHERS)]  # a prime number of them, so that no key always meets the same
+        # a prime number of them, so that no key always meets the same
+        new = OTHERS[tried % len(OTHERS)]
         path.write_text(json.dumps(put(good, where, new)))
         text = page.page(read_run(copy))
         assert text.endswith("</html>\n") and "could not be drawn" not in text, (where, new)
@@ -285,7 +330,11 @@ def test_variables_that_are_not_two_dihedrals_are_drawn_one_by_one(copy):
         data = {**json.loads(report.read_text()), "variables": {"ends": ["C1", "N2"]}}
         report.write_text(json.dumps(data))
     text = write_report(copy).read_text()
-    assert "One colour scale" not in text and "free energy along ends" in text and "backbone (direct)" in text
+    assert (
+        "One colour scale" not in text
+        and "free energy along ends" in text
+        and "backbone (direct)" in text
+    )
 
 
 def test_variables_of_a_coarse_level_are_drawn_for_finer_ones_mapped_up(tmp_path):
@@ -299,7 +348,9 @@ def test_variables_of_a_coarse_level_are_drawn_for_finer_ones_mapped_up(tmp_path
     (tmp_path / "level1" / "report.json").write_text('{"variables": {"ends": ["#0", "#1"]}}')
     ((variables, ensembles),) = read_run(tmp_path).comparisons
     assert [level.number for level, _ in ensembles] == [0, 1]
-    expected = np.linalg.norm(mapping(atoms).positions[:, 0] - mapping(atoms).positions[:, 1], axis=1)
+    expected = np.linalg.norm(
+        mapping(atoms).positions[:, 0] - mapping(atoms).positions[:, 1], axis=1
+    )
     for _, frames in ensembles:
         np.testing.assert_allclose(variables[0].of(frames), expected, rtol=1e-6)
 
@@ -334,7 +385,9 @@ SEED = np.random.default_rng(4)
 
 
 def crystal(system, nearest, n=12):
-    """Face-centred cubic, 32 sites, `nearest` nm from neighbour to neighbour; all have diffused by whole boxes."""
+    """Face-centred cubic, 32 sites, `nearest` nm from neighbour to neighbour; all have diffused by
+    whole boxes.
+    """
     cells = np.stack(np.meshgrid(*[np.arange(2.0)] * 3), -1).reshape(-1, 1, 3)
     basis = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
     edge = np.sqrt(8) * nearest
@@ -351,7 +404,14 @@ def row(what, types, value, **other):
         "value": value,
         "error": 0.00123,
     }
-    numbers = {"floor": 0.0077, "rms": 0.0666, "largest": 0.5551, "peak": 1.0444, "low": 0.2, "high": 0.97}
+    numbers = {
+        "floor": 0.0077,
+        "rms": 0.0666,
+        "largest": 0.5551,
+        "peak": 1.0444,
+        "low": 0.2,
+        "high": 0.97,
+    }
     return {**base, **numbers, **other}
 
 
@@ -373,13 +433,21 @@ def write_liquid(folder):
     (folder / "run.json").write_text(json.dumps(about))
     (folder / "config.yaml").write_text("levels: {ions: {potential: {}}}\n")
     rows = [
-        row("g(r)", ["Cl", "Na"], 0.0512), row("g(r)", ["Na", "Na"], 0.0256), row("angles", ["Cl"], 0.7, low=0.1, high=np.pi),
-        row("g(r)", ["Cl", "Na"], 0.9, level="ions (forces alone)"), row("tetrahedrality", ["Cl"], float("nan"), low=-2.99, high=0.99),
-    ]  # fmt: skip
+        row("g(r)", ["Cl", "Na"], 0.0512),
+        row("g(r)", ["Na", "Na"], 0.0256),
+        row("angles", ["Cl"], 0.7, low=0.1, high=np.pi),
+        row("g(r)", ["Cl", "Na"], 0.9, level="ions (forces alone)"),
+        row("tetrahedrality", ["Cl"], float("nan"), low=-2.99, high=0.99),
+    ]
     for k, name in enumerate(("level 0", "ions")):
         level = folder / f"level{k}"
         crystal(SALT, 0.505).save(level / "frames")
-        report = {"name": name, "variables": {}, "ledger": [], "replicas": {"started": None, "lost": 0}}
+        report = {
+            "name": name,
+            "variables": {},
+            "ledger": [],
+            "replicas": {"started": None, "lost": 0},
+        }
         if k:
             crystal(SALT, 0.505).save(level / "targets")
             write_training(level, SEED)
@@ -391,13 +459,19 @@ def write_liquid(folder):
 def test_a_liquid_is_told_by_its_distributions_and_nothing_it_cannot_have(tmp_path):
     text = write_report(write_liquid(tmp_path / "run")).read_text()
     assert "not there yet" not in text
-    assert not any(t in text for t in ("Free energy", "Error per level", "Bonds, angles", "&radic;JS"))
+    assert not any(
+        t in text for t in ("Free energy", "Error per level", "Bonds, angles", "&radic;JS")
+    )
     assert text.count("data:image/png;base64,") == 3  # structures, one level's liquid, losses
-    cells = "<td>ions</td><td>parent</td><td>g(r) Cl-Na</td><td>0.0512 &plusmn; 0.0012</td><td>0.0077</td><td>0.0666</td>"
+    cells = (
+        "<td>ions</td><td>parent</td><td>g(r) Cl-Na</td><td>0.0512 &plusmn; "
+        "0.0012</td><td>0.0077</td><td>0.0666</td>"
+    )
     assert cells + "<td>0.555</td><td>1.044</td><td>0.20 to 0.97 nm</td>" in text
     assert "<td>6 to 180&deg;</td>" in text and "<td>-2.99 to 0.99</td>" in text
     card = (
-        "<b>0.0512 &plusmn; 0.0012</b><span>largest mean |difference| of g(r) from the parent (Cl-Na)</span>"
+        "<b>0.0512 &plusmn; 0.0012</b><span>largest mean |difference| of g(r) from the parent "
+        "(Cl-Na)</span>"
     )
     assert card in text  # neither the angles nor the run on forces alone, which are further off
     assert "One frame solid" not in text
@@ -415,12 +489,18 @@ def test_a_liquid_on_its_way_up_says_what_is_missing(tmp_path):
 
 
 def test_the_line_is_the_own_run_and_the_band_its_target():
-    """Twelve neighbours of a close packing: 66 pairs, at 60, 90, 120 and 180 degrees 24, 12, 24 and 6."""
+    """Twelve neighbours of a close packing: 66 pairs, at 60, 90, 120 and 180 degrees 24, 12, 24 and
+    6.
+    """
     figure = figures.liquid(
         LevelFiles(1, Path("level1"), frames=crystal(ONE, 0.405), targets=crystal(ONE, 0.505))
     )
     radial, angles = figure.axes[:2]
-    assert (radial.get_xlabel(), radial.get_ylabel(), radial.get_title("left")) == ("r / nm", "g(r)", "W-W")
+    assert (radial.get_xlabel(), radial.get_ylabel(), radial.get_title("left")) == (
+        "r / nm",
+        "g(r)",
+        "W-W",
+    )
     own = next(line for line in radial.lines if line.get_label() == "own run")
     assert own.get_xdata()[np.argmax(own.get_ydata())] == pytest.approx(0.405)
     band = radial.collections[0].get_paths()[0].vertices
@@ -446,9 +526,13 @@ def test_a_level_without_a_box_or_with_one_molecule_is_no_liquid(tmp_path):
 
 
 def test_molecules_are_moved_into_the_box_whole():
-    """Moved by whole lattice vectors of a skewed box, and back: bonds may stick out, centres of mass may not."""
+    """Moved by whole lattice vectors of a skewed box, and back: bonds may stick out, centres of
+    mass may not.
+    """
     box = np.array([[2.0, 0, 0], [0.7, 1.8, 0], [-0.4, 0.3, 1.5]])
-    system = System(names=("O", "H") * 20, masses=[16, 1] * 20, bonds=[(2 * k, 2 * k + 1) for k in range(20)])
+    system = System(
+        names=("O", "H") * 20, masses=[16, 1] * 20, bonds=[(2 * k, 2 * k + 1) for k in range(20)]
+    )
     rng = np.random.default_rng(2)
     centres, bond = rng.uniform(0.01, 0.99, (20, 3)) @ box, rng.normal(size=(20, 3))
     home = np.stack([centres - bond / 17, centres + bond * 16 / 17], 1).reshape(-1, 3)
@@ -489,19 +573,24 @@ def write_backmapping(level, reports):
 def test_restored_frames_have_their_table_and_their_plots(tmp_path):
     histogram = {"edges": [0.0, 1.0, 2.0], "model": [0.2, 0.8], "reference": [0.5, 0.5]}
     reports = {
-        "flow, <mapped>": restored(1, clashes=Quantity(0.25, 0.05, 0.125, 0.01), energy_histogram=histogram),
+        "flow, <mapped>": restored(
+            1, clashes=Quantity(0.25, 0.05, 0.125, 0.01), energy_histogram=histogram
+        ),
         "flow, own run": restored(2, chirality={"A:CA": Quantity(0.0, 0.0025)}),
     }
     write_backmapping(tmp_path / "level0", reports)
     text = write_report(tmp_path).read_text()
     assert "<h2>Restored frames</h2>" in text and "cannot be read" not in text
     assert (
-        "<td>flow, &lt;mapped&gt;</td><td>0.4000 ± 0.0100</td>" in text and "<td>300 true frames</td>" in text
+        "<td>flow, &lt;mapped&gt;</td><td>0.4000 ± 0.0100</td>" in text
+        and "<td>300 true frames</td>" in text
     )
-    assert "<td>0.25 ± 0.05</td>" in text and "<td>0.12</td>" in text  # clashes, and those of true frames
+    # clashes, and those of true frames
+    assert "<td>0.25 ± 0.05</td>" in text and "<td>0.12</td>" in text
     assert "flow, &lt;mapped&gt;: 400 restored frames, 4 a coarse frame" in text
     assert "wrong hand at A:CA, fraction" in text
-    assert text.count("restored from level0") == 2  # bonded terms, and energies of the one set that has them
+    # bonded terms, and energies of the one set that has them
+    assert text.count("restored from level0") == 2
 
 
 def test_bars_are_the_divergence_above_its_floor_worst_first():
@@ -510,7 +599,10 @@ def test_bars_are_the_divergence_above_its_floor_worst_first():
     assert [label.get_text() for label in bonds.get_yticklabels()] == ["C-O", "C-N"]
     assert [bar.get_width() for bar in bonds.patches] == pytest.approx([0.4, 0.1, 0.9, 0.1])
     assert [bar.get_width() for bar in angles.patches] == pytest.approx([-0.01, -0.01])
-    assert figures.restored_terms({}) is None and figures.restored_energies({"one": restored(1)}) is None
+    assert (
+        figures.restored_terms({}) is None
+        and figures.restored_energies({"one": restored(1)}) is None
+    )
 
 
 def test_a_damaged_report_of_restored_frames_is_named(tmp_path):
@@ -523,7 +615,12 @@ def test_a_damaged_report_of_restored_frames_is_named(tmp_path):
 
 def test_the_audit_of_a_pmf_has_its_numbers_and_its_plot(tmp_path):
     (tmp_path / "level1").mkdir()
-    numbers = {"rms": [0.25, 0.05], "slope": [0.875, 0.03125], "entropy": [-12.5, 0.125], "ess": 0.375}
+    numbers = {
+        "rms": [0.25, 0.05],
+        "slope": [0.875, 0.03125],
+        "entropy": [-12.5, 0.125],
+        "ess": 0.375,
+    }
     points = {"audited": [0.0, 1.0, -1.0], "learned": [0.5, 0.75, -1.25], "error": [0.1, 0.1, 0.2]}
     (tmp_path / "level1" / "audit.json").write_text(json.dumps({**numbers, **points}))
     text = write_report(tmp_path).read_text()

@@ -1,4 +1,6 @@
-"""Proteins from their C-alpha trace. Reference chains are built here from bonds, angles and dihedrals; a trace that was seen has one exact answer."""
+"""Proteins from their C-alpha trace. Reference chains are built here from bonds, angles and
+dihedrals; a trace that was seen has one exact answer.
+"""
 
 import os
 from dataclasses import replace
@@ -39,12 +41,15 @@ def placed(a, b, c, r, angle, dihedral):
     normal /= np.linalg.norm(normal)
     across = np.cross(normal, e1)
     return c + r * (
-        -np.cos(angle) * e1 + np.sin(angle) * (np.cos(dihedral) * across + np.sin(dihedral) * normal)
+        -np.cos(angle) * e1
+        + np.sin(angle) * (np.cos(dihedral) * across + np.sin(dihedral) * normal)
     )
 
 
 def chain(sequence, turns, rotamer=60.0, cis=()):
-    """Frames of one chain with the geometry of Engh and Huber; turns: (phi, psi) of all residues, degrees; cis: residues after such a bond."""
+    """Frames of one chain with the geometry of Engh and Huber; turns: (phi, psi) of all residues,
+    degrees; cis: residues after such a bond.
+    """
     phi, psi = turns
     names, residues, bonds, x, at = [], [], [], [], {}
 
@@ -78,9 +83,13 @@ def chain(sequence, turns, rotamer=60.0, cis=()):
     add(last, "OXT", placed(x[at[last, "N"]], *start[1:], 0.1231, 118, psi), (last, "C"))
     masses = {"C": 12.011, "N": 14.007, "O": 15.999}
     system = System(
-        names=tuple(names), masses=[masses[n[0]] for n in names], elements=tuple(n[0] for n in names), bonds=bonds,
-        residues=np.array(residues), residue_names=tuple(sequence[k] for k in residues),
-    )  # fmt: skip
+        names=tuple(names),
+        masses=[masses[n[0]] for n in names],
+        elements=tuple(n[0] for n in names),
+        bonds=bonds,
+        residues=np.array(residues),
+        residue_names=tuple(sequence[k] for k in residues),
+    )
     return Frames(system, np.array(x)[None], 300.0)
 
 
@@ -139,8 +148,11 @@ def test_peptide_groups_are_whole(seen):
     """The bond between residues is that of one seen group wherever both atoms come from it."""
     answer = chain(word("ASGASAAGSA"), (-80.0, 60.0))
     mapping = alpha_carbons(answer.system)
-    drawn, _ = ResidueLibrary.fit(seen, mapping).propose(mapping(answer)[[0] * 20], torch.Generator().manual_seed(0))
-    fine = replace(answer, positions=drawn.numpy())  # before what is strained between pieces is mended
+    drawn, _ = ResidueLibrary.fit(seen, mapping).propose(
+        mapping(answer)[[0] * 20], torch.Generator().manual_seed(0)
+    )
+    # before what is strained between pieces is mended
+    fine = replace(answer, positions=drawn.numpy())
     bonds = answer.system.bonds
     between = answer.system.residues[bonds[:, 0]] != answer.system.residues[bonds[:, 1]]
     i, j = bonds[between].T
@@ -161,7 +173,9 @@ def test_alike_surroundings_are_drawn_alike_often():
 
 
 def test_odds_fall_off_with_the_distance_of_surroundings(monkeypatch):
-    """The weights handed to the draw of a side chain: softmax of -d^2 / 2 width^2, from distances worked out here."""
+    """The weights handed to the draw of a side chain: softmax of -d^2 / 2 width^2, from distances
+    worked out here.
+    """
     width, handed = 0.05, []
     both = [chain(word("GAAAG"), turns) for turns in (HELIX, (-65.0, -40.0))]
     target = chain(word("GAAAG"), (-60.0, -44.0))
@@ -174,18 +188,30 @@ def test_odds_fall_off_with_the_distance_of_surroundings(monkeypatch):
 
     monkeypatch.setattr(library, "_choice", first_of)
     fine = library(mapping(target))
-    told = [likely[0].numpy() for atoms, likely in handed if atoms == 1 and likely.shape[1] == 6][-3:]
+    told = [likely[0].numpy() for atoms, likely in handed if atoms == 1 and likely.shape[1] == 6][
+        -3:
+    ]
     assert len(told) == 3
 
     def around(frames, k):
-        index = {(r, n): i for i, (r, n) in enumerate(zip(frames.system.residues, frames.system.names))}
+        index = {
+            (r, n): i for i, (r, n) in enumerate(zip(frames.system.residues, frames.system.names))
+        }
         at = lambda k, n: frames.positions[0, index[k, n]] if 0 <= k < 5 else None  # noqa: E731
         origin, e1, w = at(k, "CA"), at(k, "N") - at(k, "CA"), at(k, "C") - at(k, "CA")
         e1 = e1 / np.linalg.norm(e1)
         e2 = w - (w @ e1) * e1
         e2 /= np.linalg.norm(e2)
         axes = np.stack([e1, e2, np.cross(e1, e2)], 1)
-        points = [(at(k, "O"), 1), (at(k - 1, "C"), 1), (at(k - 2, "CA"), 0.3), (at(k - 1, "CA"), 1), (at(k + 1, "CA"), 1), (at(k + 2, "CA"), 1), (at(k + 3, "CA"), 0.3)]  # fmt: skip
+        points = [
+            (at(k, "O"), 1),
+            (at(k - 1, "C"), 1),
+            (at(k - 2, "CA"), 0.3),
+            (at(k - 1, "CA"), 1),
+            (at(k + 1, "CA"), 1),
+            (at(k + 2, "CA"), 1),
+            (at(k + 3, "CA"), 0.3),
+        ]
         return [None if p is None else w * (p - origin) @ axes for p, w in points]
 
     for k, likely in zip((1, 2, 3), told):
@@ -209,10 +235,16 @@ def test_several_chains_cut_by_the_box(seen):
     one = chain(word("ASGASA"), HELIX)
     n, s = one.system.n_sites, one.system
     two = System(
-        names=s.names * 2, masses=np.tile(s.masses, 2), elements=s.elements * 2, residue_names=s.residue_names * 2,
-        bonds=np.concatenate([s.bonds, s.bonds + n]), residues=np.concatenate([s.residues, s.residues + 6]),
-    )  # fmt: skip
-    x = np.concatenate([one.positions, one.positions @ Rotation.random(random_state=2).as_matrix() + 1], 1)
+        names=s.names * 2,
+        masses=np.tile(s.masses, 2),
+        elements=s.elements * 2,
+        residue_names=s.residue_names * 2,
+        bonds=np.concatenate([s.bonds, s.bonds + n]),
+        residues=np.concatenate([s.residues, s.residues + 6]),
+    )
+    x = np.concatenate(
+        [one.positions, one.positions @ Rotation.random(random_state=2).as_matrix() + 1], 1
+    )
     mapping, box = alpha_carbons(two), 2.5 * np.eye(3)
     coarse = mapping(Frames(two, x, 300.0, box=box))
     cut = replace(coarse, positions=np.mod(coarse.positions - 0.6, 2.5))
@@ -232,7 +264,9 @@ def test_redraw_changes_the_side_chains_asked_for_and_nothing_else():
     which = np.zeros((30, 7), bool)
     which[::2, 3] = True
     moved = np.abs(backmapper.redraw(fine, which).positions - fine.positions).max(2) > 1e-9
-    oxygen = [k for k, n in enumerate(fine.system.names) if n == "OG" and fine.system.residues[k] == 3]
+    oxygen = [
+        k for k, n in enumerate(fine.system.names) if n == "OG" and fine.system.residues[k] == 3
+    ]
     assert 2 <= moved[::2, oxygen].sum() < 15  # a new draw may be the old one
     moved[::2, oxygen] = False
     assert not moved.any()
@@ -252,8 +286,13 @@ def test_saved_and_loaded_it_serves_another_protein(seen, tmp_path):
 def test_refusals(seen):
     first = seen[0]
     mapping = alpha_carbons(first.system)
-    renamed = replace(first.system, residue_names=tuple("CYS" if r == "SER" else r for r in first.system.residue_names))  # fmt: skip
-    with pytest.raises(ValueError, match=r"found CYS \(residue 2\): fit it to proteins that hold one"):
+    renamed = replace(
+        first.system,
+        residue_names=tuple("CYS" if r == "SER" else r for r in first.system.residue_names),
+    )
+    with pytest.raises(
+        ValueError, match=r"found CYS \(residue 2\): fit it to proteins that hold one"
+    ):
         ResidueLibrary.fit(seen, alpha_carbons(renamed))
     most = range(first.system.n_sites - 1)  # OXT is the last
     bare = Frames(first.system.select(most), first.positions[:, most], 300.0)
@@ -294,8 +333,12 @@ def omegas(frames):
     system = frames.system
     index = {(int(r), n): k for k, (r, n) in enumerate(zip(system.residues, system.names))}
     last = int(system.residues.max())
-    quads = [[index[k, "CA"], index[k, "C"], index[k + 1, "N"], index[k + 1, "CA"]] for k in range(last)]
-    return np.abs(np.degrees(geometry.dihedral(np.asarray(frames.positions, float), np.array(quads))))
+    quads = [
+        [index[k, "CA"], index[k, "C"], index[k + 1, "N"], index[k + 1, "CA"]] for k in range(last)
+    ]
+    return np.abs(
+        np.degrees(geometry.dihedral(np.asarray(frames.positions, float), np.array(quads)))
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -316,7 +359,9 @@ def test_a_trace_with_cis_where_none_was_seen_is_said():
     trans, cis = chain(word("AGASAGA"), STRAND), chain(word("AGASAGA"), STRAND, cis=(3,))
     mapping = alpha_carbons(cis.system)
     backmapper = ResidueLibrary.fit(trans, mapping)
-    said = pytest.warns(Remark, match="the trace has cis peptide bonds .* use ResidueLibrary.shipped")
+    said = pytest.warns(
+        Remark, match="the trace has cis peptide bonds .* use ResidueLibrary.shipped"
+    )
     with said, pytest.raises(ValueError, match="1 of 1 restored frames are broken"):
         backmapper(mapping(cis))
 
@@ -326,7 +371,13 @@ def test_the_shipped_library_holds_every_amino_acid_and_its_states():
     models = ResidueLibrary.shipped(alpha_carbons(frames.system)).models
     twenty = "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL"
     assert set(models) == set(twenty.split())
-    states = {"HIS": ("HD1", "HE2"), "ASP": ("HD2",), "GLU": ("HE2",), "LYS": ("HZ1",), "CYS": ("HG",)}
+    states = {
+        "HIS": ("HD1", "HE2"),
+        "ASP": ("HD2",),
+        "GLU": ("HE2",),
+        "LYS": ("HZ1",),
+        "CYS": ("HG",),
+    }
     for name, hydrogens in states.items():
         points = models[name]["points"][:, [models[name]["names"].index(h) for h in hydrogens]]
         there = ~points.isnan().any(-1)
@@ -337,7 +388,15 @@ def test_the_shipped_library_holds_every_amino_acid_and_its_states():
 
 
 def test_names_of_states_in_force_fields_are_one_amino_acid():
-    for name, known in {"HIE": "HIS", "HSD": "HIS", "CYX": "CYS", "NALA": "ALA", "CHID": "HIS", "ASH": "ASP", "TRP": "TRP"}.items():
+    for name, known in {
+        "HIE": "HIS",
+        "HSD": "HIS",
+        "CYX": "CYS",
+        "NALA": "ALA",
+        "CHID": "HIS",
+        "ASH": "ASP",
+        "TRP": "TRP",
+    }.items():
         assert canonical(name) == known
 
 
@@ -364,10 +423,14 @@ def peptide_lengths(frames):
     return np.linalg.norm(frames.positions[:, i] - frames.positions[:, j], axis=-1)
 
 
-@pytest.mark.parametrize("rule", [ResidueCentres(), BackboneAndSideChain()], ids=["residues", "backbone and side chain"])
+@pytest.mark.parametrize(
+    "rule", [ResidueCentres(), BackboneAndSideChain()], ids=["residues", "backbone and side chain"]
+)
 @pytest.mark.parametrize("method", [TemplateBackmapper, LibraryBackmapper])
 def test_beads_of_residues_give_whole_peptide_bonds(rule, method):
-    """Turned by 20 degrees about its backbone bonds, a chain has residues whose atoms, drawn one by one, do not meet."""
+    """Turned by 20 degrees about its backbone bonds, a chain has residues whose atoms, drawn one by
+    one, do not meet.
+    """
     rng = np.random.default_rng(3)
     turns = [(-120 + 20 * rng.normal(), 130 + 20 * rng.normal()) for _ in range(60)]
     frames = Frames.concatenate([chain(word("ASGASA"), turn) for turn in turns])
@@ -375,7 +438,9 @@ def test_beads_of_residues_give_whole_peptide_bonds(rule, method):
     backmapper = method.fit(frames[:50], mapping)
     coarse = mapping(frames[50:])
     drawn, _ = backmapper.propose(coarse, torch.Generator().manual_seed(0), density=False)
-    assert np.abs(peptide_lengths(replace(frames[50:], positions=drawn.numpy())) - 0.1329).max() > 0.03
+    assert (
+        np.abs(peptide_lengths(replace(frames[50:], positions=drawn.numpy())) - 0.1329).max() > 0.03
+    )
     restored = backmapper(coarse)
     assert np.abs(peptide_lengths(restored) - 0.1329).max() < 0.021
     whole = ~backmapper.broken(restored)
@@ -390,5 +455,8 @@ def test_sites_that_no_molecule_fits_are_refused():
     backmapper = TemplateBackmapper.fit(frames, mapping)
     coarse = mapping(frames)
     torn = replace(coarse, positions=2 * coarse.positions)
-    with pytest.raises(ValueError, match="20 of 20 restored frames are broken, the first by its bond .* nm where .* were seen"):
+    with pytest.raises(
+        ValueError,
+        match="20 of 20 restored frames are broken, the first by its bond .* nm where .* were seen",
+    ):
         backmapper(torn)

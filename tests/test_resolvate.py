@@ -20,10 +20,13 @@ def brine(n_water, side=1.3, temperature=300.0):
     names = ("NA", "CL") + ("O", "H1", "H2") * n_water
     bonds = [(2 + 3 * k, 2 + 3 * k + h) for k in range(n_water) for h in (1, 2)]
     system = System(
-        names=names, elements=("Na", "Cl") + ("O", "H", "H") * n_water, types=("Na", "Cl") + ("O", "H", "H") * n_water,
-        masses=np.array([22.99, 35.45] + [15.999, 1.008, 1.008] * n_water), bonds=bonds,
+        names=names,
+        elements=("Na", "Cl") + ("O", "H", "H") * n_water,
+        types=("Na", "Cl") + ("O", "H", "H") * n_water,
+        masses=np.array([22.99, 35.45] + [15.999, 1.008, 1.008] * n_water),
+        bonds=bonds,
         residue_names=("NA", "CL") + ("HOH",) * (3 * n_water),
-    )  # fmt: skip
+    )
     positions = np.concatenate([[[0.1, 0.2, 0.3], [0.7, 0.9, 0.5]], np.tile(WATER, (n_water, 1))])
     return Frames(system, positions[None], temperature, box=side * np.eye(3))
 
@@ -37,7 +40,8 @@ class Scripted:
     """An engine that says `frame(k, n_sites)` at its k-th frame, 20 a stretch, around the start."""
 
     def __init__(self, energy=lambda k: 0.0, move=lambda k, x, kept: None):
-        self.energy, self.move = energy, move
+        self.energy = energy
+        self.move = move
 
     def begin(self, start, kept, seed):
         random, k = np.random.default_rng(seed), 0
@@ -58,7 +62,9 @@ class Scripted:
 
 def resolvation(engine, n_water=20, **options):
     frames = brine(n_water)
-    return Resolvation(Drop(["HOH"])(frames.system), frames, engine, **options), ions_of(frames, 3, 0.05)
+    return Resolvation(Drop(["HOH"])(frames.system), frames, engine, **options), ions_of(
+        frames, 3, 0.05
+    )
 
 
 def test_the_round_trip_is_exact_and_molecules_stay_whole():
@@ -68,7 +74,9 @@ def test_the_round_trip_is_exact_and_molecules_stay_whole():
     fine = tool(coarse, n_draws=2, generator=1)
     assert fine.system is tool.mapping.fine and fine.positions.shape == (6, 62, 3)
     back = tool.mapping(fine)
-    np.testing.assert_allclose(back.positions, np.repeat(coarse.positions, 2, axis=0), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(
+        back.positions, np.repeat(coarse.positions, 2, axis=0), rtol=0, atol=1e-13
+    )
     np.testing.assert_array_equal(back.box, frames.box)
     np.testing.assert_array_equal(fine.weights, [0.5, 0.5, 1.0, 1.0, 1.5, 1.5])
     assert len(tool.traces) == 3 and all(trace[-1].time >= 20 for trace in tool.traces)
@@ -84,35 +92,47 @@ def test_molecules_are_put_on_free_places(skew):
     water = x[2:].reshape(-1, 3, 3)
     for i, j in ((0, 1), (0, 2), (1, 2)):
         expected = np.linalg.norm(WATER[i] - WATER[j])
-        np.testing.assert_allclose(np.linalg.norm(water[:, i] - water[:, j], axis=-1), expected, rtol=1e-12)
+        np.testing.assert_allclose(
+            np.linalg.norm(water[:, i] - water[:, j], axis=-1), expected, rtol=1e-12
+        )
     normals = np.cross(water[:, 1] - water[:, 0], water[:, 2] - water[:, 0])
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     assert np.linalg.norm(normals.mean(0)) < 0.4  # chance: 0.13; all alike: 1
     images = np.stack(np.meshgrid(*[[-2, -1, 0, 1, 2]] * 3), -1).reshape(-1, 3) @ box
     centres = water.transpose(0, 2, 1) @ np.array([15.999, 1.008, 1.008]) / 18.015
     everything = np.concatenate([x[:2], centres])
-    apart = np.linalg.norm(everything[:, None, None] - everything[None, :, None] + images, axis=-1).min(-1)
+    apart = np.linalg.norm(
+        everything[:, None, None] - everything[None, :, None] + images, axis=-1
+    ).min(-1)
     apart[:2, :2] = np.inf
     assert apart[~np.eye(len(apart), dtype=bool)].min() > 0.2
 
 
 def test_a_box_that_is_too_small_is_refused():
     tool, coarse = resolvation(Scripted(), n_water=60)
-    with pytest.raises(ValueError, match=r"room for 60 molecules 0.200 nm .* box of 0.343 nm\^3 \(0.005717"):
+    with pytest.raises(
+        ValueError, match=r"room for 60 molecules 0.200 nm .* box of 0.343 nm\^3 \(0.005717"
+    ):
         tool(replace(coarse, box=0.7 * np.eye(3)))
     with pytest.raises(ValueError, match="no box"):
         tool(replace(coarse, box=None))
 
 
 def test_the_draws_follow_the_exact_conditional():
-    """Springs from every solvent particle to both kept sites: a Gaussian about their middle, variance kT / 2k."""
+    """Springs from every solvent particle to both kept sites: a Gaussian about their middle,
+    variance kT / 2k.
+    """
     n, k, temperature = 6, 400.0, 300.0
     system = System(
-        names=("A", "B") + ("S",) * n, masses=np.full(n + 2, 18.0), residue_names=("K",) * 2 + ("S",) * n
+        names=("A", "B") + ("S",) * n,
+        masses=np.full(n + 2, 18.0),
+        residue_names=("K",) * 2 + ("S",) * n,
     )
     pairs = np.array(np.triu_indices(n + 2, 1)).T
     potential = PairStiffness(types=("A", "B", "S"), n_sites=n + 2)
-    potential.stiffness.data = torch.tensor([k if i < 2 <= j else 0.0 for i, j in pairs], dtype=torch.float64)
+    potential.stiffness.data = torch.tensor(
+        [k if i < 2 <= j else 0.0 for i, j in pairs], dtype=torch.float64
+    )
     x = np.array([[[0.2, 0.0, 0.0], [0.6, 0.2, 0.0]], [[1.2, 0.4, 0.0], [1.0, 0.3, 0.5]]])
     mapping = Drop(["S"])(system)
     coarse = Frames(mapping.coarse, x, temperature, box=3.0 * np.eye(3))
@@ -157,7 +177,9 @@ def test_a_drifting_energy_or_structure_is_seen():
 
 def test_what_never_becomes_stationary_is_said():
     tool, coarse = resolvation(Scripted(energy=lambda k: -10.0 * k), most=30.0)
-    with pytest.warns(UserWarning, match=r"not stationary .* 30 ps: energy -\d+\.\d+ .* difference -\d+"):
+    with pytest.warns(
+        UserWarning, match=r"not stationary .* 30 ps: energy -\d+\.\d+ .* difference -\d+"
+    ):
         tool(coarse[:1], generator=0)
     assert [check.time for check in tool.traces[0]] == [20, 25, 30]
 
@@ -205,7 +227,9 @@ def test_what_cannot_be_put_back_is_refused():
 
 
 def test_openmm_solvates_ions():
-    """Rigid water under the force field's own energy, ions where they were and water where cations want it."""
+    """Rigid water under the force field's own energy, ions where they were and water where cations
+    want it.
+    """
     openmm = pytest.importorskip("openmm")
     from openmm import app
     from openmm.unit import kilojoule_per_mole, nanometer
@@ -239,10 +263,15 @@ def test_openmm_solvates_ions():
     pdb = app.Topology()  # the same box by OpenMM's own means, free ions
     chain = pdb.addChain()
     for name in ("NA", "CL"):
-        pdb.addAtom(name, app.element.Element.getBySymbol(name.capitalize()), pdb.addResidue(name, chain))
+        pdb.addAtom(
+            name, app.element.Element.getBySymbol(name.capitalize()), pdb.addResidue(name, chain)
+        )
     for _ in range(65):
         residue = pdb.addResidue("HOH", chain)
-        o, *hs = (pdb.addAtom(n, app.element.Element.getBySymbol(n[0]), residue) for n in ("O", "H1", "H2"))
+        o, *hs = (
+            pdb.addAtom(n, app.element.Element.getBySymbol(n[0]), residue)
+            for n in ("O", "H1", "H2")
+        )
         for h in hs:
             pdb.addBond(o, h)
     pdb.setPeriodicBoxVectors(1.3 * np.eye(3) * nanometer)

@@ -1,4 +1,6 @@
-"""A .pt file from anybody: refused in words, quickly, before anything large is built, and nothing in it is run."""
+"""A .pt file from anybody: refused in words, quickly, before anything large is built, and nothing
+in it is run.
+"""
 
 import sys
 import time
@@ -11,7 +13,13 @@ import cgrec
 import cgrec.report
 from cgrec.cli import main
 from cgrec.digests import note
-from cgrec.potential import DensityNetwork, MetadynamicsBias, Potential, ScreenedCoulomb, UF3Potential
+from cgrec.potential import (
+    DensityNetwork,
+    MetadynamicsBias,
+    Potential,
+    ScreenedCoulomb,
+    UF3Potential,
+)
 
 NETWORK = DensityNetwork(types=["A", "B"], cutoff=0.6, channels=8, width=16, n_layers=1)
 SPLINES = UF3Potential(types=["A"], cutoff=0.6, spacing=0.1)
@@ -70,7 +78,8 @@ def test_what_was_saved_is_the_same(tmp_path):
         potential.save(tmp_path / f"{k}.pt")
         again = Potential.load(tmp_path / f"{k}.pt")
         assert again.config == potential.config and all(
-            torch.equal(a, b) for a, b in zip(again.state_dict().values(), potential.state_dict().values())
+            torch.equal(a, b)
+            for a, b in zip(again.state_dict().values(), potential.state_dict().values())
         )
 
 
@@ -84,9 +93,14 @@ class Evil:
         return (open, (str(self.mark), "w"))
 
 
-@pytest.mark.parametrize("name", ["potential.pt", "refined.pt", "backmapper.pt", "distilled.pt", "bias.pt"])
+@pytest.mark.parametrize(
+    "name", ["potential.pt", "refined.pt", "backmapper.pt", "distilled.pt", "bias.pt"]
+)
 def test_a_pickle_in_a_pt_is_not_run(name, tmp_path):
-    torch.save({"class": "DensityNetwork", "config": Evil(tmp_path / "OWNED"), "state": {}}, tmp_path / name)
+    torch.save(
+        {"class": "DensityNetwork", "config": Evil(tmp_path / "OWNED"), "state": {}},
+        tmp_path / name,
+    )
     with pytest.raises(ValueError, match="is not a readable potential"):
         Potential.load(tmp_path / name)
     assert not (tmp_path / "OWNED").exists()
@@ -95,7 +109,13 @@ def test_a_pickle_in_a_pt_is_not_run(name, tmp_path):
 def test_loading_and_reporting_a_run_executes_nothing(tmp_path):
     """An audit hook watches everything a run folder from a stranger could start."""
     run, mark = tmp_path / "run", tmp_path / "OWNED"
-    command = ["go_on=true", "experiment=gaussian_chain", "~levels.l2", "~levels.l3", "source.n_frames=60"]
+    command = [
+        "go_on=true",
+        "experiment=gaussian_chain",
+        "~levels.l2",
+        "~levels.l3",
+        "source.n_frames=60",
+    ]
     command += [
         "levels.l1.training.steps=2",
         "levels.l1.dynamics.n_replicas=2",

@@ -1,4 +1,6 @@
-"""The seams of cgrec.roles: networks that are not ours, force maps that have no name, runs without a guard."""
+"""The seams of cgrec.roles: networks that are not ours, force maps that have no name, runs without
+a guard.
+"""
 
 import warnings
 from functools import partial
@@ -54,13 +56,17 @@ def test_only_what_has_descriptors_describes_sites(frames):
 
 
 def test_a_network_of_labels_is_made_as_before(frames):
-    """As QuantumSource made it when it named the class: two layers, scale of the forces over 0.05 nm, its own defaults."""
+    """As QuantumSource made it when it named the class: two layers, scale of the forces over 0.05
+    nm, its own defaults.
+    """
     options = {"cutoff": 0.6, "channels": 4, "l_max": 3, "width": 8}
     made = network_maker(options, "for_labels")(frames, 7)
     scale = float(np.sqrt(np.mean(np.asarray(frames.forces) ** 2))) * 0.05
     wanted = DensityNetwork(types=["A", "B", "C"], energy_scale=scale, seed=7, **options)
     assert made.config == wanted.config
-    assert all(torch.equal(a, b) for a, b in zip(made.state_dict().values(), wanted.state_dict().values()))
+    assert all(
+        torch.equal(a, b) for a, b in zip(made.state_dict().values(), wanted.state_dict().values())
+    )
 
 
 def test_a_maker_is_taken_as_it_is(frames):
@@ -70,21 +76,41 @@ def test_a_maker_is_taken_as_it_is(frames):
 
 @pytest.mark.parametrize(
     "options, said",
-    [({}, "no cutoff"), ({"cutoff": 0.5, "chanels": 3}, "chanels"), ({"cutoff": 0.5, "seed": 3}, "seed")],
+    [
+        ({}, "no cutoff"),
+        ({"cutoff": 0.5, "chanels": 3}, "chanels"),
+        ({"cutoff": 0.5, "seed": 3}, "seed"),
+    ],
 )
 def test_wrong_arguments_of_a_network_are_refused_before_work(options, said):
     run = Langevin(n_replicas=2, length=1)
-    with pytest.raises(ValueError, match=f"network: expected arguments of DensityNetwork.*found {said}"):
+    with pytest.raises(
+        ValueError, match=f"network: expected arguments of DensityNetwork.*found {said}"
+    ):
         QuantumSource(
-            structure="a.pdb", temperature=300, dynamics=run, exploration=run, training=ForceMatching(), final_training=ForceMatching(), network=options,
-        )  # fmt: skip
+            structure="a.pdb",
+            temperature=300,
+            dynamics=run,
+            exploration=run,
+            training=ForceMatching(),
+            final_training=ForceMatching(),
+            network=options,
+        )
 
 
 def test_a_force_map_may_be_a_function():
-    rest = {"mapping": HeavyAtoms(), "potential": None, "training": ForceMatching(), "dynamics": Langevin()}
+    rest = {
+        "mapping": HeavyAtoms(),
+        "potential": None,
+        "training": ForceMatching(),
+        "dynamics": Langevin(),
+    }
     assert LevelRecipe(**rest, force_map=basic).weigh_forces is basic
     assert LevelRecipe(**rest).weigh_forces is least_noise
-    assert LevelRecipe(**rest, force_map=basic).stages(1)["map"]["force_map"] == "cgrec.mapping.forces.basic"
+    assert (
+        LevelRecipe(**rest, force_map=basic).stages(1)["map"]["force_map"]
+        == "cgrec.mapping.forces.basic"
+    )
     with pytest.raises(ValueError, match="force_map: expected one of basic, .*found 'best'"):
         LevelRecipe(**rest, force_map="best")
 

@@ -1,4 +1,6 @@
-"""Ions in water, in small: solvent dropped, charges screened by what the solvent's dipoles say, pairs corrected."""
+"""Ions in water, in small: solvent dropped, charges screened by what the solvent's dipoles say,
+pairs corrected.
+"""
 
 import json
 from dataclasses import replace
@@ -19,7 +21,9 @@ BOX = 2.0
 
 
 class Brine(Source):
-    """Ions without correlations but for a wall, and dipoles of fixed length turned at random: epsilon is known."""
+    """Ions without correlations but for a wall, and dipoles of fixed length turned at random:
+    epsilon is known.
+    """
 
     def recipe(self):
         return {}
@@ -27,7 +31,9 @@ class Brine(Source):
     def sample(self, folder, seed):
         rng = np.random.default_rng(seed)
         n_frames, n_ions, n_water = 60, 16, 30
-        lattice = np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij"), -1).reshape(-1, 3) * BOX / 4
+        lattice = (
+            np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij"), -1).reshape(-1, 3) * BOX / 4
+        )
         places = lattice[np.argsort(rng.random((n_frames, 64)), axis=1)[:, : n_ions + n_water]]
         places = places + rng.normal(scale=0.03, size=places.shape)
         arm = rng.normal(size=(n_frames, n_water, 3))
@@ -36,20 +42,31 @@ class Brine(Source):
         positions = np.concatenate([places[:, :n_ions], water], 1)
         bonds = n_ions + np.arange(2 * n_water).reshape(-1, 2)
         system = System(
-            names=("NA", "CL") * (n_ions // 2) + ("O", "H") * n_water, types=("Na", "Cl") * (n_ions // 2) + ("O", "H") * n_water,
-            masses=np.full(positions.shape[1], 20.0), charges=np.array([1, -1] * (n_ions // 2) + [-0.8, 0.8] * n_water), bonds=bonds,
+            names=("NA", "CL") * (n_ions // 2) + ("O", "H") * n_water,
+            types=("Na", "Cl") * (n_ions // 2) + ("O", "H") * n_water,
+            masses=np.full(positions.shape[1], 20.0),
+            charges=np.array([1, -1] * (n_ions // 2) + [-0.8, 0.8] * n_water),
+            bonds=bonds,
             residue_names=("ION",) * n_ions + ("HOH",) * (2 * n_water),
-        )  # fmt: skip
+        )
         forces = rng.normal(scale=5, size=positions.shape)
         return Frames(system, positions, 300.0, forces=forces, box=BOX * np.eye(3))
 
 
 def recipe(**changes):
     own = {
-        "training": {"steps": 20, "batch_size": 4, "validate_every": 10, "compile": False}, "potential": {"cutoff": 0.8, "channels": 8, "width": 8},
-        "dynamics": {"n_replicas": 2, "length": 1.0, "save_every": 0.05, "equilibration": 0.1, "friction": 20, "compile": False},
+        "training": {"steps": 20, "batch_size": 4, "validate_every": 10, "compile": False},
+        "potential": {"cutoff": 0.8, "channels": 8, "width": 8},
+        "dynamics": {
+            "n_replicas": 2,
+            "length": 1.0,
+            "save_every": 0.05,
+            "equilibration": 0.1,
+            "friction": 20,
+            "compile": False,
+        },
         "refine_pairs": {"cutoff": 0.8, "rounds": 2},
-    }  # fmt: skip
+    }
     config = composed(["experiment=licl", "source.path=x"]).levels.l1
     OmegaConf.set_struct(config, False)
     for part, values in own.items():
@@ -59,13 +76,18 @@ def recipe(**changes):
 
 
 def test_from_brine_to_ions(tmp_path):
-    first = Chain(tmp_path, Brine(), {"l1": recipe()}, control=False, seed=2, go_on=True).climb().levels[1]
+    first = (
+        Chain(tmp_path, Brine(), {"l1": recipe()}, control=False, seed=2, go_on=True)
+        .climb()
+        .levels[1]
+    )
     about = json.loads((first.folder / "coulomb.json").read_text())
     # Independent dipoles of moment mu: epsilon = 1 + N mu^2 / (3 V kT eps0).
     mu2, kT = (0.8 * 0.3) ** 2, 2.494339
     expected = 1 + 4 * np.pi * 138.935458 * 30 * mu2 / (3 * BOX**3 * kT)
     assert (
-        about["permittivity"] == pytest.approx(expected, rel=0.3) and about["from"] == "dipoles of the parent"
+        about["permittivity"] == pytest.approx(expected, rel=0.3)
+        and about["from"] == "dipoles of the parent"
     )
     second = Level(tmp_path / "second")
     second.folder.mkdir()

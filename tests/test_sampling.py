@@ -1,4 +1,6 @@
-"""Repeated frames and a lost order of time: cgrec/sampling.py and what effective sample sizes make of them."""
+"""Repeated frames and a lost order of time: cgrec/sampling.py and what effective sample sizes make
+of them.
+"""
 
 import json
 
@@ -108,11 +110,19 @@ def test_errors_do_not_shrink_by_copies():
     twice = frames[np.r_[A, A]]
     mean = lambda f: f.positions[:, 0, 0].mean()  # noqa: E731
     for error in (block_average, jackknife):
-        assert error(twice, mean, 20).error == pytest.approx(error(frames, mean, 20).error, rel=1e-6)
+        assert error(twice, mean, 20).error == pytest.approx(
+            error(frames, mean, 20).error, rel=1e-6
+        )
 
 
-@pytest.mark.parametrize("name, said", [("twice", "repeat earlier ones, in runs"), ("frozen", "repeat earlier ones"),
-                                        ("shuffled", "order of time was lost")])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("twice", "repeat earlier ones, in runs"),
+        ("frozen", "repeat earlier ones"),
+        ("shuffled", "order of time was lost"),
+    ],
+)
 def test_read_alone_says_it(name, said, tmp_path):
     index = {
         "twice": np.r_[A, A],
@@ -120,7 +130,9 @@ def test_read_alone_says_it(name, said, tmp_path):
         "shuffled": np.random.default_rng(0).permutation(A),
     }
     path = tmp_path / "a.npz"
-    np.savez(path, positions=walk()[index[name]].positions, species=np.array(["A"] * 6), length_unit="nm")
+    np.savez(
+        path, positions=walk()[index[name]].positions, species=np.array(["A"] * 6), length_unit="nm"
+    )
     with pytest.warns(Remark, match=said):
         read(path, temperature=300, masses={"A": 12.0})
 

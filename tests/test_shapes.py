@@ -29,10 +29,13 @@ def test_a_list_in_the_place_of_a_table_is_named(tmp_path, text, told):
 def test_another_encoding_is_named_with_its_file(tmp_path):
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "other.yaml").write_bytes(b"# \xfc\n")
-    (tmp_path / "experiment" / "own.yaml").write_bytes(CHAIN.encode() + "name: M\xfcller\n".encode("latin-1"))
+    (tmp_path / "experiment" / "own.yaml").write_bytes(
+        CHAIN.encode() + "name: M\xfcller\n".encode("latin-1")
+    )
     with pytest.raises(
         ValueError,
-        match=r"own\.yaml, line 5: expected text in UTF-8, found the byte 0xfc.*save the file as UTF-8",
+        match=r"own\.yaml, line 5: expected text in UTF-8, found the byte 0xfc.*save the file as "
+        r"UTF-8",
     ):
         composed(["experiment=own"], str(tmp_path))
 

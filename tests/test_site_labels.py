@@ -35,7 +35,8 @@ def two_chains() -> Frames:
 
 def pdb_line(serial, name, residue, chain, number, x, code=" ", element=""):
     return (
-        f"ATOM  {serial:>5} {name:<4} {residue:<3} {chain}{number:>4}{code}   {x:8.3f}{0:8.3f}{0:8.3f}  1.00  0.00"
+        f"ATOM  {serial:>5} {name:<4} {residue:<3} {chain}{number:>4}{code}   "
+        f"{x:8.3f}{0:8.3f}{0:8.3f}  1.00  0.00"
         f"          {element:>2}\n"
     )
 
@@ -43,7 +44,13 @@ def pdb_line(serial, name, residue, chain, number, x, code=" ", element=""):
 def test_every_form_of_a_label_finds_its_site(two_chains):
     system = two_chains.system
     assert system.full_labels[5] == "A:GLY27A:CA" and system.labels[5] == "GLY:CA"
-    for label, site in {"A:GLY27A:CA": 5, "GLY27A:CA": 5, "B:GLY28:CA": 21, "A:GLY27:CA": 1, "#5": 5}.items():
+    for label, site in {
+        "A:GLY27A:CA": 5,
+        "GLY27A:CA": 5,
+        "B:GLY28:CA": 21,
+        "A:GLY27:CA": 1,
+        "#5": 5,
+    }.items():
         assert system.site(label) == site
     assert system.unique_labels[5] == "GLY27A:CA" and system.unique_labels[1] == "A:GLY27:CA"
     assert [system.site(label) for label in system.unique_labels] == list(range(system.n_sites))
@@ -52,7 +59,11 @@ def test_every_form_of_a_label_finds_its_site(two_chains):
 @pytest.mark.parametrize(
     ("label", "candidates", "message"),
     [
-        ("GLY27:CA", ("A:GLY27:CA", "B:GLY27:CA"), "found 2: A:GLY27:CA, B:GLY27:CA; write one of these"),
+        (
+            "GLY27:CA",
+            ("A:GLY27:CA", "B:GLY27:CA"),
+            "found 2: A:GLY27:CA, B:GLY27:CA; write one of these",
+        ),
         ("CA", None, "found 6: A:GLY27:CA, GLY27A:CA"),
         ("GLY27A:CB", (), "found none.*near to it are.*GLY27A:CA"),
         ("gly27a:ca", (), "near to it are GLY27A:CA"),
@@ -60,7 +71,9 @@ def test_every_form_of_a_label_finds_its_site(two_chains):
         ("#24", (), "index below 24, found 24"),
     ],
 )
-def test_a_label_that_means_no_site_or_several_is_refused_with_names(two_chains, label, candidates, message):
+def test_a_label_that_means_no_site_or_several_is_refused_with_names(
+    two_chains, label, candidates, message
+):
     with pytest.raises(SiteError, match=message) as error:
         two_chains.system.site(label)
     assert isinstance(error.value, KeyError) and not str(error.value).startswith("'")
@@ -78,7 +91,9 @@ def test_labels_without_numbers_are_those_of_before():
 def test_a_system_that_states_nothing_is_written_and_hashed_as_before():
     system = small_system()
     assert not {"chain_ids", "residue_numbers", "insertion_codes"} & set(system.to_dict())
-    silent = replace(system, chain_ids=("",) * system.n_sites, insertion_codes=("",) * system.n_sites)
+    silent = replace(
+        system, chain_ids=("",) * system.n_sites, insertion_codes=("",) * system.n_sites
+    )
     assert silent.fingerprint() == system.fingerprint()
     # of commit 0cfd905, before the fields existed
     assert System(names=("A", "B"), masses=[1.0, 2.0]).fingerprint() == "86bade56acfc"
@@ -95,7 +110,9 @@ def test_the_fields_survive_json_select_and_the_disk(two_chains, tmp_path):
 
 
 def test_a_field_of_the_wrong_length_is_refused():
-    with pytest.raises(ValueError, match=r"System.chain_ids: expected 2 entries, one a site, found 1"):
+    with pytest.raises(
+        ValueError, match=r"System.chain_ids: expected 2 entries, one a site, found 1"
+    ):
         System(names=("A", "B"), masses=[1, 1], chain_ids=("A",))
 
 
@@ -152,29 +169,46 @@ def test_an_exported_pdb_keeps_them(two_chains, tmp_path):
     assert found.full_labels == two_chains.system.full_labels
     beads = alpha_carbons(two_chains.system)(two_chains)
     lines = [
-        line for line in write(beads, tmp_path / "ca.pdb").read_text().splitlines() if line[:4] == "ATOM"
+        line
+        for line in write(beads, tmp_path / "ca.pdb").read_text().splitlines()
+        if line[:4] == "ATOM"
     ]
-    assert [line[21:27] for line in lines] == ["A  27 ", "A  27A", "A  27B", "A  28 ", "B  27 ", "B  28 "]
+    assert [line[21:27] for line in lines] == [
+        "A  27 ",
+        "A  27A",
+        "A  27B",
+        "A  28 ",
+        "B  27 ",
+        "B  28 ",
+    ]
 
 
 def test_hybrid_36_numbers_are_read(tmp_path):
     path = tmp_path / "many.pdb"
     numbers = ["9998", "9999", "A000", "A001", "A002", "a000"]
     path.write_text(
-        "".join(pdb_line(k + 1, "O", "HOH", "W", n, 3.0 * k, element="O") for k, n in enumerate(numbers))
+        "".join(
+            pdb_line(k + 1, "O", "HOH", "W", n, 3.0 * k, element="O") for k, n in enumerate(numbers)
+        )
     )
     system = load_topology(path)[0]
     assert system.residue_numbers.tolist() == [9998, 9999, 10000, 10001, 10002, 10000 + 26 * 36**3]
     assert system.residues.tolist() == list(range(6))  # MDAnalysis alone joins the last four
-    assert system.site("W:HOH10001:O") == 3 and select_sites(system, "resid 10000:10002") == [2, 3, 4]
+    assert system.site("W:HOH10001:O") == 3 and select_sites(system, "resid 10000:10002") == [
+        2,
+        3,
+        4,
+    ]
 
 
 def test_hybrid_36_serials_and_starred_numbers(tmp_path):
     path = tmp_path / "starred.pdb"
     path.write_text(
-        "".join(pdb_line(s, "O", "HOH", "W", n, x, element="O") for s, n, x in
-                [("A0000", "****", 0), ("A0001", "****", 3), ("*****", "1", 6)])
-    )  # fmt: skip
+        "".join(
+            pdb_line(s, "O", "HOH", "W", n, x, element="O")
+            for s, n, x in [("A0000", "****", 0), ("A0001", "****", 3), ("*****", "1", 6)]
+        )
+    )
     system = load_topology(path)[0]
     assert system.n_sites == 3 and system.residue_numbers is None and system.chain_ids == ("W",) * 3
 
@@ -208,14 +242,17 @@ def test_an_exported_pdb_keeps_segments(tmp_path):
     path.write_text(PSF)
     system = load_topology(path)[0]
     frames = Frames(system, np.arange(12.0).reshape(1, 4, 3), 300.0)
-    again = cgrec.read(write(frames, tmp_path / "two.pdb"), temperature=300, check_units=False).system
+    again = cgrec.read(
+        write(frames, tmp_path / "two.pdb"), temperature=300, check_units=False
+    ).system
     assert again.full_labels == system.full_labels
 
 
 def test_numbers_of_a_gro_and_openmm_are_kept(tmp_path):
     path = tmp_path / "one.gro"
     path.write_text(
-        "two\n2\n   52ALA     CA    1   0.100   0.100   0.100\n   53ALA     CA    2   0.500   0.100   0.100\n   2 2 2\n"
+        "two\n2\n   52ALA     CA    1   0.100   0.100   0.100\n   53ALA     CA    2   0.500   "
+        "0.100   0.100\n   2 2 2\n"
     )
     assert load_topology(path)[0].full_labels == ("ALA52:CA", "ALA53:CA")
 
@@ -225,9 +262,15 @@ def test_openmm_source_keeps_chains_and_numbers(tmp_path):
     from cgrec.sources import OpenMMSource
 
     source = OpenMMSource(
-        structure=Path(cgrec.__file__).parent / "data" / "alanine_dipeptide.pdb", force_field=["amber14-all.xml"],
-        temperature=300, n_frames=1, stride=1, equilibration=0, nonbonded="no_cutoff", platform="Reference",
-    )  # fmt: skip
+        structure=Path(cgrec.__file__).parent / "data" / "alanine_dipeptide.pdb",
+        force_field=["amber14-all.xml"],
+        temperature=300,
+        n_frames=1,
+        stride=1,
+        equilibration=0,
+        nonbonded="no_cutoff",
+        platform="Reference",
+    )
     system = source.make(tmp_path, 0).system
     assert system.site("ALA2:CA") == system.site("ALA:CA") and system.chain_ids[0] == "A"
     assert (

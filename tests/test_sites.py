@@ -40,7 +40,9 @@ TABLE["SER"] = {**TABLE["SER"], "SC": ["CB", "OG"]}
 def protein(*sequence: str, waters: int = 0) -> System:
     names, owners, bonds, end = [], [], [], 0
     for k, residue in enumerate(sequence):
-        atoms = {"N": ""} | BACKBONE | SIDE[residue] | ({"OXT": "C"} if k + 1 == len(sequence) else {})
+        atoms = (
+            {"N": ""} | BACKBONE | SIDE[residue] | ({"OXT": "C"} if k + 1 == len(sequence) else {})
+        )
         first, at = len(names), dict(zip(atoms, range(len(names), len(names) + len(atoms))))
         bonds += [(at[a], at[b]) for a, b in atoms.items() if b]
         if k:
@@ -54,13 +56,21 @@ def protein(*sequence: str, waters: int = 0) -> System:
         owners += [(len(sequence) + k, "HOH")] * 3
     elements = tuple(name[0] for name in names)
     return System(
-        names=tuple(names), masses=[MASS[e] for e in elements], types=elements, elements=elements, bonds=bonds,
-        charges=np.linspace(-1, 1, len(names)), residues=[k for k, _ in owners], residue_names=tuple(r for _, r in owners),
-    )  # fmt: skip
+        names=tuple(names),
+        masses=[MASS[e] for e in elements],
+        types=elements,
+        elements=elements,
+        bonds=bonds,
+        charges=np.linspace(-1, 1, len(names)),
+        residues=[k for k, _ in owners],
+        residue_names=tuple(r for _, r in owners),
+    )
 
 
 def members(mapping: Mapping) -> list[set[str]]:
-    return [{mapping.fine.labels[i] for i in np.flatnonzero(row)} for row in mapping.position_weights]
+    return [
+        {mapping.fine.labels[i] for i in np.flatnonzero(row)} for row in mapping.position_weights
+    ]
 
 
 def assert_sound(mapping: Mapping) -> None:
@@ -70,7 +80,9 @@ def assert_sound(mapping: Mapping) -> None:
     for row, mass in zip(mapping.position_weights, mapping.coarse.masses):
         own = np.flatnonzero(row)
         if len(own) > 1:
-            np.testing.assert_allclose(row[own], mapping.fine.masses[own] / mapping.fine.masses[own].sum())
+            np.testing.assert_allclose(
+                row[own], mapping.fine.masses[own] / mapping.fine.masses[own].sum()
+            )
             assert mass == pytest.approx(mapping.fine.masses[own].sum())
 
 
@@ -80,21 +92,38 @@ def assert_sound(mapping: Mapping) -> None:
 def test_kept_backbones_leave_water_alone():
     system = protein("GLY", "SER", "ALA", waters=2)
     assert Backbone()(system).coarse.names == ("N", "CA", "C", "O") * 3
-    assert Backbone(["CA", "CB"])(system).coarse.labels == ("GLY:CA", "SER:CA", "SER:CB", "ALA:CA", "ALA:CB")
+    assert Backbone(["CA", "CB"])(system).coarse.labels == (
+        "GLY:CA",
+        "SER:CA",
+        "SER:CB",
+        "ALA:CA",
+        "ALA:CB",
+    )
     branched = Backbone(["N", "CA", "C", "CB", "O"])(system).coarse
     at = {label: k for k, label in enumerate(branched.labels)}
     assert [at["SER:CA"], at["SER:CB"]] in np.sort(branched.bonds).tolist()
     alphas = alpha_carbons(system).coarse
-    assert alphas.labels == ("GLY:CA", "SER:CA", "ALA:CA") and alphas.bonds.tolist() == [[0, 1], [1, 2]]
+    assert alphas.labels == ("GLY:CA", "SER:CA", "ALA:CA") and alphas.bonds.tolist() == [
+        [0, 1],
+        [1, 2],
+    ]
     assert alphas.masses.tolist() == pytest.approx([MASS["C"] + n * MASS["H"] for n in (2, 1, 1)])
 
 
 def test_calcium_is_no_alpha_carbon():
     system = System(names=("CA", "CA"), elements=("C", "Ca"), masses=[12, 40], residues=[0, 1])
-    assert members(alpha_carbons(system)) == [{"MOL:CA"}] and alpha_carbons(system).coarse.n_sites == 1
+    assert (
+        members(alpha_carbons(system)) == [{"MOL:CA"}] and alpha_carbons(system).coarse.n_sites == 1
+    )
 
 
-@pytest.mark.parametrize("per_site, names", [(1, ("GLY", "SER", "ALA", "GLY", "SER", "HOH", "HOH")), (2, ("GLY-SER", "ALA-GLY", "SER", "HOH", "HOH"))])  # fmt: skip
+@pytest.mark.parametrize(
+    "per_site, names",
+    [
+        (1, ("GLY", "SER", "ALA", "GLY", "SER", "HOH", "HOH")),
+        (2, ("GLY-SER", "ALA-GLY", "SER", "HOH", "HOH")),
+    ],
+)
 def test_residue_centres(per_site, names):
     system = protein("GLY", "SER", "ALA", "GLY", "SER", waters=2)
     mapping = ResidueCentres(per_site)(system)
@@ -127,7 +156,9 @@ def test_table_of_residues_is_backbone_and_side_chain():
 
 
 def test_table_may_name_hydrogens_and_drop_atoms():
-    mapping = ResidueTable({"ALA": {"A": ["N", "CA", "C"], "B": ["HB1"]}}, drop=["CB", "O", "OXT"])(protein("ALA"))  # fmt: skip
+    mapping = ResidueTable({"ALA": {"A": ["N", "CA", "C"], "B": ["HB1"]}}, drop=["CB", "O", "OXT"])(
+        protein("ALA")
+    )
     assert members(mapping) == [{f"ALA:{n}" for n in ["N", "H", "CA", "HA", "C"]}, {"ALA:HB1"}]
 
 
@@ -135,12 +166,24 @@ def test_table_may_name_hydrogens_and_drop_atoms():
     "beads, what",
     [
         ({"SER": {"A": ["N"]}}, r"residues among SER, found ALA \(ALA:N, #0\)"),
-        ({"ALA": {"A": ["N", "CA", "C", "O", "OXT", "CBB"]}}, r"in drop, found ALA:CB \(#6\), ALA:HB1"),
-        ({"ALA": {"A": ["N", "CA", "C", "O", "OXT", "CB"], "B": ["XX"]}}, r"ALA:B: expected one of XX, found ALA:N"),
-        ({"ALA": {"A": ["N", "O"], "B": ["CA", "C", "CB", "OXT"]}}, r"bead 'A'.*2 pieces: ALA:N \(#0\), ALA:H"),
-        ({"ALA": {"A": ["N", "CA", "C", "O", "OXT", "CB"], "B": ["CB"]}}, r"ALA:CB \(#6\) more than once in 'A', 'B'"),
+        (
+            {"ALA": {"A": ["N", "CA", "C", "O", "OXT", "CBB"]}},
+            r"in drop, found ALA:CB \(#6\), ALA:HB1",
+        ),
+        (
+            {"ALA": {"A": ["N", "CA", "C", "O", "OXT", "CB"], "B": ["XX"]}},
+            r"ALA:B: expected one of XX, found ALA:N",
+        ),
+        (
+            {"ALA": {"A": ["N", "O"], "B": ["CA", "C", "CB", "OXT"]}},
+            r"bead 'A'.*2 pieces: ALA:N \(#0\), ALA:H",
+        ),
+        (
+            {"ALA": {"A": ["N", "CA", "C", "O", "OXT", "CB"], "B": ["CB"]}},
+            r"ALA:CB \(#6\) more than once in 'A', 'B'",
+        ),
     ],
-)  # fmt: skip
+)
 def test_tables_that_do_not_fit(beads, what):
     with pytest.raises(ValueError, match=what):
         ResidueTable(beads)(protein("ALA"))
@@ -170,7 +213,12 @@ def test_selections_take_the_place_of_labels():
     system = protein("GLY", "SER", waters=1)
     chosen = Pick(lambda s: select_sites(s, "protein and element N O"))(system).coarse
     assert chosen.labels == ("GLY:N", "GLY:O", "SER:N", "SER:O", "SER:OG", "SER:OXT")
-    beads = CentresOfMass({"side": lambda s: select_sites(s, "name CB OG"), "water": lambda s: select_sites(s, "resname HOH")})(system)  # fmt: skip
+    beads = CentresOfMass(
+        {
+            "side": lambda s: select_sites(s, "name CB OG"),
+            "water": lambda s: select_sites(s, "resname HOH"),
+        }
+    )(system)
     assert members(beads) == [{"SER:CB", "SER:OG"}, {"HOH:O", "HOH:H1", "HOH:H2"}]
 
 
@@ -182,13 +230,20 @@ def test_protected_atoms_leave_their_bead_and_split_the_rest():
     mapping = Protected(ResidueCentres(), ["ALA:CA", "ALA:HA"])(system)
     assert_sound(mapping)
     assert members(mapping) == [
-        {"ALA:N", "ALA:H"}, {"ALA:CA"}, {"ALA:C", "ALA:O"}, {"ALA:HA"}, {"ALA:CB", "ALA:HB1", "ALA:HB2", "ALA:HB3"},
+        {"ALA:N", "ALA:H"},
+        {"ALA:CA"},
+        {"ALA:C", "ALA:O"},
+        {"ALA:HA"},
+        {"ALA:CB", "ALA:HB1", "ALA:HB2", "ALA:HB3"},
         {label for label in system.labels if label.startswith("SER")},
-    ]  # fmt: skip
+    ]
     assert mapping.coarse.types == ("ALA-CA-HA.1", "C", "ALA-CA-HA.2", "H", "ALA-CA-HA.3", "SER")
     assert mapping.coarse.masses.sum() == pytest.approx(system.masses.sum())
     one = Protected(ResidueCentres(), ["SER:HG"])(system)
-    assert one.coarse.types == ("ALA", "SER-HG", "H") and one.coarse.bonds.tolist() == [[0, 1], [1, 2]]
+    assert one.coarse.types == ("ALA", "SER-HG", "H") and one.coarse.bonds.tolist() == [
+        [0, 1],
+        [1, 2],
+    ]
 
 
 def test_all_or_nothing_protected():
@@ -197,7 +252,13 @@ def test_all_or_nothing_protected():
     np.testing.assert_array_equal(everything.position_weights, np.eye(system.n_sites))
     ordered = replace(system, bonds=sorted(sorted(bond) for bond in system.bonds.tolist()))
     assert everything.coarse.to_dict() == ordered.to_dict()
-    for rule in (MoleculeCentres(), HeavyAtoms(), ResidueCentres(2), Drop(["SER"]), BackboneAndSideChain()):
+    for rule in (
+        MoleculeCentres(),
+        HeavyAtoms(),
+        ResidueCentres(2),
+        Drop(["SER"]),
+        BackboneAndSideChain(),
+    ):
         same = Protected(rule, [])(system)
         order = np.argsort([np.flatnonzero(row)[0] for row in rule(system).position_weights])
         assert same.coarse.to_dict() == rule(system).coarse.select(order).to_dict()
@@ -216,7 +277,9 @@ def test_protection_keeps_mass_and_charge(seed):
         assert {*sites} <= picked
         frames = Frames(system, rng.normal(size=(3, system.n_sites, 3)), 300.0)
         where = [int(np.flatnonzero(mapping.position_weights[:, i])[0]) for i in sites]
-        np.testing.assert_array_equal(mapping(frames).positions[:, where], frames.positions[:, sites])
+        np.testing.assert_array_equal(
+            mapping(frames).positions[:, where], frames.positions[:, sites]
+        )
 
 
 def test_a_site_in_two_beads_is_said():

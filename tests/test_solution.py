@@ -1,4 +1,6 @@
-"""Thermodynamics of solutions against ideal gases, ideal ion pairs, analytic g(r) and explicit pair virials."""
+"""Thermodynamics of solutions against ideal gases, ideal ion pairs, analytic g(r) and explicit pair
+virials.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,8 @@ def test_finite_volume_weights_give_the_integral_of_an_analytic_g():
     sigma, height = 0.15, -0.8
     exact = height * (2 * np.pi) ** 1.5 * sigma**3
     running = finite_volume_weights(edges) @ (height * np.exp(-(r**2) / (2 * sigma**2)))
-    # what finite L leaves: the third, fourth and fifth moment of g - 1 with the weight's coefficients
+    # what finite L leaves: the third, fourth and fifth moment of g - 1 with the weight's
+    # coefficients
     moments = 8 * sigma**6, 15 * (np.pi / 2) ** 0.5 * sigma**7, 48 * sigma**8
     for k in (999, 2999):
         terms = zip((-23 / 8, 3 / 4, 9 / 8), moments, (3, 4, 5))
@@ -78,7 +81,8 @@ def test_kirkwood_buff_integrals_of_an_ideal_gas_are_zero(types):
 def test_without_tail_correction_a_closed_gas_misses_the_site_itself():
     frames = gas(300, A=10)
     raw = kirkwood_buff(frames, "A", "A", bins=40, tail_correction=False)
-    # g = (N - 1) / N everywhere: -1/N times the integral of the weight, 4 pi L^3 (1/3 - 23/48 + 3/28 + 9/64)
+    # g = (N - 1) / N everywhere: -1/N times the integral of the weight, 4 pi L^3 (1/3 - 23/48 +
+    # 3/28 + 9/64)
     expected = -4 * np.pi * 1.2**3 / 10 * (1 / 3 - 23 / 48 + 3 / 28 + 9 / 64)
     assert abs(raw.value - expected) < 4 * raw.error < abs(expected)
 
@@ -87,7 +91,8 @@ def test_kirkwood_buff_integral_of_ideal_pairs_is_the_volume_a_pair_has():
     n, volume = 40, 2.4**3
     frames = ion_pairs(400, n)
     cross = kirkwood_buff(frames, "C", "A", bins=60)
-    # the bond's peak is scaled down by its weight at x = 0.2 / 1.2, and up by half its own excess over N
+    # the bond's peak is scaled down by its weight at x = 0.2 / 1.2, and up by half its own excess
+    # over N
     x = 0.2 / cross.length
     expected = volume / n * (1 - 23 / 8 * x**3 + 3 / 4 * x**4 + 9 / 8 * x**5)
     assert abs(cross.value - expected) < 4 * cross.error + 0.02 * expected
@@ -121,7 +126,9 @@ def test_plateau_is_the_mean_of_the_running_integral():
 def test_activity_derivative_of_free_ions_is_one_and_of_ideal_pairs_a_half():
     free = activity_derivative(gas(300, C=30, A=30), "C", "A", bins=40)
     assert abs(free.value - 1) < 4 * free.error < 0.5
-    assert free.density == pytest.approx(60 / 2.4**3) and free.constant == "solvent chemical potential"
+    assert (
+        free.density == pytest.approx(60 / 2.4**3) and free.constant == "solvent chemical potential"
+    )
     pairs = activity_derivative(ion_pairs(400, 40), "C", "A", bins=60)
     # Pi = rho_pairs kT, half of what free ions have
     assert abs(pairs.value - 0.5) < 4 * pairs.error + 0.01
@@ -141,7 +148,8 @@ def test_activity_derivative_at_constant_pressure_in_an_ideal_solvent():
     frames = gas(200, C=20, A=20, W=40)
     found = activity_derivative(frames, "C", "A", solvent="W", bins=40)
     assert found.constant == "pressure" and abs(found.value - 1) < 4 * found.error < 0.6
-    # half of the solvent sits on a cation each: an ion has half a solvent more than chance, G_cw = 0.5 V / 40
+    # half of the solvent sits on a cation each: an ion has half a solvent more than chance, G_cw =
+    # 0.5 V / 40
     x = np.array(frames.positions)
     x[:, 40:60] = x[:, :20] + [0.15, 0.0, 0.0]
     close = activity_derivative(replace(frames, positions=x), "C", "A", solvent="W", bins=60)
@@ -160,11 +168,15 @@ def test_activity_derivative_is_for_one_to_one_salts():
 
 
 class InversePower(Potential):
-    """U = sum over pairs of ((sigma/r)^6 - (sigma/cutoff)^6)^2: a repulsive wall, smooth at the cutoff."""
+    """U = sum over pairs of ((sigma/r)^6 - (sigma/cutoff)^6)^2: a repulsive wall, smooth at the
+    cutoff.
+    """
 
     def __init__(self, *, types, cutoff, sigma=0.3, epsilon=1.0):
         super().__init__(types=types, cutoff=cutoff, sigma=sigma, epsilon=epsilon)
-        self.sigma, self.epsilon = sigma, torch.nn.Parameter(torch.tensor(epsilon))  # float32, as a network's
+        # float32, as a network's
+        self.sigma = sigma
+        self.epsilon = torch.nn.Parameter(torch.tensor(epsilon))
 
     def energy(self, graph):
         r = graph.neighbour_vectors().to(self.epsilon.dtype).norm(dim=-1)
@@ -206,7 +218,9 @@ def test_pressure_is_the_pair_virial(box):
     # unwrapped: other cells, as after a long run, must not matter
     jump = np.random.default_rng(3).integers(-4, 5, frames.positions.shape) @ box
     frames = replace(frames, positions=frames.positions + jump)
-    found = pressure(InversePower(types=["A"], cutoff=0.9, sigma=0.3, epsilon=0.02), frames, batch_size=5)
+    found = pressure(
+        InversePower(types=["A"], cutoff=0.9, sigma=0.3, epsilon=0.02), frames, batch_size=5
+    )
     images = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), -1).reshape(-1, 3) @ box
     virial = np.zeros(12)
     for k, x in enumerate(frames.positions):
@@ -248,12 +262,16 @@ def test_pressure_of_springs_and_osmotic_coefficient():
     with torch.no_grad():
         springs.stiffness += torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
     x = frames.positions
-    square = np.stack([((x[:, i] - x[:, j]) ** 2).sum(-1) for i in range(4) for j in range(i + 1, 4)], 1)
+    square = np.stack(
+        [((x[:, i] - x[:, j]) ** 2).sum(-1) for i in range(4) for j in range(i + 1, 4)], 1
+    )
     energy = 0.5 * square @ np.arange(1.0, 7.0)
     found = pressure(springs, frames)
     assert found.virial == pytest.approx(-2 * energy.mean() / (3 * 2.4**3) / BAR, rel=1e-6)
     phi = osmotic_coefficient(springs, frames)
-    assert phi.value == pytest.approx(1 - 2 * energy.mean() / (3 * 4 * 8.31446261815324e-3 * 300), rel=1e-6)
+    assert phi.value == pytest.approx(
+        1 - 2 * energy.mean() / (3 * 4 * 8.31446261815324e-3 * 300), rel=1e-6
+    )
     assert phi.error == pytest.approx(found.virial_error / found.ideal)
 
 

@@ -21,7 +21,10 @@ WATER = [(0.0, 0.0, 0.0), (0.0957, 0.0, 0.0), (-0.024, 0.0927, 0.0)]
 def frames() -> Frames:
     rng = np.random.default_rng(0)
     system = System(
-        names=("O", "H", "H"), masses=[15.999, 1.008, 1.008], elements=("O", "H", "H"), bonds=[(0, 1), (0, 2)]
+        names=("O", "H", "H"),
+        masses=[15.999, 1.008, 1.008],
+        elements=("O", "H", "H"),
+        bonds=[(0, 1), (0, 2)],
     )
     positions = np.array(WATER) + 0.002 * rng.normal(size=(10, 3, 3))
     return Frames(system, positions, 300.0, forces=rng.normal(size=(10, 3, 3)))
@@ -49,10 +52,17 @@ def test_file_source_saves_frames_and_says_what_they_are(frames, tmp_path):
     np.testing.assert_allclose(made.forces, frames.forces, rtol=1e-5)
     said = json.loads((tmp_path / "level0" / "source.json").read_text())
     assert (
-        said["source"] == "FileSource" and said["n_frames"] == 10 and said["has"] == ["positions", "forces"]
+        said["source"] == "FileSource"
+        and said["n_frames"] == 10
+        and said["has"] == ["positions", "forces"]
     )
     assert said["files"][0]["path"] == str(path) and len(said["files"][0]["sha256"]) == 64
-    assert sorted(p.name for p in (tmp_path / "level0").iterdir()) == ["digests.json", "frames", "recipe.json", "source.json"]
+    assert sorted(p.name for p in (tmp_path / "level0").iterdir()) == [
+        "digests.json",
+        "frames",
+        "recipe.json",
+        "source.json",
+    ]
 
 
 def test_frames_that_exist_are_not_made_again(frames, tmp_path):
@@ -71,22 +81,29 @@ def test_another_recipe_file_or_seed_is_refused(frames, tmp_path):
     with pytest.raises(ValueError, match="was made with source.seed=1 and now it is 2"):
         FileSource(path=path).make(tmp_path / "level0", seed=2)
     other = write(frames[:5], tmp_path / "b.npz")
-    with pytest.raises(ValueError, match=r"was made with content of source.path=.* choose another run=FOLDER"):
+    with pytest.raises(
+        ValueError, match=r"was made with content of source.path=.* choose another run=FOLDER"
+    ):
         FileSource(path=other).make(tmp_path / "level0", seed=1)
 
 
 def test_several_files_are_replicas(frames, tmp_path):
     paths = [
-        write(frames[part], tmp_path / name) for part, name in ((slice(5), "a.trr"), (slice(5, 10), "b.trr"))
+        write(frames[part], tmp_path / name)
+        for part, name in ((slice(5), "a.trr"), (slice(5, 10), "b.trr"))
     ]
-    made = FileSource(path=paths, topology=frames.system, temperature=300).make(tmp_path / "level0", seed=0)
+    made = FileSource(path=paths, topology=frames.system, temperature=300).make(
+        tmp_path / "level0", seed=0
+    )
     assert made.replicas.tolist() == [0] * 5 + [1] * 5
     np.testing.assert_allclose(made.positions, frames.positions, atol=1e-6)
 
 
 def test_file_source_needs_forces_and_files(frames, tmp_path):
     with pytest.raises(ValueError, match="a.pdb: these Frames carry no forces"):
-        FileSource(path=write(frames, tmp_path / "a.pdb"), temperature=300).make(tmp_path / "level0", seed=0)
+        FileSource(path=write(frames, tmp_path / "a.pdb"), temperature=300).make(
+            tmp_path / "level0", seed=0
+        )
     with pytest.raises(FileNotFoundError, match="c.trr does not exist"):
         FileSource(path=tmp_path / "c.trr").make(tmp_path / "level1", seed=0)
     with pytest.raises(TypeError, match="unit_of_length"):
@@ -116,7 +133,9 @@ def test_a_half_written_piece_is_no_piece(tmp_path):
 
 
 class Spring:
-    """Makes an ASE calculator of springs to the start, that fails at call number `fails_at` with `how`."""
+    """Makes an ASE calculator of springs to the start, that fails at call number `fails_at` with
+    `how`.
+    """
 
     def __new__(cls, *, fails_at: int = -1, how: str = "raise"):
         from ase.calculators.calculator import Calculator, SCFError, all_changes
@@ -141,9 +160,14 @@ class Spring:
 
 def spring_source(water: Path, **changes) -> CalculatorSource:
     settings = {
-        "calculator": Spring(), "structure": water, "temperature": 300, "n_frames": 12, "stride": 2,
-        "equilibration": 5, "frames_per_chunk": 5,
-    }  # fmt: skip
+        "calculator": Spring(),
+        "structure": water,
+        "temperature": 300,
+        "n_frames": 12,
+        "stride": 2,
+        "equilibration": 5,
+        "frames_per_chunk": 5,
+    }
     return CalculatorSource(**{**settings, **changes})
 
 
@@ -170,7 +194,8 @@ def test_calculator_source_has_the_temperature_asked_for(water, tmp_path):
 def test_a_resumed_calculator_run_equals_an_uninterrupted_one(water, tmp_path):
     whole = spring_source(water).make(tmp_path / "whole", seed=1)
     with pytest.raises(SamplingStopped, match="SCFError: no convergence.* 7 frames are kept"):
-        # the calls are those of 5 equilibration steps, 7 frames of 2 steps and the fresh start of each piece
+        # the calls are those of 5 equilibration steps, 7 frames of 2 steps and the fresh start of
+        # each piece
         spring_source(water, calculator=Spring(fails_at=23)).make(tmp_path / "cut", seed=1)
     resumed = spring_source(water).make(tmp_path / "cut", seed=1)
     same(resumed, whole)
@@ -180,17 +205,26 @@ def test_a_resumed_calculator_run_equals_an_uninterrupted_one(water, tmp_path):
 
 
 def test_a_result_that_is_not_finite_stops_the_run(water, tmp_path):
-    with pytest.raises(SamplingStopped, match=r"forces that are not finite. 5 frames are kept in .*sampling"):
-        spring_source(water, calculator=Spring(fails_at=18, how="nan")).make(tmp_path / "level0", seed=1)
+    with pytest.raises(
+        SamplingStopped, match=r"forces that are not finite. 5 frames are kept in .*sampling"
+    ):
+        spring_source(water, calculator=Spring(fails_at=18, how="nan")).make(
+            tmp_path / "level0", seed=1
+        )
     assert len(list((tmp_path / "level0" / "sampling").glob("chunk_*.npz"))) == 2
 
 
 def test_a_resumed_xtb_run_equals_an_uninterrupted_one(water, tmp_path):
     pytest.importorskip("tblite")
     settings = {
-        "calculator": "tblite.ase:TBLite", "calculator_arguments": {"method": "GFN2-xTB", "verbosity": 0},
-        "structure": water, "temperature": 300, "stride": 2, "equilibration": 3, "frames_per_chunk": 3,
-    }  # fmt: skip
+        "calculator": "tblite.ase:TBLite",
+        "calculator_arguments": {"method": "GFN2-xTB", "verbosity": 0},
+        "structure": water,
+        "temperature": 300,
+        "stride": 2,
+        "equilibration": 3,
+        "frames_per_chunk": 3,
+    }
     whole = CalculatorSource(n_frames=6, **settings).make(tmp_path / "whole", seed=1)
     half = CalculatorSource(n_frames=6, **settings)
     half.sample(tmp_path / "cut", seed=1)
@@ -236,10 +270,16 @@ def water_box(tmp_path) -> Path:
 
 def openmm_source(structure: Path, **changes) -> OpenMMSource:
     settings = {
-        "structure": structure, "force_field": ["amber14/tip3p.xml"], "temperature": 300, "n_frames": 6,
-        "stride": 5, "equilibration": 10, "platform": "Reference", "frames_per_chunk": 3,
+        "structure": structure,
+        "force_field": ["amber14/tip3p.xml"],
+        "temperature": 300,
+        "n_frames": 6,
+        "stride": 5,
+        "equilibration": 10,
+        "platform": "Reference",
+        "frames_per_chunk": 3,
         "nonbonded": "cutoff_periodic",
-    }  # fmt: skip
+    }
     return OpenMMSource(**{**settings, **changes})
 
 
@@ -253,13 +293,14 @@ def test_openmm_source_knows_its_constraints(water_box, tmp_path):
     assert (lengths.std(0) < 1e-5).all()
     assert made.system.residue_names[0] == "HOH" and abs(made.system.charges.sum()) < 1e-9
     assert (
-        json.loads((tmp_path / "level0" / "source.json").read_text())["versions"]["openmm"] != "not installed"
+        json.loads((tmp_path / "level0" / "source.json").read_text())["versions"]["openmm"]
+        != "not installed"
     )
 
 
 def test_openmm_forces_are_the_gradient_of_its_energies(water_box, tmp_path):
-    """Plain forces: no force of a constraint in them, so they are minus the slope of the energy along a move
-    of one atom.
+    """Plain forces: no force of a constraint in them, so they are minus the slope of the energy
+    along a move of one atom.
     """
     app = pytest.importorskip("openmm.app")
     import openmm
@@ -292,7 +333,9 @@ def cpu_threads():
 
 
 @pytest.mark.parametrize("platform", ["Reference", "CPU"])
-def test_a_resumed_openmm_run_equals_an_uninterrupted_one(water_box, tmp_path, platform, cpu_threads):
+def test_a_resumed_openmm_run_equals_an_uninterrupted_one(
+    water_box, tmp_path, platform, cpu_threads
+):
     cpu_threads(1)
     source = openmm_source(water_box, platform=platform)
     whole = source.make(tmp_path / "whole", seed=1)
@@ -315,9 +358,13 @@ def test_openmm_source_keeps_the_sites_asked_for(water_box, tmp_path):
 
 
 def test_openmm_source_refuses_bad_choices(tmp_path, water):
-    with pytest.raises(ValueError, match="nonbonded: expected one of pme, no_cutoff.*found 'ewald'"):
+    with pytest.raises(
+        ValueError, match="nonbonded: expected one of pme, no_cutoff.*found 'ewald'"
+    ):
         openmm_source(water, nonbonded="ewald")
-    with pytest.raises(ValueError, match="OpenMMSource.temperature: expected a positive number, found -1"):
+    with pytest.raises(
+        ValueError, match="OpenMMSource.temperature: expected a positive number, found -1"
+    ):
         openmm_source(water, temperature=-1)
 
 
@@ -343,15 +390,24 @@ def test_repartitioned_masses_stay_in_the_integrator(tmp_path):
     pytest.importorskip("openmm")
     structure = Path(cgrec.__file__).parent / "data" / "alanine_dipeptide.pdb"
     plain = {
-        "structure": structure, "force_field": ["amber14-all.xml"], "temperature": 300.0, "n_frames": 2, "stride": 1,
-        "equilibration": 0, "nonbonded": "no_cutoff", "platform": "Reference",
-    }  # fmt: skip
+        "structure": structure,
+        "force_field": ["amber14-all.xml"],
+        "temperature": 300.0,
+        "n_frames": 2,
+        "stride": 1,
+        "equilibration": 0,
+        "nonbonded": "no_cutoff",
+        "platform": "Reference",
+    }
     true = OpenMMSource(**plain).make(tmp_path / "true", 0).system
     source = OpenMMSource(**plain, hydrogen_mass=4.0)
     moved = source.make(tmp_path / "moved", 0).system
     np.testing.assert_array_equal(moved.masses, true.masses)
     assert max(m for m, e in zip(moved.masses, moved.elements) if e == "H") < 1.1
     simulated = source._prepare(0).simulation.system
-    assert max(simulated.getParticleMass(k)._value for k, e in enumerate(moved.elements) if e == "H") == 4.0
+    assert (
+        max(simulated.getParticleMass(k)._value for k, e in enumerate(moved.elements) if e == "H")
+        == 4.0
+    )
     early = source.system()
     assert early.full_labels == moved.full_labels and early.bonds.tolist() == moved.bonds.tolist()

@@ -1,4 +1,6 @@
-"""A run that cannot be spoilt: locks, signals, digests, recipes, and a few of the crash points and damages of the benchmarks."""
+"""A run that cannot be spoilt: locks, signals, digests, recipes, and a few of the crash points and
+damages of the benchmarks.
+"""
 
 import os
 import signal
@@ -47,10 +49,19 @@ def test_a_product_that_was_changed_or_removed_is_named_with_a_way_out(tmp_path)
     for name in ("a.txt", "b.txt"):
         keep(tmp_path / name, write(name))
     (tmp_path / "a.txt").write_text("b.txt")
-    with pytest.raises(Changed, match=r"a\.txt.*put the original back|a\.txt.*Put the original back, or remove [^ ]*a.txt, [^ ]*b.txt"):
+    with pytest.raises(
+        Changed,
+        match=r"a\.txt.*put the original back|a\.txt.*Put the original back, or remove [^ ]*a.txt, "
+        r"[^ "
+        r"]*b.txt",
+    ):
         checked(tmp_path / "a.txt")
     (tmp_path / "a.txt").unlink()
-    with pytest.raises(Changed, match=r"a\.txt was made and is gone: put it back, or remove what was made after it \([^ ]*b.txt\)"):
+    with pytest.raises(
+        Changed,
+        match=r"a\.txt was made and is gone: put it back, or remove what was made after it \([^ "
+        r"]*b.txt\)",
+    ):
         made(tmp_path / "a.txt")
     (tmp_path / "b.txt").unlink()  # the way out
     with pytest.warns(match="a.txt was made and is gone: it is made anew"):
@@ -105,10 +116,15 @@ with only_here(sys.argv[1]):
 
 
 def test_a_second_process_is_told_who_works_here_and_a_dead_one_holds_nothing_up(tmp_path):
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE, env=os.environ)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE, env=os.environ
+    )
     assert owner.stdout.readline() == b"here\n"
     try:
-        with pytest.raises(Busy, match=rf"another process works in .*process {owner.pid} on host"), only_here(tmp_path):
+        with (
+            pytest.raises(Busy, match=rf"another process works in .*process {owner.pid} on host"),
+            only_here(tmp_path),
+        ):
             pass
     finally:
         owner.kill()
@@ -119,9 +135,19 @@ def test_a_second_process_is_told_who_works_here_and_a_dead_one_holds_nothing_up
     assert not (tmp_path / ".lock").exists()
 
 
-def test_what_a_killed_run_left_beside_its_frames_is_removed_and_what_another_process_holds_is_not(tmp_path):
+def test_what_a_killed_run_left_beside_its_frames_is_removed_and_what_another_process_holds_is_not(
+    tmp_path,
+):
     (tmp_path / "frames.partial.lock").write_text("{}")
-    owner = subprocess.Popen([sys.executable, "-c", OWNER.replace("argv[1])", "argv[1], beside=True)"), str(tmp_path / "held")], stdout=subprocess.PIPE)
+    owner = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            OWNER.replace("argv[1])", "argv[1], beside=True)"),
+            str(tmp_path / "held"),
+        ],
+        stdout=subprocess.PIPE,
+    )
     assert owner.stdout.readline() == b"here\n"
     try:
         with only_here(tmp_path):
@@ -134,7 +160,12 @@ def test_what_a_killed_run_left_beside_its_frames_is_removed_and_what_another_pr
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_waits_for_the_checkpoint(number):
     done = []
-    with pytest.raises(Stopped, match=rf"stopped by {number.name}; two pieces are kept.*same command goes on") as stop, deferred() as request:
+    with (
+        pytest.raises(
+            Stopped, match=rf"stopped by {number.name}; two pieces are kept.*same command goes on"
+        ) as stop,
+        deferred() as request,
+    ):
         for piece in range(5):
             if piece == 1:
                 os.kill(os.getpid(), number)
@@ -161,10 +192,14 @@ def test_a_file_counts_by_its_content(tmp_path, monkeypatch):
 def test_stages_may_be_made_by_another_recipe_until_they_have_left_something(tmp_path):
     open_record(tmp_path)
     claim(tmp_path, {"fit": {"steps": 1}, "run": {"length": 1}}, PRODUCTS)
-    claim(tmp_path, {"fit": {"steps": 2}, "run": {"length": 1}}, PRODUCTS)  # a first attempt that left nothing
+    # a first attempt that left nothing
+    claim(tmp_path, {"fit": {"steps": 2}, "run": {"length": 1}}, PRODUCTS)
     keep(tmp_path / "potential.pt", write("p"))
     claim(tmp_path, {"fit": {"steps": 2}, "run": {"length": 3}}, PRODUCTS)  # the run has not begun
-    with pytest.raises(OtherRecipe, match=f"steps=2 and now it is 5: choose another run=FOLDER; or remove {tmp_path} and"):
+    with pytest.raises(
+        OtherRecipe,
+        match=f"steps=2 and now it is 5: choose another run=FOLDER; or remove {tmp_path} and",
+    ):
         claim(tmp_path, {"fit": {"steps": 5}, "run": {"length": 3}}, PRODUCTS)
     with pytest.raises(ValueError), noted(tmp_path):
         raise ValueError("all replicas were lost")
@@ -181,7 +216,12 @@ def test_a_longer_run_is_refused_while_levels_stand_on_it(tmp_path):
     recipe = {"run": {"dynamics": {"length": 0.4}}}
     longer = {"run": {"dynamics": {"length": 0.8}}}
     claim(level, recipe, PRODUCTS)
-    with pytest.raises(OtherRecipe, match="can be made longer, but level2 was made from its frames.*another run=FOLDER; or remove .*level2 and"):
+    with pytest.raises(
+        OtherRecipe,
+        match="can be made longer, but level2 was made from its frames.*another run=FOLDER; or "
+        "remove "
+        ".*level2 and",
+    ):
         claim(level, longer, PRODUCTS, above=[above])
     above.rmdir()
     claim(level, longer, PRODUCTS, above=[above])
@@ -203,7 +243,9 @@ def benchmarks():
 def test_a_few_crash_points(benchmarks):
     """All of them: scripts/benchmarks/crash_points.py."""
     for kind in ("kill", "enospc"):
-        outcomes = benchmarks[0].main(["--commands", "climb", "--every", "150", "--first", "60", "--kind", kind])
+        outcomes = benchmarks[0].main(
+            ["--commands", "climb", "--every", "150", "--first", "60", "--kind", kind]
+        )
         assert set(outcomes["climb"]) <= {"equal", "refused"} and outcomes["climb"]["equal"]
 
 
@@ -248,7 +290,10 @@ def test_remarks_are_a_product_and_their_loss_is_a_remark(tmp_path):
     path = tmp_path / "remarks.json"
     assert path.name in recorded(tmp_path)
     path.write_text(path.read_text().replace("look", "lock"))
-    with pytest.raises(Changed, match=r"remarks\.json.*or remove [^ ]*remarks\.json and run"), keep_remarks(tmp_path):
+    with (
+        pytest.raises(Changed, match=r"remarks\.json.*or remove [^ ]*remarks\.json and run"),
+        keep_remarks(tmp_path),
+    ):
         pass
     path.unlink()
     with pytest.warns(match="what was remarked before is lost"), keep_remarks(tmp_path):

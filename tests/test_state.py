@@ -21,7 +21,11 @@ def liquid(edge=1.3, n_frames=12, n=27, temperature=300.0, box=True):
     boxes = edges * np.eye(3) if box else None
     forces = rng.normal(size=positions.shape)
     return Frames(
-        System(names=("A",) * n, masses=np.full(n, 18.0)), positions, temperature, forces=forces, box=boxes
+        System(names=("A",) * n, masses=np.full(n, 18.0)),
+        positions,
+        temperature,
+        forces=forces,
+        box=boxes,
     )
 
 
@@ -32,15 +36,21 @@ def wall(temperature=None, density=None):
 
 
 def run(potential, start, folder, **options):
-    return Langevin(n_replicas=2, length=0.02, save_every=0.01, equilibration=0.0, compile=False, **options)(
-        potential, start, folder
-    )
+    return Langevin(
+        n_replicas=2, length=0.02, save_every=0.01, equilibration=0.0, compile=False, **options
+    )(potential, start, folder)
 
 
 def test_a_sum_keeps_the_state_of_its_terms(tmp_path):
     pmf = wall() + wall()
     pmf.temperature, pmf.density = 300.0, (12.0, 12.5)
-    for total in (pmf + wall(), wall() + pmf, pmf + wall() + wall(), pmf + pmf, (pmf + wall()).compiled()):
+    for total in (
+        pmf + wall(),
+        wall() + pmf,
+        pmf + wall() + wall(),
+        pmf + pmf,
+        (pmf + wall()).compiled(),
+    ):
         assert total.temperature == 300.0 and total.density == (12.0, 12.5)
     (pmf + wall()).save(tmp_path / "p.pt")
     assert Potential.load(tmp_path / "p.pt").density == (12.0, 12.5)
@@ -76,10 +86,14 @@ def test_a_trained_pmf_knows_its_state_and_a_run_at_another_is_refused(tmp_path)
 def test_an_energy_and_an_open_pmf_have_no_density(tmp_path):
     frames = liquid(box=False)
     network = DensityNetwork(types=["A"], cutoff=0.5, channels=4, width=8)
-    pmf, _ = ForceMatching(steps=2, batch_size=4, validate_every=2, torque_weight=0)(network, frames)
+    pmf, _ = ForceMatching(steps=2, batch_size=4, validate_every=2, torque_weight=0)(
+        network, frames
+    )
     assert pmf.temperature == 300.0 and pmf.density is None
     labelled = replace(liquid(), energies=np.zeros(12))
-    energy, _ = ForceMatching(steps=2, batch_size=4, validate_every=2, energy_weight=1.0)(network, labelled)
+    energy, _ = ForceMatching(steps=2, batch_size=4, validate_every=2, energy_weight=1.0)(
+        network, labelled
+    )
     assert energy.temperature is None and energy.density is None
     run(energy, liquid(1.4), tmp_path / "any")
 

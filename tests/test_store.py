@@ -1,4 +1,6 @@
-"""Frames that are kept as they were made: every replica's own box, weights that survive a kill, arrays that are compared."""
+"""Frames that are kept as they were made: every replica's own box, weights that survive a kill,
+arrays that are compared.
+"""
 
 import json
 from dataclasses import replace
@@ -15,11 +17,20 @@ from cgrec.dynamics.store import FrameStore
 from cgrec.potential import ExcludedVolume, HarmonicPrior
 
 T = 300.0
-QUICK = {"n_replicas": 4, "length": 0.4, "save_every": 0.05, "equilibration": 0.05, "timestep": 0.005, "compile": False}  # fmt: skip
+QUICK = {
+    "n_replicas": 4,
+    "length": 0.4,
+    "save_every": 0.05,
+    "equilibration": 0.05,
+    "timestep": 0.005,
+    "compile": False,
+}
 
 
 def gas(n_frames=12, n=12, seed=0):
-    """Free sites all over boxes of another edge in every frame, as a run at constant pressure has them."""
+    """Free sites all over boxes of another edge in every frame, as a run at constant pressure has
+    them.
+    """
     rng = np.random.default_rng(seed)
     edges = np.linspace(0.9, 1.3, n_frames)
     grid = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), -1).reshape(-1, 3)[:n] / 3
@@ -32,7 +43,11 @@ def gas(n_frames=12, n=12, seed=0):
 def at_constant_pressure(tmp_path_factory):
     parent = gas()
     wall = ExcludedVolume.fit(parent, ["A"], 0.4)
-    return parent, wall, Langevin(**QUICK)(wall, parent, tmp_path_factory.mktemp("npt") / "f", seed=3)[0]
+    return (
+        parent,
+        wall,
+        Langevin(**QUICK)(wall, parent, tmp_path_factory.mktemp("npt") / "f", seed=3)[0],
+    )
 
 
 def test_every_replica_keeps_the_box_it_started_in(at_constant_pressure):
@@ -49,7 +64,10 @@ def test_forces_of_the_stored_box_are_the_stored_forces(at_constant_pressure):
     assert np.abs(wanted).max() > 1
     np.testing.assert_allclose(frames.forces, wanted, atol=2e-3 * np.abs(wanted).max())
     foreign = replace(frames, box=frames.box[0])  # what an earlier version stored
-    assert np.abs(wall.energy_and_forces(foreign)[1] - frames.forces).max() > 0.1 * np.abs(wanted).max()
+    assert (
+        np.abs(wall.energy_and_forces(foreign)[1] - frames.forces).max()
+        > 0.1 * np.abs(wanted).max()
+    )
 
 
 def test_one_box_is_stored_once(tmp_path):
@@ -62,13 +80,24 @@ def test_one_box_is_stored_once(tmp_path):
 def biased(folder, length=0.4, **options):
     potential = HarmonicPrior.fit(random_frames(300), ["A", "B", "C"], 2)
     plan = BiasPlan(variables={"a": ["S0", "S1", "S2", "S3"]}, growth=0.2, height=2.0)
-    settings = {**QUICK, "timestep": 0.002, "length": length, "bias": plan, "checkpoint_every": 3, **options}
+    settings = {
+        **QUICK,
+        "timestep": 0.002,
+        "length": length,
+        "bias": plan,
+        "checkpoint_every": 3,
+        **options,
+    }
     return Langevin(**settings)(potential, random_frames(10), folder, seed=1)[0]
 
 
-@pytest.mark.parametrize("where", ["weights.npy", "box.npy", "system.json", "frames.json", "simulation.json", "bias.pt"])
+@pytest.mark.parametrize(
+    "where", ["weights.npy", "box.npy", "system.json", "frames.json", "simulation.json", "bias.pt"]
+)
 def test_a_kill_while_the_folder_is_closed_changes_nothing(tmp_path, monkeypatch, where):
-    """The weights were normalised in place: half of them twice after a kill, wrong by a factor of 2.7."""
+    """The weights were normalised in place: half of them twice after a kill, wrong by a factor of
+    2.7.
+    """
     whole = biased(tmp_path / "whole")
     import cgrec.files
 
@@ -106,12 +135,15 @@ def test_how_often_checkpoints_are_written_changes_no_bit(tmp_path):
     parent = gas()
     wall = ExcludedVolume.fit(parent, ["A"], 0.4)
     a, b = (
-        Langevin(**QUICK, checkpoint_every=n)(wall, parent, tmp_path / str(n), seed=3)[0] for n in (1, 1000)
+        Langevin(**QUICK, checkpoint_every=n)(wall, parent, tmp_path / str(n), seed=3)[0]
+        for n in (1, 1000)
     )
     np.testing.assert_array_equal(a.positions, b.positions)
 
 
-@pytest.mark.parametrize("what", ["positions.npy", "forces.npy", "raw_weights.npy", "checkpoint.pt"])
+@pytest.mark.parametrize(
+    "what", ["positions.npy", "forces.npy", "raw_weights.npy", "checkpoint.pt"]
+)
 @pytest.mark.parametrize("how", ["flip", "cut", "remove"])
 def test_a_half_finished_run_that_was_damaged_is_named(tmp_path, monkeypatch, what, how):
     from cgrec.dynamics.run import Run
@@ -128,8 +160,11 @@ def test_a_half_finished_run_that_was_damaged_is_named(tmp_path, monkeypatch, wh
         patch.setattr(Run, "stretch", stretch)
         biased(tmp_path / "f")
     damage(tmp_path / "f.partial" / what, how)
-    if (what, how) == ("checkpoint.pt", "remove"):  # nothing says that there was one: the run begins anew, and is equal
-        np.testing.assert_array_equal(biased(tmp_path / "f").positions, biased(tmp_path / "g").positions)
+    # nothing says that there was one: the run begins anew, and is equal
+    if (what, how) == ("checkpoint.pt", "remove"):
+        np.testing.assert_array_equal(
+            biased(tmp_path / "f").positions, biased(tmp_path / "g").positions
+        )
         return
     with pytest.raises(Changed, match=f"{what} is not .* remove .* run the same command again"):
         biased(tmp_path / "f")
@@ -168,9 +203,17 @@ def test_a_run_that_lost_all_replicas_half_way_is_no_ensemble(tmp_path):
     from test_dynamics import dimer
 
     potential, start = dimer(-2000.0)
-    settings = {**QUICK, "length": 10.0, "equilibration": 0.0, "save_every": 0.04, "timestep": 0.004}
+    settings = {
+        **QUICK,
+        "length": 10.0,
+        "equilibration": 0.0,
+        "save_every": 0.04,
+        "timestep": 0.004,
+    }
     for _ in range(2):  # the second call finds the run finished, and says the same
-        with pytest.raises(AllLost, match="all 4 replicas were lost before the end.* frames are kept"):
+        with pytest.raises(
+            AllLost, match="all 4 replicas were lost before the end.* frames are kept"
+        ):
             Langevin(**settings)(potential, start, tmp_path / "f")
             Langevin(**settings).judged(tmp_path / "f")
     frames, report = Langevin(**settings, use_lost=True).judged(tmp_path / "f")
@@ -185,5 +228,7 @@ def damage(path, how):
     content = path.read_bytes()
     place = len(content) // 2
     path.write_bytes(
-        content[:place] if how == "cut" else content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :]
+        content[:place]
+        if how == "cut"
+        else content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :]
     )

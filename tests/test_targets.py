@@ -1,4 +1,6 @@
-"""What a stranger's YAML may call: cgrec's own roles, installed plugins, named calculators; nothing else without --trust."""
+"""What a stranger's YAML may call: cgrec's own roles, installed plugins, named calculators; nothing
+else without --trust.
+"""
 
 from importlib.metadata import EntryPoint
 
@@ -11,13 +13,18 @@ from cgrec.cli.targets import Allowed
 
 HEAD = "# @package _global_\ndefaults: [gaussian_chain, _self_]\n"
 CALCULATOR = "temperature: 300, n_frames: 5, stride: 1, timestep: 0.001"
-#: Experiments that would run code, and the key that the refusal must name. MARK is the file that they would leave.
+#: Experiments that would run code, and the key that the refusal must name. MARK is the file that
+#: they would leave.
 HOSTILE = {
-    "a function of os": ("source: {_target_: os.system, _args_: ['touch MARK']}", "source._target_"),
+    "a function of os": (
+        "source: {_target_: os.system, _args_: ['touch MARK']}",
+        "source._target_",
+    ),
     "subprocess": ("source: {_target_: subprocess.run, args: [touch, MARK]}", "source._target_"),
     "builtins": ('source: {_target_: builtins.exec, _args_: [\'open("MARK", "w")\']}', "source"),
     "a method": (
-        "source: {_target_: pathlib.Path.write_text, _args_: [{_target_: pathlib.Path, _args_: [MARK]}, x]}",
+        "source: {_target_: pathlib.Path.write_text, _args_: [{_target_: pathlib.Path, _args_: "
+        "[MARK]}, x]}",
         "source",
     ),
     "numpy": ("source: {_target_: numpy.load, file: evil.npy, allow_pickle: true}", "source"),
@@ -31,10 +38,14 @@ HOSTILE = {
         "levels.l1.training.weights_only",
     ),
     "our compiler": (
-        "source: {_target_: cgrec.native.native_library, source: {_target_: pathlib.Path, _args_: [e.cpp]}}",
+        "source: {_target_: cgrec.native.native_library, source: {_target_: pathlib.Path, "
+        "_args_: [e.cpp]}}",
         "source",
     ),
-    "our importer": ("source: {_target_: cgrec.cli.targets.located, target: os.system}", "source._target_"),
+    "our importer": (
+        "source: {_target_: cgrec.cli.targets.located, target: os.system}",
+        "source._target_",
+    ),
     "our main": ("source: {_target_: cgrec.cli.main, arguments: [report]}", "source._target_"),
     "through our imports": (
         "source: {_target_: cgrec.native.subprocess.run, args: [touch, MARK]}",
@@ -46,7 +57,8 @@ HOSTILE = {
         "source._target_",
     ),
     "deep in a level": (
-        "levels: {l1: {mapping: {_target_: cgrec.mapping.Protected, rule: {_target_: os.system}, sites: []}}}",
+        "levels: {l1: {mapping: {_target_: cgrec.mapping.Protected, rule: {_target_: "
+        "os.system}, sites: []}}}",
         "levels.l1.mapping.rule._target_",
     ),
     "in a list": ("variables: {a: [{_target_: os.getcwd}]}", "variables.a.0._target_"),
@@ -55,26 +67,36 @@ HOSTILE = {
         "levels.l1.mapping._target_",
     ),
     "positional": ("levels: {l1: {training: {_args_: [1]}}}", "levels.l1.training._args_"),
-    "recursive": ("levels: {l1: {training: {_recursive_: false}}}", "levels.l1.training._recursive_"),
+    "recursive": (
+        "levels: {l1: {training: {_recursive_: false}}}",
+        "levels.l1.training._recursive_",
+    ),
     "assembled": ("word: system\nsource: {_target_: 'os.${word}'}", "source._target_"),
     "no name": ("source: {_target_: 'os.system(1)'}", "source._target_"),
     "a number": ("source: {_target_: 7}", "source._target_"),
 }
 FROM_FILE = "# @package _global_\ndefaults: [{/source: calculator}]\nname: mine\nlevels: {}\n"
-QUANTUM = "# @package _global_\ndefaults: [{/source: quantum}]\nname: mine\nlevels: {}\nvariables: {}\n"
+QUANTUM = (
+    "# @package _global_\ndefaults: [{/source: quantum}]\nname: mine\nlevels: {}\nvariables: {}\n"
+)
 #: The same through calculators, programs and model files.
 CALLED = {
     "os": (
         FROM_FILE + "source: {structure: a.pdb, n_frames: 5, calculator: 'os:system'}",
         "source.calculator",
     ),
-    "labeller": (QUANTUM + "source: {labeller: {calculator: 'os:system'}}", "source.labeller.calculator"),
+    "labeller": (
+        QUANTUM + "source: {labeller: {calculator: 'os:system'}}",
+        "source.labeller.calculator",
+    ),
     "a shell calculator": (
-        FROM_FILE + "source: {structure: a.pdb, n_frames: 5, calculator: 'ase.calculators.vasp:Vasp'}",
+        FROM_FILE
+        + "source: {structure: a.pdb, n_frames: 5, calculator: 'ase.calculators.vasp:Vasp'}",
         "source.calculator",
     ),
     "an attribute": (
-        FROM_FILE + "source: {structure: a.pdb, n_frames: 5, calculator: 'ase.calculators.emt:EMT.mro'}",
+        FROM_FILE
+        + "source: {structure: a.pdb, n_frames: 5, calculator: 'ase.calculators.emt:EMT.mro'}",
         "source.calculator",
     ),
     "another interpreter": (
@@ -82,12 +104,14 @@ CALLED = {
         "source.python",
     ),
     "a model file": (
-        FROM_FILE + "source: {structure: a.pdb, n_frames: 5, calculator: 'mace.calculators:MACECalculator', "
+        FROM_FILE + "source: {structure: a.pdb, n_frames: 5, calculator: "
+        "'mace.calculators:MACECalculator', "
         "calculator_arguments: {model_paths: ./evil.model}}",
         "source.calculator_arguments.model_paths",
     ),
     "a model from the net": (
-        FROM_FILE + "source: {structure: a.pdb, n_frames: 5, calculator: 'mace.calculators:mace_mp', "
+        FROM_FILE
+        + "source: {structure: a.pdb, n_frames: 5, calculator: 'mace.calculators:mace_mp', "
         "calculator_arguments: {model: 'https://evil.org/m'}}",
         "source.calculator_arguments.model",
     ),
@@ -96,7 +120,9 @@ CALLED = {
 
 def experiment(folder, text):
     (folder / "own" / "experiment").mkdir(parents=True)
-    (folder / "own" / "experiment" / "mine.yaml").write_text(text.replace("MARK", str(folder / "OWNED")))
+    (folder / "own" / "experiment" / "mine.yaml").write_text(
+        text.replace("MARK", str(folder / "OWNED"))
+    )
     return ["climb", "--config-dir", str(folder / "own"), "experiment=mine", f"run={folder}/run"]
 
 
@@ -113,7 +139,10 @@ def test_a_strangers_yaml_is_refused_before_anything_is_called(case, tmp_path, m
 
 def test_trust_calls_what_it_is_told(tmp_path):
     """The refusals above are for want of trust, not because nothing would have happened."""
-    text = "# @package _global_\nname: mine\nlevels: {}\nsource: {_target_: os.system, _args_: ['touch MARK']}"
+    text = (
+        "# @package _global_\nname: mine\nlevels: {}\nsource: {_target_: os.system, _args_: "
+        "['touch MARK']}"
+    )
     with pytest.raises(SystemExit, match="source"):
         main([*experiment(tmp_path, text), "--trust"])
     assert (tmp_path / "OWNED").exists()
@@ -123,7 +152,8 @@ SWEEPS = {
     "launcher": "hydra: {launcher: {_target_: os.system}}",
     "callback": "hydra: {callbacks: {evil: {_target_: os.system, command: 'touch MARK'}}}",
     "logging": "hydra: {job_logging: {handlers: {x: {'()': os.system, command: 'touch MARK'}}}}",
-    "external": "hydra: {job_logging: {handlers: {x: {class: logging.StreamHandler, stream: 'ext://os.system'}}}}",
+    "external": "hydra: {job_logging: {handlers: {x: {class: logging.StreamHandler, stream: "
+    "'ext://os.system'}}}}",
     "folder": "hydra: {sweep: {dir: ../../elsewhere}}",
 }
 
@@ -168,7 +198,11 @@ def test_every_shipped_target_is_allowed():
 
     def walk(node):
         for key, value in (
-            node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+            node.items()
+            if isinstance(node, dict)
+            else enumerate(node)
+            if isinstance(node, list)
+            else ()
         ):
             names.update([value] if key == "_target_" else [])
             walk(value)
@@ -188,11 +222,17 @@ def test_a_plugin_is_allowed_by_its_entry_point(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="levels.l1.mapping._target_"):
         Allowed().check(config)
     point = EntryPoint(name="theirs", value="theirs", group="cgrec.plugins")
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [point] if group == "cgrec.plugins" else [])
+    monkeypatch.setattr(
+        plugins, "entry_points", lambda group: [point] if group == "cgrec.plugins" else []
+    )
     Allowed().check(config)
     made = build(
         composed(
-            ["experiment=gaussian_chain", "~levels.l1.mapping", "+levels.l1.mapping._target_=theirs.Rule"]
+            [
+                "experiment=gaussian_chain",
+                "~levels.l1.mapping",
+                "+levels.l1.mapping._target_=theirs.Rule",
+            ]
         )
     )
     assert type(made.recipes["l1"].mapping).__name__ == "Rule"
@@ -200,7 +240,9 @@ def test_a_plugin_is_allowed_by_its_entry_point(tmp_path, monkeypatch):
 
 def test_named_calculators_and_the_users_own_word_are_allowed():
     for calculator in ("tblite.ase:TBLite", "ase.calculators.emt:EMT", "mace.calculators:mace_mp"):
-        Allowed().check({"source": {"calculator": calculator, "calculator_arguments": {"model": "small"}}})
+        Allowed().check(
+            {"source": {"calculator": calculator, "calculator_arguments": {"model": "small"}}}
+        )
     own = frozenset({"source.python", "source.calculator_arguments.model_paths"})
     Allowed(given=own).check(
         {"source": {"python": "/x/python", "calculator_arguments": {"model_paths": "/a/my.model"}}}

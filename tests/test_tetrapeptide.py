@@ -1,4 +1,6 @@
-"""140 correlated frames of Ac-Asn-Asn-Gln-Gln-NHMe: no level made from them is to be used, and every place says so."""
+"""140 correlated frames of Ac-Asn-Asn-Gln-Gln-NHMe: no level made from them is to be used, and
+every place says so.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def test_the_first_level_ends_the_climb_with_its_reason(stopped):
     base, level = (level.report["verdict"] for level in cgrec.load(run).levels)
     assert base["word"] == LOOK and base["reasons"][0]["rule"] == "parent_samples"
     assert level["word"] == DO_NOT_USE and len(level["reasons"]) >= 2
-    assert all(set(reason) == {"rule", "word", "found", "expected", "do"} for reason in level["reasons"])
+    assert all(
+        set(reason) == {"rule", "word", "found", "expected", "do"} for reason in level["reasons"]
+    )
     assert (run / "level1" / "frames" / "positions.npy").exists() and (run / "report.html").exists()
 
 
@@ -92,7 +96,9 @@ def test_nobody_gave_variables_and_there_is_a_row(stopped):
 
 
 def test_the_script_tells_how_to_use_it():
-    done = subprocess.run([sys.executable, SCRIPT, "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--help"], capture_output=True, text=True, check=True
+    )
     assert "--frames" in done.stdout
 
 
@@ -103,10 +109,15 @@ def test_the_script_builds_the_chain_that_it_says():
     finally:
         sys.path.remove(str(SCRIPT.parent))
     lines = [line for line in tetrapeptide.heavy_atoms().splitlines() if line.startswith("ATOM")]
-    x = {(line[22:26].strip(), line[12:16].strip()): np.array(line[30:54].split(), float) for line in lines}
+    x = {
+        (line[22:26].strip(), line[12:16].strip()): np.array(line[30:54].split(), float)
+        for line in lines
+    }
     assert len(x) == len(lines) == 39
     for k in range(1, 6):
-        assert np.linalg.norm(x[f"{k}", "C"] - x[f"{k + 1}", "N"]) == pytest.approx(1.329, abs=0.002)
+        assert np.linalg.norm(x[f"{k}", "C"] - x[f"{k + 1}", "N"]) == pytest.approx(
+            1.329, abs=0.002
+        )
     for k in range(2, 5):
         step = np.linalg.norm(x[f"{k}", "CA"] - x[f"{k + 1}", "CA"])
         assert step == pytest.approx(3.80, abs=0.03)  # trans

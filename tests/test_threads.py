@@ -1,4 +1,6 @@
-"""The number of threads is chosen by a clock, here a false one, and changes no bit of what comes out."""
+"""The number of threads is chosen by a clock, here a false one, and changes no bit of what comes
+out.
+"""
 
 import numpy as np
 import pytest
@@ -22,10 +24,15 @@ def has_compiler():
 
 
 class FalseClock:
-    """A clock that only `step` moves, by the seconds its number of threads takes; some calls are put aside for 20 ms."""
+    """A clock that only `step` moves, by the seconds its number of threads takes; some calls are
+    put aside for 20 ms.
+    """
 
     def __init__(self, takes, bursts=()):
-        self.now, self.calls, self.takes, self.bursts = 0.0, 0, takes, set(bursts)
+        self.now = 0.0
+        self.calls = 0
+        self.takes = takes
+        self.bursts = set(bursts)
 
     def __call__(self):
         return self.now
@@ -150,7 +157,9 @@ def liquid(n_frames=100, seed=0):
     """Frames of six sites with forces that a network can learn something of."""
     frames = random_frames(n_frames, seed=seed)
     forces = np.random.default_rng(seed).normal(scale=50.0, size=frames.positions.shape)
-    return Frames(frames.system, frames.positions, 300.0, forces=forces - forces.mean(1, keepdims=True))
+    return Frames(
+        frames.system, frames.positions, 300.0, forces=forces - forces.mean(1, keepdims=True)
+    )
 
 
 class Killed(Exception):
@@ -171,10 +180,14 @@ def killed_once(monkeypatch, owner, name, after):
 
 
 class Climb:
-    """A training and a run in which the clock chooses the numbers of threads of `turns`, one after the other; None: threads=1."""
+    """A training and a run in which the clock chooses the numbers of threads of `turns`, one after
+    the other; None: threads=1.
+    """
 
     def __init__(self, folder, monkeypatch, turns):
-        self.folder, self.turns, self.calls = folder, turns, 0
+        self.folder = folder
+        self.turns = turns
+        self.calls = 0
         monkeypatch.setattr(threads, "measured", self.measured)
         monkeypatch.setattr(threads, "PAUSE", -1.0)
 
@@ -209,7 +222,9 @@ class Climb:
 
 @pytest.mark.skipif(not has_compiler(), reason="kernels need a compiler")
 def test_no_number_changes_a_bit(tmp_path, monkeypatch):
-    """Measured often, with one, with two and with now one, now two threads, and not measured at all: the same weights and frames."""
+    """Measured often, with one, with two and with now one, now two threads, and not measured at
+    all: the same weights and frames.
+    """
     plain = Climb(tmp_path / "plain", monkeypatch, None)
     wanted = plain()
     assert (plain.choices, plain.calls) == ({}, 0)
@@ -224,7 +239,9 @@ def test_no_number_changes_a_bit(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not has_compiler(), reason="kernels need a compiler")
-@pytest.mark.parametrize("owner, name, after", [(training._Run, "advance", 3), (run.Run, "stretch", 6)])
+@pytest.mark.parametrize(
+    "owner, name, after", [(training._Run, "advance", 3), (run.Run, "stretch", 6)]
+)
 def test_killed_and_resumed_with_another_number(tmp_path, monkeypatch, owner, name, after):
     wanted = Climb(tmp_path / "whole", monkeypatch, (1,))()
     killed_once(monkeypatch, owner, name, after)

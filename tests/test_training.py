@@ -50,7 +50,9 @@ def test_known_springs_are_found():
 
 
 def test_error_of_the_explained_fraction_is_its_scatter():
-    """Where nearly all is noise, as in the forces on ions: the same potential judged by labels with other noise."""
+    """Where nearly all is noise, as in the forces on ions: the same potential judged by labels with
+    other noise.
+    """
     found = []
     for seed in range(25):
         truth, frames = springs(400, noise=1500.0, seed=seed)
@@ -62,7 +64,9 @@ def test_error_of_the_explained_fraction_is_its_scatter():
 
 
 def test_frames_needed_is_what_linear_regression_says():
-    """15 stiffnesses of springs on 6 sites x 3 components of noise: the loss is p / (18 N) of the noise."""
+    """15 stiffnesses of springs on 6 sites x 3 components of noise: the loss is p / (18 N) of the
+    noise.
+    """
     found = []
     for seed in range(6):
         _, frames = springs(300, noise=1500.0, seed=seed)
@@ -105,7 +109,9 @@ def test_priors_are_subtracted_and_added_back():
         layer.out.data.zero_()
     untouched = [p.energy_and_forces(frames)[1] for p in priors]
     fitted, _ = quick(steps=1, learning_rate=0.0)(network, frames, priors=priors)
-    np.testing.assert_allclose(fitted.energy_and_forces(frames)[1], sum(untouched), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(
+        fitted.energy_and_forces(frames)[1], sum(untouched), rtol=1e-10, atol=1e-10
+    )
 
 
 def test_energies_are_learned_where_they_are_labels():
@@ -118,7 +124,9 @@ def test_energies_are_learned_where_they_are_labels():
 
 
 def shifted(frames, by):
-    return Frames(frames.system, frames.positions, 300.0, forces=frames.forces, energies=frames.energies + by)
+    return Frames(
+        frames.system, frames.positions, 300.0, forces=frames.forces, energies=frames.energies + by
+    )
 
 
 def test_resumed_training_equals_uninterrupted(tmp_path):
@@ -151,7 +159,9 @@ def test_resumed_training_equals_uninterrupted(tmp_path):
         training._Run.advance = real
     resumed, report = quick()(make(), frames, seed=3, folder=tmp_path)
     assert report.steps == 400
-    np.testing.assert_array_equal(resumed.energy_and_forces(frames)[1], whole.energy_and_forces(frames)[1])
+    np.testing.assert_array_equal(
+        resumed.energy_and_forces(frames)[1], whole.energy_and_forces(frames)[1]
+    )
 
 
 def test_split_keeps_replicas_and_times_apart():
@@ -161,7 +171,9 @@ def test_split_keeps_replicas_and_times_apart():
     assert not set(training) & set(held) and len(training) + len(held) == 400
     assert (np.diff(np.sort(held)) == 1).mean() > 0.9  # runs of time, not random frames
     replicas = np.tile(np.arange(40), 10)
-    training, validation = split(Frames(frames.system, frames.positions, 300.0, replicas=replicas), 0.2)
+    training, validation = split(
+        Frames(frames.system, frames.positions, 300.0, replicas=replicas), 0.2
+    )
     assert not set(replicas[training]) & set(replicas[np.concatenate(validation)])
 
 
@@ -181,7 +193,10 @@ def test_torque_is_the_derivative_along_the_rotation():
     """tau = -dU/d(angle) when everything beyond the bond turns, whatever the energy."""
     rng = np.random.default_rng(0)
     system = System(
-        names=tuple("ABCDE"), types=("X",) * 5, masses=[1] * 5, bonds=[(0, 1), (1, 2), (2, 3), (3, 4)]
+        names=tuple("ABCDE"),
+        types=("X",) * 5,
+        masses=[1] * 5,
+        bonds=[(0, 1), (1, 2), (2, 3), (3, 4)],
     )
     x = rng.normal(size=(3, 5, 3)) + np.arange(5)[None, :, None]
     k = torch.tensor(rng.normal(size=(5, 3)))
@@ -211,7 +226,10 @@ def test_torque_is_the_derivative_along_the_rotation():
 
 def test_bonds_of_a_ring_do_not_turn():
     ring = System(
-        names=tuple("ABCD"), types=("X",) * 4, masses=[1] * 4, bonds=[(0, 1), (1, 2), (2, 3), (3, 0)]
+        names=tuple("ABCD"),
+        types=("X",) * 4,
+        masses=[1] * 4,
+        bonds=[(0, 1), (1, 2), (2, 3), (3, 0)],
     )
     assert ring.beyond(0, 1) is None and len(Torques(ring).size) == 0
 
@@ -245,7 +263,8 @@ def test_two_processes_give_the_loss_of_one(tmp_path):
         losses.append(report.validation_loss)
         assert report.steps == 20 and [p.name for p in place.glob("*.pt*")] == ["training.pt"]
         assert len((place / "training.csv").read_text().splitlines()) == 3
-    # Round-off grows over 20 steps of SOAP; a process that kept its gradient to itself would be off by a per cent.
+    # Round-off grows over 20 steps of SOAP; a process that kept its gradient to itself would be off
+    # by a per cent.
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
@@ -274,7 +293,12 @@ def test_one_graph_of_the_data_is_held_at_a_time(compile, monkeypatch):
     frames = shifted(network_data(), 77.0)
     start = DensityNetwork.for_frames(frames, cutoff=0.5, channels=8, width=8)
     fit = quick(
-        steps=2, validate_every=1, batch_size=16, energy_weight=0.1, learning_rate=1e-4, compile=compile
+        steps=2,
+        validate_every=1,
+        batch_size=16,
+        energy_weight=0.1,
+        learning_rate=1e-4,
+        compile=compile,
     )
     fitted, _ = fit(start, frames)
     assert max(most) <= 3 and sizes.count(3) > 20  # the training batches keep their size
@@ -292,11 +316,17 @@ def test_sizes_of_torques_are_measured_in_portions(monkeypatch):
         forces=np.random.default_rng(0).normal(size=frames.positions.shape),
     )
     data = LabelledGraphs(
-        DensityNetwork.for_frames(forced, cutoff=0.5, channels=8, width=8), forced, np.arange(40), [], 0.0
+        DensityNetwork.for_frames(forced, cutoff=0.5, channels=8, width=8),
+        forced,
+        np.arange(40),
+        [],
+        0.0,
     )
     whole = Torques.scaled(data, most=10)
     monkeypatch.setattr(base, "PORTION", 3 * frames.n_sites)
     seen, call = [], Torques.__call__
-    monkeypatch.setattr(Torques, "__call__", lambda self, x, f: seen.append(len(x)) or call(self, x, f))
+    monkeypatch.setattr(
+        Torques, "__call__", lambda self, x, f: seen.append(len(x)) or call(self, x, f)
+    )
     np.testing.assert_allclose(Torques.scaled(data, most=10).size, whole.size, rtol=1e-12)
     assert seen == [3, 3, 3, 1] and float(whole.size.min()) > 0.1

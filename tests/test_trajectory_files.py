@@ -1,4 +1,6 @@
-"""Foreign files and units: every format against the library that owns it, the unit check, and bad input."""
+"""Foreign files and units: every format against the library that owns it, the unit check, and bad
+input.
+"""
 
 from __future__ import annotations
 
@@ -28,23 +30,31 @@ T = 300.0
 TRICLINIC = np.array([[2.0, 0, 0], [0.3, 2.1, 0], [0.2, -0.4, 2.2]])
 
 
-def diatomics(n_frames: int, n_molecules: int = 2, seed: int = 0, k: float = 1e5, r0: float = 0.12) -> Frames:
-    """Carbon monoxides with U = k/2 (r - r0)^2 each, drawn exactly at 300 K, far apart in TRICLINIC."""
+def diatomics(
+    n_frames: int, n_molecules: int = 2, seed: int = 0, k: float = 1e5, r0: float = 0.12
+) -> Frames:
+    """Carbon monoxides with U = k/2 (r - r0)^2 each, drawn exactly at 300 K, far apart in
+    TRICLINIC.
+    """
     rng = np.random.default_rng(seed)
     grid = r0 * np.linspace(0.5, 1.5, 20001)
     weight = grid**2 * np.exp(-k * (grid - r0) ** 2 / (2 * BOLTZMANN * T))
     r = np.interp(rng.random((n_frames, n_molecules)), np.cumsum(weight) / weight.sum(), grid)
     e = rng.normal(size=(n_frames, n_molecules, 3))
     e /= np.linalg.norm(e, axis=-1, keepdims=True)
-    first = np.linspace(0.4, 1.5, n_molecules)[:, None] * np.ones(3) + 0.02 * rng.normal(size=e.shape)
+    first = np.linspace(0.4, 1.5, n_molecules)[:, None] * np.ones(3) + 0.02 * rng.normal(
+        size=e.shape
+    )
     positions = np.stack([first, first + r[..., None] * e], 2).reshape(n_frames, -1, 3)
     pull = (k * (r - r0))[..., None] * e
     forces = np.stack([pull, -pull], 2).reshape(n_frames, -1, 3)
     energies = 0.5 * k * ((r - r0) ** 2).sum(1)
     system = System(
-        names=("C", "O") * n_molecules, masses=[12.011, 15.999] * n_molecules,
-        elements=("C", "O") * n_molecules, bonds=[(2 * m, 2 * m + 1) for m in range(n_molecules)],
-    )  # fmt: skip
+        names=("C", "O") * n_molecules,
+        masses=[12.011, 15.999] * n_molecules,
+        elements=("C", "O") * n_molecules,
+        bonds=[(2 * m, 2 * m + 1) for m in range(n_molecules)],
+    )
     return Frames(system, positions, T, forces=forces, energies=energies, box=TRICLINIC)
 
 
@@ -67,7 +77,8 @@ def same(found: Frames, expected: Frames, atol: float = 1e-5, forces: bool = Tru
         assert found.forces is None
 
 
-# --- formats ------------------------------------------------------------------------------------------------
+# --- formats
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ending", ["trr", "h5md"])
@@ -110,7 +121,12 @@ def test_npz_of_our_own_keeps_everything(frames, tmp_path):
     "names", [("pos", "F", "E", "cell", "z"), ("coords", "Fs", "energy", "box", "species")]
 )
 def test_npz_of_others(frames, tmp_path, names):
-    values = (frames.positions * 10, frames.forces / 41.84, frames.energies / 4.184, frames.box * 10)
+    values = (
+        frames.positions * 10,
+        frames.forces / 41.84,
+        frames.energies / 4.184,
+        frames.box * 10,
+    )
     species = [6, 8, 6, 8] if names[4] == "z" else ["C", "O", "C", "O"]
     np.savez(tmp_path / "a.npz", **dict(zip(names, values)), **{names[4]: species})
     found = read(tmp_path / "a.npz", temperature=T, length_unit="angstrom", energy_unit="kcal/mol")
@@ -119,10 +135,21 @@ def test_npz_of_others(frames, tmp_path, names):
 
 
 def test_npz_keys_sum_several_arrays(frames, tmp_path):
-    np.savez(tmp_path / "a.npz", x=frames.positions, near=0.3 * frames.forces, far=0.7 * frames.forces, L=3.0)
+    np.savez(
+        tmp_path / "a.npz",
+        x=frames.positions,
+        near=0.3 * frames.forces,
+        far=0.7 * frames.forces,
+        L=3.0,
+    )
     keys = {"positions": "x", "forces": ["near", "far"], "box": "L"}
     found = read(
-        tmp_path / "a.npz", frames.system, temperature=T, length_unit="nm", energy_unit="kJ/mol", keys=keys
+        tmp_path / "a.npz",
+        frames.system,
+        temperature=T,
+        length_unit="nm",
+        energy_unit="kJ/mol",
+        keys=keys,
     )
     np.testing.assert_allclose(found.forces, frames.forces, atol=1e-9)
     np.testing.assert_array_equal(found.box, 3 * np.eye(3))
@@ -132,7 +159,9 @@ def test_npy_pair(frames, tmp_path):
     np.save(tmp_path / "x.npy", frames.positions * 10)
     np.save(tmp_path / "f.npy", frames.forces / 41.84)
     units = {"length_unit": "angstrom", "force_unit": "kcal/mol/angstrom", "box": frames.box * 10}
-    found = read(tmp_path / "x.npy", frames.system, temperature=T, forces_path=tmp_path / "f.npy", **units)
+    found = read(
+        tmp_path / "x.npy", frames.system, temperature=T, forces_path=tmp_path / "f.npy", **units
+    )
     same(found, frames, atol=1e-6)
 
 
@@ -181,14 +210,20 @@ def test_lammps_dump(frames, tmp_path, style, energy):
     write_dump(frames, tmp_path / "a.lammpstrj", energy)
     same(read(tmp_path / "a.lammpstrj", frames.system, temperature=T, lammps_units=style), frames)
     same(
-        read(tmp_path / "a.lammpstrj", species=["C", "O", "C", "O"], temperature=T, lammps_units=style),
+        read(
+            tmp_path / "a.lammpstrj",
+            species=["C", "O", "C", "O"],
+            temperature=T,
+            lammps_units=style,
+        ),
         frames,
     )
 
 
 def test_lammps_data_topology(tmp_path):
     (tmp_path / "a.data").write_text(
-        "title\n\n2 atoms\n1 bonds\n2 atom types\n1 bond types\n\n0 10 xlo xhi\n0 10 ylo yhi\n0 10 zlo "
+        "title\n\n2 atoms\n1 bonds\n2 atom types\n1 bond types\n\n0 10 xlo xhi\n0 10 ylo "
+        "yhi\n0 10 zlo "
         "zhi\n\nMasses\n\n1 12.011\n2 15.999\n\n"
         "Atoms # full\n\n1 1 1 0.1 1 1 1\n2 1 2 -0.1 2.2 1 1\n\nBonds\n\n1 1 1 2\n"
     )
@@ -240,17 +275,25 @@ def test_molecules_are_made_whole(frames, tmp_path):
     wrapped = (fractional % 1.0) @ TRICLINIC
     whole = make_whole(wrapped, frames.system, TRICLINIC)
     np.testing.assert_allclose(
-        whole[:, 1::2] - whole[:, ::2], frames.positions[:, 1::2] - frames.positions[:, ::2], atol=1e-9
+        whole[:, 1::2] - whole[:, ::2],
+        frames.positions[:, 1::2] - frames.positions[:, ::2],
+        atol=1e-9,
     )
     write(Frames(**{**vars(frames), "positions": wrapped}), tmp_path / "a.trr")
     found = read(tmp_path / "a.trr", frames.system, temperature=T)
     np.testing.assert_allclose(found.positions, whole, atol=1e-5)
 
 
-@pytest.mark.parametrize("box, rows", [
-    (2.0, 2 * np.eye(3)), ([1, 2, 3], np.diag([1, 2, 3])), ([2, 2, 2, 90, 90, 90], 2 * np.eye(3)),
-    (TRICLINIC, TRICLINIC), (np.full((5, 3), 2.0), 2 * np.eye(3)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "box, rows",
+    [
+        (2.0, 2 * np.eye(3)),
+        ([1, 2, 3], np.diag([1, 2, 3])),
+        ([2, 2, 2, 90, 90, 90], 2 * np.eye(3)),
+        (TRICLINIC, TRICLINIC),
+        (np.full((5, 3), 2.0), 2 * np.eye(3)),
+    ],
+)
 def test_box_forms(box, rows):
     np.testing.assert_allclose(box_rows(box), rows, atol=1e-12)
 
@@ -271,11 +314,22 @@ def test_close_pairs_take_images():
     np.testing.assert_allclose(np.abs(vectors), [[0.1, 0, 0]], atol=1e-12)
 
 
-@pytest.mark.parametrize("name, mass, element", [
-    ("CA", None, "C"), ("Ca", None, "Ca"), ("CL", None, "Cl"), ("HW1", 1.008, "H"), ("W", 18.015, "X"),
-    ("OW", None, "O"), ("NA", 22.99, "Na"), ("C1", 9.99, "C"), ("", 15.999, "O"), ("BB", 72.0, "X"),
-    ("Cl-", None, "Cl"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, mass, element",
+    [
+        ("CA", None, "C"),
+        ("Ca", None, "Ca"),
+        ("CL", None, "Cl"),
+        ("HW1", 1.008, "H"),
+        ("W", 18.015, "X"),
+        ("OW", None, "O"),
+        ("NA", 22.99, "Na"),
+        ("C1", 9.99, "C"),
+        ("", 15.999, "O"),
+        ("BB", 72.0, "X"),
+        ("Cl-", None, "Cl"),
+    ],
+)
 def test_elements_are_guessed(name, mass, element):
     assert guess_element(name, mass) == element
 
@@ -310,7 +364,11 @@ def test_rigid_pairs_become_constraints():
     frames = Frames(system, water @ turns, T)
     from cgrec.trajectory_files.topology import add_rigid_pairs
 
-    assert add_rigid_pairs(system, frames.positions).constraints.tolist() == [[0, 1], [0, 2], [1, 2]]
+    assert add_rigid_pairs(system, frames.positions).constraints.tolist() == [
+        [0, 1],
+        [0, 2],
+        [1, 2],
+    ]
     flexible = diatomics(20)
     assert len(add_rigid_pairs(flexible.system, flexible.positions).constraints) == 0
 
@@ -320,7 +378,9 @@ def test_ase_atoms_there_and_back(frames):
 
     images = [system_to_atoms(frames.system, x, frames.box) for x in frames.positions[:3]]
     for image, f, e in zip(images, frames.forces, frames.energies):
-        image.calc = SinglePointCalculator(image, forces=f / 964.8533212331, energy=e / 96.48533212331)
+        image.calc = SinglePointCalculator(
+            image, forces=f / 964.8533212331, energy=e / 96.48533212331
+        )
     found = atoms_to_frames(images, T, frames.system)
     np.testing.assert_allclose(found.positions, frames.positions[:3], atol=1e-12)
     np.testing.assert_allclose(found.forces, frames.forces[:3], rtol=1e-9)
@@ -349,7 +409,9 @@ def test_temperature_is_asked_for_and_compared(frames, tmp_path):
         read(path, temperature=310)
 
 
-@pytest.mark.parametrize("ending", ["trr", "xtc", "nc", "h5md", "lammpstrj", "extxyz", "npz", "npy"])
+@pytest.mark.parametrize(
+    "ending", ["trr", "xtc", "nc", "h5md", "lammpstrj", "extxyz", "npz", "npy"]
+)
 @pytest.mark.parametrize("kept", [0.56, 0.995])
 def test_truncated_files_are_refused(tmp_path, ending, kept):
     frames, path = diatomics(40, 4), tmp_path / f"a.{ending}"
@@ -393,8 +455,12 @@ def test_nan_is_named_with_its_file(frames, tmp_path):
     broken = frames.forces.copy()
     broken[7, 1, 0] = np.nan
     np.savez(tmp_path / "a.npz", positions=frames.positions, forces=broken)
-    with pytest.raises(ValueError, match=r"a\.npz: Frames\.forces: found NaN or infinity, first at index 7"):
-        read(tmp_path / "a.npz", frames.system, temperature=T, length_unit="nm", energy_unit="kJ/mol")
+    with pytest.raises(
+        ValueError, match=r"a\.npz: Frames\.forces: found NaN or infinity, first at index 7"
+    ):
+        read(
+            tmp_path / "a.npz", frames.system, temperature=T, length_unit="nm", energy_unit="kJ/mol"
+        )
 
 
 def test_sizes_that_disagree(frames, tmp_path):
@@ -406,7 +472,9 @@ def test_sizes_that_disagree(frames, tmp_path):
             read(write(frames, tmp_path / f"a.{ending}"), other, temperature=T)
     np.savez(tmp_path / "b.npz", positions=frames.positions, forces=frames.forces[:-1])
     with pytest.raises(ValueError, match="b.npz: 30 frames of positions and 29 of forces"):
-        read(tmp_path / "b.npz", frames.system, temperature=T, length_unit="nm", energy_unit="kJ/mol")
+        read(
+            tmp_path / "b.npz", frames.system, temperature=T, length_unit="nm", energy_unit="kJ/mol"
+        )
 
 
 def test_what_is_not_stated_is_asked_for(frames, tmp_path):
@@ -431,7 +499,9 @@ def test_what_is_not_stated_is_asked_for(frames, tmp_path):
 
 def test_unknown_formats_files_and_arguments(frames, tmp_path):
     (tmp_path / "a.doc").touch()
-    with pytest.raises(ValueError, match=r"unknown format '\.doc'; expected one of trr \(\.trr\), .*npz"):
+    with pytest.raises(
+        ValueError, match=r"unknown format '\.doc'; expected one of trr \(\.trr\), .*npz"
+    ):
         read(tmp_path / "a.doc")
     with pytest.raises(FileNotFoundError, match="b.trr does not exist"):
         read(tmp_path / "b.trr")
@@ -468,12 +538,17 @@ def test_identity_is_exact_for_a_loose_bond():
     assert abs(check.estimate - T) < 4 * check.error < 15
 
 
-@pytest.mark.parametrize("factor, words", [
-    (1 / 4.184, "the forces are in kcal/mol/nm, not kJ/mol/nm"),
-    (0.1, "the forces are in kJ/mol/angstrom, not kJ/mol/nm"), (1 / 96.485, "the forces are in eV/nm, not"),
-    (1 / 41.84, "the forces are in kcal/mol/angstrom, not"),
-    (1 / 49614.7, "the forces are in hartree/bohr, not"), (-1, "their sign is wrong"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "factor, words",
+    [
+        (1 / 4.184, "the forces are in kcal/mol/nm, not kJ/mol/nm"),
+        (0.1, "the forces are in kJ/mol/angstrom, not kJ/mol/nm"),
+        (1 / 96.485, "the forces are in eV/nm, not"),
+        (1 / 41.84, "the forces are in kcal/mol/angstrom, not"),
+        (1 / 49614.7, "the forces are in hartree/bohr, not"),
+        (-1, "their sign is wrong"),
+    ],
+)
 def test_wrong_units_are_named(factor, words, tmp_path):
     frames = diatomics(2000)
     wrong = Frames(**{**vars(frames), "forces": factor * frames.forces})
@@ -489,7 +564,13 @@ def test_the_stated_unit_is_taken_into_account(frames, tmp_path):
     frames = diatomics(2000)
     np.savez(tmp_path / "a.npz", positions=frames.positions, forces=frames.forces / 41.84)
     with pytest.raises(ValueError, match="the forces are in kcal/mol/angstrom, not eV/angstrom"):
-        read(tmp_path / "a.npz", frames.system, temperature=T, length_unit="nm", force_unit="eV/angstrom")
+        read(
+            tmp_path / "a.npz",
+            frames.system,
+            temperature=T,
+            length_unit="nm",
+            force_unit="eV/angstrom",
+        )
 
 
 def test_an_unexplained_temperature_warns(tmp_path):
@@ -502,18 +583,25 @@ def test_an_unexplained_temperature_warns(tmp_path):
 def test_a_wrong_length_is_seen_where_both_units_are_wrong(frames, tmp_path):
     np.savez(tmp_path / "a.npz", positions=frames.positions * 10, forces=frames.forces / 10)
     with pytest.raises(ValueError, match="the length unit is probably wrong"):
-        read(tmp_path / "a.npz", frames.system, temperature=T, length_unit="nm", energy_unit="kJ/mol")
+        read(
+            tmp_path / "a.npz", frames.system, temperature=T, length_unit="nm", energy_unit="kJ/mol"
+        )
 
 
 @pytest.mark.parametrize("factor", [0.1, 10, 1.89, 0.529])
 def test_a_wrong_length_is_seen_in_a_structure_without_bonds(tmp_path, factor):
     water = [(0.0, 0.0, 0.0), (0.0957, 0.0, 0.0), (-0.024, 0.0927, 0.0)]
     np.savez(
-        tmp_path / "a.npz", positions=np.array([water]) * factor, species=["O", "H", "H"], length_unit="nm"
+        tmp_path / "a.npz",
+        positions=np.array([water]) * factor,
+        species=["O", "H", "H"],
+        length_unit="nm",
     )
     with pytest.raises(ValueError, match=r"a\.npz: neighbouring atoms are about"):
         read(tmp_path / "a.npz", temperature=T)
-    np.savez(tmp_path / "b.npz", positions=np.array([water]), species=["O", "H", "H"], length_unit="nm")
+    np.savez(
+        tmp_path / "b.npz", positions=np.array([water]), species=["O", "H", "H"], length_unit="nm"
+    )
     assert len(read(tmp_path / "b.npz", temperature=T).system.bonds) == 2
 
 
@@ -552,13 +640,21 @@ OURS = {"length_unit": "nm", "energy_unit": "kJ/mol"}
 LICL_KEYS = {"forces": ["forces_sr", "forces_coul"], "box": "L"}
 REAL = {
     "water_dimer/waterdimer.npz": {"species": list("OHHOHH"), "temperature": 300, **OURS},
-    "water_onesite_spce/frames_000_799.npz": {"species": "W", "masses": {"W": 18.015}, "step": 4, **OURS},
+    "water_onesite_spce/frames_000_799.npz": {
+        "species": "W",
+        "masses": {"W": 18.015},
+        "step": 4,
+        **OURS,
+    },
     "water_aimd_deepmd/water_aimd_early240.npz": {"temperature": 330, **EV},
     "nacl_4M_spce/ions_0000_3199.npz": {"step": 4, **OURS},
     "licl_ions_model_trajectory/licl_cg_share_0000_0999.npz": {
-        "temperature": 300, "species": ["Li"] * 24 + ["Cl"] * 24, "keys": LICL_KEYS, **EV,
+        "temperature": 300,
+        "species": ["Li"] * 24 + ["Cl"] * 24,
+        "keys": LICL_KEYS,
+        **EV,
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -577,4 +673,11 @@ def test_real_forces_in_a_wrong_unit_are_refused():
     if not path.exists():
         pytest.skip("shared data is not here")
     with pytest.raises(ValueError, match="the forces are in kJ/mol/nm, not kcal/mol/nm"):
-        read(path, species="W", masses={"W": 18.015}, length_unit="nm", energy_unit="kcal/mol", step=4)
+        read(
+            path,
+            species="W",
+            masses={"W": 18.015},
+            length_unit="nm",
+            energy_unit="kcal/mol",
+            step=4,
+        )

@@ -23,7 +23,9 @@ def walk(rng, d, interval, n_frames, n_sites, n_replicas=1, drift=0.0):
 
 @pytest.mark.parametrize("n_replicas, n_frames", [(1, 2000), (3, 701), (16, 150)])
 def test_diffusion_of_a_brownian_walk(n_replicas, n_frames):
-    found = diffusion(walk(np.random.default_rng(1), 2.3e-3, 0.5, n_frames, 60, n_replicas), "W", 0.5)
+    found = diffusion(
+        walk(np.random.default_rng(1), 2.3e-3, 0.5, n_frames, 60, n_replicas), "W", 0.5
+    )
     assert abs(found.value - 2.3e-3) < 4 * found.error
     assert found.error < 0.06 * found.value
     assert found.si == pytest.approx((1000 * found.value, 1000 * found.error))
@@ -68,7 +70,9 @@ def test_diffusion_refuses_what_it_cannot_use():
     with pytest.raises(ValueError, match="unwrapped"):
         diffusion(wrapped, "W", 1.0)
     with pytest.raises(ValueError, match="weights"):
-        diffusion(Frames(frames.system, frames.positions, 300.0, weights=np.arange(200.0)), "W", 1.0)
+        diffusion(
+            Frames(frames.system, frames.positions, 300.0, weights=np.arange(200.0)), "W", 1.0
+        )
     with pytest.raises(ValueError, match="no site of type"):
         diffusion(frames, "O", 1.0)
     with pytest.raises(ValueError, match="two lags"):
@@ -89,7 +93,9 @@ def test_yeh_hummer_is_for_runs_that_conserve_momentum():
 
 
 def free_langevin(rng, gamma, mass, temperature, interval, n_frames, n_sites):
-    """Free Langevin particles by the exact joint distribution of velocity and displacement (Chandrasekhar 1943)."""
+    """Free Langevin particles by the exact joint distribution of velocity and displacement
+    (Chandrasekhar 1943).
+    """
     kT, decay = thermal_energy(temperature), np.exp(-gamma * interval)
     vv = kT / mass * (1 - decay**2)
     xv = kT / mass / gamma * (1 - decay) ** 2
@@ -113,7 +119,9 @@ def test_friction_of_a_free_particle_is_found_in_one_step():
     assert abs(first.value - thermal_energy(300.0) / (mass * 4.0)) < 4 * first.error
     gamma = friction_for_diffusion(4.0, first.value, target)
     assert gamma == pytest.approx(12.5, rel=4 * first.error / first.value)
-    assert friction_for_diffusion(4.0, thermal_energy(300.0) / (mass * 4.0), target) == pytest.approx(12.5)
+    assert friction_for_diffusion(
+        4.0, thermal_energy(300.0) / (mass * 4.0), target
+    ) == pytest.approx(12.5)
 
 
 def test_friction_converges_where_the_liquid_adds_its_own():

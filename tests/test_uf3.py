@@ -14,7 +14,13 @@ def splines(seed=0, **options):
     """Random coefficients."""
     made = UF3Potential(
         types=TYPES,
-        **{"cutoff": 0.5, "three_cutoff": 0.35, "three_spacing": 0.07, "energy_scale": 10.0, **options},
+        **{
+            "cutoff": 0.5,
+            "three_cutoff": 0.35,
+            "three_spacing": 0.07,
+            "energy_scale": 10.0,
+            **options,
+        },
     )
     made.coefficients.data = torch.randn(
         len(made.coefficients), generator=torch.Generator().manual_seed(seed), dtype=torch.float64
@@ -65,7 +71,9 @@ class TestGivenKnots(PotentialContract):
     @pytest.fixture
     def potential(self):
         grid = np.linspace(0, 1, 9) ** 1.5
-        return splines(knots=0.5 * grid, three_knots=0.35 * grid, across_knots=(0.7 * grid).tolist())
+        return splines(
+            knots=0.5 * grid, three_knots=0.35 * grid, across_knots=(0.7 * grid).tolist()
+        )
 
 
 @pytest.mark.parametrize("knots", [np.linspace(0, 1, 9), np.linspace(0, 1, 9) ** 2])
@@ -82,7 +90,9 @@ def test_splines_reproduce_a_cubic():
     spline = CubicSpline(np.linspace(0, 1, 6))
     r = torch.linspace(0, 0.999, 200, dtype=torch.float64)
     place, values = spline(r)
-    design = torch.zeros(200, 8, dtype=torch.float64).scatter(1, place[:, None] + torch.arange(4), values)
+    design = torch.zeros(200, 8, dtype=torch.float64).scatter(
+        1, place[:, None] + torch.arange(4), values
+    )
     cubic = 1 - 2 * r + 3 * r**2 - 5 * r**3
     coefficients = torch.linalg.lstsq(design, cubic[:, None]).solution[:, 0]
     slopes = (coefficients[place[:, None] + torch.arange(4)] * spline.derivative(r)[1]).sum(1)
@@ -99,7 +109,9 @@ def line(distances, types="AB"):
 
 def test_force_and_its_slope_vanish_at_the_cutoff():
     step = 1e-5
-    force = splines().energy_and_forces(line([0.5 - 2 * step, 0.5 - step, 0.5 + step, 2.0]))[1][:, 0, 0]
+    force = splines().energy_and_forces(line([0.5 - 2 * step, 0.5 - step, 0.5 + step, 2.0]))[1][
+        :, 0, 0
+    ]
     # Cubic in the distance to the cutoff: the force falls with its square.
     assert force[0] / force[1] == pytest.approx(4, rel=1e-3)
     assert (force[2:] == 0).all()
@@ -152,7 +164,9 @@ def contracted(table, *sides):
 
 def periodic_frames(n_frames=2, triclinic=True):
     rng = np.random.default_rng(0)
-    box = np.diag([1.2, 1.3, 1.4]) + (np.array([[0, 0, 0], [0.2, 0, 0], [0.1, -0.2, 0]]) if triclinic else 0)
+    box = np.diag([1.2, 1.3, 1.4]) + (
+        np.array([[0, 0, 0], [0.2, 0, 0], [0.1, -0.2, 0]]) if triclinic else 0
+    )
     system = System(names=tuple("ABC" * 12), masses=np.ones(36))
     grid = np.stack(np.meshgrid(*[(np.arange(k) + 0.5) / k for k in (3, 3, 4)], indexing="ij"), -1)
     positions = grid.reshape(-1, 3) @ box + rng.normal(scale=0.02, size=(n_frames, 36, 3))
@@ -164,7 +178,9 @@ def test_periodic_energy_is_that_of_a_cell_among_its_images():
     energy, force = potential.energy_and_forces(frames)
     shifts = np.stack(np.meshgrid(*[[0, -1, 1]] * 3, indexing="ij"), -1).reshape(-1, 3) @ frames.box
     cluster = np.concatenate([frames.positions[0] + s for s in shifts])
-    big = Frames(System(names=frames.system.names * 27, masses=np.ones(len(cluster))), cluster[None], 300.0)
+    big = Frames(
+        System(names=frames.system.names * 27, masses=np.ones(len(cluster))), cluster[None], 300.0
+    )
     np.testing.assert_allclose(force[0], potential.energy_and_forces(big)[1][0, :36], atol=1e-9)
     moved = frames.positions + np.random.default_rng(1).integers(-2, 3, (36, 3)) @ frames.box
     again, same = potential.energy_and_forces(Frames(frames.system, moved, 300.0, box=frames.box))
@@ -173,7 +189,10 @@ def test_periodic_energy_is_that_of_a_cell_among_its_images():
 
 
 def test_force_design_times_coefficients_is_the_force():
-    for frames, potential in ((random_frames(3), splines()), (periodic_frames(), splines(three_cutoff=0.45))):
+    for frames, potential in (
+        (random_frames(3), splines()),
+        (periodic_frames(), splines(three_cutoff=0.45)),
+    ):
         graph, n = potential.graph(frames), len(potential.coefficients)
         design = potential.force_design(graph, torch.arange(n + 1), n + 1)
         force = design[:, :n] @ potential.coefficients.detach()
@@ -189,10 +208,14 @@ def test_every_two_near_neighbours_once():
 
 
 def test_mirror_images_have_one_energy():
-    """What it cannot do: the docstring says so, and a PMF's handedness must come from its bonded priors."""
+    """What it cannot do: the docstring says so, and a PMF's handedness must come from its bonded
+    priors.
+    """
     frames = random_frames()
     np.testing.assert_allclose(
-        splines().energy_and_forces(frames)[0], splines().energy_and_forces(mirrored(frames))[0], rtol=1e-12
+        splines().energy_and_forces(frames)[0],
+        splines().energy_and_forces(mirrored(frames))[0],
+        rtol=1e-12,
     )
 
 

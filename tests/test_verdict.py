@@ -1,4 +1,6 @@
-"""Every rule of the verdict, by a report that breaks it alone; and the structures that the rules are about."""
+"""Every rule of the verdict, by a report that breaks it alone; and the structures that the rules
+are about.
+"""
 
 from __future__ import annotations
 
@@ -27,29 +29,48 @@ def row(
     n_eff_model=900.0,
 ):
     return {
-        "level": level, "against": against, "variables": list(variables), "excess": excess, "error": error,
-        "n_eff_reference": n_eff, "n_eff_model": n_eff_model,
-    }  # fmt: skip
+        "level": level,
+        "against": against,
+        "variables": list(variables),
+        "excess": excess,
+        "error": error,
+        "n_eff_reference": n_eff,
+        "n_eff_model": n_eff_model,
+    }
 
 
 def report(**changes):
     """What report.json holds of a level that can be trusted, with `changes`."""
     good = {
-        "name": "l2", "n_sites": 5, "n_frames": 10_000,
-        "temperature": 300.0, "kinetic_temperature": [300.3, 0.4],
-        "explained_fraction": 0.5, "replicas": {"started": 64, "lost": 0, "where": []},
+        "name": "l2",
+        "n_sites": 5,
+        "n_frames": 10_000,
+        "temperature": 300.0,
+        "kinetic_temperature": [300.3, 0.4],
+        "explained_fraction": 0.5,
+        "replicas": {"started": 64, "lost": 0, "where": []},
         "training": {
-            "explained_fraction": 0.5, "explained_fraction_error": 0.01, "training_explained_fraction": 0.52,
-            "training_explained_fraction_error": 0.01, "n_training": 8000,
+            "explained_fraction": 0.5,
+            "explained_fraction_error": 0.01,
+            "training_explained_fraction": 0.52,
+            "training_explained_fraction_error": 0.01,
+            "n_training": 8000,
         },
-        "ledger": [row(), row("level 0")], "liquid": [], "chirality_flips": {"ALA:CA": 0},
+        "ledger": [row(), row("level 0")],
+        "liquid": [],
+        "chirality_flips": {"ALA:CA": 0},
         "conformation": {"cis": [cis()], "torsions": [torsion()], "bonded": [term()]},
-    }  # fmt: skip
+    }
     return {**good, **changes}
 
 
 def cis(model=(0.0, 0.0), reference=(0.0, 0.0), imino=False):
-    return {"bond": "omega ASN2:N", "imino": imino, "model": list(model), "reference": list(reference)}
+    return {
+        "bond": "omega ASN2:N",
+        "imino": imino,
+        "model": list(model),
+        "reference": list(reference),
+    }
 
 
 def torsion(excess=0.001, error=0.001):
@@ -64,9 +85,15 @@ def torsion(excess=0.001, error=0.001):
 
 def term(kind="bond", js=0.01, size=0.0005):
     return {
-        "kind": kind, "label": "ASN:N-ASN:CA", "wasserstein": size, "wasserstein_floor": 0.0001, "unit": "nm",
-        "js": js, "js_floor": 0.005, "js_error": 0.001,
-    }  # fmt: skip
+        "kind": kind,
+        "label": "ASN:N-ASN:CA",
+        "wasserstein": size,
+        "wasserstein_floor": 0.0001,
+        "unit": "nm",
+        "js": js,
+        "js_floor": 0.005,
+        "js_error": 0.001,
+    }
 
 
 def shaped(**parts):
@@ -74,7 +101,11 @@ def shaped(**parts):
 
 
 def fit(validation, training, n=8000, error=0.001):
-    numbers = {"explained_fraction": validation, "training_explained_fraction": training, "n_training": n}
+    numbers = {
+        "explained_fraction": validation,
+        "training_explained_fraction": training,
+        "n_training": n,
+    }
     errors = {"explained_fraction_error": error, "training_explained_fraction_error": error}
     return {"explained_fraction": validation, "training": {**numbers, **errors}}
 
@@ -151,7 +182,8 @@ def test_every_rule_is_tried():
         {"kinetic_temperature": [301.9, 0.4]},  # 4.75 standard errors
         {"kinetic_temperature": [300.5, 0.01]},  # 50, but a time step's own
         {"ledger": [row(excess=0.02, error=0.01)]},  # not certain
-        {"ledger": [row(), row(excess=0.5, error=0.01, level="l2 (direct)")]},  # the control's, not its own
+        # the control's, not its own
+        {"ledger": [row(), row(excess=0.5, error=0.01, level="l2 (direct)")]},
         shaped(bonded=[term(js=0.6, size=0.0005)]),  # a rigid bond: no overlap, no difference
         shaped(cis=[cis((0.08, 0.01), (0.05, 0.01), imino=True)]),
         radial(0.03),
@@ -166,13 +198,17 @@ def test_what_is_within_its_bounds_is_trusted(changes):
 def test_agreement_with_a_wrong_parent_is_said():
     verdict = judge(report(ledger=[row(), row("level 0", 0.5, 0.05)]), below={"name": "l1"})
     assert "it agrees with its parent, but not with level 0" in verdict.line()
-    assert "Mend l1 first: it is off in ends already" in verdict.line()  # the rows of l1 may be of other variables
+    # the rows of l1 may be of other variables
+    assert "Mend l1 first: it is off in ends already" in verdict.line()
     both = judge(report(ledger=[row(excess=0.5), row("level 0", 0.5, 0.05)]), below={"name": "l1"})
     assert "agrees with its parent" not in " ".join(r.found for r in both.reasons)
 
 
 def test_a_level_on_a_level_that_is_not_to_be_used_is_not_either():
-    below = {"name": "l1", "verdict": judge(report(replicas={"started": 4, "lost": 4}), {}).to_json()}
+    below = {
+        "name": "l1",
+        "verdict": judge(report(replicas={"started": 4, "lost": 4}), {}).to_json(),
+    }
     (reason,) = judge(report(), below).reasons
     assert (reason.rule, reason.word) == ("parent", DO_NOT_USE) and "l1" in reason.found
 
@@ -206,13 +242,16 @@ def test_numbers_that_are_none_silence_their_rule(value):
         judge(report(training={**report()["training"], key: value}), {"name": "l1"})
 
 
-@pytest.mark.parametrize("data", [None, {}, {"reasons": "no"}, {"word": "trust", "reasons": [{"rule": "x"}]}])
+@pytest.mark.parametrize(
+    "data", [None, {}, {"reasons": "no"}, {"word": "trust", "reasons": [{"rule": "x"}]}]
+)
 def test_what_is_no_verdict_is_refused(data):
     with pytest.raises(ValueError, match="verdict: expected"):
         Verdict.from_json(data)
 
 
-# ---- structures ------------------------------------------------------------------------------------
+# ---- structures
+# ------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +275,8 @@ def test_the_backbone_is_found_at_every_level_that_has_it(dipeptide):
         assert tuple(labels[s] for s in psi.sites) == ("ALA:N", "ALA:CA", "ALA:C", "NME:N")
     beads = Backbone(["N", "CA", "C"])(dipeptide.system)(dipeptide)
     assert [t.name for t in backbone_torsions(beads.system)] == ["phi ALA:CA", "psi ALA:CA"]
-    assert [t.name for t in peptide_bonds(beads.system)] == ["omega NME:N"]  # the acetyl's CH3 is no site
+    # the acetyl's CH3 is no site
+    assert [t.name for t in peptide_bonds(beads.system)] == ["omega NME:N"]
 
 
 def test_without_names_the_amide_is_known_by_its_oxygen(dipeptide):
@@ -263,7 +303,9 @@ def test_a_peptide_bond_turned_to_cis_is_seen_with_its_number(dipeptide):
     first, second = peptide_bonds(dipeptide.system)
     assert not cis_rows(dipeptide, [first, second]).any()
     some = turned(dipeptide[:7], first, np.pi)
-    mixed = Frames(dipeptide.system, np.concatenate([some.positions, dipeptide.positions[7:]]), 300.0)
+    mixed = Frames(
+        dipeptide.system, np.concatenate([some.positions, dipeptide.positions[7:]]), 300.0
+    )
     assert cis_rows(mixed, [first, second]).sum(0).tolist() == [7, 0]
     verdict = judge(report(conformation=compare_conformations(mixed, dipeptide)), {"name": "l1"})
     assert "7 % of the frames have omega ALA:N cis" in verdict.line()
@@ -279,9 +321,13 @@ def trace(distances):
     n = x.shape[1]
     names = ("ALA", "PRO", *["GLY"] * n)[:n]
     system = System(
-        names=("CA",) * n, masses=[12.0] * n, elements=("C",) * n, residues=np.arange(n), residue_names=names,
+        names=("CA",) * n,
+        masses=[12.0] * n,
+        elements=("C",) * n,
+        residues=np.arange(n),
+        residue_names=names,
         bonds=[(k, k + 1) for k in range(n - 1)],
-    )  # fmt: skip
+    )
     return Frames(system, x, 300.0)
 
 
@@ -308,10 +354,15 @@ def test_a_mirror_image_is_not_to_be_used(dipeptide):
 def test_variables_where_nobody_gave_any(dipeptide):
     assert [len(v.sites) for v in default_variables(dipeptide.system)] == [2, 4]
     ends, turn = default_variables(HeavyAtoms()(dipeptide.system).coarse)
-    assert {"ACE:CH3", "NME:C"} >= {s for s in ends.sites if s.endswith("CH3") or s.startswith("NME")}
+    assert {"ACE:CH3", "NME:C"} >= {
+        s for s in ends.sites if s.endswith("CH3") or s.startswith("NME")
+    }
     assert len(longest_chain(dipeptide.system)) == 7
     three = System(names=("A", "B", "C"), masses=[1] * 3, bonds=[(0, 1), (1, 2)])
-    assert [v.sites for v in default_variables(three)] == [("MOL:A", "MOL:C"), ("MOL:A", "MOL:B", "MOL:C")]
+    assert [v.sites for v in default_variables(three)] == [
+        ("MOL:A", "MOL:C"),
+        ("MOL:A", "MOL:B", "MOL:C"),
+    ]
     loose = System(names=("Na", "Cl"), masses=[23, 35])
     assert [v.sites for v in default_variables(loose)] == [("MOL:Na", "MOL:Cl")]
     assert default_variables(System(names=("A",), masses=[1])) == ()
@@ -325,7 +376,16 @@ def test_variables_where_nobody_gave_any(dipeptide):
 
 @pytest.mark.parametrize(
     ("value", "digits", "text"),
-    [(12.4, 1, "10"), (182.0, 2, "180"), (0.0123, 2, "0.012"), (99.96, 3, "100"), (0.0, 2, "0"), (1.5e-7, 2, "1.5e-07"), (float("nan"), 2, "nan"), (-293.2, 2, "-290")],
+    [
+        (12.4, 1, "10"),
+        (182.0, 2, "180"),
+        (0.0123, 2, "0.012"),
+        (99.96, 3, "100"),
+        (0.0, 2, "0"),
+        (1.5e-7, 2, "1.5e-07"),
+        (float("nan"), 2, "nan"),
+        (-293.2, 2, "-290"),
+    ],
 )
 def test_numbers_in_sentences_have_no_needless_exponent(value, digits, text):
     assert shown(value, digits) == text

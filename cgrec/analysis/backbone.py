@@ -1,9 +1,10 @@
-"""Backbones of peptides found from names, elements and the bond graph, at any level whose sites allow.
+"""Backbones of peptides found from names, elements and the bond graph, at any level whose sites
+allow.
 
-Public: `Torsion`, `peptide_bonds`, `backbone_torsions`, `cis_rows`. A peptide bond is known by its dihedral
-    omega where the four
-atoms are sites, and by the distance of two neighbouring alpha carbons where only those are: about 0.38 nm
-    for trans, 0.29 nm for cis (Ramachandran & Mitra, J. Mol. Biol. 107, 85 (1976)).
+Public: `Torsion`, `peptide_bonds`, `backbone_torsions`, `cis_rows`. A peptide bond is known by its
+    dihedral omega where the four
+atoms are sites, and by the distance of two neighbouring alpha carbons where only those are: about
+    0.38 nm for trans, 0.29 nm for cis (Ramachandran & Mitra, J. Mol. Biol. 107, 85 (1976)).
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from .. import geometry
 from ..frames import Frames
 from ..system import System
 
-#: nm between neighbouring alpha carbons below which the peptide bond is cis: half way from 0.29 (cis) to
-#: 0.38 (trans).
+#: nm between neighbouring alpha carbons below which the peptide bond is cis: half way from 0.29
+#: (cis) to 0.38 (trans).
 CIS_DISTANCE = 0.335
 #: Names by which a site that carries no element is taken for a backbone atom, not for a bead.
 BACKBONE_NAMES = ("N", "CA", "C", "O", "CB", "CH3")
@@ -55,8 +56,8 @@ class _Amide:
 
 
 def peptide_bonds(system: System) -> list[Torsion]:
-    """Every peptide bond whose cis or trans state the sites tell: omegas, and steps of alpha carbons where
-    no omega is.
+    """Every peptide bond whose cis or trans state the sites tell: omegas, and steps of alpha
+    carbons where no omega is.
     """
     labels, found = system.unique_labels, []
     for a in _amides(system):
@@ -98,8 +99,8 @@ def cis_rows(frames: Frames, bonds: list[Torsion]) -> NDArray[np.float64]:
 
 
 def _amides(system: System) -> list[_Amide]:
-    """Peptide bonds C-N, with the carbon on either side where it is a site. A primary amide, as in ASN, has
-    none behind its N.
+    """Peptide bonds C-N, with the carbon on either side where it is a site. A primary amide, as in
+    ASN, has none behind its N.
     """
     near, found = system.neighbours(), []
     for i, j in system.bonds.tolist():
@@ -108,7 +109,13 @@ def _amides(system: System) -> list[_Amide]:
                 before = [k for k in near[carbon] if k != nitrogen and _is(system, k, "C")]
                 after = [k for k in near[nitrogen] if k != carbon and _is(system, k, "C")]
                 # of the two carbons of proline, CA: by its name, else by the carbonyl beside it
-                after.sort(key=lambda k: (system.names[k] != "CA", not _carbonyl_beside(system, near, k), k))
+                after.sort(
+                    key=lambda k: (
+                        system.names[k] != "CA",
+                        not _carbonyl_beside(system, near, k),
+                        k,
+                    )
+                )
                 first, last = (ends[0] if ends else None for ends in (before, after))
                 imino = len(after) > 1 or _proline(system, nitrogen)
                 found.append(_Amide(first, carbon, nitrogen, last, imino))
@@ -116,8 +123,8 @@ def _amides(system: System) -> list[_Amide]:
 
 
 def _joins(system: System, near: list[list[int]], carbon: int, nitrogen: int) -> bool:
-    """Whether this bond joins two residues, C to N, or is an amide by its oxygen where the residues are not
-    told.
+    """Whether this bond joins two residues, C to N, or is an amide by its oxygen where the residues
+    are not told.
     """
     if not (_is(system, carbon, "C") and _is(system, nitrogen, "N")):
         return False
@@ -134,7 +141,9 @@ def _is(system: System, site: int, element: str) -> bool:
 
 
 def _carbonyl_beside(system: System, near: list[list[int]], site: int) -> bool:
-    return any(_is(system, k, "C") and any(_is(system, o, "O") for o in near[k]) for k in near[site])
+    return any(
+        _is(system, k, "C") and any(_is(system, o, "O") for o in near[k]) for k in near[site]
+    )
 
 
 def _proline(system: System, site: int) -> bool:
@@ -142,15 +151,21 @@ def _proline(system: System, site: int) -> bool:
 
 
 def _steps(system: System) -> list[Torsion]:
-    """Bonded alpha carbons of two residues; what is bonded there is a step of the chain, through a peptide
-    bond.
+    """Bonded alpha carbons of two residues; what is bonded there is a step of the chain, through a
+    peptide bond.
     """
     steps = []
     for i, j in np.sort(system.bonds, axis=1).tolist():
-        both = system.names[i] == system.names[j] == "CA" and _is(system, i, "C") and _is(system, j, "C")
+        both = (
+            system.names[i] == system.names[j] == "CA"
+            and _is(system, i, "C")
+            and _is(system, j, "C")
+        )
         if both and system.residues[i] != system.residues[j]:
             last = max((i, j), key=lambda k: (system.residues[k], k))
             steps.append(
-                Torsion("step", f"step to {system.unique_labels[last]}", (i, j), _proline(system, last))
+                Torsion(
+                    "step", f"step to {system.unique_labels[last]}", (i, j), _proline(system, last)
+                )
             )
     return steps

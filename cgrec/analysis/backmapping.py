@@ -1,10 +1,12 @@
-"""How good restored frames are: local structure, bond graph, handedness, clashes, spread, energies and weights.
+"""How good restored frames are: local structure, bond graph, handedness, clashes, spread, energies
+and weights.
 
-A backmapper draws fine frames for given coarse ones, `n_draws` each. Here they (`model`) are compared with true
-frames of the same System (`reference`), and with the very frames the coarse ones were made of (`paired`) where
-those exist. Public: `compare_backmapping` -> `BackmappingReport`, `worst_frames` -> `WorstFrame`, and what they are
-made of: `equivalent_terms`, `term_divergences`, `contacts`, `chirality_errors`, `draw_spread`, `draw_rmsd`,
-`round_trip`, `energy_distance`, `weight_efficiency`.
+A backmapper draws fine frames for given coarse ones, `n_draws` each. Here they (`model`) are
+compared with true frames of the same System (`reference`), and with the very frames the coarse ones
+were made of (`paired`) where those exist. Public: `compare_backmapping` -> `BackmappingReport`,
+`worst_frames` -> `WorstFrame`, and what they are made of: `equivalent_terms`, `term_divergences`,
+`contacts`, `chirality_errors`, `draw_spread`, `draw_rmsd`, `round_trip`, `energy_distance`,
+`weight_efficiency`.
 """
 
 from __future__ import annotations
@@ -25,22 +27,33 @@ from ..units import shown
 from .divergence import Tally, divergence
 from .ledger import plain
 from .statistics import Estimate, block_labels, effective_share, jackknife_error
-from .structure import KINDS, bonded_values, check_same_sites, handedness, stereocentres, wasserstein
+from .structure import (
+    KINDS,
+    bonded_values,
+    check_same_sites,
+    handedness,
+    stereocentres,
+    wasserstein,
+)
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-BOND_TOLERANCE = 1.25  # times the sum of covalent radii, as for bonds guessed from a trajectory file
+# times the sum of covalent radii, as for bonds guessed from a trajectory file
+BOND_TOLERANCE = 1.25
 CLASH_OVERLAP = 0.04  # nm
 HYDROGEN_BOND = 0.06  # nm that donor and acceptor may overlap more
 _POLAR = ("N", "O", "F", "S")
-_NARROWEST = 1e-3  # nm or rad that the bins span at least: a rigid term is no distribution, only rounding
+# nm or rad that the bins span at least: a rigid term is no distribution, only rounding
+_NARROWEST = 1e-3
 _CHUNK = 4_000_000  # sites times frames at a time
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number of the restored frames with its standard error, beside what true frames give (nan: not known)."""
+    """A number of the restored frames with its standard error, beside what true frames give (nan:
+    not known).
+    """
 
     value: float
     error: float
@@ -56,7 +69,8 @@ class TermDivergence:
         kind: bond, angle or dihedral.
         label: sites of the first term of the type.
         n_terms: number of terms pooled.
-        js, floor, error: Jensen-Shannon divergence, what sampling alone gives, and standard error, nats.
+        js, floor, error: Jensen-Shannon divergence, what sampling alone gives, and standard error,
+            nats.
     """
 
     kind: str
@@ -74,25 +88,30 @@ class TermDivergence:
 
 @dataclass(frozen=True)
 class BackmappingReport:
-    """All metrics of one set of restored frames. None (or empty): it could not be told from what was given.
+    """All metrics of one set of restored frames. None (or empty): it could not be told from what
+    was given.
 
     Attributes:
         n_frames, n_reference: number of restored and of true frames.
         n_draws: restored frames of one coarse frame.
-        bins: of every histogram of a term; those beyond the reference's range come on top (`term_divergences`).
+        bins: of every histogram of a term; those beyond the reference's range come on top
+            (`term_divergences`).
         terms: every type of bond, angle and dihedral.
         missing_bonds, spurious_bonds, clashes: a frame; reference: in true frames.
         n_stereocentres: number of them.
-        chirality: {centre: fraction of frames of the wrong hand}; reference: of true frames. Centres of one label
-            in several molecules are pooled.
-        spread: nm, mean RMSD between two draws of one coarse frame; reference: between a draw and the true frame.
-            Equal for a perfect sampler, smaller for one too narrow.
-        rmsd_one, rmsd_best: nm, heavy atoms of one draw, and of the best of `n_draws`, from the true frame.
-        round_trip: nm, largest coordinate of |M x - X|; its error is the spacing of the numbers X is stored in.
-        energy: kT an atom, Wasserstein distance of the finer level's energies; reference: what sampling gives.
+        chirality: {centre: fraction of frames of the wrong hand}; reference: of true frames.
+            Centres of one label in several molecules are pooled.
+        spread: nm, mean RMSD between two draws of one coarse frame; reference: between a draw and
+            the true frame. Equal for a perfect sampler, smaller for one too narrow.
+        rmsd_one, rmsd_best: nm, heavy atoms of one draw, and of the best of `n_draws`, from the
+            true frame.
+        round_trip: nm, largest coordinate of |M x - X|; its error is the spacing of the numbers X
+            is stored in.
+        energy: kT an atom, Wasserstein distance of the finer level's energies; reference: what
+            sampling gives.
         energy_shift: kT an atom, mean energy less that of the true frames.
-        energy_histogram: {"edges": (n + 1,) kT above the mean of true frames, "model", "reference": (n,) probability
-            a kT}; what is missing to 1 lies above the range.
+        energy_histogram: {"edges": (n + 1,) kT above the mean of true frames, "model", "reference":
+            (n,) probability a kT}; what is missing to 1 lies above the range.
         efficiency: (sum w)^2 / (n sum w^2) of all weights.
         group_efficiency: the same among the draws of one coarse frame, averaged over coarse frames.
     """
@@ -125,7 +144,9 @@ class BackmappingReport:
         return max((t for t in self.terms if t.kind == kind), key=lambda t: t.excess, default=None)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers, strings, lists and dicts; what is not finite becomes None (json has no inf)."""
+        """Plain numbers, strings, lists and dicts; what is not finite becomes None (json has no
+        inf).
+        """
         return plain(asdict(self))
 
     @classmethod
@@ -135,11 +156,14 @@ class BackmappingReport:
         required = {"n_frames", "n_reference", "n_draws", "bins", "terms"}
         if not required <= set(data) <= set(known):
             raise ValueError(
-                f"backmapping report: missing {sorted(required - set(data))}, unknown {sorted(set(data) - set(known))}"
+                f"backmapping report: missing {sorted(required - set(data))}, unknown "
+                f"{sorted(set(data) - set(known))}"
             )
         values = dict(data)
         values["terms"] = tuple(TermDivergence(**_finite(term)) for term in data["terms"])
-        values["chirality"] = {k: Quantity(**_finite(q)) for k, q in data.get("chirality", {}).items()}
+        values["chirality"] = {
+            k: Quantity(**_finite(q)) for k, q in data.get("chirality", {}).items()
+        }
         for name, value in data.items():
             if known[name].type == "Quantity | None" and value is not None:
                 values[name] = Quantity(**_finite(value))
@@ -151,20 +175,34 @@ class BackmappingReport:
         for kind in KINDS:
             if (t := self.worst(kind)) is not None:
                 text = f"{t.excess:.4f} +- {t.error:.4f}"
-                rows.append((f"worst {kind} JS above floor / nats ({t.label})", text, f"floor {t.floor:.4f}"))
+                rows.append(
+                    (
+                        f"worst {kind} JS above floor / nats ({t.label})",
+                        text,
+                        f"floor {t.floor:.4f}",
+                    )
+                )
         for name, what in _ROWS.items():
             if (q := getattr(self, name)) is not None:
                 rows.append((what, *_cells(q)))
-        rows += [(f"wrong hand at {label}, fraction", *_cells(q)) for label, q in self.chirality.items()]
+        rows += [
+            (f"wrong hand at {label}, fraction", *_cells(q)) for label, q in self.chirality.items()
+        ]
         return rows
 
     def table(self) -> str:
         """Aligned plain text."""
-        head = f"{self.n_frames} restored frames, {self.n_draws} a coarse frame; {self.n_reference} true frames; "
+        head = (
+            f"{self.n_frames} restored frames, {self.n_draws} a coarse frame; {self.n_reference} "
+            "true frames; "
+        )
         head += f"{self.bins} bins a term; {self.n_stereocentres} stereocentres"
         rows = [("", "restored", "true"), *self.rows()]
         widths = [max(len(row[k]) for row in rows) for k in range(3)]
-        lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
+        lines = [
+            "  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip()
+            for row in rows
+        ]
         return "\n".join([head, *lines])
 
 
@@ -186,7 +224,9 @@ _ROWS = {
 def _cells(q: Quantity) -> tuple[str, str]:
     pairs = ((q.value, q.error), (q.reference, q.reference_error))
     texts = [
-        "-" if np.isnan(value) else shown(value, 3) + ("" if np.isnan(error) else f" +- {shown(error, 1)}")
+        "-"
+        if np.isnan(value)
+        else shown(value, 3) + ("" if np.isnan(error) else f" +- {shown(error, 1)}")
         for value, error in pairs
     ]
     return texts[0], texts[1]
@@ -205,18 +245,21 @@ def compare_backmapping(
     bins: int = 64,
     n_blocks: int | None = None,
 ) -> BackmappingReport:
-    """Every metric that the given data allow. Errors are from blocks that never part the draws of a coarse frame.
+    """Every metric that the given data allow. Errors are from blocks that never part the draws of a
+    coarse frame.
 
     Args:
         model: restored frames: the draws of coarse frame 0, then those of frame 1, and so on.
         reference: true frames of the same System, as many as there are.
         n_draws: restored frames of one coarse frame.
         paired: (n_coarse frames) the true frame of each coarse frame, in the model's pose.
-        coarse: M x of the restored frames and the X they were made for, two arrays of one shape, nm.
-        energies: (n_frames,) of `model` and (n_reference,) of `reference` under the finer level, kT.
+        coarse: M x of the restored frames and the X they were made for, two arrays of one shape,
+            nm.
+        energies: (n_frames,) of `model` and (n_reference,) of `reference` under the finer level,
+            kT.
         log_weights: (n_frames,) log importance weight of every restored frame, up to a constant.
-        restored: sites the mapping does not fix; terms of other sites alone are left out, and RMSDs are over
-            these only. Default: all sites.
+        restored: sites the mapping does not fix; terms of other sites alone are left out, and RMSDs
+            are over these only. Default: all sites.
         bins: per term.
         n_blocks: for errors; default as `default_blocks` of the coarse frames.
 
@@ -234,7 +277,9 @@ def compare_backmapping(
     if _able(model.system).any():
         found |= _contact_rates((model, reference), labels)
     if paired is not None:
-        found |= dict(zip(("rmsd_one", "rmsd_best"), draw_rmsd(model, paired, n_draws, restored, labels[0])))
+        found |= dict(
+            zip(("rmsd_one", "rmsd_best"), draw_rmsd(model, paired, n_draws, restored, labels[0]))
+        )
     if coarse is not None:
         found["round_trip"] = round_trip(*coarse)
     if energies is not None:
@@ -248,10 +293,13 @@ def compare_backmapping(
 
 
 def _draw_blocks(model: Frames, n_draws: int, n_blocks: int | None) -> Integers:
-    """(n_frames,) block of each restored frame; the draws of a coarse frame, which are alike, stay together."""
+    """(n_frames,) block of each restored frame; the draws of a coarse frame, which are alike, stay
+    together.
+    """
     if n_draws < 1 or len(model) % n_draws:
         raise ValueError(
-            f"compare_backmapping: expected {n_draws} draws of every coarse frame, found {len(model)} restored "
+            f"compare_backmapping: expected {n_draws} draws of every coarse frame, found "
+            f"{len(model)} restored "
             "frames, which that does not divide; give n_draws as the frames were drawn"
         )
     return np.repeat(block_labels(model[::n_draws], n_blocks), n_draws)
@@ -265,7 +313,9 @@ def _mean(values: Floats, weights: Floats, labels: Integers) -> Estimate:
 
 
 def _rate(counts: NDArray[Any], weights: Floats, labels: Integers) -> Estimate:
-    """Mean count a frame; its error is at least that of one event, so that none seen is not none for certain."""
+    """Mean count a frame; its error is at least that of one event, so that none seen is not none
+    for certain.
+    """
     value, error = _mean(np.asarray(counts, float), weights, labels)
     return Estimate(value, max(error, float((weights**2).sum() / weights.sum() ** 2)))
 
@@ -278,11 +328,14 @@ def _rates(counts: Sequence[NDArray[Any]], pair: tuple[Frames, Frames], labels: 
 # ---- bonds, angles, dihedrals -------------------------------------------------------------------
 
 
-def equivalent_terms(system: System, kind: str, restored: Sequence[int] | None = None) -> dict[str, Integers]:
+def equivalent_terms(
+    system: System, kind: str, restored: Sequence[int] | None = None
+) -> dict[str, Integers]:
     """{label: (n, k) sites} of all terms of `kind`, those the bond graph cannot tell apart pooled.
 
-    The hydrogens of a methyl group, or the molecules of a liquid, are one type (`System.equivalent_sites`), called
-    by its first term; types that would share a name carry their site numbers as well.
+    The hydrogens of a methyl group, or the molecules of a liquid, are one type
+    (`System.equivalent_sites`), called by its first term; types that would share a name carry their
+    site numbers as well.
 
     Args:
         restored: only terms with at least one of these sites.
@@ -292,7 +345,9 @@ def equivalent_terms(system: System, kind: str, restored: Sequence[int] | None =
     for path in system.bonded_paths(KINDS[kind][0]):
         if wanted & set(path):
             key = tuple(colours[i] for i in path)
-            groups.setdefault(min(key, key[::-1]), []).append(path if key <= key[::-1] else path[::-1])
+            groups.setdefault(min(key, key[::-1]), []).append(
+                path if key <= key[::-1] else path[::-1]
+            )
     names = [_name(system, paths[0]) for paths in groups.values()]
     numbers = [" ".join(f"#{i}" for i in paths[0]) for paths in groups.values()]
     unique = [name if names.count(name) == 1 else f"{name} {n}" for name, n in zip(names, numbers)]
@@ -305,14 +360,19 @@ def _name(system: System, path: Sequence[int]) -> str:
 
 
 def term_divergences(
-    model: Frames, reference: Frames, model_blocks: Integers, reference_blocks: Integers, bins: int = 64,
+    model: Frames,
+    reference: Frames,
+    model_blocks: Integers,
+    reference_blocks: Integers,
+    bins: int = 64,
     restored: Sequence[int] | None = None,
-) -> tuple[TermDivergence, ...]:  # fmt: skip
-    """Jensen-Shannon divergence of every type of bonded term, with its floor and error (see `divergence`).
+) -> tuple[TermDivergence, ...]:
+    """Jensen-Shannon divergence of every type of bonded term, with its floor and error (see
+    `divergence`).
 
-    `bins` equal bins span what the reference visits (-pi to pi for dihedrals), and one more on either side takes
-    whatever the model has beyond: bins over the range of both would grow with the model's worst outlier until
-    everything else shared one.
+    `bins` equal bins span what the reference visits (-pi to pi for dihedrals), and one more on
+    either side takes whatever the model has beyond: bins over the range of both would grow with the
+    model's worst outlier until everything else shared one.
 
     Args:
         model_blocks, reference_blocks: (n_frames,) block of each frame.
@@ -326,11 +386,17 @@ def term_divergences(
 
 
 def _term(
-    kind: str, label: str, sites: Integers, pair: tuple[Frames, Frames], blocks: tuple[Integers, Integers],
+    kind: str,
+    label: str,
+    sites: Integers,
+    pair: tuple[Frames, Frames],
+    blocks: tuple[Integers, Integers],
     bins: int,
-) -> TermDivergence:  # fmt: skip
+) -> TermDivergence:
     values = [bonded_values(frames, kind, sites) for frames in pair]
-    low, high = (-np.pi, np.pi) if kind == "dihedral" else (float(values[1].min()), float(values[1].max()))
+    low, high = (
+        (-np.pi, np.pi) if kind == "dihedral" else (float(values[1].min()), float(values[1].max()))
+    )
     if high - low < _NARROWEST:
         low, high = (low + high - _NARROWEST) / 2, (low + high + _NARROWEST) / 2
     tallies = []
@@ -358,16 +424,19 @@ class Contacts:
 def contacts(frames: Frames) -> Contacts:
     """Bond graph and clashes of every frame, of nearest images where there is a box.
 
-    Bonded are two atoms closer than 1.25 times the sum of their covalent radii (Cordero et al., Dalton Trans.
-    2832 (2008)). A bond of the System not found so is missing, one found and not in the System spurious.
+    Bonded are two atoms closer than 1.25 times the sum of their covalent radii (Cordero et al.,
+    Dalton Trans. 2832 (2008)). A bond of the System not found so is missing, one found and not in
+    the System spurious.
 
-    A clash is an overlap of van der Waals radii of 0.04 nm or more (Word et al., J. Mol. Biol. 285, 1711 (1999);
-    Chen et al., Acta Cryst. D 66, 12 (2010)) between atoms more than three bonds apart, or four where one is
-    hydrogen. Radii are Bondi's (J. Phys. Chem. 68, 441 (1964)), 0.11 nm for H (Rowland & Taylor, J. Phys. Chem. 100,
-    7384 (1996)). N, O, F or S that carries hydrogen, and that hydrogen, may be another 0.06 nm nearer to N, O, F or
-    S, as in a hydrogen bond. A spurious bond so far apart is a clash as well.
+    A clash is an overlap of van der Waals radii of 0.04 nm or more (Word et al., J. Mol. Biol. 285,
+    1711 (1999); Chen et al., Acta Cryst. D 66, 12 (2010)) between atoms more than three bonds
+    apart, or four where one is hydrogen. Radii are Bondi's (J. Phys. Chem. 68, 441 (1964)), 0.11 nm
+    for H (Rowland & Taylor, J. Phys. Chem. 100, 7384 (1996)). N, O, F or S that carries hydrogen,
+    and that hydrogen, may be another 0.06 nm nearer to N, O, F or S, as in a hydrogen bond. A
+    spurious bond so far apart is a clash as well.
 
-    Atoms without bonds, such as ions, and beads take no part: neither radius tells how near they may come.
+    Atoms without bonds, such as ions, and beads take no part: neither radius tells how near they
+    may come.
 
     Raises:
         ValueError: no site is an atom with a bond.
@@ -375,13 +444,16 @@ def contacts(frames: Frames) -> Contacts:
     able = np.flatnonzero(_able(frames.system)).tolist()
     if not able:
         raise ValueError(
-            f"contacts: expected atoms with elements and bonds, found elements {sorted(set(frames.system.elements))} "
+            "contacts: expected atoms with elements and bonds, found elements "
+            f"{sorted(set(frames.system.elements))} "
             f"and {len(frames.system.bonds)} bonds; give System.elements and System.bonds"
         )
     rules = _Rules.of(frames.system.select(able))
     step = max(1, _CHUNK // (100 * len(able)))
     parts = [
-        rules.count(frames.positions[i : i + step][:, able], None if boxes is None else boxes[i : i + step])
+        rules.count(
+            frames.positions[i : i + step][:, able], None if boxes is None else boxes[i : i + step]
+        )
         for boxes in (frames.boxes(),)
         for i in range(0, len(frames), step)
     ]
@@ -399,8 +471,8 @@ def _able(system: System) -> NDArray[np.bool_]:
 class _Rules:
     """Who may come how near, of the n atoms that take part; a pair i < j is the number i n + j.
 
-    covalent, radius: (n,) nm; donor, acceptor: the two ends of hydrogen bonds; bonds: pairs of the System;
-    near: pairs too few bonds apart to clash.
+    covalent, radius: (n,) nm; donor, acceptor: the two ends of hydrogen bonds; bonds: pairs of the
+    System; near: pairs too few bonds apart to clash.
     """
 
     covalent: Floats
@@ -417,15 +489,26 @@ class _Rules:
         numbers = np.array([atomic_numbers[e] for e in system.elements])
         acceptor, hydrogen = np.isin(system.elements, _POLAR), numbers == 1
         # both atoms of N-H, O-H, F-H or S-H
-        able = system.bonds[(acceptor | hydrogen)[system.bonds].all(1) & hydrogen[system.bonds].any(1)]
+        able = system.bonds[
+            (acceptor | hydrogen)[system.bonds].all(1) & hydrogen[system.bonds].any(1)
+        ]
         donor = np.bincount(able.ravel(), minlength=system.n_sites) > 0
         ends_in_h = lambda path: hydrogen[path[0]] or hydrogen[path[-1]]  # noqa: E731
-        ends = [(p[0], p[-1]) for k in (2, 3, 4, 5) for p in system.bonded_paths(k) if k < 5 or ends_in_h(p)]
+        ends = [
+            (p[0], p[-1])
+            for k in (2, 3, 4, 5)
+            for p in system.bonded_paths(k)
+            if k < 5 or ends_in_h(p)
+        ]
         number = lambda pairs: np.unique(pairs.min(1) * system.n_sites + pairs.max(1))  # noqa: E731
         return cls(
-            covalent_radii[numbers] / 10, np.where(hydrogen, 0.11, vdw_radii[numbers] / 10),
-            donor, acceptor, number(system.bonds), number(np.array(ends)),
-        )  # fmt: skip
+            covalent_radii[numbers] / 10,
+            np.where(hydrogen, 0.11, vdw_radii[numbers] / 10),
+            donor,
+            acceptor,
+            number(system.bonds),
+            number(np.array(ends)),
+        )
 
     def count(self, positions: NDArray[Any], boxes: NDArray[Any] | None) -> Integers:
         """(3, n_frames) missing bonds, spurious bonds, clashes."""
@@ -446,10 +529,14 @@ class _Rules:
     def _close(
         self, positions: NDArray[Any], boxes: NDArray[Any] | None
     ) -> tuple[Integers, Integers, Integers, Floats]:
-        """Frame, sites i < j and distance (nm) of all pairs within reach, each by its nearest image."""
+        """Frame, sites i < j and distance (nm) of all pairs within reach, each by its nearest
+        image.
+        """
         from vesin import NeighborList
 
-        reach = max(2 * BOND_TOLERANCE * self.covalent.max(), 2 * np.nanmax(self.radius) - CLASH_OVERLAP)
+        reach = max(
+            2 * BOND_TOLERANCE * self.covalent.max(), 2 * np.nanmax(self.radius) - CLASH_OVERLAP
+        )
         search = NeighborList(cutoff=float(reach), full_list=False)
         pairs = []
         for k, x in enumerate(positions):
@@ -460,7 +547,9 @@ class _Rules:
         d = np.concatenate([p[3] for p in pairs])
         order = np.lexsort((d, j, i, frame))
         frame, i, j, d = (a[order] for a in (frame, i, j, d))
-        first = np.append(True, (np.diff(frame) != 0) | (np.diff(i) != 0) | (np.diff(j) != 0))[: len(d)]
+        first = np.append(True, (np.diff(frame) != 0) | (np.diff(i) != 0) | (np.diff(j) != 0))[
+            : len(d)
+        ]
         first &= i != j  # an atom and its own image
         return frame[first], i[first], j[first], d[first]
 
@@ -468,7 +557,9 @@ class _Rules:
 def _contact_rates(pair: tuple[Frames, Frames], labels: Any) -> dict[str, Quantity]:
     found = [contacts(frames) for frames in pair]
     names = {"missing_bonds": "missing", "spurious_bonds": "spurious", "clashes": "clashes"}
-    return {key: _rates([getattr(c, name) for c in found], pair, labels) for key, name in names.items()}
+    return {
+        key: _rates([getattr(c, name) for c in found], pair, labels) for key, name in names.items()
+    }
 
 
 # ---- handedness ---------------------------------------------------------------------------------
@@ -477,10 +568,11 @@ def _contact_rates(pair: tuple[Frames, Frames], labels: Any) -> dict[str, Quanti
 def chirality_errors(
     model: Frames, reference: Frames, model_blocks: Integers, reference_blocks: Integers
 ) -> dict[str, Quantity]:
-    """{label: fraction of frames whose hand is not that of most reference frames} of every stereocentre.
+    """{label: fraction of frames whose hand is not that of most reference frames} of every
+    stereocentre.
 
-    Centres are those of `stereocentres`, each judged by itself (a liquid may hold both hands) and those of one
-    label averaged. Empty where there are none.
+    Centres are those of `stereocentres`, each judged by itself (a liquid may hold both hands) and
+    those of one label averaged. Empty where there are none.
     """
     centres = stereocentres(model.system)
     if not centres:
@@ -490,7 +582,9 @@ def chirality_errors(
     names = np.array([model.system.labels[model.system.site(c[0])] for c in centres])
     labels = model_blocks, reference_blocks
     return {
-        str(name): _rates([(s != right)[:, names == name].mean(1) for s in signs], (model, reference), labels)
+        str(name): _rates(
+            [(s != right)[:, names == name].mean(1) for s in signs], (model, reference), labels
+        )
         for name in dict.fromkeys(names)
     }
 
@@ -499,14 +593,18 @@ def chirality_errors(
 
 
 def draw_spread(
-    model: Frames, n_draws: int, paired: Frames | None = None, restored: Sequence[int] | None = None,
+    model: Frames,
+    n_draws: int,
+    paired: Frames | None = None,
+    restored: Sequence[int] | None = None,
     blocks: Integers | None = None,
-) -> Quantity | None:  # fmt: skip
-    """nm, mean RMSD between two draws of one coarse frame; reference: between a draw and the true frame.
+) -> Quantity | None:
+    """nm, mean RMSD between two draws of one coarse frame; reference: between a draw and the true
+    frame.
 
-    No superposition: the coarse frame fixes the pose. Under the exact conditional distribution the true frame is
-    one more draw, so the two means are equal; a sampler that is too narrow has the smaller spread of the two.
-    None for a single draw without a true frame.
+    No superposition: the coarse frame fixes the pose. Under the exact conditional distribution the
+    true frame is one more draw, so the two means are equal; a sampler that is too narrow has the
+    smaller spread of the two. None for a single draw without a true frame.
     """
     blocks = _draw_blocks(model, n_draws, None) if blocks is None else blocks
     sites = np.arange(model.n_sites) if restored is None else np.asarray(restored)
@@ -514,7 +612,9 @@ def draw_spread(
     mean = partial(_mean, weights=_coarse_weights(model, n_draws), labels=blocks[::n_draws])
     nothing = Estimate(float("nan"), float("nan"))
     within = [_rmsd(a, b, sites) for a, b in combinations(draws, 2)]
-    across = [_rmsd(a, _check_paired(model, paired, n_draws), sites) for a in draws if paired is not None]
+    across = [
+        _rmsd(a, _check_paired(model, paired, n_draws), sites) for a in draws if paired is not None
+    ]
     if not within + across:
         return None
     value, true = (mean(np.mean(found, axis=0)) if found else nothing for found in (within, across))
@@ -522,10 +622,14 @@ def draw_spread(
 
 
 def draw_rmsd(
-    model: Frames, paired: Frames, n_draws: int, restored: Sequence[int] | None = None,
+    model: Frames,
+    paired: Frames,
+    n_draws: int,
+    restored: Sequence[int] | None = None,
     blocks: Integers | None = None,
-) -> tuple[Quantity | None, Quantity | None]:  # fmt: skip
-    """nm, heavy-atom RMSD from the true frame, without superposition: of one draw, and of the best of `n_draws`.
+) -> tuple[Quantity | None, Quantity | None]:
+    """nm, heavy-atom RMSD from the true frame, without superposition: of one draw, and of the best
+    of `n_draws`.
 
     None where no heavy atom is asked for.
 
@@ -540,7 +644,9 @@ def draw_rmsd(
         return None, None
     each = np.array([_rmsd(model[k::n_draws], true, heavy) for k in range(n_draws)])
     weights = _coarse_weights(model, n_draws)
-    one, best = (Quantity(*_mean(x, weights, blocks[::n_draws])) for x in (each.mean(0), each.min(0)))
+    one, best = (
+        Quantity(*_mean(x, weights, blocks[::n_draws])) for x in (each.mean(0), each.min(0))
+    )
     return one, best
 
 
@@ -548,7 +654,8 @@ def _check_paired(model: Frames, paired: Frames | None, n_draws: int) -> Frames:
     if paired is None or len(paired) * n_draws != len(model) or paired.n_sites != model.n_sites:
         found = "none" if paired is None else f"{len(paired)} of {paired.n_sites} sites"
         raise ValueError(
-            f"paired: expected one true frame for each of {len(model) // n_draws} coarse frames, of "
+            f"paired: expected one true frame for each of {len(model) // n_draws} coarse "
+            "frames, of "
             f"{model.n_sites} sites, found {found}"
         )
     return paired
@@ -568,19 +675,24 @@ def _rmsd(a: Frames, b: Frames, sites: Integers) -> Floats:
 
 
 def round_trip(mapped: ArrayLike, coarse: ArrayLike) -> Quantity:
-    """nm, the largest coordinate of |M x - X|; its error is the spacing of numbers of the coarser precision at X.
+    """nm, the largest coordinate of |M x - X|; its error is the spacing of numbers of the coarser
+    precision at X.
 
     Args:
-        mapped, coarse: two arrays of one shape, M x of the restored frames and the X they were made for.
+        mapped, coarse: two arrays of one shape, M x of the restored frames and the X they were made
+            for.
 
     Raises:
         ValueError: the shapes differ.
     """
     a, b = np.asarray(mapped), np.asarray(coarse)
     if a.shape != b.shape:
-        raise ValueError(f"round_trip: expected two arrays of one shape, found {a.shape} and {b.shape}")
+        raise ValueError(
+            f"round_trip: expected two arrays of one shape, found {a.shape} and {b.shape}"
+        )
     kind = min(
-        (x.dtype.type if x.dtype.kind == "f" else np.float64 for x in (a, b)), key=lambda t: t(0).nbytes
+        (x.dtype.type if x.dtype.kind == "f" else np.float64 for x in (a, b)),
+        key=lambda t: t(0).nbytes,
     )
     spacing = float(np.spacing(kind(np.abs(b).max())))
     return Quantity(float(np.abs(np.asarray(a, float) - np.asarray(b, float)).max()), spacing)
@@ -590,13 +702,20 @@ def round_trip(mapped: ArrayLike, coarse: ArrayLike) -> Quantity:
 
 
 def energy_distance(
-    model: ArrayLike, reference: ArrayLike, n_atoms: int, model_blocks: Integers, reference_blocks: Integers,
-    model_weights: ArrayLike | None = None, reference_weights: ArrayLike | None = None,
-) -> Quantity:  # fmt: skip
-    """Wasserstein-1 distance of two energy distributions over `n_atoms`, kT an atom; reference: its floor.
+    model: ArrayLike,
+    reference: ArrayLike,
+    n_atoms: int,
+    model_blocks: Integers,
+    reference_blocks: Integers,
+    model_weights: ArrayLike | None = None,
+    reference_weights: ArrayLike | None = None,
+) -> Quantity:
+    """Wasserstein-1 distance of two energy distributions over `n_atoms`, kT an atom; reference: its
+    floor.
 
-    The error is the delete-one-block jackknife over both; the floor what two samples of one distribution would
-    show, from half against half of each: W1 falls as (1/N1 + 1/N2)^1/2, and halves of N have 4/N there.
+    The error is the delete-one-block jackknife over both; the floor what two samples of one
+    distribution would show, from half against half of each: W1 falls as (1/N1 + 1/N2)^1/2, and
+    halves of N have 4/N there.
 
     Args:
         model, reference: (n,) kT.
@@ -611,7 +730,8 @@ def energy_distance(
         w = np.ones(len(e)) if weights is None else np.asarray(weights, float)
         if e.shape != blocks.shape or not np.isfinite(e).all():
             raise ValueError(
-                f"energies: expected {len(blocks)} finite numbers in kT, one a frame, found shape {e.shape} with "
+                f"energies: expected {len(blocks)} finite numbers in kT, one a frame, found "
+                f"shape {e.shape} with "
                 f"{(~np.isfinite(e)).sum()} not finite; leave out frames that have no energy"
             )
         sides.append((e, w, blocks))
@@ -621,10 +741,13 @@ def energy_distance(
         even = blocks % 2 == 0
         halves += wasserstein(e[even], e[~even], w[even], w[~even]) ** 2
         left = [
-            wasserstein(e[keep], other, w[keep], weights) for keep in (blocks != k for k in np.unique(blocks))
+            wasserstein(e[keep], other, w[keep], weights)
+            for keep in (blocks != k for k in np.unique(blocks))
         ]
         variance += float(jackknife_error(np.array(left))) ** 2
-    return Quantity(wasserstein(a, b, u, v) / n_atoms, variance**0.5 / n_atoms, (halves / 4) ** 0.5 / n_atoms)
+    return Quantity(
+        wasserstein(a, b, u, v) / n_atoms, variance**0.5 / n_atoms, (halves / 4) ** 0.5 / n_atoms
+    )
 
 
 def _compare_energies(
@@ -644,16 +767,19 @@ def _compare_energies(
         "energy": distance,
         "energy_shift": Quantity((a - b) / n, float(np.hypot(a_error, b_error)) / n),
         "energy_histogram": {
-            "edges": (edges - b).tolist(), "model": model.tolist(), "reference": reference.tolist()
+            "edges": (edges - b).tolist(),
+            "model": model.tolist(),
+            "reference": reference.tolist(),
         },
-    }  # fmt: skip
+    }
 
 
 # ---- weights ------------------------------------------------------------------------------------
 
 
 def weight_efficiency(log_weights: ArrayLike, blocks: Integers | None = None) -> Quantity:
-    """ESS / N = (sum w)^2 / (N sum w^2) of weights given by their logarithms (Kish), with its jackknife error.
+    """ESS / N = (sum w)^2 / (N sum w^2) of weights given by their logarithms (Kish), with its
+    jackknife error.
 
     Args:
         log_weights: (n,), up to a constant; -inf is a weight of zero.
@@ -673,16 +799,21 @@ def _check_log_weights(log_weights: ArrayLike) -> Floats:
     x = np.asarray(log_weights, float)
     if np.isnan(x).any() or (x == np.inf).any() or not np.isfinite(x).any():
         raise ValueError(
-            f"log_weights: expected numbers or -inf, at least one finite, found {np.isnan(x).sum()} nan and "
+            "log_weights: expected numbers or -inf, at least one finite, found "
+            f"{np.isnan(x).sum()} nan and "
             f"{(x == np.inf).sum()} inf of {x.size}"
         )
     return x
 
 
-def _compare_weights(log_weights: ArrayLike, model: Frames, n_draws: int, labels: Integers) -> dict[str, Any]:
+def _compare_weights(
+    log_weights: ArrayLike, model: Frames, n_draws: int, labels: Integers
+) -> dict[str, Any]:
     x = _check_log_weights(log_weights)
     if x.shape != (len(model),):
-        raise ValueError(f"log_weights: expected {len(model)}, one a restored frame, found shape {x.shape}")
+        raise ValueError(
+            f"log_weights: expected {len(model)}, one a restored frame, found shape {x.shape}"
+        )
     found = {"efficiency": weight_efficiency(x, labels)}
     if n_draws > 1:
         rows = effective_share(x.reshape(-1, n_draws))
@@ -703,7 +834,8 @@ class WorstFrame:
 
 
 def worst_frames(model: Frames, k: int = 5) -> list[WorstFrame]:
-    """Up to `k` frames to look at: in turn the most wrong bonds, the most clashes, the bond furthest off.
+    """Up to `k` frames to look at: in turn the most wrong bonds, the most clashes, the bond
+    furthest off.
 
     A bond's length is measured from the median of its type over all frames, nm.
     """
@@ -736,7 +868,9 @@ def worst_frames(model: Frames, k: int = 5) -> list[WorstFrame]:
 
 
 def _bond_deviation(frames: Frames) -> tuple[Floats, Integers, list[str]]:
-    """Largest deviation of a bond in each frame (nm), which type of bond it is, and the types' names."""
+    """Largest deviation of a bond in each frame (nm), which type of bond it is, and the types'
+    names.
+    """
     deviation, at = np.zeros(len(frames)), np.zeros(len(frames), np.int64)
     types = equivalent_terms(frames.system, "bond")
     for number, sites in enumerate(types.values()):

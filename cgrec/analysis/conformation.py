@@ -1,5 +1,5 @@
-"""What a chemist looks at first: peptide bonds, backbone dihedrals, bonds and angles of an ensemble beside
-its reference.
+"""What a chemist looks at first: peptide bonds, backbone dihedrals, bonds and angles of an ensemble
+beside its reference.
 
 Public: `compare_conformations`, `own_conformation`, which give plain numbers for json.
 """
@@ -22,13 +22,16 @@ from .structure import compare_structure
 
 #: Bins of one dihedral: ten degrees, narrower than any basin.
 BINS = 36
-#: Values (frames x sites) that are looked at: seconds and a few hundred MB, whatever the size of the system.
+#: Values (frames x sites) that are looked at: seconds and a few hundred MB, whatever the size of
+#: the system.
 MOST = 2e7
 
 
 @dataclass(frozen=True)
 class CisFraction:
-    """Share of frames in which one peptide bond is cis, in two ensembles, each with its standard error."""
+    """Share of frames in which one peptide bond is cis, in two ensembles, each with its standard
+    error.
+    """
 
     bond: str
     imino: bool
@@ -38,8 +41,8 @@ class CisFraction:
 
 @dataclass(frozen=True)
 class TorsionDifference:
-    """One backbone dihedral in two ensembles: Jensen-Shannon divergence above its floor, nats, and the
-    reference's N_eff.
+    """One backbone dihedral in two ensembles: Jensen-Shannon divergence above its floor, nats, and
+    the reference's N_eff.
     """
 
     torsion: str
@@ -50,7 +53,8 @@ class TorsionDifference:
 
 
 def compare_conformations(model: Frames, reference: Frames) -> dict[str, Any]:
-    """{"cis": [...], "torsions": [...], "bonded": [...]} of two ensembles of one System, as plain numbers.
+    """{"cis": [...], "torsions": [...], "bonded": [...]} of two ensembles of one System, as plain
+    numbers.
 
     Lists are empty where the sites do not tell.
 
@@ -59,7 +63,9 @@ def compare_conformations(model: Frames, reference: Frames) -> dict[str, Any]:
     """
     model, reference = _some(model), _some(reference)
     torsions = backbone_torsions(model.system)
-    bonded = compare_structure(model, reference).terms if min(len(model), len(reference)) > 1 else ()
+    bonded = (
+        compare_structure(model, reference).terms if min(len(model), len(reference)) > 1 else ()
+    )
     found: dict[str, Any] = {
         "cis": [asdict(c) for c in cis_fractions(model, reference)],
         "torsions": [asdict(t) for t in torsion_differences(model, reference, torsions)],
@@ -69,7 +75,9 @@ def compare_conformations(model: Frames, reference: Frames) -> dict[str, Any]:
 
 
 def own_conformation(frames: Frames) -> dict[str, Any]:
-    """The same of an ensemble that has no reference, level 0: its cis bonds, which chemistry can judge."""
+    """The same of an ensemble that has no reference, level 0: its cis bonds, which chemistry can
+    judge.
+    """
     frames = _some(frames)
     return plain({"cis": [asdict(c) for c in cis_fractions(frames, frames)]})
 
@@ -86,7 +94,9 @@ def cis_fractions(model: Frames, reference: Frames) -> list[CisFraction]:
     ]
 
 
-def torsion_differences(model: Frames, reference: Frames, torsions: list[Torsion]) -> list[TorsionDifference]:
+def torsion_differences(
+    model: Frames, reference: Frames, torsions: list[Torsion]
+) -> list[TorsionDifference]:
     """Of every dihedral given."""
     if min(len(model), len(reference)) < 2:
         return []
@@ -95,7 +105,9 @@ def torsion_differences(model: Frames, reference: Frames, torsions: list[Torsion
 
 def _torsion(torsion: Torsion, model: Frames, reference: Frames) -> TorsionDifference:
     sites = np.array([torsion.sites])
-    values = [geometry.dihedral(np.asarray(f.positions, float), sites)[:, 0] for f in (model, reference)]
+    values = [
+        geometry.dihedral(np.asarray(f.positions, float), sites)[:, 0] for f in (model, reference)
+    ]
     js = divergence(_tally(values[0], model), _tally(values[1], reference))
     n_eff = effective_sample_size(reference, values[1], periodic=True)
     return TorsionDifference(torsion.name, js.js - js.floor, js.error, js.floor, n_eff)
@@ -109,4 +121,6 @@ def _tally(angles: NDArray[np.float64], frames: Frames) -> Tally:
 def _some(frames: Frames) -> Frames:
     """Frames at equal distances, so few that the work stays small."""
     most = max(50, int(MOST / frames.n_sites))
-    return frames if len(frames) <= most else frames[np.linspace(0, len(frames) - 1, most).astype(int)]
+    return (
+        frames if len(frames) <= most else frames[np.linspace(0, len(frames) - 1, most).astype(int)]
+    )

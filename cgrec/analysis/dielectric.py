@@ -17,11 +17,13 @@ from .statistics import Estimate, default_blocks, jackknife_error
 def dielectric_constant(
     frames: Frames, charges: ArrayLike | None = None, n_blocks: int | None = None
 ) -> Estimate:
-    """Relative permittivity 1 + 4 pi / (3 V kT) (<M^2> - <M>^2) / (4 pi epsilon_0), with its jackknife error.
+    """Relative permittivity 1 + 4 pi / (3 V kT) (<M^2> - <M>^2) / (4 pi epsilon_0), with its
+    jackknife error.
 
-    For a periodic box with a conducting boundary, which Ewald and PME sums have, and fixed charges, so that the
-    permittivity at optical frequencies is one (M. Neumann, Mol. Phys. 50, 841 (1983)). M is that of the neutral molecules
-    (`dipole_moments`): with ions it is what the solvent among them contributes. V is the mean volume.
+    For a periodic box with a conducting boundary, which Ewald and PME sums have, and fixed charges,
+    so that the permittivity at optical frequencies is one (M. Neumann, Mol. Phys. 50, 841 (1983)).
+    M is that of the neutral molecules (`dipole_moments`): with ions it is what the solvent among
+    them contributes. V is the mean volume.
 
     Args:
         frames: periodic, sampled at `Frames.temperature`; weights are honoured.
@@ -36,7 +38,10 @@ def dielectric_constant(
         raise ValueError(
             "dielectric_constant: these Frames have no box; the formula holds for a periodic system"
         )
-    moments, volumes = dipole_moments(frames, charges), np.abs(np.linalg.det(np.asarray(boxes, float)))
+    moments, volumes = (
+        dipole_moments(frames, charges),
+        np.abs(np.linalg.det(np.asarray(boxes, float))),
+    )
     w = frames.normalised_weights()
 
     def permittivity(weights: NDArray[np.float64]) -> float:
@@ -55,14 +60,16 @@ def dielectric_constant(
 
 
 def dipole_moments(frames: Frames, charges: ArrayLike | None = None) -> NDArray[np.float64]:
-    """(n_frames, 3) e nm: the dipole moment of all neutral molecules together. Charged ones, ions, are left out: theirs depends on the origin.
+    """(n_frames, 3) e nm: the dipole moment of all neutral molecules together. Charged ones, ions,
+    are left out: theirs depends on the origin.
 
     Args:
         frames: with whole molecules.
         charges: (n_sites,) e; default `System.charges`.
 
     Raises:
-        ValueError: no neutral molecule has charges; a molecule is broken across the box; not one charge a site.
+        ValueError: no neutral molecule has charges; a molecule is broken across the box; not one
+            charge a site.
     """
     system = frames.system
     q = np.asarray(system.charges if charges is None else charges, float)
@@ -73,7 +80,8 @@ def dipole_moments(frames: Frames, charges: ArrayLike | None = None) -> NDArray[
     q = np.where(neutral[molecules], q, 0.0)
     if not q.any():
         raise ValueError(
-            f"dipole_moments: expected neutral molecules with charges in them, found none among {len(neutral)} molecules; "
+            "dipole_moments: expected neutral molecules with charges in them, found none "
+            f"among {len(neutral)} molecules; "
             "give `charges` by site, or bonds to the System"
         )
     x = np.asarray(frames.positions, float)
@@ -90,6 +98,7 @@ def _check_whole(frames: Frames, x: NDArray[np.float64]) -> None:
     frame, bond = np.unravel_index(np.argmax(longest / width[:, None]), longest.shape)
     if longest[frame, bond] > width[frame] / 2:
         raise ValueError(
-            f"dipole_moments: the bond {tuple(bonds[bond].tolist())} of frame {frame} is {longest[frame, bond]:.3f} nm long in a box "
+            f"dipole_moments: the bond {tuple(bonds[bond].tolist())} of frame {frame} is "
+            f"{longest[frame, bond]:.3f} nm long in a box "
             f"{width[frame]:.3f} nm wide: the molecule is broken; make molecules whole first"
         )

@@ -1,7 +1,9 @@
-"""Histograms over collective variables: distances of ensembles, free-energy surfaces, basin populations.
+"""Histograms over collective variables: distances of ensembles, free-energy surfaces, basin
+populations.
 
 Public: `Grid`, `histogram`, `compare_distributions` -> `Comparison`, `free_energy` -> `FreeEnergy`,
-`free_energy_difference` -> `FreeEnergyDifference`, `basins` -> {name: `Basin`}, `BASINS_ALANINE`, `basin_definitions`.
+`free_energy_difference` -> `FreeEnergyDifference`, `basins` -> {name: `Basin`}, `BASINS_ALANINE`,
+`basin_definitions`.
 """
 
 from __future__ import annotations
@@ -48,12 +50,14 @@ class Grid:
             raise ValueError(f"a histogram needs one to three collective variables, found {n}")
         if len(self.bins) != n or len(self.ranges) != n:
             raise ValueError(
-                f"expected bins and a range for each of {n} variables, found {self.bins} and {self.ranges}"
+                f"expected bins and a range for each of {n} variables, found {self.bins} and "
+                f"{self.ranges}"
             )
         for variable, bins, (low, high) in zip(self.variables, self.bins, self.ranges):
             if bins < 1 or not low < high:
                 raise ValueError(
-                    f"{variable.name}: expected bins >= 1 and low < high, found {bins} and ({low}, {high})"
+                    f"{variable.name}: expected bins >= 1 and low < high, found {bins} and "
+                    f"({low}, {high})"
                 )
 
     @classmethod
@@ -64,10 +68,13 @@ class Grid:
         bins: int | Sequence[int] = 64,
         ranges: Mapping[str, Range] | None = None,
     ) -> Grid:
-        """The grid that holds all `frames`: dihedrals -pi..pi, others the common extremes, or `ranges` by
-        name."""
+        """The grid that holds all `frames`: dihedrals -pi..pi, others the common extremes, or
+        `ranges` by name.
+        """
         counts = (bins,) * len(variables) if isinstance(bins, int) else tuple(bins)
-        return cls(tuple(variables), counts, tuple(_range(v, frames, ranges or {}) for v in variables))
+        return cls(
+            tuple(variables), counts, tuple(_range(v, frames, ranges or {}) for v in variables)
+        )
 
     @property
     def edges(self) -> tuple[NDArray[np.float64], ...]:
@@ -80,8 +87,9 @@ class Grid:
         return tuple((e[1:] + e[:-1]) / 2 for e in self.edges)
 
     def cells(self, frames: Frames) -> NDArray[np.int64]:
-        """(n_frames,) flat index of the bin of each frame; what lies beyond a stated range counts in the last
-        bin there."""
+        """(n_frames,) flat index of the bin of each frame; what lies beyond a stated range counts
+        in the last bin there.
+        """
         index = []
         for variable, n, (low, high) in zip(self.variables, self.bins, self.ranges):
             place = np.floor((variable.of(frames) - low) / (high - low) * n).astype(np.int64)
@@ -89,13 +97,17 @@ class Grid:
         return np.ravel_multi_index(tuple(index), self.bins)
 
 
-def _range(variable: CollectiveVariable, frames: Sequence[Frames], ranges: Mapping[str, Range]) -> Range:
+def _range(
+    variable: CollectiveVariable, frames: Sequence[Frames], ranges: Mapping[str, Range]
+) -> Range:
     if variable.name in ranges:
         return ranges[variable.name]
     if variable.periodic:
         return -np.pi, np.pi
     if not frames:
-        raise ValueError(f"{variable.name} is not periodic: give its range or the frames to take it from")
+        raise ValueError(
+            f"{variable.name} is not periodic: give its range or the frames to take it from"
+        )
     values = [variable.of(f) for f in frames]
     low, high = min(v.min() for v in values), max(v.max() for v in values)
     pad = 1e-9 * max(1.0, abs(high)) + (0.5 if low == high else 0.0)
@@ -110,14 +122,16 @@ def histogram(frames: Frames, grid: Grid) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far a model's ensemble is from a reference: JS divergence in nats beside its sampling floor.
+    """How far a model's ensemble is from a reference: JS divergence in nats beside its sampling
+    floor.
 
     Attributes:
         grid: variables, bins and ranges.
-        divergence: js, its error and all floors, occupied cells K, the histograms' own effective sizes.
-        n_eff_model, n_eff_reference: from autocorrelation and weights, the smallest over the variables. The
-            floor uses `divergence.n_model` instead: bins decorrelate faster than the slowest variable.
-            Under ~100 here no floor is good.
+        divergence: js, its error and all floors, occupied cells K, the histograms' own effective
+            sizes.
+        n_eff_model, n_eff_reference: from autocorrelation and weights, the smallest over the
+            variables. The floor uses `divergence.n_model` instead: bins decorrelate faster than the
+            slowest variable. Under ~100 here no floor is good.
     """
 
     grid: Grid
@@ -172,15 +186,21 @@ class Comparison:
 
     @property
     def sqrt_excess_error(self) -> float:
-        """How far `sqrt_excess` rises when the excess does by one error (finite at zero, where error
-        propagation is not)."""
+        """How far `sqrt_excess` rises when the excess does by one error (finite at zero, where
+        error propagation is not).
+        """
         return float(np.sqrt(max(self.excess, 0.0) + self.error) - self.sqrt_excess)
 
 
 def compare_distributions(
-    model: Frames, reference: Frames, variables: Variables, bins: int | Sequence[int] = 64,
-    ranges: Mapping[str, Range] | None = None, n_blocks: int | None = None, seed: int = 0,
-) -> Comparison:  # fmt: skip
+    model: Frames,
+    reference: Frames,
+    variables: Variables,
+    bins: int | Sequence[int] = 64,
+    ranges: Mapping[str, Range] | None = None,
+    n_blocks: int | None = None,
+    seed: int = 0,
+) -> Comparison:
     """Compare the joint distribution of `variables` in two ensembles; the two Systems may differ.
 
     Args:
@@ -188,8 +208,8 @@ def compare_distributions(
         variables: one to three.
         bins: per axis, one number or one for each.
         ranges: {variable name: (low, high)} where the defaults of `Grid.over` will not do.
-        n_blocks: blocks for errors and floor; default `statistics.default_blocks`, for each ensemble its
-            own.
+        n_blocks: blocks for errors and floor; default `statistics.default_blocks`, for each
+            ensemble its own.
         seed: of the floor's random numbers.
 
     Raises:
@@ -206,19 +226,22 @@ def compare_distributions(
         for c, f in zip(np.split(compact, [len(model)]), (model, reference))
     )
     n_eff = [
-        min(effective_sample_size(f, v.of(f), v.periodic) for v in variables) for f in (model, reference)
+        min(effective_sample_size(f, v.of(f), v.periodic) for v in variables)
+        for f in (model, reference)
     ]
     return Comparison(grid, divergence(first, second, seed), *n_eff)
 
 
 @dataclass(frozen=True)
 class FreeEnergy:
-    """F/kT = -ln p of each bin, lowest bin zero; infinite where nothing was seen. No Jacobian is taken out.
+    """F/kT = -ln p of each bin, lowest bin zero; infinite where nothing was seen. No Jacobian is
+    taken out.
 
     Attributes:
         grid: the axes.
         values: F/kT, shape grid.bins.
-        errors: standard error of ln p from block scatter, var(p)^1/2 / p; nan where nothing was seen.
+        errors: standard error of ln p from block scatter, var(p)^1/2 / p; nan where nothing was
+            seen.
         temperature: K.
     """
 
@@ -243,7 +266,9 @@ def free_energy(frames: Frames, grid: Grid, n_blocks: int | None = None) -> Free
     values, errors = np.full(n_cells, np.inf), np.full(n_cells, np.nan)
     values[seen] = -np.log(p[seen] / p.max())
     errors[seen] = np.sqrt(tally.variance[seen]) / p[seen]
-    return FreeEnergy(grid, values.reshape(grid.bins), errors.reshape(grid.bins), frames.temperature)
+    return FreeEnergy(
+        grid, values.reshape(grid.bins), errors.reshape(grid.bins), frames.temperature
+    )
 
 
 @dataclass(frozen=True)
@@ -275,13 +300,15 @@ def free_energy_difference(
     """
     if model.grid != reference.grid:
         raise ValueError(
-            "free_energy_difference: the two surfaces have different grids; make both with one Grid.over(...)"
+            "free_energy_difference: the two surfaces have different grids; make both with one "
+            "Grid.over(...)"
         )
     wanted = reference.values < below
     use = wanted & np.isfinite(model.values)
     if not use.any():
         raise ValueError(
-            f"free_energy_difference: no bin under {below} kT is occupied in both; raise it or use fewer bins"
+            f"free_energy_difference: no bin under {below} kT is occupied in both; raise it or "
+            "use fewer bins"
         )
     difference = model.values[use] - reference.values[use]
     noise = model.errors[use] ** 2 + reference.errors[use] ** 2
@@ -294,13 +321,16 @@ def free_energy_difference(
     )
 
 
-#: Alanine dipeptide, variables named phi and psi, rad. The three tile the torus, so populations sum to one.
-#: The borders run along the barriers: phi = 0 and 120 degrees (the slow process), psi = 50 and -120 degrees.
-#: `beta/PII` holds C5, PII and C7eq; `alpha_L` is the whole right half (alpha_L and C7ax), since psi is fast
-#: there.
+#: Alanine dipeptide, variables named phi and psi, rad. The three tile the torus, so populations sum
+#: to one. The borders run along the barriers: phi = 0 and 120 degrees (the slow process), psi = 50
+#: and -120 degrees. `beta/PII` holds C5, PII and C7eq; `alpha_L` is the whole right half (alpha_L
+#: and C7ax), since psi is fast there.
 BASINS_ALANINE: dict[str, dict[str, Range]] = {
     "alpha_R": {"phi": (np.radians(120), np.radians(0)), "psi": (np.radians(-120), np.radians(50))},
-    "beta/PII": {"phi": (np.radians(120), np.radians(0)), "psi": (np.radians(50), np.radians(-120))},
+    "beta/PII": {
+        "phi": (np.radians(120), np.radians(0)),
+        "psi": (np.radians(50), np.radians(-120)),
+    },
     "alpha_L": {"phi": (np.radians(0), np.radians(120))},
 }
 
@@ -308,12 +338,15 @@ BASINS_ALANINE: dict[str, dict[str, Range]] = {
 def basin_definitions(
     given: Mapping[str, Mapping[str, Sequence[float]]], variables: Variables, atoms: System
 ) -> dict[str, dict[str, Range]]:
-    """Basins to judge an ensemble by: those `given`, or alanine dipeptide's where the molecule is one.
+    """Basins to judge an ensemble by: those `given`, or alanine dipeptide's where the molecule is
+    one.
 
     Args:
-        given: {basin: {variable name: (low, high)}}, degrees for angles and dihedrals, nm for distances.
+        given: {basin: {variable name: (low, high)}}, degrees for angles and dihedrals, nm for
+            distances.
         variables: the ensemble's; a basin that needs another one is left out.
-        atoms: level 0, which says whether the molecule is one alanine between an acetyl and a methylamide.
+        atoms: level 0, which says whether the molecule is one alanine between an acetyl and a
+            methylamide.
 
     Raises:
         ValueError: a basin is not given by two numbers for each variable.
@@ -324,7 +357,8 @@ def basin_definitions(
         for variable, borders in box.items():
             if len(borders) != 2:
                 raise ValueError(
-                    f"basin {name!r}, {variable}: expected two numbers, low and high, found {borders}"
+                    f"basin {name!r}, {variable}: expected two numbers, low and high, found "
+                    f"{borders}"
                 )
         if set(box) <= set(units):
             found[name] = {
@@ -347,8 +381,8 @@ def _alanine_dipeptide(variables: Variables, atoms: System) -> bool:
 
 @dataclass(frozen=True)
 class Basin:
-    """Population of a basin (sums to at most one over all) and its free energy in kT relative to a basin;
-    block errors.
+    """Population of a basin (sums to at most one over all) and its free energy in kT relative to a
+    basin; block errors.
 
     A basin never visited has free energy inf and error nan.
     """
@@ -360,19 +394,22 @@ class Basin:
 
 
 def basins(
-    frames: Frames, variables: Variables, definitions: Mapping[str, Mapping[str, Range]],
-    relative_to: str | None = None, n_blocks: int | None = None,
-) -> dict[str, Basin]:  # fmt: skip
+    frames: Frames,
+    variables: Variables,
+    definitions: Mapping[str, Mapping[str, Range]],
+    relative_to: str | None = None,
+    n_blocks: int | None = None,
+) -> dict[str, Basin]:
     """Basin populations and free-energy differences, F_i - F_0 = -kT ln(p_i / p_0).
 
     Args:
         frames: the ensemble.
         variables: those the definitions name.
-        definitions: {basin: {variable name: (low, high)}}, low <= x < high in the variable's unit. For a
-            dihedral, low > high means the arc from low through pi to high. A variable left out does not
-            restrict.
-        relative_to: basin whose free energy is zero; default the most populated. Name it to compare two
-            ensembles.
+        definitions: {basin: {variable name: (low, high)}}, low <= x < high in the variable's unit.
+            For a dihedral, low > high means the arc from low through pi to high. A variable left
+            out does not restrict.
+        relative_to: basin whose free energy is zero; default the most populated. Name it to compare
+            two ensembles.
         n_blocks: for the jackknife; default `statistics.default_blocks`.
 
     Raises:
@@ -388,7 +425,8 @@ def basins(
     zero = int(population.argmax()) if relative_to is None else _position(names, relative_to)
     if population[zero] == 0:
         raise ValueError(
-            f"basin {names[zero]!r} holds no frame: choose another one to be relative to, or sample longer"
+            f"basin {names[zero]!r} holds no frame: choose another one to be relative to, or "
+            "sample longer"
         )
     left = (sums.sum(0) - sums) / np.maximum(totals.sum() - totals, 1e-300)[:, None]
     energy, error = _log_ratio(population, zero), jackknife_error(_log_ratio(left, zero))
@@ -407,7 +445,9 @@ def _position(names: list[str], name: str) -> int:
     return names.index(name)
 
 
-def _inside(frames: Frames, variables: Variables, basin: str, box: Mapping[str, Range]) -> NDArray[np.bool_]:
+def _inside(
+    frames: Frames, variables: Variables, basin: str, box: Mapping[str, Range]
+) -> NDArray[np.bool_]:
     by_name: dict[str, Any] = {v.name: v for v in variables}
     inside = np.ones(len(frames), bool)
     for name, (low, high) in box.items():

@@ -1,4 +1,5 @@
-"""The error ledger of a chain: how far each level is from its parent, from level 0 and from the direct model.
+"""The error ledger of a chain: how far each level is from its parent, from level 0 and from the
+direct model.
 
 Public: `LedgerRow`, `ledger_row`, `table`, `check_triangle` -> `Triangle`.
 """
@@ -22,7 +23,8 @@ AGAINST = ("parent", "level 0", "direct model")
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """One line of the ledger: the ensemble of a level against another one, over one set of variables.
+    """One line of the ledger: the ensemble of a level against another one, over one set of
+    variables.
 
     Attributes:
         level: name of the level.
@@ -34,11 +36,12 @@ class LedgerRow:
         sqrt_excess, sqrt_excess_error: root of the excess (zero where negative) and its error.
         n_eff_model, n_eff_reference: from autocorrelation and weights.
         occupied: bins occupied in either.
-        worst: {"bond" | "angle" | "dihedral": {"term", "wasserstein", "floor", "unit"}} with the largest
-            W1.
-        floors: the other estimates of the floor: {"formula", "bootstrap", "halves"}, and its "spread".
-        basins: {basin: [difference of the free energies, its error]} in kT, relative to the reference's
-            largest.
+        worst: {"bond" | "angle" | "dihedral": {"term", "wasserstein", "floor", "unit"}} with the
+            largest W1.
+        floors: the other estimates of the floor: {"formula", "bootstrap", "halves"}, and its
+            "spread".
+        basins: {basin: [difference of the free energies, its error]} in kT, relative to the
+            reference's largest.
     """
 
     level: str
@@ -61,12 +64,16 @@ class LedgerRow:
 
     def __post_init__(self) -> None:
         if self.against not in AGAINST:
-            raise ValueError(f"LedgerRow.against: expected one of {AGAINST}, found {self.against!r}")
+            raise ValueError(
+                f"LedgerRow.against: expected one of {AGAINST}, found {self.against!r}"
+            )
         object.__setattr__(self, "variables", tuple(self.variables))
         object.__setattr__(self, "bins", tuple(self.bins))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers, strings and lists, for json; what is not finite becomes None (json has no inf)."""
+        """Plain numbers, strings and lists, for json; what is not finite becomes None (json has no
+        inf).
+        """
         return plain(asdict(self))
 
     @classmethod
@@ -76,24 +83,32 @@ class LedgerRow:
         required = known - {"worst", "basins", "floors"}
         if not required <= set(data) <= known:
             raise ValueError(
-                f"ledger row: missing {sorted(required - set(data))}, unknown {sorted(set(data) - known)}"
+                f"ledger row: missing {sorted(required - set(data))}, unknown "
+                f"{sorted(set(data) - known)}"
             )
         return cls(**data)
 
 
 def ledger_row(
-    level: str, against: str, model: Frames, reference: Frames, variables: Variables, bins: int = 64,
-    definitions: Mapping[str, Mapping[str, Range]] | None = None, ranges: Mapping[str, Range] | None = None,
+    level: str,
+    against: str,
+    model: Frames,
+    reference: Frames,
+    variables: Variables,
+    bins: int = 64,
+    definitions: Mapping[str, Mapping[str, Range]] | None = None,
+    ranges: Mapping[str, Range] | None = None,
     seed: int = 0,
-) -> LedgerRow:  # fmt: skip
-    """Compare the ensemble `model` of `level` with `reference`: distributions, bonded structure, basins.
+) -> LedgerRow:
+    """Compare the ensemble `model` of `level` with `reference`: distributions, bonded structure,
+    basins.
 
     Args:
         level: name of the level.
         against: what `reference` is, one of `AGAINST`.
         model, reference: two ensembles of one System (map the finer one up first).
-        variables: one to three; the same, with the same `ranges`, at all levels if the triangle is to hold
-            exactly.
+        variables: one to three; the same, with the same `ranges`, at all levels if the triangle is
+            to hold exactly.
         bins: per variable.
         definitions: basins as `free_energy.basins` takes them, e.g. BASINS_ALANINE.
         ranges: {variable: (low, high)} for those not periodic.
@@ -104,15 +119,22 @@ def ledger_row(
     """
     comparison = compare_distributions(model, reference, variables, bins, ranges, seed=seed)
     return LedgerRow(
-        level, against, comparison.variables, comparison.bins, **_numbers(comparison),
+        level,
+        against,
+        comparison.variables,
+        comparison.bins,
+        **_numbers(comparison),
         worst=worst_terms(compare_structure(model, reference)),
         basins=basin_differences(model, reference, variables, definitions) if definitions else {},
         floors=_floors(comparison),
-    )  # fmt: skip
+    )
 
 
 def _numbers(comparison: Comparison) -> dict[str, Any]:
-    names = "js floor excess error sqrt_js sqrt_excess sqrt_excess_error n_eff_model n_eff_reference occupied"
+    names = (
+        "js floor excess error sqrt_js sqrt_excess sqrt_excess_error n_eff_model n_eff_reference "
+        "occupied"
+    )
     return {name: getattr(comparison, name) for name in names.split()}
 
 
@@ -126,16 +148,25 @@ def worst_terms(structure: StructureComparison) -> dict[str, dict[str, Any]]:
     """The worst bond, angle and dihedral, as `LedgerRow.worst` holds them."""
     found = {kind: structure.worst(kind) for kind in ("bond", "angle", "dihedral")}
     return {
-        kind: {"term": t.label, "wasserstein": t.wasserstein, "floor": t.wasserstein_floor, "unit": t.unit}
+        kind: {
+            "term": t.label,
+            "wasserstein": t.wasserstein,
+            "floor": t.wasserstein_floor,
+            "unit": t.unit,
+        }
         for kind, t in found.items()
         if t is not None
     }
 
 
 def basin_differences(
-    model: Frames, reference: Frames, variables: Variables, definitions: Mapping[str, Mapping[str, Range]]
+    model: Frames,
+    reference: Frames,
+    variables: Variables,
+    definitions: Mapping[str, Mapping[str, Range]],
 ) -> dict[str, list[float]]:
-    """{basin: [F_model - F_reference, error]} in kT, both relative to the basin largest in the reference.
+    """{basin: [F_model - F_reference, error]} in kT, both relative to the basin largest in the
+    reference.
 
     The basin both are relative to reads 0; a basin only one of them visited reads inf or -inf.
     """
@@ -143,7 +174,8 @@ def basin_differences(
     zero = max(right, key=lambda name: right[name].population)
     try:
         left = basins(model, variables, definitions, relative_to=zero)
-    except ValueError:  # the model never visited the reference's largest basin: nothing to be relative to
+    # the model never visited the reference's largest basin: nothing to be relative to
+    except ValueError:
         return {name: [float("nan"), float("nan")] for name in right}
     return {
         name: [
@@ -171,19 +203,25 @@ def table(rows: Sequence[LedgerRow]) -> str:
     """The ledger as aligned plain text, divergences in nats."""
     cells = [list(_COLUMNS)] + [_cells(row) for row in rows]
     widths = [max(len(line[k]) for line in cells) for k in range(len(_COLUMNS))]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in cells]
+    lines = [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip() for line in cells
+    ]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
 def _cells(row: LedgerRow) -> list[str]:
     bins = "x".join(map(str, row.bins))
     return [
-        row.level, row.against, f"{' '.join(row.variables)} {bins}", f"{row.sqrt_js:.4f}",
-        f"{row.excess:.5f} +- {row.error:.5f}", f"{row.floor:.5f}",
+        row.level,
+        row.against,
+        f"{' '.join(row.variables)} {bins}",
+        f"{row.sqrt_js:.4f}",
+        f"{row.excess:.5f} +- {row.error:.5f}",
+        f"{row.floor:.5f}",
         f"{row.sqrt_excess:.4f} + {row.sqrt_excess_error:.4f}",
         f"{row.n_eff_model:.0f} / {row.n_eff_reference:.0f}",
         ", ".join(f"{shown(w['wasserstein'])} {w['unit']}" for w in row.worst.values()) or "-",
-    ]  # fmt: skip
+    ]
 
 
 @dataclass(frozen=True)
@@ -210,18 +248,21 @@ class Triangle:
         return self.total <= self.steps + self.tolerance + 1e-12
 
 
-def check_triangle(rows: Sequence[LedgerRow], order: Sequence[str], excess: bool = False) -> list[Triangle]:
+def check_triangle(
+    rows: Sequence[LedgerRow], order: Sequence[str], excess: bool = False
+) -> list[Triangle]:
     """Check that errors add at most linearly over the levels.
 
-    sqrt(JS) is a metric (Endres & Schindelin, IEEE Trans. Inf. Theory 49, 1858 (2003)) and shrinks under
-    mapping, so d(k, 0) <= sum of d(i, i - 1), i <= k. With one sample per level, histogrammed alike
-    everywhere, it holds for the raw sqrt(JS) to rounding: a violation is a mistake in the bookkeeping, not
-    bad luck. For the excess it holds within errors.
+    sqrt(JS) is a metric (Endres & Schindelin, IEEE Trans. Inf. Theory 49, 1858 (2003)) and shrinks
+    under mapping, so d(k, 0) <= sum of d(i, i - 1), i <= k. With one sample per level, histogrammed
+    alike everywhere, it holds for the raw sqrt(JS) to rounding: a violation is a mistake in the
+    bookkeeping, not bad luck. For the excess it holds within errors.
 
     Args:
         rows: any ledger rows.
         order: names of the levels above 0, from the finest.
-        excess: compare the roots of the excess instead of the raw ones, with two errors of tolerance.
+        excess: compare the roots of the excess instead of the raw ones, with two errors of
+            tolerance.
 
     Returns:
         One entry for each level and set of variables whose total and steps are all there.

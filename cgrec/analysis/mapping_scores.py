@@ -1,9 +1,11 @@
-"""What a mapping costs: noise of its forces, entropy it hides from the energy, slow motion it loses.
+"""What a mapping costs: noise of its forces, entropy it hides from the energy, slow motion it
+loses.
 
-Nothing here knows how sites are chosen: each score takes fine Frames and the coarse Frames a mapping made of them. Sources.
-Mapping entropy: J. F. Rudzinski, W. G. Noid, J. Chem. Phys. 135, 214101 (2011); T. T. Foley, M. S. Shell, W. G. Noid, J. Chem.
-Phys. 143, 243104 (2015); M. Giulini, R. Menichetti, M. S. Shell, R. Potestio, J. Chem. Theory Comput. 16, 6795 (2020).
-Kinetics: H. Wu, F. Noé, J. Nonlinear Sci. 30, 23 (2020).
+Nothing here knows how sites are chosen: each score takes fine Frames and the coarse Frames a
+mapping made of them. Sources. Mapping entropy: J. F. Rudzinski, W. G. Noid, J. Chem. Phys. 135,
+214101 (2011); T. T. Foley, M. S. Shell, W. G. Noid, J. Chem. Phys. 143, 243104 (2015); M. Giulini,
+R. Menichetti, M. S. Shell, R. Potestio, J. Chem. Theory Comput. 16, 6795 (2020). Kinetics: H. Wu,
+F. Noé, J. Nonlinear Sci. 30, 23 (2020).
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from .statistics import Estimate, block_labels, jackknife_error, jackknife_rows
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-#: Distances between all pairs of this many sites, evenly spread over the molecule, describe its shape at large.
+#: Distances between all pairs of this many sites, evenly spread over the molecule, describe its
+#: shape at large.
 _ANCHORS = 20
 #: Penalties of a regression, in the variance of a coordinate; what is left out says which is best.
 _RIDGES = (1e-4, 1e-2, 1e-1, 1.0)
@@ -52,8 +55,9 @@ class ForceNoise(NamedTuple):
 def noise_removed(before: Frames, after: Frames) -> ForceNoise:
     """Share of the mapped force's variance that a better force map takes away.
 
-    <|B F|^2> is |mean force|^2 plus noise, and the first is the same for every legal B, so all that is taken away is noise,
-    and `removed` is at least that share of the variance. A map fitted to frames is scored on others.
+    <|B F|^2> is |mean force|^2 plus noise, and the first is the same for every legal B, so all that
+    is taken away is noise, and `removed` is at least that share of the variance. A map fitted to
+    frames is scored on others.
 
     Args:
         before: coarse frames with the reference map, e.g. the basic one.
@@ -65,7 +69,8 @@ def noise_removed(before: Frames, after: Frames) -> ForceNoise:
     one, two = (np.asarray(f.need_forces(), float) for f in (before, after))
     if one.shape != two.shape:
         raise ValueError(
-            f"noise_removed: expected the same frames and sites under both force maps, found {one.shape[:2]} and "
+            "noise_removed: expected the same frames and sites under both force maps, found "
+            f"{one.shape[:2]} and "
             f"{two.shape[:2]} (frames, sites); map one set of frames twice"
         )
     n = before.n_sites
@@ -83,8 +88,8 @@ class MappingEntropy(NamedTuple):
     """Mapping entropy of an exactly known system, in units of k_B.
 
     Attributes:
-        exact: S_map, the Kullback-Leibler divergence of the fine distribution from the one that is uniform among all fine
-            configurations of one coarse configuration.
+        exact: S_map, the Kullback-Leibler divergence of the fine distribution from the one that is
+            uniform among all fine configurations of one coarse configuration.
         second_cumulant: the first term <Var(U / kT | R)> / 2 of its expansion.
     """
 
@@ -97,10 +102,11 @@ def gaussian_mapping_entropy(
 ) -> MappingEntropy:
     """Of the harmonic energy U = sum_xyz x^T K x / 2 under R = M x, in closed form.
 
-    What the map removes is Gaussian for every R, with covariance kT (N^T K N)^-1 in an orthonormal basis N of the null space
-    of M. With d = n_fine - n_sites dimensions along each axis, S_map = d ln V - 3/2 ln det(2 pi e kT (N^T K N)^-1): it needs a
-    reference volume V, which cancels between maps of one d. The second cumulant is 3 d / 4 whatever the stiffness, as
-    U / kT given R is half a chi-squared: it counts what is removed and cannot rank two maps of one harmonic system.
+    What the map removes is Gaussian for every R, with covariance kT (N^T K N)^-1 in an orthonormal
+    basis N of the null space of M. With d = n_fine - n_sites dimensions along each axis, S_map = d
+    ln V - 3/2 ln det(2 pi e kT (N^T K N)^-1): it needs a reference volume V, which cancels between
+    maps of one d. The second cumulant is 3 d / 4 whatever the stiffness, as U / kT given R is half
+    a chi-squared: it counts what is removed and cannot rank two maps of one harmonic system.
 
     Args:
         stiffness: K, (n_fine, n_fine), kJ/mol/nm^2, symmetric; may let the whole molecule float.
@@ -116,7 +122,8 @@ def gaussian_mapping_entropy(
     values = np.linalg.eigvalsh(inner)
     if values.size and values.min() <= 1e-12 * np.abs(np.asarray(stiffness)).max():
         raise ValueError(
-            f"gaussian_mapping_entropy: expected a restoring force along all {len(values)} motions the map removes, found "
+            f"gaussian_mapping_entropy: expected a restoring force along all {len(values)} "
+            "motions the map removes, found "
             f"stiffness {values.min():.3g} kJ/mol/nm^2; keep a site in every part that moves freely"
         )
     log_det = np.log(2 * np.pi * np.e * thermal_energy(temperature) / values).sum()
@@ -134,14 +141,17 @@ def grid_mapping_entropy(
         energies: (n_1, ..., n_k) kJ/mol; infinite where nothing can be.
         kept: axes of the grid that make up R.
         temperature: K.
-        volumes: of the points, broadcast to the shape of `energies`: the weights of a quadrature, in any unit.
+        volumes: of the points, broadcast to the shape of `energies`: the weights of a quadrature,
+            in any unit.
 
     Raises:
         ValueError: an axis the grid does not have.
     """
     u = np.asarray(energies, float) / thermal_energy(temperature)
     if not set(kept) <= set(range(u.ndim)):
-        raise ValueError(f"grid_mapping_entropy: expected axes 0 to {u.ndim - 1} to keep, found {kept}")
+        raise ValueError(
+            f"grid_mapping_entropy: expected axes 0 to {u.ndim - 1} to keep, found {kept}"
+        )
     log_volume = np.log(np.broadcast_to(np.asarray(volumes, float), u.shape))
     removed = tuple(k for k in range(u.ndim) if k not in kept)
     log_p = log_volume - u - logsumexp(log_volume - u)
@@ -169,16 +179,19 @@ class HiddenFluctuation(NamedTuple):
 def hidden_fluctuation(
     fine: Frames, coarse: Frames, *, n_folds: int = 5, neighbours: int = 0
 ) -> HiddenFluctuation:
-    """<Var(U / kT | R)> / 2: the energy fluctuation that coarse coordinates R leave unexplained, from frames.
+    """<Var(U / kT | R)> / 2: the energy fluctuation that coarse coordinates R leave unexplained,
+    from frames.
 
-    This is the term of second order in the expansion S_map / k_B = <sum_n kappa_n(U / kT | R) / n!> (Giulini et al. 2020), not
-    S_map itself: neither a bound of it nor near it unless U given R is nearly constant, and blind to how stiff a harmonic
-    motion is (`gaussian_mapping_entropy`). Good for ranking maps of one system with as many sites.
+    This is the term of second order in the expansion S_map / k_B = <sum_n kappa_n(U / kT | R) / n!>
+    (Giulini et al. 2020), not S_map itself: neither a bound of it nor near it unless U given R is
+    nearly constant, and blind to how stiff a harmonic motion is (`gaussian_mapping_entropy`). Good
+    for ranking maps of one system with as many sites.
 
-    <U | R> is a ridge regression on distances, their squares and dihedrals between sites, plus a linear fit to what that
-    leaves among the nearest neighbours in those coordinates where this helps (W. S. Cleveland, J. Am. Stat. Assoc. 74, 829
-    (1979)). Both are fitted without the block of time that they are judged on, so the value is an upper bound, which falls to the
-    truth with the number of frames; its error does not hold the excess.
+    <U | R> is a ridge regression on distances, their squares and dihedrals between sites, plus a
+    linear fit to what that leaves among the nearest neighbours in those coordinates where this
+    helps (W. S. Cleveland, J. Am. Stat. Assoc. 74, 829 (1979)). Both are fitted without the block
+    of time that they are judged on, so the value is an upper bound, which falls to the truth with
+    the number of frames; its error does not hold the excess.
 
     Args:
         fine: frames with energies; weights are used.
@@ -187,11 +200,13 @@ def hidden_fluctuation(
         neighbours: in a local fit; default: four for each of its coordinates, fifty at least.
 
     Raises:
-        ValueError: no energies, another number of frames, or several free molecules of sites in a box.
+        ValueError: no energies, another number of frames, or several free molecules of sites in a
+            box.
     """
     if fine.energies is None:
         raise ValueError(
-            "hidden_fluctuation: expected frames with energies, found none; take them from the source that made the frames"
+            "hidden_fluctuation: expected frames with energies, found none; take them from the "
+            "source that made the frames"
         )
     _need_same_frames("hidden_fluctuation", fine, coarse)
     weights = fine.normalised_weights()
@@ -201,7 +216,9 @@ def hidden_fluctuation(
     fold = block_labels(fine, n_folds)
     fits = _ridge_out_of_fold(np.hstack([shape, shape**2]), u, weights, fold)
     smooth = min((u - fit for fit in fits), key=lambda r: weights @ r**2)
-    local = smooth - _local_out_of_fold(_principal(shape, weights), smooth, weights, fold, neighbours)
+    local = smooth - _local_out_of_fold(
+        _principal(shape, weights), smooth, weights, fold, neighbours
+    )
     left = min((u, smooth, local), key=lambda r: weights @ r**2)
     return HiddenFluctuation(
         *(jackknife_rows(fine, r[:, None] ** 2 / 2, lambda m: float(m[0])) for r in (left, u))
@@ -227,51 +244,60 @@ def kinetic_share(
 ) -> KineticShare:
     """Share of the VAMP-2 score of the slowest processes that survives a map.
 
-    VAMP-2 is ||C_00^-1/2 C_0t C_tt^-1/2||_F^2 of the features' covariances, here the sum over the `n_processes` leading
-    singular functions. They are found without a block of time and scored on it by VAMP-E (Wu and Noé 2020), whose mean is at
-    most the VAMP-2 of the true slow processes. By that variational principle the best of several models is kept: those of
-    `shape_features` and of superposed positions, each in some numbers of principal components. A score is what this many
+    VAMP-2 is ||C_00^-1/2 C_0t C_tt^-1/2||_F^2 of the features' covariances, here the sum over the
+    `n_processes` leading singular functions. They are found without a block of time and scored on
+    it by VAMP-E (Wu and Noé 2020), whose mean is at most the VAMP-2 of the true slow processes. By
+    that variational principle the best of several models is kept: those of `shape_features` and of
+    superposed positions, each in some numbers of principal components. A score is what this many
     frames can show, and may be low.
 
     Args:
         fine: unweighted frames, those of each replica in time order and evenly spaced.
         coarse: the same frames mapped.
-        lag: frames between the two ends of a pair; choose it long against vibrations and short against the slow processes.
+        lag: frames between the two ends of a pair; choose it long against vibrations and short
+            against the slow processes.
         n_processes: singular functions kept.
         n_folds: blocks of time.
 
     Raises:
-        ValueError: weighted frames, which have no dynamics; another number of frames; no pair of frames `lag` apart in a
-            block; nothing that varies.
+        ValueError: weighted frames, which have no dynamics; another number of frames; no pair of
+            frames `lag` apart in a block; nothing that varies.
     """
     _need_same_frames("kinetic_share", fine, coarse)
     if fine.weights is not None and np.ptp(fine.weights) > 0:
         raise ValueError(
-            f"kinetic_share: expected an unbiased sample, found weights (efficiency {fine.weight_efficiency():.2f}); time in a "
+            "kinetic_share: expected an unbiased sample, found weights (efficiency "
+            f"{fine.weight_efficiency():.2f}); time in a "
             "biased run is not the time of the system. Use frames of dynamics without bias"
         )
     blocks = block_labels(fine, n_folds)
     of_level = [
-        [_scores_by_block(x, fine.replicas, blocks, lag, n_processes) for x in _descriptions(frames)]
+        [
+            _scores_by_block(x, fine.replicas, blocks, lag, n_processes)
+            for x in _descriptions(frames)
+        ]
         for frames in (fine, coarse)
     ]
     low = max(of_level[1], key=np.sum)
-    high = max(*of_level[0], low, key=np.sum)  # what the coarse sites show, the fine ones show as well
+    # what the coarse sites show, the fine ones show as well
+    high = max(*of_level[0], low, key=np.sum)
     scores = np.array([high, low])
     left_out = (scores.sum(axis=1, keepdims=True) - scores) / (n_folds - 1)
     value, error = scores.mean(axis=1), jackknife_error(left_out.T)
     return KineticShare(
         fine=Estimate(float(value[0]), float(error[0])),
         coarse=Estimate(float(value[1]), float(error[1])),
-        share=Estimate(float(value[1] / value[0]), float(jackknife_error(left_out[1] / left_out[0]))),
+        share=Estimate(
+            float(value[1] / value[0]), float(jackknife_error(left_out[1] / left_out[0]))
+        ),
     )
 
 
 def shape_features(frames: Frames) -> Array:
     """(n_frames, n_features) coordinates of one molecule's sites that no rotation or shift changes.
 
-    Distances (nm) of heavy sites up to three bonds apart and between twenty sites spread over the molecule; cosine and sine of
-    one dihedral about each bond.
+    Distances (nm) of heavy sites up to three bonds apart and between twenty sites spread over the
+    molecule; cosine and sine of one dihedral about each bond.
 
     Raises:
         ValueError: several molecules in a box, which have no common shape.
@@ -280,7 +306,8 @@ def shape_features(frames: Frames) -> Array:
     n_molecules = len(np.unique(system.molecules))
     if frames.box is not None and n_molecules > 1:
         raise ValueError(
-            f"shape_features: expected one molecule, found {n_molecules} in a box ({', '.join(system.labels[:4])}, ...); a "
+            f"shape_features: expected one molecule, found {n_molecules} in a box "
+            f"({', '.join(system.labels[:4])}, ...); a "
             "liquid has no shape: score one of its molecules"
         )
     pairs, dihedrals = _heavy_terms(system)
@@ -299,7 +326,9 @@ def _descriptions(frames: Frames) -> list[Array]:
 
 def _heavy(system: System) -> list[int]:
     """Sites that are not hydrogen; all where there is nothing else."""
-    return [i for i, element in enumerate(system.elements) if element != "H"] or list(range(system.n_sites))
+    return [i for i, element in enumerate(system.elements) if element != "H"] or list(
+        range(system.n_sites)
+    )
 
 
 def _heavy_terms(system: System) -> tuple[Indices, Indices]:
@@ -321,7 +350,8 @@ def _heavy_terms(system: System) -> tuple[Indices, Indices]:
 def _need_same_frames(owner: str, fine: Frames, coarse: Frames) -> None:
     if len(fine) != len(coarse):
         raise ValueError(
-            f"{owner}: expected the coarse frames that a mapping makes of the fine ones, found {len(coarse)} of {len(fine)}"
+            f"{owner}: expected the coarse frames that a mapping makes of the fine ones, found "
+            f"{len(coarse)} of {len(fine)}"
         )
 
 
@@ -340,7 +370,9 @@ def _principal(x: Array, weights: Array, most: int = 30) -> Array:
 
 
 def _ridge_out_of_fold(x: Array, y: Array, weights: Array, fold: Indices) -> Array:
-    """(n_ridges, n) of each frame, ridge regressions of y on standardised x fitted to the other folds."""
+    """(n_ridges, n) of each frame, ridge regressions of y on standardised x fitted to the other
+    folds.
+    """
     x = np.hstack([np.ones((len(x), 1)), x])
     folds = [fold == k for k in range(fold.max() + 1)]
     grams = [(x[f] * weights[f, None]).T @ np.column_stack([x[f], y[f]]) for f in folds]
@@ -349,7 +381,9 @@ def _ridge_out_of_fold(x: Array, y: Array, weights: Array, fold: Indices) -> Arr
         moments, targets = np.split(total - gram, [-1], axis=1)
         penalty = np.diag(np.append(1e-12, np.full(len(moments) - 1, moments[0, 0])))
         for row, ridge in zip(fitted, _RIDGES):
-            row[inside] = x[inside] @ solve(moments + ridge * penalty, targets[:, 0], assume_a="pos")
+            row[inside] = x[inside] @ solve(
+                moments + ridge * penalty, targets[:, 0], assume_a="pos"
+            )
     return fitted
 
 
@@ -370,7 +404,9 @@ def _local_out_of_fold(x: Array, y: Array, weights: Array, fold: Indices, neighb
             scaled = (arms * w[..., None]).transpose(0, 2, 1)
             moments, targets = scaled @ arms, scaled @ y[near[batch]][..., None]
             size = np.trace(moments, axis1=1, axis2=2)[:, None, None] / len(arms[0, 0])
-            slope = np.linalg.solve(moments + 1e-3 * size * np.eye(len(arms[0, 0])), targets)[..., 0]
+            slope = np.linalg.solve(moments + 1e-3 * size * np.eye(len(arms[0, 0])), targets)[
+                ..., 0
+            ]
             fitted[inside[batch]] = level - (slope * mean).sum(axis=1)
     return fitted
 
@@ -378,7 +414,9 @@ def _local_out_of_fold(x: Array, y: Array, weights: Array, fold: Indices, neighb
 def _scores_by_block(
     features: Array, replicas: Array | None, blocks: Indices, lag: int, n_processes: int
 ) -> Array:
-    """(n_folds,) score of each block with the singular functions of the others, in as many coordinates as are best."""
+    """(n_folds,) score of each block with the singular functions of the others, in as many
+    coordinates as are best.
+    """
     start, end = _lagged(blocks, replicas, lag)
     uniform = np.full(len(features), 1 / len(features))
     x = _principal(features - features.mean(axis=0), uniform, max(_RANKS))
@@ -415,17 +453,20 @@ def _lagged(blocks: Indices, replicas: Array | None, lag: int) -> tuple[Indices,
     empty = set(np.unique(blocks)) - set(np.unique(blocks[start[paired]]))
     if lag < 1 or empty:
         raise ValueError(
-            f"kinetic_share: expected pairs of frames lag = {lag} apart in each of {blocks.max() + 1} blocks, found none in "
+            f"kinetic_share: expected pairs of frames lag = {lag} apart in each of "
+            f"{blocks.max() + 1} blocks, found none in "
             f"{len(empty)}; shorten the lag, or ask for fewer folds"
         )
     return start[paired], end[paired]
 
 
 def _vamp_e(train: Array, test: Array, whole: Array, n_processes: int) -> float:
-    """tr(2 S U^T C_0t V - S U^T C_00 U S V^T C_tt V) of `train`'s functions U, V and values S with `test` moments.
+    """tr(2 S U^T C_0t V - S U^T C_00 U S V^T C_tt V) of `train`'s functions U, V and values S with
+    `test` moments.
 
-    Moments are (00, 0t, tt). Of the two covariances multiplied, one is that of the whole sample and the other that of the
-    test block, in turn: linear in the block's moments, so that a short block is as unbiased as a long one.
+    Moments are (00, 0t, tt). Of the two covariances multiplied, one is that of the whole sample and
+    the other that of the test block, in turn: linear in the block's moments, so that a short block
+    is as unbiased as a long one.
     """
     left, right = _inverse_root(train[0]), _inverse_root(train[2])
     u, s, vt = np.linalg.svd(left.T @ train[1] @ right)

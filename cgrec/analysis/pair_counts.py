@@ -1,9 +1,11 @@
-"""Pairs of sites in a periodic box counted by distance: what every g(r), shell and Kirkwood-Buff integral begins with.
+"""Pairs of sites in a periodic box counted by distance: what every g(r), shell and Kirkwood-Buff
+integral begins with.
 
-Public: `pair_tables` -> `PairTable`s of several pairs of types in one pass, `pair_rows` of one, `half_width`.
+Public: `pair_tables` -> `PairTable`s of several pairs of types in one pass, `pair_rows` of one,
+`half_width`.
 
-Cells half of the range wide, in C++ where there is a compiler: time grows with the pairs within the range. Without one
-all pairs are looked at, in portions.
+Cells half of the range wide, in C++ where there is a compiler: time grows with the pairs within the
+range. Without one all pairs are looked at, in portions.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ _PORTION = 1_000_000
 
 
 class PairTable(NamedTuple):
-    """`rows` (n_frames, bins): g(r) of each single frame, as `rdf` defines it. `n_pairs`: the ordered pairs it counts."""
+    """`rows` (n_frames, bins): g(r) of each single frame, as `rdf` defines it. `n_pairs`: the
+    ordered pairs it counts.
+    """
 
     rows: Array
     n_pairs: int
@@ -64,7 +68,8 @@ def pair_tables(
     half, boxes = half_width(frames)
     if edges[-1] > half:
         raise ValueError(
-            f"rdf: expected r_max <= {half:.4f} nm, half the smallest width of the box, found {edges[-1]}"
+            f"rdf: expected r_max <= {half:.4f} nm, half the smallest width of the box, found "
+            f"{edges[-1]}"
         )
     numbers = [_number_of_pairs(frames.system, *one, intermolecular) for one in ends]
     kinds = sorted({kind for one in ends for kind in (*one[0], *one[1])} & {*frames.system.types})
@@ -80,8 +85,8 @@ def pair_tables(
 
 
 def half_width(frames: Frames) -> tuple[float, Array]:
-    """Half the smallest width of any frame's box, nm: up to there the nearest image is the only one; and the
-    boxes (n_frames, 3, 3).
+    """Half the smallest width of any frame's box, nm: up to there the nearest image is the only
+    one; and the boxes (n_frames, 3, 3).
 
     Raises:
         ValueError: no box.
@@ -89,7 +94,8 @@ def half_width(frames: Frames) -> tuple[float, Array]:
     boxes = frames.boxes()
     if boxes is None:
         raise ValueError(
-            "these Frames have no box: a distribution in a liquid needs a periodic system; give Frames.box"
+            "these Frames have no box: a distribution in a liquid needs a periodic system; "
+            "give Frames.box"
         )
     boxes = np.asarray(boxes, float)
     # width along each axis = 1 / length of the reciprocal vector
@@ -102,7 +108,10 @@ def _number_of_pairs(
     """Ordered pairs of a site of `types_a` and another of `types_b`."""
     types = np.array(system.types)
     owner = system.molecules if intermolecular else np.arange(system.n_sites)
-    a, b = (np.bincount(owner[np.isin(types, some)], minlength=system.n_sites) for some in (types_a, types_b))
+    a, b = (
+        np.bincount(owner[np.isin(types, some)], minlength=system.n_sites)
+        for some in (types_a, types_b)
+    )
     number = int(a.sum() * b.sum() - (a * b).sum())
     if number == 0:
         raise ValueError(
@@ -113,7 +122,9 @@ def _number_of_pairs(
 
 
 def _shares(kinds: Sequence[str], types_a: Sequence[str], types_b: Sequence[str]) -> Indices:
-    """(n_pairs_of_kinds,) ordered pairs that one unordered pair of each two kinds stands for, see `_numbered`."""
+    """(n_pairs_of_kinds,) ordered pairs that one unordered pair of each two kinds stands for, see
+    `_numbered`.
+    """
     n = len(kinds)
     found = np.zeros(n * (n + 1) // 2, np.int64)
     for i, first in enumerate(kinds):
@@ -144,12 +155,19 @@ class _Counter:
     """
 
     def __init__(
-        self, system: System, kinds: Sequence[str], wanted: NDArray[np.bool_], edges: Array, intermolecular: bool
-    ) -> None:  # fmt: skip
+        self,
+        system: System,
+        kinds: Sequence[str],
+        wanted: NDArray[np.bool_],
+        edges: Array,
+        intermolecular: bool,
+    ) -> None:
         number = {kind: k for k, kind in enumerate(kinds)}
         every = np.array([number.get(kind, -1) for kind in system.types])
         self.sites = np.flatnonzero(every >= 0)
-        self.kind, self.edges, self.wanted = every[self.sites], edges, wanted
+        self.kind = every[self.sites]
+        self.edges = edges
+        self.wanted = wanted
         self.owner = np.ascontiguousarray(system.molecules[self.sites]) if intermolecular else None
         self.row = _numbered(len(kinds)).copy()
         self.row[~wanted[self.row]] = -1
@@ -188,7 +206,9 @@ class _Counter:
                 counts[row] //= 2
 
 
-def _distances(x: Array, box: Array, a: Indices, b: Indices, owner: Indices | None) -> Iterator[Array]:
+def _distances(
+    x: Array, box: Array, a: Indices, b: Indices, owner: Indices | None
+) -> Iterator[Array]:
     """Nearest-image distances of all ordered pairs but those of one owner, some at a time."""
     owner = np.arange(len(x)) if owner is None else owner
     fractional = x @ np.linalg.inv(box)
@@ -213,6 +233,15 @@ def _library() -> ctypes.CDLL | None:
     reals, integers = (np.ctypeslib.ndpointer(dtype, flags="C") for dtype in (np.float64, np.int64))
     library.pair_counts.restype = None
     library.pair_counts.argtypes = [
-        integer, reals, reals, integer, reals, integer, integers, pointer, integers, integers,
-    ]  # fmt: skip
+        integer,
+        reals,
+        reals,
+        integer,
+        reals,
+        integer,
+        integers,
+        pointer,
+        integers,
+        integers,
+    ]
     return library

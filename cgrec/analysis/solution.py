@@ -1,8 +1,10 @@
-"""Thermodynamics of solutions: Kirkwood-Buff integrals, the activity of a salt, pressure and osmotic coefficient.
+"""Thermodynamics of solutions: Kirkwood-Buff integrals, the activity of a salt, pressure and
+osmotic coefficient.
 
-Public: `kirkwood_buff` -> `KirkwoodBuff`, `activity_derivative` -> `ActivityDerivative`, `pressure` -> `Pressure`,
-`osmotic_coefficient`. Where the solvent has been taken out, these are the relations of McMillan & Mayer (J. Chem. Phys. 13,
-276 (1945)): the same as for a pure fluid, with the osmotic pressure in place of the pressure.
+Public: `kirkwood_buff` -> `KirkwoodBuff`, `activity_derivative` -> `ActivityDerivative`, `pressure`
+-> `Pressure`, `osmotic_coefficient`. Where the solvent has been taken out, these are the relations
+of McMillan & Mayer (J. Chem. Phys. 13, 276 (1945)): the same as for a pure fluid, with the osmotic
+pressure in place of the pressure.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from .pair_counts import Ends, PairTable, half_width, pair_tables
 from .statistics import Estimate, jackknife_rows
 
 Array = NDArray[np.float64]
-#: Strain of the central difference: its square and rounding, 1e-16 / strain, are both far below any sampling error.
+#: Strain of the central difference: its square and rounding, 1e-16 / strain, are both far below any
+#: sampling error.
 _STRAIN = 1e-5
 
 
@@ -51,17 +54,24 @@ class KirkwoodBuff:
 
 
 def kirkwood_buff(
-    frames: Frames, type_a: str, type_b: str, r_max: float | None = None, bins: int = 200,
-    plateau: tuple[float, float] | None = None, tail_correction: bool = True, intermolecular: bool = False,
+    frames: Frames,
+    type_a: str,
+    type_b: str,
+    r_max: float | None = None,
+    bins: int = 200,
+    plateau: tuple[float, float] | None = None,
+    tail_correction: bool = True,
+    intermolecular: bool = False,
     n_blocks: int | None = None,
-) -> KirkwoodBuff:  # fmt: skip
+) -> KirkwoodBuff:
     """G_ab = 4 pi integral (g_ab - 1) r^2 dr of an infinite system, from a finite closed one.
 
-    G(L) = integral_0^L (g - 1) 4 pi r^2 (1 - 23/8 x^3 + 3/4 x^4 + 9/8 x^5) dr, x = r / L: Krueger et al., J. Phys. Chem.
-    Lett. 4, 235 (2013). In a closed box g does not tend to one, since what is near a site is missing elsewhere; Ganguly &
-    van der Vegt, J. Chem. Theory Comput. 9, 1347 (2013), put back the density there is outside r:
-    g N_b (1 - v) / (N_b (1 - v) - excess(r) - n_own), v = 4/3 pi r^3 / V, excess(r) = rho_b integral_0^r (g - 1) 4 pi s^2
-    ds, and n_own the b sites that are left out of the count (the site itself where a = b). An ideal gas has G = 0 then.
+    G(L) = integral_0^L (g - 1) 4 pi r^2 (1 - 23/8 x^3 + 3/4 x^4 + 9/8 x^5) dr, x = r / L: Krueger
+    et al., J. Phys. Chem. Lett. 4, 235 (2013). In a closed box g does not tend to one, since what
+    is near a site is missing elsewhere; Ganguly & van der Vegt, J. Chem. Theory Comput. 9, 1347
+    (2013), put back the density there is outside r: g N_b (1 - v) / (N_b (1 - v) - excess(r) -
+    n_own), v = 4/3 pi r^3 / V, excess(r) = rho_b integral_0^r (g - 1) 4 pi s^2 ds, and n_own the b
+    sites that are left out of the count (the site itself where a = b). An ideal gas has G = 0 then.
 
     Args:
         frames: with a box; any weights.
@@ -82,7 +92,9 @@ def kirkwood_buff(
     low, high = plateau or (lengths[-1], lengths[-1])
     chosen = (lengths >= low) & (lengths <= high)
     if not chosen.any():
-        raise ValueError(f"kirkwood_buff: expected a plateau within 0..{lengths[-1]:.4f} nm, found {plateau}")
+        raise ValueError(
+            f"kirkwood_buff: expected a plateau within 0..{lengths[-1]:.4f} nm, found {plateau}"
+        )
 
     def integrals(g: Array) -> Array:
         running = pair.integrals(g)
@@ -90,7 +102,13 @@ def kirkwood_buff(
 
     value, error = jackknife_rows(frames, pair.rows, integrals, n_blocks)
     return KirkwoodBuff(
-        (type_a, type_b), float(value[-1]), float(error[-1]), lengths, value[:-1], error[:-1], plateau
+        (type_a, type_b),
+        float(value[-1]),
+        float(error[-1]),
+        lengths,
+        value[:-1],
+        error[:-1],
+        plateau,
     )
 
 
@@ -114,18 +132,24 @@ class ActivityDerivative:
 
 
 def activity_derivative(
-    frames: Frames, cation: str, anion: str, solvent: str | None = None, r_max: float | None = None, bins: int = 200,
+    frames: Frames,
+    cation: str,
+    anion: str,
+    solvent: str | None = None,
+    r_max: float | None = None,
+    bins: int = 200,
     n_blocks: int | None = None,
-) -> ActivityDerivative:  # fmt: skip
+) -> ActivityDerivative:
     """d ln a / d ln rho = 1 / (1 + rho G_cc) of a 1:1 salt, rho being the density of all ions.
 
-    Electroneutrality (G_++ + 1/rho_+ = G_+- = G_-- + 1/rho_-) forbids to treat the ions as two components: the matrix of
-    Kirkwood-Buff theory is singular. As one component c of ions that are not told apart (Kusalik & Patey, J. Chem. Phys.
-    86, 5110 (1987)), G_cc = (G_++ + G_-- + 2 G_+-) / 4, where the charge oscillations cancel. From
-    kT (d rho / d Pi) = 1 + rho G_cc and d Pi = rho kT d ln a (Gibbs-Duhem), at constant temperature and chemical potential
-    of the solvent, that is the McMillan-Mayer derivative. It holds with and without the solvent in `frames`, so it is the
-    one that compares a level with its parent. With `solvent` the derivative is at constant pressure, as measured on the
-    bench: 1 / (1 + rho (G_cc - G_cw)).
+    Electroneutrality (G_++ + 1/rho_+ = G_+- = G_-- + 1/rho_-) forbids to treat the ions as two
+    components: the matrix of Kirkwood-Buff theory is singular. As one component c of ions that are
+    not told apart (Kusalik & Patey, J. Chem. Phys. 86, 5110 (1987)), G_cc = (G_++ + G_-- + 2 G_+-)
+    / 4, where the charge oscillations cancel. From kT (d rho / d Pi) = 1 + rho G_cc and d Pi = rho
+    kT d ln a (Gibbs-Duhem), at constant temperature and chemical potential of the solvent, that is
+    the McMillan-Mayer derivative. It holds with and without the solvent in `frames`, so it is the
+    one that compares a level with its parent. With `solvent` the derivative is at constant
+    pressure, as measured on the bench: 1 / (1 + rho (G_cc - G_cw)).
 
     Args:
         frames: with a box; any weights.
@@ -139,7 +163,8 @@ def activity_derivative(
     numbers = [frames.system.types.count(t) for t in (cation, anion)]
     if numbers[0] != numbers[1] or cation == anion:
         raise ValueError(
-            f"activity_derivative: expected a 1:1 salt, found {numbers[0]} of {cation!r} and {numbers[1]} of {anion!r}"
+            f"activity_derivative: expected a 1:1 salt, found {numbers[0]} of {cation!r} and "
+            f"{numbers[1]} of {anion!r}"
         )
     shells, both = _Shells(frames, r_max, bins), (cation, anion)
     ends: list[Ends] = [(both, both)] if solvent is None else [(both, both), (both, (solvent,))]
@@ -152,19 +177,24 @@ def activity_derivative(
 
     value, error = jackknife_rows(frames, np.hstack([p.rows for p in pairs]), derivative, n_blocks)
     return ActivityDerivative(
-        float(value[0]), float(error[0]), float(value[1]), float(error[1]), density,
+        float(value[0]),
+        float(error[0]),
+        float(value[1]),
+        float(error[1]),
+        density,
         "solvent chemical potential" if solvent is None else "pressure",
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
 class Pressure:
     """Pressure of a model at fixed volume, without the term -<dW/dV>.
 
-    A potential of mean force W(R; V) belongs to one volume. How it changes with V at fixed R adds -<dW/dV|_R> to the
-    pressure, and force matching at one volume cannot see that term. It is zero for an energy that does not depend on the
-    state (atoms, or ions with the McMillan-Mayer potential at infinite dilution, whose pressure is the osmotic one); for
-    any other coarse model the number is not a pressure and the model must not be run at constant pressure.
+    A potential of mean force W(R; V) belongs to one volume. How it changes with V at fixed R adds
+    -<dW/dV|_R> to the pressure, and force matching at one volume cannot see that term. It is zero
+    for an energy that does not depend on the state (atoms, or ions with the McMillan-Mayer
+    potential at infinite dilution, whose pressure is the osmotic one); for any other coarse model
+    the number is not a pressure and the model must not be run at constant pressure.
 
     Attributes:
         value, error: bar; N kT / V - <dW/d strain> / (3 V).
@@ -179,11 +209,15 @@ class Pressure:
     virial_error: float
 
 
-def pressure(potential: Any, frames: Frames, batch_size: int = 64, n_blocks: int | None = None) -> Pressure:
-    """P = N kT / V - <dU/dV> with everything scaled together, for any `Potential`; see `Pressure` for what it lacks.
+def pressure(
+    potential: Any, frames: Frames, batch_size: int = 64, n_blocks: int | None = None
+) -> Pressure:
+    """P = N kT / V - <dU/dV> with everything scaled together, for any `Potential`; see `Pressure`
+    for what it lacks.
 
-    sum r.F of unwrapped positions is no virial in a periodic box, except for pair forces between images. Here sites,
-    lattice shifts and box are scaled by 1 + s and 1 - s, in double precision, and dU/dV = dU/ds / (3 V).
+    sum r.F of unwrapped positions is no virial in a periodic box, except for pair forces between
+    images. Here sites, lattice shifts and box are scaled by 1 + s and 1 - s, in double precision,
+    and dU/dV = dU/ds / (3 V).
 
     Args:
         potential: a `cgrec.potential.Potential`. Its energy must go to zero smoothly at the cutoff.
@@ -192,12 +226,14 @@ def pressure(potential: Any, frames: Frames, batch_size: int = 64, n_blocks: int
         n_blocks: for the error; default `statistics.default_blocks`.
 
     Raises:
-        ValueError: no box, a box that changes, or constraints, whose forces have a virial of their own.
+        ValueError: no box, a box that changes, or constraints, whose forces have a virial of their
+            own.
     """
     volume = _one_volume(frames)
     if len(frames.system.constraints):
         raise ValueError(
-            f"pressure: the System has {len(frames.system.constraints)} constraints, whose forces are not in the potential; "
+            f"pressure: the System has {len(frames.system.constraints)} constraints, whose "
+            "forces are not in the potential; "
             "map the rigid molecules to single sites first"
         )
     exact = type(potential).from_state(potential.to_state()).double()
@@ -207,19 +243,23 @@ def pressure(potential: Any, frames: Frames, batch_size: int = 64, n_blocks: int
     bar = PRESSURE["bar"] * volume
     virial, error = jackknife_rows(frames, -slopes[:, None] / (3 * bar), n_blocks=n_blocks)
     ideal = frames.n_sites * thermal_energy(frames.temperature) / bar
-    return Pressure(ideal + float(virial[0]), float(error[0]), ideal, float(virial[0]), float(error[0]))
+    return Pressure(
+        ideal + float(virial[0]), float(error[0]), ideal, float(virial[0]), float(error[0])
+    )
 
 
 def osmotic_coefficient(
     potential: Any, frames: Frames, batch_size: int = 64, n_blocks: int | None = None
 ) -> Estimate:
-    """phi = Pi / (rho kT) of solutes without solvent, rho being the density of all sites; 1 in an ideal solution.
+    """phi = Pi / (rho kT) of solutes without solvent, rho being the density of all sites; 1 in an
+    ideal solution.
 
-    The `pressure` of a McMillan-Mayer model is the osmotic pressure Pi. A potential that was matched at this density lacks
-    -<dW/dV|_R>, and its phi is short of that term.
+    The `pressure` of a McMillan-Mayer model is the osmotic pressure Pi. A potential that was
+    matched at this density lacks -<dW/dV|_R>, and its phi is short of that term.
 
     Args:
-        potential, frames, batch_size, n_blocks: as for `pressure`; every site an ion or another solute.
+        potential, frames, batch_size, n_blocks: as for `pressure`; every site an ion or another
+            solute.
 
     Raises:
         ValueError: as `pressure`.
@@ -229,7 +269,8 @@ def osmotic_coefficient(
 
 
 def finite_volume_weights(edges: Array) -> Array:
-    """(bins, bins) nm^3: row L, column k is the integral over bin k of 4 pi r^2 w(r/L), L the upper edge of a bin.
+    """(bins, bins) nm^3: row L, column k is the integral over bin k of 4 pi r^2 w(r/L), L the upper
+    edge of a bin.
 
     Its product with g - 1 is G(L), exact for a g that is constant in every bin.
     """
@@ -256,7 +297,9 @@ class _Pair:
     def __init__(
         self, frames: Frames, ends: Ends, table: PairTable, shells: _Shells, tail_correction: bool
     ) -> None:
-        self.shells, self.tail_correction, self.rows = shells, tail_correction, table.rows
+        self.shells = shells
+        self.tail_correction = tail_correction
+        self.rows = table.rows
         types = np.array(frames.system.types)
         n_a, self.n_b = (int(np.isin(types, some).sum()) for some in ends)
         self.left_out = self.n_b - table.n_pairs / n_a
@@ -288,7 +331,8 @@ def _one_volume(frames: Frames) -> float:
     _, boxes = half_width(frames)
     if np.ptp(boxes, axis=0).max() > 1e-9:
         raise ValueError(
-            "pressure: the box changes from frame to frame. At constant pressure a coarse model needs the volume dependence "
+            "pressure: the box changes from frame to frame. At constant pressure a coarse "
+            "model needs the volume dependence "
             "of its potential, -<dW/dV>, which it does not have; give frames of one volume"
         )
     return float(abs(np.linalg.det(boxes[0])))

@@ -1,7 +1,9 @@
-"""Local structure: bonded distributions and their distances, handedness, and radial distribution functions.
+"""Local structure: bonded distributions and their distances, handedness, and radial distribution
+functions.
 
-Public: `bonded_terms`, `bonded_values`, `wasserstein`, `circular_wasserstein`, `compare_structure` ->
-`StructureComparison`, `handedness`, `chirality_flips`, `flips_by_centre`, `stereocentres`, `rdf` -> `RadialDistribution`.
+Public: `bonded_terms`, `bonded_values`, `wasserstein`, `circular_wasserstein`, `compare_structure`
+-> `StructureComparison`, `handedness`, `chirality_flips`, `flips_by_centre`, `stereocentres`, `rdf`
+-> `RadialDistribution`.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ _CHUNK, _MOST_SITES = 4096, 400_000
 def bonded_terms(system: System) -> Terms:
     """{kind: {label: (n, k) sites}} of all bonds, angles and proper dihedrals.
 
-    Equally labelled terms are pooled. The label reads "ALA:N-ALA:CA"; molecules of one kind share it, so a
-    box of water has one bond, not thousands.
+    Equally labelled terms are pooled. The label reads "ALA:N-ALA:CA"; molecules of one kind share
+    it, so a box of water has one bond, not thousands.
     """
     labels = system.labels
     terms: Terms = {kind: {} for kind in KINDS}
@@ -61,7 +63,10 @@ def _portions(frames: Frames) -> Iterator[NDArray[Any]]:
 
 
 def wasserstein(
-    a: ArrayLike, b: ArrayLike, a_weights: ArrayLike | None = None, b_weights: ArrayLike | None = None
+    a: ArrayLike,
+    b: ArrayLike,
+    a_weights: ArrayLike | None = None,
+    b_weights: ArrayLike | None = None,
 ) -> float:
     """Wasserstein-1 distance on the line, integral |F_a - F_b| dx, in the unit of the values."""
     x, difference = _cdf_difference(a, b, a_weights, b_weights)
@@ -69,16 +74,22 @@ def wasserstein(
 
 
 def circular_wasserstein(
-    a: ArrayLike, b: ArrayLike, a_weights: ArrayLike | None = None, b_weights: ArrayLike | None = None
+    a: ArrayLike,
+    b: ArrayLike,
+    a_weights: ArrayLike | None = None,
+    b_weights: ArrayLike | None = None,
 ) -> float:
     """Wasserstein-1 distance of angles on the circle, rad; at most pi.
 
-    min over c of integral |F_a - F_b - c| (Rabin, Delon & Gousseau, J. Math. Imaging Vis. 41, 147 (2011));
-    the best c is the median of F_a - F_b weighted with arc length.
+    min over c of integral |F_a - F_b - c| (Rabin, Delon & Gousseau, J. Math. Imaging Vis. 41, 147
+    (2011)); the best c is the median of F_a - F_b weighted with arc length.
     """
     two_pi = 2 * np.pi
-    x, difference = _cdf_difference(np.asarray(a) % two_pi, np.asarray(b) % two_pi, a_weights, b_weights)
-    arcs = np.diff(x, append=x[0] + two_pi)  # the last arc crosses zero, where both CDFs have wrapped
+    x, difference = _cdf_difference(
+        np.asarray(a) % two_pi, np.asarray(b) % two_pi, a_weights, b_weights
+    )
+    # the last arc crosses zero, where both CDFs have wrapped
+    arcs = np.diff(x, append=x[0] + two_pi)
     order = np.argsort(difference)
     length = np.cumsum(arcs[order])
     median = difference[order][np.searchsorted(length, length[-1] / 2)]
@@ -95,7 +106,8 @@ def _cdf_difference(
         w = np.ones(len(x)) if w is None else np.asarray(w, float).ravel()
         if len(x) == 0 or len(w) != len(x) or not w.sum() > 0:
             raise ValueError(
-                f"wasserstein: expected one non-negative weight a value, found {len(w)} and {len(x)}"
+                f"wasserstein: expected one non-negative weight a value, found {len(w)} and "
+                f"{len(x)}"
             )
         values.append(x)
         steps.append(sign * w / w.sum())
@@ -134,8 +146,12 @@ class StructureComparison:
     terms: tuple[TermDifference, ...]
 
     def worst(self, kind: str) -> TermDifference | None:
-        """The term of `kind` with the largest Wasserstein distance; None where there is none of that kind."""
-        return max((t for t in self.terms if t.kind == kind), key=lambda t: t.wasserstein, default=None)
+        """The term of `kind` with the largest Wasserstein distance; None where there is none of
+        that kind.
+        """
+        return max(
+            (t for t in self.terms if t.kind == kind), key=lambda t: t.wasserstein, default=None
+        )
 
 
 def compare_structure(
@@ -158,9 +174,13 @@ def compare_structure(
 
 
 def check_same_sites(model: Frames, reference: Frames, name: str) -> None:
-    """ValueError in the name of the function `name` where two ensembles differ in their sites or bonds."""
+    """ValueError in the name of the function `name` where two ensembles differ in their sites or
+    bonds.
+    """
     a, b = model.system, reference.system
-    if a.labels != b.labels or not np.array_equal(np.sort(np.sort(a.bonds), 0), np.sort(np.sort(b.bonds), 0)):
+    if a.labels != b.labels or not np.array_equal(
+        np.sort(np.sort(a.bonds), 0), np.sort(np.sort(b.bonds), 0)
+    ):
         raise ValueError(
             f"{name}: expected two ensembles of one System, found {a.n_sites} sites / "
             f"{len(a.bonds)} bonds and {b.n_sites} / {len(b.bonds)}; map the finer one up first"
@@ -168,14 +188,22 @@ def check_same_sites(model: Frames, reference: Frames, name: str) -> None:
 
 
 def _compare_term(
-    kind: str, label: str, pair: tuple[Frames, Frames], sites: NDArray[np.int64],
-    blocks: tuple[NDArray[np.int64], NDArray[np.int64]], bins: int,
-) -> TermDifference:  # fmt: skip
+    kind: str,
+    label: str,
+    pair: tuple[Frames, Frames],
+    sites: NDArray[np.int64],
+    blocks: tuple[NDArray[np.int64], NDArray[np.int64]],
+    bins: int,
+) -> TermDifference:
     values = [bonded_values(f, kind, sites) for f in pair]
-    weights = [np.broadcast_to(f.normalised_weights()[:, None], v.shape) for f, v in zip(pair, values)]
+    weights = [
+        np.broadcast_to(f.normalised_weights()[:, None], v.shape) for f, v in zip(pair, values)
+    ]
     distance = circular_wasserstein if kind == "dihedral" else wasserstein
     low, high = (
-        (-np.pi, np.pi) if kind == "dihedral" else (min(map(np.min, values)), max(map(np.max, values)))
+        (-np.pi, np.pi)
+        if kind == "dihedral"
+        else (min(map(np.min, values)), max(map(np.max, values)))
     )
     tallies, halves = [], []
     for x, w, labels in zip(values, weights, blocks):
@@ -211,12 +239,15 @@ def handedness(frames: Frames, centres: Sequence[Sequence[str]]) -> NDArray[np.i
 def _hands(frames: Frames, sites: ArrayLike) -> NDArray[np.int64]:
     """(n_frames, n_centres) +1 or -1 of `sites` (n_centres, 4)."""
     centres = np.asarray(sites)
-    volume = [geometry.signed_volume(np.asarray(part, float), centres) for part in _portions(frames)]
+    volume = [
+        geometry.signed_volume(np.asarray(part, float), centres) for part in _portions(frames)
+    ]
     return np.where(np.concatenate(volume) > 0, 1, -1)
 
 
 def chirality_flips(frames: Frames, centre: Sequence[str], reference: Frames | None = None) -> int:
-    """Number of frames whose handedness at `centre` is not that of most of `reference` (default: of frame 0).
+    """Number of frames whose handedness at `centre` is not that of most of `reference` (default: of
+    frame 0).
 
     Args:
         frames: the ensemble.
@@ -224,20 +255,28 @@ def chirality_flips(frames: Frames, centre: Sequence[str], reference: Frames | N
         reference: an ensemble of any System that has these sites.
     """
     signs = handedness(frames, [centre])[:, 0]
-    start = signs[0] if reference is None else np.where(handedness(reference, [centre]).sum() >= 0, 1, -1)
+    start = (
+        signs[0]
+        if reference is None
+        else np.where(handedness(reference, [centre]).sum() >= 0, 1, -1)
+    )
     return int((signs != start).sum())
 
 
-def flips_by_centre(frames: Frames, atoms: Frames, kept: Mapping[int, int] | None = None) -> dict[str, int]:
-    """{stereocentre of `atoms`: number of frames of the other hand than in `atoms`} of those `frames` still have.
+def flips_by_centre(
+    frames: Frames, atoms: Frames, kept: Mapping[int, int] | None = None
+) -> dict[str, int]:
+    """{stereocentre of `atoms`: number of frames of the other hand than in `atoms`} of those
+    `frames` still have.
 
-    A centre is called by the shortest label that means it alone, "ALA:CA" or "TYR2:CA", and is found in `frames` by
-    where the mapping has put it, so that names that repeat hide none.
+    A centre is called by the shortest label that means it alone, "ALA:CA" or "TYR2:CA", and is
+    found in `frames` by where the mapping has put it, so that names that repeat hide none.
 
     Args:
         frames: the ensemble to judge.
         atoms: one frame or more with all atoms; the hand of most of them is the right one.
-        kept: {site of `atoms`: site of `frames`}, as `Mapping.kept_sites` gives it; None where they are the same.
+        kept: {site of `atoms`: site of `frames`}, as `Mapping.kept_sites` gives it; None where they
+            are the same.
     """
     kept = {i: i for i in range(atoms.n_sites)} if kept is None else kept
     centres = [c for c in stereocentre_sites(atoms.system) if all(i in kept for i in c)]
@@ -249,8 +288,9 @@ def flips_by_centre(frames: Frames, atoms: Frames, kept: Mapping[int, int] | Non
     return {labels[c[0]]: int(n) for c, n in zip(centres, (found != right).sum(0))}
 
 
-#: Three neighbours, heaviest first in no order of rank, of the centres that proteins have in every residue or in one.
-#: They are known by name where the hydrogen is not there to tell a centre from a planar atom.
+#: Three neighbours, heaviest first in no order of rank, of the centres that proteins have in every
+#: residue or in one. They are known by name where the hydrogen is not there to tell a centre from a
+#: planar atom.
 _BY_NAME: dict[str, tuple[str, ...]] = {
     "CA": ("N", "C", "CB"),
     "THR:CB": ("CA", "OG1", "CG2"),
@@ -261,8 +301,8 @@ _BY_NAME: dict[str, tuple[str, ...]] = {
 def stereocentre_sites(system: System) -> list[tuple[int, int, int, int]]:
     """Sites of centres with four different neighbours, each with its three heaviest (no hydrogen).
 
-    Among three neighbours a planar centre looks the same as a chiral one; there a centre is known only by the names
-    of a protein: CA with N, C and CB, and CB of THR and ILE.
+    Among three neighbours a planar centre looks the same as a chiral one; there a centre is known
+    only by the names of a protein: CA with N, C and CB, and CB of THR and ILE.
     """
     colours = system.equivalent_sites()
     found = []
@@ -302,14 +342,20 @@ class RadialDistribution:
 
 
 def rdf(
-    frames: Frames, type_a: str, type_b: str, r_max: float, bins: int = 200,
-    intermolecular: bool = False, n_blocks: int | None = None,
-) -> RadialDistribution:  # fmt: skip
+    frames: Frames,
+    type_a: str,
+    type_b: str,
+    r_max: float,
+    bins: int = 200,
+    intermolecular: bool = False,
+    n_blocks: int | None = None,
+) -> RadialDistribution:
     """Radial distribution function of periodic frames, any triclinic box.
 
-    g = <V n(r)> / (N_pairs 4/3 pi (r2^3 - r1^3)) with n(r) the ordered pairs in the shell, the shell's
-    exact volume, and N_a (N_a - 1) pairs for like sites. Rounding fractional coordinates finds the nearest
-    image exactly as long as r_max is at most half the smallest width of the box; more is refused.
+    g = <V n(r)> / (N_pairs 4/3 pi (r2^3 - r1^3)) with n(r) the ordered pairs in the shell, the
+    shell's exact volume, and N_a (N_a - 1) pairs for like sites. Rounding fractional coordinates
+    finds the nearest image exactly as long as r_max is at most half the smallest width of the box;
+    more is refused.
 
     Args:
         frames: with a box; any weights.
@@ -334,6 +380,8 @@ def distribution(
     rows: NDArray[np.float64],
     n_blocks: int | None = None,
 ) -> RadialDistribution:
-    """What the g(r) of the single frames, `rows` (n_frames, bins) between `edges` (bins + 1,) nm, say together."""
+    """What the g(r) of the single frames, `rows` (n_frames, bins) between `edges` (bins + 1,) nm,
+    say together.
+    """
     g = jackknife_rows(frames, rows, n_blocks=n_blocks)
     return RadialDistribution(types, (edges[1:] + edges[:-1]) / 2, g.value, g.error)

@@ -1,7 +1,8 @@
-"""Diffusion: from mean squared displacements, corrected for the box, and the friction that brings it about.
+"""Diffusion: from mean squared displacements, corrected for the box, and the friction that brings
+it about.
 
-Public: `diffusion` -> `Diffusion`, `yeh_hummer`, `friction_for_diffusion`. A coarse level's own friction sets how fast it
-moves, so its diffusion is fitted, not predicted.
+Public: `diffusion` -> `Diffusion`, `yeh_hummer`, `friction_for_diffusion`. A coarse level's own
+friction sets how fast it moves, so its diffusion is fitted, not predicted.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Diffusion:
     Attributes:
         value, error: nm^2/ps (1 nm^2/ps = 1000 x 1e-9 m^2/s).
         fit: (low, high) ps, the lags the line was fitted over.
-        exponent: slope of ln msd over ln t there: 1 where motion is diffusive, more where the fit starts too early.
+        exponent: slope of ln msd over ln t there: 1 where motion is diffusive, more where the fit
+            starts too early.
         times: (n_lags,) ps.
         msd: (n_lags,) nm^2, mean squared displacement in three dimensions.
     """
@@ -47,39 +49,49 @@ class Diffusion:
 
 
 def diffusion(
-    frames: Frames, type_a: str, interval: float, fit: tuple[float, float] | None = None,
-    remove_drift: bool = False, n_blocks: int = 10,
-) -> Diffusion:  # fmt: skip
+    frames: Frames,
+    type_a: str,
+    interval: float,
+    fit: tuple[float, float] | None = None,
+    remove_drift: bool = False,
+    n_blocks: int = 10,
+) -> Diffusion:
     """D = slope of <|r(t) - r(0)|^2> / 6 by a straight line with intercept, all time origins, FFT.
 
-    The fast algorithm is that of Calandrini et al., Collection SFN 12, 201 (2011). Every replica is cut into equally many
-    pieces, so that there are at least `n_blocks`; the error is the jackknife over pieces.
+    The fast algorithm is that of Calandrini et al., Collection SFN 12, 201 (2011). Every replica is
+    cut into equally many pieces, so that there are at least `n_blocks`; the error is the jackknife
+    over pieces.
 
     Args:
         frames: unwrapped, unweighted, at equal distances in time.
         type_a: whose sites move.
         interval: ps between frames.
         fit: (low, high) ps. Default: a tenth to half of the shortest piece of trajectory.
-        remove_drift: follow sites relative to the centre of mass of all. For trajectories whose total momentum drifts;
-            under a Langevin thermostat the centre diffuses too, and taking it out makes D too small by a factor
-            1 - 1/n_sites for like sites.
+        remove_drift: follow sites relative to the centre of mass of all. For trajectories whose
+            total momentum drifts; under a Langevin thermostat the centre diffuses too, and taking
+            it out makes D too small by a factor 1 - 1/n_sites for like sites.
         n_blocks: at least so many pieces; a lag is at most as long as a piece.
 
     Raises:
-        ValueError: no site of this type, weights, jumps of half a box (wrapped), or fewer than two lags to fit.
+        ValueError: no site of this type, weights, jumps of half a box (wrapped), or fewer than two
+            lags to fit.
     """
     sites = np.flatnonzero(np.array(frames.system.types) == type_a)
     if not len(sites):
-        raise ValueError(f"no site of type {type_a!r}: expected one of {sorted(set(frames.system.types))}")
+        raise ValueError(
+            f"no site of type {type_a!r}: expected one of {sorted(set(frames.system.types))}"
+        )
     if frames.weights is not None and np.ptp(frames.weights) > 1e-9:
         raise ValueError(
-            "diffusion: these Frames carry weights; a biased run has no dynamics of its own. Run it without bias"
+            "diffusion: these Frames carry weights; a biased run has no dynamics of its own. "
+            "Run it without bias"
         )
     pieces = _pieces(frames, max(2, n_blocks))
     length = min(map(len, pieces))
     if length < 3:
         raise ValueError(
-            f"diffusion: expected pieces of at least three frames, found {length} with {len(pieces)} pieces of "
+            f"diffusion: expected pieces of at least three frames, found {length} with "
+            f"{len(pieces)} pieces of "
             f"{len(frames)} frames; give longer runs or fewer blocks"
         )
     times: Array = float(interval) * np.arange(length, dtype=float)
@@ -103,12 +115,17 @@ def diffusion(
 
 
 def yeh_hummer(
-    diffusion: float, box_length: float, viscosity: float, temperature: float, *, momentum_conserved: bool = False
-) -> float:  # fmt: skip
+    diffusion: float,
+    box_length: float,
+    viscosity: float,
+    temperature: float,
+    *,
+    momentum_conserved: bool = False,
+) -> float:
     """Diffusion coefficient (nm^2/ps) in an infinite system, D0 = D + 2.837297 kT / (6 pi eta L).
 
-    Yeh & Hummer, J. Phys. Chem. B 108, 15873 (2004), for a cubic box. The correction is exact to first order in 1/L, so
-    the error of D is that of D0.
+    Yeh & Hummer, J. Phys. Chem. B 108, 15873 (2004), for a cubic box. The correction is exact to
+    first order in 1/L, so the error of D is that of D0.
 
     Args:
         diffusion: nm^2/ps, as measured in the box.
@@ -122,8 +139,10 @@ def yeh_hummer(
     """
     if not momentum_conserved:
         raise ValueError(
-            "yeh_hummer: the correction is for flow that a particle drives and that its images feel; a Langevin thermostat "
-            "takes up that momentum, so there is none to correct. Compare D as measured, or pass momentum_conserved=True "
+            "yeh_hummer: the correction is for flow that a particle drives and that its images "
+            "feel; a Langevin thermostat "
+            "takes up that momentum, so there is none to correct. Compare D as measured, or "
+            "pass momentum_conserved=True "
             "for a run at constant energy or with a thermostat that conserves momentum"
         )
     _positive(box_length=box_length, viscosity=viscosity, temperature=temperature)
@@ -134,12 +153,14 @@ def yeh_hummer(
 def friction_for_diffusion(
     friction: float, measured: float, target: float, previous: tuple[float, float] | None = None
 ) -> float:
-    """The next Langevin friction (1/ps) to try so that D becomes `target`; call it again with what that run measures.
+    """The next Langevin friction (1/ps) to try so that D becomes `target`; call it again with what
+    that run measures.
 
-    A free particle has D = kT / (m gamma), so gamma D / D_target is exact for it. In a liquid the other particles add
-    friction, 1/D = m (gamma + gamma_0) / kT at best, and that step falls short by a factor gamma_0 / (gamma + gamma_0) each
-    time. With the run before as well, the secant in 1/D over gamma is exact for both. It is left for the first step where
-    it makes no sense (noise, or a target out of reach: then friction goes towards zero and D stays below).
+    A free particle has D = kT / (m gamma), so gamma D / D_target is exact for it. In a liquid the
+    other particles add friction, 1/D = m (gamma + gamma_0) / kT at best, and that step falls short
+    by a factor gamma_0 / (gamma + gamma_0) each time. With the run before as well, the secant in
+    1/D over gamma is exact for both. It is left for the first step where it makes no sense (noise,
+    or a target out of reach: then friction goes towards zero and D stays below).
 
     Args:
         friction: 1/ps, of the run just made.
@@ -168,7 +189,9 @@ def _positive(**numbers: float) -> None:
 
 def _pieces(frames: Frames, at_least: int) -> list[NDArray[np.int64]]:
     """Frame indices of equal stretches of single replicas, in their order of time."""
-    replicas = np.zeros(len(frames), int) if frames.replicas is None else np.asarray(frames.replicas)
+    replicas = (
+        np.zeros(len(frames), int) if frames.replicas is None else np.asarray(frames.replicas)
+    )
     labels = np.unique(replicas)
     cuts = -(-at_least // len(labels))
     return [p for label in labels for p in np.array_split(np.flatnonzero(replicas == label), cuts)]
@@ -179,13 +202,16 @@ def _lags(times: Array, low: float, high: float) -> NDArray[np.int64]:
     use = np.flatnonzero((times >= low - slack) & (times <= high + slack) & (times > 0))
     if len(use) < 2 or high > times[-1] + slack:
         raise ValueError(
-            f"diffusion: expected at least two lags in {low:.4g}..{high:.4g} ps, found {len(use)} with pieces of "
+            f"diffusion: expected at least two lags in {low:.4g}..{high:.4g} ps, found "
+            f"{len(use)} with pieces of "
             f"{times[-1]:.4g} ps; give longer runs, fewer blocks or another fit range"
         )
     return use
 
 
-def _squares(frames: Frames, piece: NDArray[np.int64], sites: NDArray[np.int64], remove_drift: bool) -> Array:
+def _squares(
+    frames: Frames, piece: NDArray[np.int64], sites: NDArray[np.int64], remove_drift: bool
+) -> Array:
     """(n_lags,) sum over time origins of the squared displacement, mean over sites, nm^2."""
     x = np.asarray(frames.positions[piece], float)
     _refuse_wrapped(frames, piece, x[:, sites])
@@ -215,6 +241,8 @@ def _refuse_wrapped(frames: Frames, piece: NDArray[np.int64], x: Array) -> None:
     if steps.max() > 0.5:
         frame, site = np.unravel_index(steps.max(-1).argmax(), steps.shape[:2])
         raise ValueError(
-            f"diffusion: expected unwrapped positions, found a jump of {steps.max():.2f} boxes of site number {site} of its "
-            f"type before frame {piece[frame + 1]}; unwrap the trajectory, or save frames more often"
+            f"diffusion: expected unwrapped positions, found a jump of {steps.max():.2f} boxes "
+            f"of site number {site} of its "
+            f"type before frame {piece[frame + 1]}; unwrap the trajectory, or save frames more "
+            "often"
         )

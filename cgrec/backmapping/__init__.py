@@ -1,4 +1,6 @@
-"""Backmapping: atoms brought back from coarse sites, so that the way up gives the sites again whatever the way down did."""
+"""Backmapping: atoms brought back from coarse sites, so that the way up gives the sites again
+whatever the way down did.
+"""
 
 from ..mapping import alpha_carbons
 from .base import Backmapper
@@ -22,6 +24,27 @@ BACKMAPPERS: dict[str, type[Backmapper]] = {
 }
 
 __all__ = [
-    "BACKMAPPERS", "Audit", "Backmapper", "DescentStep", "FlowBackmapper", "LibraryBackmapper", "MetropolisReport", "OpenMMEngine", "OpenMMForceField", "PotentialEngine", "ResidueLibrary", "ResidueTemplate", "Resolvation", "Split", "TemplateBackmapper", "alpha_carbons", "audit", "energies_in_kT", "metropolis",
-    "minimise", "null_space_langevin", "redraw", "step_down",
-]  # fmt: skip
+    "BACKMAPPERS",
+    "Audit",
+    "Backmapper",
+    "DescentStep",
+    "FlowBackmapper",
+    "LibraryBackmapper",
+    "MetropolisReport",
+    "OpenMMEngine",
+    "OpenMMForceField",
+    "PotentialEngine",
+    "ResidueLibrary",
+    "ResidueTemplate",
+    "Resolvation",
+    "Split",
+    "TemplateBackmapper",
+    "alpha_carbons",
+    "audit",
+    "energies_in_kT",
+    "metropolis",
+    "minimise",
+    "null_space_langevin",
+    "redraw",
+    "step_down",
+]

@@ -1,4 +1,6 @@
-"""`Backmapper`: coarse Frames -> fine Frames whose sites are the coarse ones, whatever state it is in."""
+"""`Backmapper`: coarse Frames -> fine Frames whose sites are the coarse ones, whatever state it is
+in.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,17 @@ from .split import Split, Unit, units_of, whole
 MOST_SAMPLES = 400_000
 #: Units drawn at a time.
 _BATCH = 4096
-#: Force calls between two looks at what is broken, and looks: FIRE takes some 200 calls from a bond of twice its length.
+#: Force calls between two looks at what is broken, and looks: FIRE takes some 200 calls from a bond
+#: of twice its length.
 _MENDING, _LOOKS = 100, 5
 
 
 class Backmapper(ABC):
-    """Interface of what restores atoms, one kind of molecule at a time: `backmapper(coarse_frames, n_draws)` -> Frames.
+    """Interface of what restores atoms, one kind of molecule at a time: `backmapper(coarse_frames,
+    n_draws)` -> Frames.
 
-    A subclass restores the free coordinates y (see `Scaled`) of units alike; that the sites stay where they are is seen to here.
+    A subclass restores the free coordinates y (see `Scaled`) of units alike; that the sites stay
+    where they are is seen to here.
 
     Args:
         mapping: from the fine System to the coarse one.
@@ -56,7 +61,9 @@ class Backmapper(ABC):
         Backmapper.registry.add(cls)
 
     def __init__(self, mapping: Mapping, models: dict[str, dict[str, Any]]) -> None:
-        self.mapping, self.models, self.split = mapping, models, Split(mapping)
+        self.mapping = mapping
+        self.models = models
+        self.split = Split(mapping)
         self._need_known()
 
     @cached_property
@@ -69,25 +76,34 @@ class Backmapper(ABC):
         if missing:
             unit = missing[0]
             raise ValueError(
-                f"{type(self).__name__}: expected molecules like those it was fitted to, found {len(missing)} kinds of others, the first "
-                f"with atoms {', '.join(unit.fine.labels[:6])}... in {unit.coarse.n_sites} sites: fit it to frames that hold them"
+                f"{type(self).__name__}: expected molecules like those it was fitted to, found "
+                f"{len(missing)} kinds of others, the first "
+                f"with atoms {', '.join(unit.fine.labels[:6])}... in {unit.coarse.n_sites} "
+                "sites: fit it to frames that hold them"
             )
 
     @classmethod
     @abstractmethod
-    def _learn(cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Any) -> dict[str, Any]:
-        """What to remember of units alike, given their sites (n, n_sites, 3) and free coordinates (n, n_y)."""
+    def _learn(
+        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Any
+    ) -> dict[str, Any]:
+        """What to remember of units alike, given their sites (n, n_sites, 3) and free coordinates
+        (n, n_y).
+        """
 
     @abstractmethod
     def _draw(
         self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator, density: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """y (n, n_y) for sites (n, n_sites, 3), and, if asked for, its log density (n,) where there is one."""
+        """y (n, n_y) for sites (n, n_sites, 3), and, if asked for, its log density (n,) where there
+        is one.
+        """
 
     def _log_density(self, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor) -> Tensor:
         """(n,) log density of y (n, n_y) given sites (n, n_sites, 3)."""
         raise TypeError(
-            f"a {type(self).__name__} does not know how likely its answers are: use FlowBackmapper where weights are wanted"
+            f"a {type(self).__name__} does not know how likely its answers are: use "
+            "FlowBackmapper where weights are wanted"
         )
 
     @classmethod
@@ -102,7 +118,12 @@ class Backmapper(ABC):
         Raises:
             ValueError: frames of another System; molecules without a site.
         """
-        need_same_system(fine.system, mapping.fine, "cannot fit: the System of these Frames", "the Mapping's fine System")  # fmt: skip
+        need_same_system(
+            fine.system,
+            mapping.fine,
+            "cannot fit: the System of these Frames",
+            "the Mapping's fine System",
+        )
         models = {}
         for unit in units_of(mapping):
             atoms = _samples(fine, unit, cls.relabelled_copies)
@@ -114,7 +135,9 @@ class Backmapper(ABC):
             models[unit.key] = {"scaled": scaled.state(), "reference": reference.state(), **learned}
         return cls(mapping, models)
 
-    def __call__(self, coarse: Frames, n_draws: int = 1, generator: torch.Generator | None = None) -> Frames:
+    def __call__(
+        self, coarse: Frames, n_draws: int = 1, generator: torch.Generator | None = None
+    ) -> Frames:
         """Fine frames, `n_draws` of every coarse one, those of the first frame first.
 
         Args:
@@ -123,11 +146,11 @@ class Backmapper(ABC):
             generator: of all that is drawn; by default one seeded with 0.
 
         Returns:
-            Frames with positions in float64 on the same sites (molecules that were cut by the box made whole), and with the
-            box, temperature, weights and replicas of `coarse`.
+            Frames with positions in float64 on the same sites (molecules that were cut by the box
+            made whole), and with the box, temperature, weights and replicas of `coarse`.
 
-        Covalent geometry is compared with that seen in the fit. Frames where it is `broken` are mended by `minimise` in what
-        the sites leave free; a remark counts those that could not be.
+        Covalent geometry is compared with that seen in the fit. Frames where it is `broken` are
+        mended by `minimise` in what the sites leave free; a remark counts those that could not be.
 
         Raises:
             ValueError: frames of another System, no draws, or most frames are broken.
@@ -137,27 +160,39 @@ class Backmapper(ABC):
     def draw(
         self, coarse: Frames, n_draws: int = 1, generator: torch.Generator | None = None
     ) -> tuple[Frames, np.ndarray | None]:
-        """As calling it, with the log density (nats) of each answer where there is one, (n_frames * n_draws,).
+        """As calling it, with the log density (nats) of each answer where there is one, (n_frames *
+        n_draws,).
 
-        Answers of known density are left as they were drawn: their weights say what a broken one is worth.
+        Answers of known density are left as they were drawn: their weights say what a broken one is
+        worth.
         """
         fine, density = self._frames(coarse, n_draws, generator, density=True)
         return (self._mended(fine) if density is None else fine), density
 
     def broken(self, fine: Frames) -> np.ndarray:
-        """(n_frames,) bool, whether a bond, angle, stiff dihedral or hand is far outside all that was seen in the fit."""
+        """(n_frames,) bool, whether a bond, angle, stiff dihedral or hand is far outside all that
+        was seen in the fit.
+        """
         x = torch.tensor(np.asarray(fine.positions, float))
         found = torch.zeros(len(x), dtype=torch.bool)
         for reference, atoms in self._references:
             for some in range(0, len(x), _BATCH):
-                found[some : some + _BATCH] |= reference.broken(x[some : some + _BATCH, atoms]).any(-1)
+                found[some : some + _BATCH] |= reference.broken(x[some : some + _BATCH, atoms]).any(
+                    -1
+                )
         return found.numpy()
 
     @cached_property
     def _references(self) -> list[tuple[ReferenceGeometry, np.ndarray]]:
-        """The covalent geometry of each kind of unit, and where its copies are; none for files of older versions."""
+        """The covalent geometry of each kind of unit, and where its copies are; none for files of
+        older versions.
+        """
         known = [(self.models[u.key].get("reference"), u.atoms) for u in self.split.units]
-        return [(ReferenceGeometry.from_state(state), atoms) for state, atoms in known if state is not None]
+        return [
+            (ReferenceGeometry.from_state(state), atoms)
+            for state, atoms in known
+            if state is not None
+        ]
 
     def _mended(self, fine: Frames) -> Frames:
         bad = np.flatnonzero(self.broken(fine))
@@ -176,18 +211,29 @@ class Backmapper(ABC):
 
     def _report_broken(self, fine: Frames, left: np.ndarray) -> None:
         """A remark on the frames `left` that are broken; ValueError where they are most."""
-        words = f"{len(left)} of {len(fine)} restored frames are broken, the first by its {self._worst(fine, left[0])}"
+        words = (
+            f"{len(left)} of {len(fine)} restored frames are broken, the first by its "
+            f"{self._worst(fine, left[0])}"
+        )
         if len(left) > 0.5 * len(fine):
             raise ValueError(
-                f"{type(self).__name__}: expected sites that whole molecules fit, found that {words}: use sites like those of the "
+                f"{type(self).__name__}: expected sites that whole molecules fit, found that "
+                f"{words}: use sites like those of the "
                 "frames it was fitted to, or fit it to frames like these"
             )
-        remark(f"{type(self).__name__}: {words}; leave out those that `backmapper.broken(frames)` names")
+        remark(
+            f"{type(self).__name__}: {words}; leave out those that `backmapper.broken(frames)` "
+            "names"
+        )
 
     def _worst(self, fine: Frames, frame: int) -> str:
         """The most strained term of a frame in words."""
         x, labels = torch.tensor(np.asarray(fine.positions[frame], float)), self.mapping.fine.labels
-        found = [g.worst(x[copy], [labels[i] for i in copy]) for g, atoms in self._references for copy in atoms]
+        found = [
+            g.worst(x[copy], [labels[i] for i in copy])
+            for g, atoms in self._references
+            for copy in atoms
+        ]
         return max(found)[1]
 
     def _frames(
@@ -196,7 +242,9 @@ class Backmapper(ABC):
         if n_draws < 1:
             raise ValueError(f"{type(self).__name__}: expected n_draws >= 1, found {n_draws}")
         repeated = coarse if n_draws == 1 else coarse[np.repeat(np.arange(len(coarse)), n_draws)]
-        atoms, densities = self.propose(repeated, generator or torch.Generator().manual_seed(0), density)
+        atoms, densities = self.propose(
+            repeated, generator or torch.Generator().manual_seed(0), density
+        )
         frames = replace(
             repeated, system=self.mapping.fine, positions=atoms.numpy(), forces=None, energies=None
         )
@@ -205,8 +253,15 @@ class Backmapper(ABC):
     def propose(
         self, coarse: Frames, generator: torch.Generator, density: bool = True
     ) -> tuple[Tensor, Tensor | None]:
-        """Atoms (n_frames, n_atoms, 3) nm, one draw of every frame, and (n_frames, n_molecules) log densities where there are any."""
-        need_same_system(coarse.system, self.mapping.coarse, "cannot backmap: the System of these Frames", "the Mapping's coarse System")  # fmt: skip
+        """Atoms (n_frames, n_atoms, 3) nm, one draw of every frame, and (n_frames, n_molecules) log
+        densities where there are any.
+        """
+        need_same_system(
+            coarse.system,
+            self.mapping.coarse,
+            "cannot backmap: the System of these Frames",
+            "the Mapping's coarse System",
+        )
         sites = torch.tensor(whole(self.split.units, coarse.positions, coarse.boxes()))
         atoms = sites.new_empty(len(sites), self.mapping.fine.n_sites, 3)
         densities: list[Tensor] = []
@@ -222,7 +277,9 @@ class Backmapper(ABC):
     def _some(
         self, unit: Unit, sites: Tensor, generator: torch.Generator, density: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Atoms (n, n_atoms, 3) nm of sites (n, n_sites, 3) nm, and, if asked for, their log density (n,) where there is one."""
+        """Atoms (n, n_atoms, 3) nm of sites (n, n_sites, 3) nm, and, if asked for, their log
+        density (n,) where there is one.
+        """
         scaled = self._scaled[unit.key]
         if len(scaled.circles):
             y, log_density = self._draw(unit, scaled, sites, generator, density)
@@ -233,7 +290,8 @@ class Backmapper(ABC):
         return atoms, None if log_density is None else log_density - volume
 
     def log_prob(self, fine: Frames) -> np.ndarray:
-        """(n_frames,) nats, log density of the atoms of each frame given its sites, per nm^3 and free atom.
+        """(n_frames,) nats, log density of the atoms of each frame given its sites, per nm^3 and
+        free atom.
 
         Raises:
             TypeError: this backmapper has no density.
@@ -243,7 +301,12 @@ class Backmapper(ABC):
 
     def densities(self, fine: Frames) -> Tensor:
         """(n_frames, n_molecules) of `log_prob`, molecules in the order of `split.units`."""
-        need_same_system(fine.system, self.mapping.fine, "no density: the System of these Frames", "the Mapping's fine System")  # fmt: skip
+        need_same_system(
+            fine.system,
+            self.mapping.fine,
+            "no density: the System of these Frames",
+            "the Mapping's fine System",
+        )
         x, found = torch.tensor(np.asarray(fine.positions, float)), []
         for unit in self.split.units:
             scaled = self._scaled[unit.key]
@@ -252,7 +315,9 @@ class Backmapper(ABC):
                 sites = torch.tensor(unit.weights) @ atoms
                 y, volume = scaled.internal(sites, atoms)
                 known = (
-                    self._log_density(unit, scaled, sites, y) if y.shape[1] else sites.new_zeros(len(sites))
+                    self._log_density(unit, scaled, sites, y)
+                    if y.shape[1]
+                    else sites.new_zeros(len(sites))
                 )
                 parts.append(known - volume)
             found.append(torch.cat(parts).reshape(len(x), -1))
@@ -263,7 +328,9 @@ class Backmapper(ABC):
         return type(self)(mapping, self.models)
 
     def save(self, path: str | Path) -> None:
-        """Write what was learned to `path` (.pt), under a temporary name first; the mapping is not in it."""
+        """Write what was learned to `path` (.pt), under a temporary name first; the mapping is not
+        in it.
+        """
         state = {"class": Registry.name(type(self)), "models": self.models}
         write_whole(path, lambda partial: torch.save(state, partial))
 
@@ -272,7 +339,8 @@ class Backmapper(ABC):
         """Read what `save` wrote.
 
         Raises:
-            ValueError: the file is truncated or not ours, or of other molecules than those of `mapping`.
+            ValueError: the file is truncated or not ours, or of other molecules than those of
+                `mapping`.
             NoPlugin: its class is of a package that is not installed here as a plugin.
         """
         try:
@@ -282,7 +350,15 @@ class Backmapper(ABC):
             raise
         except NoPlugin as error:
             raise NoPlugin(f"{path}: {error}") from error
-        except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, UnpicklingError) as error:
+        except (
+            RuntimeError,
+            EOFError,
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            UnpicklingError,
+        ) as error:
             raise ValueError(
                 f"{path} is not a readable backmapper ({error}); bring it back from a copy, or "
                 "remove it: the next cgrec descend or cgrec analyse-backmapping fits another"
@@ -291,11 +367,15 @@ class Backmapper(ABC):
 
 
 def _samples(fine: Frames, unit: Unit, copies: int) -> Tensor:
-    """(n, n_atoms, 3) nm of units alike, as an unweighted sample, in the order of the frames; `copies` of each with alike atoms permuted."""
+    """(n, n_atoms, 3) nm of units alike, as an unweighted sample, in the order of the frames;
+    `copies` of each with alike atoms permuted.
+    """
     most = max(1, MOST_SAMPLES // len(unit.atoms))
     if fine.weights is not None:
         fine = fine[resampled(fine, min(len(fine), most), np.random.default_rng(0))]
-    x = torch.tensor(np.asarray(fine.positions[:: -(-len(fine) // most)], float))[:, unit.atoms].flatten(0, 1)
+    x = torch.tensor(np.asarray(fine.positions[:: -(-len(fine) // most)], float))[
+        :, unit.atoms
+    ].flatten(0, 1)
     copies = max(1, min(copies, MOST_SAMPLES // len(x))) if terminal_groups(unit) else 1
     if copies == 1:
         return x

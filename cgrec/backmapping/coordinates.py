@@ -1,9 +1,11 @@
-"""Coordinates of what a mapping leaves free: bond lengths, angles and dihedrals of each atom, in frames its neighbouring sites and atoms span.
+"""Coordinates of what a mapping leaves free: bond lengths, angles and dihedrals of each atom, in
+frames its neighbouring sites and atoms span.
 
-They are scalars, so anything learned in them turns with the molecule, and dihedrals have a sign, so handedness is seen from the
-start. A methyl group that turns stays on its circle instead of being averaged through its axis, and the stiff coordinates are
-close to Gaussian. The map to Cartesian coordinates is exact, with its Jacobian; where sites share atoms the free half
-of `Split` is taken in a frame of three sites.
+They are scalars, so anything learned in them turns with the molecule, and dihedrals have a sign, so
+handedness is seen from the start. A methyl group that turns stays on its circle instead of being
+averaged through its axis, and the stiff coordinates are close to Gaussian. The map to Cartesian
+coordinates is exact, with its Jacobian; where sites share atoms the free half of `Split` is taken
+in a frame of three sites.
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ LINE, FREE = 0, -1  # else the number of equal places of an atom on its circle
 
 
 class Placement(NamedTuple):
-    """How one atom is placed: its distance from `parent`, its angle with `first` there, its dihedral about that axis from `second`.
+    """How one atom is placed: its distance from `parent`, its angle with `first` there, its
+    dihedral about that axis from `second`.
 
-    Points are numbered: atoms of the unit first, its sites after them; -1: nothing there to refer to, any direction is as good.
+    Points are numbered: atoms of the unit first, its sites after them; -1: nothing there to refer
+    to, any direction is as good.
     """
 
     atom: int
@@ -36,12 +40,14 @@ class Placement(NamedTuple):
 
 
 class Coordinates(ABC):
-    """A bijection between atoms (..., n_atoms, 3) with given sites (..., n_sites, 3) and numbers z (..., n).
+    """A bijection between atoms (..., n_atoms, 3) with given sites (..., n_sites, 3) and numbers z
+    (..., n).
 
     Attributes:
         n: how many.
-        kinds: (n,) of each: `LINE` for the real line, `FREE` for a direction nothing in the molecule determines, s > 0 for an angle of a
-            circle on which 2 pi / s makes no difference.
+        kinds: (n,) of each: `LINE` for the real line, `FREE` for a direction nothing in the
+            molecule determines, s > 0 for an angle of a circle on which 2 pi / s makes no
+            difference.
     """
 
     n: int
@@ -61,10 +67,12 @@ class Coordinates(ABC):
 
 
 class InternalCoordinates(Coordinates):
-    """ln r, ln tan(theta / 2) and phi of every atom but one of each site, which follows from the site's position.
+    """ln r, ln tan(theta / 2) and phi of every atom but one of each site, which follows from the
+    site's position.
 
-    With these, d^3x = r^3 sin^2(theta) d(ln r) d(ln tan(theta / 2)) d(phi), and nothing has an end. u here is the atoms' places
-    relative to the atom of their site that follows: it differs from that of `Split` by a constant factor in volume.
+    With these, d^3x = r^3 sin^2(theta) d(ln r) d(ln tan(theta / 2)) d(phi), and nothing has an end.
+    u here is the atoms' places relative to the atom of their site that follows: it differs from
+    that of `Split` by a constant factor in volume.
 
     Args:
         weights: (n_sites, n_atoms), no atom in two sites.
@@ -74,11 +82,18 @@ class InternalCoordinates(Coordinates):
     """
 
     def __init__(
-        self, weights: Any, owner: Any, placements: Sequence[Sequence[int]], folds: dict[int, int],
-    ) -> None:  # fmt: skip
-        self.weights, self.owner = torch.as_tensor(weights), torch.as_tensor(owner)
-        self.placements, self.folds = [Placement(*p) for p in placements], dict(folds)
-        self.n, self.kinds = 3 * len(self.placements), []
+        self,
+        weights: Any,
+        owner: Any,
+        placements: Sequence[Sequence[int]],
+        folds: dict[int, int],
+    ) -> None:
+        self.weights = torch.as_tensor(weights)
+        self.owner = torch.as_tensor(owner)
+        self.placements = [Placement(*p) for p in placements]
+        self.folds = dict(folds)
+        self.n = 3 * len(self.placements)
+        self.kinds = []
         placed = {p.atom for p in self.placements}
         self.pivots = torch.tensor([i for i in range(len(owner)) if i not in placed])
         self.pivots = self.pivots[torch.argsort(self.owner[self.pivots])]
@@ -88,14 +103,19 @@ class InternalCoordinates(Coordinates):
 
     @classmethod
     def of(cls, unit: Unit, sites: Tensor, atoms: Tensor) -> InternalCoordinates:
-        """A plan for `unit`, from some of its configurations (n, n_sites, 3) and (n, n_atoms, 3), which say what is bent enough to refer to."""
+        """A plan for `unit`, from some of its configurations (n, n_sites, 3) and (n, n_atoms, 3),
+        which say what is bent enough to refer to.
+        """
         return cls(unit.weights, unit.owner, _plan(unit, sites, atoms), _folds(unit))
 
     def state(self) -> dict[str, Any]:
         """Plain arguments."""
         return {
-            "weights": self.weights, "owner": self.owner.tolist(), "placements": [list(p) for p in self.placements], "folds": self.folds,
-        }  # fmt: skip
+            "weights": self.weights,
+            "owner": self.owner.tolist(),
+            "placements": [list(p) for p in self.placements],
+            "folds": self.folds,
+        }
 
     def internal(self, sites: Tensor, atoms: Tensor) -> tuple[Tensor, Tensor]:
         pivots = atoms[..., self.pivots, :]
@@ -105,7 +125,11 @@ class InternalCoordinates(Coordinates):
             origin = pivots[..., self.owner[p.atom], :]
 
             def point(k: int, base: Tensor = base, origin: Tensor = origin) -> Tensor:
-                return atoms[..., k, :] - origin if k < len(self.owner) else base[..., k - len(self.owner), :]
+                return (
+                    atoms[..., k, :] - origin
+                    if k < len(self.owner)
+                    else base[..., k - len(self.owner), :]
+                )
 
             e1, e2, e3 = axes_of(point(p.parent), *(None if k < 0 else point(k) for k in p[2:]))
             d = point(p.atom) - point(p.parent)
@@ -118,7 +142,10 @@ class InternalCoordinates(Coordinates):
 
     def cartesian(self, sites: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         places: dict[int, Tensor] = {}  # relative to the pivot of the site the atom goes with
-        zero, volume = torch.zeros_like(sites[..., 0, :]), torch.zeros(sites.shape[:-2], dtype=sites.dtype)
+        zero, volume = (
+            torch.zeros_like(sites[..., 0, :]),
+            torch.zeros(sites.shape[:-2], dtype=sites.dtype),
+        )
         places |= {int(i): zero for i in self.pivots}
         for k, p in enumerate(self.placements):
             base = sites - sites[..., self.owner[p.atom], None, :]
@@ -151,7 +178,8 @@ class FrameCoordinates(Coordinates):
 
     def __init__(self, expansion: Sequence[Any], masses: Any, three: Sequence[int]) -> None:
         self.R, self.N = (torch.as_tensor(a) for a in expansion)
-        self.masses, self.three = torch.as_tensor(masses), list(three)
+        self.masses = torch.as_tensor(masses)
+        self.three = list(three)
         self.n = 3 * self.N.shape[1]
         self.kinds = [LINE] * self.n
 
@@ -191,7 +219,8 @@ def coordinates_from(state: dict[str, Any]) -> Coordinates:
 
 
 class Surroundings:
-    """The sites of a unit described by scalars: ln r, ln tan(theta / 2), sin phi and cos phi along their bonds.
+    """The sites of a unit described by scalars: ln r, ln tan(theta / 2), sin phi and cos phi along
+    their bonds.
 
     Args:
         coordinates: of the sites as if they were atoms of one site that the first of them is.
@@ -201,7 +230,8 @@ class Surroundings:
         self.coordinates = coordinates
         dihedral = torch.arange(coordinates.n) % 3 == 2
         known = torch.tensor(coordinates.kinds, dtype=torch.long) != FREE
-        self._plain, self._angles = known & ~dihedral, known & dihedral
+        self._plain = known & ~dihedral
+        self._angles = known & dihedral
         self.n = int(self._plain.sum()) + 2 * int(self._angles.sum())
 
     @classmethod
@@ -232,8 +262,12 @@ def spread(values: Tensor) -> Tensor:
     return (values - values.mean(0)).square().mean(0).sqrt().clamp(min=1e-6)
 
 
-def axes_of(origin: Tensor, first: Tensor | None, second: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Right-handed axes: towards `first`, then `second` in the plane; axes of the laboratory in place of what is missing."""
+def axes_of(
+    origin: Tensor, first: Tensor | None, second: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Right-handed axes: towards `first`, then `second` in the plane; axes of the laboratory in
+    place of what is missing.
+    """
     ones = torch.ones_like(origin[..., :1])
     if first is None:
         e1 = ones * origin.new_tensor([0.0, 0.0, 1.0])
@@ -281,7 +315,9 @@ def _outward(near: list[list[int]], inside: list[int], pivot: int) -> list[tuple
 def _references(
     unit: Unit, parent: int, grandparent: int | None, placed: list[int], near: list[list[int]]
 ) -> list[int]:
-    """Points an atom on `parent` may refer to, best first: what the parent is bonded to, then what that is bonded to, then all others."""
+    """Points an atom on `parent` may refer to, best first: what the parent is bonded to, then what
+    that is bonded to, then all others.
+    """
     n, own = unit.fine.n_sites, unit.owner[parent]
     first = [] if grandparent is None else [grandparent]
 
@@ -305,7 +341,9 @@ def _references(
 
 
 def _bent_enough(atom: int, parent: int, candidates: list[int], points: Tensor) -> Placement:
-    """The first reference the atom is not in line with, and the first that is not in line with that; points: (n, n_points, 3)."""
+    """The first reference the atom is not in line with, and the first that is not in line with
+    that; points: (n, n_points, 3).
+    """
     first = next((k for k in candidates if _bent(points, parent, atom, k)), -1)
     others = [k for k in candidates if k != first and first >= 0]
     second = next((k for k in others if _bent(points, parent, first, k)), -1)
@@ -324,7 +362,9 @@ def _folds(unit: Unit) -> dict[int, int]:
 
 
 def terminal_groups(unit: Unit) -> list[list[int]]:
-    """Groups of alike atoms that a turn about the one bond of their neighbour permutes, such as the hydrogens of a methyl group."""
+    """Groups of alike atoms that a turn about the one bond of their neighbour permutes, such as the
+    hydrogens of a methyl group.
+    """
     near, alike, groups = unit.fine.neighbours(), unit.fine.equivalent_sites(), []
     for around in near:
         leaves = [i for i in around if len(near[i]) == 1]
@@ -336,7 +376,9 @@ def terminal_groups(unit: Unit) -> list[list[int]]:
 
 
 def relabelled(unit: Unit, atoms: Tensor, generator: torch.Generator) -> Tensor:
-    """The same configurations (n, n_atoms, 3) with each terminal group turned by a random number of places: as likely, but for the labels."""
+    """The same configurations (n, n_atoms, 3) with each terminal group turned by a random number of
+    places: as likely, but for the labels.
+    """
     atoms = atoms.clone()
     for group in terminal_groups(unit):
         turn = torch.randint(len(group), (len(atoms), 1), generator=generator)

@@ -1,7 +1,8 @@
-"""Correctors: the finer level's own energy improves restored atoms while the sites stay where they are, because only u of `Split` moves.
+"""Correctors: the finer level's own energy improves restored atoms while the sites stay where they
+are, because only u of `Split` moves.
 
-`null_space_langevin` samples, `metropolis` makes draws of a density into samples of exp(-beta W) given
-the sites, exactly and without a step size.
+`null_space_langevin` samples, `metropolis` makes draws of a density into samples of exp(-beta W)
+given the sites, exactly and without a step size.
 """
 
 from __future__ import annotations
@@ -22,10 +23,19 @@ from .minimise import FreeHalf, field_of
 
 
 def null_space_langevin(
-    frames: Frames, mapping: Mapping, potential: Any, *, steps: int, timestep: float = 0.0005, friction: float = 10.0,
-    generator: torch.Generator | None = None, save_every: int = 0, name: str = "",
-) -> Frames:  # fmt: skip
-    """BAOAB Langevin dynamics of u (Leimkuhler and Matthews, 2013) at the temperature of `frames`, with the sites where they are.
+    frames: Frames,
+    mapping: Mapping,
+    potential: Any,
+    *,
+    steps: int,
+    timestep: float = 0.0005,
+    friction: float = 10.0,
+    generator: torch.Generator | None = None,
+    save_every: int = 0,
+    name: str = "",
+) -> Frames:
+    """BAOAB Langevin dynamics of u (Leimkuhler and Matthews, 2013) at the temperature of `frames`,
+    with the sites where they are.
 
     Args:
         frames: of `mapping.fine`, not strained.
@@ -34,7 +44,8 @@ def null_space_langevin(
         steps: of `timestep` ps.
         friction: 1/ps.
         generator: of the noise; by default one seeded with 0.
-        save_every: steps between kept frames, those of one time after another; 0 keeps the last ones alone.
+        save_every: steps between kept frames, those of one time after another; 0 keeps the last
+            ones alone.
         name: of the progress bar; empty: none.
 
     Returns:
@@ -59,9 +70,12 @@ def null_space_langevin(
     replicas = np.arange(len(frames)) if frames.replicas is None else frames.replicas
     order = np.tile(np.arange(len(frames)), len(kept))
     return replace(
-        frames[order], positions=np.concatenate([f.positions for f in kept]), forces=None, energies=None,
+        frames[order],
+        positions=np.concatenate([f.positions for f in kept]),
+        forces=None,
+        energies=None,
         replicas=None if not save_every else replicas[order],
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
@@ -80,13 +94,20 @@ class MetropolisReport:
 
 
 def metropolis(
-    coarse: Frames, backmapper: Backmapper, potential: Any, *, rounds: int = 50, generator: torch.Generator | None = None,
+    coarse: Frames,
+    backmapper: Backmapper,
+    potential: Any,
+    *,
+    rounds: int = 50,
+    generator: torch.Generator | None = None,
     start: Frames | None = None,
-) -> tuple[Frames, MetropolisReport]:  # fmt: skip
-    """Samples of exp(-beta W) given the sites: new draws of one molecule at a time, accepted by min(1, e^(-beta dW) q_old / q_new).
+) -> tuple[Frames, MetropolisReport]:
+    """Samples of exp(-beta W) given the sites: new draws of one molecule at a time, accepted by
+    min(1, e^(-beta dW) q_old / q_new).
 
-    Whatever q is, this leaves the right distribution as it is (W. K. Hastings, Biometrika 57, 97 (1970)); how fast it is reached
-    depends on q. Joint weights of many molecules die with their number, moves of one at a time do not.
+    Whatever q is, this leaves the right distribution as it is (W. K. Hastings, Biometrika 57, 97
+    (1970)); how fast it is reached depends on q. Joint weights of many molecules die with their
+    number, moves of one at a time do not.
 
     Args:
         coarse: frames to restore.
@@ -104,7 +125,8 @@ def metropolis(
     state, density = backmapper.propose(coarse, generator)
     if density is None:
         raise TypeError(
-            f"metropolis needs proposals of known density, which a {type(backmapper).__name__} does not have: use FlowBackmapper"
+            f"metropolis needs proposals of known density, which a {type(backmapper).__name__} "
+            "does not have: use FlowBackmapper"
         )
     if start is not None:
         state = torch.tensor(np.asarray(start.positions, float))
@@ -119,12 +141,16 @@ def metropolis(
             trial[:, atoms] = new[:, atoms]
             trial_energy = field(trial)[0]
             log_ratio = beta * (energy - trial_energy) + density[:, k] - new_density[:, k]  # type: ignore[index]
-            take = torch.rand(len(state), generator=generator, dtype=torch.float64).log() < log_ratio
+            take = (
+                torch.rand(len(state), generator=generator, dtype=torch.float64).log() < log_ratio
+            )
             state = torch.where(take[:, None, None], trial, state)
             energy = torch.where(take, trial_energy, energy)
             density[:, k] = torch.where(take, new_density[:, k], density[:, k])  # type: ignore[index]
             accepted[:, k] += take
-    frames = replace(coarse, system=split.mapping.fine, positions=state.numpy(), forces=None, energies=None)
+    frames = replace(
+        coarse, system=split.mapping.fine, positions=state.numpy(), forces=None, energies=None
+    )
     return frames, MetropolisReport(
         float(accepted.mean()) / rounds, float((accepted > 0).float().mean()), rounds
     )
@@ -133,7 +159,9 @@ def metropolis(
 def redraw(
     fine: Frames, backmapper: Backmapper, bad: np.ndarray, generator: torch.Generator | None = None
 ) -> Frames:
-    """New draws for the molecules marked in `bad` (n_frames, n_molecules, in the order of `backmapper.split.units`); the rest as it is."""
+    """New draws for the molecules marked in `bad` (n_frames, n_molecules, in the order of
+    `backmapper.split.units`); the rest as it is.
+    """
     some = np.flatnonzero(bad.any(1))
     if not len(some):
         return fine

@@ -1,7 +1,8 @@
 """One step down with weights, and the audit that the same weights give for free.
 
-A draw x of q(x | X) from an X of the coarse level carries ln w = -beta W_fine(x) + beta W_coarse(X) - ln q, so whatever the coarse potential
-and the backmapper got wrong is weighed away as far as the draws reach; over several levels the weights telescope.
+A draw x of q(x | X) from an X of the coarse level carries ln w = -beta W_fine(x) + beta W_coarse(X)
+- ln q, so whatever the coarse potential and the backmapper got wrong is weighed away as far as the
+draws reach; over several levels the weights telescope.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class DescentStep:
     Attributes:
         level: name of the level descended to.
         n_frames: draws.
-        ess: effective share of them, (sum w)^2 / (n sum w^2), of the weights up to here; nan without weights.
+        ess: effective share of them, (sum w)^2 / (n sum w^2), of the weights up to here; nan
+            without weights.
         own_ess: the same of the weights of this step alone.
         resampled: whether frames were drawn anew by their weights.
         acceptance: of the moves after that, nan without.
@@ -47,7 +49,8 @@ class DescentStep:
 
 @dataclass(frozen=True)
 class Audit:
-    """ln mean_u[exp(-beta W_fine(x)) / q(u | X)] = -beta F(X) + const, against the learned -beta W_coarse(X), frame by frame.
+    """ln mean_u[exp(-beta W_fine(x)) / q(u | X)] = -beta F(X) + const, against the learned -beta
+    W_coarse(X), frame by frame.
 
     Attributes:
         audited: (n,) F(X) in kT, its mean taken away.
@@ -79,18 +82,28 @@ def energies_in_kT(potential: Any, frames: Frames) -> NDArray[np.float64]:
 
 
 def step_down(
-    coarse: Frames, backmapper: Backmapper, fine_potential: Any, coarse_potential: Any, *, name: str = "", n_draws: int = 1,
-    generator: torch.Generator | None = None, resample_below: float = 0.5, rounds: int = 0,
-) -> tuple[Frames, DescentStep]:  # fmt: skip
+    coarse: Frames,
+    backmapper: Backmapper,
+    fine_potential: Any,
+    coarse_potential: Any,
+    *,
+    name: str = "",
+    n_draws: int = 1,
+    generator: torch.Generator | None = None,
+    resample_below: float = 0.5,
+    rounds: int = 0,
+) -> tuple[Frames, DescentStep]:
     """Frames of the finer level, weighted so that they are its own ensemble.
 
     Args:
         coarse: frames of exp(-beta W_coarse), weights honoured.
         backmapper: to the finer level.
-        fine_potential, coarse_potential: of the two levels; None where there is none: the frames keep the weights of `coarse`.
+        fine_potential, coarse_potential: of the two levels; None where there is none: the frames
+            keep the weights of `coarse`.
         n_draws: to every coarse frame; more of them make more of a small effective share.
         generator: of all draws.
-        resample_below: effective share under which as many frames as there are coarse ones are drawn by their weights.
+        resample_below: effective share under which as many frames as there are coarse ones are
+            drawn by their weights.
         rounds: of `metropolis` after that, so that copies of one frame part.
     """
     generator = generator or torch.Generator().manual_seed(0)
@@ -110,8 +123,13 @@ def step_down(
         fine = replace(draw(fine, len(coarse), _numpy(generator)), weights=None)
         if rounds:
             fine, report = metropolis(
-                backmapper.mapping(fine), backmapper, fine_potential, rounds=rounds, generator=generator, start=fine
-            )  # fmt: skip
+                backmapper.mapping(fine),
+                backmapper,
+                fine_potential,
+                rounds=rounds,
+                generator=generator,
+                start=fine,
+            )
             acceptance = report.acceptance
     return fine, DescentStep(
         name, len(fine), share, float(effective_share(own)), share < resample_below, acceptance
@@ -119,9 +137,14 @@ def step_down(
 
 
 def audit(
-    coarse: Frames, backmapper: Backmapper, fine_potential: Any, coarse_potential: Any, *, n_draws: int = 64,
+    coarse: Frames,
+    backmapper: Backmapper,
+    fine_potential: Any,
+    coarse_potential: Any,
+    *,
+    n_draws: int = 64,
     generator: torch.Generator | None = None,
-) -> Audit:  # fmt: skip
+) -> Audit:
     """Check the coarse potential point by point, without any simulation.
 
     Args:
@@ -155,7 +178,9 @@ def audit(
         p = own * some / (own * some).sum()
         f, w = F - p @ F, W - p @ W
         excess = p @ (f - w) ** 2 - p @ variance
-        return np.array([math.sqrt(max(excess, 0.0)), (p @ (f * w)) / (p @ f**2 - p @ variance), p @ entropy])
+        return np.array(
+            [math.sqrt(max(excess, 0.0)), (p @ (f * w)) / (p @ f**2 - p @ variance), p @ entropy]
+        )
 
     blocks = blocks_of(coarse, min(20, len(coarse)))
     left_out = np.stack([statistics(~np.isin(np.arange(len(coarse)), b)) for b in blocks])
@@ -164,7 +189,9 @@ def audit(
     rms, slope, bits = (
         Estimate(float(v), float(e)) for v, e in zip(statistics(np.ones(len(F), bool)), errors)
     )
-    return Audit(F, W, np.sqrt(variance), rms, slope, bits, float(effective_share(log_weight).mean()))
+    return Audit(
+        F, W, np.sqrt(variance), rms, slope, bits, float(effective_share(log_weight).mean())
+    )
 
 
 def _log_mean(x: NDArray[np.float64]) -> Any:

@@ -1,12 +1,14 @@
 """`FlowBackmapper`: conditional flow matching in the free coordinates, with exact likelihood.
 
-y is carried from a standard normal (a uniform circle where it is an angle) to the atoms by dy/dt = v(y, t | sites), fitted to straight lines
-between draws and data (Y. Lipman et al., arXiv:2210.02747; on circles the shorter arc, R. T. Q. Chen and Y. Lipman,
-arXiv:2302.03660). The coordinates are scalars of frames that turn with the molecule and change sign where its mirror image would, so v is a plain
-network and its flow is equivariant and sees handedness whatever its weights.
+y is carried from a standard normal (a uniform circle where it is an angle) to the atoms by dy/dt =
+v(y, t | sites), fitted to straight lines between draws and data (Y. Lipman et al.,
+arXiv:2210.02747; on circles the shorter arc, R. T. Q. Chen and Y. Lipman, arXiv:2302.03660). The
+coordinates are scalars of frames that turn with the molecule and change sign where its mirror image
+would, so v is a plain network and its flow is equivariant and sees handedness whatever its weights.
 
-What is conditioned on gates two layers of v, which leaves its divergence a bilinear form in their derivatives: the exact likelihood
-costs as much again as the draw, where a general network needs as many passes as there are coordinates.
+What is conditioned on gates two layers of v, which leaves its divergence a bilinear form in their
+derivatives: the exact likelihood costs as much again as the draw, where a general network needs as
+many passes as there are coordinates.
 """
 
 from __future__ import annotations
@@ -40,7 +42,11 @@ class Velocity(nn.Module):
 
     def __init__(self, circles: list[bool], n_surroundings: int, width: int = 256) -> None:
         super().__init__()
-        self.config: dict[str, Any] = {"circles": circles, "n_surroundings": n_surroundings, "width": width}
+        self.config: dict[str, Any] = {
+            "circles": circles,
+            "n_surroundings": n_surroundings,
+            "width": width,
+        }
         self.line = torch.tensor([k for k, c in enumerate(circles) if not c], dtype=torch.long)
         self.circle = torch.tensor([k for k, c in enumerate(circles) if c], dtype=torch.long)
         n_line, n = len(self.line), len(circles)
@@ -49,8 +55,12 @@ class Velocity(nn.Module):
         self.last = nn.Linear(width, n, bias=False)
         out = 4 * width + 2 * n
         self.by_sites = nn.Sequential(
-            nn.Linear(max(n_surroundings, 1), width // 2), nn.SiLU(), nn.Linear(width // 2, width // 2), nn.SiLU(), nn.Linear(width // 2, out)
-        )  # fmt: skip
+            nn.Linear(max(n_surroundings, 1), width // 2),
+            nn.SiLU(),
+            nn.Linear(width // 2, width // 2),
+            nn.SiLU(),
+            nn.Linear(width // 2, out),
+        )
         self.by_time = nn.Sequential(nn.Linear(16, 64), nn.SiLU(), nn.Linear(64, out))
         nn.init.zeros_(self.last.weight)
 
@@ -62,7 +72,9 @@ class Velocity(nn.Module):
     def forward(
         self, y: Tensor, t: Tensor, of_sites: Tensor, divergence: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """v (n, n_y) at y (n, n_y) and t (n,) or (1,), given `sites(c)`; and, if asked, its divergence (n,)."""
+        """v (n, n_y) at y (n, n_y) and t (n,) or (1,), given `sites(c)`; and, if asked, its
+        divergence (n,).
+        """
         width = self.config["width"]
         waves = math.pi * t[:, None] * torch.arange(1, 9, device=t.device)
         gates = of_sites + self.by_time(torch.cat([waves.cos(), waves.sin()], -1))
@@ -78,11 +90,15 @@ class Velocity(nn.Module):
             return v, None
         slope1, slope2 = slope1 * (1 + gain1), slope2 * (1 + gain2)
         n_line = len(self.line)
-        coupling = self.second.weight * (self.first.weight[:, :n_line] @ self.last.weight[self.line]).T
+        coupling = (
+            self.second.weight * (self.first.weight[:, :n_line] @ self.last.weight[self.line]).T
+        )
         trace = (linear * on_line).sum(-1) + ((slope2 @ coupling) * slope1).sum(-1)
         of_sine, of_cosine = self.first.weight[:, n_line:].chunk(2, -1)
         for k, row in enumerate(self.circle):
-            inner = angle[:, k, None].cos() * of_sine[:, k] - angle[:, k, None].sin() * of_cosine[:, k]
+            inner = (
+                angle[:, k, None].cos() * of_sine[:, k] - angle[:, k, None].sin() * of_cosine[:, k]
+            )
             trace = trace + (self.second(inner * slope1) * slope2 * self.last.weight[row]).sum(-1)
         return v, trace
 
@@ -103,9 +119,10 @@ class FlowTraining:
         batch_size: units per step.
         width: of the network.
         average: decay of the running mean of the weights, which is what is kept.
-        site_noise: nm, added to the sites the network is told of, so that those of a coarse model, which are not quite those of any atoms,
-            are no surprise.
-        validate_every: steps between validations on the last tenth of the units; the best weights are kept.
+        site_noise: nm, added to the sites the network is told of, so that those of a coarse model,
+            which are not quite those of any atoms, are no surprise.
+        validate_every: steps between validations on the last tenth of the units; the best weights
+            are kept.
         patience: validations without improvement before it stops.
         seed: of everything.
         folder: where checkpoints go; the same fit goes on from one it finds there. None: nowhere.
@@ -126,7 +143,8 @@ class FlowTraining:
 
 
 class FlowBackmapper(Backmapper):
-    """Draws as many different answers as wanted, each with its density. `fit` takes the options of `FlowTraining`.
+    """Draws as many different answers as wanted, each with its density. `fit` takes the options of
+    `FlowTraining`.
 
     Args:
         mapping, models: as `Backmapper`.
@@ -139,10 +157,14 @@ class FlowBackmapper(Backmapper):
     def __init__(self, mapping: Any, models: dict[str, dict[str, Any]], steps: int = 4) -> None:
         super().__init__(mapping, models)
         self.steps = steps
-        self._flows = {u.key: _Flow(models[u.key]) for u in self.split.units if "velocity" in models[u.key]}
+        self._flows = {
+            u.key: _Flow(models[u.key]) for u in self.split.units if "velocity" in models[u.key]
+        }
 
     @classmethod
-    def _learn(cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Any) -> dict[str, Any]:
+    def _learn(
+        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Any
+    ) -> dict[str, Any]:
         return _train(unit, scaled, sites, y, FlowTraining(**options))
 
     def _draw(
@@ -162,27 +184,47 @@ class _Flow:
 
     def __init__(self, model: dict[str, Any]) -> None:
         self.surroundings = Surroundings.from_state(model["surroundings"])
-        self.mean, self.scale = model["mean"], model["scale"]
+        self.mean = model["mean"]
+        self.scale = model["scale"]
         config, tensors = model["config"], model["velocity"]
-        wanted = {"second.weight": (config["width"],) * 2, "last.weight": (len(config["circles"]), config["width"])}
+        wanted = {
+            "second.weight": (config["width"],) * 2,
+            "last.weight": (len(config["circles"]), config["width"]),
+        }
         wanted["by_sites.0.weight"] = (config["width"] // 2, max(config["n_surroundings"], 1))
         for name, shape in wanted.items():  # before it is built: a file may ask for any size
             if tuple(tensors[name].shape) != shape:
-                raise ValueError(f"Velocity: expected {name} of shape {shape}, found {tuple(tensors[name].shape)}")
+                raise ValueError(
+                    f"Velocity: expected {name} of shape {shape}, found "
+                    f"{tuple(tensors[name].shape)}"
+                )
         self.velocity = Velocity(**config)
         self.velocity.load_state_dict(tensors)
 
     @torch.no_grad()
     def __call__(
-        self, sites: Tensor, y: Tensor, begin: float, end: float, steps: int, divergence: bool = True
+        self,
+        sites: Tensor,
+        y: Tensor,
+        begin: float,
+        end: float,
+        steps: int,
+        divergence: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """y (n, n_y) carried from t = `begin` to `end`, and the integral of the divergence, by RK4."""
-        of_sites = self.velocity.sites(((self.surroundings(sites) - self.mean) / self.scale).float())
+        of_sites = self.velocity.sites(
+            ((self.surroundings(sites) - self.mean) / self.scale).float()
+        )
         h = (end - begin) / steps
         growth = torch.zeros(len(y), dtype=torch.float64)
         for k in range(steps):
             slope, rate, x = torch.zeros_like(y), torch.zeros(len(y)), y
-            for place, weight, ahead in ((0.0, 1, 0.5), (0.5, 2, 0.5), (0.5, 2, 1.0), (1.0, 1, 0.0)):
+            for place, weight, ahead in (
+                (0.0, 1, 0.5),
+                (0.5, 2, 0.5),
+                (0.5, 2, 1.0),
+                (1.0, 1, 0.0),
+            ):
                 t = torch.full((1,), begin + (k + place) * h)
                 v, trace = self.velocity(x, t, of_sites, divergence)
                 slope += weight / 6 * v
@@ -193,7 +235,9 @@ class _Flow:
         return y, growth
 
 
-def _train(unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: FlowTraining) -> dict[str, Any]:
+def _train(
+    unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: FlowTraining
+) -> dict[str, Any]:
     surroundings = Surroundings.of(unit, sites[:: max(1, len(sites) // 1000)])
     c = surroundings(sites)
     mean, scale = c.mean(0), spread(c)
@@ -202,24 +246,37 @@ def _train(unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: FlowTr
     ):  # weights start from the seed, whatever was drawn before, and nothing else notices
         torch.manual_seed(options.seed)
         velocity = Velocity(scaled.circles.tolist(), c.shape[1], options.width)
-        noisy = surroundings(sites + options.site_noise * torch.randn(sites.shape, dtype=sites.dtype))
+        noisy = surroundings(
+            sites + options.site_noise * torch.randn(sites.shape, dtype=sites.dtype)
+        )
     run = _Training(
-        velocity, ((c - mean) / scale).float(), y.float(), ((noisy - c).square().mean(0).sqrt() / scale).float(), options,
+        velocity,
+        ((c - mean) / scale).float(),
+        y.float(),
+        ((noisy - c).square().mean(0).sqrt() / scale).float(),
+        options,
         options.folder and options.folder / f"flow_{unit.key}.checkpoint.pt",
-    )  # fmt: skip
+    )
     run.resume()
-    with tqdm(total=options.steps, initial=run.step, desc=options.name, unit="step", mininterval=1.0) as bar:
+    with tqdm(
+        total=options.steps, initial=run.step, desc=options.name, unit="step", mininterval=1.0
+    ) as bar:
         while run.step < options.steps and run.stale < options.patience:
             with deferred() as request:
                 run.stretch()
                 run.checkpoint()
-                request.stop(f"a checkpoint after step {run.step} of {options.steps} is in {run.path}")
+                request.stop(
+                    f"a checkpoint after step {run.step} of {options.steps} is in {run.path}"
+                )
             bar.update(run.step - bar.n)
             bar.set_postfix(validation=f"{run.best:.4f}")
     return {
-        "surroundings": surroundings.coordinates.state(), "mean": mean, "scale": scale, "config": run.velocity.config,
+        "surroundings": surroundings.coordinates.state(),
+        "mean": mean,
+        "scale": scale,
+        "config": run.velocity.config,
         "velocity": run.best_state,
-    }  # fmt: skip
+    }
 
 
 class _Training:
@@ -234,16 +291,22 @@ class _Training:
         options: FlowTraining,
         path: Path | None,
     ) -> None:
-        self.velocity, self.noise, self.options, self.path = velocity, noise, options, path
+        self.velocity = velocity
+        self.noise = noise
+        self.options = options
+        self.path = path
         self.circles = torch.zeros(y.shape[1], dtype=torch.bool)
         self.circles[velocity.circle] = True
         first = max(1, int(0.9 * len(y)))
-        self.data, self.validation = (c[:first], y[:first]), (c[first - 1 :], y[first - 1 :])
+        self.data = (c[:first], y[:first])
+        self.validation = (c[first - 1 :], y[first - 1 :])
         self.averaged = AveragedModel(velocity, multi_avg_fn=get_ema_multi_avg_fn(options.average))
         self.optimiser = torch.optim.Adam(velocity.parameters(), options.learning_rate)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, options.steps)
         self.generator = torch.Generator().manual_seed(options.seed)
-        self.step, self.stale, self.best = 0, 0, math.inf
+        self.step = 0
+        self.stale = 0
+        self.best = math.inf
         self.best_state: dict[str, Any] = {}
 
     def stretch(self) -> None:
@@ -251,7 +314,9 @@ class _Training:
         end = min(self.step + self.options.validate_every, self.options.steps)
         c, y = self.data
         while self.step < end:
-            some = torch.randint(len(y), (min(self.options.batch_size, len(y)),), generator=self.generator)
+            some = torch.randint(
+                len(y), (min(self.options.batch_size, len(y)),), generator=self.generator
+            )
             loss = self._loss(self.velocity, c[some], y[some], self.generator)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -265,7 +330,8 @@ class _Training:
         self.stale = 0 if found < self.best else self.stale + 1
         if found < self.best:
             module: Any = self.averaged.module
-            self.best, self.best_state = found, {k: v.clone() for k, v in module.state_dict().items()}
+            self.best = found
+            self.best_state = {k: v.clone() for k, v in module.state_dict().items()}
 
     def _parts(self) -> dict[str, Any]:
         return {

@@ -12,7 +12,8 @@ from ..frames import Frames
 class OpenMMForceField:
     """Energies (kJ/mol) and forces (kJ/mol/nm) of frames under `system`, one frame after another.
 
-    Constraints of the System hold nothing here: make it with `constraints=None, rigidWater=False` for correctors that move every atom.
+    Constraints of the System hold nothing here: make it with `constraints=None, rigidWater=False`
+    for correctors that move every atom.
 
     Args:
         system: an openmm.System, particles in the order of the sites.
@@ -31,9 +32,14 @@ class OpenMMForceField:
         """(n_frames,) and (n_frames, n_sites, 3). ValueError: other sites than particles."""
         if frames.n_sites != self.n_particles:
             raise ValueError(
-                f"OpenMMForceField: expected {self.n_particles} sites, one for each particle of its System, found {frames.n_sites}"
+                f"OpenMMForceField: expected {self.n_particles} sites, one for each particle "
+                f"of its System, found {frames.n_sites}"
             )
-        energies, forces, boxes = np.empty(len(frames)), np.empty(frames.positions.shape), frames.boxes()
+        energies, forces, boxes = (
+            np.empty(len(frames)),
+            np.empty(frames.positions.shape),
+            frames.boxes(),
+        )
         for k, x in enumerate(np.asarray(frames.positions, float)):
             if boxes is not None:
                 self._context.setPeriodicBoxVectors(*np.asarray(boxes[k], float))

@@ -1,4 +1,6 @@
-"""`LibraryBackmapper`: free coordinates of a reference frame whose sites look alike. No training, many answers."""
+"""`LibraryBackmapper`: free coordinates of a reference frame whose sites look alike. No training,
+many answers.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from .split import Unit
 
 
 class LibraryBackmapper(Backmapper):
-    """One of the `nearest` reference units by bonds, angles and dihedrals of their sites (in standard deviations), each as likely.
+    """One of the `nearest` reference units by bonds, angles and dihedrals of their sites (in
+    standard deviations), each as likely.
 
     Options of `fit`:
         nearest: how many to draw from.
@@ -25,18 +28,25 @@ class LibraryBackmapper(Backmapper):
     """
 
     @classmethod
-    def _learn(cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Any) -> dict[str, Any]:
+    def _learn(
+        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Any
+    ) -> dict[str, Any]:
         return cls._keep(unit, sites, y, **options)
 
     @staticmethod
-    def _keep(unit: Unit, sites: Tensor, y: Tensor, nearest: int = 10, most: int = 20_000) -> dict[str, Any]:
+    def _keep(
+        unit: Unit, sites: Tensor, y: Tensor, nearest: int = 10, most: int = 20_000
+    ) -> dict[str, Any]:
         some = slice(None, None, max(1, -(-len(y) // most)))
         surroundings = Surroundings.of(unit, sites[some])
         seen = surroundings(sites[some])
         return {
-            "surroundings": surroundings.coordinates.state(), "seen": seen, "scale": spread(seen),
-            "y": y[some].clone(), "nearest": min(nearest, len(seen)),
-        }  # fmt: skip
+            "surroundings": surroundings.coordinates.state(),
+            "seen": seen,
+            "scale": spread(seen),
+            "y": y[some].clone(),
+            "nearest": min(nearest, len(seen)),
+        }
 
     def _draw(
         self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator, density: bool
@@ -60,6 +70,9 @@ class LibraryBackmapper(Backmapper):
             if self.models[u.key].get("seen", torch.empty(0, 0)).shape[1]
         }
         return {
-            key: (Surroundings.from_state(m["surroundings"]), cKDTree((m["seen"] / m["scale"]).numpy()))
+            key: (
+                Surroundings.from_state(m["surroundings"]),
+                cKDTree((m["seen"] / m["scale"]).numpy()),
+            )
             for key, m in known.items()
         }

@@ -1,4 +1,6 @@
-"""`minimise`: strain taken out of restored atoms while the sites stay where they are, because only u of `Split` moves."""
+"""`minimise`: strain taken out of restored atoms while the sites stay where they are, because only
+u of `Split` moves.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from ..potential import Potential
 from ..potential.graph import VerletList, check_box
 from .split import Split
 
-#: (n_frames, n_atoms, 3) nm -> energies (n_frames,) kJ/mol and forces (n_frames, n_atoms, 3) kJ/mol/nm.
+#: (n_frames, n_atoms, 3) nm -> energies (n_frames,) kJ/mol and forces (n_frames, n_atoms, 3)
+#: kJ/mol/nm.
 Field = Callable[[Tensor], tuple[Tensor, Tensor]]
 _SKIN = 0.05  # nm
 
@@ -25,7 +28,8 @@ def field_of(potential: Any, frames: Frames) -> Field:
     """Energies and forces at positions of the atoms of `frames`, in its boxes, one batch.
 
     Args:
-        potential: a cgrec Potential, or anything with `energy_and_forces(frames)`, such as `OpenMMForceField`.
+        potential: a cgrec Potential, or anything with `energy_and_forces(frames)`, such as
+            `OpenMMForceField`.
         frames: whose System and box count.
     """
     if not isinstance(potential, Potential):
@@ -49,7 +53,8 @@ def field_of(potential: Any, frames: Frames) -> Field:
 def minimise(
     frames: Frames, mapping: Mapping | Split, potential: Any, steps: int = 50, longest: float = 0.01
 ) -> Frames:
-    """Less strained frames on the same sites, by FIRE (E. Bitzek et al., Phys. Rev. Lett. 97, 170201 (2006)), each frame at its own pace.
+    """Less strained frames on the same sites, by FIRE (E. Bitzek et al., Phys. Rev. Lett. 97,
+    170201 (2006)), each frame at its own pace.
 
     Args:
         frames: of `mapping.fine`.
@@ -59,14 +64,20 @@ def minimise(
         longest: nm an atom moves in a step at most.
     """
     free = FreeHalf(frames, mapping, potential)
-    u, best = free.u.clone(), (torch.full((len(frames),), torch.inf, dtype=torch.float64), free.u.clone())
+    u, best = (
+        free.u.clone(),
+        (torch.full((len(frames),), torch.inf, dtype=torch.float64), free.u.clone()),
+    )
     velocity = torch.zeros_like(u)
     n = len(u)
     dt, mix, uphill = (torch.full((n,), v, dtype=torch.float64) for v in (0.001, 0.1, 0.0))
     for _ in range(steps):
         energy, force = free(u)
         better = energy < best[0]
-        best = (torch.where(better, energy, best[0]), torch.where(better[:, None, None], u, best[1]))
+        best = (
+            torch.where(better, energy, best[0]),
+            torch.where(better[:, None, None], u, best[1]),
+        )
         power = (force * velocity).sum((1, 2))
         down = power > 0
         uphill = torch.where(down, uphill + 1, torch.zeros_like(uphill))
@@ -75,8 +86,10 @@ def minimise(
         mix = torch.where(down, torch.where(faster, mix * 0.99, mix), torch.full_like(mix, 0.1))
         along = force * (_norm(velocity) / _norm(force).clamp(min=1e-12))[:, None, None]
         velocity = torch.where(
-            down[:, None, None], (1 - mix)[:, None, None] * velocity + mix[:, None, None] * along, torch.zeros_like(velocity)
-        )  # fmt: skip
+            down[:, None, None],
+            (1 - mix)[:, None, None] * velocity + mix[:, None, None] * along,
+            torch.zeros_like(velocity),
+        )
         velocity = velocity + dt[:, None, None] * force
         move = dt[:, None, None] * velocity
         farthest = free.split.atoms(torch.zeros_like(free.sites), move).norm(dim=-1).amax(-1)
@@ -101,7 +114,10 @@ class FreeHalf:
 
     def frames(self, u: Tensor) -> Frames:
         return replace(
-            self.start, positions=self.split.atoms(self.sites, u).numpy(), forces=None, energies=None
+            self.start,
+            positions=self.split.atoms(self.sites, u).numpy(),
+            forces=None,
+            energies=None,
         )
 
 

@@ -11,22 +11,29 @@ from torch import Tensor
 from ..system import System
 from .reference import KINDS, ReferenceGeometry, Terms, measured
 
-#: Mean, spread, lowest and highest deviation of a disulphide: nm, and degrees at its sulphur (Engh and Huber, Acta Cryst. A47, 392 (1991)).
+#: Mean, spread, lowest and highest deviation of a disulphide: nm, and degrees at its sulphur (Engh
+#: and Huber, Acta Cryst. A47, 392 (1991)).
 _DISULPHIDE = {"bond": (0.203, 0.003, -0.01, 0.01), "angle": (1.815, 0.05, -0.15, 0.15)}
-#: The same of the sine of a peptide dihedral: MacArthur and Thornton, J. Mol. Biol. 264, 1180 (1996), find 6 degrees of spread.
+#: The same of the sine of a peptide dihedral: MacArthur and Thornton, J. Mol. Biol. 264, 1180
+#: (1996), find 6 degrees of spread.
 _PEPTIDE = (0.0, 0.1, -0.3, 0.3)
 
 
 def geometry_of(
-    system: System, names: Sequence[dict[str, int]], kinds: Sequence[str], models: dict[str, dict[str, Any]]
+    system: System,
+    names: Sequence[dict[str, int]],
+    kinds: Sequence[str],
+    models: dict[str, dict[str, Any]],
 ) -> ReferenceGeometry:
     """Bonds, angles, stiff dihedrals and hands of a chain.
 
-    Terms that no residue of that kind shows whole are left out. Peptide bonds are planes: the trace says which are cis.
+    Terms that no residue of that kind shows whole are left out. Peptide bonds are planes: the trace
+    says which are cis.
 
     Args:
         system: of the chain.
-        names: {name: atom} of all that each residue can refer to: its own atoms, "-C", "+N" and "+CA".
+        names: {name: atom} of all that each residue can refer to: its own atoms, "-C", "+N" and
+            "+CA".
         kinds: name of each residue, as in `models`.
         models: {residue name: {"names", "points" (n, n_names, 3) nm}}.
     """
@@ -51,11 +58,19 @@ def geometry_of(
 
 
 def _seen(
-    kind: str, term: Sequence[int], owners: list[dict[int, str]], kinds: Sequence[str], models: dict[str, dict[str, Any]]
+    kind: str,
+    term: Sequence[int],
+    owners: list[dict[int, str]],
+    kinds: Sequence[str],
+    models: dict[str, dict[str, Any]],
 ) -> Tensor | None:
-    """(4,) mean, spread, low and high of one term in the residues of one kind; None where none has all its atoms."""
+    """(4,) mean, spread, low and high of one term in the residues of one kind; None where none has
+    all its atoms.
+    """
     for owner, residue in zip(owners, kinds):
-        if not all(atom in owner for atom in term) or {"CA", "+CA"} <= {owner[atom] for atom in term}:
+        if not all(atom in owner for atom in term) or {"CA", "+CA"} <= {
+            owner[atom] for atom in term
+        }:
             continue
         model = models[residue]
         if not all(owner[atom] in model["names"] for atom in term):
@@ -64,7 +79,9 @@ def _seen(
         points = model["points"][:, columns]
         points = points[~points.isnan().flatten(1).any(1)]
         if len(points) >= 2:
-            return torch.stack([v[0] for v in measured(kind, points, torch.arange(len(term))[None])])
+            return torch.stack(
+                [v[0] for v in measured(kind, points, torch.arange(len(term))[None])]
+            )
     return None
 
 
@@ -84,20 +101,26 @@ def bridges(system: System, names: Sequence[dict[str, int]]) -> list[tuple[int, 
 
 
 def bridged(
-    candidates: Sequence[tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]], sulphur: Sequence[int], generator: torch.Generator
+    candidates: Sequence[tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]],
+    sulphur: Sequence[int],
+    generator: torch.Generator,
 ) -> list[Tensor]:
-    """Side chains of two cysteines, (n, n_atoms, 3) nm each, chosen together so that their sulphurs can be bonded.
+    """Side chains of two cysteines, (n, n_atoms, 3) nm each, chosen together so that their sulphurs
+    can be bonded.
 
     Args:
         candidates: pieces, their weights and what puts them in place, of each.
         sulphur: place of SG in the piece of each.
         generator: of the choice.
     """
-    length, spread = _DISULPHIDE["bond"][0], 0.02  # what mending takes out of a draw without straining the rest
+    # what mending takes out of a draw without straining the rest
+    length, spread = _DISULPHIDE["bond"][0], 0.02
     places = [put(parts) for parts, _, put in candidates]
     a, b = (p[:, :, k] for p, k in zip(places, sulphur))
     off = (torch.cdist(a, b) - length) / spread
-    log_weight = (candidates[0][1][:, :, None].log() + candidates[1][1][:, None, :].log() - 0.5 * off**2).flatten(1)
+    log_weight = (
+        candidates[0][1][:, :, None].log() + candidates[1][1][:, None, :].log() - 0.5 * off**2
+    ).flatten(1)
     chosen = torch.multinomial(torch.softmax(log_weight, 1), 1, generator=generator)[:, 0]
     first, second = chosen // b.shape[1], chosen % b.shape[1]
     rows = torch.arange(len(chosen))

@@ -1,14 +1,18 @@
-"""A protein from its C-alpha trace: pieces of residues seen in other proteins, put where the trace looks alike.
+"""A protein from its C-alpha trace: pieces of residues seen in other proteins, put where the trace
+looks alike.
 
-What is learned belongs to a kind of residue, not to a molecule, so one library serves any sequence. A residue is put
-together from pieces, each rigid and cut from one seen residue, so bonds, angles and handedness within a piece are right
-from the start: the peptide group between two C-alpha (one piece, so that it is planar and its bond is whole), the side
-chain, and what the ends have of their own. A piece is chosen by where the points around it lie in its own frame of
-three points: scalars with a sign, which turn with the molecule and tell left from right. Angles between pieces are
-right on average only until a draw is mended (see `Backmapper`); minimise in u of `Split` where energies are wanted.
+What is learned belongs to a kind of residue, not to a molecule, so one library serves any sequence.
+A residue is put together from pieces, each rigid and cut from one seen residue, so bonds, angles
+and handedness within a piece are right from the start: the peptide group between two C-alpha (one
+piece, so that it is planar and its bond is whole), the side chain, and what the ends have of their
+own. A piece is chosen by where the points around it lie in its own frame of three points: scalars
+with a sign, which turn with the molecule and tell left from right. Angles between pieces are right
+on average only until a draw is mended (see `Backmapper`); minimise in u of `Split` where energies
+are wanted.
 
-Whether a peptide bond is cis is told by the trace: its two C-alpha atoms are 0.29 nm apart then and 0.38 nm when it is
-trans (D. Stewart, A. Sarkar, J. Wampler, J. Mol. Biol. 214, 253 (1990)), so only pieces of the same kind are chosen from.
+Whether a peptide bond is cis is told by the trace: its two C-alpha atoms are 0.29 nm apart then and
+0.38 nm when it is trans (D. Stewart, A. Sarkar, J. Wampler, J. Mol. Biol. 214, 253 (1990)), so only
+pieces of the same kind are chosen from.
 """
 
 from __future__ import annotations
@@ -45,11 +49,13 @@ CIS = 0.335
 BRIDGING = 100
 #: nm^2 added to the distance of a peptide group of the other kind: far beyond any weight.
 _NEVER = 1e3
-#: How much a point counts when surroundings are compared, where that is not 1: what is far matters less, what the piece is bonded to more.
+#: How much a point counts when surroundings are compared, where that is not 1: what is far matters
+#: less, what the piece is bonded to more.
 _WEIGHTS = {"-2CA": 0.3, "+3CA": 0.3, "N": 2.0}
 
 
-#: Names that Amber, CHARMM and GROMACS give to protonation states and bridges of one amino acid; which hydrogens are there says the rest.
+#: Names that Amber, CHARMM and GROMACS give to protonation states and bridges of one amino acid;
+#: which hydrogens are there says the rest.
 _STATES = {
     "HIS": "HID HIE HIP HSD HSE HSP HISD HISE HISH",
     "CYS": "CYX CYM CYS2 CYSS",
@@ -60,19 +66,32 @@ _STATES = {
 _CANONICAL = {state: name for name, states in _STATES.items() for state in states.split()}
 #: Names of the PDB, CHARMM and GROMACS for atoms of the backbone and its ends, as Amber calls them.
 _ATOMS = {
-    "HN": "H", "H1": "H", "HT1": "H", "HT2": "H2", "HT3": "H3",
-    "OT1": "O", "OC1": "O", "O1": "O", "OT2": "OXT", "OC2": "OXT", "O2": "OXT",
+    "HN": "H",
+    "H1": "H",
+    "HT1": "H",
+    "HT2": "H2",
+    "HT3": "H3",
+    "OT1": "O",
+    "OC1": "O",
+    "O1": "O",
+    "OT2": "OXT",
+    "OC2": "OXT",
+    "O2": "OXT",
 }
 
 
 def canonical(residue: str) -> str:
-    """Name in the PDB of an amino acid that a force field calls by its state: "HIE" is "HIS", Amber's "NALA" and "CALA" are "ALA"."""
+    """Name in the PDB of an amino acid that a force field calls by its state: "HIE" is "HIS",
+    Amber's "NALA" and "CALA" are "ALA".
+    """
     end = residue[1:] if len(residue) == 4 and residue[0] in "NC" else residue
     return _CANONICAL.get(residue, _CANONICAL.get(end, end))
 
 
 class Residue(NamedTuple):
-    """One site of a unit: name, its atoms {name: index in the unit}, and the sites before and after it in the chain (-1: none)."""
+    """One site of a unit: name, its atoms {name: index in the unit}, and the sites before and after
+    it in the chain (-1: none).
+    """
 
     name: str
     atoms: dict[str, int]
@@ -81,7 +100,9 @@ class Residue(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Atoms placed together: names, three points of their frame, points they are chosen by, and whether only the same residue will do."""
+    """Atoms placed together: names, three points of their frame, points they are chosen by, and
+    whether only the same residue will do.
+    """
 
     atoms: tuple[str, ...]
     frame: tuple[str, str, str]
@@ -90,11 +111,13 @@ class Piece(NamedTuple):
 
 
 class ResidueLibrary(Backmapper):
-    """Each piece from one of the `nearest` seen ones, more likely the more its surroundings are alike.
+    """Each piece from one of the `nearest` seen ones, more likely the more its surroundings are
+    alike.
 
-    With the distance d of the points around it (root of the weighted sum of squares, nm) its weight is exp(-d^2 / 2 width^2).
-    Choosing a peptide group by the C-alpha atoms around it goes back to M. Milik, A. Kolinski, J. Skolnick, J. Comput.
-    Chem. 18, 80 (1997). Residue and atom names are those of the PDB, and what was seen has to have them all.
+    With the distance d of the points around it (root of the weighted sum of squares, nm) its weight
+    is exp(-d^2 / 2 width^2). Choosing a peptide group by the C-alpha atoms around it goes back to
+    M. Milik, A. Kolinski, J. Skolnick, J. Comput. Chem. 18, 80 (1997). Residue and atom names are
+    those of the PDB, and what was seen has to have them all.
 
     Options of `fit`:
         nearest: how many to draw from.
@@ -102,21 +125,33 @@ class ResidueLibrary(Backmapper):
         most: seen residues of a kind to keep.
 
     Raises:
-        ValueError: a residue, or a terminal form of it, that was never seen; sites other than the C-alpha atoms.
+        ValueError: a residue, or a terminal form of it, that was never seen; sites other than the
+            C-alpha atoms.
     """
 
-    # Pieces take the place of free coordinates, so `fit` and `_some` are replaced and these two are never asked.
+    # Pieces take the place of free coordinates, so `fit` and `_some` are replaced and these two are
+    # never asked.
     @classmethod
-    def _learn(cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Any) -> dict[str, Any]:
+    def _learn(
+        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Any
+    ) -> dict[str, Any]:
         raise NotImplementedError
 
-    def _draw(self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator, density: bool) -> tuple[Tensor, None]:  # fmt: skip
+    def _draw(
+        self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator, density: bool
+    ) -> tuple[Tensor, None]:
         raise NotImplementedError
 
     @classmethod
     def fit(
-        cls, fine: Frames | Sequence[Frames], mapping: Mapping, nearest: int = 10, width: float = 0.07, most: int = 2000, **options: Any
-    ) -> Any:  # fmt: skip
+        cls,
+        fine: Frames | Sequence[Frames],
+        mapping: Mapping,
+        nearest: int = 10,
+        width: float = 0.07,
+        most: int = 2000,
+        **options: Any,
+    ) -> Any:
         """Learn from proteins how a trace is filled in.
 
         Args:
@@ -128,14 +163,21 @@ class ResidueLibrary(Backmapper):
             ValueError: proteins that cannot be divided into residues; see the class.
         """
         if options:
-            raise ValueError(f"{cls.__name__}: expected the options nearest, width and most, found {sorted(options)}")  # fmt: skip
+            raise ValueError(
+                f"{cls.__name__}: expected the options nearest, width and most, found "
+                f"{sorted(options)}"
+            )
         seen = residue_points([fine] if isinstance(fine, Frames) else fine, most)
-        return cls(mapping, {name: some | {"nearest": nearest, "width": width} for name, some in seen.items()})
+        return cls(
+            mapping,
+            {name: some | {"nearest": nearest, "width": width} for name, some in seen.items()},
+        )
 
     @classmethod
     def shipped(cls, mapping: Mapping, nearest: int = 10, width: float = 0.07) -> Any:
-        """The library that comes with cgrec: the twenty amino acids, their usual protonation states, disulphides, cis peptide
-        bonds and both ends, from simulations of short peptides (`scripts/references/residue_library.py`).
+        """The library that comes with cgrec: the twenty amino acids, their usual protonation
+        states, disulphides, cis peptide bonds and both ends, from simulations of short peptides
+        (`scripts/references/residue_library.py`).
 
         Args:
             mapping: of the protein to restore; `alpha_carbons` makes it.
@@ -143,7 +185,8 @@ class ResidueLibrary(Backmapper):
         """
         known = torch.load(Path(str(files("cgrec"))) / "data" / LIBRARY, weights_only=True)
         models = {
-            name: {"names": some["names"], "points": some["points"].double()} | {"nearest": nearest, "width": width}
+            name: {"names": some["names"], "points": some["points"].double()}
+            | {"nearest": nearest, "width": width}
             for name, some in known.items()
         }
         return cls(mapping, models)
@@ -154,14 +197,17 @@ class ResidueLibrary(Backmapper):
             for k, residue in enumerate(chain):
                 if residue.name not in self.models:
                     raise ValueError(
-                        f"{type(self).__name__}: expected residues among {', '.join(sorted(self.models))}, found {residue.name} "
+                        f"{type(self).__name__}: expected residues among "
+                        f"{', '.join(sorted(self.models))}, found {residue.name} "
                         f"(residue {k}): fit it to proteins that hold one"
                     )
                 for piece in _pieces(chain, k):
                     if not len(self._pool(residue.name, piece)[0]):
                         raise ValueError(
-                            f"{type(self).__name__}: expected {residue.name} with atoms {', '.join(piece.atoms)} among what it was "
-                            f"fitted to, found none for residue {k}: fit it to proteins that hold one, with the same names of atoms"
+                            f"{type(self).__name__}: expected {residue.name} with atoms "
+                            f"{', '.join(piece.atoms)} among what it was "
+                            f"fitted to, found none for residue {k}: fit it to proteins that "
+                            "hold one, with the same names of atoms"
                         )
 
     def _some(
@@ -171,17 +217,24 @@ class ResidueLibrary(Backmapper):
         atoms = sites.new_full((len(sites), len(unit.owner), 3), torch.nan)
         atoms[:, [r.atoms["CA"] for r in chain]] = sites
         steps = [(k, piece) for k in range(len(chain)) for piece in _pieces(chain, k)]
-        for k, piece in sorted(steps, key=lambda s: s[1].frame[0] != "CA" or s[1].own):  # backbone first
+        # backbone first
+        for k, piece in sorted(steps, key=lambda s: s[1].frame[0] != "CA" or s[1].own):
             self._place(chain, k, piece, atoms, generator)
         self._bridge(unit, chain, atoms, generator)
         return atoms, None
 
-    def _bridge(self, unit: Unit, chain: list[Residue], atoms: Tensor, generator: torch.Generator) -> None:
+    def _bridge(
+        self, unit: Unit, chain: list[Residue], atoms: Tensor, generator: torch.Generator
+    ) -> None:
         """Side chains of cysteines with a disulphide bond chosen again, two by two."""
         for pair in bridges(unit.fine, [r.atoms for r in chain]):
             pieces = [next(p for p in _pieces(chain, k) if p.own) for k in pair]
-            found = [self._candidates(chain, k, piece, atoms, BRIDGING) for k, piece in zip(pair, pieces)]
-            for k, piece, places in zip(pair, pieces, bridged(found, [p.atoms.index("SG") for p in pieces], generator)):
+            found = [
+                self._candidates(chain, k, piece, atoms, BRIDGING) for k, piece in zip(pair, pieces)
+            ]
+            for k, piece, places in zip(
+                pair, pieces, bridged(found, [p.atoms.index("SG") for p in pieces], generator)
+            ):
                 atoms[:, [chain[k].atoms[name] for name in piece.atoms]] = places
 
     @cached_property
@@ -192,10 +245,14 @@ class ResidueLibrary(Backmapper):
             names = [{**r.atoms, **_neighbours(chain, k)} for k, r in enumerate(chain)]
             for r, known in zip(chain, names):
                 known |= {"+CA": chain[r.after].atoms["CA"]} if r.after >= 0 else {}
-            found.append((geometry_of(unit.fine, names, [r.name for r in chain], self.models), unit.atoms))
+            found.append(
+                (geometry_of(unit.fine, names, [r.name for r in chain], self.models), unit.atoms)
+            )
         return found
 
-    def redraw(self, fine: Frames, which: np.ndarray, generator: torch.Generator | None = None) -> Frames:
+    def redraw(
+        self, fine: Frames, which: np.ndarray, generator: torch.Generator | None = None
+    ) -> Frames:
         """`fine` with other side chains on the same backbone.
 
         Args:
@@ -216,26 +273,43 @@ class ResidueLibrary(Backmapper):
             x[:, unit.atoms] = atoms.unflatten(0, (len(x), -1))
         return replace(fine, positions=x.numpy())
 
-    def _place(self, chain: list[Residue], k: int, piece: Piece, atoms: Tensor, generator: torch.Generator) -> None:  # fmt: skip
+    def _place(
+        self, chain: list[Residue], k: int, piece: Piece, atoms: Tensor, generator: torch.Generator
+    ) -> None:
         """Write the atoms of `piece` at residue k into atoms (n, n_atoms, 3)."""
-        parts, likely, put = self._candidates(chain, k, piece, atoms, self.models[chain[k].name]["nearest"])
-        chosen = parts.gather(1, self._choice(parts, likely, generator)[:, None, None, None].expand(-1, 1, *parts.shape[2:]))
+        parts, likely, put = self._candidates(
+            chain, k, piece, atoms, self.models[chain[k].name]["nearest"]
+        )
+        chosen = parts.gather(
+            1,
+            self._choice(parts, likely, generator)[:, None, None, None].expand(
+                -1, 1, *parts.shape[2:]
+            ),
+        )
         index = {**chain[k].atoms, **_neighbours(chain, k)}
         atoms[:, [index[name] for name in piece.atoms]] = put(chosen)[:, 0]
 
     def _candidates(
         self, chain: list[Residue], k: int, piece: Piece, atoms: Tensor, nearest: int
     ) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
-        """The `nearest` seen pieces (n, nearest, n_atoms, 3) in their frame, their weights (n, nearest), and what puts them in place."""
+        """The `nearest` seen pieces (n, nearest, n_atoms, 3) in their frame, their weights (n,
+        nearest), and what puts them in place.
+        """
         parts, around = self._pool(chain[k].name, piece)
         points = _points(chain, k, atoms)
         axes = _axes(points, piece.frame)
         known = [
-            i for i, name in enumerate(piece.around) if name in points and not points[name].isnan().any()
+            i
+            for i, name in enumerate(piece.around)
+            if name in points and not points[name].isnan().any()
         ]
         here = _local(points, piece.frame, axes, [piece.around[i] for i in known])
-        weights = torch.tensor([_WEIGHTS.get(piece.around[i], 1.0) for i in known])[:, None].double()
-        squares = torch.cdist((weights * here).flatten(1), (weights * around[:, known]).flatten(1)).square()
+        weights = torch.tensor([_WEIGHTS.get(piece.around[i], 1.0) for i in known])[
+            :, None
+        ].double()
+        squares = torch.cdist(
+            (weights * here).flatten(1), (weights * around[:, known]).flatten(1)
+        ).square()
         if "+N" in piece.atoms:  # the peptide group: its frame begins at CA and points to +CA
             there = piece.around.index("+CA")
             cis = (points["+CA"] - points["CA"]).norm(dim=-1) < CIS
@@ -252,9 +326,12 @@ class ResidueLibrary(Backmapper):
         if lacking.any():
             kind, other = ("cis", "trans") if bool(cis[lacking][0]) else ("trans", "cis")
             remark(
-                f"{type(self).__name__}: the trace has {kind} peptide bonds (C-alpha atoms {'less' if kind == 'cis' else 'more'} than "
-                f"{CIS} nm apart) after {residue.name}, {int(lacking.sum())} of {len(lacking)} frames, and it was fitted to none: they "
-                f"are restored as {other}; fit it to proteins that hold one, or use ResidueLibrary.shipped"
+                f"{type(self).__name__}: the trace has {kind} peptide bonds (C-alpha atoms "
+                f"{'less' if kind == 'cis' else 'more'} than "
+                f"{CIS} nm apart) after {residue.name}, {int(lacking.sum())} of {len(lacking)} "
+                "frames, and it was fitted to none: they "
+                f"are restored as {other}; fit it to proteins that hold one, or use "
+                "ResidueLibrary.shipped"
             )
 
     def _choice(self, parts: Tensor, likely: Tensor, generator: torch.Generator) -> Tensor:
@@ -266,13 +343,16 @@ class ResidueLibrary(Backmapper):
         return {}
 
     def _pool(self, name: str, piece: Piece) -> tuple[Tensor, Tensor]:
-        """Seen atoms (n, n_atoms, 3) and points around them (n, n_around, 3) in the frame of `piece`; 0 for points not there."""
+        """Seen atoms (n, n_atoms, 3) and points around them (n, n_around, 3) in the frame of
+        `piece`; 0 for points not there.
+        """
         key = (name if piece.own else "", piece)
         if key not in self._pools:
             found = [
                 _cut(model, piece)
                 for kind, model in self.models.items()
-                if (kind == name or not piece.own) and {*piece.atoms, *piece.frame} <= {*model["names"]}
+                if (kind == name or not piece.own)
+                and {*piece.atoms, *piece.frame} <= {*model["names"]}
             ]
             empty = (
                 torch.zeros(0, len(piece.atoms), 3).double(),
@@ -283,7 +363,9 @@ class ResidueLibrary(Backmapper):
 
 
 class ResidueTemplate(ResidueLibrary):
-    """Each piece as the seen one that is closest to the weighted mean of the `nearest`: no draws, and whole where a mean would shrink."""
+    """Each piece as the seen one that is closest to the weighted mean of the `nearest`: no draws,
+    and whole where a mean would shrink.
+    """
 
     def _choice(self, parts: Tensor, likely: Tensor, generator: torch.Generator) -> Tensor:
         mean = (likely[:, :, None, None] * parts).sum(1, keepdim=True)
@@ -291,7 +373,8 @@ class ResidueTemplate(ResidueLibrary):
 
 
 def residue_points(proteins: Sequence[Frames], most: int = 2000) -> dict[str, dict[str, Any]]:
-    """{residue name: {names, points (n, n_names, 3) nm from CA, NaN where a point is not there}} of all residues of `proteins`.
+    """{residue name: {names, points (n, n_names, 3) nm from CA, NaN where a point is not there}} of
+    all residues of `proteins`.
 
     Args:
         proteins: frames, molecules whole.
@@ -311,15 +394,20 @@ def residues_of(unit: Unit) -> list[Residue]:
     """One Residue for each site of `unit`.
 
     Raises:
-        ValueError: a site that is not on the CA atom of one residue with N, C and O, or a chain of fewer than three.
+        ValueError: a site that is not on the CA atom of one residue with N, C and O, or a chain of
+            fewer than three.
     """
     found = []
     inside = [np.flatnonzero(unit.owner == k).tolist() for k in range(unit.coarse.n_sites)]
-    table = [{_ATOMS.get(unit.fine.names[i], unit.fine.names[i]): i for i in atoms} for atoms in inside]
+    table = [
+        {_ATOMS.get(unit.fine.names[i], unit.fine.names[i]): i for i in atoms} for atoms in inside
+    ]
     bonds = {*map(tuple, unit.fine.bonds.tolist()), *map(tuple, unit.fine.bonds[:, ::-1].tolist())}
     starts = {atoms.get("N", -1): k for k, atoms in enumerate(table)}
     ends = {atoms.get("C", -1): k for k, atoms in enumerate(table)}
-    after = {ends[i]: starts[j] for i, j in bonds if i in ends and j in starts and ends[i] != starts[j]}
+    after = {
+        ends[i]: starts[j] for i, j in bonds if i in ends and j in starts and ends[i] != starts[j]
+    }
     before = {j: i for i, j in after.items()}
     for k, (atoms, names) in enumerate(zip(inside, table)):
         one = len({int(unit.fine.residues[i]) for i in atoms}) == 1 and len(names) == len(atoms)
@@ -327,15 +415,18 @@ def residues_of(unit: Unit) -> list[Residue]:
         name = unit.fine.residue_names[on[0]]
         if not one or on != [names.get("CA")] or not {*_BACKBONE} <= {*names}:
             raise ValueError(
-                f"site {k} ({unit.coarse.labels[k]}): expected the CA atom of one residue with N, CA, C and O, found weights on "
-                f"{', '.join(unit.fine.labels[i] for i in on)} and atoms {', '.join(names)}: use alpha_carbons and PDB names"
+                f"site {k} ({unit.coarse.labels[k]}): expected the CA atom of one residue with "
+                "N, CA, C and O, found weights on "
+                f"{', '.join(unit.fine.labels[i] for i in on)} and atoms {', '.join(names)}: "
+                "use alpha_carbons and PDB names"
             )
         found.append(Residue(canonical(name), names, before.get(k, -1), after.get(k, -1)))
     for k, r in enumerate(found):
         alone = r.before < 0 and (r.after < 0 or found[r.after].after < 0)
         if alone or (r.after < 0 and found[r.before].before < 0):
             raise ValueError(
-                f"residue {k} ({r.name}): expected a chain of three residues at least, found fewer: a shorter trace does not "
+                f"residue {k} ({r.name}): expected a chain of three residues at least, found "
+                "fewer: a shorter trace does not "
                 "say how its peptide groups are turned"
             )
     return found
@@ -353,12 +444,18 @@ def _pieces(chain: list[Residue], k: int) -> list[Piece]:
         pieces.append(Piece(("C", "O"), ("CA", "N", "-CA"), ("-C", *trace)))
     else:
         pieces.append(
-            Piece(("C", "O", "+N"), ("CA", "+CA", "across" if "+2CA" in known else "-CA"), ("N", *trace))
+            Piece(
+                ("C", "O", "+N"),
+                ("CA", "+CA", "across" if "+2CA" in known else "-CA"),
+                ("N", *trace),
+            )
         )
     hydrogens = tuple(sorted(n for n in names if n in ("H", "H1", "H2", "H3")))
     if hydrogens:
         third = "C" if r.before < 0 else "-C"
-        pieces.append(Piece(hydrogens, ("N", "CA", third), (), own="CD" in names and r.name == "PRO"))
+        pieces.append(
+            Piece(hydrogens, ("N", "CA", third), (), own="CD" in names and r.name == "PRO")
+        )
     if "OXT" in names:
         pieces.append(Piece(("OXT",), ("C", "CA", "O"), ()))
     rest = tuple(sorted(names - {*_BACKBONE, *hydrogens, "OXT"}))
@@ -385,7 +482,9 @@ def _trace(chain: list[Residue], k: int) -> dict[str, int]:
 
 
 def _points(chain: list[Residue], k: int, atoms: Tensor) -> dict[str, Tensor]:
-    """{name: (n, 3) nm} of all that residue k can refer to; "across" lies from CA as +2CA does from -CA."""
+    """{name: (n, 3) nm} of all that residue k can refer to; "across" lies from CA as +2CA does from
+    -CA.
+    """
     trace = {name: chain[site].atoms["CA"] for name, site in _trace(chain, k).items()}
     index = {**chain[k].atoms, **_neighbours(chain, k), **trace}
     points = {name: atoms[:, i] for name, i in index.items()}
@@ -395,10 +494,13 @@ def _points(chain: list[Residue], k: int, atoms: Tensor) -> dict[str, Tensor]:
 
 
 def _gathered(some: list[dict[str, Tensor]], most: int) -> dict[str, Any]:
-    """{names, points (n, n_names, 3) nm from CA, NaN where a point is not there} of residues of one kind."""
+    """{names, points (n, n_names, 3) nm from CA, NaN where a point is not there} of residues of one
+    kind.
+    """
     names = sorted(set().union(*some))
     filled = [
-        torch.stack([s.get(n, torch.full_like(s["CA"], torch.nan)) - s["CA"] for n in names], 1) for s in some
+        torch.stack([s.get(n, torch.full_like(s["CA"], torch.nan)) - s["CA"] for n in names], 1)
+        for s in some
     ]
     points = torch.cat(filled)
     return {"names": names, "points": points[:: max(1, -(-len(points) // most))].clone()}
@@ -406,11 +508,18 @@ def _gathered(some: list[dict[str, Tensor]], most: int) -> dict[str, Any]:
 
 def _cut(model: dict[str, Any], piece: Piece) -> tuple[Tensor, Tensor]:
     points = dict(zip(model["names"], model["points"].unbind(1)))
-    whole = ~torch.stack([points[n] for n in (*piece.atoms, *piece.frame)], 1).isnan().any(-1).any(-1)
+    whole = ~torch.stack([points[n] for n in (*piece.atoms, *piece.frame)], 1).isnan().any(-1).any(
+        -1
+    )
     points = {name: p[whole] for name, p in points.items()}
     axes = _axes(points, piece.frame)
     missing = torch.full_like(points["CA"], torch.nan)
-    around = _local(points | {n: missing for n in piece.around if n not in points}, piece.frame, axes, piece.around)  # fmt: skip
+    around = _local(
+        points | {n: missing for n in piece.around if n not in points},
+        piece.frame,
+        axes,
+        piece.around,
+    )
     return _local(points, piece.frame, axes, piece.atoms), around.nan_to_num(0.0)
 
 
@@ -419,7 +528,9 @@ def _axes(points: dict[str, Tensor], frame: Sequence[str]) -> Tensor:
     return torch.stack(axes_of(*(points[name] for name in frame)), -1)
 
 
-def _local(points: dict[str, Tensor], frame: Sequence[str], axes: Tensor, names: Sequence[str]) -> Tensor:
+def _local(
+    points: dict[str, Tensor], frame: Sequence[str], axes: Tensor, names: Sequence[str]
+) -> Tensor:
     """(n, n_names, 3) nm of points in a frame."""
     if not names:
         return axes.new_zeros(len(axes), 0, 3)

@@ -1,9 +1,11 @@
-"""The inverse of a mapping that drops whole molecules: solvent put back around sites that stay where they are.
+"""The inverse of a mapping that drops whole molecules: solvent put back around sites that stay
+where they are.
 
-A sample of p(solvent | kept sites): the molecules that `Drop` left out are inserted at their known number, relaxed,
-and sampled under the finer level's potential with the kept sites frozen, until their energy and their distribution
-about the kept sites are stationary. Frozen sites make the round trip exact; if the coarse frames follow the
-marginal of the fine ensemble, the draws follow the fine ensemble.
+A sample of p(solvent | kept sites): the molecules that `Drop` left out are inserted at their known
+number, relaxed, and sampled under the finer level's potential with the kept sites frozen, until
+their energy and their distribution about the kept sites are stationary. Frozen sites make the round
+trip exact; if the coarse frames follow the marginal of the fine ensemble, the draws follow the fine
+ensemble.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ from ..system import System
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-#: Blocks of each of the two stretches of time that are compared; few, so that one outlasts a solvent molecule's memory.
+#: Blocks of each of the two stretches of time that are compared; few, so that one outlasts a
+#: solvent molecule's memory.
 _BLOCKS = 5
 #: nm per bin of the distributions compared, and how far they reach.
 _BIN, _REACH = 0.02, 0.8
@@ -46,7 +49,8 @@ class Engine(Protocol):
     def begin(self, start: Frames, kept: Indices, seed: int) -> Callable[[float], Frames]:
         """Relax the one frame of `start` without moving the sites `kept`.
 
-        Returns a function that runs so many ps further and gives the frames saved on the way, with energies.
+        Returns a function that runs so many ps further and gives the frames saved on the way, with
+        energies.
         """
 
 
@@ -58,7 +62,8 @@ class Check:
         time: ps run so far, after relaxation.
         energy: mean of the second half, kJ/mol per inserted molecule.
         energy_difference, energy_error: of the two means, kJ/mol per molecule, from blocks.
-        rdf_difference: mean |difference| of g(r) of kept sites and inserted heavy atoms, over distances and pairs of types.
+        rdf_difference: mean |difference| of g(r) of kept sites and inserted heavy atoms, over
+            distances and pairs of types.
         rdf_floor: what two samples of one ensemble with these block errors show by chance.
         rdf_error: standard error of `rdf_difference`.
     """
@@ -81,30 +86,36 @@ class Check:
 
     def __str__(self) -> str:
         return (
-            f"{self.time:g} ps: energy {self.energy:.3f} kJ/mol per molecule, difference {self.energy_difference:.3f} +- "
-            f"{self.energy_error:.3f}; g(r) difference {self.rdf_difference:.3f} +- {self.rdf_error:.3f}, by chance "
+            f"{self.time:g} ps: energy {self.energy:.3f} kJ/mol per molecule, difference "
+            f"{self.energy_difference:.3f} +- "
+            f"{self.energy_error:.3f}; g(r) difference {self.rdf_difference:.3f} +- "
+            f"{self.rdf_error:.3f}, by chance "
             f"{self.rdf_floor:.3f}"
         )
 
 
 @dataclass
 class Resolvation:
-    """Solvent around coarse frames, `resolvation(coarse_frames) -> Frames` of all sites of `mapping.fine`.
+    """Solvent around coarse frames, `resolvation(coarse_frames) -> Frames` of all sites of
+    `mapping.fine`.
 
     Attributes:
         mapping: keeps single sites and drops whole molecules, as `Drop` makes it.
-        template: Frames of a System with one molecule or more of every kind dropped (same names in the same order); the
-            first molecule of its first frame lends its geometry.
+        template: Frames of a System with one molecule or more of every kind dropped (same names in
+            the same order); the first molecule of its first frame lends its geometry.
         engine: samples the solvent.
         stretch: ps between two looks at whether the run is stationary.
-        least, most: ps run in any case, and at most; after `most`, a RuntimeWarning says how far from stationary it is.
-        closest: nm; molecules of one heavy atom start so far from kept sites and each other, larger ones farther.
-        folder: keeps each finished frame, so that an interrupted call goes on where it was; None: nothing is kept.
+        least, most: ps run in any case, and at most; after `most`, a RuntimeWarning says how far
+            from stationary it is.
+        closest: nm; molecules of one heavy atom start so far from kept sites and each other, larger
+            ones farther.
+        folder: keeps each finished frame, so that an interrupted call goes on where it was; None:
+            nothing is kept.
         traces: the checks made for each coarse frame of the last call.
 
     Raises:
-        ValueError: a coarse site is no single fine site, part of a molecule is kept, the template lacks a kind of molecule,
-            or the lengths contradict each other.
+        ValueError: a coarse site is no single fine site, part of a molecule is kept, the template
+            lacks a kind of molecule, or the lengths contradict each other.
     """
 
     mapping: Mapping
@@ -120,27 +131,35 @@ class Resolvation:
     def __post_init__(self) -> None:
         if not 0 < self.stretch <= self.least <= self.most:
             raise ValueError(
-                f"Resolvation: expected 0 < stretch <= least <= most ps, found {self.stretch}, {self.least}, {self.most}"
+                f"Resolvation: expected 0 < stretch <= least <= most ps, found {self.stretch}, "
+                f"{self.least}, {self.most}"
             )
         self.kept = _kept_sites(self.mapping)
         self.molecules = _dropped_molecules(self.mapping.fine, self.kept)
         self.shapes = _shapes(self.mapping.fine, self.molecules, self.template)
 
     def __call__(
-        self, coarse_frames: Frames, n_draws: int = 1, generator: np.random.Generator | int | None = None
+        self,
+        coarse_frames: Frames,
+        n_draws: int = 1,
+        generator: np.random.Generator | int | None = None,
     ) -> Frames:
-        """(n_frames * n_draws) fine Frames, the draws of frame 0 first, with the box, weights and replicas of the coarse.
+        """(n_frames * n_draws) fine Frames, the draws of frame 0 first, with the box, weights and
+        replicas of the coarse.
 
         Draws of one frame are spread evenly over the second half of one run.
 
         Raises:
-            ValueError: no box, sites of another System, no room for the molecules, or `folder` holds another call's frames.
+            ValueError: no box, sites of another System, no room for the molecules, or `folder`
+                holds another call's frames.
             RuntimeError: the engine moved a kept site.
         """
         if coarse_frames.system.names != self.mapping.coarse.names:
             raise ValueError(
-                f"Resolvation: expected frames of the mapping's {self.mapping.coarse.n_sites} coarse sites, found "
-                f"{coarse_frames.n_sites} sites of other names or order; map them, or reorder their sites"
+                f"Resolvation: expected frames of the mapping's {self.mapping.coarse.n_sites} "
+                "coarse sites, found "
+                f"{coarse_frames.n_sites} sites of other names or order; map them, or reorder "
+                "their sites"
             )
         half_width(coarse_frames)  # names the missing box
         seeds = np.random.default_rng(generator).integers(2**31 - 1, size=len(coarse_frames))
@@ -151,11 +170,16 @@ class Resolvation:
             positions.append(drawn)
         repeated = np.repeat(np.arange(len(coarse_frames)), n_draws)
         return replace(
-            coarse_frames[repeated], system=self.mapping.fine, positions=np.concatenate(positions), forces=None, energies=None,
-        )  # fmt: skip
+            coarse_frames[repeated],
+            system=self.mapping.fine,
+            positions=np.concatenate(positions),
+            forces=None,
+            energies=None,
+        )
 
     def insert(self, frame: Frames, random: np.random.Generator) -> Frames:
-        """One coarse frame with all molecules put in, whole, turned at random, on free points of a lattice; unrelaxed.
+        """One coarse frame with all molecules put in, whole, turned at random, on free points of a
+        lattice; unrelaxed.
 
         Raises:
             ValueError: no room.
@@ -167,9 +191,15 @@ class Resolvation:
         for atoms, shape, place in zip(self.molecules, self.shapes, places):
             positions[atoms] = place + shape @ _rotation(random).T
         return replace(
-            frame, system=self.mapping.fine, positions=positions[None], box=boxes[0], forces=None, energies=None, weights=None,
+            frame,
+            system=self.mapping.fine,
+            positions=positions[None],
+            box=boxes[0],
+            forces=None,
+            energies=None,
+            weights=None,
             replicas=None,
-        )  # fmt: skip
+        )
 
     def _places(self, kept: Array, box: Array, random: np.random.Generator) -> Array:
         """(n_molecules, 3) nm, points of the coarsest lattice with enough of them free."""
@@ -185,8 +215,10 @@ class Resolvation:
                 return lattice[random.permutation(len(lattice))[:n]]
             spacing *= 0.98
         raise ValueError(
-            f"Resolvation: expected room for {n} molecules {gap:.3f} nm from each other and from {len(kept)} kept sites, found "
-            f"{free} places in a box of {volume:.4g} nm^3 ({volume / n:.4g} nm^3 per molecule); check the units of the box, or "
+            f"Resolvation: expected room for {n} molecules {gap:.3f} nm from each other and "
+            f"from {len(kept)} kept sites, found "
+            f"{free} places in a box of {volume:.4g} nm^3 ({volume / n:.4g} nm^3 per "
+            "molecule); check the units of the box, or "
             "lower `closest`"
         )
 
@@ -203,7 +235,8 @@ class Resolvation:
             drawn, trace = saved["positions"], [Check(**c) for c in json.loads(str(saved["trace"]))]
         if len(drawn) != n_draws or not np.array_equal(drawn[0, self.kept], frame.positions[0]):
             raise ValueError(
-                f"{path}: expected {n_draws} draws of this coarse frame, found {len(drawn)} draws or other kept sites; use another "
+                f"{path}: expected {n_draws} draws of this coarse frame, found {len(drawn)} "
+                "draws or other kept sites; use another "
                 "folder, or remove this one"
             )
         return drawn, trace
@@ -225,11 +258,15 @@ class Resolvation:
                     break
         if not trace:
             raise ValueError(
-                f"Resolvation: {sum(map(len, pieces))} frames saved in {time:g} ps are too few for {n_draws} draws and a check, which "
+                f"Resolvation: {sum(map(len, pieces))} frames saved in {time:g} ps are too few "
+                f"for {n_draws} draws and a check, which "
                 f"need {max(4 * _BLOCKS, 2 * n_draws)}; save more often, or raise `most`"
             )
         if not trace[-1].stationary:
-            remark(f"Resolvation: not stationary at the longest length allowed, {trace[-1]}; raise `most`")
+            remark(
+                f"Resolvation: not stationary at the longest length allowed, {trace[-1]}; raise "
+                "`most`"
+            )
         n = len(so_far)
         picked = np.linspace(n // 2, n - 1, n_draws + 1).round().astype(int)[1:]
         drawn = np.asarray(so_far.positions[picked], float)
@@ -237,15 +274,19 @@ class Resolvation:
         return drawn, trace
 
     def _need_frozen(self, found: Frames, start: Frames) -> None:
-        moved = np.abs(found.positions[:, self.kept] - start.positions[:, self.kept]).max(initial=0.0)
+        moved = np.abs(found.positions[:, self.kept] - start.positions[:, self.kept]).max(
+            initial=0.0
+        )
         allowed = _ROUNDING + 1e-6 * np.abs(start.positions[0, self.kept]).max(initial=0.0)
         if moved > allowed:
             raise RuntimeError(
-                f"{type(self.engine).__name__} moved a kept site by {moved:.3g} nm: expected it frozen; hold the sites it is given"
+                f"{type(self.engine).__name__} moved a kept site by {moved:.3g} nm: expected "
+                "it frozen; hold the sites it is given"
             )
 
     def check(self, run: Frames, time: float) -> Check:
-        """Second half of `run` (with energies; `time` ps of equally spaced frames) against the quarter before.
+        """Second half of `run` (with energies; `time` ps of equally spaced frames) against the
+        quarter before.
 
         Raises:
             ValueError: fewer than 20 frames.
@@ -254,33 +295,49 @@ class Resolvation:
         early, late = run[n // 4 : n // 2], run[n // 2 :]
         share = 1 / len(self.molecules)
         a, b = (
-            block_average(f, lambda x: share * np.asarray(x.energies).mean(), _BLOCKS) for f in (early, late)
+            block_average(f, lambda x: share * np.asarray(x.energies).mean(), _BLOCKS)
+            for f in (early, late)
         )
         found = [
-            mean_absolute_difference(x, y, 0.0, x.r[-1]) for x, y in zip(self._rdfs(early), self._rdfs(late))
+            mean_absolute_difference(x, y, 0.0, x.r[-1])
+            for x, y in zip(self._rdfs(early), self._rdfs(late))
         ]
         return Check(
-            time=time, energy=float(b.value), energy_difference=float(b.value - a.value), energy_error=float(np.hypot(a.error, b.error)),
-            rdf_difference=float(np.mean([d.value for d in found])), rdf_floor=float(np.mean([d.floor for d in found])),
+            time=time,
+            energy=float(b.value),
+            energy_difference=float(b.value - a.value),
+            energy_error=float(np.hypot(a.error, b.error)),
+            rdf_difference=float(np.mean([d.value for d in found])),
+            rdf_floor=float(np.mean([d.floor for d in found])),
             rdf_error=float(np.linalg.norm([d.error for d in found]) / len(found)),
-        )  # fmt: skip
+        )
 
     def _rdfs(self, frames: Frames) -> list[Any]:
-        """g(r) of every type kept and every heavy type inserted, which are told apart even where they are called alike."""
+        """g(r) of every type kept and every heavy type inserted, which are told apart even where
+        they are called alike.
+        """
         system = self.mapping.fine
         heavy = np.concatenate([_heavy(system, atoms) for atoms in self.molecules])
         sites = np.concatenate([self.kept, heavy])
-        types = [f"{'kept' if k < len(self.kept) else 'new'} {system.types[i]}" for k, i in enumerate(sites)]
+        types = [
+            f"{'kept' if k < len(self.kept) else 'new'} {system.types[i]}"
+            for k, i in enumerate(sites)
+        ]
         # bonds left out: nothing here asks for molecules
         view = System(names=tuple(types), masses=system.masses[sites])
         frames = replace(frames, system=view, positions=frames.positions[:, sites], forces=None)
         bins = int(min(_REACH, half_width(frames)[0]) / _BIN)
         kinds = [sorted({t for t in types if t.startswith(which)}) for which in ("kept", "new")]
-        return [rdf(frames, a, b, bins * _BIN, bins, n_blocks=_BLOCKS) for a in kinds[0] for b in kinds[1]]
+        return [
+            rdf(frames, a, b, bins * _BIN, bins, n_blocks=_BLOCKS)
+            for a in kinds[0]
+            for b in kinds[1]
+        ]
 
 
 class PotentialEngine:
-    """Solvent under any `Potential` of all sites, by `Langevin` with the kept sites held; no constraints.
+    """Solvent under any `Potential` of all sites, by `Langevin` with the kept sites held; no
+    constraints.
 
     Args:
         potential: of the fine System.
@@ -290,13 +347,21 @@ class PotentialEngine:
     """
 
     def __init__(
-        self, potential: Potential, *, save_every: float = 0.1, relaxation: int = 200, **dynamics: Any
+        self,
+        potential: Potential,
+        *,
+        save_every: float = 0.1,
+        relaxation: int = 200,
+        **dynamics: Any,
     ) -> None:
-        self.potential, self.save_every, self.relaxation = potential, save_every, relaxation
+        self.potential = potential
+        self.save_every = save_every
+        self.relaxation = relaxation
         self.dynamics = dynamics
 
     def begin(self, start: Frames, kept: Indices, seed: int) -> Callable[[float], Frames]:
-        """See `Engine`. Velocities are drawn anew with every stretch, which leaves the ensemble of positions alone.
+        """See `Engine`. Velocities are drawn anew with every stretch, which leaves the ensemble of
+        positions alone.
 
         Raises:
             ValueError, RuntimeError: the dynamics failed.
@@ -307,35 +372,45 @@ class PotentialEngine:
         def run(length: float) -> Frames:
             nonlocal state
             dynamics = Langevin(
-                n_replicas=1, length=length, save_every=self.save_every, equilibration=0.0, held=held, keep_energies=True, **self.dynamics,
-            )  # fmt: skip
+                n_replicas=1,
+                length=length,
+                save_every=self.save_every,
+                equilibration=0.0,
+                held=held,
+                keep_energies=True,
+                **self.dynamics,
+            )
             with tempfile.TemporaryDirectory() as folder:
                 path, new_seed = Path(folder) / "run", int(random.integers(2**31))
                 saved, report = dynamics(self.potential, state, path, seed=new_seed, name="solvent")
                 if report.lost:
                     raise RuntimeError(
-                        f"PotentialEngine: the solvent was lost ({report.lost[0]}): use a smaller timestep or more relaxation"
+                        f"PotentialEngine: the solvent was lost ({report.lost[0]}): use a "
+                        "smaller timestep or more relaxation"
                     )
                 x, energies = np.array(saved.positions, float), np.array(saved.energies)
             frames = replace(saved, positions=x, energies=energies, forces=None, replicas=None)
             state = replace(frames[-1:], box=start.box, energies=None)
-            state.positions[:, kept] = start.positions[:, kept]  # frames are saved in single precision
+            # frames are saved in single precision
+            state.positions[:, kept] = start.positions[:, kept]
             return frames
 
         return run
 
 
 class OpenMMEngine:
-    """Solvent under OpenMM force-field files: rigid water, bonds to hydrogen held, PME, Langevin middle dynamics; kept
-    sites have no mass, which OpenMM takes for frozen.
+    """Solvent under OpenMM force-field files: rigid water, bonds to hydrogen held, PME, Langevin
+    middle dynamics; kept sites have no mass, which OpenMM takes for frozen.
 
     Args:
         force_field: OpenMM force-field files, e.g. ["amber14/spce.xml"].
         timestep: ps. friction: 1/ps. cutoff: nm. save_every: ps between saved frames.
-        hydrogen_mass: amu, taken from the heavy atom; allows a longer time step and changes no distribution of positions.
+        hydrogen_mass: amu, taken from the heavy atom; allows a longer time step and changes no
+            distribution of positions.
         iterations: of the minimiser, at most.
-        anneal: ps between minimiser and sampling, half of it at `hot` times the temperature, then cooled evenly: water put
-            between frozen ions finds its place only over barriers, which at 298 K took up to 100 ps.
+        anneal: ps between minimiser and sampling, half of it at `hot` times the temperature, then
+            cooled evenly: water put between frozen ions finds its place only over barriers, which
+            at 298 K took up to 100 ps.
         platform: "CPU", "CUDA", ...; default: OpenMM's fastest.
 
     Raises:
@@ -343,19 +418,37 @@ class OpenMMEngine:
     """
 
     def __init__(
-        self, *, force_field: Sequence[str], timestep: float = 0.002, friction: float = 1.0, cutoff: float = 0.9, save_every: float = 0.25,
-        hydrogen_mass: float | None = None, iterations: int = 200, anneal: float = 6.0, hot: float = 1.7, platform: str | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        force_field: Sequence[str],
+        timestep: float = 0.002,
+        friction: float = 1.0,
+        cutoff: float = 0.9,
+        save_every: float = 0.25,
+        hydrogen_mass: float | None = None,
+        iterations: int = 200,
+        anneal: float = 6.0,
+        hot: float = 1.7,
+        platform: str | None = None,
+    ) -> None:
         _openmm()
-        self.force_field, self.timestep, self.friction, self.cutoff = force_field, timestep, friction, cutoff
-        self.save_every, self.hydrogen_mass, self.iterations = save_every, hydrogen_mass, iterations
-        self.anneal, self.hot, self.platform = anneal, hot, platform
+        self.force_field = force_field
+        self.timestep = timestep
+        self.friction = friction
+        self.cutoff = cutoff
+        self.save_every = save_every
+        self.hydrogen_mass = hydrogen_mass
+        self.iterations = iterations
+        self.anneal = anneal
+        self.hot = hot
+        self.platform = platform
 
     def begin(self, start: Frames, kept: Indices, seed: int) -> Callable[[float], Frames]:
         """See `Engine`.
 
         Raises:
-            ValueError: the force field has sites of its own (virtual sites), a site has no element, or no box.
+            ValueError: the force field has sites of its own (virtual sites), a site has no element,
+                or no box.
             RuntimeError: the dynamics failed.
         """
         openmm, _ = _openmm()
@@ -391,13 +484,22 @@ class OpenMMEngine:
         openmm, app = _openmm()
         topology = _topology(start)
         plain = app.ForceField(*self.force_field).createSystem(
-            topology, nonbondedMethod=app.PME, nonbondedCutoff=self.cutoff, constraints=app.HBonds, rigidWater=True,
-            hydrogenMass=self.hydrogen_mass, removeCMMotion=False,
-        )  # fmt: skip
+            topology,
+            nonbondedMethod=app.PME,
+            nonbondedCutoff=self.cutoff,
+            constraints=app.HBonds,
+            rigidWater=True,
+            hydrogenMass=self.hydrogen_mass,
+            removeCMMotion=False,
+        )
         _freeze(plain, kept)
-        integrator = openmm.LangevinMiddleIntegrator(start.temperature, self.friction, self.timestep)
+        integrator = openmm.LangevinMiddleIntegrator(
+            start.temperature, self.friction, self.timestep
+        )
         integrator.setRandomNumberSeed(seed + 1)  # OpenMM takes 0 for "any"
-        wanted = () if self.platform is None else (openmm.Platform.getPlatformByName(self.platform),)
+        wanted = (
+            () if self.platform is None else (openmm.Platform.getPlatformByName(self.platform),)
+        )
         simulation = app.Simulation(topology, plain, integrator, *wanted)
         simulation.context.setPositions(np.asarray(start.positions[0], float))
         return simulation
@@ -414,7 +516,11 @@ def _topology(start: Frames) -> Any:
     if "X" in system.elements or boxes is None:
         raise ValueError(
             "OpenMMEngine: expected a chemical element at every site and a box, found "
-            + ("no box" if boxes is None else f"none ('X') at {system.labels[system.elements.index('X')]}")
+            + (
+                "no box"
+                if boxes is None
+                else f"none ('X') at {system.labels[system.elements.index('X')]}"
+            )
             + "; give System.elements and Frames.box, or use PotentialEngine"
         )
     topology, residue, before, atoms = app.Topology(), None, None, []
@@ -434,7 +540,9 @@ def _topology(start: Frames) -> Any:
 
 
 def _freeze(plain: Any, kept: Indices) -> None:
-    """Take the mass of the kept sites, and the constraints among them, which OpenMM allows no massless particle."""
+    """Take the mass of the kept sites, and the constraints among them, which OpenMM allows no
+    massless particle.
+    """
     frozen = set(kept.tolist())
     for k in reversed(range(plain.getNumConstraints())):
         if frozen & set(plain.getConstraintParameters(k)[:2]):
@@ -443,8 +551,12 @@ def _freeze(plain: Any, kept: Indices) -> None:
         plain.setParticleMass(i, 0.0)
 
 
-def _relaxed(potential: Potential, start: Frames, kept: Indices, steps: int, longest: float = 0.02) -> Frames:
-    """Descent along the force; the site that moves most moves at most `longest` nm, less after a step uphill."""
+def _relaxed(
+    potential: Potential, start: Frames, kept: Indices, steps: int, longest: float = 0.02
+) -> Frames:
+    """Descent along the force; the site that moves most moves at most `longest` nm, less after a
+    step uphill.
+    """
 
     def evaluate(positions: Array) -> tuple[float, Array]:
         energy, forces = potential.energy_and_forces(replace(start, positions=positions))
@@ -471,8 +583,10 @@ def _kept_sites(mapping: Mapping) -> Indices:
     single = (np.diff(weights.indptr) == 1) & np.isclose(weights.max(axis=1).toarray(), 1)
     if not single.all():
         raise ValueError(
-            "Resolvation: expected a mapping that keeps single sites, as Drop makes it; found coarse site "
-            f"{mapping.coarse.labels[int(np.argmin(single))]} made of several; compose a finer backmapping with it"
+            "Resolvation: expected a mapping that keeps single sites, as Drop makes it; found "
+            "coarse site "
+            f"{mapping.coarse.labels[int(np.argmin(single))]} made of several; compose a finer "
+            "backmapping with it"
         )
     return weights.indices.astype(np.int64)
 
@@ -498,12 +612,16 @@ def _shapes(system: System, molecules: list[Indices], template: Frames) -> list[
     known: dict[tuple[str, tuple[str, ...]], Array] = {}
     for number in range(labels.max() + 1):
         atoms = np.flatnonzero(labels == number)
-        known.setdefault(_kind(template.system, atoms), np.asarray(template.positions[0, atoms], float))
+        known.setdefault(
+            _kind(template.system, atoms), np.asarray(template.positions[0, atoms], float)
+        )
     missing = sorted({_kind(system, atoms) for atoms in molecules} - set(known))
     if missing:
         raise ValueError(
-            f"Resolvation.template: expected a molecule {' '.join(missing[0][1])} of residue {missing[0][0]}, found only "
-            f"{', '.join(' '.join(k[1][:6]) for k in sorted(known))}; give Frames that hold one of each kind dropped"
+            f"Resolvation.template: expected a molecule {' '.join(missing[0][1])} of residue "
+            f"{missing[0][0]}, found only "
+            f"{', '.join(' '.join(k[1][:6]) for k in sorted(known))}; give Frames that hold "
+            "one of each kind dropped"
         )
     shapes = []
     for atoms in molecules:

@@ -1,4 +1,6 @@
-"""`Scaled`: free coordinates made alike, so that a standard normal or a uniform circle is their simplest model."""
+"""`Scaled`: free coordinates made alike, so that a standard normal or a uniform circle is their
+simplest model.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .coordinates import FREE, LINE, Coordinates, FrameCoordinates, coordinates_from, coordinates_of, spread
+from .coordinates import (
+    FREE,
+    LINE,
+    Coordinates,
+    FrameCoordinates,
+    coordinates_from,
+    coordinates_of,
+    spread,
+)
 from .split import Unit
 
 #: Circular standard deviation, rad, from which a dihedral is a circle rather than a line.
@@ -16,7 +26,8 @@ _WIDE = 0.5
 
 
 class Scaled:
-    """y of a unit: z less its mean in standard deviations where z is a line, s phi where it is a circle; free directions are drawn evenly.
+    """y of a unit: z less its mean in standard deviations where z is a line, s phi where it is a
+    circle; free directions are drawn evenly.
 
     Args:
         coordinates: z.
@@ -27,15 +38,20 @@ class Scaled:
         circles: (n_y,) whether each y is an angle.
     """
 
-    def __init__(self, coordinates: Coordinates, kinds: list[int], mean: Tensor, std: Tensor) -> None:
-        self.coordinates, self.mean, self.std = coordinates, mean, std
+    def __init__(
+        self, coordinates: Coordinates, kinds: list[int], mean: Tensor, std: Tensor
+    ) -> None:
+        self.coordinates = coordinates
+        self.mean = mean
+        self.std = std
         self._kinds = torch.tensor(kinds, dtype=torch.long)
         self._kept = self._kinds != FREE
         self.circles = self._kinds[self._kept] > 0
         self._dihedral = torch.arange(len(kinds)) % 3 == 2
         if isinstance(coordinates, FrameCoordinates):
             self._dihedral[:] = False
-        # free directions: sin^2(theta) / 2 for ln tan(theta / 2) comes from the volume; here what is constant
+        # free directions: sin^2(theta) / 2 for ln tan(theta / 2) comes from the volume; here what
+        # is constant
         free_angles = int((~self._kept & self._dihedral).sum())
         self._bent = (~self._kept & ~self._dihedral).nonzero()[:, 0]
         lines = self._kinds == LINE
@@ -44,7 +60,9 @@ class Scaled:
 
     @classmethod
     def fit(cls, unit: Unit, sites: Tensor, atoms: Tensor) -> Scaled:
-        """Scales of `unit` from its configurations, sites (n, n_sites, 3) and atoms (n, n_atoms, 3) nm."""
+        """Scales of `unit` from its configurations, sites (n, n_sites, 3) and atoms (n, n_atoms, 3)
+        nm.
+        """
         some = slice(None, None, max(1, len(sites) // 1000))
         coordinates = coordinates_of(unit, sites[some], atoms[some])
         z, _ = coordinates.internal(sites, atoms)
@@ -63,8 +81,11 @@ class Scaled:
     def state(self) -> dict[str, Any]:
         """For `from_state`."""
         return {
-            "coordinates": self.coordinates.state(), "kinds": self._kinds.tolist(), "mean": self.mean, "std": self.std,
-        }  # fmt: skip
+            "coordinates": self.coordinates.state(),
+            "kinds": self._kinds.tolist(),
+            "mean": self.mean,
+            "std": self.std,
+        }
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Scaled:
@@ -79,22 +100,32 @@ class Scaled:
         y = torch.where(self._kinds == LINE, from_mean / self.std, wrapped(self._kinds * z))
         return y[:, self._kept], self._total(z, volume)
 
-    def cartesian(self, sites: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Atoms (n, n_atoms, 3) nm with free directions and equal places on circles drawn, and ln |du/dy| (n,)."""
+    def cartesian(
+        self, sites: Tensor, y: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Atoms (n, n_atoms, 3) nm with free directions and equal places on circles drawn, and ln
+        |du/dy| (n,).
+        """
         z = y.new_empty(len(y), len(self._kinds))
         uniform = torch.rand(z.shape, generator=generator, dtype=z.dtype)
         z[:, self._kept] = y
         place = torch.floor(uniform * self._kinds)
         circle = (z + 2 * math.pi * place) / self._kinds.clamp(min=1)
         free = torch.where(
-            self._dihedral, 2 * math.pi * uniform, torch.atanh((2 * uniform - 1).clamp(-1 + 1e-12, 1 - 1e-12))
+            self._dihedral,
+            2 * math.pi * uniform,
+            torch.atanh((2 * uniform - 1).clamp(-1 + 1e-12, 1 - 1e-12)),
         )
-        z = torch.where(self._kinds == LINE, z * self.std + self.mean, torch.where(self._kept, circle, free))
+        z = torch.where(
+            self._kinds == LINE, z * self.std + self.mean, torch.where(self._kept, circle, free)
+        )
         atoms, volume = self.coordinates.cartesian(sites, z)
         return atoms, self._total(z, volume)
 
     def _total(self, z: Tensor, volume: Tensor) -> Tensor:
-        """ln |du/dy| with directions per their even density; s places of density 1 / s each and d(s phi) = s d(phi) cancel."""
+        """ln |du/dy| with directions per their even density; s places of density 1 / s each and d(s
+        phi) = s d(phi) cancel.
+        """
         return volume + self._volume + 2 * torch.cosh(z[:, self._bent]).log().sum(-1)
 
 

@@ -1,7 +1,9 @@
-"""The exact inverse of a linear map, x = R X + N u with M R = I and M N = 0: whatever u is, the atoms map back onto the sites.
+"""The exact inverse of a linear map, x = R X + N u with M R = I and M N = 0: whatever u is, the
+atoms map back onto the sites.
 
-Everything that restores or corrects atoms moves u alone, so the round trip holds by construction: for disjoint beads, picked
-atoms and beads that share atoms, for any state of a network and any number of correction steps.
+Everything that restores or corrects atoms moves u alone, so the round trip holds by construction:
+for disjoint beads, picked atoms and beads that share atoms, for any state of a network and any
+number of correction steps.
 """
 
 from __future__ import annotations
@@ -51,12 +53,16 @@ class Unit:
 
     @cached_property
     def owner(self) -> NDArray[np.int64]:
-        """(n_atoms,) the site each atom goes with: that of its largest weight, else of the nearest such atom along bonds."""
+        """(n_atoms,) the site each atom goes with: that of its largest weight, else of the nearest
+        such atom along bonds.
+        """
         owner = np.where((self.weights != 0).any(0), np.abs(self.weights).argmax(0), -1)
         near, last = self.fine.neighbours(), -1
         while (owner < 0).any() and (owner < 0).sum() != last:
             last = int((owner < 0).sum())
-            found = {i: owner[j] for i in np.flatnonzero(owner < 0) for j in near[i] if owner[j] >= 0}
+            found = {
+                i: owner[j] for i in np.flatnonzero(owner < 0) for j in near[i] if owner[j] >= 0
+            }
             for i, site in found.items():
                 owner[i] = site
         return np.where(owner < 0, 0, owner)
@@ -68,10 +74,12 @@ class Unit:
 
     @cached_property
     def expansion(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """R (n_atoms, n_sites) and N (n_atoms, n_atoms - n_sites), which is orthonormal in the masses.
+        """R (n_atoms, n_sites) and N (n_atoms, n_atoms - n_sites), which is orthonormal in the
+        masses.
 
-        R copies each site to the atoms that go with it, A, and corrects that where sites share atoms: R = A + R0 (1 - M A)
-        with the least mass-weighted R0, so that its rows sum to one and a shift of the sites shifts the atoms.
+        R copies each site to the atoms that go with it, A, and corrects that where sites share
+        atoms: R = A + R0 (1 - M A) with the least mass-weighted R0, so that its rows sum to one and
+        a shift of the sites shifts the atoms.
         """
         mass, M = self.fine.masses, self.weights
         copied = np.eye(len(M))[self.owner]
@@ -85,7 +93,8 @@ def units_of(mapping: Mapping) -> list[Unit]:
     """What the systems of `mapping` consist of.
 
     Raises:
-        ValueError: molecules without a site: the mapping dropped them, and `Resolvation` puts such back.
+        ValueError: molecules without a site: the mapping dropped them, and `Resolvation` puts such
+            back.
     """
     entries, fine = mapping.sparse_position_weights.tocoo(), mapping.fine
     n_sites, n_atoms = entries.shape
@@ -96,7 +105,8 @@ def units_of(mapping: Mapping) -> list[Unit]:
         atoms = np.flatnonzero(np.isin(labels[:n_atoms], lone))
         names = ", ".join(sorted({fine.residue_names[i] for i in atoms}))
         raise ValueError(
-            f"{len(lone)} molecules ({names}) have no coarse site, so there is nothing to expand: put them back with Resolvation"
+            f"{len(lone)} molecules ({names}) have no coarse site, so there is nothing to "
+            "expand: put them back with Resolvation"
         )
     parts = _parts(mapping, labels)
     found: dict[str, list[tuple[Indices, Indices]]] = {}
@@ -113,7 +123,9 @@ def units_of(mapping: Mapping) -> list[Unit]:
 
 
 class _Part(NamedTuple):
-    """Atoms and sites that hang together, their weights (n_sites, n_atoms), and what makes such parts alike."""
+    """Atoms and sites that hang together, their weights (n_sites, n_atoms), and what makes such
+    parts alike.
+    """
 
     atoms: Indices
     sites: Indices
@@ -122,7 +134,9 @@ class _Part(NamedTuple):
 
 
 def _parts(mapping: Mapping, labels: Indices) -> list[_Part]:
-    """The connected parts in order of their first atom; `labels` (n_atoms + n_sites,) says which part each is in."""
+    """The connected parts in order of their first atom; `labels` (n_atoms + n_sites,) says which
+    part each is in.
+    """
     fine, entries = mapping.fine, mapping.sparse_position_weights.tocoo()
     atoms, atom_place = members_of(labels[: fine.n_sites])
     sites, site_place = members_of(labels[fine.n_sites :])
@@ -148,21 +162,26 @@ def _parts(mapping: Mapping, labels: Indices) -> list[_Part]:
 class Split:
     """Both halves of the atoms' positions: R X, which the sites fix, and u, which is free.
 
-    u is mass-weighted (N^T m N = 1): in it every kinetic energy is |du/dt|^2 / 2, and a fine force f becomes N^T f.
+    u is mass-weighted (N^T m N = 1): in it every kinetic energy is |du/dt|^2 / 2, and a fine force
+    f becomes N^T f.
 
     Args:
         mapping: any that leaves no molecule without a site.
     """
 
     def __init__(self, mapping: Mapping) -> None:
-        self.mapping, self.units = mapping, units_of(mapping)
-        self.n_atoms, self.n_free = mapping.fine.n_sites, mapping.fine.n_sites - mapping.coarse.n_sites
+        self.mapping = mapping
+        self.units = units_of(mapping)
+        self.n_atoms = mapping.fine.n_sites
+        self.n_free = mapping.fine.n_sites - mapping.coarse.n_sites
         self._R = [torch.tensor(u.expansion[0]) for u in self.units]
         self._N = [torch.tensor(u.expansion[1]) for u in self.units]
         self._masses = torch.tensor(mapping.fine.masses)[:, None]
 
     def atoms(self, sites: Tensor, u: Tensor) -> Tensor:
-        """(n_frames, n_atoms, 3) nm of sites (n_frames, n_sites, 3) nm and u (n_frames, n_free, 3) amu^1/2 nm."""
+        """(n_frames, n_atoms, 3) nm of sites (n_frames, n_sites, 3) nm and u (n_frames, n_free, 3)
+        amu^1/2 nm.
+        """
         x = sites.new_empty(len(sites), self.n_atoms, 3)
         for k, (unit, some) in enumerate(self._parts()):
             fixed = self._R[k] @ sites[:, unit.sites]
@@ -209,8 +228,11 @@ class Split:
             start = end
 
 
-def whole(units: list[Unit], sites: NDArray[Any], boxes: NDArray[Any] | None) -> NDArray[np.float64]:
-    """(n_frames, n_sites, 3) nm with the sites of each unit on the same side of a periodic box as its first.
+def whole(
+    units: list[Unit], sites: NDArray[Any], boxes: NDArray[Any] | None
+) -> NDArray[np.float64]:
+    """(n_frames, n_sites, 3) nm with the sites of each unit on the same side of a periodic box as
+    its first.
 
     Neighbours in a unit are sites whose atoms are bonded; they have to be closer than half the box.
     """
@@ -227,8 +249,14 @@ def whole(units: list[Unit], sites: NDArray[Any], boxes: NDArray[Any] | None) ->
 
 
 def site_bonds(unit: Unit) -> list[tuple[int, int]]:
-    """Pairs of sites with a bond between atoms that go with them; sites that share atoms are bonded, too."""
-    i, j = unit.owner[unit.fine.bonds].T if len(unit.fine.bonds) else (np.zeros(0, int), np.zeros(0, int))
+    """Pairs of sites with a bond between atoms that go with them; sites that share atoms are
+    bonded, too.
+    """
+    i, j = (
+        unit.owner[unit.fine.bonds].T
+        if len(unit.fine.bonds)
+        else (np.zeros(0, int), np.zeros(0, int))
+    )
     shared = np.argwhere((unit.weights != 0).astype(float) @ (unit.weights != 0).T > 0)
     pairs = np.concatenate([np.column_stack([i, j]), shared])
     return sorted({(min(p), max(p)) for p in pairs.tolist() if p[0] != p[1]})

@@ -16,7 +16,9 @@ class TemplateBackmapper(Backmapper):
     """Every bond, angle and dihedral at its mean; directions that nothing determines are drawn."""
 
     @classmethod
-    def _learn(cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Any) -> dict[str, Any]:
+    def _learn(
+        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Any
+    ) -> dict[str, Any]:
         if options:
             raise ValueError(f"TemplateBackmapper takes no options, found {sorted(options)}")
         mean = torch.where(scaled.circles, torch.exp(1j * y).mean(0).angle(), y.mean(0))

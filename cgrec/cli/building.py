@@ -32,7 +32,8 @@ _TOP_TYPES = {
 
 
 def build(config: Any, trust: bool = False, given: frozenset[str] = frozenset()) -> Any:
-    """The Chain a configuration describes. Nothing is called before all names are allowed and all values are there.
+    """The Chain a configuration describes. Nothing is called before all names are allowed and all
+    values are there.
 
     Args:
         config: of `composed`.
@@ -52,7 +53,17 @@ def build(config: Any, trust: bool = False, given: frozenset[str] = frozenset())
     recipe = {k: v for k, v in plain.items() if k not in ("run", "threads", "go_on")}
     known: dict[str, Any] = {
         k: made.get(k)
-        for k in ("source", "levels", "variables", "seed", "control", "bins", "threads", "basins", "go_on")
+        for k in (
+            "source",
+            "levels",
+            "variables",
+            "seed",
+            "control",
+            "bins",
+            "threads",
+            "basins",
+            "go_on",
+        )
     }
     return Chain(made["run"], recipe=recipe, **known)
 
@@ -77,19 +88,23 @@ def _check_roles(made: dict[str, Any]) -> None:
 
     if not hasattr(made.get("source"), "make"):
         raise ValueError(
-            f"source: expected a source, found {made.get('source')!r}; put '- /source: file' into the defaults of the "
+            f"source: expected a source, found {made.get('source')!r}; put '- /source: file' "
+            "into the defaults of the "
             "experiment, or give source=file"
         )
     for name, recipe in (made.get("levels") or {}).items():
         if not isinstance(recipe, LevelRecipe):
             raise ValueError(
-                f"levels.{name}: expected the recipe of a level, found {sorted(recipe) if isinstance(recipe, dict) else recipe}; "
+                f"levels.{name}: expected the recipe of a level, found "
+                f"{sorted(recipe) if isinstance(recipe, dict) else recipe}; "
                 f"put '- /level@levels.{name}: network' into the defaults of the experiment"
             )
 
 
 def _made(node: Any, key: str) -> Any:
-    """`node` with every table that has a `_target_` replaced by what that makes of the rest of the table."""
+    """`node` with every table that has a `_target_` replaced by what that makes of the rest of the
+    table.
+    """
     if isinstance(node, list):
         return [_made(value, f"{key}.{k}") for k, value in enumerate(node)]
     if not isinstance(node, dict):
@@ -117,7 +132,8 @@ def _called(target: str, arguments: dict[str, Any], key: str, later: bool, posit
         function = located(target)
     except ImportError as error:
         raise ImportError(f"{key}._target_: {error}", name=error.name) from error
-    # a class is a rule to be made; an experiment's Mapping.identity, which it takes the place of, left a _partial_
+    # a class is a rule to be made; an experiment's Mapping.identity, which it takes the place of,
+    # left a _partial_
     rule = inspect.isclass(function) and key.rpartition(".")[2] == "mapping"
     later = later and not rule
     _check_arguments(function, arguments, key, later or bool(positional))
@@ -132,7 +148,9 @@ def _called(target: str, arguments: dict[str, Any], key: str, later: bool, posit
         raise ValueError(f"{key}: {what}") from error
 
 
-def _check_arguments(function: Callable[..., Any], arguments: dict[str, Any], key: str, later: bool) -> None:
+def _check_arguments(
+    function: Callable[..., Any], arguments: dict[str, Any], key: str, later: bool
+) -> None:
     """Compare arguments with the signature: names, those that must be given, and plain types.
 
     Raises:
@@ -170,18 +188,25 @@ def _check_device(device: str, key: str) -> None:
     import torch
 
     kind, _, number = device.partition(":")
-    here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    here = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
     if kind not in here or (number and not number.isdecimal()):
         raise ValueError(f"{key}: expected cpu, cuda, cuda:0 or mps, found {device!r}")
     if int(number or 0) >= here[kind]:
         raise ValueError(
-            f"{key}: expected a device of this machine, found {device!r}, of which torch sees {here[kind]}; give {key}=cpu, or "
+            f"{key}: expected a device of this machine, found {device!r}, of which torch sees "
+            f"{here[kind]}; give {key}=cpu, or "
             "install a torch made for your GPU"
         )
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value of a YAML can be what a hint wants: plain types are compared, and none is an object of a class of ours."""
+    """Whether a value of a YAML can be what a hint wants: plain types are compared, and none is an
+    object of a class of ours.
+    """
     kinds = _kinds(hint)
     if not kinds:
         return not (_is_object(hint) and isinstance(value, bool | int | float | str))
@@ -204,7 +229,9 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
 
 
 def _is_object(hint: Any) -> bool:
-    """Whether a hint means objects that a table with `_target_` makes: a class of cgrec, or something to be called."""
+    """Whether a hint means objects that a table with `_target_` makes: a class of cgrec, or
+    something to be called.
+    """
     union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
     parts = typing.get_args(hint) if union else (hint,)
     own = [p for p in parts if p is not type(None)]
@@ -219,5 +246,11 @@ def _is_ours(part: Any) -> bool:
 def _in_words(hint: Any) -> str:
     if not _kinds(hint):
         return "a table that says what it is (_target_: ...)"
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
+    words = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        type(None): "null",
+    }
     return " or ".join(words[kind] for kind in _kinds(hint))

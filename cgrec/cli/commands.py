@@ -56,7 +56,9 @@ USAGE = """cgrec: recursive coarse-graining
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point of `cgrec` and `python -m cgrec`. An error is one line; with --debug its traceback is before it."""
+    """Entry point of `cgrec` and `python -m cgrec`. An error is one line; with --debug its
+    traceback is before it.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
@@ -106,7 +108,13 @@ def _command(arguments: list[str]) -> Callable[[list[str]], None]:
 
 def _way_on(arguments: list[str]) -> str:
     """What to do after a command was stopped."""
-    if arguments[:1] and arguments[0] in ("climb", "descend", "distil", "friction", "analyse-backmapping"):
+    if arguments[:1] and arguments[0] in (
+        "climb",
+        "descend",
+        "distil",
+        "friction",
+        "analyse-backmapping",
+    ):
         return "what was finished is kept, and the same command goes on from there"
     return "give the same command again"
 
@@ -179,8 +187,9 @@ def sweep(arguments: list[str], trust: bool = False) -> None:
         "1",
     )  # raise, rather than print and exit
     try:
-        # hydra looks in the folder of config.yaml first, whatever the search path: that folder holds nothing else, so
-        # that experiments of the user come before shipped ones of the same name.
+        # hydra looks in the folder of config.yaml first, whatever the search path: that folder
+        # holds nothing else, so that experiments of the user come before shipped ones of the same
+        # name.
         with tempfile.TemporaryDirectory() as alone:
             shutil.copy(configuration() / "config.yaml", alone)
             hydra.main(config_path=alone, config_name="config", version_base="1.3")(job)()
@@ -196,11 +205,13 @@ def _check_options(arguments: list[str]) -> None:
     for argument in arguments:
         if argument.startswith("-"):
             raise ValueError(
-                f"cgrec climb: expected key=value, --cfg job, --config-dir DIR, --multirun, --trust or --debug, found {argument}"
+                "cgrec climb: expected key=value, --cfg job, --config-dir DIR, --multirun, "
+                f"--trust or --debug, found {argument}"
             )
         if not argument.startswith("~") and argument.find("=") < 1:
             raise ValueError(
-                f"cgrec climb: expected key=value, found {argument!r}; e.g. experiment=gaussian_chain"
+                f"cgrec climb: expected key=value, found {argument!r}; e.g. "
+                "experiment=gaussian_chain"
             )
 
 
@@ -224,10 +235,13 @@ def distil(arguments: list[str]) -> None:
         else "none"
     )
     print(
-        f"{level.folder / 'distilled.pt'}: {', '.join(report.replaced)} -> UF3Potential (three-body term: {triples}) and "
+        f"{level.folder / 'distilled.pt'}: {', '.join(report.replaced)} -> UF3Potential "
+        f"(three-body term: {triples}) and "
         f"{report.n_torsion_terms} torsion terms; kept: {', '.join(report.kept) or 'nothing'}\n"
-        f"on {report.n_held_out} held-out frames: force error {report.force_rmse:.3g} kJ/mol/nm, {100 * report.explained_fraction:.2f}% of what was "
-        f"replaced and {100 * report.explained_fraction_of_all:.2f}% of all explained; energy error {report.energy_error:.3g} of "
+        f"on {report.n_held_out} held-out frames: force error {report.force_rmse:.3g} "
+        f"kJ/mol/nm, {100 * report.explained_fraction:.2f}% of what was "
+        f"replaced and {100 * report.explained_fraction_of_all:.2f}% of all explained; energy "
+        f"error {report.energy_error:.3g} of "
         f"{report.energy_spread:.3g} kJ/mol"
     )
 
@@ -241,7 +255,8 @@ def friction(arguments: list[str]) -> None:
     for kind, d in wanted.items():
         value, error = rounds[-1].diffusion[kind]
         print(
-            f"{kind}: parent D = {1e3 * d.value:.3f} +- {1e3 * d.error:.3f}, level {1e3 * value:.3f} +- {1e3 * error:.3f} 1e-9 m^2/s "
+            f"{kind}: parent D = {1e3 * d.value:.3f} +- {1e3 * d.error:.3f}, level "
+            f"{1e3 * value:.3f} +- {1e3 * error:.3f} 1e-9 m^2/s "
             f"at friction {rounds[-1].friction[kind]:.3g}/ps"
         )
 
@@ -261,7 +276,9 @@ def export(arguments: list[str]) -> None:
 
 
 def descend(arguments: list[str]) -> None:
-    """Go down from a level's own frames; leave every level on the way, its weights, and files to look at."""
+    """Go down from a level's own frames; leave every level on the way, its weights, and files to
+    look at.
+    """
     from ..chain import Chain
     from ..descent import Descent
 
@@ -273,7 +290,9 @@ def descend(arguments: list[str]) -> None:
 
 
 def analyse_backmapping(arguments: list[str]) -> None:
-    """Judge a level's backmapper; print its tables, keep them with the level, and write the report anew."""
+    """Judge a level's backmapper; print its tables, keep them with the level, and write the report
+    anew.
+    """
     from ..chain import Chain
     from ..report import write_report
     from ..restored import BackmappingAnalysis
@@ -282,7 +301,8 @@ def analyse_backmapping(arguments: list[str]) -> None:
     number = int(level.folder.name[5:])
     if number == 0:
         raise ValueError(
-            "cgrec analyse-backmapping: expected level= 1 or above, found 0, below which nothing lies"
+            "cgrec analyse-backmapping: expected level= 1 or above, found 0, below which "
+            "nothing lies"
         )
     chain = Chain(level.folder.parent)
     for name, found in BackmappingAnalysis(**options)(level, chain.levels[number - 1]).items():
@@ -291,7 +311,9 @@ def analyse_backmapping(arguments: list[str]) -> None:
 
 
 def propose(arguments: list[str]) -> None:
-    """Propose mappings; leave table.txt, pareto.png, beads.png and one YAML a proposal, the best as chosen.yaml."""
+    """Propose mappings; leave table.txt, pareto.png, beads.png and one YAML a proposal, the best as
+    chosen.yaml.
+    """
     from ..maps import MapRequest
 
     command = "cgrec map"
@@ -304,7 +326,9 @@ def propose(arguments: list[str]) -> None:
 def _level(
     command: str, arguments: list[str], function: Callable[..., Any], *needed: str
 ) -> tuple[Level, dict[str, Any]]:
-    """The level that run= and level= name, and the other arguments: `needed`, and keywords of `function`."""
+    """The level that run= and level= name, and the other arguments: `needed`, and keywords of
+    `function`.
+    """
     from ..chain import Chain
 
     given = _given(command, arguments, function, "run", "level", *needed)
@@ -312,7 +336,8 @@ def _level(
     found = {level.folder.name[5:]: level for level in levels}
     if given["level"] not in found:
         raise ValueError(
-            f"{command}: expected level= one of {', '.join(found)} in {given['run']}, found {given['level']}"
+            f"{command}: expected level= one of {', '.join(found)} in {given['run']}, found "
+            f"{given['level']}"
         )
     options = {k: v for k, v in given.items() if k not in ("run", "level")}
     return found[given["level"]], _typed(command, options, function)
@@ -326,22 +351,30 @@ def _run(command: str, folder: str) -> Path:
     """
     path = Path(folder).expanduser()
     if not path.is_dir():
-        raise ValueError(f"{command}: expected run= the folder of a run, found no such run: {folder}")
+        raise ValueError(
+            f"{command}: expected run= the folder of a run, found no such run: {folder}"
+        )
     if not (path / "level0").is_dir():
         raise ValueError(
-            f"{command}: expected run= a folder that cgrec climb made, found no level0 in {folder}; climb first, or choose "
+            f"{command}: expected run= a folder that cgrec climb made, found no level0 in "
+            f"{folder}; climb first, or choose "
             "another run"
         )
     return path
 
 
-def _given(command: str, arguments: list[str], function: Callable[..., Any], *needed: str) -> dict[str, str]:
+def _given(
+    command: str, arguments: list[str], function: Callable[..., Any], *needed: str
+) -> dict[str, str]:
     """The arguments key=value.
 
     Raises:
-        ValueError: a key that is neither `needed` nor a keyword of `function`, one given twice, or a needed one missing.
+        ValueError: a key that is neither `needed` nor a keyword of `function`, one given twice, or
+            a needed one missing.
     """
-    keywords = [k for k, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    keywords = [
+        k for k, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY
+    ]
     known = [*needed, *keywords]
     keys = [a.partition("=")[0] for a in arguments]
     wrong = [a for a, key in zip(arguments, keys) if key not in known or "=" not in a]
@@ -349,17 +382,22 @@ def _given(command: str, arguments: list[str], function: Callable[..., Any], *ne
     if wrong:
         near = get_close_matches(wrong[0].partition("=")[0], known, 1)
         raise ValueError(
-            f"{wanted}; unknown: {' '.join(wrong)}" + (f"; did you mean {near[0]}=?" if near else "")
+            f"{wanted}; unknown: {' '.join(wrong)}"
+            + (f"; did you mean {near[0]}=?" if near else "")
         )
     must = [
-        k for k in keywords if inspect.signature(function).parameters[k].default is inspect.Parameter.empty
+        k
+        for k in keywords
+        if inspect.signature(function).parameters[k].default is inspect.Parameter.empty
     ]
     missing = [f"{k}=" for k in (*needed, *must) if k not in keys]
     if missing:
         raise ValueError(f"{wanted}; missing: {' '.join(missing)}")
     twice = [k for k in known if keys.count(k) > 1]
     if twice:
-        raise ValueError(f"{command}: expected {twice[0]}= once, found it {keys.count(twice[0])} times")
+        raise ValueError(
+            f"{command}: expected {twice[0]}= once, found it {keys.count(twice[0])} times"
+        )
     return dict(a.split("=", 1) for a in arguments)
 
 
@@ -411,7 +449,9 @@ def _take_pair(arguments: list[str], flag: str) -> str | None:
 
 
 def _take_folders(arguments: list[str]) -> list[str]:
-    """All of --config-dir, in their order, also as --config-dir=DIR; they are taken out of `arguments`."""
+    """All of --config-dir, in their order, also as --config-dir=DIR; they are taken out of
+    `arguments`.
+    """
     flag, folders = "--config-dir", list[str]()
     for place, argument in reversed(list(enumerate(arguments))):
         if argument.startswith(f"{flag}="):

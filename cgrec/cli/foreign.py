@@ -1,4 +1,6 @@
-"""Commands of installed packages, by the entry-point group `cgrec.commands`. A name of cgrec's own stays cgrec's."""
+"""Commands of installed packages, by the entry-point group `cgrec.commands`. A name of cgrec's own
+stays cgrec's.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,14 @@ def command(name: str, asks: bool = False) -> Callable[[list[str]], None]:
 
 
 def usage(own: Collection[str]) -> str:
-    """Lines of help on the commands and exporters that packages bring, without importing them; empty where there are none."""
+    """Lines of help on the commands and exporters that packages bring, without importing them;
+    empty where there are none.
+    """
     lines = []
-    for group, before, taken in ((COMMANDS, "cgrec", own), (EXPORTERS, "cgrec export", ("lammps",))):
+    for group, before, taken in (
+        (COMMANDS, "cgrec", own),
+        (EXPORTERS, "cgrec export", ("lammps",)),
+    ):
         for name, points in offered(group).items():
             packages = " and ".join(package_of(point) for point in points)
             said = f"{summary_of(points[0])} (package {packages})".strip()

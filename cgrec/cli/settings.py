@@ -1,4 +1,6 @@
-"""The configuration of a climb: conf/config.yaml, then the experiment, then the command line; the last word wins."""
+"""The configuration of a climb: conf/config.yaml, then the experiment, then the command line; the
+last word wins.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,21 @@ from omegaconf import OmegaConf
 
 from .shapes import misshapen, undecodable
 
-#: What `cgrec climb` reads at the top of a configuration; anything else there must be used by a ${...} to mean something.
-TOP = ("name", "run", "source", "levels", "variables", "seed", "control", "bins", "threads", "basins", "go_on")
+#: What `cgrec climb` reads at the top of a configuration; anything else there must be used by a
+#: ${...} to mean something.
+TOP = (
+    "name",
+    "run",
+    "source",
+    "levels",
+    "variables",
+    "seed",
+    "control",
+    "bins",
+    "threads",
+    "basins",
+    "go_on",
+)
 #: Keys whose values are paths: taken as they are written, whatever characters they have.
 PATHS = frozenset({"path", "forces_path", "topology", "structure", "run", "python"})
 
@@ -28,16 +43,20 @@ def configuration() -> Path:
     return inside if inside.exists() else Path(__file__).parents[2] / "conf"
 
 
-def composed(overrides: list[str], own: str | Sequence[str] = (), *, hydra_too: bool = False) -> Any:
+def composed(
+    overrides: list[str], own: str | Sequence[str] = (), *, hydra_too: bool = False
+) -> Any:
     """The configuration as hydra composes it.
 
     Args:
         overrides: key=value, as on the command line.
-        own: folders of the user's own groups and experiments, looked at before the shipped ones, the first one first.
+        own: folders of the user's own groups and experiments, looked at before the shipped ones,
+            the first one first.
         hydra_too: leave hydra's own node in it.
 
     Raises:
-        ValueError: an unknown key, with near misses; a value that cannot be read; a folder or file that does not fit.
+        ValueError: an unknown key, with near misses; a value that cannot be read; a folder or file
+            that does not fit.
     """
     overrides = [readable(o) for o in overrides]
     folders = [*map(own_folder, [own] if isinstance(own, str) else own), configuration()]
@@ -72,8 +91,10 @@ def own_folder(own: str) -> Path:
         raise ValueError(f"--config-dir: expected a folder, found none at {folder}")
     if (folder / "config.yaml").exists():
         raise ValueError(
-            f"{folder / 'config.yaml'}: expected settings of your own in {folder.name}/experiment/NAME.yaml, found a file "
-            "that would take the place of cgrec's own config.yaml; rename it so and give experiment=NAME"
+            f"{folder / 'config.yaml'}: expected settings of your own in "
+            f"{folder.name}/experiment/NAME.yaml, found a file "
+            "that would take the place of cgrec's own config.yaml; rename it so and give "
+            "experiment=NAME"
         )
     return folder
 
@@ -88,9 +109,11 @@ def _look_first_in(folder: Path) -> None:
 
 
 def readable(override: str, sweep: bool = False) -> str:
-    """`override` as hydra's grammar takes it: a value that is plain text to a person, but not to hydra, gets quotes.
+    """`override` as hydra's grammar takes it: a value that is plain text to a person, but not to
+    hydra, gets quotes.
 
-    Paths hold = ( ) , # ' [ spaces and letters of all languages. hydra reads some of them as its own signs.
+    Paths hold = ( ) , # ' [ spaces and letters of all languages. hydra reads some of them as its
+    own signs.
 
     Args:
         override: key=value.
@@ -103,7 +126,9 @@ def readable(override: str, sweep: bool = False) -> str:
     if not equals or override.startswith("~"):
         return override
     if key.lstrip("+") == "hydra.searchpath":
-        raise ValueError(f"hydra.searchpath: expected folders of your own by --config-dir DIR, found {value}")
+        raise ValueError(
+            f"hydra.searchpath: expected folders of your own by --config-dir DIR, found {value}"
+        )
     if _is_path(key, value, sweep):
         return f"{key}={_quoted(value)}"
     if _fault(override) is None:
@@ -112,7 +137,8 @@ def readable(override: str, sweep: bool = False) -> str:
     if plain and _fault(f"{key}={_quoted(value)}") is None:
         return f"{key}={_quoted(value)}"
     raise ValueError(
-        f"{key}: expected a value, found {value!r}, which cannot be read ({_fault(override)}); text goes in two pairs of "
+        f"{key}: expected a value, found {value!r}, which cannot be read ({_fault(override)}); "
+        "text goes in two pairs of "
         f"quotes: '{key}=\"...\"', a list is [a, b], a table {{key: value}}"
     )
 
@@ -122,7 +148,9 @@ def _names_path(key: str) -> bool:
 
 
 def _is_path(key: str, value: str, sweep: bool) -> bool:
-    """Whether the value is a path to be taken as it is written, rather than hydra's null, list, sweep or ${...}."""
+    """Whether the value is a path to be taken as it is written, rather than hydra's null, list,
+    sweep or ${...}.
+    """
     if not _names_path(key) or value in ("", "null", "???") or "${" in value:
         return False
     try:
@@ -134,7 +162,9 @@ def _is_path(key: str, value: str, sweep: bool) -> bool:
 
 
 def _quoted(value: str) -> str:
-    """In double quotes; hydra's rule: a quote, and each backslash before one, is escaped by a backslash."""
+    """In double quotes; hydra's rule: a quote, and each backslash before one, is escaped by a
+    backslash.
+    """
     escaped = re.sub(r'(\\*)"', lambda found: 2 * found[1] + '\\"', value)
     tail = len(escaped) - len(escaped.rstrip("\\"))
     return f'"{escaped}{tail * chr(92)}"'
@@ -151,7 +181,9 @@ def _fault(override: str) -> str | None:
 
 def given_keys(overrides: list[str]) -> set[str]:
     """Keys that have their value from the command line."""
-    return {o.partition("=")[0].lstrip("+") for o in overrides if "=" in o and not o.startswith("~")}
+    return {
+        o.partition("=")[0].lstrip("+") for o in overrides if "=" in o and not o.startswith("~")
+    }
 
 
 def _explained(error: ConfigCompositionException, overrides: list[str]) -> ValueError:
@@ -159,7 +191,8 @@ def _explained(error: ConfigCompositionException, overrides: list[str]) -> Value
     sweep = re.search(r"Ambiguous value for argument '([^=]+)=(.*)'", str(error))
     if sweep is not None:
         return ValueError(
-            f"{sweep[1]}: expected one value, found {sweep[2]}, which is a sweep; give --multirun for one climb each, "
+            f"{sweep[1]}: expected one value, found {sweep[2]}, which is a sweep; give "
+            "--multirun for one climb each, "
             f"{sweep[1]}=[{sweep[2]}] for a list, or '{sweep[1]}=\"{sweep[2]}\"' for text"
         )
     unknown = re.search(r"Could not override '([^']+)'", str(error)) or re.search(
@@ -168,24 +201,36 @@ def _explained(error: ConfigCompositionException, overrides: list[str]) -> Value
     if unknown is None:
         return ValueError(str(error))
     key = unknown[1]
-    if "defaults list" in str(error) and key not in [o.partition("=")[0].lstrip("+~") for o in overrides]:
+    if "defaults list" in str(error) and key not in [
+        o.partition("=")[0].lstrip("+~") for o in overrides
+    ]:
         return ValueError(
-            f"{key}: expected in the defaults of the experiment something to override, found no choice of {key} before it; write "
+            f"{key}: expected in the defaults of the experiment something to override, found "
+            f"no choice of {key} before it; write "
             f"'- /{key}: NAME', without override"
         )
     rest = [o for o in overrides if o.partition("=")[0].lstrip("+~") != key]
     try:
-        known = list(_keys(OmegaConf.to_container(compose("config", overrides=rest), resolve=False)))
+        known = list(
+            _keys(OmegaConf.to_container(compose("config", overrides=rest), resolve=False))
+        )
     except (HydraException, ValueError):  # another argument is wrong as well
         known = []
     near = get_close_matches(key, ["experiment", *known], 3, 0.75)
     if key in known:
         return ValueError(
-            f"{key}: expected values for the keys it has, found others; put the new value in its place with "
+            f"{key}: expected values for the keys it has, found others; put the new value in "
+            "its place with "
             f"'~{key}' '+{key}=...'"
         )
-    hint = f"did you mean {' or '.join(near)}?" if near else f"+{key}=... adds a key that has no default"
-    return ValueError(f"{key}: expected a key of the configuration, found none of that name; {hint}")
+    hint = (
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else f"+{key}=... adds a key that has no default"
+    )
+    return ValueError(
+        f"{key}: expected a key of the configuration, found none of that name; {hint}"
+    )
 
 
 def _keys(node: Any, prefix: str = "") -> Iterator[str]:
@@ -210,14 +255,20 @@ def _check_top(config: Any) -> None:
     ]
     if lost and lost[0] == "experiment":
         raise ValueError(
-            "experiment: expected '# @package _global_' as the first line of the experiment's YAML, found none, so that "
+            "experiment: expected '# @package _global_' as the first line of the experiment's "
+            "YAML, found none, so that "
             "nothing in it would count; put it there"
         )
     if lost:
         near = get_close_matches(str(lost[0]), TOP, 1)
         raise ValueError(
-            f"{lost[0]}: expected at the top of a configuration {', '.join(TOP)}, found a key that nothing reads; "
-            + (f"did you mean {near[0]}?" if near else "remove it, or use it by ${" + str(lost[0]) + "}")
+            f"{lost[0]}: expected at the top of a configuration {', '.join(TOP)}, found a key "
+            "that nothing reads; "
+            + (
+                f"did you mean {near[0]}?"
+                if near
+                else "remove it, or use it by ${" + str(lost[0]) + "}"
+            )
         )
 
 
@@ -227,11 +278,15 @@ def _used(key: str, node: Any) -> bool:
         return any(_used(key, value) for value in node.values())
     if isinstance(node, list):
         return any(_used(key, value) for value in node)
-    return isinstance(node, str) and re.search(r"\$\{[^}]*\b" + re.escape(key) + r"\b", node) is not None
+    return (
+        isinstance(node, str)
+        and re.search(r"\$\{[^}]*\b" + re.escape(key) + r"\b", node) is not None
+    )
 
 
 def stays_inside(config: Any, overrides: list[str]) -> None:
-    """Refuse a run folder outside the working folder that a YAML chose; on the command line `run=` may be anywhere.
+    """Refuse a run folder outside the working folder that a YAML chose; on the command line `run=`
+    may be anywhere.
 
     Raises:
         ValueError: `run`, where it would be, and how to have it there.
@@ -243,7 +298,8 @@ def stays_inside(config: Any, overrides: list[str]) -> None:
         return
     key = "name" if ".." in name or name.startswith(("/", "~")) else "run"
     raise ValueError(
-        f"{key}: expected a folder inside {Path.cwd()}, found {run!r} in a YAML; give run={run} on the command line to have "
+        f"{key}: expected a folder inside {Path.cwd()}, found {run!r} in a YAML; give "
+        f"run={run} on the command line to have "
         "it there"
     )
 
@@ -254,7 +310,8 @@ def _inside(folder: str) -> bool:
 
 
 def check_sweep(overrides: list[str], own: Sequence[str], trust: bool) -> None:
-    """Compose every choice of a sweep once, before hydra does, and look at what hydra itself would call.
+    """Compose every choice of a sweep once, before hydra does, and look at what hydra itself would
+    call.
 
     Args:
         overrides: key=value, commas between values of a sweep.
@@ -262,20 +319,27 @@ def check_sweep(overrides: list[str], own: Sequence[str], trust: bool) -> None:
         trust: leave out the looking.
 
     Raises:
-        ValueError: as `composed`; or a launcher, sweeper, callback or logger that is none of hydra's.
+        ValueError: as `composed`; or a launcher, sweeper, callback or logger that is none of
+            hydra's.
     """
     overrides = [readable(o, sweep=True) for o in overrides]
     choices = [_choices(o) for o in overrides]
     first = [options[0] for options in choices]
-    rows = [first, *([*first[:k], o, *first[k + 1 :]] for k, more in enumerate(choices) for o in more[1:])]
+    rows = [
+        first,
+        *([*first[:k], o, *first[k + 1 :]] for k, more in enumerate(choices) for o in more[1:]),
+    ]
     for row in rows:
         stays: list[str] = row
         config = composed(stays, own, hydra_too=True)
         if not trust:
             _check_hydra(OmegaConf.to_container(config.hydra, resolve=False))
-            if "hydra.sweep.dir" not in given_keys(stays) and not _inside(str(config.hydra.sweep.dir)):
+            if "hydra.sweep.dir" not in given_keys(stays) and not _inside(
+                str(config.hydra.sweep.dir)
+            ):
                 raise ValueError(
-                    f"hydra.sweep.dir: expected a folder inside {Path.cwd()}, found {config.hydra.sweep.dir!r} in a YAML; give "
+                    f"hydra.sweep.dir: expected a folder inside {Path.cwd()}, found "
+                    f"{config.hydra.sweep.dir!r} in a YAML; give "
                     "it on the command line to have it there"
                 )
             stays_inside(config, stays)
@@ -291,19 +355,28 @@ def _choices(override: str) -> list[str]:
 
 
 def _check_hydra(node: Any, key: str = "hydra") -> None:
-    """Refuse what hydra and the logging module would import: targets, logging classes and factories that are not their own."""
+    """Refuse what hydra and the logging module would import: targets, logging classes and factories
+    that are not their own.
+    """
     for name, value in (
-        node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
     ):
         path = f"{key}.{name}"
         called = name in ("_target_", "class", "()") and not str(value).startswith(
             ("hydra_plugins.", "hydra._internal.core_plugins.", "logging.", "colorlog.")
         )
         if called or (
-            isinstance(value, str) and value.startswith(("ext://", "cfg://")) and "ext://sys.std" not in value
+            isinstance(value, str)
+            and value.startswith(("ext://", "cfg://"))
+            and "ext://sys.std" not in value
         ):
             raise ValueError(
-                f"{path}: expected one of hydra's own classes, found {value!r}; give --trust if you know who wrote it and what "
+                f"{path}: expected one of hydra's own classes, found {value!r}; give --trust "
+                "if you know who wrote it and what "
                 "it does"
             )
         _check_hydra(value, path)

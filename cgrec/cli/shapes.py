@@ -1,4 +1,6 @@
-"""Whose fault it is when hydra cannot read or merge the files of a configuration: the file, the key, and what is expected there."""
+"""Whose fault it is when hydra cannot read or merge the files of a configuration: the file, the
+key, and what is expected there.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ _WAYS = {
 
 
 def undecodable(folders: list[Path], chosen: list[str]) -> str | None:
-    """What there is to say of a YAML in `folders` that is not UTF-8, first of those that `chosen` overrides name; None: all are."""
+    """What there is to say of a YAML in `folders` that is not UTF-8, first of those that `chosen`
+    overrides name; None: all are.
+    """
     names = {override.partition("=")[2] for override in chosen}
     files = [path for folder in folders for path in sorted(folder.rglob("*.yaml"))]
     for path in sorted(files, key=lambda p: p.stem not in names):
@@ -48,14 +52,16 @@ def undecodable(folders: list[Path], chosen: list[str]) -> str | None:
         except UnicodeDecodeError as error:
             line = path.read_bytes()[: error.start].count(b"\n") + 1
             return (
-                f"{path}, line {line}: expected text in UTF-8, found the byte {path.read_bytes()[error.start]:#04x}, which is of "
+                f"{path}, line {line}: expected text in UTF-8, found the byte "
+                f"{path.read_bytes()[error.start]:#04x}, which is of "
                 "another encoding; save the file as UTF-8"
             )
     return None
 
 
 def misshapen(said: str, folders: list[Path]) -> str | None:
-    """hydra's refusal to merge a file ("In 'experiment/x': ..."), by file and key; None where no file is named.
+    """hydra's refusal to merge a file ("In 'experiment/x': ..."), by file and key; None where no
+    file is named.
 
     Args:
         said: what hydra says.
@@ -69,21 +75,27 @@ def misshapen(said: str, folders: list[Path]) -> str | None:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     if content is not None and not isinstance(content, dict):
         return (
-            f"{path}: expected a table (key: value), found {_short(content)}; write key: value on each line"
+            f"{path}: expected a table (key: value), found {_short(content)}; write key: value "
+            "on each line"
         )
     for key, value, expected, way in _wrong(content or {}, ()):
-        return f"{path}: {key}: expected {expected}, found {_short(value)}" + (f"; {way}" if way else "")
+        return f"{path}: {key}: expected {expected}, found {_short(value)}" + (
+            f"; {way}" if way else ""
+        )
     reason = " ".join(
         re.sub(r"full_key:.*|object_type=.*", "", said.partition(": ")[2], flags=re.DOTALL).split()
     )
     return (
-        f"{path}: expected tables and lists where the configuration it changes has them, found one in the place of the other "
+        f"{path}: expected tables and lists where the configuration it changes has them, found "
+        "one in the place of the other "
         f"({reason}); look at the keys that cgrec climb --cfg job shows without it"
     )
 
 
 def wrong_shape(config: dict[str, Any]) -> str | None:
-    """What there is to say of the first key of a composed configuration that is a table, or a list, in the wrong place."""
+    """What there is to say of the first key of a composed configuration that is a table, or a list,
+    in the wrong place.
+    """
     for key, value, expected, way in _wrong(config, ()):
         return f"{key}: expected {expected}, found {_short(value)}" + (f"; {way}" if way else "")
     return None

@@ -1,7 +1,9 @@
-"""Which names a configuration may call. A YAML is a program: `_target_` and `calculator` name what is called with what.
+"""Which names a configuration may call. A YAML is a program: `_target_` and `calculator` name what
+is called with what.
 
-Without `--trust` those names are cgrec's own roles, what installed plugins bring (entry-point group `cgrec.plugins`) and
-the ASE calculators listed here, none of which runs a command of the configuration's choice.
+Without `--trust` those names are cgrec's own roles, what installed plugins bring (entry-point group
+`cgrec.plugins`) and the ASE calculators listed here, none of which runs a command of the
+configuration's choice.
 """
 
 from __future__ import annotations
@@ -15,16 +17,27 @@ from typing import Any
 
 from ..plugins import trusted_modules
 
-#: Rooms whose public classes are roles: sources, rules, potentials, training, dynamics, corrections, recipes.
+#: Rooms whose public classes are roles: sources, rules, potentials, training, dynamics,
+#: corrections, recipes.
 ROOMS = frozenset(
-    {"sources", "mapping", "potential", "training", "dynamics", "refinement", "backmapping", "level", "level_recipe"}
+    {
+        "sources",
+        "mapping",
+        "potential",
+        "training",
+        "dynamics",
+        "refinement",
+        "backmapping",
+        "level",
+        "level_recipe",
+    }
 )
 #: Class methods that make an object from a configuration, beside the class itself.
 MAKERS = frozenset({"for_frames", "for_labels", "identity"})
 #: Functions that are rules.
 RULES = frozenset({"cgrec.mapping.alpha_carbons", "cgrec.trajectory_files.select_sites"})
-#: ASE calculators that compute in the process itself. Those of ase that start a program (Vasp, CP2K, ...) take its command
-#: line as an argument and are not among them.
+#: ASE calculators that compute in the process itself. Those of ase that start a program (Vasp,
+#: CP2K, ...) take its command line as an argument and are not among them.
 CALCULATORS = frozenset(
     [
         "aimnet.calculators",
@@ -75,11 +88,13 @@ class Allowed:
 
     Args:
         trust: everything.
-        given: keys the user gave on the command line: a program or a model file named there is the user's own word.
+        given: keys the user gave on the command line: a program or a model file named there is the
+            user's own word.
     """
 
     def __init__(self, trust: bool = False, given: frozenset[str] = frozenset()) -> None:
-        self.trust, self.given = trust, given
+        self.trust = trust
+        self.given = given
         self.plugins = trusted_modules()
 
     def check(self, config: dict[str, Any]) -> None:
@@ -98,23 +113,28 @@ class Allowed:
                 self._check_calculator(key, value)
             elif name == "python" and value and key not in self.given:
                 raise ValueError(
-                    f"{key}: expected the interpreter on the command line, found {value!r} in a YAML, which would start "
+                    f"{key}: expected the interpreter on the command line, found {value!r} in "
+                    "a YAML, which would start "
                     f"it; give {key}={value} yourself, or --trust"
                 )
         for key, value in [] if self.trust else list(_walk(config)):
             if _is_argument_of_calculator(key) and key not in self.given and _is_code(value):
                 raise ValueError(
-                    f"{key}: expected numbers, words and the names of published models, found {value!r}; a model file can "
+                    f"{key}: expected numbers, words and the names of published models, found "
+                    f"{value!r}; a model file can "
                     f"hold code: give {key}={value} yourself, or --trust"
                 )
 
     def _check_target(self, key: str, target: Any) -> None:
         if not isinstance(target, str) or not _is_dotted(target):
-            raise ValueError(f"{key}: expected the dotted name of a class, found {target!r}; {_WAY}")
+            raise ValueError(
+                f"{key}: expected the dotted name of a class, found {target!r}; {_WAY}"
+            )
         ours = target.startswith("cgrec.") and (target in RULES or _is_role(target))
         if not (ours or any(target.startswith(f"{module}.") for module in self.plugins)):
             raise ValueError(
-                f"{key}: expected a class of cgrec's rooms {', '.join(sorted(ROOMS))} or of an installed plugin, found "
+                f"{key}: expected a class of cgrec's rooms {', '.join(sorted(ROOMS))} or of an "
+                "installed plugin, found "
                 f"{target!r}; {_WAY}"
             )
 
@@ -123,7 +143,8 @@ class Allowed:
         known = module in CALCULATORS or any(f"{module}.".startswith(f"{p}.") for p in self.plugins)
         if not known or not name.isidentifier():
             raise ValueError(
-                f"{key}: expected 'module:callable' with a module of {', '.join(sorted(CALCULATORS))}, found "
+                f"{key}: expected 'module:callable' with a module of "
+                f"{', '.join(sorted(CALCULATORS))}, found "
                 f"{calculator!r}; {_WAY}"
             )
 
@@ -152,7 +173,9 @@ def located(target: str) -> Callable[..., Any]:
 
 
 def _is_role(target: str) -> bool:
-    """Whether it is a public class of one of our rooms, or one of the class methods that make an object."""
+    """Whether it is a public class of one of our rooms, or one of the class methods that make an
+    object.
+    """
     words = target.split(".")
     if words[1] not in ROOMS or any(word.startswith("_") for word in words):
         return False
@@ -161,7 +184,9 @@ def _is_role(target: str) -> bool:
         own = found.__module__
     except (ImportError, AttributeError):
         return False
-    made_here = inspect.isclass(found) and own.startswith("cgrec.") and not issubclass(found, BaseException)
+    made_here = (
+        inspect.isclass(found) and own.startswith("cgrec.") and not issubclass(found, BaseException)
+    )
     return made_here and own.split(".")[1] in ROOMS
 
 
@@ -187,7 +212,13 @@ def _exists(path: str) -> bool:
 
 def _walk(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(dotted key, value) of all tables and lists, the tables themselves too."""
-    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    pairs = (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    )
     for name, value in pairs:
         key = f"{prefix}.{name}" if prefix else str(name)
         yield key, value

@@ -9,11 +9,13 @@ from ..units import BOLTZMANN
 
 
 class Exchange:
-    """Parallel tempering (Sugita, Okamoto, Chem. Phys. Lett. 314, 141 (1999)) within a batch of replicas.
+    """Parallel tempering (Sugita, Okamoto, Chem. Phys. Lett. 314, 141 (1999)) within a batch of
+    replicas.
 
-    Replicas form ladders of len(factors) rungs. Neighbouring rungs trade temperatures with the Metropolis probability;
-    only what stands on the lowest rung is kept as a frame. At a level above the atoms the energy is a PMF of the lowest
-    temperature: the hot rungs are then a sampling device, not another thermodynamic state.
+    Replicas form ladders of len(factors) rungs. Neighbouring rungs trade temperatures with the
+    Metropolis probability; only what stands on the lowest rung is kept as a frame. At a level above
+    the atoms the energy is a PMF of the lowest temperature: the hot rungs are then a sampling
+    device, not another thermodynamic state.
 
     Args:
         factors: temperatures of the rungs relative to the lowest, rising from 1.
@@ -22,22 +24,34 @@ class Exchange:
 
     def __init__(self, *, factors: list[float], every: int = 100) -> None:
         if len(factors) < 2 or factors[0] != 1 or sorted(factors) != list(factors):
-            raise ValueError(f"Exchange.factors: expected at least two, rising from 1, found {list(factors)}")
-        self.factors, self.every = [float(f) for f in factors], every
+            raise ValueError(
+                f"Exchange.factors: expected at least two, rising from 1, found {list(factors)}"
+            )
+        self.factors = [float(f) for f in factors]
+        self.every = every
 
     def rungs(self, n_replicas: int) -> Tensor:
-        """(n_replicas,) first rung of each replica. Raises ValueError where replicas do not fill whole ladders."""
+        """(n_replicas,) first rung of each replica. Raises ValueError where replicas do not fill
+        whole ladders.
+        """
         n = len(self.factors)
         if n_replicas % n:
             raise ValueError(
-                f"replica exchange over {n} temperatures needs a multiple of {n} replicas, found {n_replicas}"
+                f"replica exchange over {n} temperatures needs a multiple of {n} replicas, "
+                f"found {n_replicas}"
             )
         return torch.arange(n_replicas) % n
 
     def swap(
-        self, rungs: Tensor, energies: Tensor, temperature: float, generator: torch.Generator, odd: bool
+        self,
+        rungs: Tensor,
+        energies: Tensor,
+        temperature: float,
+        generator: torch.Generator,
+        odd: bool,
     ) -> tuple[Tensor, int, int]:
-        """(new rungs, accepted, attempted) after one attempt for every other pair of neighbours of every ladder.
+        """(new rungs, accepted, attempted) after one attempt for every other pair of neighbours of
+        every ladder.
 
         Args:
             rungs: (n_replicas,) present rung; ladders are consecutive replicas.
@@ -46,7 +60,8 @@ class Exchange:
             odd: which alternate pairs are tried.
         """
         n = len(self.factors)
-        holder = torch.argsort(rungs.view(-1, n), dim=1)  # replica of each ladder that stands on rung k
+        # replica of each ladder that stands on rung k
+        holder = torch.argsort(rungs.view(-1, n), dim=1)
         beta = 1 / (BOLTZMANN * temperature * torch.tensor(self.factors, dtype=torch.float64))
         new, accepted, attempted = rungs.view(-1, n).clone(), 0, 0
         ladder = torch.arange(len(holder))

@@ -1,8 +1,9 @@
-"""`fit_friction`: the Langevin friction of each site type with which a coarse model diffuses as its parent does.
+"""`fit_friction`: the Langevin friction of each site type with which a coarse model diffuses as its
+parent does.
 
-A coarse model has lost the solvent's and the atoms' friction with their coordinates, and how fast it moves is not in its PMF.
-The thermostat's friction gives one number back per site type, its long-time diffusion; nothing says that other time scales
-come right with it.
+A coarse model has lost the solvent's and the atoms' friction with their coordinates, and how fast
+it moves is not in its PMF. The thermostat's friction gives one number back per site type, its
+long-time diffusion; nothing says that other time scales come right with it.
 """
 
 from __future__ import annotations
@@ -34,9 +35,16 @@ class FrictionRound:
 
 
 def fit_friction(
-    potential: Potential, start: Frames, targets: Mapping[str, float], dynamics: Langevin, folder: str | Path, *, rounds: int = 4,
-    tolerance: float = 0.05, seed: int = 0,
-) -> list[FrictionRound]:  # fmt: skip
+    potential: Potential,
+    start: Frames,
+    targets: Mapping[str, float],
+    dynamics: Langevin,
+    folder: str | Path,
+    *,
+    rounds: int = 4,
+    tolerance: float = 0.05,
+    seed: int = 0,
+) -> list[FrictionRound]:
     """Run, measure, correct, until every diffusion coefficient is within `tolerance` of its target.
 
     Args:
@@ -59,7 +67,9 @@ def fit_friction(
     folder.mkdir(parents=True, exist_ok=True)
     types = sorted(set(start.system.types))
     if unknown := sorted(set(targets) - set(types)):
-        raise ValueError(f"fit_friction: expected targets for some of the types {types}, found {unknown}")
+        raise ValueError(
+            f"fit_friction: expected targets for some of the types {types}, found {unknown}"
+        )
     given = dynamics.friction
     friction = dict(given) if isinstance(given, Mapping) else {t: float(given) for t in types}
     done: list[FrictionRound] = []
@@ -68,7 +78,9 @@ def fit_friction(
         interval = dynamics.stride * dynamics.timestep
         measured = {t: diffusion(frames, t, interval) for t in types}
         done.append(
-            FrictionRound(dict(friction), {t: [float(d.value), float(d.error)] for t, d in measured.items()})
+            FrictionRound(
+                dict(friction), {t: [float(d.value), float(d.error)] for t, d in measured.items()}
+            )
         )
         keep_json(folder / "rounds.json", [asdict(r) for r in done])
         print(_line(done[-1], targets), flush=True)

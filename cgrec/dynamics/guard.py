@@ -28,11 +28,13 @@ MOST_SITES = 400_000
 COMPILED_FROM = 20_000
 #: Samples of a type for each direction that is compared: in more, a distance is noise.
 SAMPLES_A_DIRECTION = 20
-#: Variance below which a direction counts as constant: relative to the strongest of its type, and to descriptors as such.
+#: Variance below which a direction counts as constant: relative to the strongest of its type, and
+#: to descriptors as such.
 WEAKEST, CONSTANT = 1e-6, 1e-3
 #: nm: deviation of a bond that is never worth a stop.
 BOND_NOISE = 1e-3
-#: How many times the largest distance of the sample a bound may be: a tail known from few frames may say anything.
+#: How many times the largest distance of the sample a bound may be: a tail known from few frames
+#: may say anything.
 FURTHEST = 2.5
 
 
@@ -57,22 +59,25 @@ class CommitteeGuard(Guard):
     """
 
     def __init__(self, committee: Committee, threshold: float) -> None:
-        self.committee, self.threshold = committee, threshold
+        self.committee = committee
+        self.threshold = threshold
 
     def score(self, graph: SiteGraph) -> Tensor:
         return self.committee.force_spread(graph) / self.threshold
 
 
 class FeatureGuard(Guard):
-    """Mahalanobis distance of each site's descriptor from those of its type in training, over the largest to be expected.
+    """Mahalanobis distance of each site's descriptor from those of its type in training, over the
+    largest to be expected.
 
-    What is expected is set by a rate of false alarms, per replica and ns, whatever the number of sites: each of the looks
-    at each site may be beyond its bound with probability rate / (looks per ns x sites). The bound is the value the tail of
-    the training distances reaches so seldom (`Tail`). Those distances are of frames that the metric was not made from: it is
-    made twice, each time from every other block of the sample.
+    What is expected is set by a rate of false alarms, per replica and ns, whatever the number of
+    sites: each of the looks at each site may be beyond its bound with probability rate / (looks per
+    ns x sites). The bound is the value the tail of the training distances reaches so seldom
+    (`Tail`). Those distances are of frames that the metric was not made from: it is made twice,
+    each time from every other block of the sample.
 
-    The length of every bond is watched in the same way: a site that has left all others sees nothing, and nothing can lie
-    nearer to the mean descriptor than much of the training set does.
+    The length of every bond is watched in the same way: a site that has left all others sees
+    nothing, and nothing can lie nearer to the mean descriptor than much of the training set does.
 
     Args:
         network: whose descriptors are used.
@@ -100,9 +105,17 @@ class FeatureGuard(Guard):
         looks: float,
         false_alarms: float,
     ) -> None:
-        self.network, self.mean, self.whiten, self.tails = network, mean, whiten, tails
-        self.bonds, self.lengths, self.spread, self.stretch = bonds, lengths, spread, stretch
-        self.n_sites, self.looks, self.false_alarms = n_sites, looks, false_alarms
+        self.network = network
+        self.mean = mean
+        self.whiten = whiten
+        self.tails = tails
+        self.bonds = bonds
+        self.lengths = lengths
+        self.spread = spread
+        self.stretch = stretch
+        self.n_sites = n_sites
+        self.looks = looks
+        self.false_alarms = false_alarms
         self._bounds: dict[int, tuple[Tensor, float]] = {}
 
     @torch.no_grad()
@@ -117,7 +130,9 @@ class FeatureGuard(Guard):
         return score
 
     def bounds(self, sites: int) -> tuple[Tensor, float]:
-        """(n_types,) largest squared distance, and largest deviation of a bond over its spread, in a system of `sites`."""
+        """(n_types,) largest squared distance, and largest deviation of a bond over its spread, in
+        a system of `sites`.
+        """
         if sites not in self._bounds:
             tests = sites + len(self.bonds) * sites / self.n_sites
             chance = self.false_alarms / (self.looks * tests)
@@ -149,15 +164,19 @@ class FeatureGuard(Guard):
         Args:
             looks: per ns, at which `score` is asked for.
             false_alarms: replicas stopped for nothing, per replica and ns, in a run that is right.
-            components: strongest directions of each type that are compared: in weaker ones a distance is noise.
+            components: strongest directions of each type that are compared: in weaker ones a
+                distance is noise.
             most_sites: of all frames together; frames are left out evenly.
         """
         network = find_network(potential)
         if network is None:
             raise TypeError(
-                f"FeatureGuard: expected a network that describes its sites or a sum with one, found {type(potential).__name__}"
+                "FeatureGuard: expected a network that describes its sites or a sum with one, "
+                f"found {type(potential).__name__}"
             )
-        which = np.unique(np.linspace(0, len(frames) - 1, max(1, most_sites // frames.n_sites)).astype(int))
+        which = np.unique(
+            np.linspace(0, len(frames) - 1, max(1, most_sites // frames.n_sites)).astype(int)
+        )
         blocks = np.array_split(which, min(20, len(which)))
         halves = [frames[np.concatenate(blocks[k::2])] for k in range(min(2, len(blocks)))]
         describe = _fast(network, len(which) * frames.n_sites)
@@ -168,19 +187,32 @@ class FeatureGuard(Guard):
         lengths, spread, stretch = _bond_tail(frames[which], bonds)
         device = network.device
         return cls(
-            describe, mean.to(device), whiten.to(device), tails, bonds.to(device), lengths.to(device), spread.to(device),
-            stretch, n_sites=frames.n_sites, looks=looks, false_alarms=false_alarms,
-        )  # fmt: skip
+            describe,
+            mean.to(device),
+            whiten.to(device),
+            tails,
+            bonds.to(device),
+            lengths.to(device),
+            spread.to(device),
+            stretch,
+            n_sites=frames.n_sites,
+            looks=looks,
+            false_alarms=false_alarms,
+        )
 
 
 class _Moments:
     """Number, sum and sum of products of descriptors by type, added up over portions of frames."""
 
     def __init__(self, number: Tensor, total: Tensor, products: Tensor) -> None:
-        self.number, self.total, self.products = number, total, products
+        self.number = number
+        self.total = total
+        self.products = products
 
     def __add__(self, other: _Moments) -> _Moments:
-        return _Moments(self.number + other.number, self.total + other.total, self.products + other.products)
+        return _Moments(
+            self.number + other.number, self.total + other.total, self.products + other.products
+        )
 
     @classmethod
     def of(cls, describe: Any, network: Any, frames: Frames) -> _Moments:
@@ -192,7 +224,9 @@ class _Moments:
                 x = describe.descriptors(graph).double()
             kinds = [x[graph.species == k] for k in range(n_types)]
             one = cls(
-                torch.tensor([float(len(own)) for own in kinds], dtype=torch.float64, device=x.device),
+                torch.tensor(
+                    [float(len(own)) for own in kinds], dtype=torch.float64, device=x.device
+                ),
                 torch.stack([own.sum(0) for own in kinds]),
                 torch.stack([own.T @ own for own in kinds]),
             )
@@ -201,10 +235,14 @@ class _Moments:
         return found
 
     def metric(self, components: int) -> tuple[Tensor, Tensor]:
-        """(n_types, n_features) mean and (n_types, n_features, components) whitening of the strongest directions."""
+        """(n_types, n_features) mean and (n_types, n_features, components) whitening of the
+        strongest directions.
+        """
         number = self.number.clamp_min(1)[:, None]
         mean = self.total / number
-        size = float(self.products.diagonal(dim1=1, dim2=2).sum() / self.number.sum()) / mean.shape[1]
+        size = (
+            float(self.products.diagonal(dim1=1, dim2=2).sum() / self.number.sum()) / mean.shape[1]
+        )
         whiten = mean.new_zeros(*mean.shape, min(components, mean.shape[1]))
         for kind, count in enumerate(self.number.tolist()):
             if count == 0:
@@ -220,7 +258,9 @@ class _Moments:
 def _tails(
     describe: Any, network: Any, halves: list[Frames], moments: list[_Moments], components: int
 ) -> list[Tail]:
-    """Tail of the squared distance by type, each half judged by the metric of `moments`: those of the other."""
+    """Tail of the squared distance by type, each half judged by the metric of `moments`: those of
+    the other.
+    """
     squares: list[list[NDArray[np.float64]]] = [[] for _ in network.types]
     for half, other in zip(halves, moments):
         mean, whiten = other.metric(components)
@@ -233,7 +273,9 @@ def _tails(
 
 
 def _squares(described: Tensor, species: Tensor, mean: Tensor, whiten: Tensor) -> Tensor:
-    """(n,) squared distance of each site from the mean of its type, type by type: a whitening for each site would be large."""
+    """(n,) squared distance of each site from the mean of its type, type by type: a whitening for
+    each site would be large.
+    """
     square = torch.zeros(len(described), dtype=torch.float64, device=described.device)
     for kind in species.unique().tolist():
         own = species == kind
@@ -242,12 +284,17 @@ def _squares(described: Tensor, species: Tensor, mean: Tensor, whiten: Tensor) -
 
 
 def _bond_tail(frames: Frames, bonds: Tensor) -> tuple[Tensor, Tensor, Tail | None]:
-    """(n_bonds,) mean length and spread in nm, and the tail of the squared deviation over the spread, of all bonds together."""
+    """(n_bonds,) mean length and spread in nm, and the tail of the squared deviation over the
+    spread, of all bonds together.
+    """
     if not len(bonds):
         none = torch.zeros(0, dtype=torch.float64)
         return none, none, None
     lengths = np.concatenate(
-        [geometry.distance(np.asarray(part.positions, float), bonds.numpy()) for part in _parts(frames)]
+        [
+            geometry.distance(np.asarray(part.positions, float), bonds.numpy())
+            for part in _parts(frames)
+        ]
     )
     mean = lengths.mean(0)
     spread = np.maximum(lengths.std(0), BOND_NOISE)
@@ -256,12 +303,16 @@ def _bond_tail(frames: Frames, bonds: Tensor) -> tuple[Tensor, Tensor, Tail | No
 
 
 def _bound(tail: Tail, chance: float) -> float:
-    """What a squared distance may be. At least 1: less than the noise of a constant descriptor means nothing."""
+    """What a squared distance may be. At least 1: less than the noise of a constant descriptor
+    means nothing.
+    """
     return max(1.0, 1.1 * tail.largest, min(tail.level(chance), FURTHEST**2 * tail.largest))
 
 
 def _fast(network: Any, sites: int) -> Any:
-    """What describes sites: the network's kernel where there is one and it pays, else the network itself."""
+    """What describes sites: the network's kernel where there is one and it pays, else the network
+    itself.
+    """
     if sites < COMPILED_FROM or network.device.type != "cpu":
         return network
     compiled = network.compiled()
@@ -283,8 +334,11 @@ def find_network(potential: Potential) -> Any:
     return next((c for c in candidates if isinstance(c, DescribesSites)), None)
 
 
-def feature_guard(potential: Potential, frames: Frames, save_every: float, name: str) -> FeatureGuard | None:
-    """The guard of a run that is looked at every `save_every` ps; None, with a remark, where no network describes its sites.
+def feature_guard(
+    potential: Potential, frames: Frames, save_every: float, name: str
+) -> FeatureGuard | None:
+    """The guard of a run that is looked at every `save_every` ps; None, with a remark, where no
+    network describes its sites.
 
     Args:
         potential: of the run.
@@ -297,7 +351,8 @@ def feature_guard(potential: Potential, frames: Frames, save_every: float, name:
     parts = potential.parts if isinstance(potential, SumPotential) else [potential]
     kinds = ", ".join(dict.fromkeys(type(part).__name__ for part in parts))
     remark(
-        f"{name}: nothing watches whether its replicas leave what the potential was trained on: none of its parts ({kinds}) "
+        f"{name}: nothing watches whether its replicas leave what the potential was trained "
+        f"on: none of its parts ({kinds}) "
         "describes its sites (has `descriptors`, see cgrec.roles)"
     )
     return None

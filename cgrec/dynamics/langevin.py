@@ -1,8 +1,9 @@
 """Langevin dynamics of many replicas in one batch.
 
-BAOAB splitting (Leimkuhler, Matthews, Appl. Math. Res. Express 2013, 34), whose configurations are right to second
-order with a tiny constant. What a level hands on is its configurations, and their distribution does not depend on the
-masses: `minimum_mass` makes light sites heavier so that the time step can be longer.
+BAOAB splitting (Leimkuhler, Matthews, Appl. Math. Res. Express 2013, 34), whose configurations are
+right to second order with a tiny constant. What a level hands on is its configurations, and their
+distribution does not depend on the masses: `minimum_mass` makes light sites heavier so that the
+time step can be longer.
 """
 
 from __future__ import annotations
@@ -54,14 +55,12 @@ class BiasPlan:
         expect("BiasPlan", above=1, bias_factor=bias_factor)
         expect("BiasPlan", at_least=0, growth=growth)
         expect("BiasPlan", at_least=1, every=every, points=points)
-        self.variables, self.growth, self.bias_factor, self.height, self.every, self.points = (
-            variables,
-            growth,
-            bias_factor,
-            height,
-            every,
-            points,
-        )
+        self.variables = variables
+        self.growth = growth
+        self.bias_factor = bias_factor
+        self.height = height
+        self.every = every
+        self.points = points
 
     def make(self, potential: Potential, start: Frames) -> MetadynamicsBias:
         """The empty bias for these frames."""
@@ -88,44 +87,74 @@ class Langevin:
         friction: 1/ps, one for all or {site type: its own} (see `fit_friction`).
         minimum_mass: amu; lighter sites are given this mass.
         held: labels of sites that stay where they start, as `System.site` takes them.
-        skin: nm added to the cutoff so that neighbours are found again only when a site has moved half of it.
+        skin: nm added to the cutoff so that neighbours are found again only when a site has moved
+            half of it.
         bias: to grow and freeze a bias first.
         exchange: replica exchange in temperature.
-        checkpoint_every: saved frames per replica between two points from which a killed run goes on.
+        checkpoint_every: saved frames per replica between two points from which a killed run goes
+            on.
         keep_energies: store potential energies: for level 0 only, where they are true energies.
-        compile: run on `Potential.compiled()`: "auto" does so where the work saved outweighs the time a compiler takes.
+        compile: run on `Potential.compiled()`: "auto" does so where the work saved outweighs the
+            time a compiler takes.
         other_temperature: run a PMF at a temperature it was not made at.
-        other_density: run a PMF at a density it was not made at; a PMF of a periodic system knows the range of its frames.
-        use_lost: let the frames of a run that lost all its replicas before its end stand for the ensemble all the same.
+        other_density: run a PMF at a density it was not made at; a PMF of a periodic system knows
+            the range of its frames.
+        use_lost: let the frames of a run that lost all its replicas before its end stand for the
+            ensemble all the same.
     """
 
     def __init__(
-        self, *, n_replicas: int = 64, length: float = 100.0, save_every: float = 0.1, equilibration: float = 2.0, timestep: float = 0.002,
-        friction: float | Mapping[str, float] = 1.0, minimum_mass: float = 0.0, skin: float = 0.1, bias: BiasPlan | None = None,
-        exchange: Exchange | None = None, held: Sequence[str] = (),
-        checkpoint_every: int = 20, keep_energies: bool = False, compile: str | bool = "auto", other_temperature: bool = False,
-        other_density: bool = False, use_lost: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        n_replicas: int = 64,
+        length: float = 100.0,
+        save_every: float = 0.1,
+        equilibration: float = 2.0,
+        timestep: float = 0.002,
+        friction: float | Mapping[str, float] = 1.0,
+        minimum_mass: float = 0.0,
+        skin: float = 0.1,
+        bias: BiasPlan | None = None,
+        exchange: Exchange | None = None,
+        held: Sequence[str] = (),
+        checkpoint_every: int = 20,
+        keep_energies: bool = False,
+        compile: str | bool = "auto",
+        other_temperature: bool = False,
+        other_density: bool = False,
+        use_lost: bool = False,
+    ) -> None:
         expect("Langevin", above=0, length=length, save_every=save_every, timestep=timestep)
         expect("Langevin", at_least=1, n_replicas=n_replicas, checkpoint_every=checkpoint_every)
-        expect("Langevin", at_least=0, equilibration=equilibration, minimum_mass=minimum_mass, skin=skin)
+        expect(
+            "Langevin",
+            at_least=0,
+            equilibration=equilibration,
+            minimum_mass=minimum_mass,
+            skin=skin,
+        )
         each = friction if isinstance(friction, Mapping) else {"friction": friction}
-        expect("Langevin", at_least=0, **{k if k == "friction" else f"friction[{k}]": v for k, v in each.items()})
-        self.n_replicas, self.length, self.save_every, self.equilibration = (
-            n_replicas,
-            length,
-            save_every,
-            equilibration,
+        expect(
+            "Langevin",
+            at_least=0,
+            **{k if k == "friction" else f"friction[{k}]": v for k, v in each.items()},
         )
-        self.timestep, self.friction, self.minimum_mass, self.skin = timestep, friction, minimum_mass, skin
-        self.bias, self.exchange, self.checkpoint_every, self.keep_energies, self.compile = (
-            bias,
-            exchange,
-            checkpoint_every,
-            keep_energies,
-            compile,
-        )
-        self.other_temperature, self.other_density, self.held = other_temperature, other_density, tuple(held)
+        self.n_replicas = n_replicas
+        self.length = length
+        self.save_every = save_every
+        self.equilibration = equilibration
+        self.timestep = timestep
+        self.friction = friction
+        self.minimum_mass = minimum_mass
+        self.skin = skin
+        self.bias = bias
+        self.exchange = exchange
+        self.checkpoint_every = checkpoint_every
+        self.keep_energies = keep_energies
+        self.compile = compile
+        self.other_temperature = other_temperature
+        self.other_density = other_density
+        self.held = tuple(held)
         self.use_lost = use_lost
         self.stride = max(1, round(save_every / timestep))
         self.n_saves = max(1, round(length / (self.stride * timestep)))
@@ -144,7 +173,8 @@ class Langevin:
     def first_step(self) -> int:
         """Steps before the first kept stretch, whole strides."""
         return (
-            -(-(self.growth_steps + round(self.equilibration / self.timestep)) // self.stride) * self.stride
+            -(-(self.growth_steps + round(self.equilibration / self.timestep)) // self.stride)
+            * self.stride
         )
 
     def __call__(
@@ -159,8 +189,8 @@ class Langevin:
     ) -> tuple[Frames, SimulationReport]:
         """Run and leave the frames in `folder`, with simulation.json and the bias beside them.
 
-        The same call after a kill continues from the last checkpoint; the frames are those of a run that was not killed. A call
-        for a longer run than the one in `folder` goes on from its end.
+        The same call after a kill continues from the last checkpoint; the frames are those of a run
+        that was not killed. A call for a longer run than the one in `folder` goes on from its end.
 
         Args:
             potential: run at the temperature of `start`; a PMF is valid at no other.
@@ -171,7 +201,8 @@ class Langevin:
             name: shown by the progress bar.
 
         Raises:
-            ValueError: the box is narrower than twice the cutoff; a type is unknown; another temperature, density or bond graph.
+            ValueError: the box is narrower than twice the cutoff; a type is unknown; another
+                temperature, density or bond graph.
             Busy: another process runs into the same folder.
             AllLost: every replica was lost, the message says whether frames are kept.
             FileExistsError: `folder` holds a run that is as long as this one, or longer.
@@ -182,7 +213,13 @@ class Langevin:
             return self._run(potential, start, folder, seed, guard, name)
 
     def _run(
-        self, potential: Potential, start: Frames, folder: Path, seed: int, guard: Guard | None, name: str
+        self,
+        potential: Potential,
+        start: Frames,
+        folder: Path,
+        seed: int,
+        guard: Guard | None,
+        name: str,
     ) -> tuple[Frames, SimulationReport]:
         if finish(folder):
             return self.judged(folder)
@@ -192,15 +229,21 @@ class Langevin:
         self._check_state(potential, start)
         run = Run(self, potential, start, folder, seed, guard)
         run.begin()
-        with tqdm(total=self.total_steps, initial=run.step, desc=name, unit="step", mininterval=1.0) as bar:
+        with tqdm(
+            total=self.total_steps, initial=run.step, desc=name, unit="step", mininterval=1.0
+        ) as bar:
             run.loop(bar)
         run.finish()
         return self.judged(folder)
 
     def long_enough(self, folder: Path) -> bool:
-        """Whether the finished run in `folder` needs not to be made longer; one of an older version cannot be."""
+        """Whether the finished run in `folder` needs not to be made longer; one of an older version
+        cannot be.
+        """
         path = folder / CHECKPOINT
-        return not path.exists() or load_state(path)["step"] >= self.total_steps or self._lost(folder)
+        return (
+            not path.exists() or load_state(path)["step"] >= self.total_steps or self._lost(folder)
+        )
 
     @staticmethod
     def _lost(folder: Path) -> bool:
@@ -212,7 +255,8 @@ class Langevin:
         """Frames and report of a finished run.
 
         Raises:
-            AllLost: no replica lived to its end, and `use_lost` does not say that its frames stand for the ensemble.
+            AllLost: no replica lived to its end, and `use_lost` does not say that its frames stand
+                for the ensemble.
         """
         known = {f.name for f in fields(SimulationReport)}
         path = folder / SIMULATION
@@ -220,22 +264,30 @@ class Langevin:
         report = SimulationReport(**about)
         if self._lost(folder) and not self.use_lost:
             raise AllLost(
-                f"all {report.replicas} replicas were lost before the end of the run; {report.frames} frames are kept in {folder} and "
-                f"stand for nothing. {why_lost(report.lost, self.timestep)} What was made from the old settings is then made anew; "
+                f"all {report.replicas} replicas were lost before the end of the run; "
+                f"{report.frames} frames are kept in {folder} and "
+                f"stand for nothing. {why_lost(report.lost, self.timestep)} What was made from "
+                "the old settings is then made anew; "
                 "use_lost=true of the dynamics goes on with these frames"
             )
         return Frames.load(folder), report
 
     def _check_state(self, potential: Potential, start: Frames) -> None:
         made_at = potential.temperature
-        if made_at is not None and abs(made_at - start.temperature) > 0.01 and not self.other_temperature:
+        if (
+            made_at is not None
+            and abs(made_at - start.temperature) > 0.01
+            and not self.other_temperature
+        ):
             raise ValueError(
-                f"the potential is a PMF made at {made_at} K and the run is at {start.temperature} K: run it at {made_at} K, train one at "
+                f"the potential is a PMF made at {made_at} K and the run is at "
+                f"{start.temperature} K: run it at {made_at} K, train one at "
                 f"{start.temperature} K, or ask for the error by name with other_temperature=True"
             )
         differs = None if self.other_density else other_density(potential.density, start)
         if differs is not None:
             raise ValueError(
-                f"the potential is a PMF {differs}: run it in the box of its frames, train one at this density, or ask for the "
+                f"the potential is a PMF {differs}: run it in the box of its frames, train one "
+                "at this density, or ask for the "
                 "error by name with other_density=True"
             )

@@ -26,8 +26,8 @@ from ..units import thermal_energy
 from .guard import Guard
 from .store import CHECKPOINT, RAW_WEIGHTS, FrameStore
 
-#: A replica whose kinetic temperature is so many times that of the thermostat has exploded: chance does this to a single
-#: free site once in 10^12 looks, to larger systems never.
+#: A replica whose kinetic temperature is so many times that of the thermostat has exploded: chance
+#: does this to a single free site once in 10^12 looks, to larger systems never.
 HOT = 20
 #: What a run came to, beside its frames.
 SIMULATION = "simulation.json"
@@ -39,19 +39,22 @@ class SimulationReport:
 
     Attributes:
         replicas: replicas started.
-        lost: [{"replica", "time" (ps), "why"}] of those stopped before the end; their frames up to then are kept.
+        lost: [{"replica", "time" (ps), "why"}] of those stopped before the end; their frames up to
+            then are kept.
         simulated: ns of all replicas together, without equilibration.
         seconds: wall time.
         ns_per_day: aggregate.
-        kinetic_temperature: [K, standard error over replicas]. Of velocities after a half kick, which in BAOAB have the
-            temperature of the thermostat at any usual time step, in anharmonic potentials too. Where it differs by more than its
-            error the run is most often not in equilibrium: it still takes up or gives off potential energy, which the thermostat
-            makes good within about 1 / friction. A longer equilibration mends that.
+        kinetic_temperature: [K, standard error over replicas]. Of velocities after a half kick,
+            which in BAOAB have the temperature of the thermostat at any usual time step, in
+            anharmonic potentials too. Where it differs by more than its error the run is most often
+            not in equilibrium: it still takes up or gives off potential energy, which the
+            thermostat makes good within about 1 / friction. A longer equilibration mends that.
         frames: saved.
         exchange_acceptance: of replica exchange, nan without.
         weight_efficiency: (sum w)^2 / (n sum w^2); 1 for an unbiased run.
-        guard: which guard watched, how many false alarms it is set to give, the largest score of a replica that was kept.
-            Replicas that it stopped are in `lost`: what is left is an ensemble under the condition of not having been stopped.
+        guard: which guard watched, how many false alarms it is set to give, the largest score of a
+            replica that was kept. Replicas that it stopped are in `lost`: what is left is an
+            ensemble under the condition of not having been stopped.
     """
 
     replicas: int = 0
@@ -82,8 +85,12 @@ class Run:
         seed: int,
         guard: Guard | None,
     ) -> None:
-        self.options, self.potential, self.folder, self.guard = options, potential, folder, guard
-        self.system, self.temperature = start.system, start.temperature
+        self.options = options
+        self.potential = potential
+        self.folder = folder
+        self.guard = guard
+        self.system = start.system
+        self.temperature = start.temperature
         n, device = options.n_replicas, potential.device
         picked = draw(start, n, np.random.default_rng((seed, 0)))
         self.positions = torch.as_tensor(np.array(picked.positions, float), device=device)
@@ -92,9 +99,9 @@ class Run:
             if picked.boxes() is None
             else torch.as_tensor(np.array(picked.boxes(), float), device=device)
         )
-        self.masses = torch.as_tensor(np.maximum(self.system.masses, options.minimum_mass), device=device)[
-            :, None
-        ]
+        self.masses = torch.as_tensor(
+            np.maximum(self.system.masses, options.minimum_mass), device=device
+        )[:, None]
         self.species = potential.species(self.system).to(device)
         self.generators = [
             torch.Generator(device).manual_seed(int(s))
@@ -102,7 +109,9 @@ class Run:
         ]
         self.bias = None if options.bias is None else options.bias.make(potential, start).to(device)
         self.rungs = (
-            torch.zeros(n, dtype=torch.long) if options.exchange is None else options.exchange.rungs(n)
+            torch.zeros(n, dtype=torch.long)
+            if options.exchange is None
+            else options.exchange.rungs(n)
         )
         self.free = torch.ones_like(self.masses)
         self.free[[self.system.site(label) for label in options.held]] = 0.0
@@ -112,7 +121,10 @@ class Run:
         self._heat()
         self.velocities = self._normal(1)[0] * (self.kT / self.masses).sqrt() * self.free
         self.alive = torch.ones(n, dtype=torch.bool, device=device)
-        self.step, self.saved, self.swaps, self.evaluated = 0, 0, [0, 0], False
+        self.step = 0
+        self.saved = 0
+        self.swaps = [0, 0]
+        self.evaluated = False
         self.kinetic = torch.zeros(
             2, n, dtype=torch.float64, device=device
         )  # sum of instantaneous temperatures, and their number
@@ -130,10 +142,13 @@ class Run:
         self.evaluate = potential.compiled() if self._pays() else potential
         self.neighbours = VerletList(self.species, potential.reach(options.skin), options.skin)
 
-    # -- dynamics ------------------------------------------------------------------------------------------------
+    # -- dynamics
+    # ------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Go on from a checkpoint or from the end of a shorter run; or take the space for a new one."""
+        """Go on from a checkpoint or from the end of a shorter run; or take the space for a new
+        one.
+        """
         if self.store.begun:
             self.resume(self.store.partial / CHECKPOINT)
         elif self.folder.exists():
@@ -142,18 +157,27 @@ class Run:
             self.store.create()
 
     def loop(self, bar: tqdm) -> None:
-        """To the end, or until nothing lives, or until asked to stop; a checkpoint is left in each case."""
+        """To the end, or until nothing lives, or until asked to stop; a checkpoint is left in each
+        case.
+        """
         n_sites = len(self.positions) * self.system.n_sites
         with deferred() as request, chosen(str(bar.desc), self.trial, n_sites) as choose:
-            while self.step < self.options.total_steps and bool(self.alive.any()) and not request.due:
+            while (
+                self.step < self.options.total_steps and bool(self.alive.any()) and not request.due
+            ):
                 self.stretch(bar)
                 choose()
             if self.step:
                 self.checkpoint()
-            request.stop(f"a checkpoint after step {self.step} of {self.options.total_steps} is in {self.store.partial}")
+            request.stop(
+                f"a checkpoint after step {self.step} of {self.options.total_steps} is in "
+                f"{self.store.partial}"
+            )
 
     def trial(self) -> Callable[[], Any] | None:
-        """One force call, kept nowhere: what threads are chosen by. None where no kernel computes it."""
+        """One force call, kept nowhere: what threads are chosen by. None where no kernel computes
+        it.
+        """
         if not has_kernel(self.evaluate):
             return None
         neighbours = VerletList(self.species, self.neighbours.reach, self.neighbours.skin)
@@ -176,7 +200,9 @@ class Run:
             self._save()
         self.report.seconds += time.time() - begin
         self._count()  # before the checkpoint, which may be the last of the run
-        if (self.step // self.options.stride) % self.options.checkpoint_every == 0 or self.clock.due:
+        if (
+            self.step // self.options.stride
+        ) % self.options.checkpoint_every == 0 or self.clock.due:
             self.checkpoint()
         bar.update(self.options.stride)
         self._show(bar)
@@ -210,7 +236,11 @@ class Run:
 
     def _grow(self) -> None:
         plan = self.options.bias
-        if plan is not None and self.step <= self.options.growth_steps and self.step % plan.every == 0:
+        if (
+            plan is not None
+            and self.step <= self.options.growth_steps
+            and self.step % plan.every == 0
+        ):
             self.bias.deposit(self.bias.coordinates(self._graph())[self.alive])  # type: ignore[union-attr]
 
     def _exchange(self) -> None:
@@ -223,7 +253,11 @@ class Run:
         )  # the dead go to the hottest rung
         before = self.kT.clone()
         self.rungs, accepted, attempted = plan.swap(
-            self.rungs, energy, self.temperature, self.generators[-1], (self.step // plan.every) % 2 == 1
+            self.rungs,
+            energy,
+            self.temperature,
+            self.generators[-1],
+            (self.step // plan.every) % 2 == 1,
         )
         self.swaps = [self.swaps[0] + accepted, self.swaps[1] + attempted]
         self._heat()
@@ -232,7 +266,9 @@ class Run:
     def _heat(self) -> None:
         """Set kT (n_replicas, 1, 1) in kJ/mol of the rungs, and what depends on it."""
         factors = (
-            torch.ones(1) if self.options.exchange is None else torch.tensor(self.options.exchange.factors)
+            torch.ones(1)
+            if self.options.exchange is None
+            else torch.tensor(self.options.exchange.factors)
         )
         kT = thermal_energy(self.temperature) * factors.double()[self.rungs]
         self.kT = kT[:, None, None].to(self.positions.device)
@@ -246,28 +282,39 @@ class Run:
         return torch.stack([draw_one(g) for g in self.generators[:-1]], dim=1).double()
 
     def _pays(self) -> bool:
-        """Whether compiling saves more than it takes: 5 s on a CPU (`kernel_pays`), a minute on a GPU (10^4 calls)."""
+        """Whether compiling saves more than it takes: 5 s on a CPU (`kernel_pays`), a minute on a
+        GPU (10^4 calls).
+        """
         if self.options.compile != "auto":
             return bool(self.options.compile)
         if self.positions.is_cuda:
             return self.options.total_steps > 10_000
         return kernel_pays(self.options.total_steps * len(self.positions), self.system.n_sites)
 
-    # -- watching ------------------------------------------------------------------------------------------------
+    # -- watching
+    # ------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
         """Stop replicas that exploded or left what the potential was trained on."""
         finite = (self.positions.isfinite() & self.force.isfinite()).all(-1).all(-1)
         self._lose(self.alive & ~finite, "exploded: a position or force is not finite")
-        self._lose(self.alive & ~(self._temperatures() < HOT * self.temperature), "exploded: far too hot")
+        self._lose(
+            self.alive & ~(self._temperatures() < HOT * self.temperature), "exploded: far too hot"
+        )
         if self.guard is not None:
-            self._guard(self.guard.score(self.neighbours(torch.nan_to_num(self.positions), self.box)))
+            self._guard(
+                self.guard.score(self.neighbours(torch.nan_to_num(self.positions), self.box))
+            )
 
     def _guard(self, score: Tensor) -> None:
-        """Stop replicas beyond the guard's bound, and note the largest score (n_replicas,) of those that go on."""
+        """Stop replicas beyond the guard's bound, and note the largest score (n_replicas,) of those
+        that go on.
+        """
         # A hot rung wanders further: variances grow as its temperature does.
         score = score / (self.kT[:, 0, 0] / thermal_energy(self.temperature)).sqrt()
-        self._lose(self.alive & ~(score <= 1), "left the region the potential was trained on", score=score)
+        self._lose(
+            self.alive & ~(score <= 1), "left the region the potential was trained on", score=score
+        )
         if bool(self.alive.any()):
             known = self.report.guard.get("largest_score", 0.0)
             largest = max(known, float(score[self.alive].max()))
@@ -276,7 +323,10 @@ class Run:
     def _lose(self, which: Tensor, why: str, **numbers: Tensor) -> None:
         for replica in which.nonzero()[:, 0].tolist():
             self.alive[replica] = False
-            where = {**self._place(replica), **{name: float(x[replica]) for name, x in numbers.items()}}
+            where = {
+                **self._place(replica),
+                **{name: float(x[replica]) for name, x in numbers.items()},
+            }
             self.report.lost.append(
                 {"replica": replica, "time": self.step * self.options.timestep, "why": why, **where}
             )
@@ -301,12 +351,15 @@ class Run:
         self.positions[dead], self.velocities[dead] = self.positions[example].clone(), 0.0
         self.total_force[dead] = 0.0
 
-    # -- keeping -------------------------------------------------------------------------------------------------
+    # -- keeping
+    # -------------------------------------------------------------------------------------------------
 
     def _save(self) -> None:
         """Store what stands on the lowest rung; a stopped replica has nothing more to say."""
         lowest = (self.rungs.to(self.alive.device) == 0) & self.alive
-        self.kinetic += torch.stack([self._temperatures(), torch.ones_like(self.kT[:, 0, 0])]) * self.alive
+        self.kinetic += (
+            torch.stack([self._temperatures(), torch.ones_like(self.kT[:, 0, 0])]) * self.alive
+        )
         values = {
             "positions": self.positions,
             "forces": self.force,
@@ -323,8 +376,9 @@ class Run:
     def _temperatures(self) -> Tensor:
         """(n_replicas,) instantaneous kinetic temperature, K, scaled to the lowest rung.
 
-        From velocities after the first half kick of the next step: those of a whole step are too cold by the factor
-        1 - (omega dt)^2 / 4 for a harmonic mode, these are exact, as the positions are.
+        From velocities after the first half kick of the next step: those of a whole step are too
+        cold by the factor 1 - (omega dt)^2 / 4 for a harmonic mode, these are exact, as the
+        positions are.
         """
         halfway = self.velocities + self.half_kick * self.total_force
         kinetic = (self.masses * halfway**2).sum((-1, -2)) / (3 * self.free.sum())
@@ -353,11 +407,21 @@ class Run:
     def checkpoint(self) -> None:
         """Everything needed to go on as if nothing had happened, the order of neighbours included."""
         state = {
-            "step": self.step, "saved": self.saved, "swaps": self.swaps, "positions": self.positions, "velocities": self.velocities, "alive": self.alive,
-            "rungs": self.rungs, "kinetic": self.kinetic, "generators": [g.get_state() for g in self.generators], "report": asdict(self.report),
-            "bias": None if self.bias is None else self.bias.heights, "neighbours": self.neighbours.state(), "device": self.positions.device.type,
+            "step": self.step,
+            "saved": self.saved,
+            "swaps": self.swaps,
+            "positions": self.positions,
+            "velocities": self.velocities,
+            "alive": self.alive,
+            "rungs": self.rungs,
+            "kinetic": self.kinetic,
+            "generators": [g.get_state() for g in self.generators],
+            "report": asdict(self.report),
+            "bias": None if self.bias is None else self.bias.heights,
+            "neighbours": self.neighbours.state(),
+            "device": self.positions.device.type,
             "pieces": self.store.flush(self.saved),
-        }  # fmt: skip
+        }
         save_state(self.store.partial / CHECKPOINT, state)
         self.clock.reset()
 
@@ -366,7 +430,8 @@ class Run:
         state = load_state(path, self.potential.device)
         if state["positions"].shape != self.positions.shape:
             raise ValueError(
-                f"{path}: expected {tuple(self.positions.shape[:2])} replicas and sites, found {tuple(state['positions'].shape[:2])}: "
+                f"{path}: expected {tuple(self.positions.shape[:2])} replicas and sites, found "
+                f"{tuple(state['positions'].shape[:2])}: "
                 "it is of another run; remove its folder, or go back to the first settings"
             )
         self._restore(state)
@@ -376,10 +441,14 @@ class Run:
         """Go on from the end of the shorter run that is in the folder."""
         path = self.folder / CHECKPOINT
         if not path.exists():
-            raise FileExistsError(f"{self.folder} exists already: load it, or choose another folder")
+            raise FileExistsError(
+                f"{self.folder} exists already: load it, or choose another folder"
+            )
         state = load_state(path, self.potential.device)
         if state["step"] >= self.options.total_steps:
-            raise FileExistsError(f"{self.folder} exists already: load it, or choose another folder")
+            raise FileExistsError(
+                f"{self.folder} exists already: load it, or choose another folder"
+            )
         self._restore(state)
         self.store.extend(self.saved)
         self.checkpoint()
@@ -387,7 +456,8 @@ class Run:
     def _restore(self, state: dict[str, Any]) -> None:
         for key in ("step", "saved", "swaps", "positions", "velocities", "alive", "kinetic"):
             setattr(self, key, state[key])
-        self.rungs, self.report = state["rungs"].cpu(), SimulationReport(**state["report"])
+        self.rungs = state["rungs"].cpu()
+        self.report = SimulationReport(**state["report"])
         self._heat()
         if self.bias is not None:
             self.bias.heights.copy_(state["bias"])
@@ -397,7 +467,8 @@ class Run:
                 generator.set_state(saved.cpu())
             return
         remark(
-            f"{self.folder}: begun on {state['device']} and going on on {self.positions.device.type}, whose random numbers are others: "
+            f"{self.folder}: begun on {state['device']} and going on on "
+            f"{self.positions.device.type}, whose random numbers are others: "
             "from here on the frames are as good, but not those of a run on one device"
         )
         for generator in self.generators:
@@ -430,14 +501,22 @@ class Run:
 
 
 def why_lost(lost: Sequence[Mapping[str, Any]], timestep: float) -> str:
-    """What stopped most replicas, the first of them, and what to do about that, in one or two sentences."""
+    """What stopped most replicas, the first of them, and what to do about that, in one or two
+    sentences.
+    """
     reasons = Counter(one["why"] for one in lost)
     why, n = reasons.most_common(1)[0]
     first = next(one for one in lost if one["why"] == why)
     if why.startswith("exploded"):
-        way = f"Halve the time step ({timestep:g} ps now); if that changes nothing, the forces are wrong: look at the explained fraction"
+        way = (
+            f"Halve the time step ({timestep:g} ps now); if that changes nothing, the forces are "
+            "wrong: look at the explained fraction"
+        )
     else:
-        way = "Look at the explained fraction of the fit and give it frames from where the replicas went, or train it further"
+        way = (
+            "Look at the explained fraction of the fit and give it frames from where the replicas "
+            "went, or train it further"
+        )
     return f"{n} of {len(lost)} {why}, the first after {first['time']:g} ps. {way}."
 
 
@@ -447,7 +526,9 @@ def _frictions(given: float | Mapping[str, float], types: Sequence[str]) -> Tens
         return torch.full((len(types), 1), float(given), dtype=torch.float64)
     missing = sorted(set(types) - set(given))
     if missing:
-        raise ValueError(f"Langevin.friction: expected one for every site type, found none for {missing}")
+        raise ValueError(
+            f"Langevin.friction: expected one for every site type, found none for {missing}"
+        )
     return torch.tensor([[float(given[t])] for t in types], dtype=torch.float64)
 
 
@@ -459,4 +540,6 @@ def draw(frames: Frames, n: int, rng: np.random.Generator) -> Frames:
 def resampled(frames: Frames, n: int, rng: np.random.Generator) -> np.ndarray:
     """(n,) indices drawn by weight, spread evenly (systematic resampling) and in order."""
     points = (np.arange(n) + rng.uniform()) / n
-    return np.minimum(np.searchsorted(np.cumsum(frames.normalised_weights()), points), len(frames) - 1)
+    return np.minimum(
+        np.searchsorted(np.cumsum(frames.normalised_weights()), points), len(frames) - 1
+    )

@@ -25,9 +25,11 @@ RAW_WEIGHTS = "raw_weights"
 
 
 class FrameStore:
-    """A folder of preallocated .npy files, filled in time order, that becomes Frames when it is closed.
+    """A folder of preallocated .npy files, filled in time order, that becomes Frames when it is
+    closed.
 
-    Space is taken before the work starts, so a full disk is found in the first second and not in the last hour.
+    Space is taken before the work starts, so a full disk is found in the first second and not in
+    the last hour.
 
     Args:
         folder: final folder; until `close` everything lies in folder + ".partial".
@@ -48,7 +50,9 @@ class FrameStore:
         weights: bool = False,
         boxes: bool = False,
     ) -> None:
-        self.folder, self.system, self.temperature = Path(folder), system, temperature
+        self.folder = Path(folder)
+        self.system = system
+        self.temperature = temperature
         self.capacity = capacity
         self.partial = partial_of(self.folder)
         vectors = (capacity, system.n_sites, 3)
@@ -72,18 +76,22 @@ class FrameStore:
         return (self.partial / CHECKPOINT).exists()
 
     def create(self) -> None:
-        """Take the space of all frames; what a run that left no checkpoint had there is thrown away.
+        """Take the space of all frames; what a run that left no checkpoint had there is thrown
+        away.
 
         Raises:
             OSError: the disk has no room for them.
         """
         shutil.rmtree(self.partial, ignore_errors=True)
         self.partial.mkdir(parents=True)
-        need = sum(int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in self.shapes.values())
+        need = sum(
+            int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in self.shapes.values()
+        )
         free = shutil.disk_usage(self.partial).free
         if need > free:
             raise OSError(
-                f"{self.folder}: the frames need {_size(need)} and the disk has {_size(free)} free; free some, save less often or run shorter"
+                f"{self.folder}: the frames need {_size(need)} and the disk has {_size(free)} "
+                "free; free some, save less often or run shorter"
             )
         for name, (shape, kind) in self.shapes.items():
             with room_for(self.partial / f"{name}.npy"):
@@ -115,12 +123,16 @@ class FrameStore:
 
     def _changed(self, path: Path, why: str) -> Changed:
         return Changed(
-            f"{path} is not what the checkpoint beside it was written with: {why}; it was changed, damaged or removed. "
-            f"Put the original back, or remove the folder {self.partial} and run the same command again: this run then begins anew"
+            f"{path} is not what the checkpoint beside it was written with: {why}; it was "
+            "changed, damaged or removed. "
+            f"Put the original back, or remove the folder {self.partial} and run the same "
+            "command again: this run then begins anew"
         )
 
     def extend(self, frames: int) -> None:
-        """Copy the `frames` of a finished run that is to be made longer into arrays with room for all that are to come."""
+        """Copy the `frames` of a finished run that is to be made longer into arrays with room for
+        all that are to come.
+        """
         self.create()
         for name, array in self.arrays.items():
             old = np.load(self.folder / f"{name}.npy", mmap_mode="r")
@@ -132,7 +144,9 @@ class FrameStore:
             array[start : start + len(values[name])] = values[name]
 
     def flush(self, n_frames: int) -> list[dict[str, Any]]:
-        """Bring everything written so far to the disk; the digests of each array, piece by piece, are what a checkpoint keeps."""
+        """Bring everything written so far to the disk; the digests of each array, piece by piece,
+        are what a checkpoint keeps.
+        """
         for array in self.arrays.values():
             array.flush()  # type: ignore[attr-defined]
         begin = self.pieces[-1]["end"] if self.pieces else 0
@@ -147,7 +161,8 @@ class FrameStore:
         }
 
     def close(self, n_frames: int, box: NDArray[Any] | None) -> Frames:
-        """Cut to the frames really made, normalise weights, rename into place. May be called again after a crash at any point.
+        """Cut to the frames really made, normalise weights, rename into place. May be called again
+        after a crash at any point.
 
         A run that was made longer takes the place of the shorter one.
         """
@@ -156,7 +171,9 @@ class FrameStore:
                 write_whole(self.partial / f"{name}.npy", partial(_save, array=array[:n_frames]))
         if RAW_WEIGHTS in self.arrays:
             raw = np.array(self.arrays[RAW_WEIGHTS][:n_frames])
-            write_whole(self.partial / "weights.npy", lambda partial: _save(partial, raw / raw.mean()))
+            write_whole(
+                self.partial / "weights.npy", lambda partial: _save(partial, raw / raw.mean())
+            )
         if box is not None:
             write_whole(self.partial / "box.npy", lambda partial: _save(partial, box))
         write_header(self.partial, self.system, self.temperature)

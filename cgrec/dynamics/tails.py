@@ -1,4 +1,6 @@
-"""How large may a number get by chance? Tails of samples, extrapolated to more looks than the sample has."""
+"""How large may a number get by chance? Tails of samples, extrapolated to more looks than the
+sample has.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ HEAVIEST = 0.5
 
 @dataclass(frozen=True)
 class Tail:
-    """Generalised Pareto tail of a sample (peaks over a threshold; J. Pickands, Ann. Stat. 3, 119 (1975)).
+    """Generalised Pareto tail of a sample (peaks over a threshold; J. Pickands, Ann. Stat. 3, 119
+    (1975)).
 
     Attributes:
         threshold: where the tail begins.
@@ -33,10 +36,11 @@ class Tail:
 
     @classmethod
     def of(cls, values: NDArray[np.float64]) -> Tail:
-        """Fitted by probability-weighted moments (J. Hosking, J. Wallis, Technometrics 29, 339 (1987)).
+        """Fitted by probability-weighted moments (J. Hosking, J. Wallis, Technometrics 29, 339
+        (1987)).
 
-        The shape is raised by its own standard error and never negative: a sample does not show that it has a highest
-        value, and what is asked of the tail lies beyond it.
+        The shape is raised by its own standard error and never negative: a sample does not show
+        that it has a highest value, and what is asked of the tail lies beyond it.
         """
         rising = np.sort(np.asarray(values, float))
         n = len(rising)
@@ -50,7 +54,8 @@ class Tail:
         spread = mean - 2 * weighted
         shape = 2 - mean / spread if spread > 1e-12 * max(mean, 1e-300) else 0.0
         shape = float(np.clip(shape + (1 + abs(shape)) / np.sqrt(number), 0.0, HEAVIEST))
-        # The scale that keeps the mean excess, sigma / (1 - xi), which is what the sample knows best.
+        # The scale that keeps the mean excess, sigma / (1 - xi), which is what the sample knows
+        # best.
         return cls(threshold, number / n, mean * (1 - shape), shape, float(rising[-1]))
 
     def level(self, probability: float) -> float:

@@ -1,7 +1,8 @@
 """Potentials -> what other simulation programs run.
 
-An exporter is a function as `cgrec.roles.Exporter` says. EXPORTERS holds those of cgrec by the name that `cgrec export`
-knows them by; installed packages bring others by the entry-point group `cgrec.exporters`.
+An exporter is a function as `cgrec.roles.Exporter` says. EXPORTERS holds those of cgrec by the name
+that `cgrec export` knows them by; installed packages bring others by the entry-point group
+`cgrec.exporters`.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,8 @@ def exporter(name: str) -> Any:
     known = offered(GROUP)
     if name not in known:
         raise ValueError(
-            f"cgrec export: expected the program to export to, {', '.join([*EXPORTERS, *known])}, found "
+            "cgrec export: expected the program to export to, "
+            f"{', '.join([*EXPORTERS, *known])}, found "
             f"{name or 'nothing'}"
         )
     return loaded(GROUP, name)

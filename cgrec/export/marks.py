@@ -9,7 +9,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Wishes(NamedTuple):
-    """`distilled`: it writes the distilled potential, not the level's own. `then`: what to do with the folder, for the user."""
+    """`distilled`: it writes the distilled potential, not the level's own. `then`: what to do with
+    the folder, for the user.
+    """
 
     distilled: bool = False
     then: str = ""

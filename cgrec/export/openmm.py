@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def python_force(
     potential: Potential, system: System, periodic: bool = False, skin: float = 0.1
 ) -> openmm.PythonForce:
-    """An `openmm.PythonForce` of `potential` for particles that are the sites of `system`, in their order.
+    """An `openmm.PythonForce` of `potential` for particles that are the sites of `system`, in their
+    order.
 
     Args:
         periodic: use the box of the OpenMM Context.
@@ -33,7 +34,11 @@ def python_force(
 
     def compute(state: Any) -> tuple[float, NDArray[np.float64]]:
         positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
-        box = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer) if periodic else None
+        box = (
+            state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer)
+            if periodic
+            else None
+        )
         return engine(positions, box)
 
     force = PythonForce(compute)
@@ -41,8 +46,12 @@ def python_force(
     return force
 
 
-def openmm_system(potential: Potential, system: System, box: NDArray[Any] | None = None) -> openmm.System:
-    """An OpenMM System of the sites with their masses, the box (3, 3) nm if any, and `potential` as its only force."""
+def openmm_system(
+    potential: Potential, system: System, box: NDArray[Any] | None = None
+) -> openmm.System:
+    """An OpenMM System of the sites with their masses, the box (3, 3) nm if any, and `potential` as
+    its only force.
+    """
     import openmm
 
     made = openmm.System()

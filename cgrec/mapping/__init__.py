@@ -1,5 +1,7 @@
-"""Mapping: the two matrices (linear), the choice of B (forces), and rules that choose sites: by hand (sites), by
-residues, in mixed resolution (mixed), from the bond graph (graph), from data (essential), as people draw them (learned)."""
+"""Mapping: the two matrices (linear), the choice of B (forces), and rules that choose sites: by
+hand (sites), by residues, in mixed resolution (mixed), from the bond graph (graph), from data
+(essential), as people draw them (learned).
+"""
 
 from .essential import EssentialDynamics, essential_dynamics
 from .forces import FORCE_MAPS, basic, constraint_aware, force_noise, least_noise
@@ -21,8 +23,35 @@ from .sites import (
 )
 
 __all__ = [
-    "FORCE_MAPS", "Backbone", "BackboneAndSideChain", "CentresOfMass", "Contracted", "Contraction", "Drop", "EssentialDynamics",
-    "HeavyAtomGroups", "HeavyAtoms", "Learned", "Mapping", "MoleculeCentres", "Parts", "Pick", "Protected", "ResidueCentres", "ResidueTable",
-    "Weighted", "alpha_carbons", "basic", "basic_force_weights", "constraint_aware", "contract", "essential_dynamics", "find_sites", "force_noise",
-    "from_partition", "heavy_atom_groups", "learned_beads", "least_noise",
-]  # fmt: skip
+    "FORCE_MAPS",
+    "Backbone",
+    "BackboneAndSideChain",
+    "CentresOfMass",
+    "Contracted",
+    "Contraction",
+    "Drop",
+    "EssentialDynamics",
+    "HeavyAtomGroups",
+    "HeavyAtoms",
+    "Learned",
+    "Mapping",
+    "MoleculeCentres",
+    "Parts",
+    "Pick",
+    "Protected",
+    "ResidueCentres",
+    "ResidueTable",
+    "Weighted",
+    "alpha_carbons",
+    "basic",
+    "basic_force_weights",
+    "constraint_aware",
+    "contract",
+    "essential_dynamics",
+    "find_sites",
+    "force_noise",
+    "from_partition",
+    "heavy_atom_groups",
+    "learned_beads",
+    "least_noise",
+]

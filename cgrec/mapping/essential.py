@@ -1,8 +1,9 @@
 """Beads that move together: sites chosen from the essential dynamics of one molecule.
 
-Source: Z. Zhang, L. Lu, W. G. Noid, V. Krishna, J. Pfaendtner, G. A. Voth, Biophys. J. 95, 5073 (2008). There, the beads are
-found by annealing; here, those of a chain are the optimum (dynamic programming), others are merged along bonds and then settled
-atom by atom. The dominant subspace is that of A. Amadei, A. B. M. Linssen, H. J. C. Berendsen, Proteins 17, 412 (1993).
+Source: Z. Zhang, L. Lu, W. G. Noid, V. Krishna, J. Pfaendtner, G. A. Voth, Biophys. J. 95, 5073
+(2008). There, the beads are found by annealing; here, those of a chain are the optimum (dynamic
+programming), others are merged along bonds and then settled atom by atom. The dominant subspace is
+that of A. Amadei, A. B. M. Linssen, H. J. C. Berendsen, Proteins 17, 412 (1993).
 """
 
 from __future__ import annotations
@@ -29,17 +30,20 @@ Flags = NDArray[np.bool_]
 def essential_dynamics(
     frames: Frames, n_sites: int, *, share: float = 0.9, protected: Sequence[int] = ()
 ) -> tuple[list[list[int]], float]:
-    """The partition into `n_sites` beads of least residual chi^2 = sum_I sum_(i<j in I) <|d_i - d_j|^2> / (3 n_sites).
+    """The partition into `n_sites` beads of least residual chi^2 = sum_I sum_(i<j in I) <|d_i -
+    d_j|^2> / (3 n_sites).
 
-    d_i is the displacement of unit i from its mean in the dominant principal components after superposition, both mass
-    weighted; a unit is a heavy atom with its hydrogens. Ends that the bond graph cannot tell apart (two methyl groups, two
-    carboxyl oxygens) go with the atom that bears them where units are left for it. Units in a row give the least residual
-    of all contiguous beads; a branched or cyclic molecule a low one, its beads connected by bonds.
+    d_i is the displacement of unit i from its mean in the dominant principal components after
+    superposition, both mass weighted; a unit is a heavy atom with its hydrogens. Ends that the bond
+    graph cannot tell apart (two methyl groups, two carboxyl oxygens) go with the atom that bears
+    them where units are left for it. Units in a row give the least residual of all contiguous
+    beads; a branched or cyclic molecule a low one, its beads connected by bonds.
 
     Args:
         frames: of one molecule, whole; weights are used.
         n_sites: number of beads.
-        share: of the mass-weighted fluctuation that the principal components kept must carry, in (0, 1].
+        share: of the mass-weighted fluctuation that the principal components kept must carry, in
+            (0, 1].
         protected: atoms that stay beads of their own, a heavy atom with its hydrogens.
 
     Returns:
@@ -47,15 +51,19 @@ def essential_dynamics(
         residual: chi^2 in nm^2.
 
     Raises:
-        ValueError: several molecules, a `share` outside (0, 1], an unknown protected atom, more beads than units, or fewer than `protected` allows.
+        ValueError: several molecules, a `share` outside (0, 1], an unknown protected atom, more
+            beads than units, or fewer than `protected` allows.
     """
     _need_one_molecule(frames.system)
     if not 0 < share <= 1:
-        raise ValueError(f"essential_dynamics: expected a share of the fluctuation in (0, 1], found {share}")
+        raise ValueError(
+            f"essential_dynamics: expected a share of the fluctuation in (0, 1], found {share}"
+        )
     unknown = [i for i in protected if not 0 <= i < frames.n_sites]
     if unknown:
         raise ValueError(
-            f"essential_dynamics: expected protected atoms among 0 to {frames.n_sites - 1}, found {unknown}"
+            f"essential_dynamics: expected protected atoms among 0 to {frames.n_sites - 1}, "
+            f"found {unknown}"
         )
     unit = _units(frames.system, n_sites, set(map(int, protected)))
     members = (unit == np.arange(unit.max() + 1)[:, None]).astype(float)
@@ -65,12 +73,15 @@ def essential_dynamics(
 
     apart = _relative_fluctuation(frames, members * frames.system.masses, share)
     order = _row(len(members), links)
-    label = _merge(apart, links, n_sites, alone)  # which also says whether `protected` leaves so few beads
+    # which also says whether `protected` leaves so few beads
+    label = _merge(apart, links, n_sites, alone)
     if order is not None:
         label[order] = _cut(apart[np.ix_(order, order)], n_sites, alone[order])
     else:
         label = _settle(label, apart, links, alone)
-    residual = sum(apart[np.ix_(label == k, label == k)].sum() / 2 for k in range(n_sites)) / (3 * n_sites)
+    residual = sum(apart[np.ix_(label == k, label == k)].sum() / 2 for k in range(n_sites)) / (
+        3 * n_sites
+    )
     beads = (np.flatnonzero(label[unit] == k).tolist() for k in range(n_sites))
     return sorted(beads), float(residual)
 
@@ -80,8 +91,10 @@ def _need_one_molecule(system: System) -> None:
     if n > 1:
         first = [system.labels[np.flatnonzero(system.molecules == k)[0]] for k in range(min(n, 4))]
         raise ValueError(
-            f"essential_dynamics: expected one molecule, found {n} (from {', '.join(first)} on); molecules that move freely "
-            "have no common frame to fluctuate in. Choose the sites of each kind from frames of one molecule of it"
+            f"essential_dynamics: expected one molecule, found {n} (from {', '.join(first)} "
+            "on); molecules that move freely "
+            "have no common frame to fluctuate in. Choose the sites of each kind from frames "
+            "of one molecule of it"
         )
 
 
@@ -107,7 +120,8 @@ def _units(system: System, n_sites: int, protected: set[int]) -> Indices:
         if 1 <= n_sites <= unit.max() + 1:
             return unit
     raise ValueError(
-        f"essential_dynamics: expected 1 to {unit.max() + 1} beads, as there are atoms that are not hydrogen in "
+        f"essential_dynamics: expected 1 to {unit.max() + 1} beads, as there are atoms that "
+        "are not hydrogen in "
         f"{system.labels[0]} ... {system.labels[-1]}, found n_sites = {n_sites}"
     )
 
@@ -134,7 +148,9 @@ def _relative_fluctuation(frames: Frames, masses: Array, share: float) -> Array:
 
 
 def _row(n: int, links: Indices) -> Indices | None:
-    """Units along the chain, from the end that comes first; None where the molecule branches or closes a ring."""
+    """Units along the chain, from the end that comes first; None where the molecule branches or
+    closes a ring.
+    """
     near: list[list[int]] = [[] for _ in range(n)]
     for i, j in links.tolist():
         near[i].append(j)
@@ -148,7 +164,9 @@ def _row(n: int, links: Indices) -> Indices | None:
 
 
 def _cut(apart: Array, n_sites: int, alone: Flags) -> Indices:
-    """(n,) bead of each unit of a row, of least residual over all ways to cut it: dynamic programming in O(n^2 n_sites)."""
+    """(n,) bead of each unit of a row, of least residual over all ways to cut it: dynamic
+    programming in O(n^2 n_sites).
+    """
     n = len(apart)
     sums = np.pad(apart, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
     square = np.diag(sums)
@@ -176,7 +194,8 @@ def _merge(apart: Array, links: Indices, n_sites: int, alone: Flags) -> Indices:
     for n_beads in range(len(apart), n_sites, -1):
         if not bonded.any():
             raise ValueError(
-                f"essential_dynamics: {alone.sum()} protected atoms part the molecule into {n_beads} beads or more, found "
+                f"essential_dynamics: {alone.sum()} protected atoms part the molecule into "
+                f"{n_beads} beads or more, found "
                 f"n_sites = {n_sites}; ask for more beads or protect fewer atoms"
             )
         a, b = np.unravel_index(np.where(bonded, cost, np.inf).argmin(), cost.shape)
@@ -190,7 +209,9 @@ def _merge(apart: Array, links: Indices, n_sites: int, alone: Flags) -> Indices:
 
 
 def _settle(label: Indices, apart: Array, links: Indices, alone: Flags) -> Indices:
-    """Units at a boundary moved to the next bead as long as the residual falls and no bead falls apart."""
+    """Units at a boundary moved to the next bead as long as the residual falls and no bead falls
+    apart.
+    """
     label, least = label.copy(), -1e-12 * apart.sum()
     single = set(label[alone].tolist())
     moved = True
@@ -214,7 +235,8 @@ def _connected(units: Flags, links: Indices) -> bool:
 
 @dataclass(frozen=True)
 class EssentialDynamics:
-    """Beads of `essential_dynamics`, each at its centre of mass; a rule that looks at the parent's frames.
+    """Beads of `essential_dynamics`, each at its centre of mass; a rule that looks at the parent's
+    frames.
 
     Attributes:
         n_sites: number of beads.
@@ -234,5 +256,6 @@ class EssentialDynamics:
         some = frames[:: max(1, -(-len(frames) // self.most))]
         kept = find_sites(frames.system, self.protected, "EssentialDynamics")
         return from_partition(
-            frames.system, essential_dynamics(some, self.n_sites, share=self.share, protected=kept)[0]
+            frames.system,
+            essential_dynamics(some, self.n_sites, share=self.share, protected=kept)[0],
         )

@@ -1,10 +1,12 @@
-"""Force maps: which B of the many with B M^T = I to use. Each is `(mapping, frames) -> Mapping`, another B.
+"""Force maps: which B of the many with B M^T = I to use. Each is `(mapping, frames) -> Mapping`,
+another B.
 
-All give unbiased labels of the same mean force; they differ in noise and in whether constraint forces cancel.
+All give unbiased labels of the same mean force; they differ in noise and in whether constraint
+forces cancel.
 
-Sources. Mean force and constraints: Noid et al., J. Chem. Phys. 128, 244114 (2008); Ciccotti, Lelièvre,
-Vanden-Eijnden, Commun. Pure Appl. Math. 61, 371 (2008). Least noise: Krämer, Durumeric, Charron, Chen,
-Clementi, Noé, J. Phys. Chem. Lett. 14, 3970 (2023).
+Sources. Mean force and constraints: Noid et al., J. Chem. Phys. 128, 244114 (2008); Ciccotti,
+Lelièvre, Vanden-Eijnden, Commun. Pure Appl. Math. 61, 371 (2008). Least noise: Krämer, Durumeric,
+Charron, Chen, Clementi, Noé, J. Phys. Chem. Lett. 14, 3970 (2023).
 """
 
 from __future__ import annotations
@@ -28,15 +30,17 @@ _PORTION = 1_000_000
 
 
 def basic(mapping: Mapping, frames: Frames | None = None) -> Mapping:
-    """The sum over a site's atoms, or the pseudo-inverse where sites share atoms; `frames` play no part."""
+    """The sum over a site's atoms, or the pseudo-inverse where sites share atoms; `frames` play no
+    part.
+    """
     return mapping.with_force_weights(basic_force_weights(mapping.sparse_position_weights))
 
 
 def constraint_aware(mapping: Mapping, frames: Frames | None = None) -> Mapping:
     """The map nearest to the basic one in which atoms tied by constraints enter with equal weight.
 
-    A picked atom becomes the sum over its rigid group; without constraints this is the basic map. `frames`
-    play no part.
+    A picked atom becomes the sum over its rigid group; without constraints this is the basic map.
+    `frames` play no part.
 
     Raises:
         ValueError: no such B exists, e.g. two sites are two atoms of one rigid group.
@@ -48,23 +52,30 @@ def constraint_aware(mapping: Mapping, frames: Frames | None = None) -> Mapping:
 def least_noise(
     mapping: Mapping, frames: Frames, *, within_molecule: bool = True, ridge: float = 1e-9
 ) -> Mapping:
-    """The map of least mean square mapped force: min tr(B S B^T), S = <sum_xyz F F^T>, under B M^T = I.
+    """The map of least mean square mapped force: min tr(B S B^T), S = <sum_xyz F F^T>, under B M^T
+    = I.
 
-    The mean force is the same for every legal B, so the least total is the least noise. Constraints hold as
-    in `constraint_aware`. B is fitted to these frames; its excess noise is of order n_fine / (3 n_frames).
+    The mean force is the same for every legal B, so the least total is the least noise. Constraints
+    hold as in `constraint_aware`. B is fitted to these frames; its excess noise is of order n_fine
+    / (3 n_frames).
 
     Args:
         mapping: gives M; its own B plays no part.
         frames: of `mapping.fine`, with forces; weights are used.
         within_molecule: only atoms of the molecules a site is made of may enter its force.
-        ridge: added to the diagonal of S relative to its mean, for directions in which no force acts.
+        ridge: added to the diagonal of S relative to its mean, for directions in which no force
+            acts.
 
     Raises:
-        ValueError: no forces, another System, too few frames to determine B, or constraints that allow no B.
+        ValueError: no forces, another System, too few frames to determine B, or constraints that
+            allow no B.
     """
     forces = frames.need_forces()
     need_same_system(
-        frames.system, mapping.fine, "least_noise: the System of the frames", "the Mapping's fine System"
+        frames.system,
+        mapping.fine,
+        "least_noise: the System of the frames",
+        "the Mapping's fine System",
     )
     kinds = _kinds(mapping, within_molecule)
     _need_samples(kinds, len(frames))
@@ -81,7 +92,8 @@ def least_noise(
 
 
 def force_noise(mapping: Mapping, frames: Frames) -> Array:
-    """(n_sites,) mean square mapped force <|B F|^2>, (kJ/mol/nm)^2: of two B of one M, less is less noise.
+    """(n_sites,) mean square mapped force <|B F|^2>, (kJ/mol/nm)^2: of two B of one M, less is less
+    noise.
 
     Raises:
         ValueError: no forces, another System, or a B that the constraints forbid.
@@ -100,10 +112,12 @@ FORCE_MAPS: dict[str, Callable[..., Mapping]] = {
 
 
 class _Kind(NamedTuple):
-    """Parts of B that can be found by themselves, alike in weights and rigid groups: the molecules of one kind.
+    """Parts of B that can be found by themselves, alike in weights and rigid groups: the molecules
+    of one kind.
 
-    `sites` (n_copies, n_sites), `atoms` (n_copies, n_atoms): the rows and columns of each. `weights` (n_sites, n_atoms): M
-    within a copy, sparse. `groups` (n_atoms,): which atoms are tied to each other by constraints, numbered in order.
+    `sites` (n_copies, n_sites), `atoms` (n_copies, n_atoms): the rows and columns of each.
+    `weights` (n_sites, n_atoms): M within a copy, sparse. `groups` (n_atoms,): which atoms are tied
+    to each other by constraints, numbered in order.
     """
 
     sites: Indices
@@ -115,8 +129,9 @@ class _Kind(NamedTuple):
 class _Problem(NamedTuple):
     """B of a kind: b = basis h, with (M basis) h = I.
 
-    `basis` (n_atoms, n_groups): orthonormal, one column per rigid group. `nearest` (n_groups, n_sites): the legal h
-    closest to the basic map. `free` (n_groups, n_free): directions that leave B M^T alone.
+    `basis` (n_atoms, n_groups): orthonormal, one column per rigid group. `nearest` (n_groups,
+    n_sites): the legal h closest to the basic map. `free` (n_groups, n_free): directions that leave
+    B M^T alone.
     """
 
     kind: _Kind
@@ -126,7 +141,9 @@ class _Problem(NamedTuple):
 
 
 def _kinds(mapping: Mapping, within_molecule: bool) -> list[_Kind]:
-    """The pieces not connected by bonds, constraints or sites, alike ones together; else all as one piece."""
+    """The pieces not connected by bonds, constraints or sites, alike ones together; else all as one
+    piece.
+    """
     entries = mapping.sparse_position_weights.tocoo()
     n_sites, n_fine = entries.shape
     tied = connected_components(n_fine, mapping.fine.constraints)
@@ -187,7 +204,8 @@ def _refuse(mapping: Mapping, sites: Indices) -> None:
         names = ", ".join(f"{mapping.fine.labels[i]} (#{i})" for i in atoms)
         found.append(f"{mapping.coarse.labels[site]} made of {names}")
     raise ValueError(
-        "no force map gives equal weight to atoms tied by constraints: expected sites that can move "
+        "no force map gives equal weight to atoms tied by constraints: expected sites that can "
+        "move "
         f"independently, found these in one rigid group: {'; '.join(found)}; "
         + way_for_rigid(mapping.fine, int(mapping.sparse_position_weights[[sites[0]]].indices[0]))
     )
@@ -197,14 +215,17 @@ def _need_samples(kinds: Sequence[_Kind], n_frames: int) -> None:
     unknowns = max(int(kind.groups.max()) + 1 - kind.weights.shape[0] for kind in kinds)
     if 3 * n_frames < unknowns:
         raise ValueError(
-            f"least_noise: {n_frames} frames give {3 * n_frames} force components per atom, expected "
+            f"least_noise: {n_frames} frames give {3 * n_frames} force components per atom, "
+            "expected "
             f"at least {unknowns} to determine B; give more frames, keep within_molecule=True, "
             "or use constraint_aware"
         )
 
 
 def _second_moments(forces: Array, weights: Array, atoms: Indices) -> Array:
-    """(n_copies, n_atoms, n_atoms) <sum_xyz F F^T> over the weighted frames, of the `atoms` (n_copies, n_atoms)."""
+    """(n_copies, n_atoms, n_atoms) <sum_xyz F F^T> over the weighted frames, of the `atoms`
+    (n_copies, n_atoms).
+    """
     copies, size = atoms.shape
     moments = np.zeros((copies, size, size))
     for chunk in frame_chunks(forces):
@@ -217,7 +238,9 @@ def _second_moments(forces: Array, weights: Array, atoms: Indices) -> Array:
 
 
 def _minimise(problem: _Problem, moments: Array, ridge: float) -> Array:
-    """(n_copies, n_groups, n_sites) the h of least noise: stationary along every free direction (the KKT point)."""
+    """(n_copies, n_groups, n_sites) the h of least noise: stationary along every free direction
+    (the KKT point).
+    """
     free, nearest = problem.free, problem.nearest
     found = np.empty((len(moments), *nearest.shape))
     for part in _portions(len(moments), moments[0].size):
@@ -231,12 +254,16 @@ def _minimise(problem: _Problem, moments: Array, ridge: float) -> Array:
 
 
 def _portions(copies: int, numbers: int) -> Iterator[slice]:
-    """Slices over copies of so many numbers each: small molecules many at a time, large ones one by one."""
+    """Slices over copies of so many numbers each: small molecules many at a time, large ones one by
+    one.
+    """
     step = max(1, _PORTION // numbers)
     return (slice(start, start + step) for start in range(0, copies, step))
 
 
-def _assemble(mapping: Mapping, problems: Sequence[_Problem], solutions: Sequence[Array]) -> Mapping:
+def _assemble(
+    mapping: Mapping, problems: Sequence[_Problem], solutions: Sequence[Array]
+) -> Mapping:
     """The Mapping with B of the `solutions`, (n_copies, n_groups, n_sites) of each problem."""
     rows, columns, values = [], [], []
     for problem, solution in zip(problems, solutions):
@@ -247,4 +274,6 @@ def _assemble(mapping: Mapping, problems: Sequence[_Problem], solutions: Sequenc
     data = np.concatenate(values)
     kept = np.abs(data) >= 1e-12  # the rest is rounding of exact zeros; keeps a local map sparse
     entries = data[kept], (np.concatenate(rows)[kept], np.concatenate(columns)[kept])
-    return mapping.with_force_weights(csr_array(entries, shape=mapping.sparse_position_weights.shape))
+    return mapping.with_force_weights(
+        csr_array(entries, shape=mapping.sparse_position_weights.shape)
+    )

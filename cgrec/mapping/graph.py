@@ -1,8 +1,10 @@
-"""Sites from the bond graph alone: groups of heavy atoms, and one greedy contraction that gives every level at once.
+"""Sites from the bond graph alone: groups of heavy atoms, and one greedy contraction that gives
+every level at once.
 
-`contract` merges atoms along bonds until each molecule is one bead. The order of the merges is a dendrogram, so beads of
-one cut are unions of beads of any finer cut, and levels chosen from it are nested. What the bond graph cannot tell apart
-(orbits of bonds, by Weisfeiler-Lehman colours) is merged together; molecules of one kind are contracted alike.
+`contract` merges atoms along bonds until each molecule is one bead. The order of the merges is a
+dendrogram, so beads of one cut are unions of beads of any finer cut, and levels chosen from it are
+nested. What the bond graph cannot tell apart (orbits of bonds, by Weisfeiler-Lehman colours) is
+merged together; molecules of one kind are contracted alike.
 """
 
 from __future__ import annotations
@@ -29,10 +31,12 @@ Rise = Callable[[Indices], Cost]
 
 @dataclass(frozen=True)
 class HeavyAtomGroups:
-    """The fewest beads of at most `size` heavy atoms each, bonded among themselves, hydrogens with their heavy atom.
+    """The fewest beads of at most `size` heavy atoms each, bonded among themselves, hydrogens with
+    their heavy atom.
 
-    Along a chain that is `size` consecutive atoms a bead, the last one shorter. On a branched molecule it is the optimum
-    of S. Kundu, J. Misra, SIAM J. Comput. 6, 151 (1977) for a tree; rings are cut open first, so there it is a bound.
+    Along a chain that is `size` consecutive atoms a bead, the last one shorter. On a branched
+    molecule it is the optimum of S. Kundu, J. Misra, SIAM J. Comput. 6, 151 (1977) for a tree;
+    rings are cut open first, so there it is a bound.
 
     Attributes:
         size: heavy atoms in a bead.
@@ -61,7 +65,8 @@ def heavy_atom_groups(system: System, size: int) -> Partition:
             front += reached
     children: dict[int, list[int]] = {i: [] for i in (-1, *parent)}
     beads: dict[int, list[int]] = {}
-    for i in reversed(parent):  # leaves first: i takes its lightest open branches, the others are beads
+    # leaves first: i takes its lightest open branches, the others are beads
+    for i in reversed(parent):
         beads[i] = [i]
         for j in sorted(children[i], key=lambda j: (len(beads[j]), -j)):
             if len(beads[i]) + len(beads[j]) <= size:
@@ -102,8 +107,8 @@ class Contraction:
 
     Attributes:
         system: what was contracted.
-        stages: bonds to merge along. A stage is what symmetry wants done at once, a step of it the least that keeps
-            stereocentres whole in all molecules of a kind.
+        stages: bonds to merge along. A stage is what symmetry wants done at once, a step of it the
+            least that keeps stereocentres whole in all molecules of a kind.
     """
 
     system: System
@@ -119,10 +124,12 @@ class Contraction:
 
         Args:
             n_sites: beads in all molecules together.
-            symmetric: False allows equivalent atoms to be treated differently where `n_sites` needs it.
+            symmetric: False allows equivalent atoms to be treated differently where `n_sites` needs
+                it.
 
         Raises:
-            ValueError: there is no such cut; the message names what stands in the way and the nearest cuts.
+            ValueError: there is no such cut; the message names what stands in the way and the
+                nearest cuts.
         """
         cuts = [n for n, whole in self._cuts() if whole or not symmetric]
         if n_sites not in cuts:
@@ -146,22 +153,29 @@ class Contraction:
 
     def _refuse(self, n_sites: int, cuts: Sequence[int], symmetric: bool) -> None:
         labels = self.system.labels
-        what = f"Contraction.beads: expected a number of beads from {cuts[-1]} to {cuts[0]}, found {n_sites}"
+        what = (
+            f"Contraction.beads: expected a number of beads from {cuts[-1]} to {cuts[0]}, found "
+            f"{n_sites}"
+        )
         if n_sites > cuts[0]:
             raise ValueError(
                 f"{what}: the atoms {', '.join(labels[:6])}, ... are {len(labels)}; ask for fewer"
             )
         if n_sites < cuts[-1]:
             raise ValueError(
-                f"{what}: every molecule, every protected atom and each piece between them is a bead at least; ask for more"
+                f"{what}: every molecule, every protected atom and each piece between them is "
+                "a bead at least; ask for more"
             )
         more, less = min(n for n in cuts if n > n_sites), max(n for n in cuts if n < n_sites)
         start, stop = self.beads(more, symmetric=symmetric), self.beads(less, symmetric=symmetric)
         changed = [bead for bead in stop if bead not in start][:3]
         named = "; ".join(", ".join(f"{labels[i]} (#{i})" for i in bead[:8]) for bead in changed)
-        way = ", or symmetric=False" if symmetric and n_sites in [n for n, _ in self._cuts()] else ""
+        way = (
+            ", or symmetric=False" if symmetric and n_sites in [n for n, _ in self._cuts()] else ""
+        )
         raise ValueError(
-            f"{what}: the beads ({named}) would be made for some of equivalent atoms only, or would split a stereocentre; "
+            f"{what}: the beads ({named}) would be made for some of equivalent atoms only, or "
+            "would split a stereocentre; "
             f"take {more} or {less}{way}"
         )
 
@@ -176,23 +190,25 @@ def contract(
 ) -> Contraction:
     """Merge atoms along bonds, the cheapest first, until every molecule is one bead.
 
-    Hydrogens join their heavy atom first. After that the orbit of bonds comes next that costs least for each bead that
-    it saves: what `cost` rises by, and `balance` n times what sum_beads (m_bead / m)^2 rises by, with n the beads in
-    one molecule of each kind and m the mass of the heaviest; that sum is least where masses are equal.
+    Hydrogens join their heavy atom first. After that the orbit of bonds comes next that costs least
+    for each bead that it saves: what `cost` rises by, and `balance` n times what sum_beads (m_bead
+    / m)^2 rises by, with n the beads in one molecule of each kind and m the mass of the heaviest;
+    that sum is least where masses are equal.
 
-    An atom with four neighbours that the bond graph tells apart is a stereocentre, and it is never split: it shares its
-    bead with at least three of the four, so that the handedness lies inside, or the five lie in at least four beads,
-    whose places show it. Atoms that cannot be merged without splitting one bring more of its bonds with them.
+    An atom with four neighbours that the bond graph tells apart is a stereocentre, and it is never
+    split: it shares its bead with at least three of the four, so that the handedness lies inside,
+    or the five lie in at least four beads, whose places show it. Atoms that cannot be merged
+    without splitting one bring more of its bonds with them.
 
-    Greedy, so not the optimum for any one number of beads, and an early merge may leave numbers out of reach: a chain of
-    even length whose middle bond is merged has no symmetric cut in two. Time grows with the cube of the largest
-    molecule: 0.2 s for 140 atoms, 5 s for 560.
+    Greedy, so not the optimum for any one number of beads, and an early merge may leave numbers out
+    of reach: a chain of even length whose middle bond is merged has no symmetric cut in two. Time
+    grows with the cube of the largest molecule: 0.2 s for 140 atoms, 5 s for 560.
 
     Args:
         system: with all bonds; of atoms or of coarse sites (element "X").
         cost: a name in `COSTS`.
-        protected: sites (labels or a selection) that stay beads of their own; their hydrogens, unless protected too,
-            stay beads too, for they have no other neighbour.
+        protected: sites (labels or a selection) that stay beads of their own; their hydrogens,
+            unless protected too, stay beads too, for they have no other neighbour.
         modes: of `local_variation`.
         balance: how much unequal masses cost.
 
@@ -218,11 +234,12 @@ def contract(
 def local_variation(system: System, modes: int = 10) -> Rise:
     """What a contraction takes from the slow modes of the bond graph, per mode.
 
-    A. Loukas, J. Mach. Learn. Res. 20 (116), 1 (2019), Sec. 4: for the sets C of beads that become one, the sum of
-    ||Pi_C A||^2 in the norm of L_C. A = B (B^T L B)^(-1/2) are the `modes` lowest non-trivial eigenvectors of the graph
-    Laplacian of each molecule (all of a degenerate set), averaged over its beads (B) and made L-orthonormal on the
-    graph of these (L: weights are numbers of bonds); Pi_C takes off the average over C, and L_C holds the bonds within
-    C once and those that leave it twice. Here averages are over atoms, and the norm is the Frobenius norm.
+    A. Loukas, J. Mach. Learn. Res. 20 (116), 1 (2019), Sec. 4: for the sets C of beads that become
+    one, the sum of ||Pi_C A||^2 in the norm of L_C. A = B (B^T L B)^(-1/2) are the `modes` lowest
+    non-trivial eigenvectors of the graph Laplacian of each molecule (all of a degenerate set),
+    averaged over its beads (B) and made L-orthonormal on the graph of these (L: weights are numbers
+    of bonds); Pi_C takes off the average over C, and L_C holds the bonds within C once and those
+    that leave it twice. Here averages are over atoms, and the norm is the Frobenius norm.
 
     Args:
         system: its bonds all count as one.
@@ -256,7 +273,10 @@ def local_variation(system: System, modes: int = 10) -> Rise:
             lost = a - average(a, merged)
             within = merged[i] == merged[j]
             x, y = lost[i], lost[j]
-            return float(((x - y)[within] ** 2).sum() + 2 * (x[~within] ** 2 + y[~within] ** 2).sum()) / width
+            return (
+                float(((x - y)[within] ** 2).sum() + 2 * (x[~within] ** 2 + y[~within] ** 2).sum())
+                / width
+            )
 
         return cost
 
@@ -264,12 +284,14 @@ def local_variation(system: System, modes: int = 10) -> Rise:
 
 
 def normalised_cut(system: System) -> Rise:
-    """Bonds that leave a bead over its mass, summed over beads; 1 for single atoms, 0 for whole molecules.
+    """Bonds that leave a bead over its mass, summed over beads; 1 for single atoms, 0 for whole
+    molecules.
 
-    The cut of J. Shi, J. Malik, IEEE Trans. Pattern Anal. 22, 888 (2000) with masses as the weights of nodes, so light
-    beads with many bonds to others are the first to be merged: agglomeration of the least rise in the weighted kernel
-    k-means of I. S. Dhillon, Y. Guan, B. Kulis, IEEE Trans. Pattern Anal. 29, 1944 (2007), of which Ward's is one.
-    Several molecules: the sum over the largest term.
+    The cut of J. Shi, J. Malik, IEEE Trans. Pattern Anal. 22, 888 (2000) with masses as the weights
+    of nodes, so light beads with many bonds to others are the first to be merged: agglomeration of
+    the least rise in the weighted kernel k-means of I. S. Dhillon, Y. Guan, B. Kulis, IEEE Trans.
+    Pattern Anal. 29, 1944 (2007), of which Ward's is one. Several molecules: the sum over the
+    largest term.
     """
     i, j = system.bonds.T
     single = np.bincount(system.bonds.ravel(), minlength=system.n_sites) / system.masses
@@ -295,7 +317,9 @@ COSTS = {"local_variation": local_variation, "normalised_cut": normalised_cut}
 
 
 def mass_balance(system: System) -> Cost:
-    """sum over beads of (mass / mass of the heaviest molecule)^2: least where n beads are equally heavy."""
+    """sum over beads of (mass / mass of the heaviest molecule)^2: least where n beads are equally
+    heavy.
+    """
     heaviest = max(system.masses[atoms].sum() for atoms in system.molecule_sites())
 
     def cost(labels: Indices) -> float:
@@ -306,7 +330,9 @@ def mass_balance(system: System) -> Cost:
 
 
 def stereocentres(system: System) -> Indices:
-    """(n, 5) atoms with four neighbours that the bond graph tells apart, each followed by these neighbours."""
+    """(n, 5) atoms with four neighbours that the bond graph tells apart, each followed by these
+    neighbours.
+    """
     alike = system.equivalent_sites()
     found = [
         (i, *around)
@@ -320,8 +346,12 @@ class _Contractor:
     """Stages for a system with one molecule of each kind."""
 
     def __init__(self, system: System, frozen: NDArray[np.bool_], first: Rise, balance: float):
-        self.system, self.frozen, self.centres = system, frozen, stereocentres(system)
-        self.first, self.second, self.balance = first, mass_balance(system), balance
+        self.system = system
+        self.frozen = frozen
+        self.centres = stereocentres(system)
+        self.first = first
+        self.second = mass_balance(system)
+        self.balance = balance
 
     def stages(self) -> list[list[Bonds]]:
         """Whole orbits in the order in which they are merged, each in steps."""
@@ -338,7 +368,9 @@ class _Contractor:
     def _orbits(self, bonds: Bonds) -> list[Bonds]:
         """`bonds` that neither the bond graph nor protection tells apart, together."""
         kinds = [f"{k} {f}" for k, f in zip(self.system.equivalent_sites(), self.frozen)]
-        unlike = replace(self.system, types=tuple(kinds), elements=("X",) * len(kinds)).equivalent_sites()
+        unlike = replace(
+            self.system, types=tuple(kinds), elements=("X",) * len(kinds)
+        ).equivalent_sites()
         orbits: dict[tuple[int, ...], Bonds] = {}
         for i, j in bonds:
             orbits.setdefault(tuple(sorted((unlike[i], unlike[j]))), []).append((i, j))
@@ -366,7 +398,9 @@ class _Contractor:
     def _whole(
         self, orbit: Bonds, orbit_of: dict[frozenset[int], Bonds], labels: Indices, cost: Cost
     ) -> Bonds:
-        """Merge `orbit` into `labels`, then what makes stereocentres whole again; empty where nothing does."""
+        """Merge `orbit` into `labels`, then what makes stereocentres whole again; empty where
+        nothing does.
+        """
         bonds = list(orbit)
         _merge(labels, orbit)
         while len(split := self._split(labels)):
@@ -381,13 +415,17 @@ class _Contractor:
         return bonds
 
     def _cost(self, labels: Indices) -> Cost:
-        """What other labels cost from here; counts of beads make the balance as large at all levels."""
+        """What other labels cost from here; counts of beads make the balance as large at all
+        levels.
+        """
         first, before = self.first(labels), self.second(labels)
         scale = self.balance * len(np.unique(labels))
         return lambda merged: first(merged) + scale * (self.second(merged) - before)
 
     def _split(self, labels: Indices) -> Indices:
-        """Rows of `centres` whose handedness neither lies in the centre's bead nor shows between beads."""
+        """Rows of `centres` whose handedness neither lies in the centre's bead nor shows between
+        beads.
+        """
         beads = labels[self.centres]
         inside = (beads == beads[:, :1]).sum(axis=1)
         apart = 1 + (np.diff(np.sort(beads, axis=1), axis=1) != 0).sum(axis=1)
@@ -411,25 +449,32 @@ def _merge(labels: Indices, bonds: Sequence[tuple[int, int]]) -> int:
 
 
 def _kinds(system: System, frozen: NDArray[np.bool_]) -> list[Indices]:
-    """(n_molecules, n_atoms) atoms of the molecules of each kind: the same atoms in the same order, bonded alike."""
+    """(n_molecules, n_atoms) atoms of the molecules of each kind: the same atoms in the same order,
+    bonded alike.
+    """
     molecules = system.molecule_sites()
     bonds: list[Bonds] = [[] for _ in molecules]
     place, labels = np.empty(system.n_sites, np.int64), system.labels
     for atoms in molecules:
         place[atoms] = np.arange(len(atoms))
-    for (i, j), molecule in zip(system.bonds.tolist(), system.molecules[system.bonds[:, 0]].tolist()):
+    for (i, j), molecule in zip(
+        system.bonds.tolist(), system.molecules[system.bonds[:, 0]].tolist()
+    ):
         bonds[molecule].append((int(place[i]), int(place[j])))
     kinds: dict[tuple[object, ...], list[Indices]] = {}
     for atoms, pairs in zip(molecules, bonds):
         per_atom = [
-            (labels[i], system.elements[i], system.types[i], system.masses[i], frozen[i]) for i in atoms
+            (labels[i], system.elements[i], system.types[i], system.masses[i], frozen[i])
+            for i in atoms
         ]
         kinds.setdefault((tuple(per_atom), tuple(pairs)), []).append(atoms)
     return [np.array(same) for same in kinds.values()]
 
 
 def _slow_modes(system: System, atoms: Indices, modes: int) -> Array:
-    """(n_atoms, n_modes) the lowest non-trivial eigenvectors of the Laplacian of one molecule over their root."""
+    """(n_atoms, n_modes) the lowest non-trivial eigenvectors of the Laplacian of one molecule over
+    their root.
+    """
     inside = system.select(atoms.tolist()).bonds
     laplacian = np.zeros((len(atoms), len(atoms)))
     for i, j in inside:

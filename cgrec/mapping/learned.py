@@ -1,12 +1,14 @@
-"""Beads as people draw them: a small network, taught by 2,000 hand-made mappings of organic molecules, and a grouping.
+"""Beads as people draw them: a small network, taught by 2,000 hand-made mappings of organic
+molecules, and a grouping.
 
-The network reads elements and bonds alone and gives, for pairs of nearby heavy atoms, the log-odds that a person
-would put them into one bead; the grouping looks for the connected beads of highest total log-odds. Trained and
-measured by scripts/make_learned_mapping.py; what it reached is in cgrec/data/learned_mapping/about.json.
+The network reads elements and bonds alone and gives, for pairs of nearby heavy atoms, the log-odds
+that a person would put them into one bead; the grouping looks for the connected beads of highest
+total log-odds. Trained and measured by scripts/make_learned_mapping.py; what it reached is in
+cgrec/data/learned_mapping/about.json.
 
-Sources. Data: the HAM set of human-annotated mappings (CC0) and the idea of learning it, Li, Wellawatte,
-Chakraborty, Gandhi, Xu, White, Chem. Sci. 11, 9524 (2020). Grouping: greedy additive edge contraction and
-moves after Keuper et al., ICCV (2015).
+Sources. Data: the HAM set of human-annotated mappings (CC0) and the idea of learning it, Li,
+Wellawatte, Chakraborty, Gandhi, Xu, White, Chem. Sci. 11, 9524 (2020). Grouping: greedy additive
+edge contraction and moves after Keuper et al., ICCV (2015).
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ ELEMENTS = ("C", "N", "O", "S", "F", "Cl", "Br", "I", "Si", "P", "B", "Se")
 REACH = 6
 #: Log-odds of sharing a bead for atoms farther apart: people do not make such beads.
 FAR = -5.0
-#: Borders are moved between beads that have together so many heavy atoms at most; the cost grows with the third power.
+#: Borders are moved between beads that have together so many heavy atoms at most; the cost grows
+#: with the third power.
 LARGEST_PAIR = 64
 #: Gains below this are none.
 TIE = 1e-9
@@ -44,7 +47,9 @@ Worth = list[dict[int, float]]
 
 
 class Molecule(NamedTuple):
-    """The heavy atoms of one molecule: `elements`, bonded `hydrogens` of each, and `bonds` between them (i < j)."""
+    """The heavy atoms of one molecule: `elements`, bonded `hydrogens` of each, and `bonds` between
+    them (i < j).
+    """
 
     elements: tuple[str, ...]
     hydrogens: tuple[int, ...]
@@ -63,12 +68,16 @@ class Molecule(NamedTuple):
         new = {old: k for k, old in enumerate(order)}
         bonds = sorted((min(new[i], new[j]), max(new[i], new[j])) for i, j in self.bonds)
         return Molecule(
-            tuple(self.elements[k] for k in order), tuple(self.hydrogens[k] for k in order), tuple(bonds)
+            tuple(self.elements[k] for k in order),
+            tuple(self.hydrogens[k] for k in order),
+            tuple(bonds),
         )
 
 
 class Features(NamedTuple):
-    """What the network is given: `atom` (n_atoms, ·), `bond` (n_bonds, ·) of `bonds`, `pair` (n_pairs, ·) of `pairs`."""
+    """What the network is given: `atom` (n_atoms, ·), `bond` (n_bonds, ·) of `bonds`, `pair`
+    (n_pairs, ·) of `pairs`.
+    """
 
     atom: NDArray[np.float32]
     bonds: NDArray[np.int64]
@@ -80,21 +89,23 @@ class Features(NamedTuple):
 def learned_beads(system: System, n_sites: int | Sequence[int] | None = None) -> Partition:
     """Beads as a person would draw them, for any number of beads.
 
-    Hydrogens stay with the atom they are bonded to. Every bead is connected. Only elements and bonds are read: the
-    order of the atoms plays no part, and molecules that are the same get the same beads (up to their symmetry). People
-    drew beads of two or three heavy atoms, ten at most: larger ones are a guess.
+    Hydrogens stay with the atom they are bonded to. Every bead is connected. Only elements and
+    bonds are read: the order of the atoms plays no part, and molecules that are the same get the
+    same beads (up to their symmetry). People drew beads of two or three heavy atoms, ten at most:
+    larger ones are a guess.
 
     Args:
         system: with elements and bonds.
-        n_sites: number of beads. None: the network chooses. An int: in all, shared among the molecules in proportion
-            to their heavy atoms. A sequence: for each molecule, in the order of `System.molecules`.
+        n_sites: number of beads. None: the network chooses. An int: in all, shared among the
+            molecules in proportion to their heavy atoms. A sequence: for each molecule, in the
+            order of `System.molecules`.
 
     Returns:
         Atom indices of each bead, sorted; beads in the order of their first atoms.
 
     Raises:
-        ValueError: an element unknown or, in a molecule of several heavy atoms, not taught (ELEMENTS); more beads than
-            heavy atoms, or fewer than molecules.
+        ValueError: an element unknown or, in a molecule of several heavy atoms, not taught
+            (ELEMENTS); more beads than heavy atoms, or fewer than molecules.
     """
     _need_elements(system)
     near, molecules = system.neighbours(), _molecules(system)
@@ -125,8 +136,10 @@ def _need_elements(system: System) -> None:
     if "X" in system.elements:
         i = system.elements.index("X")
         raise ValueError(
-            f"learned_beads: expected a chemical element at every site, found none ('X') at site {i} "
-            f"({system.labels[i]}); give System.elements, or group the sites by a rule that needs no chemistry"
+            "learned_beads: expected a chemical element at every site, found none ('X') at "
+            f"site {i} "
+            f"({system.labels[i]}); give System.elements, or group the sites by a rule that "
+            "needs no chemistry"
         )
 
 
@@ -157,13 +170,16 @@ def _shares(
     if not isinstance(n_sites, Sequence):
         if not len(sizes) <= n_sites <= sum(sizes):
             raise ValueError(
-                f"learned_beads: expected {len(sizes)} (one a molecule) to {sum(sizes)} beads (one a heavy atom), found "
-                f"n_sites = {n_sites}; a bead lies in one molecule and hydrogens stay with their heavy atoms"
+                f"learned_beads: expected {len(sizes)} (one a molecule) to {sum(sizes)} beads "
+                "(one a heavy atom), found "
+                f"n_sites = {n_sites}; a bead lies in one molecule and hydrogens stay with "
+                "their heavy atoms"
             )
         return _in_proportion(sizes, n_sites)
     if len(n_sites) != len(sizes):
         raise ValueError(
-            f"learned_beads: expected n_sites for each of {len(sizes)} molecules, found {len(n_sites)}"
+            f"learned_beads: expected n_sites for each of {len(sizes)} molecules, found "
+            f"{len(n_sites)}"
         )
     for groups, size, n in zip(molecules, sizes, n_sites):
         if not 1 <= n <= size:
@@ -189,7 +205,9 @@ def _in_proportion(sizes: list[int], total: int) -> list[int]:
     return shares
 
 
-def _beads_of(system: System, groups: Partition, near: list[list[int]], n_sites: int | None) -> Partition:
+def _beads_of(
+    system: System, groups: Partition, near: list[list[int]], n_sites: int | None
+) -> Partition:
     """Beads of one molecule, as indices of its groups."""
     if len(groups) == 1 or n_sites == 1:
         return [list(range(len(groups)))]
@@ -204,8 +222,10 @@ def _molecule(system: System, groups: Partition, near: list[list[int]]) -> Molec
     if unknown:
         atom = groups[elements.index(unknown[0])][0]
         raise ValueError(
-            f"learned_beads: expected the elements {', '.join(ELEMENTS)} and H, found {', '.join(unknown)} at "
-            f"{system.labels[atom]} (#{atom}), of which the network has seen no bead; group that molecule by hand"
+            f"learned_beads: expected the elements {', '.join(ELEMENTS)} and H, found "
+            f"{', '.join(unknown)} at "
+            f"{system.labels[atom]} (#{atom}), of which the network has seen no bead; group "
+            "that molecule by hand"
         )
     home = {atom: k for k, g in enumerate(groups) for atom in g}
     bonds = {(home[i], home[j]) for i in home for j in near[i] if home[i] < home[j]}
@@ -213,9 +233,11 @@ def _molecule(system: System, groups: Partition, near: list[list[int]]) -> Molec
 
 
 def canonical_order(molecule: Molecule) -> list[int]:
-    """An order of the atoms that does not depend on how they came, but for atoms that symmetry makes alike.
+    """An order of the atoms that does not depend on how they came, but for atoms that symmetry
+    makes alike.
 
-    Ranks are refined by those of the neighbours; while some are equal, one of the first such goes before the others.
+    Ranks are refined by those of the neighbours; while some are equal, one of the first such goes
+    before the others.
     """
     near = molecule.neighbours()
     ranks = _ranks(list(zip(molecule.elements, molecule.hydrogens)))
@@ -235,14 +257,18 @@ def _ranks(keys: Sequence[Any]) -> list[int]:
 
 def _refined(ranks: list[int], near: list[list[int]]) -> list[int]:
     while True:
-        finer = _ranks([(ranks[i], *sorted(ranks[j] for j in around)) for i, around in enumerate(near)])
+        finer = _ranks(
+            [(ranks[i], *sorted(ranks[j] for j in around)) for i, around in enumerate(near)]
+        )
         if finer == ranks:
             return ranks
         ranks = finer
 
 
 def features(molecule: Molecule) -> Features:
-    """What the network is given of a molecule: elements, degrees, hydrogens, rings and how far atoms are apart."""
+    """What the network is given of a molecule: elements, degrees, hydrogens, rings and how far
+    atoms are apart.
+    """
     near = molecule.neighbours()
     rings = [_rings(near, i, j) for i, j in molecule.bonds]
     smallest = [LARGEST_RING + 1] * len(near)
@@ -256,8 +282,12 @@ def features(molecule: Molecule) -> Features:
         + _ring(smallest[i])
         for i, (e, h) in enumerate(zip(molecule.elements, molecule.hydrogens))
     ]
-    together = {(a, b) for _, around in rings for ring in around for a in ring for b in ring if a < b}
-    apart = {(i, j): d for i in range(len(near)) for j, d in _distances(near, i, REACH).items() if i < j}
+    together = {
+        (a, b) for _, around in rings for ring in around for a in ring for b in ring if a < b
+    }
+    apart = {
+        (i, j): d for i in range(len(near)) for j, d in _distances(near, i, REACH).items() if i < j
+    }
     pair = [[*_one_hot(d - 1, REACH), float(ij in together)] for ij, d in apart.items()]
     return Features(
         np.array(atom, np.float32),
@@ -288,7 +318,9 @@ def _distances(
 
 
 def _rings(near: list[list[int]], i: int, j: int) -> tuple[int, list[list[int]]]:
-    """Size of the smallest ring through a bond, and all rings of that size; (LARGEST_RING + 1, none) without."""
+    """Size of the smallest ring through a bond, and all rings of that size; (LARGEST_RING + 1,
+    none) without.
+    """
     away = _distances(near, i, LARGEST_RING - 1, (i, j))
     if j not in away:
         return LARGEST_RING + 1, []
@@ -323,10 +355,12 @@ def _networks() -> Any:
 def group(
     near: list[list[int]], log_odds: dict[tuple[int, int], float], n_sites: int | None = None
 ) -> Partition:
-    """Connected beads whose pairs have together high log-odds: the best merges, then moves while they gain.
+    """Connected beads whose pairs have together high log-odds: the best merges, then moves while
+    they gain.
 
-    Moves are of one atom to the bead beside its own, and of the border between two beads to another bond. Two beads
-    of a small molecule without rings are the best of all; more are the best that moves find.
+    Moves are of one atom to the bead beside its own, and of the border between two beads to another
+    bond. Two beads of a small molecule without rings are the best of all; more are the best that
+    moves find.
 
     Args:
         near: neighbours of each atom of one molecule.
@@ -371,7 +405,9 @@ def _merged(near: list[list[int]], worth: Worth, n_sites: int | None) -> Partiti
 
 
 def _moved(near: list[list[int]], worth: Worth, beads: Partition, free: bool) -> Partition:
-    """Single atoms moved to a bead they are bonded to, or, where the number is `free`, alone, while that gains."""
+    """Single atoms moved to a bead they are bonded to, or, where the number is `free`, alone, while
+    that gains.
+    """
     home = {i: k for k, bead in enumerate(beads) for i in bead}
     members = {k: set(bead) for k, bead in enumerate(beads)}
     moved = True
@@ -382,7 +418,9 @@ def _moved(near: list[list[int]], worth: Worth, beads: Partition, free: bool) ->
             if (len(members[own]) == 1 and not free) or not _connected(near, members[own] - {i}):
                 continue
             others = {home[j] for j in near[i]} - {own}
-            value = {k: FAR * len(members[k]) for k in others} | {own: FAR * (len(members[own]) - 1)}
+            value = {k: FAR * len(members[k]) for k in others} | {
+                own: FAR * (len(members[own]) - 1)
+            }
             if free:
                 value[max(members) + 1] = 0.0
             for j, w in worth[i].items():
@@ -399,7 +437,9 @@ def _moved(near: list[list[int]], worth: Worth, beads: Partition, free: bool) ->
 
 
 def _shifted(near: list[list[int]], worth: Worth, beads: Partition) -> Partition:
-    """The border between two beads moved to another bond of theirs, each side taking the atoms nearest to it."""
+    """The border between two beads moved to another bond of theirs, each side taking the atoms
+    nearest to it.
+    """
     beads = list(beads)
     home = {i: k for k, bead in enumerate(beads) for i in bead}
     for i, around in enumerate(near):
@@ -421,10 +461,15 @@ def _shifted(near: list[list[int]], worth: Worth, beads: Partition) -> Partition
 def _halves(near: list[list[int]], atoms: list[int]) -> list[tuple[list[int], list[int]]]:
     """For each bond among `atoms`, those nearer to its one end and those nearer to its other."""
     inside = set(atoms)
-    part = [[j for j in around if j in inside] if i in inside else [] for i, around in enumerate(near)]
+    part = [
+        [j for j in around if j in inside] if i in inside else [] for i, around in enumerate(near)
+    ]
     away = {i: _distances(part, i, len(atoms)) for i in atoms}
     return [
-        ([k for k in atoms if away[i][k] <= away[j][k]], [k for k in atoms if away[i][k] > away[j][k]])
+        (
+            [k for k in atoms if away[i][k] <= away[j][k]],
+            [k for k in atoms if away[i][k] > away[j][k]],
+        )
         for i in atoms
         for j in part[i]
     ]

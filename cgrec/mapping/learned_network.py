@@ -2,9 +2,9 @@
 
 Apart from `learned` because torch and torch_geometric take seconds to import.
 
-Sources. Edge-conditioned isomorphism convolution: Hu et al., "Strategies for pre-training graph neural
-networks", ICLR (2020). Learning affinities that a graph partition then uses: Li, Wellawatte, Chakraborty,
-Gandhi, Xu, White, Chem. Sci. 11, 9524 (2020).
+Sources. Edge-conditioned isomorphism convolution: Hu et al., "Strategies for pre-training graph
+neural networks", ICLR (2020). Learning affinities that a graph partition then uses: Li, Wellawatte,
+Chakraborty, Gandhi, Xu, White, Chem. Sci. 11, 9524 (2020).
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ LARGEST = 10.0
 
 
 class PairNetwork(nn.Module):
-    """Log-odds that two heavy atoms share a bead, from the bond graph and, if wanted, the atoms a bead has.
+    """Log-odds that two heavy atoms share a bead, from the bond graph and, if wanted, the atoms a
+    bead has.
 
     Args:
         n_atom, n_bond, n_pair: numbers of features of an atom, a bond, a pair.
@@ -57,23 +58,34 @@ class PairNetwork(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Sequential(
-            nn.Linear(3 * width + n_pair + 2, width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(width, 1)
+            nn.Linear(3 * width + n_pair + 2, width),
+            nn.SiLU(),
+            nn.Dropout(dropout),
+            nn.Linear(width, 1),
         )
 
     def forward(self, data: Data | Batch) -> Tensor:
-        """(n_pairs,) log-odds; the same for (i, j) and (j, i) and for atoms the graph cannot tell apart."""
-        molecule = data.batch if data.batch is not None else torch.zeros(len(data.x), dtype=torch.long)
+        """(n_pairs,) log-odds; the same for (i, j) and (j, i) and for atoms the graph cannot tell
+        apart.
+        """
+        molecule = (
+            data.batch if data.batch is not None else torch.zeros(len(data.x), dtype=torch.long)
+        )
         h = self.embed(torch.cat([data.x, data.resolution[molecule]], dim=1))
         for norm, convolve in zip(self.norms, self.convolutions):
             h = h + self.dropout(convolve(norm(h), data.edge_index, data.edge_attr))
         h = self.norms[-1](h)
         a, b = h[data.pair_index[0]], h[data.pair_index[1]]
         wanted = data.resolution[molecule[data.pair_index[0]]]
-        return self.head(torch.cat([a + b, a * b, (a - b).abs(), data.pair_attr, wanted], dim=1)).squeeze(1)
+        return self.head(
+            torch.cat([a + b, a * b, (a - b).abs(), data.pair_attr, wanted], dim=1)
+        ).squeeze(1)
 
 
 def resolution(n_groups: int, n_sites: int | None) -> Tensor:
-    """(1, 2) the log of heavy atoms per bead, at most that of the largest beads it was taught, and whether it is known."""
+    """(1, 2) the log of heavy atoms per bead, at most that of the largest beads it was taught, and
+    whether it is known.
+    """
     told = [0.0, 0.0] if n_sites is None else [np.log(min(n_groups / n_sites, LARGEST)), 1.0]
     return torch.tensor([told], dtype=torch.float32)
 
@@ -92,7 +104,9 @@ def graph(features: Features, n_sites: int | None) -> Data:
     )
 
 
-def log_odds(networks: Sequence[PairNetwork], features: Features, n_sites: int | None) -> NDArray[np.float64]:
+def log_odds(
+    networks: Sequence[PairNetwork], features: Features, n_sites: int | None
+) -> NDArray[np.float64]:
     """(n_pairs,) log-odds of sharing a bead, the mean over `networks`."""
     with torch.no_grad():
         return np.mean([net(graph(features, n_sites)).double().numpy() for net in networks], axis=0)

@@ -1,9 +1,9 @@
 """`Mapping`: the two matrices that turn fine Frames into coarse Frames.
 
-Positions map with M, forces with B. The mapped force is an unbiased label of the mean force,
--dW/dR = E[B F | R], for every constant B with B M^T = I (Noid et al., J. Chem. Phys. 128, 244114 (2008);
-Ciccotti, Lelièvre, Vanden-Eijnden, Commun. Pure Appl. Math. 61, 371 (2008)); atoms tied by a constraint must
-enter B with equal weight.
+Positions map with M, forces with B. The mapped force is an unbiased label of the mean force, -dW/dR
+= E[B F | R], for every constant B with B M^T = I (Noid et al., J. Chem. Phys. 128, 244114 (2008);
+Ciccotti, Lelièvre, Vanden-Eijnden, Commun. Pure Appl. Math. 61, 371 (2008)); atoms tied by a
+constraint must enter B with equal weight.
 """
 
 from __future__ import annotations
@@ -67,19 +67,23 @@ class _Weights:
 class Mapping:
     """A linear map from a fine System to a coarse one: R = M x and F = B f, always together.
 
-    M and B may be given dense or sparse. They are kept sparse, so that memory and time grow with the weights that are
-    not zero, and are read as numpy arrays as long as these are small.
+    M and B may be given dense or sparse. They are kept sparse, so that memory and time grow with
+    the weights that are not zero, and are read as numpy arrays as long as these are small.
 
     Attributes:
         fine: the System mapped from.
         coarse: the System mapped to.
-        position_weights: M, (n_sites, n_fine), rows sum to one. Read: an array, or from 2^24 entries on the
-            scipy.sparse.csr_array, which has the same `@`, `.T`, `.shape` and `.sum`, and `.toarray()`.
-        force_weights: B, (n_sites, n_fine), with B M^T = I; default: `basic_force_weights(M)`. Read as M is.
-        sparse_position_weights, sparse_force_weights: the same at any size, csr_array of sorted indices.
+        position_weights: M, (n_sites, n_fine), rows sum to one. Read: an array, or from 2^24
+            entries on the scipy.sparse.csr_array, which has the same `@`, `.T`, `.shape` and
+            `.sum`, and `.toarray()`.
+        force_weights: B, (n_sites, n_fine), with B M^T = I; default: `basic_force_weights(M)`. Read
+            as M is.
+        sparse_position_weights, sparse_force_weights: the same at any size, csr_array of sorted
+            indices.
 
     Raises:
-        ValueError: a wrong shape, a weight not finite, a row of M that does not sum to one, B M^T not I.
+        ValueError: a wrong shape, a weight not finite, a row of M that does not sum to one, B M^T
+            not I.
     """
 
     fine: System
@@ -91,7 +95,9 @@ class Mapping:
         self._put_matrix("position_weights")
         self._check_row_sums()
         if self.sparse_force_weights is None:
-            self.__dict__["sparse_force_weights"] = basic_force_weights(self.sparse_position_weights)
+            self.__dict__["sparse_force_weights"] = basic_force_weights(
+                self.sparse_position_weights
+            )
         self._put_matrix("force_weights")
         self._check_identity()
 
@@ -121,7 +127,8 @@ class Mapping:
             site = int(np.searchsorted(matrix.indptr, bad, side="right")) - 1
             raise ValueError(
                 f"Mapping.{name}: expected finite weights, found {matrix.data[bad]} for "
-                f"{self.fine.labels[matrix.indices[bad]]} in site {self.coarse.labels[site]}; correct that weight"
+                f"{self.fine.labels[matrix.indices[bad]]} in site {self.coarse.labels[site]}; "
+                "correct that weight"
             )
         for array in (matrix.data, matrix.indices, matrix.indptr):
             array.setflags(write=False)
@@ -132,7 +139,8 @@ class Mapping:
         worst = int(np.argmax(np.abs(sums - 1)))
         if abs(sums[worst] - 1) > IDENTITY_TOLERANCE:
             raise ValueError(
-                f"Mapping.position_weights: expected rows that sum to one, found {sums[worst]:.10g} for site "
+                "Mapping.position_weights: expected rows that sum to one, found "
+                f"{sums[worst]:.10g} for site "
                 f"{worst} ({self.coarse.labels[worst]}); divide its weights by their sum"
             )
 
@@ -141,22 +149,29 @@ class Mapping:
         i, j, error = _largest(product - eye_array(self.coarse.n_sites))
         if error > IDENTITY_TOLERANCE:
             raise ValueError(
-                f"Mapping.force_weights: expected B M^T = I, found {product[i, j]:.8g}, not {i == j:d}, "
-                f"for sites {self.coarse.labels[i]} and {self.coarse.labels[j]}: mapped forces would be "
-                "biased. Leave force_weights out for the basic map, or make the sites linearly independent"
+                f"Mapping.force_weights: expected B M^T = I, found {product[i, j]:.8g}, not "
+                f"{i == j:d}, "
+                f"for sites {self.coarse.labels[i]} and {self.coarse.labels[j]}: mapped forces "
+                "would be "
+                "biased. Leave force_weights out for the basic map, or make the sites linearly "
+                "independent"
             )
 
     def __call__(self, frames: Frames) -> Frames:
         """Positions (nm) and, where present, forces (kJ/mol/nm) of the coarse sites, in float64.
 
-        Box, temperature, weights and replicas are kept; energies are not, because the energy of the fine
-        particles is no label of the coarse free energy.
+        Box, temperature, weights and replicas are kept; energies are not, because the energy of the
+        fine particles is no label of the coarse free energy.
 
         Raises:
-            ValueError: frames of another System, or with forces that this B may not map (constraints).
+            ValueError: frames of another System, or with forces that this B may not map
+                (constraints).
         """
         need_same_system(
-            frames.system, self.fine, "cannot map these Frames: their System", "the Mapping's fine System"
+            frames.system,
+            self.fine,
+            "cannot map these Frames: their System",
+            "the Mapping's fine System",
         )
         if frames.forces is not None:
             self.check_constraints()
@@ -164,7 +179,9 @@ class Mapping:
             system=self.coarse,
             positions=_apply(self.sparse_position_weights, frames.positions),
             temperature=frames.temperature,
-            forces=None if frames.forces is None else _apply(self.sparse_force_weights, frames.forces),
+            forces=None
+            if frames.forces is None
+            else _apply(self.sparse_force_weights, frames.forces),
             box=frames.box,
             weights=frames.weights,
             replicas=frames.replicas,
@@ -173,10 +190,12 @@ class Mapping:
     def check_constraints(self) -> None:
         """Refuse a B that would let constraint forces into the labels.
 
-        A distance constraint pulls its two atoms with opposite forces, which cancel only under equal weights.
+        A distance constraint pulls its two atoms with opposite forces, which cancel only under
+        equal weights.
 
         Raises:
-            ValueError: two atoms of `fine` tied by a constraint enter some site with different force weights.
+            ValueError: two atoms of `fine` tied by a constraint enter some site with different
+                force weights.
         """
         i, j = self.fine.constraints.T
         columns = self.sparse_force_weights.tocsc()
@@ -187,13 +206,16 @@ class Mapping:
         names = " and ".join(f"{self.fine.labels[a]} (#{a})" for a in atoms)
         found = columns[[site], :][:, atoms].toarray()[0]
         raise ValueError(
-            f"forces of a constrained simulation: atoms {names} are held at a fixed distance, so they must "
-            f"enter B with equal weight, found {found[0]:.6g} and {found[1]:.6g} in site {self.coarse.labels[site]}; "
-            + self._way_for_constraints()
+            f"forces of a constrained simulation: atoms {names} are held at a fixed distance, "
+            "so they must "
+            f"enter B with equal weight, found {found[0]:.6g} and {found[1]:.6g} in site "
+            f"{self.coarse.labels[site]}; " + self._way_for_constraints()
         )
 
     def _way_for_constraints(self) -> str:
-        """What to do about a B that constraints forbid: another B, where there is one, else other sites."""
+        """What to do about a B that constraints forbid: another B, where there is one, else other
+        sites.
+        """
         group = connected_components(self.fine.n_sites, self.fine.constraints)
         inside: dict[int, list[int]] = {}
         rows = self.sparse_position_weights
@@ -206,7 +228,10 @@ class Mapping:
             return "use the force map constraint_aware or least_noise instead of basic"
         atom = int(rows.indices[rows.indptr[crowded[0]]])
         labels = " and ".join(self.coarse.labels[site] for site in crowded[:3])
-        return f"no force map can do that here, for sites {labels} lie in one rigid group: " + way_for_rigid(self.fine, atom)
+        return (
+            f"no force map can do that here, for sites {labels} lie in one rigid group: "
+            + way_for_rigid(self.fine, atom)
+        )
 
     def __matmul__(self, first: Mapping) -> Mapping:
         """`second @ first`: the one Mapping that does `first`, then `second`.
@@ -228,7 +253,9 @@ class Mapping:
         )
 
     def kept_sites(self) -> dict[int, int]:
-        """{site of `fine`: the site of `coarse` that lies on it}, for those kept as they are and not averaged."""
+        """{site of `fine`: the site of `coarse` that lies on it}, for those kept as they are and
+        not averaged.
+        """
         support = csr_array(self.sparse_position_weights != 0)
         alone = np.flatnonzero(np.diff(support.indptr) == 1)
         return {int(support.indices[support.indptr[k]]): int(k) for k in alone}
@@ -245,10 +272,14 @@ class Mapping:
         Raises:
             ValueError: as `Mapping`.
         """
-        return replace(self, position_weights=self.sparse_position_weights, force_weights=force_weights)
+        return replace(
+            self, position_weights=self.sparse_position_weights, force_weights=force_weights
+        )
 
     def save(self, path: str | Path) -> None:
-        """Write one npz file (the weights that are not zero, both Systems as json): whole, or not at all."""
+        """Write one npz file (the weights that are not zero, both Systems as json): whole, or not
+        at all.
+        """
         parts = {
             f"{name}_{part}": getattr(matrix, part)
             for name, matrix in self._matrices().items()
@@ -286,11 +317,20 @@ class Mapping:
                 }
                 shape = parts["coarse"].n_sites, parts["fine"].n_sites
                 parts |= {
-                    name: _matrix_in(file, name, shape) for name in ("position_weights", "force_weights")
+                    name: _matrix_in(file, name, shape)
+                    for name in ("position_weights", "force_weights")
                 }
         except FileNotFoundError:
             raise
-        except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            EOFError,
+            OSError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
             raise ValueError(f"{path} is not a readable mapping ({error}); {WAY_BACK}") from error
         return cls(**parts)
 
@@ -300,12 +340,15 @@ def _matrix_in(file: Any, name: str, shape: tuple[int, int]) -> NDArray[np.float
     if name in file:
         return file[name]
     matrix = csr_array(tuple(file[f"{name}_{part}"] for part in _SPARSE_PARTS), shape=shape)
-    matrix.check_format(full_check=True)  # an index out of range would be read as memory of something else
+    # an index out of range would be read as memory of something else
+    matrix.check_format(full_check=True)
     return matrix
 
 
 def _largest(matrix: csr_array) -> tuple[int, int, float]:
-    """Row, column and absolute value of the entry furthest from zero, the first of several; value 0 where all are zero."""
+    """Row, column and absolute value of the entry furthest from zero, the first of several; value 0
+    where all are zero.
+    """
     rows = csr_array(matrix)
     rows.sort_indices()
     if rows.nnz == 0:
@@ -316,9 +359,11 @@ def _largest(matrix: csr_array) -> tuple[int, int, float]:
 
 
 def basic_force_weights(position_weights: ArrayLike | csr_array) -> Any:
-    """(n_sites, n_fine) plain B of M: sum over a site's atoms, or the pseudo-inverse where sites share atoms.
+    """(n_sites, n_fine) plain B of M: sum over a site's atoms, or the pseudo-inverse where sites
+    share atoms.
 
-    The pseudo-inverse is taken of each set of sites that share atoms with each other, for such sets do not mix in B M^T.
+    The pseudo-inverse is taken of each set of sites that share atoms with each other, for such sets
+    do not mix in B M^T.
 
     Args:
         position_weights: M, (n_sites, n_fine), dense or sparse; B is given back alike.
@@ -326,7 +371,9 @@ def basic_force_weights(position_weights: ArrayLike | csr_array) -> Any:
     if not issparse(position_weights):
         return basic_force_weights(csr_array(np.asarray(position_weights, float))).toarray()
     weights = csr_array(position_weights, dtype=float)
-    support = csr_array((np.ones(weights.nnz), weights.indices, weights.indptr), shape=weights.shape)
+    support = csr_array(
+        (np.ones(weights.nnz), weights.indices, weights.indptr), shape=weights.shape
+    )
     common = support @ support.T
     shared = np.asarray(common.sum(axis=1)) > np.asarray(support.sum(axis=1))
     if not shared.any():
@@ -349,7 +396,9 @@ def basic_force_weights(position_weights: ArrayLike | csr_array) -> Any:
 
 
 def frame_chunks(vectors: NDArray[Any]) -> Iterator[slice]:
-    """Slices over the frames of (n_frames, n_sites, 3) `vectors` that bound what is in memory at a time."""
+    """Slices over the frames of (n_frames, n_sites, 3) `vectors` that bound what is in memory at a
+    time.
+    """
     step = max(1, _CHUNK_SIZE // (vectors.shape[1] * 3))
     return (slice(start, start + step) for start in range(0, len(vectors), step))
 
@@ -371,23 +420,28 @@ def way_for_rigid(system: System, atom: int) -> str:
     residue = system.residue_names[atom]
     others = set(system.residue_names) != {residue}
     drop = (
-        f"; or where {residue} is a solvent to be left out, take the mapping cgrec.mapping.Drop(residues=[{residue}]), in an experiment "
+        f"; or where {residue} is a solvent to be left out, take the mapping "
+        f"cgrec.mapping.Drop(residues=[{residue}]), in an experiment "
         f"levels.l1.mapping._target_=cgrec.mapping.Drop +levels.l1.mapping.residues=[{residue}]"
     )
     return (
-        "keep one site per rigid group, e.g. with the mapping HeavyAtoms or MoleculeCentres, or make frames without "
+        "keep one site per rigid group, e.g. with the mapping HeavyAtoms or MoleculeCentres, "
+        "or make frames without "
         "constraints" + (drop if others else "")
     )
 
 
 def need_same_system(found: System, expected: System, this: str, that: str) -> None:
-    """ValueError naming both Systems and what differs, where they do; `this`, `that`: how to call them."""
+    """ValueError naming both Systems and what differs, where they do; `this`, `that`: how to call
+    them.
+    """
     if found.agrees_with(expected):
         return
     a, b = found.to_dict(), expected.to_dict()
     differing = ", ".join(name for name in a if name in b and a[name] != b[name])
     raise ValueError(
-        f"{this} is {_describe(found)}, expected {that}, {_describe(expected)}; they differ in {differing}. "
+        f"{this} is {_describe(found)}, expected {that}, {_describe(expected)}; they differ in "
+        f"{differing}. "
         "Make a mapping from the very System it is applied to"
     )
 
@@ -395,5 +449,6 @@ def need_same_system(found: System, expected: System, this: str, that: str) -> N
 def _describe(system: System) -> str:
     more = ", ..." if system.n_sites > 4 else ""
     return (
-        f"{system.n_sites} sites ({', '.join(system.labels[:4])}{more}; fingerprint {system.fingerprint()})"
+        f"{system.n_sites} sites ({', '.join(system.labels[:4])}{more}; fingerprint "
+        f"{system.fingerprint()})"
     )

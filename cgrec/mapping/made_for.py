@@ -1,7 +1,7 @@
 """What a rule that was written for one system remembers of it, so that another one is refused.
 
-Small molecules call their atoms C1, C2, ... in many files, and "#7" exists in all of them: names alone do not say whose
-sites are meant.
+Small molecules call their atoms C1, C2, ... in many files, and "#7" exists in all of them: names
+alone do not say whose sites are meant.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from ..system import System
 
 
 def by_index(labels: Iterable[str]) -> bool:
-    """Whether some label is an index, "#7" or "HOH:O (#7)", which means one site in one order of sites only."""
+    """Whether some label is an index, "#7" or "HOH:O (#7)", which means one site in one order of
+    sites only.
+    """
     return any(label.startswith("#") or " (#" in label for label in labels)
 
 
@@ -27,10 +29,11 @@ def lasting_labels(system: System) -> tuple[str, ...]:
 
 
 def molecules_fingerprint(system: System, sites: Sequence[int], indexed: bool) -> str:
-    """12 hex digits for the molecules that hold `sites`: names, residue names and bonds, in their order.
+    """12 hex digits for the molecules that hold `sites`: names, residue names and bonds, in their
+    order.
 
-    What else is in the system, e.g. water, does not count; chains, residue numbers, masses and charges do not either,
-    for another file of the same molecules may state others.
+    What else is in the system, e.g. water, does not count; chains, residue numbers, masses and
+    charges do not either, for another file of the same molecules may state others.
 
     Args:
         sites: indices, at least one.
@@ -48,7 +51,8 @@ def molecules_fingerprint(system: System, sites: Sequence[int], indexed: bool) -
 def check_made_for(
     made_for: str | None, system: System, sites: Sequence[int], indexed: bool, owner: str
 ) -> None:
-    """Refuse a rule on a system whose molecules are not those it was made for; None: it does not say.
+    """Refuse a rule on a system whose molecules are not those it was made for; None: it does not
+    say.
 
     Raises:
         ValueError: both fingerprints, and the ways out.
@@ -64,6 +68,8 @@ def check_made_for(
         else "if its names mean the right sites here all the same, take made_for out of it"
     )
     raise ValueError(
-        f"{owner}: expected the molecules it was made for (made_for {made_for}), found others in {system!r} ({found}): "
-        f"propose mappings for this system with cgrec map to=FOLDER, and use the rules of that folder; {also}"
+        f"{owner}: expected the molecules it was made for (made_for {made_for}), found others "
+        f"in {system!r} ({found}): "
+        "propose mappings for this system with cgrec map to=FOLDER, and use the rules of that "
+        f"folder; {also}"
     )

@@ -16,9 +16,10 @@ from .sites import Bead, Sites, build, connected_pieces, find_sites
 class Protected:
     """A rule for all but some sites, which stay sites of their own with name and type.
 
-    A bead of the rule loses its protected atoms; the others keep their weights relative to each other and are one bead,
-    or several where no bond among them connects them any more. Such beads are new types: the old one, then the names of
-    the lost atoms, then the number of the piece. Sites are in order of their first atoms.
+    A bead of the rule loses its protected atoms; the others keep their weights relative to each
+    other and are one bead, or several where no bond among them connects them any more. Such beads
+    are new types: the old one, then the names of the lost atoms, then the number of the piece.
+    Sites are in order of their first atoms.
 
     Attributes:
         rule: for the rest.
@@ -39,11 +40,17 @@ class Protected:
         free = set(range(system.n_sites)) - {i for atoms in groups for i in atoms} - protected
         near, carried = system.neighbours(), dict[int, list[int]]()
         for atoms, mass in zip(groups, mapping.coarse.masses):
-            if len(atoms) == 1 and mass > system.masses[atoms[0]] + 1e-9:  # as Pick, which lends hydrogens
-                carried[atoms[0]] = [h for h in near[atoms[0]] if h in free and system.elements[h] == "H"]
+            # as Pick, which lends hydrogens
+            if len(atoms) == 1 and mass > system.masses[atoms[0]] + 1e-9:
+                carried[atoms[0]] = [
+                    h for h in near[atoms[0]] if h in free and system.elements[h] == "H"
+                ]
         beads = [
             Bead(
-                system.names[i], {i: 1.0}, (i, *carried.get(i, [])), "" if carried.get(i) else system.types[i]
+                system.names[i],
+                {i: 1.0},
+                (i, *carried.get(i, [])),
+                "" if carried.get(i) else system.types[i],
             )
             for i in kept
         ]
@@ -54,9 +61,16 @@ class Protected:
             own = dict(zip(atoms, rows.data[slice(*spans[k])]))
             for n, piece in enumerate(pieces, 1):
                 weights = np.array([own[i] for i in piece])
-                type = "-".join([mapping.coarse.types[k], *lost]) + (f".{n}" if len(pieces) > 1 else "")
+                type = "-".join([mapping.coarse.types[k], *lost]) + (
+                    f".{n}" if len(pieces) > 1 else ""
+                )
                 members = (*piece, *(carried.get(piece[0], []) if len(atoms) == 1 else []))
                 beads.append(
-                    Bead(mapping.coarse.names[k], dict(zip(piece, weights / weights.sum())), members, type)
+                    Bead(
+                        mapping.coarse.names[k],
+                        dict(zip(piece, weights / weights.sum())),
+                        members,
+                        type,
+                    )
                 )
         return build(system, sorted(beads, key=lambda bead: min(bead.weights)))

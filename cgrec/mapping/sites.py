@@ -1,9 +1,11 @@
-"""Rules that choose the sites of the next level: `rule(system) -> Mapping`, with the basic force map.
+"""Rules that choose the sites of the next level: `rule(system) -> Mapping`, with the basic force
+map.
 
-Labels are those of `System.site`: "A:TYR2:CA", and "TYR2:CA", "TYR:CA" or "CA" where unique, "#3" for an index.
-In place of a list of labels may stand a selection, any `system -> indices`; `cgrec.trajectory_files.select_sites`
-makes them from MDAnalysis' language. The coarse System has no constraints; its sites keep the chain, residue number
-and insertion code of the site they begin with.
+Labels are those of `System.site`: "A:TYR2:CA", and "TYR2:CA", "TYR:CA" or "CA" where unique, "#3"
+for an index. In place of a list of labels may stand a selection, any `system -> indices`;
+`cgrec.trajectory_files.select_sites` makes them from MDAnalysis' language. The coarse System has no
+constraints; its sites keep the chain, residue number and insertion code of the site they begin
+with.
 """
 
 from __future__ import annotations
@@ -32,19 +34,22 @@ Sites = Sequence[str] | Callable[[System], Sequence[int]]
 class Pick:
     """Single sites kept, all others dropped.
 
-    A kept site carries the mass and charge of itself and of the hydrogens bonded to it; what else is dropped
-    is gone.
+    A kept site carries the mass and charge of itself and of the hydrogens bonded to it; what else
+    is dropped is gone.
 
     Attributes:
         sites: labels of the sites to keep, in the order wanted, or a selection.
-        made_for: fingerprint of the molecules that hold them (`cgrec.mapping.made_for`); None: any that have such sites.
+        made_for: fingerprint of the molecules that hold them (`cgrec.mapping.made_for`); None: any
+            that have such sites.
     """
 
     sites: Sites
     made_for: str | None = None
 
     def __call__(self, system: System) -> Mapping:
-        """The Mapping; KeyError for an unknown label, ValueError for a site picked twice, or other molecules."""
+        """The Mapping; KeyError for an unknown label, ValueError for a site picked twice, or other
+        molecules.
+        """
         sites = find_sites(system, self.sites, "Pick")
         indexed = not callable(self.sites) and by_index(self.sites)
         check_made_for(self.made_for, system, sites, indexed, "Pick")
@@ -53,7 +58,8 @@ class Pick:
 
 @dataclass(frozen=True)
 class Drop:
-    """Everything but some residues: the solvent is integrated out and only what it does to the rest is left.
+    """Everything but some residues: the solvent is integrated out and only what it does to the rest
+    is left.
 
     Attributes:
         residues: names of the residues to drop, e.g. ["HOH"].
@@ -62,14 +68,17 @@ class Drop:
     residues: Sequence[str]
 
     def __call__(self, system: System) -> Mapping:
-        """The Mapping; its sites keep their types. ValueError: a name that is not there, or nothing is left."""
+        """The Mapping; its sites keep their types. ValueError: a name that is not there, or nothing
+        is left.
+        """
         if isinstance(self.residues, str):
             raise ValueError(f"Drop: expected a list of residue names, found {self.residues!r}")
         unknown = sorted(set(self.residues) - set(system.residue_names))
         kept = [i for i, name in enumerate(system.residue_names) if name not in self.residues]
         if unknown or not kept:
             raise ValueError(
-                f"Drop: expected some of the residues {sorted(set(system.residue_names))} and something left, found "
+                f"Drop: expected some of the residues {sorted(set(system.residue_names))} and "
+                "something left, found "
                 f"{list(self.residues)}"
             )
         return build(system, [Bead(system.names[i], {i: 1.0}, (i,), system.types[i]) for i in kept])
@@ -84,8 +93,10 @@ class HeavyAtoms:
         if "X" in system.elements:
             unknown = system.elements.index("X")
             raise ValueError(
-                f"HeavyAtoms: expected a chemical element at every site, found none ('X') at site {unknown} "
-                f"({system.labels[unknown]}); give System.elements, or choose sites by name with Pick"
+                "HeavyAtoms: expected a chemical element at every site, found none ('X') at "
+                f"site {unknown} "
+                f"({system.labels[unknown]}); give System.elements, or choose sites by name "
+                "with Pick"
             )
         heavy = [i for i, element in enumerate(system.elements) if element != "H"]
         if not heavy:
@@ -106,25 +117,35 @@ class CentresOfMass:
     beads: Table[str, Sites]
 
     def __call__(self, system: System) -> Mapping:
-        """The Mapping; KeyError: unknown label, ValueError: an empty bead or a site twice in one bead. A remark where
-        beads share sites, which may be meant.
+        """The Mapping; KeyError: unknown label, ValueError: an empty bead or a site twice in one
+        bead. A remark where beads share sites, which may be meant.
         """
-        found = {name: find_sites(system, labels, f"bead {name!r}") for name, labels in self.beads.items()}
+        found = {
+            name: find_sites(system, labels, f"bead {name!r}")
+            for name, labels in self.beads.items()
+        }
         count = Counter(chain.from_iterable(found.values()))
         shared = [site for site, n in count.items() if n > 1]
         if shared:
             owners = " and ".join(repr(name) for name, sites in found.items() if shared[0] in sites)
             remark(
                 f"CentresOfMass: {system.unique_labels[shared[0]]} is in the beads {owners}"
-                + (f", and {len(shared) - 1} other sites are in several beads" if len(shared) > 1 else "")
-                + ": each of them has it, its mass is divided among them; take it out of one if that is a slip"
+                + (
+                    f", and {len(shared) - 1} other sites are in several beads"
+                    if len(shared) > 1
+                    else ""
+                )
+                + ": each of them has it, its mass is divided among them; take it out of one if "
+                "that is a slip"
             )
         return build(system, [centre(system, name, atoms) for name, atoms in found.items()])
 
 
 @dataclass(frozen=True)
 class MoleculeCentres:
-    """One site per molecule at its centre of mass; its name and type are the molecule's residue name(s)."""
+    """One site per molecule at its centre of mass; its name and type are the molecule's residue
+    name(s).
+    """
 
     def __call__(self, system: System) -> Mapping:
         """The Mapping; ValueError where two different molecules would get one type."""
@@ -146,7 +167,9 @@ class Weighted:
     beads: Table[str, Table[str, float]]
 
     def __call__(self, system: System) -> Mapping:
-        """The Mapping; KeyError: unknown label, ValueError: an empty bead, or weights not summing to one."""
+        """The Mapping; KeyError: unknown label, ValueError: an empty bead, or weights not summing
+        to one.
+        """
         beads = []
         for name, weights in self.beads.items():
             found = dict(zip(find_sites(system, weights, f"bead {name!r}"), weights.values()))
@@ -156,7 +179,9 @@ class Weighted:
 
 
 class Bead(NamedTuple):
-    """`weights` {atom: weight} make its position, `members` its mass and charge; type "" is its label."""
+    """`weights` {atom: weight} make its position, `members` its mass and charge; type "" is its
+    label.
+    """
 
     name: str
     weights: dict[int, float]
@@ -167,9 +192,13 @@ class Bead(NamedTuple):
 def find_sites(
     system: System, labels: Iterable[str] | Callable[[System], Sequence[int]], owner: str
 ) -> list[int]:
-    """Indices of labels or of a selection; KeyError: unknown label, ValueError: a bare string or a site twice."""
+    """Indices of labels or of a selection; KeyError: unknown label, ValueError: a bare string or a
+    site twice.
+    """
     if isinstance(labels, str):
-        raise ValueError(f"{owner}: expected a list of site labels, found {labels!r}; write [{labels}]")
+        raise ValueError(
+            f"{owner}: expected a list of site labels, found {labels!r}; write [{labels}]"
+        )
     if callable(labels):
         sites = [int(site) for site in labels(system)]
     else:
@@ -177,7 +206,8 @@ def find_sites(
     twice = [system.labels[site] for site, count in Counter(sites).items() if count > 1]
     if twice:
         raise ValueError(
-            f"{owner}: expected every site once, found {', '.join(twice)} again; remove the repetition"
+            f"{owner}: expected every site once, found {', '.join(twice)} again; remove the "
+            "repetition"
         )
     return sites
 
@@ -198,19 +228,21 @@ def pick(system: System, sites: Sequence[int]) -> Mapping:
 
 @dataclass(frozen=True)
 class Parts:
-    """One site at the centre of mass of each part of the system, beads of one type where nothing tells them apart (see `from_partition`).
+    """One site at the centre of mass of each part of the system, beads of one type where nothing
+    tells them apart (see `from_partition`).
 
     Attributes:
         beads: labels of the sites of each part.
-        made_for: fingerprint of the molecules that hold them (`cgrec.mapping.made_for`); None: any that have such sites.
+        made_for: fingerprint of the molecules that hold them (`cgrec.mapping.made_for`); None: any
+            that have such sites.
     """
 
     beads: Sequence[Sequence[str]]
     made_for: str | None = None
 
     def __call__(self, system: System) -> Mapping:
-        """The Mapping; KeyError: unknown label, ValueError: a part that is empty or in pieces, a site in two parts, or
-        other molecules.
+        """The Mapping; KeyError: unknown label, ValueError: a part that is empty or in pieces, a
+        site in two parts, or other molecules.
         """
         parts = [find_sites(system, part, f"part {k}") for k, part in enumerate(self.beads)]
         indexed = by_index(chain.from_iterable(self.beads))
@@ -221,8 +253,8 @@ class Parts:
 def from_partition(system: System, partition: Sequence[Sequence[int]]) -> Mapping:
     """One site at the centre of mass of each part, named after its heavy atoms.
 
-    Parts get one type where the bond graph cannot tell their atoms apart or where they hold the same names of the same
-    residues.
+    Parts get one type where the bond graph cannot tell their atoms apart or where they hold the
+    same names of the same residues.
 
     Args:
         partition: atom indices, a list a bead.
@@ -240,7 +272,8 @@ def from_partition(system: System, partition: Sequence[Sequence[int]]) -> Mappin
         for i in heavy:
             own.setdefault(int(system.residues[i]), []).append(i)
         called = "+".join(
-            f"{system.residue_names[k[0]]}:{'-'.join(system.names[i] for i in k)}" for k in own.values()
+            f"{system.residue_names[k[0]]}:{'-'.join(system.names[i] for i in k)}"
+            for k in own.values()
         )
         type = types.setdefault(tuple(sorted(alike[i] for i in atoms)), called)
         beads.append(centre(system, name, atoms, type))
@@ -249,7 +282,8 @@ def from_partition(system: System, partition: Sequence[Sequence[int]]) -> Mappin
 
 
 def carriers(system: System) -> dict[int, int]:
-    """{hydrogen: the heavy atom it is bonded to}; hydrogens bonded to hydrogens only, as in H2, are left out.
+    """{hydrogen: the heavy atom it is bonded to}; hydrogens bonded to hydrogens only, as in H2, are
+    left out.
 
     Raises:
         ValueError: a hydrogen without a bond.
@@ -259,7 +293,8 @@ def carriers(system: System) -> dict[int, int]:
         if system.elements[i] == "H":
             if not around:
                 raise ValueError(
-                    f"hydrogen {system.labels[i]} (#{i}): expected a bond to the atom that carries it, found none; give "
+                    f"hydrogen {system.labels[i]} (#{i}): expected a bond to the atom that "
+                    "carries it, found none; give "
                     "the System its bonds"
                 )
             heavy = [j for j in around if system.elements[j] != "H"]
@@ -269,13 +304,16 @@ def carriers(system: System) -> dict[int, int]:
 
 
 def need_connected(system: System, beads: Sequence[Bead]) -> None:
-    """ValueError where two beads share an atom, or the atoms of one are not connected by bonds among themselves."""
+    """ValueError where two beads share an atom, or the atoms of one are not connected by bonds
+    among themselves.
+    """
     count = Counter(i for bead in beads for i in bead.members)
     shared = [i for i in count if count[i] > 1]
     if shared:
         names = ", ".join(repr(bead.name) for bead in beads if shared[0] in bead.members)
         raise ValueError(
-            f"expected every atom in one bead, found {system.labels[shared[0]]} (#{shared[0]}) more than once in {names}; "
+            f"expected every atom in one bead, found {system.labels[shared[0]]} (#{shared[0]}) "
+            f"more than once in {names}; "
             "take it out of the others"
         )
     for bead, pieces in zip(beads, connected_pieces(system, [bead.members for bead in beads])):
@@ -284,7 +322,8 @@ def need_connected(system: System, beads: Sequence[Bead]) -> None:
                 ", ".join(f"{system.labels[i]} (#{i})" for i in piece[:6]) for piece in pieces[:4]
             )
             raise ValueError(
-                f"bead {bead.name!r}: expected atoms connected by bonds, found {len(pieces)} pieces: {found}; make each "
+                f"bead {bead.name!r}: expected atoms connected by bonds, found {len(pieces)} "
+                f"pieces: {found}; make each "
                 "its own bead, or give the bonds between them"
             )
 
@@ -304,15 +343,18 @@ def connected_pieces(system: System, partition: Sequence[Sequence[int]]) -> list
 
 
 def build(system: System, beads: Sequence[Bead]) -> Mapping:
-    """The Mapping onto `beads`; a member of several lends each an equal share of its mass and charge.
+    """The Mapping onto `beads`; a member of several lends each an equal share of its mass and
+    charge.
 
-    A bead belongs to the residue and chain of the first atom in its weights, also where it has atoms of several
-    residues: two residues GLY1 and TYR2 in one bead make "A:GLY1:GLY-TYR".
+    A bead belongs to the residue and chain of the first atom in its weights, also where it has
+    atoms of several residues: two residues GLY1 and TYR2 in one bead make "A:GLY1:GLY-TYR".
     """
     _check_beads(system, beads)
     shape = (len(beads), system.n_sites)
     weights = _rows(
-        [list(bead.weights) for bead in beads], [list(bead.weights.values()) for bead in beads], shape
+        [list(bead.weights) for bead in beads],
+        [list(bead.weights.values()) for bead in beads],
+        shape,
     )
     members = _rows([list(dict.fromkeys(bead.members)) for bead in beads], None, shape)
     owners = np.maximum(members.sum(axis=0), 1)
@@ -321,7 +363,9 @@ def build(system: System, beads: Sequence[Bead]) -> Mapping:
     coarse = System(
         names=tuple(bead.name for bead in beads),
         masses=members @ (system.masses / owners),
-        types=tuple(bead.type or f"{residue}:{bead.name}" for bead, residue in zip(beads, residue_names)),
+        types=tuple(
+            bead.type or f"{residue}:{bead.name}" for bead, residue in zip(beads, residue_names)
+        ),
         elements=tuple(
             system.elements[i] if len(bead.weights) == 1 else "X" for i, bead in zip(first, beads)
         ),
@@ -335,9 +379,13 @@ def build(system: System, beads: Sequence[Bead]) -> Mapping:
 
 
 def _rows(
-    columns: Sequence[Sequence[int]], values: Sequence[Sequence[float]] | None, shape: tuple[int, int]
+    columns: Sequence[Sequence[int]],
+    values: Sequence[Sequence[float]] | None,
+    shape: tuple[int, int],
 ) -> csr_array:
-    """The sparse matrix with `values` (else ones) at the `columns` of each row; a column once in a row."""
+    """The sparse matrix with `values` (else ones) at the `columns` of each row; a column once in a
+    row.
+    """
     counts = [len(row) for row in columns]
     indices = np.fromiter(chain.from_iterable(columns), np.int64, sum(counts))
     data = (
@@ -356,12 +404,14 @@ def _check_beads(system: System, beads: Sequence[Bead]) -> None:
     for bead in beads:
         if not bead.weights:
             raise ValueError(
-                f"bead {bead.name!r}: expected a site of non-zero weight, found none; remove the bead"
+                f"bead {bead.name!r}: expected a site of non-zero weight, found none; remove "
+                "the bead"
             )
 
 
 def _bead_bonds(system: System, weights: csr_array) -> NDArray[np.int64]:
-    """(n_bonds, 2) beads joined by a bond, or by a path of beadless atoms that are no nearer to a third bead.
+    """(n_bonds, 2) beads joined by a bond, or by a path of beadless atoms that are no nearer to a
+    third bead.
 
     Without the last condition a dropped backbone would bond each side chain to all others.
     """
@@ -379,7 +429,9 @@ def _bead_bonds(system: System, weights: csr_array) -> NDArray[np.int64]:
 
 
 def _nearest_beads(system: System, weights: csr_array) -> dict[int, set[int]]:
-    """{atom: the beads it is part of, or fewest bonds away from}; atoms connected to no bead are absent."""
+    """{atom: the beads it is part of, or fewest bonds away from}; atoms connected to no bead are
+    absent.
+    """
     owners: dict[int, set[int]] = {}
     entries = weights.tocoo()
     for bead, atom in zip(entries.row.tolist(), entries.col.tolist()):
@@ -413,5 +465,6 @@ def _need_one_kind_per_name(
         if kinds.setdefault(name, kind) != kind:
             raise ValueError(
                 f"MoleculeCentres: expected one kind of molecule called {name!r}, found one of "
-                f"{' '.join(kinds[name][:12])} and one of {' '.join(kind[:12])}; name their residues apart"
+                f"{' '.join(kinds[name][:12])} and one of {' '.join(kind[:12])}; name their "
+                "residues apart"
             )

@@ -18,6 +18,22 @@ from .prior import (
 from .uf3 import UF3Potential
 
 __all__ = [
-    "BondGraph", "BranchPrior", "Committee", "DensityNetwork", "DihedralPrior", "DihedralSeries", "ExcludedVolume", "HarmonicPrior", "LinePrior", "MetadynamicsBias", "PairStiffness", "Potential", "ScreenedCoulomb", "SumPotential", "UF3Potential", "fit_priors", "network_maker",
+    "BondGraph",
+    "BranchPrior",
+    "Committee",
+    "DensityNetwork",
+    "DihedralPrior",
+    "DihedralSeries",
+    "ExcludedVolume",
+    "HarmonicPrior",
+    "LinePrior",
+    "MetadynamicsBias",
+    "PairStiffness",
+    "Potential",
+    "ScreenedCoulomb",
+    "SumPotential",
+    "UF3Potential",
+    "fit_priors",
+    "network_maker",
     "half_space",
-]  # fmt: skip
+]

@@ -20,35 +20,44 @@ from .graph import SiteGraph, check_box, site_graph
 from .restore import restored
 from .state import common_state
 
-#: Sites evaluated at a time: a network that runs uncompiled then holds some 1.4 GB, the compiled one 0.02 GB.
+#: Sites evaluated at a time: a network that runs uncompiled then holds some 1.4 GB, the compiled
+#: one 0.02 GB.
 PORTION = 20_000
 #: Pairs to evaluate from which a CPU kernel saves more than the 5 s its compiler takes.
 PAIRS_THAT_PAY = 1e7
 
 
 def portion(n_sites: int, most: int) -> int:
-    """Frames of `n_sites` to evaluate at a time: at most `most`, at most `PORTION` sites, at least one frame."""
+    """Frames of `n_sites` to evaluate at a time: at most `most`, at most `PORTION` sites, at least
+    one frame.
+    """
     return max(1, min(most, PORTION // n_sites))
 
 
 def kernel_pays(evaluations: int, n_sites: int) -> bool:
-    """Whether a compiled kernel saves more than it takes, in so many evaluations of a frame on a CPU."""
+    """Whether a compiled kernel saves more than it takes, in so many evaluations of a frame on a
+    CPU.
+    """
     return evaluations * n_sites * min(n_sites, 50) > PAIRS_THAT_PAY
 
 
 class Potential(nn.Module, ABC):
     """Interface of everything that has an energy: a PMF network, a prior, a bias, a sum of them.
 
-    A subclass implements `energy`, passes its keyword arguments to `super().__init__` as plain values (they are what
-    `save` writes, next to the state dict) and is found again by the name of its module and class.
+    A subclass implements `energy`, passes its keyword arguments to `super().__init__` as plain
+    values (they are what `save` writes, next to the state dict) and is found again by the name of
+    its module and class.
 
     Attributes:
         types: the site types it knows; a System with another type is refused.
         cutoff: reach in nm of its neighbour interactions, 0 if it has none.
-        temperature: K at which it is a PMF, None for an energy that knows no temperature; a PMF belongs to one state.
-        density: (lowest, highest) sites per nm^3 of the frames it is a PMF of; None for open systems, and for an energy.
+        temperature: K at which it is a PMF, None for an energy that knows no temperature; a PMF
+            belongs to one state.
+        density: (lowest, highest) sites per nm^3 of the frames it is a PMF of; None for open
+            systems, and for an energy.
         own_forces: whether `forward` has a faster way to the forces than autograd through `energy`.
-        threaded: whether a kernel of ours does its work, on `cgrec.threads.kernel_threads` threads, with the same bits for any number.
+        threaded: whether a kernel of ours does its work, on `cgrec.threads.kernel_threads` threads,
+            with the same bits for any number.
     """
 
     temperature: float | None = None
@@ -70,7 +79,9 @@ class Potential(nn.Module, ABC):
 
     @classmethod
     def shapes(cls, config: dict[str, Any]) -> dict[str, tuple[int | None, ...]]:
-        """Shapes of its tensors by its configuration, None for any length: a file is checked by them before it is built."""
+        """Shapes of its tensors by its configuration, None for any length: a file is checked by
+        them before it is built.
+        """
         return {}
 
     @abstractmethod
@@ -78,11 +89,14 @@ class Potential(nn.Module, ABC):
         """(n_frames,) energy in kJ/mol, differentiable in `graph.positions`."""
 
     def forward(self, graph: SiteGraph, differentiable: bool = False) -> tuple[Tensor, Tensor]:
-        """(n_frames,) energy and (n_frames * n_sites, 3) force -dE/dx; `differentiable` keeps the graph for training."""
+        """(n_frames,) energy and (n_frames * n_sites, 3) force -dE/dx; `differentiable` keeps the
+        graph for training.
+        """
         return _by_autograd(self.energy, graph, differentiable)
 
     def compiled(self) -> Potential:
-        """A Potential with the same parameters and answers for many calls: on a CPU networks run as a C++ kernel, elsewhere all runs as one traced graph.
+        """A Potential with the same parameters and answers for many calls: on a CPU networks run as
+        a C++ kernel, elsewhere all runs as one traced graph.
 
         What cannot be compiled here stays as it is, with one warning.
         """
@@ -101,14 +115,16 @@ class Potential(nn.Module, ABC):
         unknown = sorted(set(system.types) - set(self.types))
         if unknown:
             raise ValueError(
-                f"site types {unknown} are unknown to this {type(self).__name__}: it was made for {sorted(self.types)}"
+                f"site types {unknown} are unknown to this {type(self).__name__}: it was made "
+                f"for {sorted(self.types)}"
             )
         self.check(system)
         rows = {t: row for row, t in enumerate(self.types)}
         return torch.tensor([rows[t] for t in system.types])
 
     def check(self, system: System) -> None:
-        """Refuse a System whose numbered sites are not those it was made for; most potentials know none.
+        """Refuse a System whose numbered sites are not those it was made for; most potentials know
+        none.
 
         Raises:
             ValueError: another bond graph; the message names the first site or bond that differs.
@@ -125,22 +141,34 @@ class Potential(nn.Module, ABC):
         return self
 
     def made_at(self, temperature: float | None) -> Self:
-        """Itself and its parts, as made from a sample at `temperature` in K; None: an energy, which holds at any."""
+        """Itself and its parts, as made from a sample at `temperature` in K; None: an energy, which
+        holds at any.
+        """
         for module in self.modules():
             if isinstance(module, Potential):
                 module.temperature = temperature
         return self
 
     def graph(self, frames: Frames, skin: float = 0.0) -> SiteGraph:
-        """All frames as one graph on this potential's device, positions in float64; `skin` nm are added to the reach."""
+        """All frames as one graph on this potential's device, positions in float64; `skin` nm are
+        added to the reach.
+        """
         check_box(frames.box, self.cutoff)
         positions = torch.as_tensor(np.array(frames.positions, dtype=float), device=self.device)
         boxes = frames.boxes()
-        box = None if boxes is None else torch.as_tensor(np.array(boxes, dtype=float), device=self.device)
-        return site_graph(positions, self.species(frames.system).to(self.device), self.reach(skin), box)
+        box = (
+            None
+            if boxes is None
+            else torch.as_tensor(np.array(boxes, dtype=float), device=self.device)
+        )
+        return site_graph(
+            positions, self.species(frames.system).to(self.device), self.reach(skin), box
+        )
 
     def reach(self, skin: float = 0.0) -> float:
-        """Neighbour distance in nm to build graphs with: cutoff plus skin, 0 without neighbour interactions."""
+        """Neighbour distance in nm to build graphs with: cutoff plus skin, 0 without neighbour
+        interactions.
+        """
         return self.cutoff + skin if self.cutoff > 0 else 0.0
 
     @property
@@ -148,12 +176,16 @@ class Potential(nn.Module, ABC):
         """Where its parameters live."""
         return next((t.device for t in [*self.parameters(), *self.buffers()]), torch.device("cpu"))
 
-    def energy_and_forces(self, frames: Frames, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
-        """(n_frames,) kJ/mol and (n_frames, n_sites, 3) kJ/mol/nm in float64, through `compiled()` where it pays.
+    def energy_and_forces(
+        self, frames: Frames, batch_size: int = 256
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(n_frames,) kJ/mol and (n_frames, n_sites, 3) kJ/mol/nm in float64, through `compiled()`
+        where it pays.
 
         Args:
             frames: of a System whose types it knows.
-            batch_size: frames evaluated at a time, less where they have more than `PORTION` sites together.
+            batch_size: frames evaluated at a time, less where they have more than `PORTION` sites
+                together.
         """
         on_kernel = self.device.type == "cpu" and kernel_pays(len(frames), frames.n_sites)
         evaluate = self.compiled() if on_kernel else self
@@ -183,16 +215,22 @@ class Potential(nn.Module, ABC):
         }
 
     def _joint_state(self, name: str, parts: Iterable[Potential]) -> dict[str, Any]:
-        """State of a potential made of others, `name` being the attribute they are in; a compiled one is written as the plain one."""
+        """State of a potential made of others, `name` being the attribute they are in; a compiled
+        one is written as the plain one.
+        """
         states = [part.to_state() for part in parts]
         joint = {
-            f"{name}.{k}.{key}": value for k, s in enumerate(states) for key, value in s["state"].items()
+            f"{name}.{k}.{key}": value
+            for k, s in enumerate(states)
+            for key, value in s["state"].items()
         }
         return self._state({"states": states}, joint)
 
     @staticmethod
     def from_state(state: dict[str, Any]) -> Potential:
-        """Inverse of `to_state`. Raises ValueError where configuration and tensors are not of one potential."""
+        """Inverse of `to_state`. Raises ValueError where configuration and tensors are not of one
+        potential.
+        """
         potential = restored(Potential.registry, state)
         potential.temperature = state.get("temperature")
         density = state.get("density")  # files of earlier versions have none
@@ -245,7 +283,8 @@ class SumPotential(Potential):
         tables = {p.types for p in parts}
         if len(tables) != 1:
             raise ValueError(
-                f"potentials can be added where they share one table of site types, found {sorted(tables)}"
+                "potentials can be added where they share one table of site types, found "
+                f"{sorted(tables)}"
             )
         super().__init__(types=parts[0].types, cutoff=max(p.cutoff for p in parts))
         self.parts = nn.ModuleList(parts)
@@ -287,7 +326,9 @@ def _by_autograd(
     graph.positions = graph.positions.detach().requires_grad_()
     with torch.enable_grad():
         energy = energy_of(graph)
-        (gradient,) = torch.autograd.grad(energy.sum(), graph.positions, create_graph=differentiable)
+        (gradient,) = torch.autograd.grad(
+            energy.sum(), graph.positions, create_graph=differentiable
+        )
     return (energy, -gradient) if differentiable else (energy.detach(), -gradient)
 
 

@@ -1,7 +1,7 @@
 """`MetadynamicsBias`: a bias on one or two collective variables that helps replicas over barriers.
 
-It is a Potential like any other, but its force never enters a force label: the simulator keeps it apart and gives the
-frames the weight exp(+V / kT) instead.
+It is a Potential like any other, but its force never enters a force label: the simulator keeps it
+apart and gives the frames the weight exp(+V / kT) instead.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from .graph import SiteGraph
 
 
 class MetadynamicsBias(Potential):
-    """Well-tempered metadynamics of many walkers on a grid of smooth bumps (Barducci, Bussi, Parrinello, PRL 100, 020603 (2008)).
+    """Well-tempered metadynamics of many walkers on a grid of smooth bumps (Barducci, Bussi,
+    Parrinello, PRL 100, 020603 (2008)).
 
-    V(s) = sum over grid points of height x product of von Mises bumps: smooth and periodic, so forces come by autograd.
-    Only dihedrals are supported, as they are what is slow in molecules. While it grows the walkers share it; frames are
-    worth keeping only once it is frozen, with weight exp(V / kT).
+    V(s) = sum over grid points of height x product of von Mises bumps: smooth and periodic, so
+    forces come by autograd. Only dihedrals are supported, as they are what is slow in molecules.
+    While it grows the walkers share it; frames are worth keeping only once it is frozen, with
+    weight exp(V / kT).
 
     Args:
         types: site types of the potential it is added to.
@@ -63,9 +65,12 @@ class MetadynamicsBias(Potential):
         unfit = [v.name for v in self.variables if not v.periodic]
         if unfit or not 1 <= len(plain) <= 2:
             raise ValueError(
-                f"MetadynamicsBias: expected one or two dihedrals (four sites each), found {list(plain)}; not dihedrals: {unfit}"
+                "MetadynamicsBias: expected one or two dihedrals (four sites each), found "
+                f"{list(plain)}; not dihedrals: {unfit}"
             )
-        self.temperature, self.bias_factor, self.height = temperature, bias_factor, height
+        self.temperature = temperature
+        self.bias_factor = bias_factor
+        self.height = height
         self.register_buffer(
             "grid", torch.arange(points, dtype=torch.float64) * (2 * math.pi / points) - math.pi
         )
@@ -99,7 +104,9 @@ class MetadynamicsBias(Potential):
         return ((bumps[:, 0] @ out) * bumps[:, 1]).sum(-1)
 
     def deposit(self, coordinates: Tensor) -> None:
-        """Let every walker at (n_walkers, n_variables) raise the bias under it, the less the higher it stands already."""
+        """Let every walker at (n_walkers, n_variables) raise the bias under it, the less the higher
+        it stands already.
+        """
         kT = thermal_energy(self.config["temperature"])
         heights = self.height * torch.exp(-self.value(coordinates) / (kT * (self.bias_factor - 1)))
         points = len(self.grid)

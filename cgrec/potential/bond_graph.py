@@ -1,4 +1,6 @@
-"""`BondGraph`: which types stand where and what is bonded to what in the System a potential was fitted to."""
+"""`BondGraph`: which types stand where and what is bonded to what in the System a potential was
+fitted to.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from numpy.typing import NDArray
 from ..remarks import remark
 from ..system import System
 
-#: Systems that were compared with a graph already: `Potential.graph` asks again for every batch of frames.
+#: Systems that were compared with a graph already: `Potential.graph` asks again for every batch of
+#: frames.
 _KNOWN: WeakKeyDictionary[System, set[str]] = WeakKeyDictionary()
 
 
@@ -24,8 +27,9 @@ _KNOWN: WeakKeyDictionary[System, set[str]] = WeakKeyDictionary()
 class BondGraph:
     """Types and bonds of a System, in the order of its sites.
 
-    A potential with terms between numbered sites holds for this graph, and for copies of it that follow one another. The
-    number of sites alone does not tell: a chain of ten is not two chains of five.
+    A potential with terms between numbered sites holds for this graph, and for copies of it that
+    follow one another. The number of sites alone does not tell: a chain of ten is not two chains of
+    five.
 
     Attributes:
         types: site types.
@@ -65,8 +69,8 @@ class BondGraph:
             what: name of the potential, for the message.
 
         Raises:
-            ValueError: another number, type or bond; the message names the first. Frames of one copy that state no bonds at all
-                pass by their types, with a remark.
+            ValueError: another number, type or bond; the message names the first. Frames of one
+                copy that state no bonds at all pass by their types, with a remark.
         """
         known = _KNOWN.setdefault(system, set())
         if self.fingerprint in known:
@@ -76,7 +80,8 @@ class BondGraph:
         self._check_types(system, what)
         if system.n_sites == n and not len(system.bonds) and self.bonds:
             remark(
-                f"{what} was fitted to a System with {len(self.bonds)} bonds and these frames state none: only the types of the sites "
+                f"{what} was fitted to a System with {len(self.bonds)} bonds and these frames "
+                "state none: only the types of the sites "
                 "were compared"
             )
             known.add(self.fingerprint)
@@ -91,11 +96,15 @@ class BondGraph:
         for site, found in enumerate(system.types):
             if found != self.types[site % n]:
                 raise ValueError(
-                    f"{what} was fitted to another System: expected type {self.types[site % n]!r} at site {site}, found "
-                    f"{found!r} ({system.labels[site]}); bring the sites into the order it was fitted in, or fit it to this System"
+                    f"{what} was fitted to another System: expected type "
+                    f"{self.types[site % n]!r} at site {site}, found "
+                    f"{found!r} ({system.labels[site]}); bring the sites into the order it was "
+                    "fitted in, or fit it to this System"
                 )
 
-    def _check_bonds(self, system: System, found: list[tuple[int, int]], first: int, what: str) -> None:
+    def _check_bonds(
+        self, system: System, found: list[tuple[int, int]], first: int, what: str
+    ) -> None:
         different = sorted(set(found).symmetric_difference(self.bonds))
         if not different:
             return
@@ -103,8 +112,10 @@ class BondGraph:
         i, j, here = i + first, j + first, different[0] in set(found)
         expected, is_there = ("no bond", "one") if here else ("a bond", "none")
         raise ValueError(
-            f"{what} was fitted to another bond graph: expected {expected} between sites {i} and {j} "
-            f"({system.labels[i]}, {system.labels[j]}), found {is_there}; give the frames the topology it was fitted to, or fit it "
+            f"{what} was fitted to another bond graph: expected {expected} between sites {i} "
+            f"and {j} "
+            f"({system.labels[i]}, {system.labels[j]}), found {is_there}; give the frames the "
+            "topology it was fitted to, or fit it "
             "to this System"
         )
 
@@ -113,12 +124,14 @@ def check_number(system: System, n: int, what: str) -> None:
     """ValueError where the sites of `system` are no whole number of copies of `n` sites."""
     if system.n_sites % n:
         raise ValueError(
-            f"{what} was fitted to a System of {n} sites, these frames have {system.n_sites}: fit it to this System"
+            f"{what} was fitted to a System of {n} sites, these frames have {system.n_sites}: "
+            "fit it to this System"
         )
 
 
 def bonds_by_copy(system: System, n: int, what: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(n_bonds,) copy of `n` sites each bond lies in, and (n_bonds, 2) its sites counted from the start of the copy.
+    """(n_bonds,) copy of `n` sites each bond lies in, and (n_bonds, 2) its sites counted from the
+    start of the copy.
 
     Raises:
         ValueError: a bond joins two copies, so that they are none.
@@ -128,17 +141,21 @@ def bonds_by_copy(system: System, n: int, what: str) -> tuple[NDArray[np.int64],
     if len(across):
         i, j = pairs[across[0]].tolist()
         raise ValueError(
-            f"{what} was fitted to a System of {n} sites: {system.n_sites} sites are served where they are copies of it, and here "
-            f"sites {i} and {j} ({system.labels[i]}, {system.labels[j]}) of two of them are bonded; fit it to this System"
+            f"{what} was fitted to a System of {n} sites: {system.n_sites} sites are served "
+            "where they are copies of it, and here "
+            f"sites {i} and {j} ({system.labels[i]}, {system.labels[j]}) of two of them are "
+            "bonded; fit it to this System"
         )
     return pairs[:, 0] // n, pairs % n
 
 
 def check_edges(system: System, edges: Sequence[tuple[int, int]], n: int, what: str) -> None:
-    """The same for a potential of which only the bonded pairs it has terms for are known, as in files of earlier versions.
+    """The same for a potential of which only the bonded pairs it has terms for are known, as in
+    files of earlier versions.
 
     Raises:
-        ValueError: another number of sites, bonds between copies, or a pair with terms is not bonded.
+        ValueError: another number of sites, bonds between copies, or a pair with terms is not
+            bonded.
     """
     check_number(system, n, what)
     copies = system.n_sites // n
@@ -152,8 +169,10 @@ def check_edges(system: System, edges: Sequence[tuple[int, int]], n: int, what: 
         if missing is not None:
             i, j = (s + copy * n for s in missing)
             raise ValueError(
-                f"{what} was fitted to another bond graph: expected a bond between sites {i} and {j} ({system.labels[i]}, "
-                f"{system.labels[j]}), found none; give the frames the topology it was fitted to, or fit it to this System"
+                f"{what} was fitted to another bond graph: expected a bond between sites {i} "
+                f"and {j} ({system.labels[i]}, "
+                f"{system.labels[j]}), found none; give the frames the topology it was fitted "
+                "to, or fit it to this System"
             )
 
 

@@ -15,14 +15,15 @@ from .graph import SiteGraph
 
 
 class BondedPotential(Potential):
-    """Interface of potentials whose terms belong to numbered sites of one System, or of copies of it.
+    """Interface of potentials whose terms belong to numbered sites of one System, or of copies of
+    it.
 
     Args:
         types: site types, for `Potential`.
         n_sites: of the System the numbers belong to.
         sites: (n_terms, k) site numbers.
-        bond_graph: of that System (`BondGraph.config`): another one is refused. None where nobody knows it; the terms then
-            have to lie along bonds.
+        bond_graph: of that System (`BondGraph.config`): another one is refused. None where nobody
+            knows it; the terms then have to lie along bonds.
         paths: pairs of places in a row of `sites` that are bonded.
     """
 
@@ -40,12 +41,20 @@ class BondedPotential(Potential):
         **config: Any,
     ) -> None:
         super().__init__(
-            types=types, cutoff=cutoff, n_sites=n_sites, sites=sites, bond_graph=bond_graph, **config
+            types=types,
+            cutoff=cutoff,
+            n_sites=n_sites,
+            sites=sites,
+            bond_graph=bond_graph,
+            **config,
         )
-        self.n_sites, self.bond_graph = n_sites, BondGraph.from_config(bond_graph)
+        self.n_sites = n_sites
+        self.bond_graph = BondGraph.from_config(bond_graph)
         self.register_buffer("sites", torch.tensor(sites, dtype=torch.long), persistent=False)
         self._edges = (
-            [(int(row[a]), int(row[b])) for row in sites for a, b in paths] if bond_graph is None else []
+            [(int(row[a]), int(row[b])) for row in sites for a, b in paths]
+            if bond_graph is None
+            else []
         )
 
     def check(self, system: System) -> None:
@@ -60,7 +69,8 @@ class BondedPotential(Potential):
         positions = graph.per_frame(graph.positions)
         if positions.shape[1] % self.n_sites:
             raise ValueError(
-                f"{type(self).__name__} was fitted to a System of {self.n_sites} sites, these frames have "
+                f"{type(self).__name__} was fitted to a System of {self.n_sites} sites, these "
+                "frames have "
                 f"{positions.shape[1]}: fit it to this System"
             )
         return positions.unflatten(1, (-1, self.n_sites))

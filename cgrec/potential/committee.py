@@ -1,4 +1,6 @@
-"""`Committee`: several networks trained alike from different seeds; their spread tells where they have not seen enough."""
+"""`Committee`: several networks trained alike from different seeds; their spread tells where they
+have not seen enough.
+"""
 
 from __future__ import annotations
 

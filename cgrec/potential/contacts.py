@@ -1,20 +1,24 @@
 """How close sites of each pair of types come: the diameters of the excluded volume.
 
-The rule, for sites more than two bonds apart. Its model is the repulsion prior of mlcg (N. Charron et al., Nat. Chem. 2025:
-a low percentile of the distances by type, from the fourth neighbour of the chain on); blocks make it robust.
+The rule, for sites more than two bonds apart. Its model is the repulsion prior of mlcg (N. Charron
+et al., Nat. Chem. 2025: a low percentile of the distances by type, from the fourth neighbour of the
+chain on); blocks make it robust.
 
-1. The sample is cut into twenty blocks of time (or replicas), and the shortest distance is found in each. A pair's distance
-   is the lower quartile of the twenty: half a dozen frames lie below it, and four blocks may hold frames that no molecule
-   can be in.
-2. The same over all types together, among sites at least four bonds apart or in different molecules, is the contact
-   distance of this System, if those pairs move freely: many different pairs of sites come near it, inside a molecule others
-   in one frame than in another, and far more often just outside it than inside. In a single fold they do not: then it is at most the size of
-   the sites, that is `TOUCH` times the sum of the radii of two spheres of their masses and the density of water (Na-Cl 0.27
-   nm, water 0.23, a residue 0.42), or a bond length where that is more.
-3. A pair that stays further apart than `LOOSE` contact distances is believed where it moves freely. Else something holds
-   the two apart (a helix, a chain), which says nothing of their size: it gets the contact distance, as does
-4. a pair that is within the cutoff in less than a quarter of the blocks. Where nothing comes into contact at all, that is the
-   size of the sites.
+1. The sample is cut into twenty blocks of time (or replicas), and the shortest distance is found in
+   each. A pair's distance is the lower quartile of the twenty: half a dozen frames lie below it,
+   and four blocks may hold frames that no molecule can be in.
+2. The same over all types together, among sites at least four bonds apart or in different
+   molecules, is the contact distance of this System, if those pairs move freely: many different
+   pairs of sites come near it, inside a molecule others in one frame than in another, and far more
+   often just outside it than inside. In a single fold they do not: then it is at most the size of
+   the sites, that is `TOUCH` times the sum of the radii of two spheres of their masses and the
+   density of water (Na-Cl 0.27 nm, water 0.23, a residue 0.42), or a bond length where that is
+   more.
+3. A pair that stays further apart than `LOOSE` contact distances is believed where it moves freely.
+   Else something holds the two apart (a helix, a chain), which says nothing of their size: it gets
+   the contact distance, as does
+4. a pair that is within the cutoff in less than a quarter of the blocks. Where nothing comes into
+   contact at all, that is the size of the sites.
 
 Nothing here but what is within reach depends on the cutoff.
 """
@@ -44,10 +48,11 @@ BLOCKS, SHARE = 20, 0.25
 LOOSE = 1.2
 #: Pairs move freely where so many different ones come within `NEAR` distances, ...
 PARTNERS, NEAR = 8, 1.25
-#: ... at most this share of those of one frame is inside one molecule and there again in the next one looked at, and at most
-#: that share of all (more is a crystal), ...
+#: ... at most this share of those of one frame is inside one molecule and there again in the next
+#: one looked at, and at most that share of all (more is a crystal), ...
 KEPT, KEPT_AT_ALL = 0.5, 0.9
-#: ... and so many samples lie there for each of the six or so below the distance itself (an ideal gas has one).
+#: ... and so many samples lie there for each of the six or so below the distance itself (an ideal
+#: gas has one).
 BELOW, STEEP = 6, 10
 #: Frames in which that is looked at: so many sites together, within these bounds.
 LOOKED_AT, FEWEST, MOST = 60_000, 5, 60
@@ -63,7 +68,8 @@ def contact_distances(wall: ExcludedVolume, frames: Frames) -> NDArray[np.float6
     """(n_types, n_types) nm by the rule above, for the types, cutoff and excluded pairs of `wall`."""
     n_types = len(wall.types)
     blocks = blocks_of(frames, min(BLOCKS, len(frames)))
-    shortest = np.full((2, len(blocks), n_types, n_types), np.inf)  # all pairs, and those far along the chain
+    # all pairs, and those far along the chain
+    shortest = np.full((2, len(blocks), n_types, n_types), np.inf)
     for block, which in enumerate(blocks):
         for graph in _graphs(wall, frames[which]):
             _shorten(wall, graph, _third_neighbours(wall, frames.system), shortest[:, block])
@@ -81,9 +87,14 @@ def contact_distances(wall: ExcludedVolume, frames: Frames) -> NDArray[np.float6
 
 
 def _usual(wall: ExcludedVolume, frames: Frames, contact: float) -> NDArray[np.float64]:
-    """(n_types, n_types) nm two sites are taken to come close: `contact`, or their size where that is less and it is not free."""
+    """(n_types, n_types) nm two sites are taken to come close: `contact`, or their size where that
+    is less and it is not free.
+    """
     n_types = len(wall.types)
-    if np.isfinite(contact) and _moves_freely(wall, frames, np.full((n_types,) * 2, contact), far=True).all():
+    if (
+        np.isfinite(contact)
+        and _moves_freely(wall, frames, np.full((n_types,) * 2, contact), far=True).all()
+    ):
         return np.full((n_types, n_types), contact)
     size = np.maximum(_by_mass(wall, frames.system), _bond_length(frames))
     return np.minimum(contact, size)
@@ -103,10 +114,12 @@ def _third_neighbours(wall: ExcludedVolume, system: System) -> NDArray[np.int64]
 
 
 def among(codes: Tensor, graph: SiteGraph, n_sites: int) -> Tensor:
-    """(n_frames * n_sites, n_slots) whether the pair of each place in the neighbour table is one of some pairs of sites.
+    """(n_frames * n_sites, n_slots) whether the pair of each place in the neighbour table is one of
+    some pairs of sites.
 
     Args:
-        codes: first * n_sites + second of those pairs, sorted; the sites are numbered inside every copy of `n_sites`.
+        codes: first * n_sites + second of those pairs, sorted; the sites are numbered inside every
+            copy of `n_sites`.
         graph: the table.
         n_sites: of a copy.
     """
@@ -120,7 +133,9 @@ def among(codes: Tensor, graph: SiteGraph, n_sites: int) -> Tensor:
 def _near_pairs(
     wall: ExcludedVolume, graph: SiteGraph
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """(distance, type, other type, code of the pair of sites) of every pair within the cutoff that is not excluded."""
+    """(distance, type, other type, code of the pair of sites) of every pair within the cutoff that
+    is not excluded.
+    """
     with torch.no_grad():
         r = graph.neighbour_vectors().norm(dim=-1)
     near = r < wall.cutoff
@@ -129,13 +144,17 @@ def _near_pairs(
     own, slot = near.nonzero(as_tuple=True)
     other = graph.neighbour_index[own, slot]
     codes = (own % wall.n_sites) * wall.n_sites + other % wall.n_sites
-    return tuple(t.cpu().numpy() for t in (r[near], graph.species[own], graph.species[other], codes))  # type: ignore[return-value]
+    return tuple(
+        t.cpu().numpy() for t in (r[near], graph.species[own], graph.species[other], codes)
+    )  # type: ignore[return-value]
 
 
 def _shorten(
     wall: ExcludedVolume, graph: SiteGraph, third: NDArray[np.int64], shortest: NDArray[np.float64]
 ) -> None:
-    """Lower `shortest` (2, n_types, n_types) to what this graph has: all pairs, and those more than three bonds apart."""
+    """Lower `shortest` (2, n_types, n_types) to what this graph has: all pairs, and those more than
+    three bonds apart.
+    """
     n_types = len(wall.types)
     with torch.no_grad():
         r = graph.neighbour_vectors().norm(dim=-1)
@@ -152,7 +171,8 @@ def _shorten(
 def _moves_freely(
     wall: ExcludedVolume, frames: Frames, distances: NDArray[np.float64], far: bool = False
 ) -> NDArray[np.bool_]:
-    """(n_types, n_types) whether pairs of these types come near `distances` as free particles do; 0 asks nothing.
+    """(n_types, n_types) whether pairs of these types come near `distances` as free particles do; 0
+    asks nothing.
 
     With `far`, all types together and only pairs more than three bonds apart.
     """
@@ -168,16 +188,18 @@ def _moves_freely(
         graph = wall.graph(frames[[look]])
         r, own, other, codes = _near_pairs(wall, graph)
         inside = (r < NEAR * distances[own, other]) & ~np.isin(codes, third)
-        kind = (np.zeros_like(own) if far else np.minimum(own, other) * n_types + np.maximum(own, other))[
-            inside
-        ]
+        kind = (
+            np.zeros_like(own) if far else np.minimum(own, other) * n_types + np.maximum(own, other)
+        )[inside]
         codes = codes[inside]
         for one in np.unique(kind).tolist():
             here = np.unique(codes[kind == one])
             near[one] += len(here) / 2  # both orders of a pair have a code
             again = np.intersect1d(here, before[one], assume_unique=True)
             kept[one] += len(again)
-            inside_kept[one] += (molecules[again // wall.n_sites] == molecules[again % wall.n_sites]).sum()
+            inside_kept[one] += (
+                molecules[again // wall.n_sites] == molecules[again % wall.n_sites]
+            ).sum()
             all_of[one] += min(len(here), len(before[one]))
             before[one] = here
             if len(partners[one]) < 2 * PARTNERS:
@@ -207,10 +229,15 @@ def _bond_length(frames: Frames) -> float:
 
 
 def _by_mass(wall: ExcludedVolume, system: System) -> NDArray[np.float64]:
-    """(n_types, n_types) nm from the masses of each type; a type the System lacks is taken for its mean site."""
+    """(n_types, n_types) nm from the masses of each type; a type the System lacks is taken for its
+    mean site.
+    """
     types = np.array(system.types)
     masses = np.array(
-        [system.masses[types == t].mean() if (types == t).any() else system.masses.mean() for t in wall.types]
+        [
+            system.masses[types == t].mean() if (types == t).any() else system.masses.mean()
+            for t in wall.types
+        ]
     )
     radii = np.cbrt(0.75 / np.pi * VOLUME * masses)
     return np.asarray(TOUCH * (radii[:, None] + radii))

@@ -1,4 +1,6 @@
-"""Potentials of dihedrals: the prior that is fitted to them, and the series a PMF is corrected with."""
+"""Potentials of dihedrals: the prior that is fitted to them, and the series a PMF is corrected
+with.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +23,20 @@ from .graph import SiteGraph
 from .terms import Alike, portions
 
 _PATH = ((0, 1), (1, 2), (2, 3))
-#: Jeffreys' pseudo-count of a bin (H. Jeffreys, Proc. R. Soc. A 186, 453 (1946)): what an empty bin is taken to hold.
+#: Jeffreys' pseudo-count of a bin (H. Jeffreys, Proc. R. Soc. A 186, 453 (1946)): what an empty bin
+#: is taken to hold.
 PSEUDO_COUNT = 0.5
-#: A bin with so many counts is known to a third of its density; with fewer it cannot be told from an empty one.
+#: A bin with so many counts is known to a third of its density; with fewer it cannot be told from
+#: an empty one.
 COUNTED = 10
-#: Share of its density with which an empty bin takes part in the fit: that it is a barrier is known, its height is not.
+#: Share of its density with which an empty bin takes part in the fit: that it is a barrier is
+#: known, its height is not.
 EMPTY = 0.1
 #: Highest barrier, in free energy differences that were measured.
 HIGHEST = 2.0
-#: A dihedral is left out where one of its angles is within asin(0.1) of a line in more frames than `OFTEN`: there its force,
-#: which grows as one over the sine, is ten times that of a right angle. A freely jointed chain is there in 0.25 % of frames.
+#: A dihedral is left out where one of its angles is within asin(0.1) of a line in more frames than
+#: `OFTEN`: there its force, which grows as one over the sine, is ten times that of a right angle. A
+#: freely jointed chain is there in 0.25 % of frames.
 LINE, OFTEN = 0.1, 0.01
 
 
@@ -78,7 +84,8 @@ class DihedralPrior(BondedPotential):
     ) -> DihedralPrior | None:
         """Boltzmann inversion of every proper dihedral by `barrier_series`; None without dihedrals.
 
-        Dihedrals that are not defined because three of their sites stand on a line are left out, with a remark.
+        Dihedrals that are not defined because three of their sites stand on a line are left out,
+        with a remark.
         """
         paths = _defined(frames, frames.system.bonded_paths(4))
         if not paths:
@@ -86,7 +93,8 @@ class DihedralPrior(BondedPotential):
         alike = Alike(frames.system, paths)
         bins = int(np.clip(len(frames) // COUNTED, min(18, bins), bins))
         counts = alike.sum(_histograms(frames, np.array(paths), bins).T)
-        # The sample counts as many independent frames as its weights leave; terms that are alike are one sample.
+        # The sample counts as many independent frames as its weights leave; terms that are alike
+        # are one sample.
         counts *= len(frames) * frames.weight_efficiency()
         kT = thermal_energy(frames.temperature)
         series = kT * np.array([barrier_series(row, order) for row in counts])[alike.kinds]
@@ -101,19 +109,23 @@ class DihedralPrior(BondedPotential):
 
 
 def barrier_series(counts: NDArray[np.float64], order: int) -> NDArray[np.float64]:
-    """(2 order,) cosine then sine coefficients, in kT, of a dihedral counted in equal bins over (-pi, pi].
+    """(2 order,) cosine then sine coefficients, in kT, of a dihedral counted in equal bins over
+    (-pi, pi].
 
-    The free energy of a bin is -ln of its density with Jeffreys' pseudo-count of one half, so that an empty bin has one
-    too. The series is the density-weighted least-squares fit to it (the Boltzmann inversion of a sample) under conditions
-    without which a series of low order digs holes where it is not weighted:
+    The free energy of a bin is -ln of its density with Jeffreys' pseudo-count of one half, so that
+    an empty bin has one too. The series is the density-weighted least-squares fit to it (the
+    Boltzmann inversion of a sample) under conditions without which a series of low order digs holes
+    where it is not weighted:
 
-    - an empty bin lies nowhere below a counted one, nor a bin of few counts below the half of the sample that is
-      densest: what was not seen is a barrier;
-    - the series stays between the lowest free energy and `HIGHEST` times the range above it, so that by Bernstein's
-      inequality (|U'| <= order x half the range) its force is bounded whatever the sample.
+    - an empty bin lies nowhere below a counted one, nor a bin of few counts below the half of the
+      sample that is densest: what was not seen is a barrier;
+    - the series stays between the lowest free energy and `HIGHEST` times the range above it, so
+      that by Bernstein's inequality (|U'| <= order x half the range) its force is bounded whatever
+      the sample.
 
-    Where a sample fills its bins these conditions hold by themselves. A constant always obeys them, so there is a
-    solution: least squares under linear inequalities (C. Lawson, R. Hanson, Solving Least Squares Problems, 1974, ch. 23).
+    Where a sample fills its bins these conditions hold by themselves. A constant always obeys them,
+    so there is a solution: least squares under linear inequalities (C. Lawson, R. Hanson, Solving
+    Least Squares Problems, 1974, ch. 23).
     """
     bins, total = len(counts), counts.sum()
     density = (counts + PSEUDO_COUNT) / (total + PSEUDO_COUNT * bins)
@@ -122,11 +134,14 @@ def barrier_series(counts: NDArray[np.float64], order: int) -> NDArray[np.float6
     weight = np.sqrt(np.where(empty, EMPTY * density, density))
     n_coefficients = 2 * order + 1
     centres = (np.arange(bins) + 0.5) * (2 * np.pi / bins) - np.pi
-    # Two more unknowns, the levels that part empty from counted bins and few counts from many; hardly weighted themselves.
+    # Two more unknowns, the levels that part empty from counted bins and few counts from many;
+    # hardly weighted themselves.
     design = np.zeros((bins + 2, n_coefficients + 2))
     design[:bins, :n_coefficients] = weight[:, None] * _fourier(centres, order)
     design[bins, n_coefficients] = design[bins + 1, n_coefficients + 1] = 1e-3
-    aims = np.concatenate([weight * free_energy, 1e-3 * np.array([free_energy.max(), free_energy.min()])])
+    aims = np.concatenate(
+        [weight * free_energy, 1e-3 * np.array([free_energy.max(), free_energy.min()])]
+    )
     solution = _least_squares(design, aims, *_conditions(counts, free_energy, order))
     return solution[1:n_coefficients]
 
@@ -171,12 +186,15 @@ def _least_squares(
     rows: NDArray[np.float64],
     bounds: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """argmin |design x - aims| under rows x >= bounds: least distance programming by non-negative least squares."""
+    """argmin |design x - aims| under rows x >= bounds: least distance programming by non-negative
+    least squares.
+    """
     q, r = np.linalg.qr(design)
     centre = q.T @ aims
     turned = np.linalg.solve(r.T, rows.T).T
     distance = bounds - turned @ centre
-    # A common factor of the distances scales the step and nothing else; without it the last row would drown the others.
+    # A common factor of the distances scales the step and nothing else; without it the last row
+    # would drown the others.
     scale = max(1.0, float(np.abs(distance).max()))
     stacked = np.vstack([turned.T, distance / scale])
     unit = np.zeros(len(stacked))
@@ -218,7 +236,8 @@ def _defined(frames: Frames, paths: list[tuple[int, ...]]) -> list[tuple[int, ..
         labels = frames.system.labels
         first = int(np.argmax(left_out))
         remark(
-            f"no dihedral prior for {int(left_out.sum())} of {len(paths)} dihedrals: three of their sites stand on a line in more "
+            f"no dihedral prior for {int(left_out.sum())} of {len(paths)} dihedrals: three of "
+            "their sites stand on a line in more "
             f"than {OFTEN:.0%} of the frames, where a dihedral is not defined; first: "
             f"{', '.join(f'{labels[s]} (site {s})' for s in paths[first])}"
         )
@@ -226,7 +245,8 @@ def _defined(frames: Frames, paths: list[tuple[int, ...]]) -> list[tuple[int, ..
 
 
 class DihedralSeries(BondedPotential):
-    """U = sum_k a_k cos(n_k . s) + b_k sin(n_k . s) of several dihedrals s together: what `refine` corrects a PMF with.
+    """U = sum_k a_k cos(n_k . s) + b_k sin(n_k . s) of several dihedrals s together: what `refine`
+    corrects a PMF with.
 
     Args:
         types: site types, for `Potential`.
@@ -273,7 +293,9 @@ class DihedralSeries(BondedPotential):
 
 
 def half_space(order: int, n: int) -> np.ndarray:
-    """(n_terms, n) integer vectors with entries up to `order`, one of each pair n, -n, without zero."""
+    """(n_terms, n) integer vectors with entries up to `order`, one of each pair n, -n, without
+    zero.
+    """
     axes = np.meshgrid(*[np.arange(-order, order + 1)] * n, indexing="ij")
     vectors = np.stack(axes, -1).reshape(-1, n)
     return vectors[len(vectors) // 2 + 1 :]

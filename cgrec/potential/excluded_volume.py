@@ -26,14 +26,16 @@ MOST_SITES, FEWEST_FRAMES = 1_000_000, 40
 class ExcludedVolume(Potential):
     """Repulsive wall kT (d / r)^12 between sites more than two bonds apart, d per pair of types.
 
-    d is how close the pair comes in the data (see `contacts`), so the wall costs 1 kT there and little elsewhere.
+    d is how close the pair comes in the data (see `contacts`), so the wall costs 1 kT there and
+    little elsewhere.
 
     Args:
         types: site types.
         cutoff: nm, reach of the wall (smoothed to zero there).
         energy: kJ/mol, its height at d.
         diameters: (n_types, n_types) nm, symmetric.
-        n_sites: of the System `excluded` belongs to. A System of copies of it, one after the other, is served as well.
+        n_sites: of the System `excluded` belongs to. A System of copies of it, one after the other,
+            is served as well.
         excluded: site pairs (both orders) closer than three bonds, as indices of that System.
         bond_graph: of that System (`BondGraph.config`): another one is refused.
     """
@@ -63,9 +65,14 @@ class ExcludedVolume(Potential):
             excluded=excluded,
             bond_graph=bond_graph,
         )
-        self.height, self.n_sites, self.bond_graph = energy, n_sites, BondGraph.from_config(bond_graph)
-        self.register_buffer("diameters", torch.tensor(diameters, dtype=torch.float64), persistent=False)
-        # Row s of `partners` is first[s]:first[s + 1]: two numbers a pair instead of a square of all sites.
+        self.height = energy
+        self.n_sites = n_sites
+        self.bond_graph = BondGraph.from_config(bond_graph)
+        self.register_buffer(
+            "diameters", torch.tensor(diameters, dtype=torch.float64), persistent=False
+        )
+        # Row s of `partners` is first[s]:first[s + 1]: two numbers a pair instead of a square of
+        # all sites.
         pairs = np.unique(np.array(excluded, dtype=np.int64).reshape(-1, 2), axis=0)
         first = np.searchsorted(pairs[:, 0], np.arange(n_sites + 1))
         self.register_buffer("first", torch.from_numpy(first), persistent=False)
@@ -78,7 +85,8 @@ class ExcludedVolume(Potential):
         if self.bond_graph is not None and len(self.partners):
             self.bond_graph.check(system, "ExcludedVolume")
         elif len(self.partners):
-            # Among pairs one or two bonds apart nobody knows which are bonds: only a bond between copies tells.
+            # Among pairs one or two bonds apart nobody knows which are bonds: only a bond between
+            # copies tells.
             check_edges(system, [], self.n_sites, "ExcludedVolume")
 
     def compiled(self) -> Potential:
@@ -96,14 +104,25 @@ class ExcludedVolume(Potential):
         ratio = self.diameters[graph.species[:, None], graph.species[graph.neighbour_index]] / r
         x = r / self.cutoff
         wall = torch.where(x < 1, ratio**12 * (1 - x**2) ** 3, 0.0)
-        wall = wall.masked_fill(among(self.codes, graph, self.n_sites), 0.0) if len(self.partners) else wall
+        wall = (
+            wall.masked_fill(among(self.codes, graph, self.n_sites), 0.0)
+            if len(self.partners)
+            else wall
+        )
         return 0.5 * self.height * graph.per_frame(wall.sum(1)).sum(1)
 
     @classmethod
     def fit(
-        cls, frames: Frames, types: Sequence[str], cutoff: float, most_frames: int = 2000, height: float = 1.0
+        cls,
+        frames: Frames,
+        types: Sequence[str],
+        cutoff: float,
+        most_frames: int = 2000,
+        height: float = 1.0,
     ) -> ExcludedVolume:
-        """Diameters by `contact_distances` among at most `most_frames` frames (fewer of many sites); `height` is in kT."""
+        """Diameters by `contact_distances` among at most `most_frames` frames (fewer of many
+        sites); `height` is in kT.
+        """
         excluded = close_pairs(frames.system)
         wall = cls(
             types=types,
@@ -114,7 +133,9 @@ class ExcludedVolume(Potential):
             bond_graph=BondGraph.of(frames.system).config,
             diameters=np.zeros((len(types),) * 2).tolist(),
         )
-        most = int(np.clip(MOST_SITES // frames.n_sites, min(FEWEST_FRAMES, most_frames), most_frames))
+        most = int(
+            np.clip(MOST_SITES // frames.n_sites, min(FEWEST_FRAMES, most_frames), most_frames)
+        )
         every = -(-len(frames) // most)
         diameters = contact_distances(wall, frames[::every])
         return cls(**{**wall.config, "diameters": diameters.tolist()}).made_at(frames.temperature)

@@ -1,4 +1,6 @@
-"""`Frames` -> torch_geometric graphs: periodic neighbours and the padded layout the network works in."""
+"""`Frames` -> torch_geometric graphs: periodic neighbours and the padded layout the network works
+in.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,18 @@ from .neighbours import open_table, periodic_table
 ALL_PAIRS_LIMIT = 32
 #: nm by which a free place in the neighbour table is shifted.
 OUT_OF_REACH = 1e3
-#: Without a compiler: sites of an open frame from which vesin is faster than all distances, and distances held at a time.
+#: Without a compiler: sites of an open frame from which vesin is faster than all distances, and
+#: distances held at a time.
 DENSE_SITES, DENSE_DISTANCES = 1500, 4_000_000
 
 
 class SiteGraph(Data):
-    """A batch of frames of one System as one graph. Frame f owns sites f * n_sites ... (f + 1) * n_sites - 1.
+    """A batch of frames of one System as one graph. Frame f owns sites f * n_sites ... (f + 1) *
+    n_sites - 1.
 
-    Neighbours stand in a table with one row a site and as many columns as the richest site needs. A free place holds
-    the site itself, shifted out of reach, so that every shape is fixed and nothing has to be masked.
+    Neighbours stand in a table with one row a site and as many columns as the richest site needs. A
+    free place holds the site itself, shifted out of reach, so that every shape is fixed and nothing
+    has to be masked.
 
     Attributes:
         positions: (n_frames * n_sites, 3) nm.
@@ -43,7 +48,9 @@ class SiteGraph(Data):
 
     @property
     def box(self) -> Tensor | None:
-        """(n_frames, 3, 3) nm or None: a property, because collating drops attributes that are None."""
+        """(n_frames, 3, 3) nm or None: a property, because collating drops attributes that are
+        None.
+        """
         return self._store.get("box")
 
     @box.setter
@@ -69,7 +76,9 @@ class SiteGraph(Data):
         free = slots - self.neighbour_index.shape[1]
         if free <= 0:
             return self
-        index = torch.arange(len(self.species), device=self.species.device)[:, None].expand(-1, free)
+        index = torch.arange(len(self.species), device=self.species.device)[:, None].expand(
+            -1, free
+        )
         shift = self.neighbour_shift.new_zeros(len(self.species), free, 3)
         shift[..., 0] = OUT_OF_REACH
         padded = self.clone()
@@ -83,16 +92,23 @@ class SiteGraph(Data):
 
 
 def site_graph(
-    positions: Tensor, species: Tensor, reach: float, box: Tensor | None = None, into: SiteGraph | None = None
+    positions: Tensor,
+    species: Tensor,
+    reach: float,
+    box: Tensor | None = None,
+    into: SiteGraph | None = None,
 ) -> SiteGraph:
-    """The graph of all pairs closer than `reach` (and some further ones: potentials apply their own cutoff).
+    """The graph of all pairs closer than `reach` (and some further ones: potentials apply their own
+    cutoff).
 
     Args:
         positions: (n_frames, n_sites, 3) nm.
         species: (n_sites,).
         reach: nm; 0 gives a graph without neighbours.
-        box: (n_frames, 3, 3) nm or None. Narrower than 2 * reach it has to be refused before: `check_box`.
-        into: a graph of the same frames and sites that is no longer wanted: it may be overwritten and returned.
+        box: (n_frames, 3, 3) nm or None. Narrower than 2 * reach it has to be refused before:
+            `check_box`.
+        into: a graph of the same frames and sites that is no longer wanted: it may be overwritten
+            and returned.
     """
     frames, sites = positions.shape[:2]
     table = None if into is None else (into.neighbour_index, into.neighbour_shift)
@@ -102,13 +118,19 @@ def site_graph(
         into.positions, into.box = positions.reshape(-1, 3), box
         return into
     return SiteGraph(
-        positions=positions.reshape(-1, 3), species=species.repeat(frames), num_nodes=frames * sites,
-        neighbour_index=index, neighbour_shift=shift, frame_weights=positions.new_ones(frames), box=box,
-    )  # fmt: skip
+        positions=positions.reshape(-1, 3),
+        species=species.repeat(frames),
+        num_nodes=frames * sites,
+        neighbour_index=index,
+        neighbour_shift=shift,
+        frame_weights=positions.new_ones(frames),
+        box=box,
+    )
 
 
 class VerletList:
-    """The graph of moving sites, whose neighbours are found again only when a site has moved half of the skin.
+    """The graph of moving sites, whose neighbours are found again only when a site has moved half
+    of the skin.
 
     A call may overwrite the graph that the call before gave.
 
@@ -119,16 +141,23 @@ class VerletList:
     """
 
     def __init__(self, species: Tensor, reach: float, skin: float) -> None:
-        self.species, self.reach, self.skin = species, reach, skin
+        self.species = species
+        self.reach = reach
+        self.skin = skin
         self.found: SiteGraph | None = None
         self.found_at: Tensor = torch.empty(0)
 
     def __call__(self, positions: Tensor, box: Tensor | None = None) -> SiteGraph:
         """Graph at `positions` (n_frames, n_sites, 3) nm in `box` (n_frames, 3, 3) nm or None."""
         if self.found is None or self._stale(positions, box):
-            into = self.found if self.found is not None and self.found_at.shape == positions.shape else None
+            into = (
+                self.found
+                if self.found is not None and self.found_at.shape == positions.shape
+                else None
+            )
             self.found = site_graph(positions, self.species, self.reach, box, into)
-            self.found_at, self.found_in = positions.detach().clone(), box
+            self.found_at = positions.detach().clone()
+            self.found_in = box
         self.found.positions = positions.reshape(-1, 3)
         return self.found
 
@@ -142,7 +171,9 @@ class VerletList:
             return {}
         return {"found_at": self.found_at.cpu(), "slots": self.found.neighbour_index.shape[1]}
 
-    def restore(self, state: dict[str, Any], device: torch.device, box: Tensor | None = None) -> None:
+    def restore(
+        self, state: dict[str, Any], device: torch.device, box: Tensor | None = None
+    ) -> None:
         """Go on from a `state`, in the boxes it was taken in."""
         self.forget()
         if state:
@@ -157,7 +188,8 @@ class VerletList:
         if never_changes(len(self.species), self.reach, box):
             return False
         moved = positions.detach() - self.found_at
-        if float(moved.abs().max()) <= 0.5 * self.skin / 3**0.5:  # most often this is enough to know
+        # most often this is enough to know
+        if float(moved.abs().max()) <= 0.5 * self.skin / 3**0.5:
             return False
         # Sites that are not finite belong to replicas that are about to be stopped.
         return bool(torch.nan_to_num(moved).square().sum(-1).max() > (0.5 * self.skin) ** 2)
@@ -188,7 +220,10 @@ def _neighbour_table(
         _open_pairs(positions, reach) if box is None else _periodic_pairs(positions, reach, box)
     )
     counts = torch.bincount(receiver, minlength=frames * sites)
-    slot = torch.arange(len(receiver), device=receiver.device) - (torch.cumsum(counts, 0) - counts)[receiver]
+    slot = (
+        torch.arange(len(receiver), device=receiver.device)
+        - (torch.cumsum(counts, 0) - counts)[receiver]
+    )
     slots = max(int(counts.max()), 1)
     index = torch.arange(frames * sites, device=receiver.device)[:, None].repeat(1, slots)
     shifts = positions.new_zeros(frames * sites, slots, 3)
@@ -201,7 +236,9 @@ def _neighbour_table(
 def _all_pairs(frames: int, sites: int, like: Tensor) -> tuple[Tensor, Tensor]:
     own = torch.arange(sites, device=like.device)
     others = (own[:, None] + torch.arange(1, sites, device=like.device)) % sites
-    index = (others + sites * torch.arange(frames, device=like.device)[:, None, None]).reshape(-1, sites - 1)
+    index = (others + sites * torch.arange(frames, device=like.device)[:, None, None]).reshape(
+        -1, sites - 1
+    )
     return index, like.new_zeros(*index.shape, 3)
 
 
@@ -211,23 +248,31 @@ def box_widths(box: Tensor) -> Tensor:
 
 
 def check_box(box: np.ndarray | Tensor | None, reach: float) -> None:
-    """ValueError where a box (..., 3, 3) is narrower than 2 * reach in any direction, so that a site would meet two images of another."""
+    """ValueError where a box (..., 3, 3) is narrower than 2 * reach in any direction, so that a
+    site would meet two images of another.
+    """
     if box is None or reach == 0:
         return
     widths = box_widths(torch.as_tensor(np.array(box, dtype=float)).reshape(-1, 3, 3))
     if widths.min() < 2 * reach:
         raise ValueError(
-            f"the box is {widths.min():.3f} nm wide at its narrowest and the cutoff is {reach} nm: expected at least {2 * reach:.3f} nm "
+            f"the box is {widths.min():.3f} nm wide at its narrowest and the cutoff is {reach} "
+            f"nm: expected at least {2 * reach:.3f} nm "
             "(minimum image); use a larger box or a smaller cutoff"
         )
 
 
 def _open_pairs(positions: Tensor, reach: float) -> tuple[Tensor, Tensor, Tensor]:
-    """(n_pairs,) receivers and senders in the order of their numbers, and shifts of zero: the way without a compiler."""
+    """(n_pairs,) receivers and senders in the order of their numbers, and shifts of zero: the way
+    without a compiler.
+    """
     frames, sites = positions.shape[:2]
     one = _open_frame if sites > DENSE_SITES and not positions.is_cuda else _open_dense
     step = max(1, DENSE_DISTANCES // sites**2) if one is _open_dense else 1
-    parts = [one(positions[start : start + step], reach) + start * sites for start in range(0, frames, step)]
+    parts = [
+        one(positions[start : start + step], reach) + start * sites
+        for start in range(0, frames, step)
+    ]
     receiver, sender = torch.cat(parts, 1)
     return receiver, sender, positions.new_zeros(len(receiver), 3)
 
@@ -248,9 +293,13 @@ def _open_frame(positions: Tensor, reach: float) -> Tensor:
     points = positions[0].double().numpy()
     kept = np.flatnonzero((np.abs(points) < 1e12).all(1))
     calculator = NeighborList(cutoff=reach, full_list=True, n_threads=kernel_threads())
-    i, j = calculator.compute(points=points[kept], box=np.zeros((3, 3)), periodic=False, quantities="ij")
+    i, j = calculator.compute(
+        points=points[kept], box=np.zeros((3, 3)), periodic=False, quantities="ij"
+    )
     order = np.lexsort((j, i))
-    return torch.from_numpy(np.stack([kept[i.astype(np.int64)[order]], kept[j.astype(np.int64)[order]]]))
+    return torch.from_numpy(
+        np.stack([kept[i.astype(np.int64)[order]], kept[j.astype(np.int64)[order]]])
+    )
 
 
 def _periodic_pairs(positions: Tensor, reach: float, box: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -261,12 +310,18 @@ def _periodic_pairs(positions: Tensor, reach: float, box: Tensor) -> tuple[Tenso
         np.uint16 if positions.shape[1] < 2**16 else np.int64
     )  # numpy sorts 16 bits by radix, ten times faster
     found = []
-    for k, (points, cell) in enumerate(zip(positions.cpu().double().numpy(), box.cpu().double().numpy())):
+    for k, (points, cell) in enumerate(
+        zip(positions.cpu().double().numpy(), box.cpu().double().numpy())
+    ):
         i, j, shift = calculator.compute(points=points, box=cell, periodic=True, quantities="ijS")
         order = np.argsort(i.astype(few), kind="stable")
         first = k * len(points)
         found.append(
-            (i[order].astype(np.int64) + first, j[order].astype(np.int64) + first, shift[order] @ cell)
+            (
+                i[order].astype(np.int64) + first,
+                j[order].astype(np.int64) + first,
+                shift[order] @ cell,
+            )
         )
     receiver, sender, shifts = (
         torch.from_numpy(np.concatenate(part)).to(positions.device) for part in zip(*found)

@@ -1,4 +1,6 @@
-"""`PairStiffness`: a trainable harmonic network, exact for Gaussian systems. The recursion is tested with it."""
+"""`PairStiffness`: a trainable harmonic network, exact for Gaussian systems. The recursion is
+tested with it.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,16 @@ class PairStiffness(Potential):
         self, *, types: Sequence[str], n_sites: int, scale: float = 1.0, cutoff: float = 0.0
     ) -> None:
         super().__init__(types=types, cutoff=cutoff, n_sites=n_sites, scale=scale)
-        self.scale, self.n_sites = scale, n_sites
+        self.scale = scale
+        self.n_sites = n_sites
         self.first, self.second = torch.triu_indices(n_sites, n_sites, 1)
         self.stiffness = nn.Parameter(torch.zeros(len(self.first)))
 
     def check(self, system: System) -> None:
         if system.n_sites != self.n_sites:
             raise ValueError(
-                f"PairStiffness was made for a System of {self.n_sites} sites, this one has {system.n_sites}: make one for it"
+                f"PairStiffness was made for a System of {self.n_sites} sites, this one has "
+                f"{system.n_sites}: make one for it"
             )
 
     def energy(self, graph: SiteGraph) -> Tensor:
@@ -44,8 +48,11 @@ class PairStiffness(Potential):
 
     @classmethod
     def for_frames(cls, frames: Frames, seed: int = 0) -> PairStiffness:
-        """Untrained, of the size of `frames`; its unit is the root mean square force over that of the extension."""
-        # Extension about each frame's own centre: free chains diffuse, and their place says nothing about springs.
+        """Untrained, of the size of `frames`; its unit is the root mean square force over that of
+        the extension.
+        """
+        # Extension about each frame's own centre: free chains diffuse, and their place says nothing
+        # about springs.
         extension = frames.positions - frames.positions.mean(1, keepdims=True)
         scale = float(np.std(frames.need_forces()) / np.std(extension))
         return cls(types=sorted(set(frames.system.types)), n_sites=frames.n_sites, scale=scale)

@@ -1,7 +1,8 @@
-"""A `DensityNetwork` as one compiled CPU function for energy and force, and one for the gradient of any loss on them.
+"""A `DensityNetwork` as one compiled CPU function for energy and force, and one for the gradient of
+any loss on them.
 
-density_kernel.cpp is compiled on the spot, for the sizes of the network and the machine at hand, by the C++ compiler that is
-there (3 to 10 s, once: the result is kept in the user's cache folder).
+density_kernel.cpp is compiled on the spot, for the sizes of the network and the machine at hand, by
+the C++ compiler that is there (3 to 10 s, once: the result is kept in the user's cache folder).
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ SOURCE = Path(__file__).with_name("density_kernel.cpp")
 
 
 class CompiledDensityNetwork(Potential):
-    """A `DensityNetwork` evaluated by the kernel: same parameters (shared, still trainable), same answers.
+    """A `DensityNetwork` evaluated by the kernel: same parameters (shared, still trainable), same
+    answers.
 
     Raises:
-        NoKernel: the network is not on a CPU, channels or width are no multiples of 8, or nothing here can compile it.
+        NoKernel: the network is not on a CPU, channels or width are no multiples of 8, or nothing
+            here can compile it.
     """
 
     own_forces = threaded = True
@@ -40,7 +43,8 @@ class CompiledDensityNetwork(Potential):
         self.network = network
         self.at_state_of(network)
         sizes = _sizes(network)
-        self.library, self.lanes = _library(**sizes), sizes["VECTOR"] // network.embedding.element_size()
+        self.library = _library(**sizes)
+        self.lanes = sizes["VECTOR"] // network.embedding.element_size()
         self._packed: tuple[Any, _Packed] | None = None
         self._call: _Call | None = None
 
@@ -69,11 +73,15 @@ class CompiledDensityNetwork(Potential):
         return self.call(graph).evaluate(self.library, graph.positions)
 
     def gradient(self, graph: SiteGraph, energy: Tensor, force: Tensor) -> list[Tensor]:
-        """Gradient of sum(energy * E) + sum(force * F) for `weights`, E and F being what `evaluate` gives."""
+        """Gradient of sum(energy * E) + sum(force * F) for `weights`, E and F being what `evaluate`
+        gives.
+        """
         return self.call(graph).gradient(self.library, graph.positions, energy, force)
 
     def call(self, graph: SiteGraph) -> _Call:
-        """What the kernel needs to know about this graph, kept as long as the same neighbours come again."""
+        """What the kernel needs to know about this graph, kept as long as the same neighbours come
+        again.
+        """
         packed = self.packed()
         if self._call is None or not self._call.serves(packed, graph):
             self._call = _Call(packed, graph)
@@ -89,7 +97,9 @@ class CompiledDensityNetwork(Potential):
 
     def packed(self) -> _Packed:
         """The parameters as the kernel wants them, made anew when an optimiser has changed them."""
-        version = tuple((p.data_ptr(), p._version) for p in (*self.weights(), self.network.site_energy))
+        version = tuple(
+            (p.data_ptr(), p._version) for p in (*self.weights(), self.network.site_energy)
+        )
         if self._packed is None or self._packed[0] != version:
             self._packed = (version, _Packed(self.network, self.lanes))
         return self._packed[1]
@@ -133,15 +143,35 @@ class _LayerGradient(ctypes.Structure):
 
 class _Problem(ctypes.Structure):  # as in density_kernel.cpp
     _fields_ = [
-        *((n, ctypes.c_int64) for n in ("n_frames", "n_sites", "slots", "n_layers", "n_types", "threads")),
-        *((n, ctypes.c_void_p) for n in ("species", "neighbours", "positions", "shifts", "tangent", "energy_gradient")),
+        *(
+            (n, ctypes.c_int64)
+            for n in ("n_frames", "n_sites", "slots", "n_layers", "n_types", "threads")
+        ),
+        *(
+            (n, ctypes.c_void_p)
+            for n in ("species", "neighbours", "positions", "shifts", "tangent", "energy_gradient")
+        ),
         *((n, ctypes.c_double) for n in ("cutoff", "norm", "scale")),
-        *((n, ctypes.c_void_p) for n in ("site_energy", "embedding", "layers", "energies", "forces", "descriptors", "embedding_gradient", "gradients")),
-    ]  # fmt: skip
+        *(
+            (n, ctypes.c_void_p)
+            for n in (
+                "site_energy",
+                "embedding",
+                "layers",
+                "energies",
+                "forces",
+                "descriptors",
+                "embedding_gradient",
+                "gradients",
+            )
+        ),
+    ]
 
 
 class _Packed:
-    """Parameters with the transposes the reverse pass needs, and the output's columns as states, energy, zeros."""
+    """Parameters with the transposes the reverse pass needs, and the output's columns as states,
+    energy, zeros.
+    """
 
     def __init__(self, network: DensityNetwork, lanes: int) -> None:
         with torch.no_grad():
@@ -151,9 +181,12 @@ class _Packed:
             self.layers = [self._layer(layer, lanes) for layer in network.layers]
         self.n_features = len(network.layers[0].first)  # type: ignore[arg-type]
         self.numbers = {
-            "n_layers": len(self.layers), "n_types": len(network.types), "cutoff": network.cutoff,
-            "norm": network.neighbours**-0.5, "scale": network.energy_scale,
-        }  # fmt: skip
+            "n_layers": len(self.layers),
+            "n_types": len(network.types),
+            "cutoff": network.cutoff,
+            "norm": network.neighbours**-0.5,
+            "scale": network.energy_scale,
+        }
         self.table = (_Layer * len(self.layers))(
             *(_Layer(**{n: t.data_ptr() for n, t in layer.items()}) for layer in self.layers)
         )
@@ -173,21 +206,37 @@ class _Packed:
 
     def gradients(self) -> list[dict[str, Tensor]]:
         """Zeros to add gradients to."""
-        return [{n: torch.zeros_like(layer[n]) for n in _LayerGradient.NAMES} for layer in self.layers]
+        return [
+            {n: torch.zeros_like(layer[n]) for n in _LayerGradient.NAMES} for layer in self.layers
+        ]
 
 
 class _Call:
-    """The arguments of the kernel for one set of neighbours; it holds on to everything it points to."""
+    """The arguments of the kernel for one set of neighbours; it holds on to everything it points
+    to.
+    """
 
     def __init__(self, packed: _Packed, graph: SiteGraph) -> None:
-        self.packed, self.index, self.shift = packed, graph.neighbour_index, graph.neighbour_shift
-        self.threads, self.n_frames, self.sites = kernel_threads(), graph.n_frames, len(graph.species)
+        self.packed = packed
+        self.index = graph.neighbour_index
+        self.shift = graph.neighbour_shift
+        self.threads = kernel_threads()
+        self.n_frames = graph.n_frames
+        self.sites = len(graph.species)
         self.held: list[Tensor] = []
         self.problem = _Problem(
-            n_frames=self.n_frames, n_sites=graph.sites_per_frame, slots=self.index.shape[1], threads=self.threads, **packed.numbers,
-            species=self.keep(graph.species), neighbours=self.keep(self.index), shifts=self.keep(self.shift.double()),
-            site_energy=packed.site_energy.data_ptr(), embedding=packed.embedding.data_ptr(), layers=ctypes.addressof(packed.table),
-        )  # fmt: skip
+            n_frames=self.n_frames,
+            n_sites=graph.sites_per_frame,
+            slots=self.index.shape[1],
+            threads=self.threads,
+            **packed.numbers,
+            species=self.keep(graph.species),
+            neighbours=self.keep(self.index),
+            shifts=self.keep(self.shift.double()),
+            site_energy=packed.site_energy.data_ptr(),
+            embedding=packed.embedding.data_ptr(),
+            layers=ctypes.addressof(packed.table),
+        )
 
     def keep(self, tensor: Tensor) -> int:
         """Address of a contiguous tensor that lives as long as this."""
@@ -215,7 +264,8 @@ class _Call:
         table = (_LayerGradient * len(layers))(
             *(_LayerGradient(**{n: t.data_ptr() for n, t in g.items()}) for g in layers)
         )
-        # sum(force * F) has the parameter gradient of -dE along `force`: the sites are displaced by minus `force`.
+        # sum(force * F) has the parameter gradient of -dE along `force`: the sites are displaced by
+        # minus `force`.
         given = [t.detach().double().contiguous() for t in (positions, -force, energy)]
         names = ("positions", "tangent", "energy_gradient")
         for name, tensor in zip(names, given):
@@ -237,20 +287,29 @@ def _sizes(network: DensityNetwork) -> dict[str, Any]:
     if network.device.type != "cpu":
         raise NoKernel(f"the network is on {network.device} and the kernel runs on a CPU")
     if channels % 8 or width % 8:
-        raise NoKernel(f"the kernel needs channels and width in multiples of 8, found {channels} and {width}")
+        raise NoKernel(
+            f"the kernel needs channels and width in multiples of 8, found {channels} and {width}"
+        )
     real = {torch.float32: "float", torch.float64: "double"}.get(network.embedding.dtype)
     if real is None:
         raise NoKernel(f"the kernel works in float32 or float64, not {network.embedding.dtype}")
     row = network.embedding.element_size() * math.gcd(channels, width)
     return {
-        "REAL": real, "CHANNELS": channels, "WIDTH": width, "L_MAX": network.l_max, "N_RADIAL": layer.radial.shape[1],
-        "N_TRIPLES": len(layer.triples), "VECTOR": 64 if row % 64 == 0 and "__AVX512F__" in processor(compiler_name()) else 32,
-    }  # fmt: skip
+        "REAL": real,
+        "CHANNELS": channels,
+        "WIDTH": width,
+        "L_MAX": network.l_max,
+        "N_RADIAL": layer.radial.shape[1],
+        "N_TRIPLES": len(layer.triples),
+        "VECTOR": 64 if row % 64 == 0 and "__AVX512F__" in processor(compiler_name()) else 32,
+    }
 
 
 @lru_cache
 def _library(**sizes: Any) -> ctypes.CDLL:
-    return native_library(SOURCE, tuple(f"-D{k}={v}" for k, v in sizes.items()), generated(sizes["L_MAX"]))
+    return native_library(
+        SOURCE, tuple(f"-D{k}={v}" for k, v in sizes.items()), generated(sizes["L_MAX"])
+    )
 
 
 def compiled_network(network: DensityNetwork) -> Potential:

@@ -1,4 +1,6 @@
-"""The part of density_kernel.cpp that depends on the degrees of a network, written out as straight code."""
+"""The part of density_kernel.cpp that depends on the degrees of a network, written out as straight
+code.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,19 @@ Polynomial = dict[tuple[int, ...], float]  # {(powers of x, y, z): coefficient}
 
 
 def generated(l_max: int) -> str:
-    """C++ of spherical harmonics, their gradients and the three-fold couplings, with e3nn's conventions."""
+    """C++ of spherical harmonics, their gradients and the three-fold couplings, with e3nn's
+    conventions.
+    """
     polynomials = [p for degree in range(l_max + 1) for p in _harmonic_polynomials(degree)]
-    return "\n".join([*_harmonics(polynomials), *_gradients(polynomials, l_max), *_couplings(l_max)])
+    return "\n".join(
+        [*_harmonics(polynomials), *_gradients(polynomials, l_max), *_couplings(l_max)]
+    )
 
 
 def _harmonic_polynomials(degree: int) -> list[Polynomial]:
-    """{(powers of x, y, z): coefficient} of each harmonic of this degree, found by fitting e3nn's values."""
+    """{(powers of x, y, z): coefficient} of each harmonic of this degree, found by fitting e3nn's
+    values.
+    """
     powers = [p for p in itertools.product(range(degree + 1), repeat=3) if sum(p) == degree]
     points = np.random.default_rng(0).normal(size=(4 * len(powers), 3))
     values = o3.spherical_harmonics(
@@ -53,15 +61,23 @@ def _harmonics(polynomials: list[Polynomial]) -> Iterator[str]:
 
 
 def _gradients(polynomials: list[Polynomial], l_max: int) -> Iterator[str]:
-    """Non-zero derivatives of the homogeneous polynomials, and their contraction with a gradient (NLM, CV) per degree."""
+    """Non-zero derivatives of the homogeneous polynomials, and their contraction with a gradient
+    (NLM, CV) per degree.
+    """
     terms = [
-        (i, axis, d) for i, p in enumerate(polynomials) for axis in range(3) if (d := _derivative(p, axis))
+        (i, axis, d)
+        for i, p in enumerate(polynomials)
+        for axis in range(3)
+        if (d := _derivative(p, axis))
     ]
     yield f"constexpr int N_GRADIENTS = {len(terms)};"
     yield "inline void harmonic_gradients(vec x, vec y, vec z, vec* out) {"
     yield from (f"    out[{k}] = vec{{}} + ({_code(d)});" for k, (_, _, d) in enumerate(terms))
     yield "}"
-    yield "inline void contract_gradients(int l, const real* gradients, const vec* g, vec radial, vec* out) {"
+    yield (
+        "inline void contract_gradients(int l, const real* gradients, const vec* g, vec radial, "
+        "vec* out) {"
+    )
     for degree in range(1, l_max + 1):
         yield f"    if (l == {degree}) {{"
         for axis in range(3):
@@ -96,10 +112,15 @@ def _couplings(l_max: int) -> Iterator[str]:
         for a, row in table.items():
             yield f"      {{ const V ga = g * m[{a} * MV]; V inner{{}};"
             for b, last in row.items():
-                yield f"        {{ const V s = {_last(last)}, b = m[{b} * MV + CV], gab = ga * b; inner += b * s; gm[{b} * MV + CV] += ga * s;"
+                yield (
+                    f"        {{ const V s = {_last(last)}, b = m[{b} * MV + CV], gab = ga * b; "
+                    f"inner += b * s; gm[{b} * MV + CV] += ga * s;"
+                )
                 yield (
                     "          "
-                    + " ".join(f"gm[{c} * MV + 2 * CV] += real({w!r}) * gab;" for c, w in last.items())
+                    + " ".join(
+                        f"gm[{c} * MV + 2 * CV] += real({w!r}) * gab;" for c, w in last.items()
+                    )
                     + " }"
                 )
             yield f"        gm[{a} * MV] += g * inner; }}"

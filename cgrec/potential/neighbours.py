@@ -1,11 +1,12 @@
 """Neighbour tables in C++, where there is a compiler.
 
-vesin finds the pairs of 316 molecules in 0.7 ms and sorting them into a table takes as long again: together twice a
-compiled force call, every few steps. Straight into the table it is 0.2 ms. vesin stays for everything else: boxes
-narrower than twice the reach, machines without a compiler, and as the reference in the tests.
+vesin finds the pairs of 316 molecules in 0.7 ms and sorting them into a table takes as long again:
+together twice a compiled force call, every few steps. Straight into the table it is 0.2 ms. vesin
+stays for everything else: boxes narrower than twice the reach, machines without a compiler, and as
+the reference in the tests.
 
-Open systems: in 64 replicas of 166 sites all distances at once took a third of a force evaluation, and their memory grows
-with the square of the sites.
+Open systems: in 64 replicas of 166 sites all distances at once took a third of a force evaluation,
+and their memory grows with the square of the sites.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from ..native import NoKernel, native_library
 from ..remarks import remark
 from ..threads import kernel_threads
 
-#: Sites of an open frame up to which all distances are looked at: with cells they have to be sorted again.
+#: Sites of an open frame up to which all distances are looked at: with cells they have to be sorted
+#: again.
 FEW = 1500
 
 
@@ -33,7 +35,8 @@ def periodic_table(
     out_of_reach: float,
     into: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor] | None:
-    """(n_frames * n_sites, n_slots) neighbours and (..., 3) nm lattice shifts, as SiteGraph has them.
+    """(n_frames * n_sites, n_slots) neighbours and (..., 3) nm lattice shifts, as SiteGraph has
+    them.
 
     Args:
         positions: (n_frames, n_sites, 3) nm; box: (n_frames, 3, 3) nm.
@@ -69,7 +72,9 @@ def periodic_table(
 def open_table(
     positions: Tensor, reach: float, out_of_reach: float, into: tuple[Tensor, Tensor] | None = None
 ) -> tuple[Tensor, Tensor] | None:
-    """As `periodic_table`, of open systems; the neighbours of a site are in the order of their numbers."""
+    """As `periodic_table`, of open systems; the neighbours of a site are in the order of their
+    numbers.
+    """
     library = _library()
     if library is None or positions.device.type != "cpu":
         return None
@@ -96,17 +101,30 @@ def open_table(
 
 
 def _fill(
-    library: ctypes.CDLL, x: Tensor, rows: Tensor, reach: float, out_of_reach: float, index: Tensor, shift: Tensor
-) -> int:  # fmt: skip
+    library: ctypes.CDLL,
+    x: Tensor,
+    rows: Tensor,
+    reach: float,
+    out_of_reach: float,
+    index: Tensor,
+    shift: Tensor,
+) -> int:
     """Neighbours of the richest site of all frames; -1 where a box is too narrow."""
     sites = x.shape[1]
     found = [
         library.neighbour_table(
-            sites, one.data_ptr(), box.data_ptr(), reach, index.shape[1], frame * sites, out_of_reach,
-            index[frame * sites].data_ptr(), shift[frame * sites].data_ptr(),
+            sites,
+            one.data_ptr(),
+            box.data_ptr(),
+            reach,
+            index.shape[1],
+            frame * sites,
+            out_of_reach,
+            index[frame * sites].data_ptr(),
+            shift[frame * sites].data_ptr(),
         )
         for frame, (one, box) in enumerate(zip(x, rows))
-    ]  # fmt: skip
+    ]
     return -1 if min(found) < 0 else max(found)
 
 
@@ -120,10 +138,27 @@ def _library() -> ctypes.CDLL | None:
     number, pointer, integer = ctypes.c_double, ctypes.c_void_p, ctypes.c_int64
     library.neighbour_table.restype = integer
     library.neighbour_table.argtypes = [
-        integer, pointer, pointer, number, integer, integer, number, pointer, pointer,
-    ]  # fmt: skip
+        integer,
+        pointer,
+        pointer,
+        number,
+        integer,
+        integer,
+        number,
+        pointer,
+        pointer,
+    ]
     library.open_table.restype = integer
     library.open_table.argtypes = [
-        integer, integer, pointer, number, integer, number, integer, integer, pointer, pointer,
-    ]  # fmt: skip
+        integer,
+        integer,
+        pointer,
+        number,
+        integer,
+        number,
+        integer,
+        integer,
+        pointer,
+        pointer,
+    ]
     return library

@@ -1,15 +1,18 @@
-"""`DensityNetwork`: the equivariant network every level uses, from the all-atom NNP to the coarsest PMF.
+"""`DensityNetwork`: the equivariant network every level uses, from the all-atom NNP to the coarsest
+PMF.
 
-Each site sees its neighbours as a density expanded in radial functions and spherical harmonics. Products of up to
-three densities, coupled to scalars, feed a small MLP per layer (the atomic cluster expansion: R. Drautz, Phys. Rev. B
-99, 014104 (2019)); the scalars of one layer weight the neighbours of the next (message passing), so a two-layer model
-of correlation order three sees far beyond four bodies.
+Each site sees its neighbours as a density expanded in radial functions and spherical harmonics.
+Products of up to three densities, coupled to scalars, feed a small MLP per layer (the atomic
+cluster expansion: R. Drautz, Phys. Rev. B 99, 014104 (2019)); the scalars of one layer weight the
+neighbours of the next (message passing), so a two-layer model of correlation order three sees far
+beyond four bodies.
 
-Why this shape: the only work done per pair is a radial table, nine harmonics and one batched matrix product over the
-padded neighbours of a site; no (pairs x channels x harmonics) tensor is ever made. That is what a CPU can afford.
+Why this shape: the only work done per pair is a radial table, nine harmonics and one batched matrix
+product over the padded neighbours of a site; no (pairs x channels x harmonics) tensor is ever made.
+That is what a CPU can afford.
 
-Symmetry: energies are SO(3) invariant, not O(3): the couplings (1,1,1) and (1,2,2) have odd l1 + l2 + l3 and change
-sign in a mirror, which is how the network tells an L from a D amino acid.
+Symmetry: energies are SO(3) invariant, not O(3): the couplings (1,1,1) and (1,2,2) have odd l1 + l2
++ l3 and change sign in a mirror, which is how the network tells an L from a D amino acid.
 """
 
 from __future__ import annotations
@@ -50,23 +53,45 @@ class DensityNetwork(Potential):
     frequencies: Tensor
 
     def __init__(
-        self, *, types: Sequence[str], cutoff: float, channels: int = 16, l_max: int = 2, n_radial: int = 8, n_layers: int = 2,
-        width: int = 64, neighbours: float = 12.0, energy_scale: float = 1.0, seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        types: Sequence[str],
+        cutoff: float,
+        channels: int = 16,
+        l_max: int = 2,
+        n_radial: int = 8,
+        n_layers: int = 2,
+        width: int = 64,
+        neighbours: float = 12.0,
+        energy_scale: float = 1.0,
+        seed: int = 0,
+    ) -> None:
         super().__init__(
-            types=types, cutoff=cutoff, channels=channels, l_max=l_max, n_radial=n_radial, n_layers=n_layers,
-            width=width, neighbours=neighbours, energy_scale=energy_scale, seed=seed,
-        )  # fmt: skip
+            types=types,
+            cutoff=cutoff,
+            channels=channels,
+            l_max=l_max,
+            n_radial=n_radial,
+            n_layers=n_layers,
+            width=width,
+            neighbours=neighbours,
+            energy_scale=energy_scale,
+            seed=seed,
+        )
         if cutoff <= 0:
             raise ValueError(f"DensityNetwork: expected a positive cutoff in nm, found {cutoff}")
-        self.l_max, self.neighbours, self.energy_scale = l_max, neighbours, energy_scale
+        self.l_max = l_max
+        self.neighbours = neighbours
+        self.energy_scale = energy_scale
         generator = torch.Generator().manual_seed(seed)
         self.embedding = _normal(generator, len(self.types), channels)
         make = lambda: _DensityLayer(len(self.types), channels, l_max, n_radial, width, generator)  # noqa: E731
         self.layers = nn.ModuleList(make() for _ in range(n_layers))
         self.register_buffer("site_energy", torch.zeros(len(self.types), dtype=torch.float64))
         self.register_buffer(
-            "frequencies", torch.arange(1, n_radial + 1, dtype=torch.float64) * math.pi, persistent=False
+            "frequencies",
+            torch.arange(1, n_radial + 1, dtype=torch.float64) * math.pi,
+            persistent=False,
         )
 
     @classmethod
@@ -74,7 +99,10 @@ class DensityNetwork(Potential):
         types, layers = len(config.get("types", ())), config.get("n_layers", 2)
         channels, width = config.get("channels", 16), config.get("width", 64)
         l_max, n_radial = config.get("l_max", 2), config.get("n_radial", 8)
-        if not all(isinstance(n, int) and 0 < n < 10_000 for n in (channels, width, layers, l_max, n_radial)):
+        if not all(
+            isinstance(n, int) and 0 < n < 10_000
+            for n in (channels, width, layers, l_max, n_radial)
+        ):
             raise ValueError(f"DensityNetwork: expected sizes of 1 to 10,000, found {config}")
         found: dict[str, tuple[int | None, ...]] = {"embedding": (types, channels)}
         for k in range(layers):
@@ -96,16 +124,27 @@ class DensityNetwork(Potential):
         n_layers: int = 1,
         width: int = 64,
     ) -> DensityNetwork:
-        """An untrained network for the types of `frames`, its output scaled to the size of their forces over 0.05 nm."""
+        """An untrained network for the types of `frames`, its output scaled to the size of their
+        forces over 0.05 nm.
+        """
         scale = float(np.sqrt(np.mean(np.asarray(frames.need_forces(), float) ** 2))) * 0.05
         return cls(
-            types=sorted(set(frames.system.types)), cutoff=cutoff, channels=channels, l_max=l_max, n_radial=n_radial, n_layers=n_layers,
-            width=width, energy_scale=scale, neighbours=max(1.0, min(frames.n_sites - 1.0, 20.0)), seed=seed,
-        )  # fmt: skip
+            types=sorted(set(frames.system.types)),
+            cutoff=cutoff,
+            channels=channels,
+            l_max=l_max,
+            n_radial=n_radial,
+            n_layers=n_layers,
+            width=width,
+            energy_scale=scale,
+            neighbours=max(1.0, min(frames.n_sites - 1.0, 20.0)),
+            seed=seed,
+        )
 
     @classmethod
     def for_labels(cls, frames: Frames, seed: int = 0, **config: Any) -> DensityNetwork:
-        """An untrained network for the types of `frames`, scaled as by `for_frames`; `config` and its defaults are the class's.
+        """An untrained network for the types of `frames`, scaled as by `for_frames`; `config` and
+        its defaults are the class's.
 
         All-atom networks are made by it: two layers, and as many neighbours as in a molecule.
         """
@@ -121,11 +160,15 @@ class DensityNetwork(Potential):
 
     def energy(self, graph: SiteGraph) -> Tensor:
         site, _ = self._sites(graph)
-        own = graph.per_frame(site.double() * self.energy_scale + self.site_energy.double()[graph.species])
+        own = graph.per_frame(
+            site.double() * self.energy_scale + self.site_energy.double()[graph.species]
+        )
         return own.sum(1)
 
     def descriptors(self, graph: SiteGraph) -> Tensor:
-        """(n_frames * n_sites, n_features) rotation invariant description of each site's surroundings (first layer)."""
+        """(n_frames * n_sites, n_features) rotation invariant description of each site's
+        surroundings (first layer).
+        """
         return self._sites(graph)[1]
 
     def _sites(self, graph: SiteGraph) -> tuple[Tensor, Tensor]:
@@ -140,7 +183,9 @@ class DensityNetwork(Potential):
         return energy, described  # type: ignore[return-value]
 
     def _pair_functions(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """(..., n_radial) Bessel functions under a smooth envelope, and (..., (l_max + 1)^2) harmonics."""
+        """(..., n_radial) Bessel functions under a smooth envelope, and (..., (l_max + 1)^2)
+        harmonics.
+        """
         r = vectors.norm(dim=-1, keepdim=True)
         x = r / self.cutoff
         bessel = torch.sin(x * self.frequencies.to(x.dtype)) / x
@@ -156,7 +201,13 @@ class _DensityLayer(nn.Module):
     """Densities of weighted neighbours -> scalars -> (new site state, site energy)."""
 
     def __init__(
-        self, n_types: int, channels: int, l_max: int, n_radial: int, width: int, generator: torch.Generator
+        self,
+        n_types: int,
+        channels: int,
+        l_max: int,
+        n_radial: int,
+        width: int,
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
         n_l = l_max + 1
@@ -200,50 +251,73 @@ class _DensityLayer(nn.Module):
         return tuple([m[k] for m in mixed] for k in range(3))
 
     def _mix(self, density: Tensor, degree: int, species: Tensor, n_frames: int) -> Tensor:
-        """(n_sites, 2 l + 1, 3 channels). A site has one type in all frames, so its frames share one matrix product."""
+        """(n_sites, 2 l + 1, 3 channels). A site has one type in all frames, so its frames share
+        one matrix product.
+        """
         n, m, channels = density.shape[0] // n_frames, density.shape[1], density.shape[2]
-        by_site = density.view(n_frames, n, m, channels).transpose(0, 1).reshape(n, n_frames * m, channels)
+        by_site = (
+            density.view(n_frames, n, m, channels)
+            .transpose(0, 1)
+            .reshape(n, n_frames * m, channels)
+        )
         mixed = torch.bmm(by_site, self.mix[species[:n], degree])
-        return mixed.view(n, n_frames, m, 3 * channels).transpose(0, 1).reshape(n * n_frames, m, 3 * channels)
+        return (
+            mixed.view(n, n_frames, m, 3 * channels)
+            .transpose(0, 1)
+            .reshape(n * n_frames, m, 3 * channels)
+        )
 
     def _scalars(self, a: list[Tensor], b: list[Tensor], c: list[Tensor]) -> Tensor:
         """Products of one, two and three densities coupled to scalars, (n_sites, n_features)."""
         scalars = [a[0][:, 0], *((x * y).sum(1) / x.shape[1] ** 0.5 for x, y in zip(a, b))]
         for i, j, k in self.triples:
             coupling = getattr(self, f"coupling_{i}{j}{k}").to(a[0].dtype)
-            # Couple the last factor first: (2i+1)(2j+1) numbers per channel, then two products that stay elementwise.
+            # Couple the last factor first: (2i+1)(2j+1) numbers per channel, then two products that
+            # stay elementwise.
             last = torch.matmul(coupling, c[k]).unflatten(1, (2 * i + 1, 2 * j + 1))
             scalars.append(((last * b[j].unsqueeze(1)).sum(2) * a[i]).sum(1))
         return torch.cat(scalars, dim=1)
 
 
 def network_maker(
-    given: Mapping[str, Any] | Callable[[Frames, int], Potential], usual: Literal["for_frames", "for_labels"]
+    given: Mapping[str, Any] | Callable[[Frames, int], Potential],
+    usual: Literal["for_frames", "for_labels"],
 ) -> Callable[[Frames, int], Potential]:
-    """What makes a network: `given` itself, or a `DensityNetwork` with these arguments, made as usual.
+    """What makes a network: `given` itself, or a `DensityNetwork` with these arguments, made as
+    usual.
 
     Raises:
         ValueError: an argument that it does not have, or no cutoff.
     """
     if not isinstance(given, Mapping):
         return given
-    known = [n for n in inspect.signature(DensityNetwork).parameters if n not in ("types", "energy_scale", "seed")]
+    known = [
+        n
+        for n in inspect.signature(DensityNetwork).parameters
+        if n not in ("types", "energy_scale", "seed")
+    ]
     unknown = sorted(set(given) - set(known))
     if unknown or "cutoff" not in given:
         raise ValueError(
-            f"network: expected arguments of DensityNetwork ({', '.join(known)}) with a cutoff in nm among them, or a table "
-            f"with _target_ and _partial_: true that makes another network, found {', '.join(unknown) or 'no cutoff'}"
+            f"network: expected arguments of DensityNetwork ({', '.join(known)}) with a cutoff "
+            "in nm among them, or a table "
+            "with _target_ and _partial_: true that makes another network, found "
+            f"{', '.join(unknown) or 'no cutoff'}"
         )
     return partial(getattr(DensityNetwork, usual), **given)
 
 
 def smooth_cutoff(x: Tensor) -> Tensor:
-    """Polynomial envelope, 1 at x = 0, zero with two derivatives at x >= 1 (Gasteiger, ICLR 2020, with p = 6)."""
+    """Polynomial envelope, 1 at x = 0, zero with two derivatives at x >= 1 (Gasteiger, ICLR 2020,
+    with p = 6).
+    """
     return torch.where(x < 1, 1 - 28 * x**6 + 48 * x**7 - 21 * x**8, 0.0)
 
 
 def triples(l_max: int) -> list[tuple[int, int, int]]:
-    """Degrees of three densities that couple to a scalar; a factor with l = 0 adds nothing the MLP cannot make."""
+    """Degrees of three densities that couple to a scalar; a factor with l = 0 adds nothing the MLP
+    cannot make.
+    """
     degrees = range(1, l_max + 1)
     return [(a, b, c) for a in degrees for b in degrees for c in degrees if a <= b <= c <= a + b]
 

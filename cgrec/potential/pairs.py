@@ -1,4 +1,6 @@
-"""Pair potentials in C++: in a liquid autograd through a wall or a spline costs more than the compiled network."""
+"""Pair potentials in C++: in a liquid autograd through a wall or a spline costs more than the
+compiled network.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +25,18 @@ class _Pairs(ctypes.Structure):  # as in pairs.cpp
         *((n, ctypes.c_void_p) for n in ("species", "neighbours", "positions", "shifts")),
         ("cutoff", ctypes.c_double),
         *((n, ctypes.c_void_p) for n in ("energies", "forces")),
-    ]  # fmt: skip
+    ]
 
 
 class CompiledPairs(Potential):
-    """A pair potential evaluated by a function of pairs.cpp, with the parameters it had when this was made.
+    """A pair potential evaluated by a function of pairs.cpp, with the parameters it had when this
+    was made.
 
     Args:
         plain: the potential.
         function: name in pairs.cpp.
-        arguments: tensors (float64 or bytes, contiguous; an empty one is passed as null), integers and floats after the pairs.
+        arguments: tensors (float64 or bytes, contiguous; an empty one is passed as null), integers
+            and floats after the pairs.
     """
 
     own_forces = threaded = True
@@ -41,7 +45,8 @@ class CompiledPairs(Potential):
         super().__init__(types=plain.types, cutoff=plain.cutoff)
         self.plain = plain
         self.at_state_of(plain)
-        self.function, self.arguments = function, [_argument(a) for a in arguments]
+        self.function = function
+        self.arguments = [_argument(a) for a in arguments]
         self.held = arguments  # what the pointers point to
 
     def check(self, system: System) -> None:
@@ -61,11 +66,19 @@ class CompiledPairs(Potential):
             t.detach().double().contiguous() for t in (graph.positions, graph.neighbour_shift)
         )
         pairs = _Pairs(
-            n_frames=graph.n_frames, n_sites=graph.sites_per_frame, slots=index.shape[1], n_types=len(self.types),
-            threads=kernel_threads(), species=species.data_ptr(), neighbours=index.data_ptr(),
-            positions=positions.data_ptr(), shifts=shifts.data_ptr(), cutoff=self.cutoff, energies=energies.data_ptr(),
+            n_frames=graph.n_frames,
+            n_sites=graph.sites_per_frame,
+            slots=index.shape[1],
+            n_types=len(self.types),
+            threads=kernel_threads(),
+            species=species.data_ptr(),
+            neighbours=index.data_ptr(),
+            positions=positions.data_ptr(),
+            shifts=shifts.data_ptr(),
+            cutoff=self.cutoff,
+            energies=energies.data_ptr(),
             forces=forces.data_ptr(),
-        )  # fmt: skip
+        )
         getattr(library(), self.function)(ctypes.byref(pairs), *self.arguments)
         return energies, forces
 

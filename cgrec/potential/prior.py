@@ -1,7 +1,9 @@
-"""Priors: simple energies with the right behaviour where there are no data, fitted by Boltzmann inversion.
+"""Priors: simple energies with the right behaviour where there are no data, fitted by Boltzmann
+inversion.
 
-They are subtracted from the force labels before training and added back in simulation (a sum of Potentials), so the
-network learns the rest and a model that leaves its data meets a wall instead of a hole.
+They are subtracted from the force labels before training and added back in simulation (a sum of
+Potentials), so the network learns the rest and a model that leaves its data meets a wall instead of
+a hole.
 """
 
 from __future__ import annotations
@@ -31,10 +33,12 @@ from .terms import Alike, portions
 _TERMS = {2: geometry.distance, 3: geometry.angle, 4: geometry.signed_volume}
 #: rad: an angle whose mean is beyond it counts as a line.
 STRAIGHT = np.radians(165.0)
-#: 1 + cos x no line is taken to be straighter than: 2.6 degrees of bend on average (acetylene at 300 K: 8).
+#: 1 + cos x no line is taken to be straighter than: 2.6 degrees of bend on average (acetylene at
+#: 300 K: 8).
 STRAIGHTEST = 1e-3
-#: Standard deviation (nm, rad, 1) no term is taken to be narrower than: a bond held rigid in the data has none, and its spring
-#: would ask for a time step of zero. The stiffest bonds of chemistry (CO, 300 K) have 0.0014 nm.
+#: Standard deviation (nm, rad, 1) no term is taken to be narrower than: a bond held rigid in the
+#: data has none, and its spring would ask for a time step of zero. The stiffest bonds of chemistry
+#: (CO, 300 K) have 0.0014 nm.
 NARROWEST = {2: 1e-3, 3: 1e-2, 4: 1e-2}
 
 
@@ -77,7 +81,9 @@ class HarmonicPrior(BondedPotential):
             stiffness=stiffness,
         )
         self.register_buffer("centre", torch.tensor(centre, dtype=torch.float64), persistent=False)
-        self.register_buffer("stiffness", torch.tensor(stiffness, dtype=torch.float64), persistent=False)
+        self.register_buffer(
+            "stiffness", torch.tensor(stiffness, dtype=torch.float64), persistent=False
+        )
 
     def energy(self, graph: SiteGraph) -> Tensor:
         x = _TERMS[self.sites.shape[1]](self.positions(graph), self.sites)
@@ -85,10 +91,12 @@ class HarmonicPrior(BondedPotential):
 
     @classmethod
     def fit(cls, frames: Frames, types: Sequence[str], n: int) -> HarmonicPrior | None:
-        """Boltzmann inversion of every bond (n = 2) or angle (n = 3): U = kT (x - x0)^2 / (2 var x); None without terms.
+        """Boltzmann inversion of every bond (n = 2) or angle (n = 3): U = kT (x - x0)^2 / (2 var
+        x); None without terms.
 
-        Angles that are straight on average are left out, with a remark: at pi an angle has no direction in which it could
-        be opened, and neither its mean nor its variance says how stiff the line is.
+        Angles that are straight on average are left out, with a remark: at pi an angle has no
+        direction in which it could be opened, and neither its mean nor its variance says how stiff
+        the line is.
         """
         paths = frames.system.bonded_paths(n)
         if not paths:
@@ -97,7 +105,11 @@ class HarmonicPrior(BondedPotential):
         if n == 3:
             keep = mean <= STRAIGHT
             _name_straight(frames.system, paths, ~keep)
-            paths, mean, variance = [p for p, k in zip(paths, keep) if k], mean[keep], variance[keep]
+            paths, mean, variance = (
+                [p for p, k in zip(paths, keep) if k],
+                mean[keep],
+                variance[keep],
+            )
         return cls._of(frames, types, paths, mean, variance) if paths else None
 
     @classmethod
@@ -109,7 +121,9 @@ class HarmonicPrior(BondedPotential):
         mean: NDArray[Any],
         variance: NDArray[Any],
     ) -> Self:
-        stiffness = thermal_energy(frames.temperature) / np.maximum(variance, NARROWEST[len(paths[0])] ** 2)
+        stiffness = thermal_energy(frames.temperature) / np.maximum(
+            variance, NARROWEST[len(paths[0])] ** 2
+        )
         return cls(
             types=types,
             n_sites=frames.n_sites,
@@ -121,16 +135,20 @@ class HarmonicPrior(BondedPotential):
 
 
 class BranchPrior(HarmonicPrior):
-    """U = 1/2 sum k (x - x0)^2 over the handedness x of each site with three bonded neighbours (`geometry.signed_volume`).
+    """U = 1/2 sum k (x - x0)^2 over the handedness x of each site with three bonded neighbours
+    (`geometry.signed_volume`).
 
-    Without the hydrogen that fills its fourth place a stereocentre can turn inside out, and no data say what that costs.
+    Without the hydrogen that fills its fourth place a stereocentre can turn inside out, and no data
+    say what that costs.
     """
 
     PATHS = {4: ((0, 1), (0, 2), (0, 3))}
 
     @classmethod
     def fit(cls, frames: Frames, types: Sequence[str], n: int = 4) -> BranchPrior | None:
-        """Boltzmann inversion, each branch for itself: equal ones may be counted in opposite directions. None without branches."""
+        """Boltzmann inversion, each branch for itself: equal ones may be counted in opposite
+        directions. None without branches.
+        """
         near = frames.system.neighbours()
         paths = [(site, *others) for site, others in enumerate(near) if len(others) == n - 1]
         if not paths:
@@ -139,10 +157,11 @@ class BranchPrior(HarmonicPrior):
 
 
 class LinePrior(BondedPotential):
-    """U = sum k (1 + cos x) over angles x that are straight on average: smooth where three sites stand on a line.
+    """U = sum k (1 + cos x) over angles x that are straight on average: smooth where three sites
+    stand on a line.
 
-    An angle has no derivative there, its cosine has. Close to the line it is a spring k (pi - x)^2 / 2 in the two
-    directions in which an angle can be opened.
+    An angle has no derivative there, its cosine has. Close to the line it is a spring k (pi - x)^2
+    / 2 in the two directions in which an angle can be opened.
 
     Args:
         types: site types, for `Potential`.
@@ -173,7 +192,9 @@ class LinePrior(BondedPotential):
             paths=HarmonicPrior.PATHS[3],
             stiffness=stiffness,
         )
-        self.register_buffer("stiffness", torch.tensor(stiffness, dtype=torch.float64), persistent=False)
+        self.register_buffer(
+            "stiffness", torch.tensor(stiffness, dtype=torch.float64), persistent=False
+        )
 
     def energy(self, graph: SiteGraph) -> Tensor:
         x = geometry.cosine(self.positions(graph), self.sites)
@@ -181,7 +202,9 @@ class LinePrior(BondedPotential):
 
     @classmethod
     def fit(cls, frames: Frames, types: Sequence[str]) -> LinePrior | None:
-        """Boltzmann inversion: two harmonic directions have <k (1 + cos x)> = kT. None where no angle is straight."""
+        """Boltzmann inversion: two harmonic directions have <k (1 + cos x)> = kT. None where no
+        angle is straight.
+        """
         paths = frames.system.bonded_paths(3)
         if not paths:
             return None
@@ -214,18 +237,20 @@ def fit_priors(
     excluded_volume: bool = True,
     coulomb: Mapping[str, Any] | None = None,
 ) -> list[Potential]:
-    """The asked priors fitted to `frames` (with their weights); terms the System does not have are left out.
+    """The asked priors fitted to `frames` (with their weights); terms the System does not have are
+    left out.
 
     Args:
         frames: targets of the level, already mapped.
         types: the table of site types the network will use.
         cutoff: nm, reach of the excluded volume.
         bonds, angles, branches, dihedrals, excluded_volume: which priors to fit.
-        coulomb: keyword arguments of a `ScreenedCoulomb` other than types, or None; charges are by default those of the
-            System.
+        coulomb: keyword arguments of a `ScreenedCoulomb` other than types, or None; charges are by
+            default those of the System.
 
     Raises:
-        ValueError: the System gives sites of one type different charges, or none to a type in `types`.
+        ValueError: the System gives sites of one type different charges, or none to a type in
+            `types`.
     """
     fitted: list[Potential | None] = [
         HarmonicPrior.fit(frames, types, 2) if bonds else None,
@@ -246,7 +271,8 @@ def _coulomb(system: System, types: Sequence[str], options: Mapping[str, Any]) -
         unlike = {t: np.unique(q).tolist() for t, q in found.items() if np.ptp(q) > 1e-6}
         if unlike:
             raise ValueError(
-                f"coulomb: expected equal System.charges within a type, found {unlike} e; give `charges` by type, or the "
+                f"coulomb: expected equal System.charges within a type, found {unlike} e; give "
+                "`charges` by type, or the "
                 "sites different types"
             )
         charges = {t: float(q[0]) for t, q in found.items()}
@@ -269,10 +295,14 @@ def _moments(
     return mean, share(variance)
 
 
-def _name_straight(system: System, paths: list[tuple[int, ...]], straight: NDArray[np.bool_]) -> None:
+def _name_straight(
+    system: System, paths: list[tuple[int, ...]], straight: NDArray[np.bool_]
+) -> None:
     if straight.any():
         first = paths[int(np.argmax(straight))]
         remark(
-            f"no harmonic angle prior for {int(straight.sum())} of {len(paths)} angles: their mean is over {np.degrees(STRAIGHT):.0f} "
-            f"degrees, a line, where k (1 + cos x) holds them instead; first: {', '.join(f'{system.labels[s]} (site {s})' for s in first)}"
+            f"no harmonic angle prior for {int(straight.sum())} of {len(paths)} angles: their "
+            f"mean is over {np.degrees(STRAIGHT):.0f} "
+            "degrees, a line, where k (1 + cos x) holds them instead; first: "
+            f"{', '.join(f'{system.labels[s]} (site {s})' for s in first)}"
         )

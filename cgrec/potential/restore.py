@@ -1,7 +1,8 @@
 """A potential from what a file says of it, checked first: a file may come from anybody.
 
-Weights are tensors and cannot run code. The configuration beside them is what a class is called with, and one that asks
-for a hundred million channels would keep the machine busy or full; so its sizes must be those of the tensors.
+Weights are tensors and cannot run code. The configuration beside them is what a class is called
+with, and one that asks for a hundred million channels would keep the machine busy or full; so its
+sizes must be those of the tensors.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ def restored(classes: Registry[Potential], state: Any) -> Potential:
         state: class, config, state (the tensors).
 
     Raises:
-        ValueError: a part is missing or unknown, or configuration and tensors are not of one potential; nothing large was
-            built then.
+        ValueError: a part is missing or unknown, or configuration and tensors are not of one
+            potential; nothing large was built then.
     """
     if not isinstance(state, dict) or not {"class", "config", "state"} <= set(state):
         raise ValueError("expected class, config and state of a potential, found something else")
@@ -64,7 +65,9 @@ def _check_config(name: str, config: Any) -> None:
         spacing = config.get(key)
         wide = max((r for r in reaches if isinstance(r, int | float)), default=0.0)
         if isinstance(spacing, int | float) and not 2 * wide / MOST <= spacing:
-            raise ValueError(f"{name}.{key}: expected {2 * wide / MOST:g} nm or more, found {spacing}")
+            raise ValueError(
+                f"{name}.{key}: expected {2 * wide / MOST:g} nm or more, found {spacing}"
+            )
 
 
 def _check_shapes(name: str, wanted: dict[str, tuple[int | None, ...]], tensors: Any) -> None:
@@ -76,5 +79,6 @@ def _check_shapes(name: str, wanted: dict[str, tuple[int | None, ...]], tensors:
         fits = found is not None and len(found) == len(shape)
         if not fits or any(n is not None and n != m for n, m in zip(shape, found or ())):
             raise ValueError(
-                f"{name}: expected a tensor {key} of shape {shape} by its configuration, found {found}"
+                f"{name}: expected a tensor {key} of shape {shape} by its configuration, found "
+                f"{found}"
             )

@@ -1,4 +1,6 @@
-"""The state a PMF belongs to: one temperature, one density (S8). Terms of a sum share it, and a run must be at it."""
+"""The state a PMF belongs to: one temperature, one density (S8). Terms of a sum share it, and a run
+must be at it.
+"""
 
 from __future__ import annotations
 
@@ -41,10 +43,14 @@ def common_state(terms: Iterable[HasState]) -> tuple[float | None, tuple[float, 
     for term in terms:
         if temperature is None:
             temperature = term.temperature
-        elif term.temperature is not None and abs(term.temperature - temperature) > SAME_TEMPERATURE:
+        elif (
+            term.temperature is not None and abs(term.temperature - temperature) > SAME_TEMPERATURE
+        ):
             raise ValueError(
-                f"potentials can be added where they belong to one state, found PMFs of {temperature} K and {term.temperature} K "
-                "(a prior inverted from a sample counts as one): make both at one temperature (one that is an energy, not a PMF, "
+                "potentials can be added where they belong to one state, found PMFs of "
+                f"{temperature} K and {term.temperature} K "
+                "(a prior inverted from a sample counts as one): make both at one temperature "
+                "(one that is an energy, not a PMF, "
                 "has temperature None)"
             )
         if density is None:
@@ -58,21 +64,28 @@ def _overlap(one: tuple[float, float], other: tuple[float, float]) -> tuple[floa
     low, high = max(one[0], other[0]), min(one[1], other[1])
     if low > high * (1 + SAME_DENSITY):
         raise ValueError(
-            f"potentials can be added where they belong to one state, found PMFs of {one[0]:.4g} to {one[1]:.4g} and of "
+            "potentials can be added where they belong to one state, found PMFs of "
+            f"{one[0]:.4g} to {one[1]:.4g} and of "
             f"{other[0]:.4g} to {other[1]:.4g} sites per nm^3: make both at one density"
         )
     return min(low, high), max(low, high)
 
 
 def other_density(made_at: tuple[float, float] | None, frames: Frames) -> str | None:
-    """How the density of `frames` differs from the one a PMF was made at; None where it does not, or where nobody knows.
+    """How the density of `frames` differs from the one a PMF was made at; None where it does not,
+    or where nobody knows.
 
-    The frames a PMF was made of may come from a run at constant pressure: their whole range of densities is its own.
+    The frames a PMF was made of may come from a run at constant pressure: their whole range of
+    densities is its own.
     """
     if made_at is None:
         return None
     found = density_range(frames)
-    made = f"{made_at[0]:.4g}" if made_at[1] < 1.001 * made_at[0] else f"{made_at[0]:.4g} to {made_at[1]:.4g}"
+    made = (
+        f"{made_at[0]:.4g}"
+        if made_at[1] < 1.001 * made_at[0]
+        else f"{made_at[0]:.4g} to {made_at[1]:.4g}"
+    )
     if found is None:
         return f"made at {made} sites per nm^3 and the run has no box"
     if found[0] < made_at[0] * (1 - SAME_DENSITY) or found[1] > made_at[1] * (1 + SAME_DENSITY):

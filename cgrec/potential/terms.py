@@ -18,7 +18,8 @@ PORTION = 6_000_000
 class Alike:
     """Terms a permutation of equal sites turns into each other: they must share their parameters.
 
-    A network sees such sites as one, so it could never undo a difference that only sampling has made between them.
+    A network sees such sites as one, so it could never undo a difference that only sampling has
+    made between them.
 
     Attributes:
         kinds: (n_terms,) number of each term's kind.
@@ -50,7 +51,9 @@ class Alike:
 def portions(
     frames: Frames, term: Callable[[Any, Any], Any], paths: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """(weights, values) of `term` over `paths` for portions of the frames: (n,), summing to one over all, and (n, n_terms)."""
+    """(weights, values) of `term` over `paths` for portions of the frames: (n,), summing to one
+    over all, and (n, n_terms).
+    """
     weights = frames.normalised_weights()
     step = max(1, PORTION // (3 * frames.n_sites + 12 * len(paths)))
     for start in range(0, len(frames), step):

@@ -13,12 +13,14 @@ from ..system import System
 from .base import Potential
 from .graph import SiteGraph
 
-#: Columns by which the neighbour table grows, so that a changed neighbour count hardly ever compiles anew.
+#: Columns by which the neighbour table grows, so that a changed neighbour count hardly ever
+#: compiles anew.
 COLUMNS = 16
 
 
 class TracedPotential(Potential):
-    """Energy and force by a compiled graph, one per shape of input; the plain potential, with one warning, where that fails.
+    """Energy and force by a compiled graph, one per shape of input; the plain potential, with one
+    warning, where that fails.
 
     Compiling takes 20-60 s: worth it for long runs only. Training goes through the plain potential.
     """
@@ -60,7 +62,9 @@ class TracedPotential(Potential):
     def to_state(self) -> dict[str, Any]:
         return self.potential.to_state()
 
-    def _compile(self, graph: SiteGraph, given: tuple[Any, ...]) -> Callable[..., tuple[Tensor, Tensor]]:
+    def _compile(
+        self, graph: SiteGraph, given: tuple[Any, ...]
+    ) -> Callable[..., tuple[Tensor, Tensor]]:
         from torch.fx.experimental.proxy_tensor import make_fx
 
         frame_weights = graph.frame_weights
@@ -74,19 +78,24 @@ class TracedPotential(Potential):
             box: Tensor | None,
         ) -> tuple[Tensor, Tensor]:
             traced = SiteGraph(
-                positions=positions, species=species, frame_weights=frame_weights, neighbour_index=index, neighbour_shift=shift,
-                box=box, num_nodes=len(species),
-            )  # fmt: skip
+                positions=positions,
+                species=species,
+                frame_weights=frame_weights,
+                neighbour_index=index,
+                neighbour_shift=shift,
+                box=box,
+                num_nodes=len(species),
+            )
             return torch.func.functional_call(self.potential, weights, (traced,))
 
         try:
             function = torch.compile(make_fx(plain)(*given))
             function(*given)
-        except (
-            Exception
-        ) as error:  # the compiler raises its own, undocumented kinds: any of them means "run it plain"
+        # the compiler raises its own, undocumented kinds: any of them means "run it plain"
+        except Exception as error:
             remark(
-                f"compiling the potential failed ({type(error).__name__}: {error}); it runs uncompiled, two to three times slower"
+                f"compiling the potential failed ({type(error).__name__}: {error}); it runs "
+                "uncompiled, two to three times slower"
             )
             return plain
         return function

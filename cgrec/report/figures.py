@@ -89,14 +89,19 @@ def level_colour(number: int) -> str:
 
 
 def losses(levels: Sequence[LevelFiles]) -> Figure | None:
-    """Training and validation loss of each level, with the noise floor where the history states one."""
+    """Training and validation loss of each level, with the noise floor where the history states
+    one.
+    """
     trained = [level for level in levels if len(level.training.get("step", ()))]
     if not trained:
         return None
     figure = _figure(3.4 * max(2, len(trained)), 2.9)
     for axes, level in zip(_panels(figure, len(trained), 2), trained):
         _style(
-            axes, level.name, "step", r"loss / (kJ mol$^{-1}$ nm$^{-1}$)$^2$" if level is trained[0] else ""
+            axes,
+            level.name,
+            "step",
+            r"loss / (kJ mol$^{-1}$ nm$^{-1}$)$^2$" if level is trained[0] else "",
         )
         _loss_curves(axes, level.training)
     return figure
@@ -104,7 +109,10 @@ def losses(levels: Sequence[LevelFiles]) -> Figure | None:
 
 def _loss_curves(axes: Any, history: dict[str, NDArray[np.float64]]) -> None:
     step = history["step"]
-    for column, colour, width in (("training_loss", "#9fb3c8", 1.0), ("validation_loss", "#2f6fab", 1.8)):
+    for column, colour, width in (
+        ("training_loss", "#9fb3c8", 1.0),
+        ("validation_loss", "#2f6fab", 1.8),
+    ):
         values = history.get(column, np.full(len(step), np.nan))
         known = np.isfinite(values)
         axes.plot(step[known], values[known], color=colour, lw=width, label=column.split("_")[0])
@@ -120,7 +128,9 @@ def _loss_curves(axes: Any, history: dict[str, NDArray[np.float64]]) -> None:
 # ---- free energy -------------------------------------------------------------------------------
 
 
-def surfaces(ensembles: Ensembles, variables: Sequence[CollectiveVariable], bins: int = 48) -> Figure | None:
+def surfaces(
+    ensembles: Ensembles, variables: Sequence[CollectiveVariable], bins: int = 48
+) -> Figure | None:
     """F/kT of two variables, all levels on one colour scale; below, the difference from the finest."""
     if not ensembles:
         return None
@@ -154,7 +164,12 @@ def _surface(axes: Any, surface: FreeEnergy) -> Any:
     edges = _scaled(surface.grid.edges, surface.grid)
     image = axes.pcolormesh(*edges, values, cmap="viridis", vmin=0, vmax=TOP, rasterized=True)
     axes.contour(
-        x, y, np.ma.masked_invalid(values), levels=range(1, int(TOP) - 1), colors="white", linewidths=0.5
+        x,
+        y,
+        np.ma.masked_invalid(values),
+        levels=range(1, int(TOP) - 1),
+        colors="white",
+        linewidths=0.5,
     )
     return image
 
@@ -173,21 +188,30 @@ def _differences(figure: Figure, axes: Any, drawn: Sequence[tuple[LevelFiles, Fr
             difference -= np.average(difference[both], weights=np.exp(-first.values[both]))
         edges = _scaled(surface.grid.edges, surface.grid)
         _only_one(column, edges, first.values, surface.values)
-        image = column.pcolormesh(*edges, difference.T, cmap="RdBu_r", vmin=-2, vmax=2, rasterized=True)
+        image = column.pcolormesh(
+            *edges, difference.T, cmap="RdBu_r", vmin=-2, vmax=2, rasterized=True
+        )
         _style(column)
     figure.colorbar(image, ax=axes.tolist(), label=r"$\Delta$F / kT", shrink=0.9, pad=0.01)
 
 
-#: kT below which a bin is so populated that the other ensemble's never having been there means something.
+#: kT below which a bin is so populated that the other ensemble's never having been there means
+#: something.
 _POPULATED = 3.0
 
 
-def _only_one(axes: Any, edges: Any, first: NDArray[np.float64], other: NDArray[np.float64]) -> None:
-    """Mark bins that one of two surfaces has well populated and the other never saw: the worst of differences."""
+def _only_one(
+    axes: Any, edges: Any, first: NDArray[np.float64], other: NDArray[np.float64]
+) -> None:
+    """Mark bins that one of two surfaces has well populated and the other never saw: the worst of
+    differences.
+    """
     marks = np.full(first.shape, np.nan)
     marks[(first < _POPULATED) & ~np.isfinite(other)] = 0
     marks[(other < _POPULATED) & ~np.isfinite(first)] = 1
-    axes.pcolormesh(*edges, marks.T, cmap=ListedColormap([INK, "#e08a1e"]), vmin=0, vmax=1, rasterized=True)
+    axes.pcolormesh(
+        *edges, marks.T, cmap=ListedColormap([INK, "#e08a1e"]), vmin=0, vmax=1, rasterized=True
+    )
 
 
 def _label_axes(axes: Any, grid: Grid) -> None:
@@ -210,7 +234,9 @@ def _symbol(name: str) -> str:
     return rf"$\{name}$" if name in ("phi", "psi", "omega", "theta", "chi") else name
 
 
-def profiles(ensembles: Ensembles, variables: Sequence[CollectiveVariable], bins: int = 50) -> Figure | None:
+def profiles(
+    ensembles: Ensembles, variables: Sequence[CollectiveVariable], bins: int = 50
+) -> Figure | None:
     """F/kT of each variable alone, all levels over each other, with bands of one block error."""
     if not ensembles:
         return None
@@ -237,7 +263,9 @@ def _profile(axes: Any, curve: FreeEnergy, level: LevelFiles) -> None:
 
 
 def errors(rows: Sequence[LedgerRow], order: Sequence[str]) -> Figure | None:
-    """Jensen-Shannon divergence of each level above its sampling floor, with its error, and how far that floor scatters."""
+    """Jensen-Shannon divergence of each level above its sampling floor, with its error, and how far
+    that floor scatters.
+    """
     groups = list(dict.fromkeys(row.variables for row in rows))
     if not groups:
         return None
@@ -245,7 +273,10 @@ def errors(rows: Sequence[LedgerRow], order: Sequence[str]) -> Figure | None:
     for axes, variables in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups):
         mine = [row for row in rows if row.variables == variables]
         names = sorted({row.level: None for row in mine}, key=lambda name: _rank(order, name))
-        title = ", ".join(_symbol(v) for v in variables) + f"   {' x '.join(map(str, mine[0].bins))} bins"
+        title = (
+            ", ".join(_symbol(v) for v in variables)
+            + f"   {' x '.join(map(str, mine[0].bins))} bins"
+        )
         _style(axes, title, "", "JS above its floor / nats")
         _error_bars(axes, mine, names)
         axes.set_xticks(range(len(names)), [name.replace(" ", "\n") for name in names], fontsize=8)
@@ -296,12 +327,16 @@ def bonded(level: LevelFiles, most: int = 6) -> Figure | None:
         for column in row[len(worst[kind]) :]:
             column.set_axis_off()
         for column, (label, sites) in zip(row, worst[kind]):
-            _overlay(column, kind, label, [(own, level_colour(level.number)), (target, None)], sites)
+            _overlay(
+                column, kind, label, [(own, level_colour(level.number)), (target, None)], sites
+            )
         row[0].set_ylabel(kind, fontsize=10, color=INK, fontweight="bold")
     return figure
 
 
-def _worst(own: Frames, target: Frames, kind: str, most: int) -> list[tuple[str, NDArray[np.int64]]]:
+def _worst(
+    own: Frames, target: Frames, kind: str, most: int
+) -> list[tuple[str, NDArray[np.int64]]]:
     distance = circular_wasserstein if kind == "dihedral" else wasserstein
     ranked = []
     for label, sites in bonded_terms(own.system)[kind].items():
@@ -317,7 +352,9 @@ def _overlay(
 ) -> None:
     factor = 1.0 if kind == "bond" else 180 / np.pi
     values = [bonded_values(frames, kind, sites).ravel() * factor for frames, _ in shown]
-    low, high = (-180, 180) if kind == "dihedral" else np.quantile(np.concatenate(values), [0.0005, 0.9995])
+    low, high = (
+        (-180, 180) if kind == "dihedral" else np.quantile(np.concatenate(values), [0.0005, 0.9995])
+    )
     # a bond held by a constraint has no width of its own: show it as a narrow peak
     pad = 0 if kind == "dihedral" else max(0.05 * (high - low), 0.002 if kind == "bond" else 1.0)
     edges = np.linspace(low - pad, high + pad, 61)
@@ -346,9 +383,13 @@ def _bare(axes: Any, ticks: Sequence[float] | None) -> None:
 
 
 def liquid(level: LevelFiles) -> Figure | None:
-    """g(r) of every two types and the angles in the first shells: a level's own run over its target."""
+    """g(r) of every two types and the angles in the first shells: a level's own run over its
+    target.
+    """
     shown = {"target": level.targets, "own run": level.frames}
-    found = {name: _for_liquid(f) for name, f in shown.items() if f is not None and f.box is not None}
+    found = {
+        name: _for_liquid(f) for name, f in shown.items() if f is not None and f.box is not None
+    }
     panels = _liquid_panels(found)
     if not panels:
         return None
@@ -390,14 +431,21 @@ def _liquid_panels(found: dict[str, Frames]) -> list[_Panel]:
     reach = compared_range(*found.values())
     radial = {name: radial_distributions(frames, reach) for name, frames in found.items()}
     pairs: list[_Panel] = [
-        ("-".join(gs[0].types), "r / nm", "g(r)", {n: (g.r, g.g, g.error) for n, g in zip(radial, gs)})
+        (
+            "-".join(gs[0].types),
+            "r / nm",
+            "g(r)",
+            {n: (g.r, g.g, g.error) for n, g in zip(radial, gs)},
+        )
         for gs in zip(*radial.values())
     ]
     angles = []
     for g in next(iter(radial.values())):  # the target says where a shell ends, as in the table
         kind, shell = g.types[0], first_minimum(g) if g.types[0] == g.types[1] else None
         curves = {name: _angles(frames, kind, shell) for name, frames in found.items() if shell}
-        known = {n: (np.degrees(c.x), c.density, c.error) for n, c in curves.items() if c is not None}
+        known = {
+            n: (np.degrees(c.x), c.density, c.error) for n, c in curves.items() if c is not None
+        }
         if known:
             title = f"{kind}-{kind}-{kind}, r < {shell:.2f} nm"
             angles.append((title, r"$\theta$ / degrees", r"P($\theta$) / rad$^{-1}$", known))
@@ -422,7 +470,9 @@ def _liquid_curve(axes: Any, curve: _Curve, colour: str, name: str) -> None:
 
 
 def structures(levels: Sequence[LevelFiles], copies: int = 6) -> Figure | None:
-    """All levels in one view: a few superposed frames as sticks and balls, or one frame of a liquid in its box."""
+    """All levels in one view: a few superposed frames as sticks and balls, or one frame of a liquid
+    in its box.
+    """
     drawn = [level for level in levels if (level.frames or level.targets) is not None]
     if not drawn:
         return None
@@ -433,7 +483,11 @@ def structures(levels: Sequence[LevelFiles], copies: int = 6) -> Figure | None:
         assert frames is not None
         (_in_box if is_liquid(frames) else _superposed)(axes, frames, copies)
         axes.set_title(
-            f"{level.name}, {frames.n_sites} sites", fontsize=10, color=INK, fontweight="bold", y=0.98
+            f"{level.name}, {frames.n_sites} sites",
+            fontsize=10,
+            color=INK,
+            fontweight="bold",
+            y=0.98,
         )
     figure.subplots_adjust(0, 0, 1, 0.9, 0, 0)
     return figure
@@ -453,15 +507,24 @@ def _superposed(axes: Any, frames: Frames, copies: int) -> None:
     for k, frame in enumerate(x):
         alpha = 1.0 if k == 0 else 0.22
         for i, j in frames.system.bonds:
-            axes.plot(*frame[[i, j]].T, color="#616e7c", lw=2.2 if k == 0 else 1.0, alpha=alpha, zorder=1)
+            axes.plot(
+                *frame[[i, j]].T, color="#616e7c", lw=2.2 if k == 0 else 1.0, alpha=alpha, zorder=1
+            )
         axes.scatter(
-            *frame.T, c=colours, s=sizes if k == 0 else sizes / 3, alpha=alpha, depthshade=False, lw=0
+            *frame.T,
+            c=colours,
+            s=sizes if k == 0 else sizes / 3,
+            alpha=alpha,
+            depthshade=False,
+            lw=0,
         )
     _view(axes, float(np.abs(x).max()) * 0.85 + 1e-3, 88, -90)
 
 
 def _in_box(axes: Any, frames: Frames, _: int) -> None:
-    """The first frame, molecules in the box and what is far pale; balls grow with mass^1/3, smaller where bonds are to be seen."""
+    """The first frame, molecules in the box and what is far pale; balls grow with mass^1/3, smaller
+    where bonds are to be seen.
+    """
     system, box = frames.system, np.asarray(frames[:1].boxes(), float)[0]
     x = wrap_molecules(np.asarray(frames.positions[0], float), system, box) - box.sum(0) / 2
     corners = np.array([np.array(c) @ box for c in product((0, 1), repeat=3)]) - box.sum(0) / 2
@@ -477,9 +540,19 @@ def _in_box(axes: Any, frames: Frames, _: int) -> None:
     _view(axes, radius, 14, -68)
     kinds = dict(zip(system.types, colours))
     if 1 < len(kinds) <= 6:
-        dots = [Line2D([], [], color=c, marker="o", lw=0, ms=4, label=kind) for kind, c in kinds.items()]
-        style = {"fontsize": 8, "frameon": False, "labelcolor": INK, "handletextpad": 0, "columnspacing": 0.8}
-        axes.legend(handles=dots, loc="lower center", bbox_to_anchor=(0.5, -0.04), ncols=len(dots), **style)
+        dots = [
+            Line2D([], [], color=c, marker="o", lw=0, ms=4, label=kind) for kind, c in kinds.items()
+        ]
+        style = {
+            "fontsize": 8,
+            "frameon": False,
+            "labelcolor": INK,
+            "handletextpad": 0,
+            "columnspacing": 0.8,
+        }
+        axes.legend(
+            handles=dots, loc="lower center", bbox_to_anchor=(0.5, -0.04), ncols=len(dots), **style
+        )
 
 
 def site_colours(system: System) -> list[str]:
@@ -491,8 +564,12 @@ def site_colours(system: System) -> list[str]:
     return [of_type[t] if e == "X" else ELEMENT_COLOURS.get(e, "#6b7b8c") for t, e in pairs]
 
 
-def wrap_molecules(x: NDArray[np.float64], system: System, box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n_sites, 3) nm of one frame, each molecule moved as a whole so that its centre of mass lies in the box."""
+def wrap_molecules(
+    x: NDArray[np.float64], system: System, box: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(n_sites, 3) nm of one frame, each molecule moved as a whole so that its centre of mass lies
+    in the box.
+    """
     molecules, masses = system.molecules, system.masses
     moments = np.stack([np.bincount(molecules, masses * column) for column in x.T], 1)
     centres = moments / np.bincount(molecules, masses)[:, None]
@@ -507,12 +584,14 @@ def _view(axes: Any, radius: float, elevation: float, azimuth: float) -> None:
 
 
 def superpose(x: NDArray[np.float64], masses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n_frames, n_sites, 3) frames centred, the first turned to its principal axes and the others onto it
-    (Kabsch)."""
+    """(n_frames, n_sites, 3) frames centred, the first turned to its principal axes and the others
+    onto it (Kabsch).
+    """
     w = masses / masses.sum()
     x = x - np.einsum("i,fik->fk", w, x)[:, None]
     axes = np.linalg.svd(x[0] * np.sqrt(w)[:, None], full_matrices=True)[2]
-    axes[2] *= np.sign(np.linalg.det(axes))  # a rotation, not a mirror image: handedness is what is looked at
+    # a rotation, not a mirror image: handedness is what is looked at
+    axes[2] *= np.sign(np.linalg.det(axes))
     first = x[0] @ axes.T
     out = [first]
     for frame in x[1:]:
@@ -526,7 +605,9 @@ def superpose(x: NDArray[np.float64], masses: NDArray[np.float64]) -> NDArray[np
 
 
 def restored_terms(reports: Mapping[str, BackmappingReport], most: int = 12) -> Figure | None:
-    """Jensen-Shannon divergence above its floor of the worst types of each kind, one bar for every set of frames."""
+    """Jensen-Shannon divergence above its floor of the worst types of each kind, one bar for every
+    set of frames.
+    """
     worst = {kind: _worst_types(reports, kind, most) for kind in KINDS}
     kinds = [kind for kind in KINDS if worst[kind]]
     if not kinds:
@@ -541,9 +622,15 @@ def restored_terms(reports: Mapping[str, BackmappingReport], most: int = 12) -> 
             height = 0.8 / len(reports)
             places = [row + (k - (len(reports) - 1) / 2) * height for row, _ in mine]
             axes.barh(
-                places, [t.excess for _, t in mine], 0.85 * height, xerr=[t.error for _, t in mine], label=name,
-                color=level_colour(k + 1), ecolor=INK, error_kw={"lw": 1},
-            )  # fmt: skip
+                places,
+                [t.excess for _, t in mine],
+                0.85 * height,
+                xerr=[t.error for _, t in mine],
+                label=name,
+                color=level_colour(k + 1),
+                ecolor=INK,
+                error_kw={"lw": 1},
+            )
         axes.axvline(0, color=MUTED, lw=0.8)
         short = ["-".join(part.split(":")[-1] for part in label.split("-")) for label in labels]
         named = [name if short.count(name) == 1 else label for name, label in zip(short, labels)]
@@ -576,16 +663,22 @@ def restored_energies(reports: Mapping[str, BackmappingReport]) -> Figure | None
 
 
 def audit(levels: Sequence[LevelFiles]) -> Figure | None:
-    """The PMF of every level that was audited against the free energy its backmapper's draws say, frame by frame."""
+    """The PMF of every level that was audited against the free energy its backmapper's draws say,
+    frame by frame.
+    """
     known = [level for level in levels if level.audit]
     if not known:
         return None
     figure = _figure(3.2 * max(3, len(known)), 3.0)
     for axes, level in zip(_panels(figure, len(known), 3), known):
-        found, learned, error = (np.array(level.audit[k], float) for k in ("audited", "learned", "error"))
+        found, learned, error = (
+            np.array(level.audit[k], float) for k in ("audited", "learned", "error")
+        )
         ends = min(found.min(), learned.min()), max(found.max(), learned.max())
         axes.plot(ends, ends, color=MUTED, lw=0.8)
-        axes.errorbar(found, learned, xerr=error, fmt="o", ms=3, lw=0.7, color=level_colour(level.number))
+        axes.errorbar(
+            found, learned, xerr=error, fmt="o", ms=3, lw=0.7, color=level_colour(level.number)
+        )
         _style(axes, level.name, "free energy from draws / kT", "learned PMF / kT")
     return figure
 
@@ -595,7 +688,9 @@ def audit(levels: Sequence[LevelFiles]) -> Figure | None:
 
 def energies(levels: Sequence[LevelFiles]) -> Figure | None:
     """Energies along the frames of every level that has them, relative to their mean."""
-    known = [level for level in levels if level.frames is not None and level.frames.energies is not None]
+    known = [
+        level for level in levels if level.frames is not None and level.frames.energies is not None
+    ]
     if not known:
         return None
     figure = _figure(3.2 * max(3, len(known)), 2.3)

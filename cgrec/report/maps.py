@@ -27,7 +27,11 @@ def pareto(proposals: Sequence[Proposal]) -> Figure | None:
     for axes, score in zip(_panels(figure, len(known), 2), known):
         for method, place in product(methods, ("centre", "atom")):
             some = sorted(
-                (p for p in proposals if (p.method, p.place) == (method, place) and score in p.scores),
+                (
+                    p
+                    for p in proposals
+                    if (p.method, p.place) == (method, place) and score in p.scores
+                ),
                 key=lambda p: p.coarse.n_sites,
             )
             if not some:
@@ -43,13 +47,20 @@ def pareto(proposals: Sequence[Proposal]) -> Figure | None:
                 color=colour,
                 label=f"{method.replace('_', ' ')}, {place}",
             )
-        _style(axes, score, "sites", SCORES[score].rpartition(" / ")[2] if " / " in SCORES[score] else "")
+        _style(
+            axes,
+            score,
+            "sites",
+            SCORES[score].rpartition(" / ")[2] if " / " in SCORES[score] else "",
+        )
     figure.axes[0].legend(fontsize=7, frameon=False)
     return figure
 
 
 def beads(proposals: Sequence[Proposal], positions: NDArray[Any] | None = None) -> Figure:
-    """The molecule once for each proposal, atoms coloured by bead; positions (n_sites, 3) nm, by default laid out from the bonds."""
+    """The molecule once for each proposal, atoms coloured by bead; positions (n_sites, 3) nm, by
+    default laid out from the bonds.
+    """
     system = proposals[0].fine
     flat = _flat(layout(system) if positions is None else np.asarray(positions, float))
     columns = min(4, len(proposals))
@@ -65,20 +76,28 @@ def beads(proposals: Sequence[Proposal], positions: NDArray[Any] | None = None) 
             owner[list(atoms)] = site
         size = np.where(np.array(system.elements) == "H", 25, 90)
         shade = [MUTED if o < 0 else colours(o % 20) for o in owner]
-        axes.scatter(flat[:, 0], flat[:, 1], s=size, c=shade, zorder=2, edgecolors="white", linewidths=0.5)
+        axes.scatter(
+            flat[:, 0], flat[:, 1], s=size, c=shade, zorder=2, edgecolors="white", linewidths=0.5
+        )
         for i in np.flatnonzero(np.array(system.elements) != "H"):
             axes.annotate(system.names[i], flat[i], fontsize=5, ha="center", va="center", zorder=3)
         if proposal.place == "atom":
             picks = flat[proposal.position_weights.argmax(1)]
-            axes.scatter(picks[:, 0], picks[:, 1], s=150, facecolors="none", edgecolors=INK, zorder=2)
-        axes.set_title(f"{proposal.method.replace('_', ' ')}, {proposal.coarse.n_sites} sites", fontsize=9)
+            axes.scatter(
+                picks[:, 0], picks[:, 1], s=150, facecolors="none", edgecolors=INK, zorder=2
+            )
+        axes.set_title(
+            f"{proposal.method.replace('_', ' ')}, {proposal.coarse.n_sites} sites", fontsize=9
+        )
         axes.set_aspect("equal")
         axes.axis("off")
     return figure
 
 
 def layout(system: System) -> NDArray[np.float64]:
-    """(n_sites, 3) places whose distances are as near as can be to numbers of bonds (classical scaling)."""
+    """(n_sites, 3) places whose distances are as near as can be to numbers of bonds (classical
+    scaling).
+    """
     graph = np.zeros((system.n_sites,) * 2)
     graph[tuple(system.bonds.T)] = 1
     hops = shortest_path(graph, directed=False)

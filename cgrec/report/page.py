@@ -36,7 +36,8 @@ def write_report(run: str | Path) -> Path:
         remark(f"cannot be read as it was made: {problem}")
     path = found.folder / "report.html"
     text = page(found)
-    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))  # a reader never sees half a page
+    # a reader never sees half a page
+    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
     return path
 
 
@@ -50,7 +51,9 @@ def page(run: RunFiles) -> str:
 
 
 def _surely(draw: Callable[[RunFiles], str], run: RunFiles) -> str:
-    """A section; or, where a damaged file makes that impossible, a line that says so, and the page goes on."""
+    """A section; or, where a damaged file makes that impossible, a line that says so, and the page
+    goes on.
+    """
     try:
         return draw(run)
     except (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError) as error:
@@ -62,7 +65,9 @@ def _surely(draw: Callable[[RunFiles], str], run: RunFiles) -> str:
 
 
 def _nothing(run: RunFiles, title: str) -> str:
-    """Of a run that goes on the section is still to come; of a complete one there is nothing of the kind to show."""
+    """Of a run that goes on the section is still to come; of a complete one there is nothing of the
+    kind to show.
+    """
     return "" if run.complete else section(title, NOT_YET)
 
 
@@ -71,13 +76,17 @@ def _nothing(run: RunFiles, title: str) -> str:
 
 def _header(run: RunFiles) -> str:
     cards = "".join(
-        f'<div class="card"><b>{value}</b><span>{label}</span></div>' for value, label in _cards(run)
+        f'<div class="card"><b>{value}</b><span>{label}</span></div>'
+        for value, label in _cards(run)
     )
-    problems = "".join(f'<p class="bad">cannot be read: {escape(text)}</p>' for text in run.problems)
+    problems = "".join(
+        f'<p class="bad">cannot be read: {escape(text)}</p>' for text in run.problems
+    )
     state = f'<p class="{"sub" if run.complete else "bad"}">{escape(run.state)}</p>'
     title = escape(run.folder.resolve().name)
     return (
-        f'<header><h1>{title}</h1>{state}{problems}{verdicts(run)}<div class="cards">{cards}</div></header>'
+        f"<header><h1>{title}</h1>{state}{problems}{verdicts(run)}<div "
+        f'class="cards">{cards}</div></header>'
     )
 
 
@@ -97,13 +106,17 @@ def _cards(run: RunFiles) -> list[tuple[str, str]]:
 
 
 def _distance(run: RunFiles) -> tuple[str, str]:
-    """The largest distance of a level's own run: in the collective variables, or in g(r) for a liquid without any."""
+    """The largest distance of a level's own run: in the collective variables, or in g(r) for a
+    liquid without any.
+    """
     names = {level.name for level in run.levels}  # not the controls, such as "l2 (direct)"
     far = [row for row in _rows(run) if row.against == "level 0" and row.level in names]
     radial = [
-        row for level in run.levels for row in level.liquid
+        row
+        for level in run.levels
+        for row in level.liquid
         if (row["what"], row["against"], row["level"]) == ("g(r)", "parent", level.name)
-    ]  # fmt: skip
+    ]
     if radial and not far:
         row = max(radial, key=lambda row: float(row["value"]))
         pair = escape("-".join(row["types"]))
@@ -114,7 +127,9 @@ def _distance(run: RunFiles) -> tuple[str, str]:
     if worst is None:
         return DASH, "largest JS from level 0, above the floor"
     which = escape(f"{worst.level}, {', '.join(worst.variables)}")
-    return within(worst.excess, worst.error, 4), f"largest JS from level 0, above the floor ({which})"
+    return within(
+        worst.excess, worst.error, 4
+    ), f"largest JS from level 0, above the floor ({which})"
 
 
 def _rows(run: RunFiles) -> list[LedgerRow]:
@@ -123,13 +138,22 @@ def _rows(run: RunFiles) -> list[LedgerRow]:
 
 def _ladder(run: RunFiles) -> str:
     head = (
-        "level", "sites", "frames", "simulated<br>ns", "training", "simulation", "cost<br>s per ns",
-        "ns per day", "speed-up over<br>level 0", "explained<br>force fraction",
-    )  # fmt: skip
+        "level",
+        "sites",
+        "frames",
+        "simulated<br>ns",
+        "training",
+        "simulation",
+        "cost<br>s per ns",
+        "ns per day",
+        "speed-up over<br>level 0",
+        "explained<br>force fraction",
+    )
     base = next((level.cost for level in run.levels if level.number == 0), None)
     rows = [_ladder_row(level, base) for level in run.levels]
     note = (
-        "Cost is wall time per nanosecond of simulated time summed over replicas, on the device named above."
+        "Cost is wall time per nanosecond of simulated time summed over replicas, on the "
+        "device named above."
     )
     return section("The ladder", table(head, rows) if rows else NOT_YET, note)
 
@@ -139,20 +163,33 @@ def _ladder_row(level: LevelFiles, base: float | None) -> list[str]:
     speed = base / level.cost if base and level.cost else None
     explained = report.get("explained_fraction")
     return [
-        f"<b>{escape(level.name)}</b>", str(level.n_sites or DASH),
+        f"<b>{escape(level.name)}</b>",
+        str(level.n_sites or DASH),
         f"{len(level.frames):,}" if level.frames is not None else NOT_YET,
-        number(report.get("simulated_ns")), duration(seconds.get("training")), duration(seconds.get("simulation")),
-        number(level.cost), number(report.get("ns_per_day")), f"{number(speed)}&times;" if speed else DASH,
+        number(report.get("simulated_ns")),
+        duration(seconds.get("training")),
+        duration(seconds.get("simulation")),
+        number(level.cost),
+        number(report.get("ns_per_day")),
+        f"{number(speed)}&times;" if speed else DASH,
         f"{100 * explained:.1f} %" if isinstance(explained, int | float) else DASH,
-    ]  # fmt: skip
+    ]
 
 
 def _structures(run: RunFiles) -> str:
-    ensembles = [f for level in run.levels for f in (level.frames or level.targets,) if f is not None]
+    ensembles = [
+        f for level in run.levels for f in (level.frames or level.targets,) if f is not None
+    ]
     liquid = [figures.is_liquid(frames) for frames in ensembles]
-    note = "" if liquid and all(liquid) else "One frame solid, five more from the same run superposed on it. "
+    note = (
+        ""
+        if liquid and all(liquid)
+        else "One frame solid, five more from the same run superposed on it. "
+    )
     note += "A liquid: one frame, its molecules moved into the box." if any(liquid) else ""
-    return section("Structures", image(figures.structures(run.levels), "structures of every level"), note)
+    return section(
+        "Structures", image(figures.structures(run.levels), "structures of every level"), note
+    )
 
 
 def _free_energy(run: RunFiles) -> str:
@@ -168,8 +205,10 @@ def _free_energy(run: RunFiles) -> str:
     note = "Finer levels are mapped up to the sites that define the variables. "
     if surfaces:
         note += (
-            "One colour scale for all levels, contours every kT, white where nothing was seen or above "
-            f"{figures.TOP:.0f} kT; below, where a level lies higher (red) or lower (blue) than level 0; black: "
+            "One colour scale for all levels, contours every kT, white where nothing was seen "
+            "or above "
+            f"{figures.TOP:.0f} kT; below, where a level lies higher (red) or lower (blue) "
+            "than level 0; black: "
             "only level 0 was there, orange: only the level. "
         )
     note += "Bands are one standard error from blocks."
@@ -189,14 +228,27 @@ def _errors(run: RunFiles) -> str:
     if not rows:
         return _nothing(run, "Error per level")
     head = (
-        "level", "from", "variables", "&radic;JS", "JS<br>floor", "JS<br>excess", "&radic;<br>excess",
-        "N<sub>eff</sub><br>model / other", "worst<br>bond", "worst<br>angle", "worst<br>dihedral",
-    )  # fmt: skip
+        "level",
+        "from",
+        "variables",
+        "&radic;JS",
+        "JS<br>floor",
+        "JS<br>excess",
+        "&radic;<br>excess",
+        "N<sub>eff</sub><br>model / other",
+        "worst<br>bond",
+        "worst<br>angle",
+        "worst<br>dihedral",
+    )
     note = (
-        "&radic;JS is a metric: it can only shrink under mapping and adds at most linearly over the levels. "
-        "Bars are the excess, JS with its sampling floor (the JS expected of two samples of this size from one "
-        "distribution) taken off, with one standard error; grey is how far that floor scatters from sample to sample. "
-        "An excess below zero is luck, or what refinement does to a small sample. Worst terms are Wasserstein "
+        "&radic;JS is a metric: it can only shrink under mapping and adds at most linearly "
+        "over the levels. "
+        "Bars are the excess, JS with its sampling floor (the JS expected of two samples of "
+        "this size from one "
+        "distribution) taken off, with one standard error; grey is how far that floor scatters "
+        "from sample to sample. "
+        "An excess below zero is luck, or what refinement does to a small sample. Worst terms "
+        "are Wasserstein "
         "distances, their own floor in brackets."
     )
     body = image(figures.errors(rows, order), "error per level") + table(
@@ -207,23 +259,32 @@ def _errors(run: RunFiles) -> str:
 
 def _error_row(row: LedgerRow) -> list[str]:
     return [
-        escape(row.level), escape(row.against), escape(", ".join(row.variables)),
-        f"{row.sqrt_js:.4f}", f"{row.floor:.5f}", within(row.excess, row.error, 5), f"{row.sqrt_excess:.3f}",
+        escape(row.level),
+        escape(row.against),
+        escape(", ".join(row.variables)),
+        f"{row.sqrt_js:.4f}",
+        f"{row.floor:.5f}",
+        within(row.excess, row.error, 5),
+        f"{row.sqrt_excess:.3f}",
         f"{number(row.n_eff_model)} / {number(row.n_eff_reference)}",
         *(_worst(row.worst.get(kind)) for kind in ("bond", "angle", "dihedral")),
-    ]  # fmt: skip
+    ]
 
 
 def _worst(term: dict[str, Any] | None) -> str:
     if term is None:
         return DASH
     factor, unit = (1000.0, "pm") if term["unit"] == "nm" else (180 / np.pi, "&deg;")
-    text = f"{shown(factor * term['wasserstein'])} {unit} <small>({shown(factor * term['floor'], 1)})</small>"
+    text = (
+        f"{shown(factor * term['wasserstein'])} {unit} "
+        f"<small>({shown(factor * term['floor'], 1)})</small>"
+    )
     return f'<span title="{escape(str(term["term"]))}">{text}</span>'
 
 
 def _triangles(rows: Sequence[LedgerRow], order: Sequence[str]) -> str:
-    found = [t for t in check_triangle(rows, order[1:]) if t.level != order[1]]  # one step is its own total
+    # one step is its own total
+    found = [t for t in check_triangle(rows, order[1:]) if t.level != order[1]]
     return "".join(f'<p class="note">{_triangle(t)}</p>' for t in found)
 
 
@@ -244,7 +305,8 @@ def _basins(rows: Sequence[LedgerRow]) -> str:
         return ""
     names = list(dict.fromkeys(name for row in known for name in row.basins))
     body = [
-        [escape(r.level), escape(r.against), *(_basin(r.basins.get(name)) for name in names)] for r in known
+        [escape(r.level), escape(r.against), *(_basin(r.basins.get(name)) for name in names)]
+        for r in known
     ]
     title = "<h3>Basins: free energy minus that of the other ensemble, kT</h3>"
     return title + table(("level", "from", *map(escape, names)), body)
@@ -268,24 +330,43 @@ def _liquid(run: RunFiles) -> str:
     if not body + "".join(row["level"] for row in rows):
         return ""
     head = (
-        "level", "from", "distribution", "mean |difference|", "floor", "rms", "largest", "peak ratio", "range",
-    )  # fmt: skip
+        "level",
+        "from",
+        "distribution",
+        "mean |difference|",
+        "floor",
+        "rms",
+        "largest",
+        "peak ratio",
+        "range",
+    )
     note = (
-        "Line: the level's own run. Grey: its target, its parent mapped up, within one standard error; both from "
-        "at most 500 frames. The table is from all frames: g(r) between molecules, and angles, tetrahedral order and "
-        "triangles in the first shell, per rad, 1 and nm. Floor: what two samples of one liquid would show "
+        "Line: the level's own run. Grey: its target, its parent mapped up, within one "
+        "standard error; both from "
+        "at most 500 frames. The table is from all frames: g(r) between molecules, and angles, "
+        "tetrahedral order and "
+        "triangles in the first shell, per rad, 1 and nm. Floor: what two samples of one "
+        "liquid would show "
         "by chance. Peak ratio: height of the highest peak over that of the other ensemble."
     )
-    below = table(head, [_liquid_row(row) for row in rows]) if rows else _nothing(run, "Differences")
+    below = (
+        table(head, [_liquid_row(row) for row in rows]) if rows else _nothing(run, "Differences")
+    )
     return section("Liquid structure", body + below, note)
 
 
 def _liquid_row(row: dict[str, Any]) -> list[str]:
     return [
-        escape(row["level"]), escape(row["against"]), escape(f"{row['what']} {'-'.join(row['types'])}"),
-        within(row["value"], row["error"]), f"{row['floor']:.4f}", f"{row['rms']:.4f}", f"{row['largest']:.3f}",
-        f"{row['peak']:.3f}", _range(row["what"], row["low"], row["high"]),
-    ]  # fmt: skip
+        escape(row["level"]),
+        escape(row["against"]),
+        escape(f"{row['what']} {'-'.join(row['types'])}"),
+        within(row["value"], row["error"]),
+        f"{row['floor']:.4f}",
+        f"{row['rms']:.4f}",
+        f"{row['largest']:.3f}",
+        f"{row['peak']:.3f}",
+        _range(row["what"], row["low"], row["high"]),
+    ]
 
 
 def _range(what: str, low: float, high: float) -> str:
@@ -296,7 +377,8 @@ def _range(what: str, low: float, high: float) -> str:
 
 def _training(run: RunFiles) -> str:
     note = (
-        "Force-matching loss per component. It cannot fall below the scatter of the forces that a coarse state does "
+        "Force-matching loss per component. It cannot fall below the scatter of the forces "
+        "that a coarse state does "
         "not determine, of which the noise floor is an estimate; what counts is the distance to it."
     )
     figure = figures.losses(run.levels)
@@ -313,7 +395,10 @@ def _bonded(run: RunFiles) -> str:
     )
     if not body:
         return _nothing(run, "Bonds, angles, dihedrals")
-    note = "Line: the level's own run. Grey: its target, its parent mapped up. Worst first; nm, degrees."
+    note = (
+        "Line: the level's own run. Grey: its target, its parent mapped up. Worst first; nm, "
+        "degrees."
+    )
     return section("Bonds, angles, dihedrals", body, note)
 
 
@@ -343,7 +428,10 @@ def _health_row(level: LevelFiles) -> list[str]:
         within(float(kinetic[0]), float(kinetic[1]), 2) if kinetic and known else DASH,
         number(replicas.get("started")),
         _lost(replicas.get("lost")),
-        ", ".join(f"{escape(k)} {_lost(n)}" for k, n in (level.report.get("chirality_flips") or {}).items())
+        ", ".join(
+            f"{escape(k)} {_lost(n)}"
+            for k, n in (level.report.get("chirality_flips") or {}).items()
+        )
         or DASH,
         escape("; ".join(where[:4]) + (" ..." if len(where) > 4 else "")) or DASH,
     ]
@@ -352,10 +440,15 @@ def _health_row(level: LevelFiles) -> list[str]:
 def _place(lost: dict[str, Any]) -> str:
     """Where a replica was lost, as the simulation reports it, in words."""
     values = [
-        f"{k} {v:.2f}" for k, v in lost.items() if isinstance(v, float) and k not in ("time", "replica")
+        f"{k} {v:.2f}"
+        for k, v in lost.items()
+        if isinstance(v, float) and k not in ("time", "replica")
     ]
     place = f" ({', '.join(values)})" if values else ""
-    return f"replica {number(lost.get('replica'))} at {number(lost.get('time'))} ps {lost.get('why')}{place}"
+    return (
+        f"replica {number(lost.get('replica'))} at {number(lost.get('time'))} ps "
+        f"{lost.get('why')}{place}"
+    )
 
 
 def _lost(number: int | None) -> str:
@@ -368,7 +461,9 @@ def _redo(run: RunFiles) -> str:
     about = run.about
     command = about.get("command")
     lines = [str(command), f"cgrec report run={run.folder}"] if command else []
-    rows: list[tuple[str, Any]] = [(key, about[key]) for key in ("commit", "seed", "device") if key in about]
+    rows: list[tuple[str, Any]] = [
+        (key, about[key]) for key in ("commit", "seed", "device") if key in about
+    ]
     rows += sorted((about.get("versions") or {}).items())
     rows += [(f"data: {key}", value) for level in run.levels for key, value in level.source.items()]
     facts = [

@@ -47,7 +47,13 @@ def number(value: Any, digits: int = 3) -> str:
     if value == 0:
         return "0"
     size = abs(value)
-    return f"{value:,.0f}" if size >= 100 else f"{value:.{digits}g}" if size >= 1e-3 else f"{value:.1e}"
+    return (
+        f"{value:,.0f}"
+        if size >= 100
+        else f"{value:.{digits}g}"
+        if size >= 1e-3
+        else f"{value:.1e}"
+    )
 
 
 def duration(seconds: Any) -> str:
@@ -63,7 +69,8 @@ def within(value: float, error: float, digits: int = 4) -> str:
     """A number with its error."""
     if not np.isfinite(value):
         return DASH
-    return f"{round(value, digits) + 0.0:.{digits}f} &plusmn; {error:.{digits}f}"  # + 0.0: no minus zero
+    # + 0.0: no minus zero
+    return f"{round(value, digits) + 0.0:.{digits}f} &plusmn; {error:.{digits}f}"
 
 
 def folded(title: str, text: str) -> str:

@@ -41,7 +41,8 @@ class LevelFiles:
         mapping: from the level below, or None.
         training: {column: (n_rows,) values} of training.csv, or {}.
         source: source.json of level 0, or {}.
-        backmapping: {name: report} of backmapping.json, frames of this level restored to the one below, or {}.
+        backmapping: {name: report} of backmapping.json, frames of this level restored to the one
+            below, or {}.
         audit: audit.json, of its PMF by its backmapper, or {}.
         remarks: sentences said while it was made.
         made: names of the files and folders in its folder.
@@ -91,7 +92,9 @@ class LevelFiles:
 
     @property
     def liquid(self) -> list[dict[str, Any]]:
-        """`LiquidDifference`s of a periodic level as dicts, each with its "level" and what it is "against"."""
+        """`LiquidDifference`s of a periodic level as dicts, each with its "level" and what it is
+        "against".
+        """
         return [_finite(row) for row in self.report.get("liquid") or []]
 
     @property
@@ -103,7 +106,11 @@ class LevelFiles:
     @property
     def checks(self) -> list[dict[str, Any]]:
         """What was found out about the sample while it was read, of level 0."""
-        return [entry for entries in (self.source.get("checks") or {}).values() for entry in entries or ()]
+        return [
+            entry
+            for entries in (self.source.get("checks") or {}).values()
+            for entry in entries or ()
+        ]
 
     @property
     def step(self) -> str | None:
@@ -112,7 +119,12 @@ class LevelFiles:
             return None
         if self.number == 0:
             return "comparison" if "frames" in self.made else "sampling"
-        steps = {"targets": "map", "potential.pt": "fit", "frames": "run", "report.json": "comparison"}
+        steps = {
+            "targets": "map",
+            "potential.pt": "fit",
+            "frames": "run",
+            "report.json": "comparison",
+        }
         return next((step for name, step in steps.items() if name not in self.made), "comparison")
 
     @property
@@ -141,20 +153,30 @@ class RunFiles:
         except yaml.YAMLError:  # a run may be writing it right now
             return None
         above = config.get("levels") if isinstance(config, dict) else None
-        return [str(name) for name in above] if isinstance(above, dict | list) else [] if config else None
+        return (
+            [str(name) for name in above]
+            if isinstance(above, dict | list)
+            else []
+            if config
+            else None
+        )
 
     @property
     def ended(self) -> LevelFiles | None:
         """The level at which its verdict ended the climb, if one did."""
         found = [
-            level for level in self.levels if level.verdict is not None and level.verdict.word == DO_NOT_USE
+            level
+            for level in self.levels
+            if level.verdict is not None and level.verdict.word == DO_NOT_USE
         ]
         last = self.levels[-1] if self.levels else None
         return last if last is not None and found and found[-1] is last else None
 
     @property
     def complete(self) -> bool:
-        """Whether every level of config.yaml is there and compared: what is missing now does not come later."""
+        """Whether every level of config.yaml is there and compared: what is missing now does not
+        come later.
+        """
         done = bool(self.levels) and all(level.step is None for level in self.levels)
         return done and len(self.levels) > len(self.planned or ())
 
@@ -166,16 +188,22 @@ class RunFiles:
         again = "the command below goes on from there"
         for level in self.levels:
             if level.step is not None:
-                return f"Not finished: interrupted in level {level.number}: {level.step}, or still at it; {again}."
+                return (
+                    f"Not finished: interrupted in level {level.number}: {level.step}, or still at "
+                    f"it; {again}."
+                )
         if self.ended is not None:
             return f"Ended at {self.ended.name} by its verdict; with go_on=true {again}."
         names = ["level 0", *(self.planned or ())]
-        return f"Not finished: {names[min(len(self.levels), len(names) - 1)]} is not there yet; {again}."
+        return (
+            f"Not finished: {names[min(len(self.levels), len(names) - 1)]} is not there yet; "
+            f"{again}."
+        )
 
     @property
     def comparisons(self) -> list[tuple[tuple[CollectiveVariable, ...], Ensembles]]:
-        """Each set of collective variables and what to draw over it: the levels that define it, and the finer ones
-        mapped up to the first that does.
+        """Each set of collective variables and what to draw over it: the levels that define it, and
+        the finer ones mapped up to the first that does.
         """
         sets: list[tuple[dict[str, list[str]], int]] = []
         for k, level in enumerate(self.levels):
@@ -183,13 +211,19 @@ class RunFiles:
             names = {name: sites for name, sites in given.items() if len(sites) in (2, 3, 4)}
             if names and not any(names == known and self._shared(names, j, k) for known, j in sets):
                 sets.append((names, k))
-        return [(variables_from_config(names), self._ensembles(names, home)) for names, home in sets]
+        return [
+            (variables_from_config(names), self._ensembles(names, home)) for names, home in sets
+        ]
 
     def _shared(self, names: dict[str, list[str]], home: int, k: int) -> bool:
-        """Whether level k compares itself in the set of variables that level `home` was the first to define."""
+        """Whether level k compares itself in the set of variables that level `home` was the first
+        to define.
+        """
         by_number = any(site.startswith("#") for sites in names.values() for site in sites)
         # "#2" is another site at every level: such a set belongs to one level alone.
-        return k == home or (not by_number and self.levels[k].report.get("variables", names) == names)
+        return k == home or (
+            not by_number and self.levels[k].report.get("variables", names) == names
+        )
 
     def _ensembles(self, names: dict[str, list[str]], home: int) -> Ensembles:
         variables, found = variables_from_config(names), list[tuple[LevelFiles, Frames]]()
@@ -222,7 +256,9 @@ def read_run(folder: str | Path) -> RunFiles:
         if path.is_dir() and path.name[5:].isdigit()
     )
     if not numbered and not (folder / "run.json").exists():
-        raise FileNotFoundError(f"{folder} is no run: expected run.json or level0, level1, ... in it")
+        raise FileNotFoundError(
+            f"{folder} is no run: expected run.json or level0, level1, ... in it"
+        )
     found, trouble = [*faults(folder, deep=False)], list[str]()
     lost = lost_record([folder, *(path for _, path in numbered)])
     found += [] if lost is None else [lost]
@@ -235,7 +271,8 @@ def read_run(folder: str | Path) -> RunFiles:
 def _level(number: int, folder: Path) -> LevelFiles:
     found, problems = list(faults(folder)), list[str]()
     return LevelFiles(
-        number, folder,
+        number,
+        folder,
         report=_report(folder / "report.json", problems),
         system=_try(System.load, folder / "system.json", problems),
         frames=_try(Frames.load, folder / "frames", problems),
@@ -248,7 +285,7 @@ def _level(number: int, folder: Path) -> LevelFiles:
         remarks=tuple(map(str, _try(remarks_in, folder / REMARKS, problems) or ())),
         made=frozenset(path.name for path in folder.iterdir()),
         problems=_told(folder, found, problems),
-    )  # fmt: skip
+    )
 
 
 def _try(read: Any, path: Path, problems: list[str]) -> Any:
@@ -256,18 +293,25 @@ def _try(read: Any, path: Path, problems: list[str]) -> Any:
         return None
     try:
         return read(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:  # a run may be writing this file right now
+    # a run may be writing this file right now
+    except (OSError, ValueError, KeyError, TypeError) as error:
         problems.append(f"{path.parent.name}/{path.name}: {error}")
         return None
 
 
 def _told(folder: Path, found: list[Changed], problems: list[str]) -> tuple[str, ...]:
     """What is not as it was made, then what cannot be read and is not named yet."""
-    damaged = [f"{folder.name}/{fault.file.relative_to(folder)}" for fault in found if fault.file is not None]
+    damaged = [
+        f"{folder.name}/{fault.file.relative_to(folder)}"
+        for fault in found
+        if fault.file is not None
+    ]
     new = [
         text
         for text in problems
-        if not any(text.startswith(d) or d.startswith(f"{text.partition(': ')[0]}/") for d in damaged)
+        if not any(
+            text.startswith(d) or d.startswith(f"{text.partition(': ')[0]}/") for d in damaged
+        )
     ]
     return (*map(str, found), *new)
 
@@ -275,10 +319,14 @@ def _told(folder: Path, found: list[Changed], problems: list[str]) -> tuple[str,
 def _report(path: Path, problems: list[str]) -> dict[str, Any]:
     """report.json, with the rows and the verdict that mean something."""
     found, where = _fitted(path, REPORT, problems), f"{path.parent.name}/{path.name}"
-    rows = [row for row in found.get("ledger") or [] if _sound(_row, row, f"{where}.ledger", problems)]
+    rows = [
+        row for row in found.get("ledger") or [] if _sound(_row, row, f"{where}.ledger", problems)
+    ]
     if "ledger" in found:
         found["ledger"] = rows
-    if not _sound(Verdict.from_json, found.get("verdict", {"reasons": []}), f"{where}.verdict", problems):
+    if not _sound(
+        Verdict.from_json, found.get("verdict", {"reasons": []}), f"{where}.verdict", problems
+    ):
         del found["verdict"]
     return found
 
@@ -339,4 +387,6 @@ def _finite(value: Any) -> Any:
 
 def thin(frames: Frames, most: int) -> Frames:
     """At most `most` frames at equal distances: enough for a drawing."""
-    return frames if len(frames) <= most else frames[np.linspace(0, len(frames) - 1, most).astype(int)]
+    return (
+        frames if len(frames) <= most else frames[np.linspace(0, len(frames) - 1, most).astype(int)]
+    )

@@ -20,16 +20,20 @@ def restored(run: RunFiles) -> str:
         f"<h3>{escape(level.name)}</h3>"
         + _restored_table(level.backmapping)
         + image(
-            figures.restored_terms(_own_method(level.backmapping)), f"bonded terms restored from {level.name}"
+            figures.restored_terms(_own_method(level.backmapping)),
+            f"bonded terms restored from {level.name}",
         )
         + (image(drawing, f"energies restored from {level.name}") if drawing is not None else "")
         for level in levels
         for drawing in (figures.restored_energies(_own_method(level.backmapping)),)
     )
     note = (
-        "Frames of this level with the sites of the level below restored, against true frames. Bars: "
-        "Jensen-Shannon divergence above its sampling floor, with one standard error, the worst types first. A rate "
-        "has at least the error of one event. A perfect sampler's two draws are as far apart as a draw and the true "
+        "Frames of this level with the sites of the level below restored, against true frames. "
+        "Bars: "
+        "Jensen-Shannon divergence above its sampling floor, with one standard error, the "
+        "worst types first. A rate "
+        "has at least the error of one event. A perfect sampler's two draws are as far apart "
+        "as a draw and the true "
         "frame."
     )
     return section("Restored frames", body, note)
@@ -40,26 +44,46 @@ def audit(run: RunFiles) -> str:
     if not levels:
         return ""
     rows = [
-        [escape(level.name), *(" ± ".join((number(level.audit[k][0]), number(level.audit[k][1], 1))) for k in ("rms", "slope", "entropy")), f"{100 * level.audit['ess']:.0f} %"]
+        [
+            escape(level.name),
+            *(
+                " ± ".join((number(level.audit[k][0]), number(level.audit[k][1], 1)))
+                for k in ("rms", "slope", "entropy")
+            ),
+            f"{100 * level.audit['ess']:.0f} %",
+        ]
         for level in levels
-    ]  # fmt: skip
+    ]
     head = ["level", "RMS difference / kT", "slope", "mapping entropy / nats", "ESS of the draws"]
     note = (
-        "The free energy of single frames of each level's own run, from the energies of the level below and the density of its backmapper, "
-        "beside the PMF that was learned from forces: no simulation and no label is shared between the two. The RMS is what is left "
+        "The free energy of single frames of each level's own run, from the energies of the "
+        "level below and the density of its backmapper, "
+        "beside the PMF that was learned from forces: no simulation and no label is shared "
+        "between the two. The RMS is what is left "
         "beyond the errors of the draws."
     )
     return section(
-        "Audit of the PMF", table(head, rows) + image(figures.audit(run.levels), "audit of the PMF"), note
+        "Audit of the PMF",
+        table(head, rows) + image(figures.audit(run.levels), "audit of the PMF"),
+        note,
     )
 
 
 def _restored_table(reports: Mapping[str, BackmappingReport]) -> str:
     """One row for each set of frames, the true frames first; everything else folded below."""
     head = (
-        "frames", "worst JS above floor:<br>bond, nats", "angle", "dihedral", "bonds missing", "spurious", "clashes a frame",
-        "energy an atom,<br>W1 / kT", "heavy atoms,<br>best draw / nm", "ESS within a<br>coarse frame", "wrong hand",
-    )  # fmt: skip
+        "frames",
+        "worst JS above floor:<br>bond, nats",
+        "angle",
+        "dihedral",
+        "bonds missing",
+        "spurious",
+        "clashes a frame",
+        "energy an atom,<br>W1 / kT",
+        "heavy atoms,<br>best draw / nm",
+        "ESS within a<br>coarse frame",
+        "wrong hand",
+    )
     first = next(iter(reports.values()))
     true = [
         f"{first.n_reference:,} true frames",
@@ -67,18 +91,35 @@ def _restored_table(reports: Mapping[str, BackmappingReport]) -> str:
         *(_true(first, k) for k in _RESTORED),
         _worst_hand(first, True),
     ]
-    rows = [[escape(name), *(_js(r, k) for k in KINDS), *(_quantity(getattr(r, k)) for k in _RESTORED), _worst_hand(r)] for name, r in reports.items()]  # fmt: skip
+    rows = [
+        [
+            escape(name),
+            *(_js(r, k) for k in KINDS),
+            *(_quantity(getattr(r, k)) for k in _RESTORED),
+            _worst_hand(r),
+        ]
+        for name, r in reports.items()
+    ]
     text = "\n\n".join(f"{name}: {report.table()}" for name, report in reports.items())
     return table(head, [true, *rows]) + folded("all numbers of all sets", text.replace("+-", "±"))
 
 
 def _own_method(reports: Mapping[str, BackmappingReport]) -> dict[str, BackmappingReport]:
-    """Sets of the first method, which is the level's own; a template would set the scale of everything."""
+    """Sets of the first method, which is the level's own; a template would set the scale of
+    everything.
+    """
     method = next(iter(reports)).split(",")[0]
     return {name: report for name, report in reports.items() if name.startswith(method)}
 
 
-_RESTORED = ("missing_bonds", "spurious_bonds", "clashes", "energy", "rmsd_best", "group_efficiency")
+_RESTORED = (
+    "missing_bonds",
+    "spurious_bonds",
+    "clashes",
+    "energy",
+    "rmsd_best",
+    "group_efficiency",
+)
 
 
 def _quantity(q: Quantity | None) -> str:

@@ -1,7 +1,8 @@
-"""What the json files of a run may hold: a value of another type is left out and named, so that the page survives it.
+"""What the json files of a run may hold: a value of another type is left out and named, so that the
+page survives it.
 
-A specification is "number" (None stands for one that is not finite), "text", "any", a list of one specification for every
-entry, or a dict: of keys, or of "*" for every other key.
+A specification is "number" (None stands for one that is not finite), "text", "any", a list of one
+specification for every entry, or a dict: of keys, or of "*" for every other key.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ from typing import Any
 NUMBER, TEXT, ANY = "number", "text", "any"
 
 ROW = {
-    "level": TEXT, "against": TEXT, "variables": [TEXT], "bins": [NUMBER],
-    "worst": {"*": {"term": TEXT, "unit": TEXT, "*": NUMBER}}, "basins": {"*": [NUMBER]}, "floors": {"*": NUMBER},
+    "level": TEXT,
+    "against": TEXT,
+    "variables": [TEXT],
+    "bins": [NUMBER],
+    "worst": {"*": {"term": TEXT, "unit": TEXT, "*": NUMBER}},
+    "basins": {"*": [NUMBER]},
+    "floors": {"*": NUMBER},
     "*": NUMBER,
-}  # fmt: skip
+}
 LIQUID = {"level": TEXT, "against": TEXT, "what": TEXT, "types": [TEXT], "*": NUMBER}
 REASON = {"rule": TEXT, "word": TEXT, "found": TEXT, "expected": TEXT, "do": TEXT}
 LOST = {"replica": NUMBER, "time": NUMBER, "why": TEXT, "*": ANY}
@@ -34,7 +40,14 @@ REPORT = {
     "n_eff": {"*": NUMBER},
     **{
         key: NUMBER
-        for key in ("n_sites", "n_frames", "temperature", "ns_per_day", "simulated_ns", "explained_fraction")
+        for key in (
+            "n_sites",
+            "n_frames",
+            "temperature",
+            "ns_per_day",
+            "simulated_ns",
+            "explained_fraction",
+        )
     },
     "weight_efficiency": NUMBER,
     "*": ANY,
@@ -61,7 +74,9 @@ _MISSING = object()
 
 
 def fitting(value: Any, spec: Any, where: str, problems: list[str]) -> Any:
-    """`value` without what does not fit, each of which is named in `problems`; None where nothing is left."""
+    """`value` without what does not fit, each of which is named in `problems`; None where nothing
+    is left.
+    """
     found = _fitting(value, spec, where, problems)
     return None if found is _MISSING else found
 

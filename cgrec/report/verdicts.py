@@ -40,19 +40,31 @@ def _reasons(verdict: Verdict) -> list[str]:
 
 
 def _said(level: LevelFiles) -> list[str]:
-    """Checks of the sample that did not find it right, what could not be expressed, and remarks; each once."""
-    lines = [f"{c.get('verdict')}: {c.get('message')}" for c in level.checks if c.get("verdict") != _FINE]
-    remarks = [line for line in level.remarks if not any(str(c.get("message")) in line for c in level.checks)]
+    """Checks of the sample that did not find it right, what could not be expressed, and remarks;
+    each once.
+    """
+    lines = [
+        f"{c.get('verdict')}: {c.get('message')}" for c in level.checks if c.get("verdict") != _FINE
+    ]
+    remarks = [
+        line
+        for line in level.remarks
+        if not any(str(c.get("message")) in line for c in level.checks)
+    ]
     return list(dict.fromkeys([*lines, *remarks]))
 
 
 def verdict_rules(run: RunFiles) -> str:
     """The rules with their bounds."""
-    rows = [[escape(cell) for cell in (rule.of, rule.look, rule.do_not_use)] for rule in RULES.values()]
+    rows = [
+        [escape(cell) for cell in (rule.of, rule.look, rule.do_not_use)] for rule in RULES.values()
+    ]
     body = table(("what is looked at", LOOK, DO_NOT_USE), rows, "left")
     folded = f"<details><summary>all rules and their bounds</summary>{body}</details>"
     note = (
-        "A level is to be trusted where no rule finds anything. The gravest word counts. JS is the Jensen-Shannon "
-        "divergence in nats above its sampling floor; a climb ends at a level that is not to be used, unless go_on=true."
+        "A level is to be trusted where no rule finds anything. The gravest word counts. JS is "
+        "the Jensen-Shannon "
+        "divergence in nats above its sampling floor; a climb ends at a level that is not to "
+        "be used, unless go_on=true."
     )
     return section("How the verdicts are found", folded, note)

@@ -1,4 +1,6 @@
-"""Sources of a level 0: files, an OpenMM force field, any ASE calculator, quantum chemistry, an NNP trained on labels."""
+"""Sources of a level 0: files, an OpenMM force field, any ASE calculator, quantum chemistry, an NNP
+trained on labels.
+"""
 
 from .base import SamplingStopped, Source
 from .calculator import CalculatorSource
@@ -10,5 +12,13 @@ from .openmm import OpenMMSource
 from .quantum import QuantumSource
 
 __all__ = [
-    "CalculatorSource", "FileSource", "GaussianChainSource", "Labeller", "NetworkSource", "OpenMMSource", "QuantumSource", "SamplingStopped", "Source",
-]  # fmt: skip
+    "CalculatorSource",
+    "FileSource",
+    "GaussianChainSource",
+    "Labeller",
+    "NetworkSource",
+    "OpenMMSource",
+    "QuantumSource",
+    "SamplingStopped",
+    "Source",
+]

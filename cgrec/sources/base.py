@@ -35,16 +35,18 @@ class SamplingStopped(RuntimeError):
 class Source(ABC):
     """Makes the Frames of a level that has no parent. A final class gives `sample` and `recipe`."""
 
-    #: {stage: patterns of what it leaves in the folder of level 0}, in the order of making (see `cgrec.stages`).
+    #: {stage: patterns of what it leaves in the folder of level 0}, in the order of making (see
+    #: `cgrec.stages`).
     products: Mapping[str, Sequence[str]] = {"sample": ("sampling", "frames")}
 
-    #: Whether its frames are drawn one by one, so that those that follow each other are no more alike than any two.
+    #: Whether its frames are drawn one by one, so that those that follow each other are no more
+    #: alike than any two.
     independent: ClassVar[bool] = False
 
     @abstractmethod
     def sample(self, folder: Path, seed: int) -> Frames:
-        """The frames; whatever is needed to resume is kept in `folder`, which `make` removes once the frames
-        are saved. A source may leave `folder`/../frames itself.
+        """The frames; whatever is needed to resume is kept in `folder`, which `make` removes once
+        the frames are saved. A source may leave `folder`/../frames itself.
         """
 
     @abstractmethod
@@ -56,7 +58,8 @@ class Source(ABC):
         return []
 
     def system(self) -> System | None:
-        """Who the sites will be, where that is known before any work, so that wrong labels are found; else None.
+        """Who the sites will be, where that is known before any work, so that wrong labels are
+        found; else None.
 
         Masses and charges need not be those of the frames.
         """
@@ -69,22 +72,32 @@ class Source(ABC):
     def stages(self, seed: int) -> dict[str, Any]:
         """{stage: what defines its result}, one of each of `products`."""
         digests = [sha256(path) for path in self.files()]
-        return {"sample": {"source": type(self).__name__, "seed": seed, **described(self.recipe()), "files": digests}}
+        return {
+            "sample": {
+                "source": type(self).__name__,
+                "seed": seed,
+                **described(self.recipe()),
+                "files": digests,
+            }
+        }
 
     def claim(self, folder: Path, seed: int, above: Sequence[Path] = (), dry: bool = False) -> None:
-        """Refuse another recipe than the one what is in `folder` was made with (see `cgrec.stages.claim`).
+        """Refuse another recipe than the one what is in `folder` was made with (see
+        `cgrec.stages.claim`).
 
         Raises:
             OtherRecipe: naming the key and both values.
         """
-        claim(Path(folder), self.stages(seed), self.products, prefix="source.", above=above, dry=dry)
+        claim(
+            Path(folder), self.stages(seed), self.products, prefix="source.", above=above, dry=dry
+        )
 
     def make(self, folder: Path, seed: int) -> Frames:
         """Frames in `folder`/frames: loaded where they exist, else sampled and saved with
         `folder`/source.json.
 
-        Resuming is calling it again. source.json states class, recipe, seed, versions, units and counts,
-        sha256 of files, and under `checks` what was found out about the sample.
+        Resuming is calling it again. source.json states class, recipe, seed, versions, units and
+        counts, sha256 of files, and under `checks` what was found out about the sample.
 
         Raises:
             OtherRecipe: `folder` was begun with another recipe or seed.
@@ -124,11 +137,17 @@ class Source(ABC):
         return Frames.load(folder / "frames") if made(folder / "frames") else None
 
     def _description(self, seed: int) -> dict[str, Any]:
-        files = [{"path": str(p), "sha256": sha256(p), "bytes": p.stat().st_size} for p in self.files()]
+        files = [
+            {"path": str(p), "sha256": sha256(p), "bytes": p.stat().st_size} for p in self.files()
+        ]
         return {
-            "source": type(self).__name__, "recipe": self.recipe(), "seed": seed, "files": files,
-            "versions": {p: _version(p) for p in self.packages()}, "units": "nm, ps, K, kJ/mol, kJ/mol/nm",
-        }  # fmt: skip
+            "source": type(self).__name__,
+            "recipe": self.recipe(),
+            "seed": seed,
+            "files": files,
+            "versions": {p: _version(p) for p in self.packages()},
+            "units": "nm, ps, K, kJ/mol, kJ/mol/nm",
+        }
 
 
 def _check_temperature(frames: Frames) -> None:
@@ -147,11 +166,11 @@ def _say(checks: dict[str, list[Any]]) -> None:
 
 
 class Chunks:
-    """Pieces of a run in `folder`, each one file with its frames and the state of the run after the last of
-    them.
+    """Pieces of a run in `folder`, each one file with its frames and the state of the run after the
+    last of them.
 
-    A piece is renamed into place when whole, so a run that is killed at any moment goes on from the last
-    piece.
+    A piece is renamed into place when whole, so a run that is killed at any moment goes on from the
+    last piece.
     """
 
     def __init__(self, folder: Path):
@@ -162,8 +181,8 @@ class Chunks:
         self.n_frames = sum(_load_chunk(p)["n_frames"].item() for p in self.paths)
 
     def append(self, frames: dict[str, list[Any]], state: dict[str, Any]) -> None:
-        """Write one piece: `frames` holds lists of positions, forces, energies and maybe box; `state` arrays
-        or strings.
+        """Write one piece: `frames` holds lists of positions, forces, energies and maybe box;
+        `state` arrays or strings.
         """
         arrays = {k: np.array(v) for k, v in frames.items() if len(v)}
         path = self.folder / f"chunk_{len(self.paths):06d}.npz"
@@ -191,7 +210,9 @@ class Chunks:
     def frames(self, system: System, temperature: float) -> Frames:
         """All pieces as Frames; a box that never changes is kept once."""
         pieces = [c for c in map(_load_chunk, self.paths) if c["n_frames"] > 0]
-        arrays = {n: np.concatenate([c[n] for c in pieces]) for n in _CHUNK_ARRAYS if n in pieces[0]}
+        arrays = {
+            n: np.concatenate([c[n] for c in pieces]) for n in _CHUNK_ARRAYS if n in pieces[0]
+        }
         box = arrays.get("box")
         if box is not None and (box == box[0]).all():
             arrays["box"] = box[0]
@@ -202,7 +223,9 @@ def progress(total: int, done: int, name: str) -> Any:
     """A progress bar of frames, `done` of `total` made before."""
     from tqdm import tqdm
 
-    return tqdm(total=total, initial=done, desc=name, unit="frame", file=sys.stderr, mininterval=0.5)
+    return tqdm(
+        total=total, initial=done, desc=name, unit="frame", file=sys.stderr, mininterval=0.5
+    )
 
 
 def chunk_sizes(done: int, total: int, size: int) -> Iterator[int]:
@@ -224,16 +247,20 @@ def package_path(name: str | Path) -> Path:
     home = Path(str(files("cgrec"))) / "data"
     path = home / str(name).removeprefix("package:")
     if not path.exists():
-        raise FileNotFoundError(f"cgrec ships no {name!r}: it has {sorted(p.name for p in home.iterdir())}")
+        raise FileNotFoundError(
+            f"cgrec ships no {name!r}: it has {sorted(p.name for p in home.iterdir())}"
+        )
     return path
 
 
 def _counts(frames: Frames) -> dict[str, Any]:
     return {
-        "n_frames": len(frames), "n_sites": frames.n_sites, "temperature": frames.temperature,
+        "n_frames": len(frames),
+        "n_sites": frames.n_sites,
+        "temperature": frames.temperature,
         "system": frames.system.fingerprint(),
         "has": [n for n in _CHUNK_ARRAYS if getattr(frames, n) is not None],
-    }  # fmt: skip
+    }
 
 
 def _version(package: str) -> str:
@@ -249,5 +276,6 @@ def _load_chunk(path: Path) -> dict[str, NDArray[Any]]:
             return {k: archive[k] for k in archive.files}
     except Exception as error:
         raise ValueError(
-            f"{path} cannot be read ({error}): remove it and all later pieces, and run the same command again"
+            f"{path} cannot be read ({error}): remove it and all later pieces, and run the "
+            "same command again"
         ) from error

@@ -1,4 +1,6 @@
-"""Level 0 simulated on the spot with any ASE calculator as the reference: MACE, ORB, UMA, DFT, xTB, ..."""
+"""Level 0 simulated on the spot with any ASE calculator as the reference: MACE, ORB, UMA, DFT, xTB,
+...
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
 class CalculatorSource(Source):
     """ASE Langevin dynamics of a structure under any ASE calculator, energies and forces saved.
 
-    A run that is interrupted and resumed equals one that is not: the calculator forgets what it remembers
-        (`reset`) at the
-    start of each piece, and each piece keeps positions, momenta and the state of the random generator.
+    A run that is interrupted and resumed equals one that is not: the calculator forgets what it
+        remembers (`reset`) at the
+    start of each piece, and each piece keeps positions, momenta and the state of the random
+    generator.
     """
 
     def __init__(
@@ -46,10 +49,13 @@ class CalculatorSource(Source):
         """Keep the run's settings.
 
         Args:
-            calculator: an ASE Calculator, or "module:callable" that makes one from `calculator_arguments`.
-            python: path of another interpreter in which a named calculator runs: one whose packages cannot be installed
-                beside cgrec's, as those of MACE. It needs ase and the calculator's package.
-            structure: file `cgrec.read` can read (PDB, extended XYZ, ...); its first frame is the start.
+            calculator: an ASE Calculator, or "module:callable" that makes one from
+                `calculator_arguments`.
+            python: path of another interpreter in which a named calculator runs: one whose packages
+                cannot be installed beside cgrec's, as those of MACE. It needs ase and the
+                calculator's package.
+            structure: file `cgrec.read` can read (PDB, extended XYZ, ...); its first frame is the
+                start.
             temperature: K.
             n_frames: frames to save, `stride` steps apart.
             timestep: ps. friction: 1/ps.
@@ -57,30 +63,46 @@ class CalculatorSource(Source):
             frames_per_chunk: frames between two files of the run, from which it resumes.
 
         Raises:
-            ValueError: a number that is not positive, or arguments for a calculator that is made already.
+            ValueError: a number that is not positive, or arguments for a calculator that is made
+                already.
         """
         if python and not isinstance(calculator, str):
             raise ValueError(
-                "CalculatorSource.python is for a calculator named 'module:callable', found an object of this interpreter"
+                "CalculatorSource.python is for a calculator named 'module:callable', found an "
+                "object of this interpreter"
             )
         if calculator_arguments and not isinstance(calculator, str):
             raise ValueError(
-                "CalculatorSource.calculator_arguments are for a calculator named 'module:callable', found "
+                "CalculatorSource.calculator_arguments are for a calculator named "
+                "'module:callable', found "
                 "an object"
             )
         self._arguments: dict[str, Any] = {
-            "temperature": temperature, "n_frames": n_frames, "stride": stride, "timestep": timestep,
-            "friction": friction, "equilibration": equilibration, "frames_per_chunk": frames_per_chunk,
-        }  # fmt: skip
+            "temperature": temperature,
+            "n_frames": n_frames,
+            "stride": stride,
+            "timestep": timestep,
+            "friction": friction,
+            "equilibration": equilibration,
+            "frames_per_chunk": frames_per_chunk,
+        }
         for name, value in self._arguments.items():
             if not (value > 0 or (name == "equilibration" and value == 0)):
-                raise ValueError(f"CalculatorSource.{name}: expected a positive number, found {value}")
-        self._structure, self._calculator = Path(structure), calculator
-        self._calculator_arguments, self._python = dict(calculator_arguments or {}), python
+                raise ValueError(
+                    f"CalculatorSource.{name}: expected a positive number, found {value}"
+                )
+        self._structure = Path(structure)
+        self._calculator = calculator
+        self._calculator_arguments = dict(calculator_arguments or {})
+        self._python = python
 
     def recipe(self) -> dict[str, Any]:
         """The arguments, the calculator by name; of the structure the content counts, not the path."""
-        named = self._calculator if isinstance(self._calculator, str) else type(self._calculator).__name__
+        named = (
+            self._calculator
+            if isinstance(self._calculator, str)
+            else type(self._calculator).__name__
+        )
         own = getattr(self._calculator, "parameters", {})
         settings = self._calculator_arguments or {
             k: v for k, v in dict(own).items() if isinstance(v, str | int | float | bool)
@@ -111,7 +133,8 @@ class CalculatorSource(Source):
         """Run, or go on with, the simulation whose pieces are in `folder`.
 
         Raises:
-            SamplingStopped: the calculator failed or gave something not finite; what was saved is kept.
+            SamplingStopped: the calculator failed or gave something not finite; what was saved is
+                kept.
         """
         chunks, start = Chunks(folder), self._start_frame()
         dynamics, random = self._dynamics(start, seed)
@@ -140,14 +163,22 @@ class CalculatorSource(Source):
 
         random = np.random.default_rng(np.random.SeedSequence([seed, 0]))
         boxes = start.boxes()
-        atoms = system_to_atoms(start.system, start.positions[0], None if boxes is None else boxes[0])
+        atoms = system_to_atoms(
+            start.system, start.positions[0], None if boxes is None else boxes[0]
+        )
         atoms.calc = self._make_calculator()
-        MaxwellBoltzmannDistribution(atoms, temperature_K=self._arguments["temperature"], rng=random)
+        MaxwellBoltzmannDistribution(
+            atoms, temperature_K=self._arguments["temperature"], rng=random
+        )
         picosecond = units.fs / TIME["fs"]  # in ASE's unit of time
         return Langevin(
-            atoms, self._arguments["timestep"] * picosecond, temperature_K=self._arguments["temperature"],
-            friction=self._arguments["friction"] / picosecond, fixcm=False, rng=random,
-        ), random  # fmt: skip
+            atoms,
+            self._arguments["timestep"] * picosecond,
+            temperature_K=self._arguments["temperature"],
+            friction=self._arguments["friction"] / picosecond,
+            fixcm=False,
+            rng=random,
+        ), random
 
     def _make_calculator(self) -> Any:
         if not isinstance(self._calculator, str):
@@ -166,7 +197,13 @@ class CalculatorSource(Source):
         chunks.append({"positions": []}, _state(dynamics, random))
 
     def _run_chunk(
-        self, dynamics: Any, random: np.random.Generator, chunks: Chunks, n: int, system: System, bar: Any
+        self,
+        dynamics: Any,
+        random: np.random.Generator,
+        chunks: Chunks,
+        n: int,
+        system: System,
+        bar: Any,
     ) -> None:
         """`n` frames as one piece; a failure saves the frames before it and raises."""
         _forget(dynamics.atoms)
@@ -227,7 +264,9 @@ def _state(dynamics: Any, random: np.random.Generator) -> dict[str, Any]:
 
 
 def _forget(atoms: Atoms) -> None:
-    """Let the calculator drop cached results and starting guesses, which a resumed run does not have."""
+    """Let the calculator drop cached results and starting guesses, which a resumed run does not
+    have.
+    """
     calculator = atoms.calc
     if hasattr(calculator, "reset"):
         calculator.reset()
@@ -237,8 +276,10 @@ def _forget(atoms: Atoms) -> None:
 
 def _advice(chunks: Chunks, why: str) -> str:
     return (
-        f"the run stopped: {why}. {chunks.n_frames} frames are kept in {chunks.folder}; the same command "
+        f"the run stopped: {why}. {chunks.n_frames} frames are kept in {chunks.folder}; the "
+        "same command "
         "goes on from there. Where it "
-        "stops again, use a smaller timestep, a better start structure or firmer settings of the calculator, "
+        "stops again, use a smaller timestep, a better start structure or firmer settings of "
+        "the calculator, "
         "in another folder"
     )

@@ -1,7 +1,7 @@
 """ASE calculators by name, in this interpreter or in another one.
 
-Some packages cannot be installed beside cgrec: mace-torch wants e3nn 0.4.4 exactly. Their calculators run in an
-environment of their own, which needs ase and the package, not cgrec.
+Some packages cannot be installed beside cgrec: mace-torch wants e3nn 0.4.4 exactly. Their
+calculators run in an environment of their own, which needs ase and the package, not cgrec.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def make_calculator(name: str, arguments: Mapping[str, Any], python: str | None 
         make = getattr(import_module(module), callable_name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"calculator: {name!r} cannot be imported ({error}); expected 'module:callable', e.g. 'tblite.ase:TBLite', of an "
+            f"calculator: {name!r} cannot be imported ({error}); expected 'module:callable', "
+            "e.g. 'tblite.ase:TBLite', of an "
             "installed package, or python= the interpreter that has it"
         ) from error
     return make(**{k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()})
@@ -58,7 +59,8 @@ class ForeignCalculator(Calculator):
 
     Raises:
         FileNotFoundError: no such interpreter.
-        ValueError: the calculator cannot be made there; the message says what that interpreter said.
+        ValueError: the calculator cannot be made there; the message says what that interpreter
+            said.
     """
 
     implemented_properties = ["energy", "forces"]
@@ -66,10 +68,12 @@ class ForeignCalculator(Calculator):
     def __init__(self, python: str, name: str, arguments: Mapping[str, Any]) -> None:
         self._process: subprocess.Popen[str] | None = None
         super().__init__()
-        self.python, self.calculator = str(Path(python).expanduser()), name
+        self.python = str(Path(python).expanduser())
+        self.calculator = name
         if shutil.which(self.python) is None:
             raise FileNotFoundError(
-                f"python: expected a Python interpreter that can be run, found none at {python}; it is bin/python of the "
+                "python: expected a Python interpreter that can be run, found none at "
+                f"{python}; it is bin/python of the "
                 "environment that has the calculator"
             )
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open as long as the process)
@@ -95,7 +99,8 @@ class ForeignCalculator(Calculator):
         """The worker's answer.
 
         Raises:
-            ValueError: the calculator could not be made. CalculationFailed: it failed, or its process ended.
+            ValueError: the calculator could not be made. CalculationFailed: it failed, or its
+                process ended.
         """
         process = self._process
         assert process is not None and process.stdin is not None and process.stdout is not None
@@ -117,7 +122,8 @@ class ForeignCalculator(Calculator):
         said = f"{self.calculator} in {self.python}: {answer['error']}"
         if answer["where"] == "make":
             raise ValueError(
-                f"{said}; expected 'module:callable' of a package installed there: {self.python} -m pip install ase and the "
+                f"{said}; expected 'module:callable' of a package installed there: "
+                f"{self.python} -m pip install ase and the "
                 "package of the calculator"
             )
         raise CalculationFailed(said)
@@ -125,10 +131,16 @@ class ForeignCalculator(Calculator):
     def _last_words(self, code: int) -> str:
         self._said.seek(0)
         words = [line.strip() for line in self._said.read().splitlines() if line.strip()]
-        return f"its process ended with code {code}, and said last: {words[-1] if words else 'nothing'}"
+        return (
+            f"its process ended with code {code}, and said last: "
+            f"{words[-1] if words else 'nothing'}"
+        )
 
     def calculate(
-        self, atoms: Any = None, properties: Any = ("energy", "forces"), system_changes: Any = all_changes
+        self,
+        atoms: Any = None,
+        properties: Any = ("energy", "forces"),
+        system_changes: Any = all_changes,
     ) -> None:
         """Energy in eV and forces in eV/angstrom of `atoms`, from the other interpreter."""
         super().calculate(atoms, properties, system_changes)

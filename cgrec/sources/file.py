@@ -13,14 +13,15 @@ from ..system import System
 from ..trajectory_files import LammpsUnits, files_of, read
 from .base import Source, package_path
 
-#: Arguments that runs begun with an older version do not know; not used, they are no part of the recipe.
+#: Arguments that runs begun with an older version do not know; not used, they are no part of the
+#: recipe.
 _NEWER = ("lj", "elements", "drop_bad_frames")
 
 
 class FileSource(Source):
-    """Frames of one trajectory file, or of several (a list, or a pattern such as 'run*.trr') that are
-    independent runs of one system. Arguments as in `cgrec.read`; "package:name" is a trajectory that ships
-    with cgrec.
+    """Frames of one trajectory file, or of several (a list, or a pattern such as 'run*.trr') that
+    are independent runs of one system. Arguments as in `cgrec.read`; "package:name" is a trajectory
+    that ships with cgrec.
     """
 
     def __init__(
@@ -60,18 +61,26 @@ class FileSource(Source):
             raise ValueError("FileSource.path: expected at least one file, found none")
 
     def sample(self, folder: Path, seed: int) -> Frames:
-        """Read the files; nothing is random and nothing needs resuming. Frames too many for the memory are in
-        `folder` until they are saved.
+        """Read the files; nothing is random and nothing needs resuming. Frames too many for the
+        memory are in `folder` until they are saved.
         """
         folder.mkdir(parents=True, exist_ok=True)
         return read(
-            self.paths, self.topology, forces_path=self.forces_paths, scratch=folder, **self._arguments
+            self.paths,
+            self.topology,
+            forces_path=self.forces_paths,
+            scratch=folder,
+            **self._arguments,
         )
 
     def recipe(self) -> dict[str, Any]:
         """The arguments but for paths, whose content counts and not their names."""
         # an argument newer than a run that goes on, and not used, is no part of its recipe
-        plain = {k: _plain(v) for k, v in self._arguments.items() if k not in _NEWER or v not in (None, False)}
+        plain = {
+            k: _plain(v)
+            for k, v in self._arguments.items()
+            if k not in _NEWER or v not in (None, False)
+        }
         return {
             **plain,
             "topology": self.topology.fingerprint() if isinstance(self.topology, System) else None,
@@ -82,7 +91,9 @@ class FileSource(Source):
         named = [*self.paths, *(self.forces_paths or [])]
         named += [self.topology] if isinstance(self.topology, str | Path) else []
         paths = files_of(named)
-        return [f for p in paths for f in (sorted(p.rglob("*")) if p.is_dir() else [p]) if f.is_file()]
+        return [
+            f for p in paths for f in (sorted(p.rglob("*")) if p.is_dir() else [p]) if f.is_file()
+        ]
 
     def packages(self) -> Sequence[str]:
         """Readers."""

@@ -28,12 +28,20 @@ class GaussianChainSource(Source):
     independent = True
 
     def __init__(
-        self, *, n_sites: int = 16, n_frames: int = 20000, bond: float = 0.38, temperature: float = 300.0
+        self,
+        *,
+        n_sites: int = 16,
+        n_frames: int = 20000,
+        bond: float = 0.38,
+        temperature: float = 300.0,
     ) -> None:
         expect("GaussianChainSource", at_least=2, n_sites=n_sites)
         expect("GaussianChainSource", at_least=1, n_frames=n_frames)
         expect("GaussianChainSource", above=0, bond=bond, temperature=temperature)
-        self.n_sites, self.n_frames, self.bond, self.temperature = n_sites, n_frames, bond, temperature
+        self.n_sites = n_sites
+        self.n_frames = n_frames
+        self.bond = bond
+        self.temperature = temperature
 
     def recipe(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -46,8 +54,12 @@ class GaussianChainSource(Source):
     def sample(self, folder: Path, seed: int) -> Frames:
         rng = np.random.default_rng((seed, 3))
         bonds = rng.normal(scale=self.bond / np.sqrt(3), size=(self.n_frames, self.n_sites - 1, 3))
-        positions = np.concatenate([np.zeros((self.n_frames, 1, 3)), np.cumsum(bonds, axis=1)], axis=1)
-        forces = -np.einsum("ij,fjx->fix", self.stiffness * chain_laplacian(self.n_sites), positions)
+        positions = np.concatenate(
+            [np.zeros((self.n_frames, 1, 3)), np.cumsum(bonds, axis=1)], axis=1
+        )
+        forces = -np.einsum(
+            "ij,fjx->fix", self.stiffness * chain_laplacian(self.n_sites), positions
+        )
         pairs = [(i, i + 1) for i in range(self.n_sites - 1)]
         names = tuple(f"B{i}" for i in range(self.n_sites))
         system = System(

@@ -30,7 +30,8 @@ class Labeller:
     """How a structure gets its energy and forces.
 
     Attributes:
-        calculator: "module:callable" that makes an ASE Calculator; a worker process imports it by that name.
+        calculator: "module:callable" that makes an ASE Calculator; a worker process imports it by
+            that name.
         arguments: of the callable.
         processes: worker processes, one thread each; 0 takes one per core.
         python: path of another interpreter in which the calculator runs (see `CalculatorSource`).
@@ -38,13 +39,18 @@ class Labeller:
 
     calculator: str = "tblite.ase:TBLite"
     arguments: Mapping[str, Any] = field(
-        default_factory=lambda: {"method": "GFN2-xTB", "solvation": ["alpb", "water"], "verbosity": 0}
+        default_factory=lambda: {
+            "method": "GFN2-xTB",
+            "solvation": ["alpb", "water"],
+            "verbosity": 0,
+        }
     )
     processes: int = 0
     python: str | None = None
 
     def make(self) -> Any:
-        """The calculator; one of another interpreter is started once in a process, and forgets what it computed before.
+        """The calculator; one of another interpreter is started once in a process, and forgets what
+        it computed before.
 
         Raises:
             ValueError: it cannot be imported or made.
@@ -55,8 +61,11 @@ class Labeller:
         kept.reset()
         return kept
 
-    def label(self, system: System, positions: NDArray[Any], temperature: float) -> tuple[Frames, int]:
-        """Frames with energies and forces, and how many structures were skipped because the calculation did not converge.
+    def label(
+        self, system: System, positions: NDArray[Any], temperature: float
+    ) -> tuple[Frames, int]:
+        """Frames with energies and forces, and how many structures were skipped because the
+        calculation did not converge.
 
         Args:
             system: with elements.
@@ -66,7 +75,9 @@ class Labeller:
         Raises:
             ValueError: no calculation converged.
         """
-        jobs = [(self, system, part) for part in np.array_split(positions, max(1, len(positions) // 20))]
+        jobs = [
+            (self, system, part) for part in np.array_split(positions, max(1, len(positions) // 20))
+        ]
         parts = list(self._map(_label, jobs, "quantum chemistry"))
         return _collect(system, temperature, parts)
 
@@ -82,7 +93,9 @@ class Labeller:
         timestep: float,
         seed: int,
     ) -> tuple[Frames, int]:
-        """Short relaxation and Langevin runs with the calculator itself from each start; what `label` returns."""
+        """Short relaxation and Langevin runs with the calculator itself from each start; what
+        `label` returns.
+        """
         jobs = [
             (self, system, x, t, frames, stride, timestep, seed + k)
             for k, (x, t) in enumerate(zip(starts, temperatures))
@@ -109,8 +122,9 @@ def _foreign(python: str, calculator: str, arguments: str) -> ForeignCalculator:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Processes started meanwhile have one OpenMP thread: their libraries read the environment they inherit, once, before
-    any code of ours runs in them. Otherwise threads of several workers wait for each other (40 times slower on two cores).
+    """Processes started meanwhile have one OpenMP thread: their libraries read the environment they
+    inherit, once, before any code of ours runs in them. Otherwise threads of several workers wait
+    for each other (40 times slower on two cores).
     """
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -128,7 +142,8 @@ def _collect(system: System, temperature: float, parts: list[Any]) -> tuple[Fram
     kept = [p for p in parts if len(p[0])]
     if not kept:
         raise ValueError(
-            f"none of {failed} quantum-chemistry calculations converged: check the structure, its charge and the calculator's settings"
+            f"none of {failed} quantum-chemistry calculations converged: check the structure, "
+            "its charge and the calculator's settings"
         )
     positions, energies, forces = (np.concatenate([p[k] for p in kept]) for k in range(3))
     return Frames(system, positions, temperature, forces=forces, energies=energies), failed
@@ -177,7 +192,12 @@ def _explore(
         MaxwellBoltzmannDistribution(atoms, temperature_K=2 * temperature, rng=random)
         step = timestep / TIME["fs"] * units.fs
         run = Langevin(
-            atoms, step, temperature_K=temperature, friction=0.005 / units.fs, fixcm=False, rng=random
+            atoms,
+            step,
+            temperature_K=temperature,
+            friction=0.005 / units.fs,
+            fixcm=False,
+            rng=random,
         )
         for _ in range(frames):
             run.run(stride)

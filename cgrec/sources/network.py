@@ -1,7 +1,8 @@
-"""Level 0 from an all-atom NNP that was trained on a file of quantum-chemical labels, or that ships with cgrec.
+"""Level 0 from an all-atom NNP that was trained on a file of quantum-chemical labels, or that ships
+with cgrec.
 
-Where the labels cannot be extended (ab initio molecular dynamics of a liquid is a supercomputer's work) there is no active
-learning: a committee is trained, and it says where it is out of its range.
+Where the labels cannot be extended (ab initio molecular dynamics of a liquid is a supercomputer's
+work) there is no active learning: a committee is trained, and it says where it is out of its range.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from .base import Source, package_path
 from .file import FileSource
 from .quantum import EV_PER_ANGSTROM, force_rmse, run_apart
 
-#: A start whose number density differs by more than this share from that of the labels is another state.
+#: A start whose number density differs by more than this share from that of the labels is another
+#: state.
 DENSITY_TOLERANCE = 0.03
-#: kT of the wall at the shortest distance in the labels. A network of few labels has holes behind it (hydrogen bonds that pull
-#: a proton over), so it is much higher than that of a PMF; where there are labels the network takes it back.
+#: kT of the wall at the shortest distance in the labels. A network of few labels has holes behind
+#: it (hydrogen bonds that pull a proton over), so it is much higher than that of a PMF; where there
+#: are labels the network takes it back.
 WALL = 5.0
 #: K around the temperature of the labels in which the NNP may be run.
 TEMPERATURE_RANGE = 60.0
@@ -38,46 +41,74 @@ class NetworkSource(Source):
 
     Args:
         temperature: K of the run.
-        dynamics: the run that gives level 0 its frames; replicas start from the frames of the labels.
-        labels: keyword arguments of `FileSource`: frames with forces (and energies) to learn from. Their net force is
-            taken out; the last of them are held out.
+        dynamics: the run that gives level 0 its frames; replicas start from the frames of the
+            labels.
+        labels: keyword arguments of `FileSource`: frames with forces (and energies) to learn from.
+            Their net force is taken out; the last of them are held out.
         potential: "package:name" or a folder with an NNP made here, to skip the learning.
         network: keyword arguments of `DensityNetwork.for_frames`, or what makes another network.
         training: of each member.
         members: networks in the committee. The first one is run, all of them watch it.
         held_out: share of the labels, the last of them in time, that no member sees.
         copies: of the start along each axis of its box.
-        margin: times the largest spread of the committee on the held-out labels at which a replica is stopped. A hydrogen
-            bond that is very short for a moment reaches three times, and comes back.
+        margin: times the largest spread of the committee on the held-out labels at which a replica
+            is stopped. A hydrogen bond that is very short for a moment reaches three times, and
+            comes back.
 
     Raises:
-        ValueError: neither labels nor a potential; fewer than two members; a run at a temperature or density the labels do not cover.
+        ValueError: neither labels nor a potential; fewer than two members; a run at a temperature
+            or density the labels do not cover.
     """
 
-    products = {"learn": ("learning",), "run": ("frames", "potential.pt", "learning.json", "source.json")}
+    products = {
+        "learn": ("learning",),
+        "run": ("frames", "potential.pt", "learning.json", "source.json"),
+    }
 
     def __init__(
-        self, *, temperature: float, dynamics: Engine, labels: Mapping[str, Any] | None = None, potential: str | None = None,
-        network: Mapping[str, Any] | NetworkMaker | None = None, training: ForceMatching | None = None, members: int = 3, held_out: float = 0.15,
-        copies: int = 1, margin: float = 10.0,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        temperature: float,
+        dynamics: Engine,
+        labels: Mapping[str, Any] | None = None,
+        potential: str | None = None,
+        network: Mapping[str, Any] | NetworkMaker | None = None,
+        training: ForceMatching | None = None,
+        members: int = 3,
+        held_out: float = 0.15,
+        copies: int = 1,
+        margin: float = 10.0,
+    ) -> None:
         if (labels is None) == (potential is None):
-            raise ValueError("NetworkSource: expected either labels to learn from or a potential, not both")
+            raise ValueError(
+                "NetworkSource: expected either labels to learn from or a potential, not both"
+            )
         if members < 2:
             raise ValueError(
                 f"NetworkSource: expected at least two members, which can disagree, found {members}"
             )
-        self.temperature, self.dynamics, self.potential = float(temperature), dynamics, potential
+        self.temperature = float(temperature)
+        self.dynamics = dynamics
+        self.potential = potential
         self.labels = dict(labels or {})
-        self.network = dict(network or {}) if network is None or isinstance(network, Mapping) else network
+        self.network = (
+            dict(network or {}) if network is None or isinstance(network, Mapping) else network
+        )
         if labels is not None:
             network_maker(self.network, "for_frames")  # refuses wrong arguments before work starts
-        self.training, self.members, self.held_out = training or ForceMatching(), members, held_out
-        self.copies, self.margin = copies, margin
+        self.training = training or ForceMatching()
+        self.members = members
+        self.held_out = held_out
+        self.copies = copies
+        self.margin = margin
 
     def recipe(self) -> dict[str, Any]:
         labels = FileSource(**self.labels).recipe() if self.labels else {}
-        known = None if self.potential is None else digest(network_path(self.potential) / "committee.pt")
+        known = (
+            None
+            if self.potential is None
+            else digest(network_path(self.potential) / "committee.pt")
+        )
         return {**described(vars(self)), "labels": described(labels), "potential": known}
 
     def stages(self, seed: int) -> dict[str, Any]:
@@ -120,17 +151,22 @@ class NetworkSource(Source):
         density = number_density(start)
         if abs(density / about["density"] - 1) > DENSITY_TOLERANCE:
             raise ValueError(
-                f"the NNP was trained at {about['density']:.2f} atoms/nm^3 and the start has {density:.2f}: expected at most "
-                f"{100 * DENSITY_TOLERANCE:.0f} % difference; scale the box, or train on labels of that density"
+                f"the NNP was trained at {about['density']:.2f} atoms/nm^3 and the start has "
+                f"{density:.2f}: expected at most "
+                f"{100 * DENSITY_TOLERANCE:.0f} % difference; scale the box, or train on "
+                "labels of that density"
             )
         if abs(self.temperature - about["temperature"]) > TEMPERATURE_RANGE:
             raise ValueError(
-                f"the NNP was trained at {about['temperature']} K and the run is at {self.temperature} K: expected at most "
+                f"the NNP was trained at {about['temperature']} K and the run is at "
+                f"{self.temperature} K: expected at most "
                 f"{TEMPERATURE_RANGE:.0f} K difference; train on labels of that temperature"
             )
 
     def learn(self, place: Path, seed: int) -> None:
-        """Leave committee.pt, starts and about.json in `place`; members that are there are not trained again."""
+        """Leave committee.pt, starts and about.json in `place`; members that are there are not
+        trained again.
+        """
         open_record(place)
         check_all(place)
         if made(place / "about.json"):
@@ -138,17 +174,23 @@ class NetworkSource(Source):
         frames = without_net_force(FileSource(**self.labels).sample(place, seed))
         n_training = round((1 - self.held_out) * len(frames))
         training, held_out = frames[:n_training], frames[n_training:]
-        committee = Committee([self._member(place, training, k, seed + k) for k in range(self.members)])
+        committee = Committee(
+            [self._member(place, training, k, seed + k) for k in range(self.members)]
+        )
         if not made(place / "committee.pt"):
             keep(place / "committee.pt", committee.save)
         frames = replace(frames, forces=None, energies=None)
         if not made(place / "starts"):
             frames[:: max(1, len(frames) // 16)].save(place / "starts")
         about: dict[str, Any] = {
-            "temperature": frames.temperature, "density": number_density(frames), "spread": largest_spread(committee, held_out),
-            "force_rmse": [force_rmse(m, held_out) for m in committee.members], "force_rmse_committee": force_rmse(committee, held_out),
-            "n_training": n_training, "n_held_out": len(held_out),
-        }  # fmt: skip
+            "temperature": frames.temperature,
+            "density": number_density(frames),
+            "spread": largest_spread(committee, held_out),
+            "force_rmse": [force_rmse(m, held_out) for m in committee.members],
+            "force_rmse_committee": force_rmse(committee, held_out),
+            "n_training": n_training,
+            "n_held_out": len(held_out),
+        }
         if held_out.energies is not None:
             error = committee.energy_and_forces(held_out, batch_size=8)[0] - held_out.energies
             about["energy_error_per_atom"] = float(np.std(error) / frames.n_sites)
@@ -165,11 +207,18 @@ class NetworkSource(Source):
         if not made(path):
             (place / f"member_{k}").mkdir(exist_ok=True)
             network = network_maker(self.network, "for_frames")(frames, seed)
-            bonded = fit_priors(frames, types=network.types, cutoff=network.cutoff, excluded_volume=False)
+            bonded = fit_priors(
+                frames, types=network.types, cutoff=network.cutoff, excluded_volume=False
+            )
             wall = ExcludedVolume.fit(frames, network.types, network.cutoff, height=WALL)
             fitted, report = self.training(
-                network, frames, priors=[*bonded, wall], seed=seed, folder=place / f"member_{k}", name=f"NNP {k + 1} of {self.members}",
-            )  # fmt: skip
+                network,
+                frames,
+                priors=[*bonded, wall],
+                seed=seed,
+                folder=place / f"member_{k}",
+                name=f"NNP {k + 1} of {self.members}",
+            )
             keep_json(place / f"member_{k}.json", vars(report))
             fitted.density = None
             keep(path, fitted.made_at(None).save)  # an energy, not a PMF
@@ -178,18 +227,23 @@ class NetworkSource(Source):
 
 
 def network_path(name: str) -> Path:
-    """The folder of a potential. Raises FileNotFoundError where it lacks what `NetworkSource.learn` leaves."""
+    """The folder of a potential. Raises FileNotFoundError where it lacks what `NetworkSource.learn`
+    leaves.
+    """
     place = package_path(name)
     for part in ("committee.pt", "about.json", "starts"):
         if not (place / part).exists():
             raise FileNotFoundError(
-                f"{place} holds no NNP: {part} is missing; expected the folder learning of a level 0"
+                f"{place} holds no NNP: {part} is missing; expected the folder learning of a "
+                "level 0"
             )
     return place
 
 
 def without_net_force(frames: Frames) -> Frames:
-    """Every frame's mean force taken out: an energy without outer fields has none, the labels' is numerical noise."""
+    """Every frame's mean force taken out: an energy without outer fields has none, the labels' is
+    numerical noise.
+    """
     forces = np.asarray(frames.need_forces(), float)
     return replace(frames, forces=forces - forces.mean(1, keepdims=True))
 
@@ -219,13 +273,20 @@ def replicated(frames: Frames, copies: int) -> Frames:
     moved = frames.positions[:, None] + (shifts @ boxes)[:, :, None]
     one, many = frames.system, len(shifts)
     system = replace(
-        one, names=one.names * many, types=one.types * many, elements=one.elements * many, residue_names=one.residue_names * many,
-        masses=np.tile(one.masses, many), charges=np.tile(one.charges, many),
+        one,
+        names=one.names * many,
+        types=one.types * many,
+        elements=one.elements * many,
+        residue_names=one.residue_names * many,
+        masses=np.tile(one.masses, many),
+        charges=np.tile(one.charges, many),
         residues=np.concatenate([one.residues + k * (one.residues.max() + 1) for k in range(many)]),
         bonds=np.concatenate([one.bonds + n * k for k in range(many)]),
         constraints=np.concatenate([one.constraints + n * k for k in range(many)]),
         **one.origin(list(range(n)) * many),
-    )  # fmt: skip
+    )
     box = np.asarray(frames.box, float) * copies
     forces = None if frames.forces is None else np.tile(frames.forces, (1, many, 1))
-    return Frames(system, moved.reshape(len(frames), -1, 3), frames.temperature, forces=forces, box=box)
+    return Frames(
+        system, moved.reshape(len(frames), -1, 3), frames.temperature, forces=forces, box=box
+    )

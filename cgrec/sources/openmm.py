@@ -27,7 +27,9 @@ _CONSTRAINTS = {"none": None, "h_bonds": "HBonds", "all_bonds": "AllBonds", "h_a
 
 @dataclass(frozen=True)
 class _Run:
-    """A prepared simulation: OpenMM's Simulation, its massive particles, and which of them are kept."""
+    """A prepared simulation: OpenMM's Simulation, its massive particles, and which of them are
+    kept.
+    """
 
     simulation: Any
     system: System
@@ -36,12 +38,12 @@ class _Run:
 
 
 class OpenMMSource(Source):
-    """Langevin-middle dynamics of a structure under OpenMM force-field files, positions and plain forces
-    saved.
+    """Langevin-middle dynamics of a structure under OpenMM force-field files, positions and plain
+    forces saved.
 
-    The plain forces leave out the forces of constraints; the constraints (rigid water included) are listed in
-    the System, so that a mapping can respect them. Massless virtual sites are no sites: OpenMM has passed
-    their forces on.
+    The plain forces leave out the forces of constraints; the constraints (rigid water included) are
+    listed in the System, so that a mapping can respect them. Massless virtual sites are no sites:
+    OpenMM has passed their forces on.
     """
 
     def __init__(
@@ -74,10 +76,12 @@ class OpenMMSource(Source):
             n_frames: frames to save, `stride` steps apart.
             timestep: ps. friction: 1/ps. cutoff: nm.
             equilibration: steps before the first saved interval.
-            constraints, rigid_water, nonbonded, hydrogen_mass (amu): as OpenMM's createSystem understands
-            them. selection: sites to keep, in MDAnalysis' language. platform: "CPU", "CUDA", "Reference",
-            ...; default: OpenMM's fastest. frames_per_chunk: frames between two files of the run, from which
-            it resumes.
+            constraints, rigid_water, nonbonded, hydrogen_mass (amu): as OpenMM's createSystem
+                understands
+            them. selection: sites to keep, in MDAnalysis' language. platform: "CPU", "CUDA",
+                "Reference",
+            ...; default: OpenMM's fastest. frames_per_chunk: frames between two files of the run,
+            from which it resumes.
 
         Raises:
             ValueError: an unknown choice, or a number that is not positive.
@@ -88,11 +92,21 @@ class OpenMMSource(Source):
         for name, table in (("nonbonded", _NONBONDED), ("constraints", _CONSTRAINTS)):
             if arguments[name] not in table:
                 raise ValueError(
-                    f"OpenMMSource.{name}: expected one of {', '.join(table)}, found {arguments[name]!r}"
+                    f"OpenMMSource.{name}: expected one of {', '.join(table)}, found "
+                    f"{arguments[name]!r}"
                 )
-        for name in ("temperature", "n_frames", "stride", "timestep", "friction", "frames_per_chunk"):
+        for name in (
+            "temperature",
+            "n_frames",
+            "stride",
+            "timestep",
+            "friction",
+            "frames_per_chunk",
+        ):
             if not arguments[name] > 0:
-                raise ValueError(f"OpenMMSource.{name}: expected a positive number, found {arguments[name]}")
+                raise ValueError(
+                    f"OpenMMSource.{name}: expected a positive number, found {arguments[name]}"
+                )
 
     def recipe(self) -> dict[str, Any]:
         """The arguments but for the path, whose content counts, and how the work is divided."""
@@ -113,10 +127,14 @@ class OpenMMSource(Source):
         return ("cgrec", "numpy", "openmm")
 
     def system(self) -> System | None:
-        """Of the structure and its bonds, with masses of the elements; sites without element are virtual."""
+        """Of the structure and its bonds, with masses of the elements; sites without element are
+        virtual.
+        """
         _, app = _openmm()
         topology = app.PDBFile(str(self._structure)).topology
-        masses = np.array([0.0 if a.element is None else a.element.mass._value for a in topology.atoms()])
+        masses = np.array(
+            [0.0 if a.element is None else a.element.mass._value for a in topology.atoms()]
+        )
         system = _system(topology, None, masses, np.flatnonzero(masses > 0))
         chosen = self._arguments["selection"]
         return system if chosen is None else system.select(select_sites(system, chosen))
@@ -151,7 +169,8 @@ class OpenMMSource(Source):
         return _Run(simulation, system, massive, kept)
 
     def _true_masses(self, app: Any, topology: Any, plain: Any) -> NDArray[np.float64]:
-        """(n_particles,) amu of the force field, before `hydrogen_mass` moves any from atom to atom.
+        """(n_particles,) amu of the force field, before `hydrogen_mass` moves any from atom to
+        atom.
 
         Repartitioned masses belong to the integrator: centres of mass are those of the true masses.
         """
@@ -161,17 +180,23 @@ class OpenMMSource(Source):
 
     def _options(self, app: Any, topology: Any) -> dict[str, Any]:
         a = self._arguments
-        if a["nonbonded"] in ("pme", "cutoff_periodic") and topology.getPeriodicBoxVectors() is None:
+        if (
+            a["nonbonded"] in ("pme", "cutoff_periodic")
+            and topology.getPeriodicBoxVectors() is None
+        ):
             raise ValueError(
                 f"{self._structure} has no periodic box and nonbonded={a['nonbonded']} needs one: "
                 "add a CRYST1 record, or choose nonbonded=no_cutoff"
             )
         held = _CONSTRAINTS[a["constraints"]]
         return {
-            "nonbondedMethod": getattr(app, _NONBONDED[a["nonbonded"]]), "nonbondedCutoff": a["cutoff"],
-            "constraints": None if held is None else getattr(app, held), "rigidWater": a["rigid_water"],
-            "removeCMMotion": False, "hydrogenMass": a["hydrogen_mass"],
-        }  # fmt: skip
+            "nonbondedMethod": getattr(app, _NONBONDED[a["nonbonded"]]),
+            "nonbondedCutoff": a["cutoff"],
+            "constraints": None if held is None else getattr(app, held),
+            "rigidWater": a["rigid_water"],
+            "removeCMMotion": False,
+            "hydrogenMass": a["hydrogen_mass"],
+        }
 
     def _start(self, run: _Run, chunks: Chunks, seed: int) -> None:
         """Continue after the last piece, or minimise, draw velocities and equilibrate."""
@@ -180,7 +205,9 @@ class OpenMMSource(Source):
         if state is None:
             if self._arguments["minimise"]:
                 run.simulation.minimizeEnergy()
-            context.setVelocitiesToTemperature(self._arguments["temperature"], _openmm_seed(seed, 1))
+            context.setVelocitiesToTemperature(
+                self._arguments["temperature"], _openmm_seed(seed, 1)
+            )
             _steps(run.simulation, self._arguments["equilibration"], chunks)
             chunks.append({"positions": []}, _checkpoint(run))
             return
@@ -188,7 +215,8 @@ class OpenMMSource(Source):
             context.loadCheckpoint(state["checkpoint"].tobytes())
         except openmm.OpenMMException as error:
             raise SamplingStopped(
-                f"the run in {chunks.folder} cannot go on here ({error}): it was begun by another version, "
+                f"the run in {chunks.folder} cannot go on here ({error}): it was begun by "
+                "another version, "
                 "platform or device of "
                 f"OpenMM; finish it there, or remove {chunks.folder} to begin again"
             ) from error
@@ -226,9 +254,9 @@ def openmm_modules(owner: str) -> tuple[Any, Any]:
 def _reproducible(
     app: Any, openmm: Any, topology: Any, plain: Any, integrator: Any, name: str | None
 ) -> Any:
-    """OpenMM's Simulation on the platform asked for, or the fastest that works here, with forces that do not depend on the
-    order in which threads end (property DeterministicForces) where the platform can, so that a run can be made again and
-    resumed bit by bit; a remark where it cannot.
+    """OpenMM's Simulation on the platform asked for, or the fastest that works here, with forces
+    that do not depend on the order in which threads end (property DeterministicForces) where the
+    platform can, so that a run can be made again and resumed bit by bit; a remark where it cannot.
     """
     platforms = [openmm.Platform.getPlatform(k) for k in range(openmm.Platform.getNumPlatforms())]
     fastest = sorted(platforms, key=lambda p: -p.getSpeed())
@@ -242,12 +270,15 @@ def _reproducible(
             if k + 1 == len(wanted):
                 raise
             continue
-        # On several threads the CPU platform still lists neighbours in an order of chance, whatever DeterministicForces says.
+        # On several threads the CPU platform still lists neighbours in an order of chance, whatever
+        # DeterministicForces says.
         several = "Threads" in known and int(platform.getPropertyValue(made.context, "Threads")) > 1
         if several or (not properties and platform.getName() != "Reference"):
             remark(
-                f"level 0: OpenMM's platform {platform.getName()} adds forces up in no fixed order{' on several threads' if several else ''}: "
-                "the same seed gives other frames of the same ensemble each time, also after a kill. OPENMM_CPU_THREADS=1 in the "
+                f"level 0: OpenMM's platform {platform.getName()} adds forces up in no fixed "
+                f"order{' on several threads' if several else ''}: "
+                "the same seed gives other frames of the same ensemble each time, also after a "
+                "kill. OPENMM_CPU_THREADS=1 in the "
                 "environment with platform=CPU, or platform=Reference, give the same ones"
             )
         return made
@@ -255,7 +286,9 @@ def _reproducible(
 
 
 def _openmm_seed(seed: int, stream: int) -> int:
-    """A seed of OpenMM's size (31 bits, not 0, which means 'any') for one of the run's random streams."""
+    """A seed of OpenMM's size (31 bits, not 0, which means 'any') for one of the run's random
+    streams.
+    """
     return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0] % (2**31 - 2)) + 1
 
 
@@ -269,14 +302,17 @@ def _steps(simulation: Any, n: int, chunks: Chunks) -> None:
 
 def _advice(chunks: Chunks, why: str) -> str:
     return (
-        f"OpenMM stopped ({why}); {chunks.n_frames} frames are kept in {chunks.folder}: look at the start "
+        f"OpenMM stopped ({why}); {chunks.n_frames} frames are kept in {chunks.folder}: look "
+        "at the start "
         "structure, use a smaller "
         "timestep or a longer equilibration, in another folder"
     )
 
 
 def _snapshot(run: _Run) -> dict[str, Any]:
-    """Positions nm, forces kJ/mol/nm, energy kJ/mol and box nm of the present state, molecules whole."""
+    """Positions nm, forces kJ/mol/nm, energy kJ/mol and box nm of the present state, molecules
+    whole.
+    """
     state = run.simulation.context.getState(positions=True, forces=True, energy=True)
     sites = run.massive[run.kept]
     found = {
@@ -297,7 +333,8 @@ def _checkpoint(run: _Run) -> dict[str, Any]:
 def _system(
     topology: Any, plain: Any | None, masses: NDArray[np.float64], massive: NDArray[np.int64]
 ) -> System:
-    """System of the massive particles: bonds of the topology, constraints and charges of OpenMM's System, if given.
+    """System of the massive particles: bonds of the topology, constraints and charges of OpenMM's
+    System, if given.
 
     Args:
         topology: OpenMM's.
@@ -326,7 +363,9 @@ def _system(
 
 
 def _origin(residues: Sequence[Any]) -> dict[str, Any]:
-    """Chains, numbers and insertion codes of the residue of each site; numbers only where all of them are numbers."""
+    """Chains, numbers and insertion codes of the residue of each site; numbers only where all of
+    them are numbers.
+    """
     numbers = [str(r.id).strip() for r in residues]
     stated = all(n.lstrip("-").isdigit() for n in numbers)
     return {
@@ -340,5 +379,7 @@ def _charges(plain: Any, n: int) -> NDArray[np.float64]:
     openmm, _ = _openmm()
     forces = [f for f in plain.getForces() if isinstance(f, openmm.NonbondedForce)]
     return (
-        np.array([forces[0].getParticleParameters(k)[0]._value for k in range(n)]) if forces else np.zeros(n)
+        np.array([forces[0].getParticleParameters(k)[0]._value for k in range(n)])
+        if forces
+        else np.zeros(n)
     )

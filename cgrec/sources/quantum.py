@@ -1,6 +1,7 @@
 """Level 0 from quantum chemistry: an all-atom NNP trained by active learning, then run.
 
-The electrons are what is coarse-grained away here. Labels carry true energies, which no higher level has.
+The electrons are what is coarse-grained away here. Labels carry true energies, which no higher
+level has.
 """
 
 from __future__ import annotations
@@ -45,45 +46,74 @@ class QuantumSource(Source):
         exploration: the run that looks for structures to label in every round.
         training: of each committee member.
         final_training: of the NNP that is kept, once all labels are there.
-        network: keyword arguments of DensityNetwork other than types, seed and energy_scale, or what makes another network.
+        network: keyword arguments of DensityNetwork other than types, seed and energy_scale, or
+            what makes another network.
         labeller: the quantum chemistry.
-        scatter: {name: four labels} dihedrals whose central bonds are turned at random for the first structures.
-        potential: "package:name" of an NNP that ships with cgrec, to skip the learning; None learns from nothing.
+        scatter: {name: four labels} dihedrals whose central bonds are turned at random for the
+            first structures.
+        potential: "package:name" of an NNP that ships with cgrec, to skip the learning; None learns
+            from nothing.
         members: networks in the committee.
         first_runs, first_frames: short quantum runs, and frames kept of each.
         rounds: of training, exploring and labelling.
         labels: structures labelled per round.
         threshold: kJ/mol/nm, committee spread of a site's force that ends a replica.
-        check_labels: frames of the final run labelled to state the NNP's force error; 0 leaves the check out.
+        check_labels: frames of the final run labelled to state the NNP's force error; 0 leaves the
+            check out.
     """
 
-    products = {"learn": ("learning", "starts", "potential.pt"), "run": ("frames", FORCE_ERROR, "source.json")}
+    products = {
+        "learn": ("learning", "starts", "potential.pt"),
+        "run": ("frames", FORCE_ERROR, "source.json"),
+    }
 
     def __init__(
-        self, *, structure: str, temperature: float, dynamics: Engine, exploration: Engine, training: ForceMatching, final_training: ForceMatching, network: Mapping[str, Any] | NetworkMaker,
-        labeller: Labeller | None = None, scatter: Mapping[str, Any] | None = None, potential: str | None = None, members: int = 2,
-        first_runs: int = 40, first_frames: int = 30, rounds: int = 4, labels: int = 1000, threshold: float = 1500.0, check_labels: int = 200,
-    ) -> None:  # fmt: skip
-        self.structure, self.temperature, self.dynamics, self.exploration = (
-            structure,
-            temperature,
-            dynamics,
-            exploration,
-        )
-        self.training, self.final_training = training, final_training
-        self.network, self.labeller, self.scatter, self.potential = (
-            dict(network) if isinstance(network, Mapping) else network,
-            labeller or Labeller(),
-            dict(scatter or {}),
-            potential,
-        )
-        self.members, self.first_runs, self.first_frames = members, first_runs, first_frames
-        self.rounds, self.labels, self.threshold, self.check_labels = rounds, labels, threshold, check_labels
+        self,
+        *,
+        structure: str,
+        temperature: float,
+        dynamics: Engine,
+        exploration: Engine,
+        training: ForceMatching,
+        final_training: ForceMatching,
+        network: Mapping[str, Any] | NetworkMaker,
+        labeller: Labeller | None = None,
+        scatter: Mapping[str, Any] | None = None,
+        potential: str | None = None,
+        members: int = 2,
+        first_runs: int = 40,
+        first_frames: int = 30,
+        rounds: int = 4,
+        labels: int = 1000,
+        threshold: float = 1500.0,
+        check_labels: int = 200,
+    ) -> None:
+        self.structure = structure
+        self.temperature = temperature
+        self.dynamics = dynamics
+        self.exploration = exploration
+        self.training = training
+        self.final_training = final_training
+        self.network = dict(network) if isinstance(network, Mapping) else network
+        self.labeller = labeller or Labeller()
+        self.scatter = dict(scatter or {})
+        self.potential = potential
+        self.members = members
+        self.first_runs = first_runs
+        self.first_frames = first_frames
+        self.rounds = rounds
+        self.labels = labels
+        self.threshold = threshold
+        self.check_labels = check_labels
         if potential is None:
             network_maker(self.network, "for_labels")  # refuses wrong arguments before work starts
 
     def recipe(self) -> dict[str, Any]:
-        shipped = None if self.potential is None else digest(package_path(self.potential) / "potential.pt")
+        shipped = (
+            None
+            if self.potential is None
+            else digest(package_path(self.potential) / "potential.pt")
+        )
         return {**described(vars(self)), "potential": shipped}
 
     def packages(self) -> tuple[str, ...]:
@@ -106,12 +136,17 @@ class QuantumSource(Source):
         home = folder.parent
         if not made(home / "potential.pt"):
             potential, starts = (
-                self._shipped() if self.potential is not None else self.learn(home / "learning", seed)
+                self._shipped()
+                if self.potential is not None
+                else self.learn(home / "learning", seed)
             )
             if not made(home / "starts"):
                 starts.save(home / "starts")
             keep(home / "potential.pt", potential.save)
-        potential, starts = Potential.load(home / "potential.pt"), Frames.load(checked(home / "starts"))
+        potential, starts = (
+            Potential.load(home / "potential.pt"),
+            Frames.load(checked(home / "starts")),
+        )
         return self.run(potential, starts, home, seed)
 
     def _shipped(self) -> tuple[Potential, Frames]:
@@ -121,7 +156,8 @@ class QuantumSource(Source):
             flush=True,
         )
         place = package_path(str(self.potential))
-        # An energy knows no temperature: the structures only start a run, at the temperature asked for.
+        # An energy knows no temperature: the structures only start a run, at the temperature asked
+        # for.
         starts = replace(self._shipped_starts(), temperature=float(self.temperature))
         return Potential.load(place / "potential.pt"), starts
 
@@ -141,7 +177,9 @@ class QuantumSource(Source):
         return frames
 
     def _check(self, potential: Potential, frames: Frames, seed: int) -> dict[str, Any]:
-        """Force error of the NNP on fresh labels of frames of its own run, which no training has seen."""
+        """Force error of the NNP on fresh labels of frames of its own run, which no training has
+        seen.
+        """
         which = np.random.default_rng((seed, 9)).choice(
             len(frames), min(self.check_labels, len(frames)), replace=False
         )
@@ -157,7 +195,9 @@ class QuantumSource(Source):
         return {"force_rmse": rmse, "force_rmse_frames": len(labelled), "not_converged": failed}
 
     def learn(self, folder: Path, seed: int) -> tuple[Potential, Frames]:
-        """Active learning; every round leaves its labels, so that a killed run loses at most a round."""
+        """Active learning; every round leaves its labels, so that a killed run loses at most a
+        round.
+        """
         open_record(folder)
         check_all(folder)
         data = self._first(folder / "labels_0", seed)
@@ -195,7 +235,9 @@ class QuantumSource(Source):
             data.save(place)
         return Frames.load(place)
 
-    def _train(self, place: Path, data: Frames, seed: int, training: ForceMatching, n: int) -> Committee:
+    def _train(
+        self, place: Path, data: Frames, seed: int, training: ForceMatching, n: int
+    ) -> Committee:
         open_record(place)
         check_all(place)
         make = network_maker(self.network, "for_labels")
@@ -220,7 +262,9 @@ class QuantumSource(Source):
             members.append(Potential.load(path))
         return Committee(members)
 
-    def _extend(self, place: Path, committee: Committee, data: Frames, seed: int, run: Path) -> Frames:
+    def _extend(
+        self, place: Path, committee: Committee, data: Frames, seed: int, run: Path
+    ) -> Frames:
         if not made(place):
             found = self._explore(committee, data, run, seed)
             chosen = self._choose(committee, found, np.random.default_rng((seed, 8)))
@@ -242,17 +286,26 @@ class QuantumSource(Source):
         if not made(run):
             guard = CommitteeGuard(committee.compiled(), self.threshold)
             options = copy(self.exploration)
-            options.use_lost = True  # to be lost where the committee disagrees is what this run is for
-            _, report = options(committee.members[0], data, run, seed=seed, guard=guard, name=run.name)
+            # to be lost where the committee disagrees is what this run is for
+            options.use_lost = True
+            _, report = options(
+                committee.members[0], data, run, seed=seed, guard=guard, name=run.name
+            )
             print(
-                f"{run.name}: {len(report.lost)} of {report.replicas} replicas left the trusted region",
+                f"{run.name}: {len(report.lost)} of {report.replicas} replicas left the "
+                "trusted region",
                 flush=True,
             )
         return Frames.load(run)
 
     def _choose(self, committee: Committee, found: Frames, rng: np.random.Generator) -> Frames:
-        """Half of the labels where the committee disagrees most, half at random (they keep the set honest)."""
-        pool, committee = found[rng.permutation(len(found))[: 6 * self.labels]], committee.compiled()
+        """Half of the labels where the committee disagrees most, half at random (they keep the set
+        honest).
+        """
+        pool, committee = (
+            found[rng.permutation(len(found))[: 6 * self.labels]],
+            committee.compiled(),
+        )
         spread = np.concatenate(
             [
                 committee.force_spread(committee.graph(pool[i : i + 256])).numpy()
@@ -261,7 +314,10 @@ class QuantumSource(Source):
         )
         order = np.argsort(-spread)
         chosen = np.concatenate(
-            [order[: self.labels // 2], rng.permutation(order[self.labels // 2 :])[: self.labels // 2]]
+            [
+                order[: self.labels // 2],
+                rng.permutation(order[self.labels // 2 :])[: self.labels // 2],
+            ]
         )
         return pool[np.sort(chosen)]
 
@@ -271,9 +327,15 @@ class QuantumSource(Source):
 
 
 def scatter(
-    system: System, positions: NDArray[Any], dihedrals: Mapping[str, Any], n: int, rng: np.random.Generator
+    system: System,
+    positions: NDArray[Any],
+    dihedrals: Mapping[str, Any],
+    n: int,
+    rng: np.random.Generator,
 ) -> NDArray[Any]:
-    """(n, n_sites, 3) copies of one structure, the given dihedrals turned at random, copies that clash thrown away."""
+    """(n, n_sites, 3) copies of one structure, the given dihedrals turned at random, copies that
+    clash thrown away.
+    """
     variables, out = variables_from_config(dihedrals), list[NDArray[Any]]()
     far = ~_near(system)
     while len(out) < n:
@@ -289,19 +351,24 @@ def scatter(
 
 def force_rmse(potential: Potential, labelled: Frames) -> float:
     """Root mean square force error per component, kJ/mol/nm."""
-    return float(np.sqrt(np.mean((potential.energy_and_forces(labelled)[1] - labelled.need_forces()) ** 2)))
+    return float(
+        np.sqrt(np.mean((potential.energy_and_forces(labelled)[1] - labelled.need_forces()) ** 2))
+    )
 
 
 def within_reach(frames: Frames, lowest: float, factor: float = 3.0) -> tuple[Frames, int]:
-    """Frames whose energy above `lowest` is below `factor` times the thermal 3 n kT / 2, and how many were dropped.
+    """Frames whose energy above `lowest` is below `factor` times the thermal 3 n kT / 2, and how
+    many were dropped.
 
-    A run that breaks apart asks for labels no one needs: a network that has to fit them fits the rest worse.
+    A run that breaks apart asks for labels no one needs: a network that has to fit them fits the
+    rest worse.
     """
     bound = lowest + factor * 1.5 * frames.n_sites * thermal_energy(frames.temperature)
     keep = np.asarray(frames.energies) < bound
     if not keep.any():
         raise ValueError(
-            f"all {len(frames)} structures to label lie above {bound:.0f} kJ/mol: the exploration ran away; train longer first, or lower the threshold"
+            f"all {len(frames)} structures to label lie above {bound:.0f} kJ/mol: the "
+            "exploration ran away; train longer first, or lower the threshold"
         )
     return frames[keep], int((~keep).sum())
 
@@ -320,7 +387,8 @@ def _turn(x: NDArray[Any], system: System, b: int, c: int, angle: float) -> NDAr
     moved = system.beyond(b, c)
     if moved is None:
         raise ValueError(
-            f"bond {system.labels[b]}-{system.labels[c]} is part of a ring and cannot be turned: take it out of source.scatter"
+            f"bond {system.labels[b]}-{system.labels[c]} is part of a ring and cannot be "
+            "turned: take it out of source.scatter"
         )
     axis = (x[c] - x[b]) / geometry.distance(x, np.array([[b, c]]))
     x[moved] = Rotation.from_rotvec(axis * angle).apply(x[moved] - x[c]) + x[c]

@@ -1,10 +1,12 @@
-"""An ASE calculator in an interpreter of its own: what `calculators.ForeignCalculator` starts there.
+"""An ASE calculator in an interpreter of its own: what `calculators.ForeignCalculator` starts
+there.
 
-This file is all of cgrec that the other interpreter sees. It needs ase and numpy, and talks in lines of json: requests on
-stdin, one answer each on what was stdout. Units are ASE's: eV, eV/angstrom, angstrom.
+This file is all of cgrec that the other interpreter sees. It needs ase and numpy, and talks in
+lines of json: requests on stdin, one answer each on what was stdout. Units are ASE's: eV,
+eV/angstrom, angstrom.
 
-    {"make": "module:callable", "arguments": {...}}    -> {"made": name of its class}
-    {"numbers": [...], "positions": [...], "cell": [...] or null}  -> {"energy": E, "forces": [[...], ...]}
+    {"make": "module:callable", "arguments": {...}}    -> {"made": name of its class} {"numbers":
+    [...], "positions": [...], "cell": [...] or null}  -> {"energy": E, "forces": [[...], ...]}
     {"forget": true}                                   -> {"forgotten": true}
 
 Whatever goes wrong is answered by {"error": sentence, "where": "make" or "calculate"}.
@@ -15,7 +17,9 @@ import os
 import sys
 
 # The folder of this file would hide packages that are called like its neighbours, e.g. openmm.
-sys.path[:] = [p for p in sys.path if os.path.abspath(p or ".") != os.path.dirname(os.path.abspath(__file__))]
+sys.path[:] = [
+    p for p in sys.path if os.path.abspath(p or ".") != os.path.dirname(os.path.abspath(__file__))
+]
 
 
 def main():

@@ -24,7 +24,14 @@ from .force_units import UnitCheck, check_force_units, check_length_unit
 from .foreign_boxes import foreign_boxes
 from .formats import Opener, check_arguments, format_of
 from .given_names import check_beads_apart
-from .plausibility import bad_frames, check_bonds, check_box, check_hydrogens, check_kinds_of_bonds, sentence
+from .plausibility import (
+    bad_frames,
+    check_bonds,
+    check_box,
+    check_hydrogens,
+    check_kinds_of_bonds,
+    sentence,
+)
 from .request import Contents, Request
 from .topology import add_rigid_pairs, load_topology, select_sites
 
@@ -43,7 +50,8 @@ __all__ = [
     "write",
 ]
 
-#: Numbers of positions a check of the units looks at: enough for its error, small against the memory.
+#: Numbers of positions a check of the units looks at: enough for its error, small against the
+#: memory.
 _CHECKED = 6_000_000
 
 #: Names of files that hold forces, such as CP2K's x-frc-1.xyz.
@@ -81,78 +89,74 @@ def read(
 ) -> Frames:
     """Frames of a trajectory, in nm, kJ/mol and kJ/mol/nm, molecules whole.
 
-    | file | units | says what its sites are |
-    |---|---|---|
-    | TRR, TNG (needs pytng); XTC (no forces) | its own | no: `topology` or `species` |
-    | DCD (no forces; a NAMD force DCD as `forces_path`) | angstrom, or as given | no |
-    | GSD (no forces; needs gsd) | given | no |
-    | H5MD, mdtraj HDF5 (no forces), other HDF5 by `keys` | stated in it, or given | mdtraj's does |
-    | Amber NetCDF, mdfrc as `forces_path` | its own | no |
-    | LAMMPS dump (id; x y z or a kin; fx fy fz) | `lammps_units`, or given | element, or type and mass |
-    | PDB, GRO (no forces) | its own | yes |
-    | extended XYZ (.xyz, .extxyz), ASE .traj | angstrom, eV, or as given | elements |
-    | plain XYZ; CP2K's -pos- with its -frc- as `forces_path` | angstrom; hartree, hartree/bohr | elements |
-    | n2p2 input.data | given | elements |
-    | .npz | stated in it or given | species, or `topology` or `species` |
-    | .npy, with forces in `forces_path` | given | no |
-    | DeePMD folder (type.raw, set.000) | angstrom, eV, or as given | type_map.raw |
-    | folder of cgrec frames | ours | yes |
+    | file | units | says what its sites are | |---|---|---| | TRR, TNG (needs pytng); XTC (no
+    forces) | its own | no: `topology` or `species` | | DCD (no forces; a NAMD force DCD as
+    `forces_path`) | angstrom, or as given | no | | GSD (no forces; needs gsd) | given | no | |
+    H5MD, mdtraj HDF5 (no forces), other HDF5 by `keys` | stated in it, or given | mdtraj's does | |
+    Amber NetCDF, mdfrc as `forces_path` | its own | no | | LAMMPS dump (id; x y z or a kin; fx fy
+    fz) | `lammps_units`, or given | element, or type and mass | | PDB, GRO (no forces) | its own |
+    yes | | extended XYZ (.xyz, .extxyz), ASE .traj | angstrom, eV, or as given | elements | | plain
+    XYZ; CP2K's -pos- with its -frc- as `forces_path` | angstrom; hartree, hartree/bohr | elements |
+    | n2p2 input.data | given | elements | | .npz | stated in it or given | species, or `topology`
+    or `species` | | .npy, with forces in `forces_path` | given | no | | DeePMD folder (type.raw,
+    set.000) | angstrom, eV, or as given | type_map.raw | | folder of cgrec frames | ours | yes |
 
-    Each may be packed as .gz, .bz2 or .xz. Several files, a list or a pattern such as 'run*.trr', are
-    independent runs of one System. What does not fit into memory is kept in a temporary file and read from
-    there when used.
+    Each may be packed as .gz, .bz2 or .xz. Several files, a list or a pattern such as 'run*.trr',
+    are independent runs of one System. What does not fit into memory is kept in a temporary file
+    and read from there when used.
 
-    An .npz holds positions | pos | coords | coordinates | R (n_frames, n_sites, 3) and may hold forces | Fs |
-    F, energies | energy | E, box | cell (an edge, 3 edges, 3 x 3 rows, or 3 edges or 3 x 3 rows per frame),
-    temperature, species | site_names | names | atomic_numbers | numbers | z, masses (amu), charges (e),
-    bonds (n, 2), weights,
-    replicas, and its units as length_unit, energy_unit, force_unit; other names are mapped by `keys`. One
-    other array that is plainly one of these (`REF_forces`, `L`) is taken, and a remark says so; arrays not
-    used are named.
+    An .npz holds positions | pos | coords | coordinates | R (n_frames, n_sites, 3) and may hold
+    forces | Fs | F, energies | energy | E, box | cell (an edge, 3 edges, 3 x 3 rows, or 3 edges or
+    3 x 3 rows per frame), temperature, species | site_names | names | atomic_numbers | numbers | z,
+    masses (amu), charges (e), bonds (n, 2), weights, replicas, and its units as length_unit,
+    energy_unit, force_unit; other names are mapped by `keys`. One other array that is plainly one
+    of these (`REF_forces`, `L`) is taken, and a remark says so; arrays not used are named.
 
     Args:
         path: trajectory file, folder of frames, or several: a list, or a pattern with * or ?.
-        topology: file MDAnalysis reads (PDB, GRO, PSF, prmtop, TPR, LAMMPS data, ...), folder of frames, or
-            System. Bonds a PDB or GRO leaves out, and those of atoms without a topology, are found from
-            distances.
+        topology: file MDAnalysis reads (PDB, GRO, PSF, prmtop, TPR, LAMMPS data, ...), folder of
+            frames, or System. Bonds a PDB or GRO leaves out, and those of atoms without a topology,
+            are found from distances.
         temperature: K; required where the file has none, refused where it contradicts the file.
-        file_format: one of trr, xtc, tng, dcd, gsd, h5md, netcdf, lammps, structure, extxyz, traj, n2p2, npz,
-            npy, deepmd, for an unusual file ending.
-        selection: sites to keep, in MDAnalysis' language; resid is the residue's number in the topology file
-            (residues are counted from 1 where nobody states one), chainID or segid its chain.
+        file_format: one of trr, xtc, tng, dcd, gsd, h5md, netcdf, lammps, structure, extxyz, traj,
+            n2p2, npz, npy, deepmd, for an unusual file ending.
+        selection: sites to keep, in MDAnalysis' language; resid is the residue's number in the
+            topology file (residues are counted from 1 where nobody states one), chainID or segid
+            its chain.
         start, stop, step: frames to keep, as in a slice.
         need_forces: refuse a file without forces.
-        check_units: test the unit of the forces by the temperature they imply (`check_force_units`), and
-            lengths of atoms.
-            Also whether bonds and frames can be at all (`bad_frames`), and whether the box is that of the
-            frames.
-        drop_bad_frames: leave out frames that no molecule can be in, or whose forces are absurd, instead of
-            refusing the file.
+        check_units: test the unit of the forces by the temperature they imply
+            (`check_force_units`), and lengths of atoms. Also whether bonds and frames can be at all
+            (`bad_frames`), and whether the box is that of the frames.
+        drop_bad_frames: leave out frames that no molecule can be in, or whose forces are absurd,
+            instead of refusing the file.
         find_constraints: mark bonds and 1-3 distances that never change as constraints.
-        length_unit, energy_unit, force_unit: e.g. 'angstrom', 'eV', 'kcal/mol/angstrom'; without `force_unit`
-            forces are in energy_unit/length_unit. Refused where the file states another.
+        length_unit, energy_unit, force_unit: e.g. 'angstrom', 'eV', 'kcal/mol/angstrom'; without
+            `force_unit` forces are in energy_unit/length_unit. Refused where the file states
+            another.
         lammps_units: units style of the LAMMPS run; needed where the dump does not state it.
-        lj: sizes of the reduced units of lammps_units='lj': {"sigma": nm, "epsilon": kJ/mol, "mass": amu}.
-        forces_path: a second file with the forces of the same frames, of any format, or one for each of
-            several files. Units given are those of its forces, too.
-        box: edge, edges or 3 x 3 rows in the file's length unit, where the file has none or a wrong one;
-            'open' for a system without box.
-        species: one name a site, or one name for all, instead of a topology or, beside one, in place of its
-            names.
-        masses: amu one a site, or by site name, type or element, in place of those of the topology: {"H":
-            3.024}, {"W": 72}.
-        elements: symbols by site name or "residue name:site name", in place of guesses: {"CO": "Co"}; "X" is
-            a bead.
-        keys: {"forces": "my_name"} names an array, dataset, entry or (three names) columns; of an .npz a list
-            of names is summed, and 'energies[0]' is one column.
-        scratch: folder for temporary files of trajectories larger than the memory; default: the system's
-            (TMPDIR).
+        lj: sizes of the reduced units of lammps_units='lj': {"sigma": nm, "epsilon": kJ/mol,
+            "mass": amu}.
+        forces_path: a second file with the forces of the same frames, of any format, or one for
+            each of several files. Units given are those of its forces, too.
+        box: edge, edges or 3 x 3 rows in the file's length unit, where the file has none or a wrong
+            one; 'open' for a system without box.
+        species: one name a site, or one name for all, instead of a topology or, beside one, in
+            place of its names.
+        masses: amu one a site, or by site name, type or element, in place of those of the topology:
+            {"H": 3.024}, {"W": 72}.
+        elements: symbols by site name or "residue name:site name", in place of guesses: {"CO":
+            "Co"}; "X" is a bead.
+        keys: {"forces": "my_name"} names an array, dataset, entry or (three names) columns; of an
+            .npz a list of names is summed, and 'energies[0]' is one column.
+        scratch: folder for temporary files of trajectories larger than the memory; default: the
+            system's (TMPDIR).
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: unknown format, truncated file, zero frames, NaN, topology of another size, no
-            temperature, unknown units, or forces whose size only a wrong unit explains; always with the
-            file's name.
+            temperature, unknown units, or forces whose size only a wrong unit explains; always with
+            the file's name.
     """
     given = dict(locals())
     requests = _requests(given)
@@ -170,27 +174,34 @@ def read(
         _check(frames, first.path, contents, whole=selection is None)
         _check_sample(frames, first.path)
     if need_forces and frames.forces is None:
-        raise ValueError(f"{first.path}: {_reason(frames)}; forces_path= reads them from a second file")
+        raise ValueError(
+            f"{first.path}: {_reason(frames)}; forces_path= reads them from a second file"
+        )
     return frames
 
 
 def files_of(path: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The files meant by a path, a pattern with * ? [ ], or a list of these; files of a pattern in the order
-    of names.
+    """The files meant by a path, a pattern with * ? [ ], or a list of these; files of a pattern in
+    the order of names.
 
     Raises:
         FileNotFoundError: one does not exist, or a pattern fits none.
         ValueError: no file, or something else than paths.
     """
-    listed = [path] if isinstance(path, str | Path) or not isinstance(path, Iterable) else list(path)
+    listed = (
+        [path] if isinstance(path, str | Path) or not isinstance(path, Iterable) else list(path)
+    )
     for name in listed:
         if not isinstance(name, str | Path):
             raise ValueError(
-                f"path: expected a file, a pattern such as 'run*.npz', or a list of these, found {name!r}"
+                "path: expected a file, a pattern such as 'run*.npz', or a list of these, "
+                f"found {name!r}"
             )
     found: list[Path] = []
     for name in listed:
-        matching = [Path(name)] if Path(name).exists() else [Path(p) for p in sorted(glob.glob(str(name)))]
+        matching = (
+            [Path(name)] if Path(name).exists() else [Path(p) for p in sorted(glob.glob(str(name)))]
+        )
         if not matching:
             is_pattern = any(c in str(name) for c in "*?[")
             raise FileNotFoundError(f"{name} {'fits no file' if is_pattern else 'does not exist'}")
@@ -205,17 +216,22 @@ def _requests(given: dict[str, Any]) -> list[Request]:
     paths = files_of(given["path"])
     kelvin = given["temperature"]
     if kelvin is not None and (np.ndim(kelvin) != 0 or np.asarray(kelvin).dtype.kind not in "iuf"):
-        raise ValueError(f"{paths[0]}: temperature={kelvin!r}: expected a number in K, such as 300.0")
+        raise ValueError(
+            f"{paths[0]}: temperature={kelvin!r}: expected a number in K, such as 300.0"
+        )
     for name in ("start", "stop", "step"):
         value = given[name]
-        whole = value is None or (isinstance(value, int | np.integer) and not isinstance(value, bool))
+        whole = value is None or (
+            isinstance(value, int | np.integer) and not isinstance(value, bool)
+        )
         if not whole or (name == "step" and value == 0):
             wanted = "a whole number" if name != "step" else "a whole number other than 0"
             raise ValueError(f"{paths[0]}: {name}={value!r}: expected {wanted}")
     forces = [None] * len(paths) if given["forces_path"] is None else files_of(given["forces_path"])
     if len(forces) != len(paths):
         raise ValueError(
-            f"{len(paths)} files of positions and {len(forces)} in forces_path: expected one for each"
+            f"{len(paths)} files of positions and {len(forces)} in forces_path: expected one "
+            "for each"
         )
     own = {f.name for f in fields(Request)} - {"path", "forces_path", "as_forces", "packed"}
     common = {name: given[name] for name in own}
@@ -224,7 +240,16 @@ def _requests(given: dict[str, Any]) -> list[Request]:
         return requests
     # a folder of frames among several files says itself what the others are told
     bare: dict[str, Any] = dict.fromkeys(
-        ("topology", "species", "masses", "elements", "box", "length_unit", "energy_unit", "force_unit")
+        (
+            "topology",
+            "species",
+            "masses",
+            "elements",
+            "box",
+            "length_unit",
+            "energy_unit",
+            "force_unit",
+        )
     )
     return [replace(r, **bare) if (r.path / "frames.json").exists() else r for r in requests]
 
@@ -251,7 +276,9 @@ def _reason(frames: Frames) -> str:
     return ""
 
 
-def _frames(path: Path, contents: Contents, temperature: float | None, find_constraints: bool) -> Frames:
+def _frames(
+    path: Path, contents: Contents, temperature: float | None, find_constraints: bool
+) -> Frames:
     values = {
         f.name: getattr(contents, f.name)
         for f in fields(Contents)
@@ -281,12 +308,14 @@ def _sampled(frames: Frames) -> Frames:
 def _temperature(path: Path, stated: float | None, given: float | None) -> float:
     if stated is None and given is None:
         raise ValueError(
-            f"{path} does not state its temperature: give temperature= in K, the one the simulation was run "
+            f"{path} does not state its temperature: give temperature= in K, the one the "
+            "simulation was run "
             "at"
         )
     if stated is not None and given is not None and abs(stated - given) > 1e-3 * abs(stated):
         raise ValueError(
-            f"{path} states {stated:g} K and temperature={given:g} was given: expected the same; leave one "
+            f"{path} states {stated:g} K and temperature={given:g} was given: expected the "
+            "same; leave one "
             "out"
         )
     # a float32 in a file keeps 298.15 only to 1e-5: the argument is the better of two that agree
@@ -297,7 +326,8 @@ def _plausible(frames: Frames, path: Path, drop: bool, *, whole: bool) -> Frames
     """The frames, without those that cannot be where that was asked for.
 
     Raises:
-        ValueError: the bonds cannot be, or frames that cannot be are not to be dropped or are most of all.
+        ValueError: the bonds cannot be, or frames that cannot be are not to be dropped or are most
+            of all.
     """
     if whole:  # a selection may leave hydrogens without the atoms they are bonded to
         try:
@@ -306,7 +336,8 @@ def _plausible(frames: Frames, path: Path, drop: bool, *, whole: bool) -> Frames
             if not _FORCES_NAME.search(path.name):
                 raise
             raise ValueError(
-                f"{error}. By its name {path.name} holds forces: then give the file of the positions as path "
+                f"{error}. By its name {path.name} holds forces: then give the file of the "
+                "positions as path "
                 "and this one as forces_path="
             ) from error
         lonely = check_hydrogens(frames.system, str(path))
@@ -323,40 +354,48 @@ def _plausible(frames: Frames, path: Path, drop: bool, *, whole: bool) -> Frames
         said = f"{path}: {sentence(bad, len(frames))}" + (f"; {of_box}" if of_box else "")
         if 2 * len(bad) > len(frames):
             raise ValueError(
-                f"{said}: look at the topology, the order of its atoms, the box that makes cut molecules "
+                f"{said}: look at the topology, the order of its atoms, the box that makes cut "
+                "molecules "
                 "whole, and the units; check_units=False reads the file as it is"
             )
         if not drop:
             raise ValueError(
-                f"{said}: drop_bad_frames=True leaves them out, check_units=False reads them as they are"
+                f"{said}: drop_bad_frames=True leaves them out, check_units=False reads them "
+                "as they are"
             )
         remark(f"{said}: left out")
         numbers = [b.number for b in bad]
-        record("dropped", {"file": path.name, "frames": numbers, "reasons": [b.reason for b in bad]})
+        record(
+            "dropped", {"file": path.name, "frames": numbers, "reasons": [b.reason for b in bad]}
+        )
         frames = frames[np.setdiff1d(np.arange(len(frames)), numbers)]
     return frames
 
 
 def _check(frames: Frames, path: Path, contents: Contents | None, *, whole: bool) -> None:
-    """Raise where a wrong unit or another frame explains the forces or distances; remark where they are off
-    and nothing explains it, and where they cannot be tested.
+    """Raise where a wrong unit or another frame explains the forces or distances; remark where they
+    are off and nothing explains it, and where they cannot be tested.
     """
     if frames.forces is None:
         return
     if not any(frames.forces[piece].any() for piece in pieces(frames.forces)):
         raise ValueError(
-            f"{path}: all forces are zero: expected the forces of the simulation; name another array with "
+            f"{path}: all forces are zero: expected the forces of the simulation; name another "
+            "array with "
             "keys={'forces': ...}, or pass check_units=False if nothing acts on the sites"
         )
     force_unit = "kJ/mol/nm" if contents is None else contents.force_unit
-    atoms = sum(e != "X" for e in frames.system.elements) > 1  # their distances have told the unit of length
+    # their distances have told the unit of length
+    atoms = sum(e != "X" for e in frames.system.elements) > 1
     unknown = None if contents is None or (whole and atoms) else force_unit.rpartition("/")[2]
     check = check_force_units(frames, force_unit, unknown)
     record("temperature", {"file": path.name, **check.to_dict()})
     release(frames.positions)
     release(frames.forces)
     if check.verdict in ("wrong unit", "wrong frame"):
-        raise ValueError(f"{path}: {check.message}; correct that, or pass check_units=False if this is meant")
+        raise ValueError(
+            f"{path}: {check.message}; correct that, or pass check_units=False if this is meant"
+        )
     if check.verdict != "ok":
         remark(f"{path}: {check.message}")
 

@@ -24,7 +24,8 @@ from .topology import read_species
 
 #: Bytes of an archive's array kept in memory; larger ones stay on disk.
 _IN_MEMORY = 2**25
-#: Relative difference between a mean kinetic temperature and the thermostat's that is still the same one.
+#: Relative difference between a mean kinetic temperature and the thermostat's that is still the
+#: same one.
 _SAME_TEMPERATURE = 0.05
 #: Arrays that are often beside a trajectory and serve nothing here.
 _KNOWN_UNUSED = {
@@ -53,7 +54,9 @@ def open_npz(request: Request) -> Opened:
     chosen.need(needed)
     unused = [n for n in chosen.unused if n.lower() not in _KNOWN_UNUSED]
     if unused and not request.as_forces:
-        remark(f"{request.shown}: arrays not used: {', '.join(unused)}; keys= says what an array is")
+        remark(
+            f"{request.shown}: arrays not used: {', '.join(unused)}; keys= says what an array is"
+        )
     box_like = tuple(n for n in unused if _may_be_box(archive.shapes[n], len(found[needed])))
     return _opened(request, found, box_like)
 
@@ -66,7 +69,8 @@ def open_npy(request: Request) -> Opened:
         raise broken(request.path, error) from error
     if request.keys:
         raise ValueError(
-            f"{request.path}: a .npy file holds one array, so keys= means nothing for it: leave it out"
+            f"{request.path}: a .npy file holds one array, so keys= means nothing for it: "
+            "leave it out"
         )
     return _opened(request, {"forces" if request.as_forces else "positions": array}, ())
 
@@ -111,7 +115,9 @@ class Archive:
         except Exception as error:  # zlib.error, BadZipFile, ValueError
             raise broken(self._path, error) from error
 
-    def _mapped(self, member: str, shape: tuple[int, ...], dtype: np.dtype[Any], header: int) -> NDArray[Any]:
+    def _mapped(
+        self, member: str, shape: tuple[int, ...], dtype: np.dtype[Any], header: int
+    ) -> NDArray[Any]:
         """A large member as a memory map: of the archive itself, or of a temporary file where it is
         compressed.
         """
@@ -127,7 +133,8 @@ class Archive:
             return np.memmap(target, dtype, "r", header, shape)
         start = info.header_offset
         with self._path.open("rb") as plain:
-            plain.seek(start + 26)  # lengths of the name and of the extra field: zip's local file header
+            # lengths of the name and of the extra field: zip's local file header
+            plain.seek(start + 26)
             lengths = np.frombuffer(plain.read(4), "<u2").astype(int)
         return np.memmap(self._path, dtype, "r", start + 30 + int(lengths.sum()) + header, shape)
 
@@ -136,11 +143,13 @@ def broken(path: Path, error: Exception) -> ValueError:
     """The error of a numpy file that cannot be read."""
     if "Object arrays" in str(error):
         return ValueError(
-            f"{path} holds Python objects, which could run code when read and are refused: write plain "
+            f"{path} holds Python objects, which could run code when read and are refused: "
+            "write plain "
             "arrays of numbers and names"
         )
     return ValueError(
-        f"{path} cannot be read ({error}): it is probably truncated or no numpy file; copy or make it again"
+        f"{path} cannot be read ({error}): it is probably truncated or no numpy file; copy or "
+        "make it again"
     )
 
 
@@ -167,22 +176,32 @@ def _opened(request: Request, found: dict[str, Any], box_like: tuple[str, ...]) 
     vectors = found[needed]
     if vectors.ndim != 3 or vectors.shape[-1] != 3:
         raise ValueError(
-            f"{request.path}: expected {needed} (n_frames, n_sites, 3), found shape {vectors.shape}; one "
+            f"{request.path}: expected {needed} (n_frames, n_sites, 3), found shape "
+            f"{vectors.shape}; one "
             "frame is array[None]"
         )
     n_frames = len(vectors)
     if "energies" in found:
         energies = potential_energies(request.shown, np.asarray(found.pop("energies")), n_frames)
         found |= {} if energies is None else {"energies": energies}
-    things = ("forces",) if request.as_forces else ("positions", "forces", "energies", "weights", "replicas")
+    things = (
+        ("forces",)
+        if request.as_forces
+        else ("positions", "forces", "energies", "weights", "replicas")
+    )
     arrays = {k: found[k] for k in things if k in found}
-    box = None if request.as_forces or "box" not in found else _box(request.path, found["box"], n_frames)
+    box = (
+        None
+        if request.as_forces or "box" not in found
+        else _box(request.path, found["box"], n_frames)
+    )
     _check_lengths(request.path, arrays, vectors.shape)
     portions = sliced(arrays, n_frames)
     if box is not None:
         portions = with_box(portions, box, n_frames)
     length, energy, force = (
-        str(found[f"{k}_unit"]) if f"{k}_unit" in found else None for k in ("length", "energy", "force")
+        str(found[f"{k}_unit"]) if f"{k}_unit" in found else None
+        for k in ("length", "energy", "force")
     )
     pairs = (("length", length), ("energy", energy), ("force", force))
     stated = Stated(length, energy, force, frozenset(k for k, v in pairs if v is not None))
@@ -207,15 +226,16 @@ def _box(path: Path, box: Any, n_frames: int) -> NDArray[np.float64]:
     per_frame = len(shape) == 3 or (len(shape) == 2 and shape != (3, 3))
     if per_frame and shape[0] not in (1, n_frames):
         raise ValueError(
-            f"{path}: {n_frames} frames of positions and {shape[0]} of box: expected one box, or one a frame"
+            f"{path}: {n_frames} frames of positions and {shape[0]} of box: expected one box, "
+            "or one a frame"
         )
     rows = box_rows(box)
     return rows[0] if rows.ndim == 3 and len(rows) == 1 else rows
 
 
 def _temperature(request: Request, array: NDArray[Any] | None) -> float | None:
-    """The number in `array`. One a frame is a kinetic temperature and fluctuates: it is no property of the
-    ensemble.
+    """The number in `array`. One a frame is a kinetic temperature and fluctuates: it is no property
+    of the ensemble.
     """
     if array is None:
         return None
@@ -226,12 +246,15 @@ def _temperature(request: Request, array: NDArray[Any] | None) -> float | None:
     if given is not None and abs(mean - given) > _SAME_TEMPERATURE * given:
         raise ValueError(
             f"{request.path}: its temperature is one number a frame, {mean:.4g} K on average, and "
-            f"temperature={given:g} was given: expected the same; read the frames of one temperature at a "
+            f"temperature={given:g} was given: expected the same; read the frames of one "
+            "temperature at a "
             "time"
         )
     remark(
-        f"{request.shown}: its temperature is one number a frame ({mean:.4g} +- {spread:.2g} K): taken as a "
-        "kinetic temperature; frames of a ladder of temperatures must be read one temperature at a time"
+        f"{request.shown}: its temperature is one number a frame ({mean:.4g} +- {spread:.2g} "
+        "K): taken as a "
+        "kinetic temperature; frames of a ladder of temperatures must be read one temperature "
+        "at a time"
     )
     return None
 
@@ -291,13 +314,17 @@ def _check_lengths(path: Path, arrays: dict[str, Any], shape: tuple[int, ...]) -
     for name, array in arrays.items():
         if len(array) != n:
             raise ValueError(
-                f"{path}: {n} frames of positions and {len(array)} of {name}: expected the same number"
+                f"{path}: {n} frames of positions and {len(array)} of {name}: expected the "
+                "same number"
             )
     if "forces" in arrays and arrays["forces"].shape != shape:
-        raise ValueError(f"{path}: expected forces of shape {shape}, found {arrays['forces'].shape}")
+        raise ValueError(
+            f"{path}: expected forces of shape {shape}, found {arrays['forces'].shape}"
+        )
 
 
-# --- DeePMD-kit: docs.deepmodeling.com/projects/deepmd/en/stable/data/system.html ------------------------
+# --- DeePMD-kit: docs.deepmodeling.com/projects/deepmd/en/stable/data/system.html
+# ------------------------
 
 _DEEPMD = {"positions": "coord", "forces": "force", "energies": "energy", "box": "box"}
 
@@ -308,14 +335,18 @@ def is_deepmd(folder: Path) -> bool:
 
 
 def open_deepmd(request: Request) -> Opened:
-    """A folder of DeePMD-kit: type.raw, type_map.raw and set.*/*.npy, in angstrom and eV unless given.
+    """A folder of DeePMD-kit: type.raw, type_map.raw and set.*/*.npy, in angstrom and eV unless
+    given.
 
     Raises:
-        ValueError: no sets, sets that disagree, types that change between frames, or types without names.
+        ValueError: no sets, sets that disagree, types that change between frames, or types without
+            names.
     """
     sets = sorted(p for p in request.path.glob("set.*") if p.is_dir())
     if not sets:
-        raise ValueError(f"{request.path}: expected folders set.000, ... with coord.npy, found none")
+        raise ValueError(
+            f"{request.path}: expected folders set.000, ... with coord.npy, found none"
+        )
     names = [n for n in _DEEPMD if (sets[0] / f"{_DEEPMD[n]}.npy").exists()]
     arrays = {n: _joined(request.path, sets, _DEEPMD[n]) for n in names}
     if "positions" not in arrays:
@@ -336,9 +367,12 @@ def open_deepmd(request: Request) -> Opened:
     if box is not None and not is_open and not request.as_forces:
         portions = with_box(portions, box_rows(box.reshape(-1, 3, 3)), n_frames)
     return Opened(
-        portions, frozenset(arrays), Stated("angstrom", "eV", "eV/angstrom"),
-        columns=_deepmd_columns(request.path, sets), open=is_open or None,
-    )  # fmt: skip
+        portions,
+        frozenset(arrays),
+        Stated("angstrom", "eV", "eV/angstrom"),
+        columns=_deepmd_columns(request.path, sets),
+        open=is_open or None,
+    )
 
 
 def _joined(folder: Path, sets: list[Path], name: str) -> NDArray[Any]:
@@ -349,7 +383,9 @@ def _joined(folder: Path, sets: list[Path], name: str) -> NDArray[Any]:
         try:
             parts.append(np.load(path, mmap_mode="r", allow_pickle=False))
         except FileNotFoundError as error:
-            raise ValueError(f"{folder}: {path.parent.name} has no {name}.npy and others have") from error
+            raise ValueError(
+                f"{folder}: {path.parent.name} has no {name}.npy and others have"
+            ) from error
         except Exception as error:
             raise broken(path, error) from error
     if len(parts) == 1:
@@ -363,22 +399,29 @@ def _joined(folder: Path, sets: list[Path], name: str) -> NDArray[Any]:
 
 def _deepmd_columns(folder: Path, sets: list[Path]) -> SiteColumns:
     """Elements of type.raw and type_map.raw, or of real_atom_types.npy of the mixed format."""
-    types = np.loadtxt(folder / "type.raw", int, ndmin=1) if (folder / "type.raw").exists() else None
+    types = (
+        np.loadtxt(folder / "type.raw", int, ndmin=1) if (folder / "type.raw").exists() else None
+    )
     if (sets[0] / "real_atom_types.npy").exists():
         real = _joined(folder, sets, "real_atom_types")
         changed = np.flatnonzero((real != real[0]).any(1))
         if len(changed):
             raise ValueError(
-                f"{folder}: real_atom_types of frame {changed[0]} differ from those of frame 0: Frames are "
+                f"{folder}: real_atom_types of frame {changed[0]} differ from those of frame "
+                "0: Frames are "
                 "of one System; take the frames of one composition out"
             )
         types = np.asarray(real[0])
     if types is None:
-        raise ValueError(f"{folder}: neither type.raw nor real_atom_types.npy says what the atoms are")
+        raise ValueError(
+            f"{folder}: neither type.raw nor real_atom_types.npy says what the atoms are"
+        )
     numbers = tuple(str(int(t)) for t in types)
     if not (folder / "type_map.raw").exists():
         return SiteColumns(types=numbers)
     names = (folder / "type_map.raw").read_text().split()
     if types.max() >= len(names):
-        raise ValueError(f"{folder}: type {types.max()} has no name among the {len(names)} of type_map.raw")
+        raise ValueError(
+            f"{folder}: type {types.max()} has no name among the {len(names)} of type_map.raw"
+        )
     return SiteColumns(elements=tuple(names[int(t)] for t in types), types=numbers)

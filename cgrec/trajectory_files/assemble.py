@@ -1,8 +1,8 @@
-"""From opened files to `Contents`: units, the second file of forces, replicas, the System, whole molecules,
-selection.
+"""From opened files to `Contents`: units, the second file of forces, replicas, the System, whole
+molecules, selection.
 
-All formats go through here, a bounded number of frames at a time, so that an argument means the same for each
-and a trajectory may be larger than the memory.
+All formats go through here, a bounded number of frames at a time, so that an argument means the
+same for each and a trajectory may be larger than the memory.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def assemble(
     if len(temperatures) > 1:
         found = ", ".join(f"{t:g}" for t in sorted(temperatures))
         raise ValueError(
-            f"{requests[0].path} and {len(requests) - 1} more: temperatures of {found} K: expected one"
+            f"{requests[0].path} and {len(requests) - 1} more: temperatures of {found} K: "
+            "expected one"
         )
     assert maker is not None
     temperature = next(iter(temperatures), None)
@@ -77,7 +78,9 @@ def assemble(
     return _finished(requests[0], maker, first, collected.arrays(), force_unit, scratch)
 
 
-def _opened_forces(request: Request, opened: Opened, opener: Callable[[Request], Opened]) -> Opened | None:
+def _opened_forces(
+    request: Request, opened: Opened, opener: Callable[[Request], Opened]
+) -> Opened | None:
     """The second file, of forces.
 
     Raises:
@@ -87,19 +90,23 @@ def _opened_forces(request: Request, opened: Opened, opener: Callable[[Request],
         return None
     if "forces" in opened.holds:
         raise ValueError(
-            f"{request.path} holds forces itself, so forces_path= means nothing for it: leave it out, or "
+            f"{request.path} holds forces itself, so forces_path= means nothing for it: leave "
+            "it out, or "
             "choose the positions alone"
         )
     found = opener(_for_forces(request))
     if "forces" not in found.holds:
         raise ValueError(
-            f"{request.forces_path} holds no forces: expected forces of the frames of {request.path}"
+            f"{request.forces_path} holds no forces: expected forces of the frames of "
+            f"{request.path}"
         )
     return found
 
 
 def _of_positions(request: Request) -> Request:
-    """The request of the first file: where a second one holds the forces, their name belongs to that."""
+    """The request of the first file: where a second one holds the forces, their name belongs to
+    that.
+    """
     if request.forces_path is None or not request.keys:
         return request
     return replace(request, keys={k: v for k, v in request.keys.items() if k != "forces"} or None)
@@ -111,13 +118,23 @@ def _for_forces(request: Request) -> Request:
     keys = {k: v for k, v in (request.keys or {}).items() if k == "forces"} or None
     length = None if request.energy_unit is None else request.length_unit
     return replace(
-        request, path=request.forces_path, forces_path=None, topology=None, species=None, masses=None,
-        elements=None, box=None,
-        keys=keys, length_unit=length, as_forces=True,
-    )  # fmt: skip
+        request,
+        path=request.forces_path,
+        forces_path=None,
+        topology=None,
+        species=None,
+        masses=None,
+        elements=None,
+        box=None,
+        keys=keys,
+        length_unit=length,
+        as_forces=True,
+    )
 
 
-def _portions(request: Request, opened: Opened, forces: Opened | None, units: Units) -> Iterator[Portion]:
+def _portions(
+    request: Request, opened: Opened, forces: Opened | None, units: Units
+) -> Iterator[Portion]:
     """Frames asked for, in nm and kJ/mol, with the forces of the second file."""
     length, energy, force = units.factors()
     pick = request.frames
@@ -136,7 +153,8 @@ def _portions(request: Request, opened: Opened, forces: Opened | None, units: Un
         done += len(portion)
     if len(second.take(1)):
         raise ValueError(
-            f"{request.path} holds {done} frames and {request.forces_path} more: expected the same number; "
+            f"{request.path} holds {done} frames and {request.forces_path} more: expected the "
+            "same number; "
             "write both at the same steps"
         )
 
@@ -145,7 +163,8 @@ class _Reader:
     """Takes frames from an iterator of portions in any number."""
 
     def __init__(self, portions: Iterator[Portion]):
-        self._portions, self._left = portions, Portion()
+        self._portions = portions
+        self._left = Portion()
 
     def take(self, n: int) -> Portion:
         """The next n frames, fewer where the file ends."""
@@ -160,7 +179,9 @@ class _Reader:
             n -= len(parts[-1])
         if len(parts) < 2:
             return parts[0] if parts else Portion()
-        return Portion(**{k: np.concatenate([getattr(p, k) for p in parts]) for k in parts[0].present()})
+        return Portion(
+            **{k: np.concatenate([getattr(p, k) for p in parts]) for k in parts[0].present()}
+        )
 
 
 def _check_partner(request: Request, portion: Portion, partner: Portion, done: int) -> None:
@@ -168,32 +189,42 @@ def _check_partner(request: Request, portion: Portion, partner: Portion, done: i
     here, there = request.path, request.forces_path
     if len(partner) < len(portion):
         raise ValueError(
-            f"{here} holds at least {done + len(portion)} frames and {there} {done + len(partner)}: expected "
+            f"{here} holds at least {done + len(portion)} frames and {there} "
+            f"{done + len(partner)}: expected "
             "the same number; write both at the same steps"
         )
     vectors = partner.forces
     assert portion.positions is not None and vectors is not None
     if vectors.shape != portion.positions.shape:
         raise ValueError(
-            f"{here} holds {portion.positions.shape[1]} sites and {there} {vectors.shape[1]}: expected the "
+            f"{here} holds {portion.positions.shape[1]} sites and {there} {vectors.shape[1]}: "
+            "expected the "
             "same number"
         )
     if np.array_equal(vectors, portion.positions):
         raise ValueError(
             f"{there} holds the positions of {here} once more: expected the forces of its frames"
         )
-    if portion.steps is not None and partner.steps is not None and np.any(portion.steps != partner.steps):
+    if (
+        portion.steps is not None
+        and partner.steps is not None
+        and np.any(portion.steps != partner.steps)
+    ):
         k = int(np.flatnonzero(portion.steps != partner.steps)[0])
         raise ValueError(
             f"{here} and {there}: frame {done + k} is step {portion.steps[k]:g} of the one and "
-            f"{partner.steps[k]:g} of the other: expected the same steps; pick frames that have both"
+            f"{partner.steps[k]:g} of the other: expected the same steps; pick frames that "
+            "have both"
         )
 
 
-def _scaled(request: Request, portion: Portion, length: float, energy: float, force: float) -> Portion:
+def _scaled(
+    request: Request, portion: Portion, length: float, energy: float, force: float
+) -> Portion:
     if portion.positions is None:
         raise ValueError(
-            f"{request.path}: a frame holds no positions; write positions and forces at the same steps, or "
+            f"{request.path}: a frame holds no positions; write positions and forces at the "
+            "same steps, or "
             "pick frames that have both with start= and step="
         )
     fixed = request.given_box(length)
@@ -203,9 +234,12 @@ def _scaled(request: Request, portion: Portion, length: float, energy: float, fo
     if box is not None:
         check_rows(box, str(request.path))
     return replace(
-        portion, positions=_times(portion.positions, length), forces=_times(portion.forces, force),
-        energies=_times(portion.energies, energy), box=box,
-    )  # fmt: skip
+        portion,
+        positions=_times(portion.positions, length),
+        forces=_times(portion.forces, force),
+        energies=_times(portion.energies, energy),
+        box=box,
+    )
 
 
 def _times(array: NDArray[Any] | None, factor: float) -> NDArray[Any] | None:
@@ -288,9 +322,9 @@ def _finished(
 def _check_constraints(request: Request, system: System, sites: list[int]) -> None:
     """ValueError where the selection parts sites that a constraint holds together.
 
-    The force on one end lacks what the constraint does, so that its mean is no mean force (16 to 25 kT/nm off
-    for bonds to hydrogen); only forces summed over whole constrained groups are right (Ciccotti, Kapral and
-    Vanden-Eijnden, ChemPhysChem 6, 1809 (2005)).
+    The force on one end lacks what the constraint does, so that its mean is no mean force (16 to 25
+    kT/nm off for bonds to hydrogen); only forces summed over whole constrained groups are right
+    (Ciccotti, Kapral and Vanden-Eijnden, ChemPhysChem 6, 1809 (2005)).
     """
     chosen = np.zeros(system.n_sites, bool)
     chosen[sites] = True
@@ -301,8 +335,10 @@ def _check_constraints(request: Request, system: System, sites: list[int]) -> No
     i, j = system.constraints[cut[0]].tolist()
     raise ValueError(
         f"{request.path}: selection={request.selection!r} parts {len(cut)} constraints, such as "
-        f"{system.labels[i]} (site {i}) - {system.labels[j]} (site {j}), and forces on one end of a "
-        "constraint are biased: expected whole constrained groups; select them whole and choose sites by a "
+        f"{system.labels[i]} (site {i}) - {system.labels[j]} (site {j}), and forces on one end "
+        "of a "
+        "constraint are biased: expected whole constrained groups; select them whole and "
+        "choose sites by a "
         "mapping (its force map knows constraints), or read a trajectory without forces"
     )
 
@@ -316,7 +352,9 @@ def _make_whole(positions: NDArray[Any], system: System, box: NDArray[Any] | Non
     if box is None or not len(system.bonds):
         return
     for piece in pieces(positions):
-        positions[piece] = make_whole(positions[piece], system, box[piece] if box.ndim == 3 else box)
+        positions[piece] = make_whole(
+            positions[piece], system, box[piece] if box.ndim == 3 else box
+        )
         release(positions)
 
 
@@ -333,7 +371,8 @@ def no_frames(request: Request) -> ValueError:
     """The error of a file, or a choice of start, stop and step, without frames."""
     if request.frames == slice(None):
         return ValueError(
-            f"{request.path} holds zero frames: expected at least one; was it cut off or written without "
+            f"{request.path} holds zero frames: expected at least one; was it cut off or "
+            "written without "
             "output?"
         )
     chosen = f"start={request.start}, stop={request.stop}, step={request.step}"

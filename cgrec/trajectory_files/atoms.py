@@ -1,4 +1,6 @@
-"""ASE: the one place where ASE's Atoms and units (angstrom, eV) meet ours; extended XYZ and .traj files."""
+"""ASE: the one place where ASE's Atoms and units (angstrom, eV) meet ours; extended XYZ and .traj
+files.
+"""
 
 from __future__ import annotations
 
@@ -45,19 +47,25 @@ def system_to_atoms(system: System, positions: ArrayLike, box: ArrayLike | None 
     beads = [i for i, e in enumerate(system.elements) if e == "X"]
     if beads:
         raise ValueError(
-            f"site {beads[0]} ({system.labels[beads[0]]}) has no element: ASE needs atoms, this System has "
+            f"site {beads[0]} ({system.labels[beads[0]]}) has no element: ASE needs atoms, "
+            "this System has "
             "beads"
         )
     cell = None if box is None else np.asarray(box, float) / length_factor("angstrom")
     return Atoms(
-        symbols=list(system.elements), positions=np.asarray(positions, float) / length_factor("angstrom"),
-        masses=system.masses, cell=cell, pbc=box is not None,
-    )  # fmt: skip
+        symbols=list(system.elements),
+        positions=np.asarray(positions, float) / length_factor("angstrom"),
+        masses=system.masses,
+        cell=cell,
+        pbc=box is not None,
+    )
 
 
-def atoms_to_frames(images: list[Atoms], temperature: float, system: System | None = None) -> Frames:
-    """Frames of a list of ase.Atoms of one composition; forces and energies of their calculators where all
-    have them.
+def atoms_to_frames(
+    images: list[Atoms], temperature: float, system: System | None = None
+) -> Frames:
+    """Frames of a list of ase.Atoms of one composition; forces and energies of their calculators
+    where all have them.
 
     Args:
         images: in angstrom and eV.
@@ -80,23 +88,30 @@ def atoms_to_frames(images: list[Atoms], temperature: float, system: System | No
     if box is not None and np.allclose(box, box[0], rtol=1e-9, atol=0):
         box = box[0]
     return Frames(
-        system=system, positions=make_whole(positions, system, box), temperature=temperature, box=box,
+        system=system,
+        positions=make_whole(positions, system, box),
+        temperature=temperature,
+        box=box,
         forces=None if forces is None else forces * force_factor("eV/angstrom"),
         energies=None if energies is None else energies * energy_factor("eV"),
-    )  # fmt: skip
+    )
 
 
 def system_from_atoms(atoms: Atoms) -> System:
-    """System of one ase.Atoms: elements, masses, bonds from distances (ASE keeps none), molecules as
-    residues.
+    """System of one ase.Atoms: elements, masses, bonds from distances (ASE keeps none), molecules
+    as residues.
     """
     length, box = length_factor("angstrom"), _box(atoms, Path("the Atoms"), given=False)
     rows = None if box is None else box * length
-    return name_residues(add_guessed_bonds(_system(atoms, "the Atoms"), atoms.get_positions() * length, rows))
+    return name_residues(
+        add_guessed_bonds(_system(atoms, "the Atoms"), atoms.get_positions() * length, rows)
+    )
 
 
 def open_extxyz(request: Request) -> Opened:
-    """An XYZ file: extended XYZ as ASE reads it (angstrom and eV unless given); any other by its columns."""
+    """An XYZ file: extended XYZ as ASE reads it (angstrom and eV unless given); any other by its
+    columns.
+    """
     _check_complete(request.path)
     if not is_extended(request.path):
         return open_xyz(request)
@@ -118,13 +133,16 @@ def _images(path: Path, form: str) -> Iterator[Atoms]:
             yield from iread(path, index=":", format=form)
     except KeyError as error:
         raise ValueError(
-            f"{path}: {error} is no chemical symbol: expected symbols of elements (deuterium is H; give its "
-            "mass with masses={'H': 2.014}); a plain XYZ file, without Lattice and Properties, may have "
+            f"{path}: {error} is no chemical symbol: expected symbols of elements (deuterium "
+            "is H; give its "
+            "mass with masses={'H': 2.014}); a plain XYZ file, without Lattice and Properties, "
+            "may have "
             "other names"
         ) from error
     except Exception as error:  # XYZError, ValueError, IndexError: depends on where the file is cut
         raise ValueError(
-            f"{path} cannot be read as {'extended XYZ' if form == 'extxyz' else 'an ASE trajectory'} "
+            f"{path} cannot be read as "
+            f"{'extended XYZ' if form == 'extxyz' else 'an ASE trajectory'} "
             f"({error}): it is probably truncated, or written by hand"
         ) from error
 
@@ -143,9 +161,15 @@ def _opened(request: Request, images: Callable[[], Iterable[Atoms]]) -> Opened:
             if "forces" not in names and _has_forces(image):
                 raise partly(request.path, "forces", 0)
             forces, energy = (None if g is None else g(image) for g in get.values())
-            box = None if request.as_forces else _box(image, request.path, given=request.box is not None)
+            box = (
+                None
+                if request.as_forces
+                else _box(image, request.path, given=request.box is not None)
+            )
             positions = None if request.as_forces else image.get_positions()
-            yield Snapshot(positions, forces, energies=None if energy is None else float(energy), box=box)
+            yield Snapshot(
+                positions, forces, energies=None if energy is None else float(energy), box=box
+            )
 
     held = {k for k, g in get.items() if g is not None}
     system = None
@@ -166,12 +190,16 @@ def _stated_keys(path: Path) -> str:
 
 
 def _names(request: Request, first: Atoms) -> dict[str, str]:
-    """Thing -> name of its entry: the calculator's ("forces", "energy"), or one array or info entry that is
-    meant.
+    """Thing -> name of its entry: the calculator's ("forces", "energy"), or one array or info entry
+    that is meant.
     """
     results = dict(getattr(first.calc, "results", {}) or {})
     shapes = {k: np.shape(v) for k, v in first.arrays.items() if k not in ("positions", "numbers")}
-    entries = {k for k, v in first.info.items() if np.ndim(v) == 0 and isinstance(v, int | float | np.number)}
+    entries = {
+        k
+        for k, v in first.info.items()
+        if np.ndim(v) == 0 and isinstance(v, int | float | np.number)
+    }
     if "forces" in results:
         shapes["forces"] = np.shape(results["forces"])
     if entries_energy := {k for k in ("energy", "free_energy") if k in results}:
@@ -186,15 +214,20 @@ def _names(request: Request, first: Atoms) -> dict[str, str]:
 def _check_keys(request: Request, given: dict[str, str], there: set[str]) -> None:
     unknown = sorted(set(given) - {"forces", "energies"})
     if unknown:
-        raise ValueError(f"{request.path}: keys: unknown {', '.join(unknown)}; expected forces or energies")
+        raise ValueError(
+            f"{request.path}: keys: unknown {', '.join(unknown)}; expected forces or energies"
+        )
     missing = sorted(set(given.values()) - there)
     if missing:
         raise ValueError(
-            f"{request.path} has no {', '.join(missing)}; it holds {', '.join(sorted(there)) or 'neither'}"
+            f"{request.path} has no {', '.join(missing)}; it holds "
+            f"{', '.join(sorted(there)) or 'neither'}"
         )
 
 
-def _forces_name(request: Request, first: Atoms, shapes: dict[str, tuple[int, ...]], results: Any) -> str:
+def _forces_name(
+    request: Request, first: Atoms, shapes: dict[str, tuple[int, ...]], results: Any
+) -> str:
     """Name of the forces: "forces", or the one other array that is called so.
 
     Raises:
@@ -211,7 +244,10 @@ def _forces_name(request: Request, first: Atoms, shapes: dict[str, tuple[int, ..
         return ""
     name = "forces" if "forces" in candidates else candidates[0]
     if name not in KEYS["forces"]:
-        remark(f"{request.shown}: {name!r} is taken as forces; name another with keys={{'forces': ...}}")
+        remark(
+            f"{request.shown}: {name!r} is taken as forces; name another with keys={{'forces': "
+            f"...}}"
+        )
     return name
 
 
@@ -227,8 +263,8 @@ def _has_forces(image: Atoms) -> bool:
 
 
 def _energy_name(entries: set[str], forces: str) -> str:
-    """Name of the energy: the partner of the forces (REF_forces, REF_energy), "energy", or the only one there
-    is.
+    """Name of the energy: the partner of the forces (REF_forces, REF_energy), "energy", or the only
+    one there is.
     """
     partner = forces.replace("forces", "energy").replace("force", "energy") if forces else ""
     if partner in entries:
@@ -266,7 +302,8 @@ def _all_or_none(images: list[Atoms], name: str, where: Path) -> NDArray[np.floa
         return None
     if missing:
         raise ValueError(
-            f"{where}: frame {missing[0]} has no {name} and others have: expected all or none; leave such "
+            f"{where}: frame {missing[0]} has no {name} and others have: expected all or none; "
+            "leave such "
             "frames out"
         )
     return np.array(values, float)
@@ -294,7 +331,8 @@ def _check_same(path: Path, k: int, image: Atoms, symbols: list[str], first: Ato
     if len(image) != len(first):
         raise changed_number(path, k, len(image), len(first))
     raise ValueError(
-        f"{path}: frame {k} holds {formula} and frame 0 {before} (or another order): Frames are of one "
+        f"{path}: frame {k} holds {formula} and frame 0 {before} (or another order): Frames "
+        "are of one "
         "System; split the file by composition"
     )
 
@@ -324,6 +362,7 @@ def _check_complete(path: Path) -> None:
         file.seek(-1, 2)
         if file.read(1) != b"\n":
             raise ValueError(
-                f"{path}: its last line does not end, the file is probably truncated; if it is whole, add a "
+                f"{path}: its last line does not end, the file is probably truncated; if it is "
+                "whole, add a "
                 "line end"
             )

@@ -20,7 +20,8 @@ from .universe import open_universe
 _REACH = 1.25
 #: A bond shown elsewhere that is longer than this here, in most frames, is none.
 _LONGEST = 1.5
-#: A ratio that no two atoms have; the share of sites that have a bond in a sample of atoms (ions have none).
+#: A ratio that no two atoms have; the share of sites that have a bond in a sample of atoms (ions
+#: have none).
 _NEAREST, _BONDED = 0.6, 0.9
 #: Frames and sites looked at; the majority of a few frames tells a bond as well as that of many.
 _FRAMES, _SITES = 25, 3_000_000
@@ -29,9 +30,10 @@ _FRAMES, _SITES = 25, 3_000_000
 def add_sampled_bonds(system: System, positions: NDArray[Any], box: NDArray[Any] | None) -> System:
     """`system` with the bonds that most of the frames show and its list lacks.
 
-    Two atoms are bonded when their median distance is less than 1.25 times the sum of their covalent radii
-    (Cordero et al., Dalton Trans. 2008, 2832): one frame in which a bond is stretched or two molecules touch
-    changes nothing. A hydrogen keeps its nearest partner only; metals, noble gases and beads get no bonds.
+    Two atoms are bonded when their median distance is less than 1.25 times the sum of their
+    covalent radii (Cordero et al., Dalton Trans. 2008, 2832): one frame in which a bond is
+    stretched or two molecules touch changes nothing. A hydrogen keeps its nearest partner only;
+    metals, noble gases and beads get no bonds.
 
     Args:
         positions: (n_frames, n_sites, 3) nm, a sample over the whole trajectory.
@@ -61,11 +63,14 @@ def add_sampled_bonds(system: System, positions: NDArray[Any], box: NDArray[Any]
     return _with_bonds(system, lengths)
 
 
-def at_bonds_of_atoms(elements: Sequence[str], positions: NDArray[Any], box: NDArray[Any] | None) -> bool:
+def at_bonds_of_atoms(
+    elements: Sequence[str], positions: NDArray[Any], box: NDArray[Any] | None
+) -> bool:
     """Whether sites that may be these elements have neighbours at the distances of covalent bonds.
 
-    Bonds of atoms are 0.07 to 0.25 nm long, beads lie 0.3 to 0.5 nm apart. Nine in ten sites must have a
-    partner between 0.6 and 1.25 times the sum of covalent radii, and none may have a nearer one.
+    Bonds of atoms are 0.07 to 0.25 nm long, beads lie 0.3 to 0.5 nm apart. Nine in ten sites must
+    have a partner between 0.6 and 1.25 times the sum of covalent radii, and none may have a nearer
+    one.
 
     Args:
         elements: symbols, none "X".
@@ -73,7 +78,9 @@ def at_bonds_of_atoms(elements: Sequence[str], positions: NDArray[Any], box: NDA
     """
     radii = covalent_radii(elements)
     shares = []
-    for t in np.unique(np.linspace(0, len(positions) - 1, min(_FRAMES, len(positions))).astype(int)):
+    for t in np.unique(
+        np.linspace(0, len(positions) - 1, min(_FRAMES, len(positions))).astype(int)
+    ):
         own = box[t] if box is not None and box.ndim == 3 else box
         pairs, vectors = close_pairs(positions[t], _REACH * 2 * radii.max(), own)
         ratio = np.linalg.norm(vectors, axis=-1) / radii[pairs].sum(1)
@@ -116,7 +123,8 @@ def _with_bonds(system: System, lengths: dict[tuple[int, int], float]) -> System
 def check_order(
     system: System, topology: Path, positions: NDArray[Any], box: NDArray[Any] | None, where: str
 ) -> None:
-    """ValueError where a structure file shows bonds that the frames do not: its atoms stand in another order.
+    """ValueError where a structure file shows bonds that the frames do not: its atoms stand in
+    another order.
 
     Args:
         system: of the file, with the bonds it lists.
@@ -131,7 +139,9 @@ def check_order(
         return
     radii = covalent_radii(system.elements)
     vectors = positions[:, shown[:, 1]].astype(float) - positions[:, shown[:, 0]]
-    lengths = np.linalg.norm(minimum_image(vectors, None if box is None else np.asarray(box, float)), axis=-1)
+    lengths = np.linalg.norm(
+        minimum_image(vectors, None if box is None else np.asarray(box, float)), axis=-1
+    )
     wrong = lengths > _LONGEST * radii[shown].sum(1)
     impossible = np.flatnonzero(wrong.mean(0) > 0.5)
     if not len(impossible):
@@ -140,15 +150,22 @@ def check_order(
     frame = int(np.flatnonzero(wrong[:, worst])[0])
     i, j = shown[worst].tolist()
     raise ValueError(
-        f"{where}: {len(impossible)} of {len(shown)} bonds that {topology} shows cannot be here, such as "
-        f"{system.labels[i]} (site {i}) - {system.labels[j]} (site {j}), {lengths[frame, worst]:.3g} nm long "
-        f"in {'the first frame' if frame == 0 else 'a later frame'}: atoms of trajectory and topology are in "
+        f"{where}: {len(impossible)} of {len(shown)} bonds that {topology} shows cannot be "
+        "here, such as "
+        f"{system.labels[i]} (site {i}) - {system.labels[j]} (site {j}), "
+        f"{lengths[frame, worst]:.3g} nm long "
+        f"in {'the first frame' if frame == 0 else 'a later frame'}: atoms of trajectory and "
+        "topology are in "
         "another order; give the topology this trajectory was written with"
     )
 
 
-def _structure(topology: Path, n_sites: int) -> tuple[NDArray[np.float64], NDArray[np.float64] | None] | None:
-    """Coordinates (1, n_sites, 3) nm of a structure file, and its box (3, 3); None where it has none."""
+def _structure(
+    topology: Path, n_sites: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None] | None:
+    """Coordinates (1, n_sites, 3) nm of a structure file, and its box (3, 3); None where it has
+    none.
+    """
     from MDAnalysis.lib.mdamath import triclinic_vectors
 
     if topology.suffix.lower() not in (".pdb", ".gro"):
@@ -157,6 +174,7 @@ def _structure(topology: Path, n_sites: int) -> tuple[NDArray[np.float64], NDArr
     if len(atoms) != n_sites:
         return None
     sides = atoms.dimensions
-    sized = sides is not None and bool(np.all(np.asarray(sides)[:3] > 1.5))  # 1 x 1 x 1 means none in a PDB
+    # 1 x 1 x 1 means none in a PDB
+    sized = sides is not None and bool(np.all(np.asarray(sides)[:3] > 1.5))
     box = np.array(triclinic_vectors(sides), float) / 10 if sized else None
     return np.asarray(atoms.positions, float)[None] / 10, box

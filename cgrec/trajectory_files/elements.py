@@ -1,7 +1,8 @@
-"""Which element an atom's name means, which depends on its residue: CA is carbon in ALA and calcium in CA.
+"""Which element an atom's name means, which depends on its residue: CA is carbon in ALA and calcium
+in CA.
 
-A name is only taken for an element's where it is plainly an atom's; a stated mass must agree. What could be
-two elements is asked for, and names of beads (W, BB, SC1, PO4, N4a) mean no element ("X").
+A name is only taken for an element's where it is plainly an atom's; a stated mass must agree. What
+could be two elements is asked for, and names of beads (W, BB, SC1, PO4, N4a) mean no element ("X").
 """
 
 from __future__ import annotations
@@ -14,13 +15,18 @@ import numpy as np
 
 #: amu of deuterium, which has no symbol of its own among the elements.
 DEUTERIUM = 2.014
-#: Residues whose atoms follow the rules of the PDB for proteins: the element is the first letter of the name.
+#: Residues whose atoms follow the rules of the PDB for proteins: the element is the first letter of
+#: the name.
 _AMINO_NAMES = (
-    "ALA ARG ARN ASN ASP ASH ASPH CYS CYX CYM CYS1 CYS2 GLN GLU GLH GLUH GLY HIS HID HIE HIP HSD HSE HSP "
-    "HISA HISB HISH HISD HISE ILE LEU LYS LYN LYSH MET MSE SEC PHE PRO HYP SER THR TRP TYR VAL ACE NME NMA "
+    "ALA ARG ARN ASN ASP ASH ASPH CYS CYX CYM CYS1 CYS2 GLN GLU GLH GLUH GLY HIS HID HIE HIP "
+    "HSD HSE HSP "
+    "HISA HISB HISH HISD HISE ILE LEU LYS LYN LYSH MET MSE SEC PHE PRO HYP SER THR TRP TYR VAL "
+    "ACE NME NMA "
     "NH2 NHE FOR NLE AIB ORN DAB SEP TPO PTR"
 )
-_WATER_NAMES = "HOH SOL WAT H2O DOD D2O TIP TIP2 TIP3 TIP3P TIP4 TIP4P TIP5 TIP5P SPC SPCE T3P T4P T5P OPC"
+_WATER_NAMES = (
+    "HOH SOL WAT H2O DOD D2O TIP TIP2 TIP3 TIP3P TIP4 TIP4P TIP5 TIP5P SPC SPCE T3P T4P T5P OPC"
+)
 _AMINO, _WATER = frozenset(_AMINO_NAMES.split()), frozenset(_WATER_NAMES.split())
 _NUCLEIC = re.compile(r"(R|D)?(A|C|G|U|T|I)(5|3|N)?|ADE|CYT|GUA|URA|THY")
 _AMINO_NAME = re.compile(
@@ -67,8 +73,8 @@ _PLAIN_PAIRS = {
     "TI",
     "ZR",
 }
-#: Two letters that are plainly an organic atom beside other atoms of its residue: C alpha, H epsilon, P beta,
-#: ...
+#: Two letters that are plainly an organic atom beside other atoms of its residue: C alpha, H
+#: epsilon, P beta, ...
 _GREEK = {"CA", "CB", "CD", "CE", "NB", "ND", "NE", "HE", "HO", "HF", "HS", "PA", "PB"}
 #: Two letters that begin like sulphur and are small beads of Martini (SP1, SN3, SC4, SQ2).
 _BEAD_PAIRS = {"SP", "SN", "SC", "SQ", "SX"}
@@ -77,24 +83,24 @@ _COFACTORS = {("B12", "CO"): "Co", ("CNC", "CO"): "Co", ("COB", "CO"): "Co", ("F
 _ORGANIC = "HCNOPSFIB"
 #: One letter that is a symbol, but far more often the name of a bead or a dummy.
 _RARE = {"W", "V", "U", "Y"}
-#: Elements after bismuth have no stable isotope: their symbols (Cm, Pa, Ra) are bead names unless a mass says
-#: otherwise.
+#: Elements after bismuth have no stable isotope: their symbols (Cm, Pa, Ra) are bead names unless a
+#: mass says otherwise.
 _LAST_STABLE = 83
 #: amu within which a mass is plainly that of an element.
 _SAME = 0.5
-#: amu by which a mass may lie below and above that of its element: hydrogen masses moved from and to atoms
-#: (up to 4 amu each), hydrogens joined to a united atom.
+#: amu by which a mass may lie below and above that of its element: hydrogen masses moved from and
+#: to atoms (up to 4 amu each), hydrogens joined to a united atom.
 _SPREAD = {"H": (0.2, 3.2), "C": (9.3, 4.2), "N": (9.3, 3.2), "O": (6.3, 1.2), "S": (3.2, 1.2)}
 
 
-#: amu of CH, CH2, CH3 and CH4 as one site. CH2 is nearer to nitrogen, and CH4 to oxygen, than rounding is
-#: large.
+#: amu of CH, CH2, CH3 and CH4 as one site. CH2 is nearer to nitrogen, and CH4 to oxygen, than
+#: rounding is large.
 _UNITED_CARBON = (13.019, 14.027, 15.035, 16.043)
 
 
 class Atom(NamedTuple):
-    """What is known of one site: name, residue, names of the other sites of it, mass (amu; None where not
-    stated).
+    """What is known of one site: name, residue, names of the other sites of it, mass (amu; None
+    where not stated).
     """
 
     name: str
@@ -117,8 +123,8 @@ def element_mass(element: str) -> float:
 
 
 def mass_agrees(element: str, mass: float | None) -> bool:
-    """Whether a site of `mass` can be this element, repartitioned and united hydrogens allowed; True without
-    a mass.
+    """Whether a site of `mass` can be this element, repartitioned and united hydrogens allowed;
+    True without a mass.
     """
     if mass is None or not mass > 0 or element == "X":
         return True
@@ -127,8 +133,11 @@ def mass_agrees(element: str, mass: float | None) -> bool:
     return bool(true - below <= mass <= true + above)
 
 
-def guess_element(name: str, mass: float | None = None, residue: str = "", others: Sequence[str] = ()) -> str:
-    """Chemical symbol meant by the name of an atom or ion, "X" where it is none's or could be several's.
+def guess_element(
+    name: str, mass: float | None = None, residue: str = "", others: Sequence[str] = ()
+) -> str:
+    """Chemical symbol meant by the name of an atom or ion, "X" where it is none's or could be
+    several's.
 
     Args:
         name: of the site.
@@ -146,8 +155,16 @@ def classify(atom: Atom) -> str | Doubt:
         return _by_mass(atom.mass)
     candidates = [c for c in _candidates(atom) if mass_agrees(c, atom.mass)]
     if atom.mass is None or not atom.mass > 0:
-        return Doubt(tuple(candidates)) if len(candidates) > 1 else candidates[0] if candidates else "X"
-    near = [c for c in (*candidates, atom.name.strip()[0].upper()) if c in _ORGANIC or c in candidates]
+        return (
+            Doubt(tuple(candidates))
+            if len(candidates) > 1
+            else candidates[0]
+            if candidates
+            else "X"
+        )
+    near = [
+        c for c in (*candidates, atom.name.strip()[0].upper()) if c in _ORGANIC or c in candidates
+    ]
     exact = [c for c in near if abs(element_mass(c) - atom.mass) < _SAME]
     return (exact or candidates or ["X"])[0]
 
@@ -172,7 +189,9 @@ def _candidates(atom: Atom) -> list[str]:
 
 
 def _is_spelt_like_an_atom(atom: Atom) -> bool:
-    """Whether small letters are those of a symbol (Ca) or all there are; Nda, N4a and C1x are beads'."""
+    """Whether small letters are those of a symbol (Ca) or all there are; Nda, N4a and C1x are
+    beads'.
+    """
     name = atom.name.strip().rstrip("+-0123456789")
     if name.isupper() or name.islower() or atom.residue in _WATER:
         return True
@@ -186,8 +205,8 @@ def _first_letter(name: str, core: str) -> list[str]:
 
 
 def _ion(atom: Atom, name: str, core: str) -> list[str]:
-    """Of a site that is alone in its residue, or of a bare name: the symbol or an ion's name, else the first
-    letter.
+    """Of a site that is alone in its residue, or of a bare name: the symbol or an ion's name, else
+    the first letter.
     """
     text = name.rstrip("+-0123456789")
     if text in _IONS:
@@ -215,7 +234,9 @@ def _in_molecule(atom: Atom, name: str, core: str) -> list[str]:
     organic = ["H"] if core == "D" else [core[0]] if core[0] in _ORGANIC else []
     if len(core) > 1 and core[0] in "BI" and not _is_element(symbol, stated):
         organic = []
-    if core[:2] in _PLAIN_PAIRS or (atom.name.strip()[:2] == symbol and _is_element(symbol, stated)):
+    if core[:2] in _PLAIN_PAIRS or (
+        atom.name.strip()[:2] == symbol and _is_element(symbol, stated)
+    ):
         return [symbol]
     if core[:2] in _BEAD_PAIRS:
         return [symbol] if stated and _is_element(symbol, stated) else []
@@ -275,9 +296,9 @@ def guess_elements(
 ) -> list[str | Doubt]:
     """The element of every site, "X" for beads, a Doubt where a name could be several elements'.
 
-    Where one site of a residue (of the whole list, where there are no residues) is plainly a bead, so are the
-    others, unless their masses say that they are atoms; likewise where all are called like one heavy element
-    with numbers.
+    Where one site of a residue (of the whole list, where there are no residues) is plainly a bead,
+    so are the others, unless their masses say that they are atoms; likewise where all are called
+    like one heavy element with numbers.
     """
     groups: dict[Any, list[int]] = {}
     for i in range(len(names)):
@@ -289,15 +310,17 @@ def guess_elements(
         stated = None if masses is None else [float(masses[i]) for i in members]
         key = (residue, *(names[i] for i in members), *(stated or ()))
         if key not in known:
-            known[key] = _guess_group([names[i] for i in members], residue, stated, alone=residues is None)
+            known[key] = _guess_group(
+                [names[i] for i in members], residue, stated, alone=residues is None
+            )
         for i, guess in zip(members, known[key]):
             found[i] = guess
     return found
 
 
 def as_atoms(names: Sequence[str]) -> list[str] | None:
-    """The elements that bare names mean where distances show atoms: C1 C2 C3 may be carbons or beads. None
-    where a name is no atom's, or could be that of several.
+    """The elements that bare names mean where distances show atoms: C1 C2 C3 may be carbons or
+    beads. None where a name is no atom's, or could be that of several.
     """
     found = [classify(Atom(name)) for name in names]
     plain = [f for f in found if not isinstance(f, Doubt) and f != "X"]
@@ -307,8 +330,8 @@ def as_atoms(names: Sequence[str]) -> list[str] | None:
 def _guess_group(
     names: list[str], residue: str, masses: list[float] | None, alone: bool
 ) -> list[str | Doubt]:
-    """Elements of the sites of one residue, or of a list of bare names (`alone`), which say nothing of each
-    other.
+    """Elements of the sites of one residue, or of a list of bare names (`alone`), which say nothing
+    of each other.
     """
     called, atoms = residue.upper(), list[Atom]()
     for k, name in enumerate(names):
@@ -328,11 +351,20 @@ def _are_beads(names: list[str], found: Sequence[str | Doubt]) -> bool:
     if len(names) == 2 and set(found) == {"N"}:  # the gas
         return False
     numbered = [name for name in names if re.fullmatch(r"[A-Za-z]+\d+[A-Za-z]?", name)]
-    return len(numbered) == len(names) and set(found) in ({"C"}, {"N"}, {"P"}, {"S"}, {"C", "P"}, {"N", "P"})
+    return len(numbered) == len(names) and set(found) in (
+        {"C"},
+        {"N"},
+        {"P"},
+        {"S"},
+        {"C", "P"},
+        {"N", "P"},
+    )
 
 
 def is_virtual(name: str) -> bool:
-    """Whether a name is that of a massless site of water models and lone pairs: MW, M, EPW, LP1, IW, OM,
-    ...
+    """Whether a name is that of a massless site of water models and lone pairs: MW, M, EPW, LP1,
+    IW, OM, ...
     """
-    return bool(re.fullmatch(r"MW\d?|M|MCH\d|EP\w?\d?|LP\w?\d?|VS\d?|IW|OM|DUM|XX?", name.strip().upper()))
+    return bool(
+        re.fullmatch(r"MW\d?|M|MCH\d|EP\w?\d?|LP\w?\d?|VS\d?|IW|OM|DUM|XX?", name.strip().upper())
+    )

@@ -21,8 +21,8 @@ from .topology import universe_of
 def write(frames: Frames, path: str | Path) -> Path:
     """Export frames as .xtc, .trr, .h5md, .extxyz, .pdb, .gro or .npz, by the ending of `path`.
 
-    TRR, H5MD, extended XYZ and npz carry forces; extended XYZ and npz energies too; npz everything. The file
-    is written under a temporary name, forced to the disk, then renamed.
+    TRR, H5MD, extended XYZ and npz carry forces; extended XYZ and npz energies too; npz everything.
+    The file is written under a temporary name, forced to the disk, then renamed.
 
     Raises:
         FileExistsError: `path` exists; nothing is overwritten.
@@ -62,7 +62,9 @@ def _write_extxyz(frames: Frames, path: Path) -> None:
     boxes = frames.boxes()
     images = []
     for t in range(len(frames)):
-        atoms = system_to_atoms(frames.system, frames.positions[t], None if boxes is None else boxes[t])
+        atoms = system_to_atoms(
+            frames.system, frames.positions[t], None if boxes is None else boxes[t]
+        )
         results: dict[str, Any] = {}
         if frames.forces is not None:
             results["forces"] = np.asarray(frames.forces[t], float) / force_factor("eV/angstrom")
@@ -94,8 +96,8 @@ def _write_mdanalysis(frames: Frames, path: Path, **options: Any) -> None:
 
 
 def _dimensions(box: NDArray[Any]) -> NDArray[np.float32]:
-    """(3, 3) rows -> edges and angles (6,); these files know no other orientation than a along x, b in the xy
-    plane.
+    """(3, 3) rows -> edges and angles (6,); these files know no other orientation than a along x, b
+    in the xy plane.
 
     Raises:
         ValueError: the box stands otherwise.
@@ -104,7 +106,8 @@ def _dimensions(box: NDArray[Any]) -> NDArray[np.float32]:
 
     if not np.allclose(np.triu(box, 1), 0, atol=1e-4 * np.abs(box).max()):
         raise ValueError(
-            "this format wants the first box vector along x and the second in the xy plane: write extxyz or "
+            "this format wants the first box vector along x and the second in the xy plane: "
+            "write extxyz or "
             "npz instead"
         )
     return np.asarray(triclinic_box(*box), np.float32)
@@ -118,6 +121,11 @@ def _write_h5md(frames: Frames, path: Path) -> None:
 
 
 _WRITERS: dict[str, Callable[[Frames, Path], None]] = {
-    ".xtc": _write_mdanalysis, ".trr": _write_mdanalysis, ".h5md": _write_h5md, ".pdb": _write_mdanalysis,
-    ".gro": _write_mdanalysis, ".extxyz": _write_extxyz, ".npz": _write_npz,
-}  # fmt: skip
+    ".xtc": _write_mdanalysis,
+    ".trr": _write_mdanalysis,
+    ".h5md": _write_h5md,
+    ".pdb": _write_mdanalysis,
+    ".gro": _write_mdanalysis,
+    ".extxyz": _write_extxyz,
+    ".npz": _write_npz,
+}

@@ -1,6 +1,7 @@
 """What was found out about a sample while it was read, for whoever keeps the sample.
 
-Readers and checks `record` a finding; a source that wants to keep them wraps the reading in `recorded`.
+Readers and checks `record` a finding; a source that wants to keep them wraps the reading in
+`recorded`.
 """
 
 from __future__ import annotations
@@ -10,19 +11,23 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-_OPEN: ContextVar[tuple[dict[str, list[Any]], ...]] = ContextVar("findings that are being kept", default=())
+_OPEN: ContextVar[tuple[dict[str, list[Any]], ...]] = ContextVar(
+    "findings that are being kept", default=()
+)
 
 
 def record(name: str, finding: Any) -> None:
-    """Keep `finding`, plain values as json knows them, under `name` wherever findings are being recorded."""
+    """Keep `finding`, plain values as json knows them, under `name` wherever findings are being
+    recorded.
+    """
     for kept in _OPEN.get():
         kept.setdefault(name, []).append(finding)
 
 
 @contextmanager
 def recorded() -> Iterator[dict[str, list[Any]]]:
-    """The findings made inside the block: name -> one entry for every time it was recorded, such as once a
-    file.
+    """The findings made inside the block: name -> one entry for every time it was recorded, such as
+    once a file.
     """
     kept: dict[str, list[Any]] = {}
     token = _OPEN.set((*_OPEN.get(), kept))

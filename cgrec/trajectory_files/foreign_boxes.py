@@ -9,10 +9,11 @@ from ..frames import Frames
 
 #: Frames without which it cannot be told which box is the usual one.
 _LEAST_FRAMES = 20
-#: Share of the frames with the commonest box from which on the box is meant to be constant, and longest run
-#: of others that is a slip and no second state.
+#: Share of the frames with the commonest box from which on the box is meant to be constant, and
+#: longest run of others that is a slip and no second state.
 _CONSTANT, _RUN = 0.7, 4
-#: Standard deviations of differences from the frames around, and share of the edge, at which one frame's box is foreign.
+#: Standard deviations of differences from the frames around, and share of the edge, at which one
+#: frame's box is foreign.
 _DEVIATIONS, _SHARE = 6.0, 0.003
 #: Share of frames with the box of the frame before from which on boxes move by jumps.
 _STILL = 0.1
@@ -23,12 +24,12 @@ _SLIPS = 0.2
 def foreign_boxes(frames: Frames) -> str:
     """What says that single frames have the box of others; "" where nothing does.
 
-    Where the box is constant, a frame is foreign whose edge differs by more than 0.3 %. Where it moves, one
-    whose edge differs from the mean of the two frames before and of the two after, to the same side, by more
-    than 0.3 % and 6 robust standard deviations of what edges differ from the median of those four (where
-    boxes jump: of what edges differ from their median). More than 4 such frames in a row of a constant box,
-    and more than a fifth of all, are taken for states of their own. Not looked at are angles, and the first
-    and last frame of a box that moves.
+    Where the box is constant, a frame is foreign whose edge differs by more than 0.3 %. Where it
+    moves, one whose edge differs from the mean of the two frames before and of the two after, to
+    the same side, by more than 0.3 % and 6 robust standard deviations of what edges differ from the
+    median of those four (where boxes jump: of what edges differ from their median). More than 4
+    such frames in a row of a constant box, and more than a fifth of all, are taken for states of
+    their own. Not looked at are angles, and the first and last frame of a box that moves.
     """
     if frames.box is None or frames.box.ndim == 2 or len(frames) < _LEAST_FRAMES:
         return ""
@@ -48,14 +49,18 @@ def foreign_boxes(frames: Frames) -> str:
         return ""
     first = int(np.flatnonzero(apart)[0])
     return (
-        f"{apart.sum()} of {len(edges)} frames have a box that is not that of the others, the first is frame "
-        f"{first}: {_size(edges[first])} nm, {name} {_size(middle[first])} nm; is it another frame's?"
+        f"{apart.sum()} of {len(edges)} frames have a box that is not that of the others, the "
+        "first is frame "
+        f"{first}: {_size(edges[first])} nm, {name} {_size(middle[first])} nm; is it another "
+        "frame's?"
     )
 
 
-def _apart_from_neighbours(edges: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """(n,) frames of which an edge is far from the mean of the two before and of the two after, to the same
-    side of both; and (n, 3) nm the median of the four.
+def _apart_from_neighbours(
+    edges: NDArray[np.float64],
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """(n,) frames of which an edge is far from the mean of the two before and of the two after, to
+    the same side of both; and (n, 3) nm the median of the four.
 
     The first and the last frame are never.
     """

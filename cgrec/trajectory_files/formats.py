@@ -39,22 +39,39 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    "trr": Format(molecular_dynamics.open_trr, (".trr",), fixed="a TRR file is in nm and kJ/mol/nm by definition"),
-    "xtc": Format(molecular_dynamics.open_xtc, (".xtc",), fixed="an XTC file is in nm by definition and has no forces"),
+    "trr": Format(
+        molecular_dynamics.open_trr,
+        (".trr",),
+        fixed="a TRR file is in nm and kJ/mol/nm by definition",
+    ),
+    "xtc": Format(
+        molecular_dynamics.open_xtc,
+        (".xtc",),
+        fixed="an XTC file is in nm by definition and has no forces",
+    ),
     "tng": Format(molecular_dynamics.open_tng, (".tng",), fixed="a TNG file states its units"),
     "dcd": Format(
-        molecular_dynamics.open_dcd, (".dcd",), frozenset({"length_unit"}), "a DCD file has no forces"
+        molecular_dynamics.open_dcd,
+        (".dcd",),
+        frozenset({"length_unit"}),
+        "a DCD file has no forces",
     ),
     "gsd": Format(
-        molecular_dynamics.open_gsd, (".gsd",), frozenset({"length_unit"}), "a GSD file has no forces"
+        molecular_dynamics.open_gsd,
+        (".gsd",),
+        frozenset({"length_unit"}),
+        "a GSD file has no forces",
     ),
     "h5md": Format(hdf5.open_hdf5, (".h5md", ".h5", ".hdf5"), _UNITS | {"keys"}),
-    "netcdf": Format(molecular_dynamics.open_netcdf, (".nc", ".ncdf", ".netcdf", ".mdfrc"), _UNITS | {"keys"}),
+    "netcdf": Format(
+        molecular_dynamics.open_netcdf, (".nc", ".ncdf", ".netcdf", ".mdfrc"), _UNITS | {"keys"}
+    ),
     "lammps": Format(
         lammps.open_lammps, (".lammpstrj", ".lammpsdump", ".dump"), _UNITS | _LAMMPS | {"keys"}
     ),
     "structure": Format(
-        molecular_dynamics.open_structure, (".pdb", ".gro", ".ent"),
+        molecular_dynamics.open_structure,
+        (".pdb", ".gro", ".ent"),
         fixed="a PDB is in angstrom and a GRO in nm by definition, without forces",
     ),
     "extxyz": Format(open_extxyz, (".extxyz", ".xyz"), _UNITS | {"keys"}),
@@ -64,7 +81,7 @@ FORMATS: dict[str, Format] = {
     "npy": Format(arrays.open_npy, (".npy",), _UNITS | {"keys"}),
     "deepmd": Format(arrays.open_deepmd, (), _UNITS),
     "frames": Format(lambda request: _open_frames(request), ()),
-}  # fmt: skip
+}
 
 _COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 #: Formats people bring that hold no frames cgrec can use, and what to do.
@@ -79,8 +96,9 @@ _OTHERS = {
     ".edr": "GROMACS energies: the trajectory is the .trr",
     ".tpr": "GROMACS' run input is a topology: the trajectory is the .trr",
     ".lmdb": "an LMDB of a machine-learning package: write .extxyz or .npz with that package",
-    ".vasp": "write extended XYZ with `ase convert`", ".outcar": "write extended XYZ with `ase convert`",
-}  # fmt: skip
+    ".vasp": "write extended XYZ with `ase convert`",
+    ".outcar": "write extended XYZ with `ase convert`",
+}
 
 
 def format_of(path: Path, file_format: str | None = None) -> str:
@@ -103,7 +121,8 @@ def format_of(path: Path, file_format: str | None = None) -> str:
         if arrays.is_deepmd(path):
             return "deepmd"
         raise ValueError(
-            f"{path} is a folder without frames: expected frames.json (frames of cgrec), or type.raw and "
+            f"{path} is a folder without frames: expected frames.json (frames of cgrec), or "
+            "type.raw and "
             "set.000 (DeePMD)"
         )
     name, ending = path.name.lower(), path.suffix.lower()
@@ -111,7 +130,8 @@ def format_of(path: Path, file_format: str | None = None) -> str:
     if found is None:
         hint = _OTHERS.get(ending, "")
         raise ValueError(
-            f"{path}: unknown format {ending!r}{': ' + hint if hint else ''}; expected one of {_listed()}; "
+            f"{path}: unknown format {ending!r}{': ' + hint if hint else ''}; expected one of "
+            f"{_listed()}; "
             "or give file_format="
         )
     return found
@@ -135,14 +155,16 @@ def check_arguments(request: Request, name: str) -> None:
     if not wrong:
         return
     reasons = {
-        **dict.fromkeys(_LAMMPS, "it is no LAMMPS dump"), "keys": "its arrays have no names to choose from",
+        **dict.fromkeys(_LAMMPS, "it is no LAMMPS dump"),
+        "keys": "its arrays have no names to choose from",
         **dict.fromkeys(_UNITS, FORMATS[name].fixed),
-    }  # fmt: skip
+    }
     why = "; ".join(dict.fromkeys(reasons[k] for k in wrong))
     way = "leave it out"
     if "lj" in wrong and not FORMATS[name].fixed:
         way += (
-            "; arrays in reduced units are multiplied before: positions and box by sigma in nm, forces by epsilon/sigma, "
+            "; arrays in reduced units are multiplied before: positions and box by sigma in "
+            "nm, forces by epsilon/sigma, "
             "then length_unit='nm', force_unit='kJ/mol/nm'"
         )
     raise ValueError(f"{request.path}: {', '.join(wrong)} means nothing for {name}: {why}; {way}")
@@ -157,7 +179,8 @@ class Opener:
     """
 
     def __init__(self, file_format: str | None = None, scratch: Path | None = None):
-        self._format, self._scratch = file_format, scratch
+        self._format = file_format
+        self._scratch = scratch
         self._folders: list[tempfile.TemporaryDirectory[str]] = []
 
     def __call__(self, request: Request) -> Opened:
@@ -191,7 +214,8 @@ class Opener:
                 shutil.copyfileobj(packed, file, 2**22)
         except (EOFError, OSError, lzma.LZMAError) as error:
             raise ValueError(
-                f"{path} cannot be unpacked ({error}): it is truncated or no {path.suffix} file; copy it "
+                f"{path} cannot be unpacked ({error}): it is truncated or no {path.suffix} "
+                "file; copy it "
                 "again"
             ) from error
         return plain
@@ -207,7 +231,9 @@ class Opener:
 
 def _inner(path: Path) -> Path:
     """The path without the ending of a compression."""
-    return path.with_suffix("") if path.suffix.lower() in _COMPRESSED and not path.is_dir() else path
+    return (
+        path.with_suffix("") if path.suffix.lower() in _COMPRESSED and not path.is_dir() else path
+    )
 
 
 def _renamed(portions: Portions, plain: Path, path: Path) -> Portions:
@@ -232,15 +258,25 @@ def _open_frames(request: Request) -> Opened:
     wrong = [k for k in stated if getattr(request, k) is not None]
     if wrong and not request.as_forces:
         raise ValueError(
-            f"{request.path} is a folder of frames, which states its own {', '.join(wrong)}; leave it out"
+            f"{request.path} is a folder of frames, which states its own {', '.join(wrong)}; "
+            "leave it out"
         )
     frames = Frames.load(request.path)
-    things = ("forces",) if request.as_forces else ("positions", "forces", "energies", "weights", "replicas")
+    things = (
+        ("forces",)
+        if request.as_forces
+        else ("positions", "forces", "energies", "weights", "replicas")
+    )
     held = {n: getattr(frames, n) for n in things if getattr(frames, n) is not None}
     portions = sliced(held, len(frames))
     if frames.box is not None and not request.as_forces:
         portions = with_box(portions, frames.box, len(frames))
     return Opened(
-        portions, frozenset(held), Stated("nm", "kJ/mol", "kJ/mol/nm"), Known(frames.system, True, True),
-        temperature=frames.temperature, open=frames.box is None, whole=True,
-    )  # fmt: skip
+        portions,
+        frozenset(held),
+        Stated("nm", "kJ/mol", "kJ/mol/nm"),
+        Known(frames.system, True, True),
+        temperature=frames.temperature,
+        open=frames.box is None,
+        whole=True,
+    )

@@ -1,4 +1,6 @@
-"""HDF5: H5MD (LAMMPS, HALMD, MDAnalysis), mdtraj's files, and any other file whose arrays are named."""
+"""HDF5: H5MD (LAMMPS, HALMD, MDAnalysis), mdtraj's files, and any other file whose arrays are
+named.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,8 @@ def open_hdf5(request: Request) -> Opened:
     return _open_named(request, file)
 
 
-# --- H5MD (nongnu.org/h5md/h5md.html) -----------------------------------------------------------------------
+# --- H5MD (nongnu.org/h5md/h5md.html)
+# -----------------------------------------------------------------------
 
 
 def _open_h5md(request: Request, particles: Any) -> Opened:
@@ -101,7 +104,8 @@ def _one_length(path: Path, values: dict[str, Any]) -> int:
     if len(set(counts.values())) > 1:
         found = " and ".join(f"{n} of {name}" for name, n in counts.items())
         raise ValueError(
-            f"{path} holds {found}: expected the same number of frames; write positions and forces at the "
+            f"{path} holds {found}: expected the same number of frames; write positions and "
+            "forces at the "
             "same steps"
         )
     return next(iter(counts.values()))
@@ -110,11 +114,15 @@ def _one_length(path: Path, values: dict[str, Any]) -> int:
 def _check_steps(path: Path, group: Any, names: dict[str, str]) -> None:
     """ValueError where positions and forces are of other steps."""
     steps = [
-        group[n]["step"] for n in names.values() if n in group and "step" in getattr(group[n], "keys", list)()
+        group[n]["step"]
+        for n in names.values()
+        if n in group and "step" in getattr(group[n], "keys", list)()
     ]
     arrays = [np.asarray(s[:]) for s in steps if s.ndim == 1]
     if len(arrays) == 2 and not np.array_equal(arrays[0], arrays[1]):
-        raise ValueError(f"{path}: positions and forces are of different steps: write both at the same steps")
+        raise ValueError(
+            f"{path}: positions and forces are of different steps: write both at the same steps"
+        )
 
 
 def _with_h5md_box(
@@ -128,7 +136,10 @@ def _with_h5md_box(
     box = group.get("box")
     if box is None:
         return portions, None
-    texts = [t.decode() if isinstance(t, bytes) else str(t) for t in np.ravel(box.attrs.get("boundary", []))]
+    texts = [
+        t.decode() if isinstance(t, bytes) else str(t)
+        for t in np.ravel(box.attrs.get("boundary", []))
+    ]
     periodic = {t.lower() == "periodic" for t in texts}
     if len(periodic) == 2 and request.box is None:
         raise mixed_boundary(request.path, [t.lower() == "periodic" for t in texts])
@@ -145,8 +156,10 @@ def mixed_boundary(path: Path, periodic: Sequence[bool]) -> ValueError:
     along = [axis for axis, is_periodic in zip("xyz", periodic) if is_periodic]
     across = [axis for axis, is_periodic in zip("xyz", periodic) if not is_periodic]
     return ValueError(
-        f"{path}: periodic along {' and '.join(along)} and not along {' and '.join(across)}: expected all "
-        f"three directions periodic, or none. For a slab give box= with an edge along {' and '.join(across)} "
+        f"{path}: periodic along {' and '.join(along)} and not along {' and '.join(across)}: "
+        "expected all "
+        "three directions periodic, or none. For a slab give box= with an edge along "
+        f"{' and '.join(across)} "
         "so long that images never meet; for a molecule without walls that matter give box='open'"
     )
 
@@ -163,7 +176,8 @@ def _h5md_columns(group: Any) -> SiteColumns | None:
     return SiteColumns(**found) if found else None
 
 
-# --- mdtraj (mdtraj.org, HDF5 format 1.1) -------------------------------------------------------------------
+# --- mdtraj (mdtraj.org, HDF5 format 1.1)
+# -------------------------------------------------------------------
 
 
 def _open_mdtraj(request: Request, file: Any) -> Opened:
@@ -216,18 +230,22 @@ def _mdtraj_system(request: Request, file: Any) -> System:
         residue_names=tuple(str(r["name"]) for r in own),
         residue_numbers=np.array([int(r["resSeq"]) for r in own]) if numbered else None,
         chain_ids=tuple(
-            str(chains[owner[i]].get("chain_id") or r.get("segmentID") or "") for i, r in zip(order, own)
+            str(chains[owner[i]].get("chain_id") or r.get("segmentID") or "")
+            for i, r in zip(order, own)
         ),
     )
 
 
-# --- any other ----------------------------------------------------------------------------------------------
+# --- any other
+# ----------------------------------------------------------------------------------------------
 
 
 def _open_named(request: Request, file: Any) -> Opened:
     """Arrays of frames chosen by name, e.g. mlcg's `<set>/<molecule>/cg_coords` and `cg_forces`."""
     shapes: dict[str, tuple[int, ...]] = {}
-    file.visititems(lambda name, item: shapes.update({name: item.shape}) if hasattr(item, "shape") else None)
+    file.visititems(
+        lambda name, item: shapes.update({name: item.shape}) if hasattr(item, "shape") else None
+    )
     things = ("positions", "forces", "energies", "box")
     chosen = Chosen(request.shown, shapes, request.keys, things)
     needed = "forces" if request.as_forces else "positions"
@@ -256,5 +274,7 @@ def _named(path: Path, file: Any, key: str) -> Any:
     """The dataset called `key`."""
     name = without_index(key)
     if name not in file or hasattr(file[name], "keys"):
-        raise ValueError(f"{path} has no dataset {name!r}; name it by its whole path, such as 'group/{name}'")
+        raise ValueError(
+            f"{path} has no dataset {name!r}; name it by its whole path, such as 'group/{name}'"
+        )
     return file[name]

@@ -1,17 +1,20 @@
-"""The terms of an exact identity of the canonical ensemble, from which forces tell their temperature.
+"""The terms of an exact identity of the canonical ensemble, from which forces tell their
+temperature.
 
-For any smooth field v(x) of the positions, integration by parts of exp(-U/kT) gives <v . F> = -kT <div v>
-(the hypervirial theorem, Hirschfelder 1960; v = x is the virial; Jepps, Ayton and Evans, Phys. Rev. E 62,
-4757 (2000) for its use as a thermometer). With one pair i, j at distance r along the unit vector e and
+For any smooth field v(x) of the positions, integration by parts of exp(-U/kT) gives <v . F> = -kT
+<div v> (the hypervirial theorem, Hirschfelder 1960; v = x is the virial; Jepps, Ayton and Evans,
+Phys. Rev. E 62, 4757 (2000) for its use as a thermometer). With one pair i, j at distance r along
+the unit vector e and
 
     v_i = -a_i f(r) e,   v_j = +a_j f(r) e,   a_i + a_j = 1:    v . F = f(r) e . (a_j F_j - a_i F_i),
     div v = f' + 2 f / r
 
-so T = -<sum v . F> / (k_B <sum div v>), without an approximation for flexible bonds. Here f = r - r0 for
-bonds, with the shares a_i = m_j / (m_i + m_j) of a bond vibration. Molecules are moved as a whole, which no
-constraint minds, with f = (r - r0) w(r) about the first peak of g(r), w smooth and zero past the first
-minimum. Mean forces obey the same identity, so mapped frames can be checked like atoms. Weights of a biased
-sample enter as in any average: the forces are those without the bias.
+so T = -<sum v . F> / (k_B <sum div v>), without an approximation for flexible bonds. Here f = r -
+r0 for bonds, with the shares a_i = m_j / (m_i + m_j) of a bond vibration. Molecules are moved as a
+whole, which no constraint minds, with f = (r - r0) w(r) about the first peak of g(r), w smooth and
+zero past the first minimum. Mean forces obey the same identity, so mapped frames can be checked
+like atoms. Weights of a biased sample enter as in any average: the forces are those without the
+bias.
 """
 
 from __future__ import annotations
@@ -29,12 +32,13 @@ from .periodic import close_pairs
 
 #: Bonds times frames looked at, and pairs of molecules from which the peaks of g(r) are told.
 _PAIR_BUDGET = 1_000_000
-#: Pairs inside these peaks, and sites, times frames; of more, evenly spaced frames. Sites times frames held
-#: at once.
+#: Pairs inside these peaks, and sites, times frames; of more, evenly spaced frames. Sites times
+#: frames held at once.
 _WINDOW_BUDGET, _SITE_BUDGET, _PORTION = 4_000_000, 20_000_000, 200_000
 #: Distances of a kind from which a mean length, or the first peak of g(r), can be told.
 _LEAST_LENGTHS, _LEAST_PAIRS = 20, 200
-#: From so many frames on each bond has a mean length of its own: its own mean takes 1/n off the fluctuation.
+#: From so many frames on each bond has a mean length of its own: its own mean takes 1/n off the
+#: fluctuation.
 _OWN_LENGTH = 100
 
 
@@ -45,12 +49,14 @@ class Terms:
     Attributes:
         work: (n_used,) kJ/mol, sum of v . F over the pairs of each frame looked at.
         divergence: (n_used,) sum of div v.
-        noise: standard deviation of one pair's v . F + kT div v (kJ/mol), for samples of few frames.
+        noise: standard deviation of one pair's v . F + kT div v (kJ/mol), for samples of few
+            frames.
         n_pairs: mean number of pairs a frame.
         pairs: (n_bonds, 2) site indices; None where pairs change from frame to frame.
-        stretch, pull: (n_used, n_bonds) f in nm and the relative force along the bond in kJ/mol/nm, whose
-            product is the work of each bond; None where pairs change.
-        frequency: rad/ps of the bond as a harmonic oscillator, sqrt(kT / (mu var r)); 0 for molecules.
+        stretch, pull: (n_used, n_bonds) f in nm and the relative force along the bond in kJ/mol/nm,
+            whose product is the work of each bond; None where pairs change.
+        frequency: rad/ps of the bond as a harmonic oscillator, sqrt(kT / (mu var r)); 0 for
+            molecules.
     """
 
     work: NDArray[np.float64]
@@ -70,7 +76,8 @@ class Own:
     Attributes:
         species: (n_molecules,) number of its kind.
         work, divergence: (n_molecules,) means over frames of v . F (kJ/mol) and div v.
-        noise: (n_molecules,) kJ/mol, standard error of work + kT divergence if frames were independent.
+        noise: (n_molecules,) kJ/mol, standard error of work + kT divergence if frames were
+            independent.
         square: (n_molecules,) mean square of the net force, (kJ/mol/nm)^2.
     """
 
@@ -83,7 +90,9 @@ class Own:
 
 @dataclass(frozen=True)
 class Sample:
-    """Frames looked at: their numbers, their terms for every kind of pair, and those of single molecules."""
+    """Frames looked at: their numbers, their terms for every kind of pair, and those of single
+    molecules.
+    """
 
     used: NDArray[np.int64]
     kinds: list[Terms]
@@ -94,15 +103,17 @@ def bond_terms(frames: Frames, lag: int = 0) -> Sample:
     """Terms of every kind of flexible bond.
 
     Args:
-        lag: take the forces of frame t + lag for the positions of frame t, to find forces that belong to
-            another frame.
+        lag: take the forces of frame t + lag for the positions of frame t, to find forces that
+            belong to another frame.
     """
     bonds = _flexible_bonds(frames)
     step = max(len(frames) * len(bonds) // _PAIR_BUDGET, 1)
     used = _with_lag(len(frames), step, lag)
     numbers = _kinds(frames.system.types, bonds)
     groups = [bonds[numbers == k] for k in np.unique(numbers)]
-    kinds = [_bond_kind(frames, g, used, lag) for g in groups if len(used) * len(g) >= _LEAST_LENGTHS]
+    kinds = [
+        _bond_kind(frames, g, used, lag) for g in groups if len(used) * len(g) >= _LEAST_LENGTHS
+    ]
     return Sample(used, kinds)
 
 
@@ -111,8 +122,8 @@ def _with_lag(n: int, step: int, lag: int) -> NDArray[np.int64]:
 
 
 def _flexible_bonds(frames: Frames) -> NDArray[np.int64]:
-    """Bonds not listed as constraints whose length varies by more than 0.1 %; with fewer than 5 frames, which
-    tell nothing of that, among the bonds of a kind.
+    """Bonds not listed as constraints whose length varies by more than 0.1 %; with fewer than 5
+    frames, which tell nothing of that, among the bonds of a kind.
     """
     system = frames.system
     held = {tuple(sorted(c)) for c in system.constraints.tolist()}
@@ -120,16 +131,22 @@ def _flexible_bonds(frames: Frames) -> NDArray[np.int64]:
     bonds = np.array(free, np.int64).reshape(-1, 2)
     if not len(bonds):
         return bonds
-    sample = taken(frames.positions, np.arange(0, len(frames), max(len(frames) // 50, 1))).astype(float)
+    sample = taken(frames.positions, np.arange(0, len(frames), max(len(frames) // 50, 1))).astype(
+        float
+    )
     lengths = np.linalg.norm(sample[:, bonds[:, 1]] - sample[:, bonds[:, 0]], axis=-1)
     if len(sample) >= 5:
         return bonds[lengths.std(0) > 1e-3 * lengths.mean(0)]
     kinds = _kinds(system.types, bonds)
-    flexible = {k for k in np.unique(kinds) if np.std(lengths[:, kinds == k]) > 1e-3 * lengths.mean()}
+    flexible = {
+        k for k in np.unique(kinds) if np.std(lengths[:, kinds == k]) > 1e-3 * lengths.mean()
+    }
     return bonds[[k in flexible for k in kinds]]
 
 
-def _bond_kind(frames: Frames, bonds: NDArray[np.int64], used: NDArray[np.int64], lag: int) -> Terms:
+def _bond_kind(
+    frames: Frames, bonds: NDArray[np.int64], used: NDArray[np.int64], lag: int
+) -> Terms:
     i, j = bonds.T
     masses = frames.system.masses
     ends = lambda a, t, s: np.asarray(taken(a, t, s), float)  # noqa: E731
@@ -137,7 +154,9 @@ def _bond_kind(frames: Frames, bonds: NDArray[np.int64], used: NDArray[np.int64]
     r = np.maximum(np.linalg.norm(vectors, axis=-1), 1e-12)
     share = masses[i] / (masses[i] + masses[j])
     force = frames.need_forces()
-    relative = share[:, None] * ends(force, used + lag, j) - (1 - share)[:, None] * ends(force, used + lag, i)
+    relative = share[:, None] * ends(force, used + lag, j) - (1 - share)[:, None] * ends(
+        force, used + lag, i
+    )
     along = (relative * vectors).sum(-1) / r
     # with few frames a bond's own mean takes 1/n off its fluctuation, so bonds of a kind share one
     f = r - (np.median(r, axis=0) if len(used) >= _OWN_LENGTH else np.median(r))
@@ -158,10 +177,11 @@ def _bond_kind(frames: Frames, bonds: NDArray[np.int64], used: NDArray[np.int64]
 
 
 def molecule_terms(frames: Frames, lag: int = 0) -> Sample:
-    """Terms of every two kinds of molecules, about the first peak of their g(r); `lag` as in `bond_terms`.
+    """Terms of every two kinds of molecules, about the first peak of their g(r); `lag` as in
+    `bond_terms`.
 
-    The peaks come from some frames; all frames are used, a portion at a time, as far as `_WINDOW_BUDGET`
-    allows.
+    The peaks come from some frames; all frames are used, a portion at a time, as far as
+    `_WINDOW_BUDGET` allows.
     """
     every = _with_lag(len(frames), 1, lag)
     if int(frames.system.molecules.max()) < 1 or not len(every):
@@ -180,7 +200,9 @@ def molecule_terms(frames: Frames, lag: int = 0) -> Sample:
         centres = molecules.centres(taken(frames.positions, part))
         force = molecules.total(taken(forces, part + lag))
         for k, t in enumerate(part):
-            pairs, vectors = close_pairs(centres[k], sums.reach, None if boxes is None else boxes[t])
+            pairs, vectors = close_pairs(
+                centres[k], sums.reach, None if boxes is None else boxes[t]
+            )
             sums.add(start + k, pairs, molecules.kinds(pairs), vectors, force[k])
     return Sample(used, sums.terms(), sums.own(molecules.species))
 
@@ -194,7 +216,9 @@ class Molecules:
         sites = np.arange(system.n_sites)
         self._n = int(system.molecules.max()) + 1
         shape = (self._n, system.n_sites)
-        self._members = coo_array((np.ones(len(sites)), (system.molecules, sites)), shape=shape).tocsr()
+        self._members = coo_array(
+            (np.ones(len(sites)), (system.molecules, sites)), shape=shape
+        ).tocsr()
         self._masses = system.masses
         names = ["".join(system.types[i] for i in member) for member in system.molecule_sites()]
         self.species = np.unique(names, return_inverse=True)[1]
@@ -218,7 +242,9 @@ class Molecules:
 def _windows(
     frames: Frames, molecules: Molecules, every: NDArray[np.int64]
 ) -> tuple[dict[int, _Window], float]:
-    """The window of every two kinds of molecules, from some frames, and how many pairs a frame lie inside."""
+    """The window of every two kinds of molecules, from some frames, and how many pairs a frame lie
+    inside.
+    """
     boxes = frames.boxes()
     widths = None if boxes is None else 1 / np.linalg.norm(np.linalg.inv(boxes[0]), axis=0)
     reach = 0.8 if widths is None else min(0.8, float(widths.min() / 2))
@@ -240,8 +266,8 @@ def _windows(
 
 @dataclass(frozen=True)
 class _Window:
-    """f(r) = (r - peak) w(r); w = 1 inside the peak, (1 - s^2)^2 with s = (r - peak) / (end - peak) beyond,
-    zero past the end.
+    """f(r) = (r - peak) w(r); w = 1 inside the peak, (1 - s^2)^2 with s = (r - peak) / (end - peak)
+    beyond, zero past the end.
     """
 
     peak: float
@@ -249,17 +275,24 @@ class _Window:
 
     @classmethod
     def of(cls, r: NDArray[np.float64], reach: float) -> _Window | None:
-        """About the first peak of the radial distribution of `r`; None with too few pairs to see one."""
+        """About the first peak of the radial distribution of `r`; None with too few pairs to see
+        one.
+        """
         if len(r) < _LEAST_PAIRS:
             return None
         counts, edges = np.histogram(r, bins=np.arange(0, reach + 1e-9, 0.01))
         middle = (edges[1:] + edges[:-1]) / 2
         density = np.convolve(counts / middle**2, [0.25, 0.5, 0.25], mode="same")[:-1]
-        # two molecules seldom meet at less than 0.1 nm, and r^-2 makes a peak of one that did by mistake
+        # two molecules seldom meet at less than 0.1 nm, and r^-2 makes a peak of one that did by
+        # mistake
         density[middle[: len(density)] < 0.1] = 0
         top = int(np.argmax(density))
         after = density[top:]
-        return cls(float(middle[top]), float(middle[top + int(np.argmin(after))])) if len(after) > 3 else None
+        return (
+            cls(float(middle[top]), float(middle[top + int(np.argmin(after))]))
+            if len(after) > 3
+            else None
+        )
 
 
 class _Sums:
@@ -272,14 +305,18 @@ class _Sums:
         n_molecules: in each.
     """
 
-    def __init__(self, windows: dict[int, _Window], thermal: float, n_frames: int, n_molecules: int):
+    def __init__(
+        self, windows: dict[int, _Window], thermal: float, n_frames: int, n_molecules: int
+    ):
         self._numbers = np.array(sorted(windows))
         self._peak = np.array([windows[k].peak for k in self._numbers])
         self._end = np.array([windows[k].end for k in self._numbers])
         self._thermal, self.reach = thermal, float(self._end.max())
         self._work, self._divergence = np.zeros((2, len(windows), n_frames))
         self._squares, self._pairs = np.zeros((2, len(windows)))
-        self._own_work, self._own_divergence, self._own_squares, self._net = np.zeros((4, n_molecules))
+        self._own_work, self._own_divergence, self._own_squares, self._net = np.zeros(
+            (4, n_molecules)
+        )
 
     def add(
         self,
@@ -289,8 +326,8 @@ class _Sums:
         vectors: NDArray[Any],
         forces: NDArray[Any],
     ) -> None:
-        """The pairs (n_pairs, 2) of one frame, numbers of their kinds, vectors (n_pairs, 3) nm, and the force
-        on each molecule (n_molecules, 3).
+        """The pairs (n_pairs, 2) of one frame, numbers of their kinds, vectors (n_pairs, 3) nm, and
+        the force on each molecule (n_molecules, 3).
         """
         k = np.minimum(np.searchsorted(self._numbers, numbers), len(self._numbers) - 1)
         known = self._numbers[k] == numbers
@@ -310,7 +347,10 @@ class _Sums:
         self._net += (forces**2).sum(-1)
 
     def _add_own(
-        self, pairs: NDArray[np.int64], works: list[NDArray[np.float64]], spread: NDArray[np.float64]
+        self,
+        pairs: NDArray[np.int64],
+        works: list[NDArray[np.float64]],
+        spread: NDArray[np.float64],
     ) -> None:
         """One frame of single molecules: v . F of either end of each pair, and div v."""
         n = len(self._net)

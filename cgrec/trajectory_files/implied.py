@@ -11,7 +11,8 @@ from ..frames import Frames
 from ..units import BOLTZMANN
 from .hypervirial import Sample
 
-#: Below so many frames the scatter between pairs gives the error, and there are no blocks to compare.
+#: Below so many frames the scatter between pairs gives the error, and there are no blocks to
+#: compare.
 FEW = 20
 #: Blocks of frames whose scatter gives the error.
 BLOCKS = 20
@@ -20,7 +21,8 @@ _REGULAR = 1.4826  # standard deviation of a Gaussian over its median absolute d
 
 @dataclass(frozen=True)
 class Series:
-    """Temperatures that single frames imply, put together from all kinds of pairs with the least noise.
+    """Temperatures that single frames imply, put together from all kinds of pairs with the least
+    noise.
 
     Attributes:
         values: (n_used,) K; their weighted mean is the estimate.
@@ -73,7 +75,9 @@ class Series:
 
 
 def spread_of(x: NDArray[np.float64]) -> float:
-    """Standard deviation that single wild values do not move; the plain one where most values are equal."""
+    """Standard deviation that single wild values do not move; the plain one where most values are
+    equal.
+    """
     robust = _REGULAR * float(np.median(np.abs(x - np.median(x))))
     return robust if robust > 0 else float(np.std(x))
 

@@ -1,5 +1,5 @@
-"""LAMMPS text dumps (docs.lammps.org/dump.html): columns by name, boundaries, units styles, per-site
-columns.
+"""LAMMPS text dumps (docs.lammps.org/dump.html): columns by name, boundaries, units styles,
+per-site columns.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _JOULE = 6.02214076e20
 #: amu of one kg.
 _KILOGRAM = 6.02214076e26
 
-#: Style -> (length in nm, energy in kJ/mol, mass in amu) of its units (docs.lammps.org/units.html); a force
-#: is an energy over a length in all of them.
+#: Style -> (length in nm, energy in kJ/mol, mass in amu) of its units (docs.lammps.org/units.html);
+#: a force is an energy over a length in all of them.
 _STYLES: dict[str, tuple[float, float, float]] = {
     "real": (LENGTH["angstrom"], ENERGY["kcal/mol"], 1.0),
     "metal": (LENGTH["angstrom"], ENERGY["eV"], 1.0),
@@ -37,8 +37,10 @@ _STYLES: dict[str, tuple[float, float, float]] = {
     "nano": (1.0, 1e-21 * _JOULE, 1e-21 * _KILOGRAM),
 }
 _NAMED = {
-    "real": ("angstrom", "kcal/mol"), "metal": ("angstrom", "eV"), "electron": ("bohr", "hartree"),
-}  # fmt: skip
+    "real": ("angstrom", "kcal/mol"),
+    "metal": ("angstrom", "eV"),
+    "electron": ("bohr", "hartree"),
+}
 STYLES = (*_STYLES, "lj")
 _POSITIONS = (("x", "y", "z"), ("xu", "yu", "zu"), ("xs", "ys", "zs"), ("xsu", "ysu", "zsu"))
 _FORCES = ("fx", "fy", "fz")
@@ -48,7 +50,8 @@ _FORCES = ("fx", "fy", "fz")
 class _Header:
     """What stands before the lines of the atoms of one frame.
 
-    `box` are rows (3, 3) or None for an open system, `origin` its corner; both in the dump's unit of length.
+    `box` are rows (3, 3) or None for an open system, `origin` its corner; both in the dump's unit
+    of length.
     """
 
     step: int
@@ -69,12 +72,12 @@ class _Frame:
 
 
 def open_lammps(request: Request) -> Opened:
-    """A LAMMPS dump, ordered by id. `lammps_units` (or the units) says in which style the run was, where the
-    dump does not.
+    """A LAMMPS dump, ordered by id. `lammps_units` (or the units) says in which style the run was,
+    where the dump does not.
 
     Raises:
-        ValueError: no ids, no positions, no units, truncated, periodic along some directions only, or a
-            column that must not change in time changes.
+        ValueError: no ids, no positions, no units, truncated, periodic along some directions only,
+            or a column that must not change in time changes.
     """
     first = next(_frames(request), None)
     if first is None:
@@ -107,18 +110,22 @@ def _columns(request: Request, first: _Frame) -> dict[str, tuple[str, ...]]:
         )
     missing = sorted({c for names in keys.values() for c in names} - set(have))
     if missing:
-        raise ValueError(f"{request.path} has no column {', '.join(missing)}; it has {' '.join(have)}")
+        raise ValueError(
+            f"{request.path} has no column {', '.join(missing)}; it has {' '.join(have)}"
+        )
     positions = keys.get("positions") or next((c for c in _POSITIONS if set(c) <= set(have)), None)
     forces = keys.get("forces") or (_FORCES if set(_FORCES) <= set(have) else None)
     if positions is None and not request.as_forces:
         raise ValueError(
-            f"{request.path}: no columns x y z (or xu yu zu, xs ys zs, xsu ysu zsu) for positions; it has "
+            f"{request.path}: no columns x y z (or xu yu zu, xs ys zs, xsu ysu zsu) for "
+            "positions; it has "
             f"{' '.join(have)}"
         )
     for thing, found in (("positions", positions), ("forces", forces)):
         if found is not None and len(found) != 3:
             raise ValueError(
-                f"{request.path}: keys[{thing!r}]: expected the names of three columns, found {found}"
+                f"{request.path}: keys[{thing!r}]: expected the names of three columns, found "
+                f"{found}"
             )
     names = {"forces": forces} if request.as_forces else {"positions": positions, "forces": forces}
     return {k: v for k, v in names.items() if v is not None}
@@ -151,30 +158,43 @@ def _units(request: Request, stated: str | None) -> Stated:
         )
     if style is not None and stated is not None and style != stated:
         raise ValueError(
-            f"{request.path} states units {stated} and lammps_units={style!r} was given: leave it out"
+            f"{request.path} states units {stated} and lammps_units={style!r} was given: leave "
+            "it out"
         )
     style = style or stated
     if style == "lj":
         return _reduced(request)
     if request.lj is not None:
-        raise ValueError(f"{request.path}: lj= belongs to lammps_units='lj', and the units are {style}")
+        raise ValueError(
+            f"{request.path}: lj= belongs to lammps_units='lj', and the units are {style}"
+        )
     if style is None:
         if request.length_unit and (request.energy_unit or request.force_unit):
             return Stated()
         raise ValueError(
-            f"{request.path}: a LAMMPS dump does not state its units: expected lammps_units= one of "
-            f"{', '.join(STYLES)} (the `units` line of the input), found None; or give length_unit= and "
+            f"{request.path}: a LAMMPS dump does not state its units: expected lammps_units= "
+            "one of "
+            f"{', '.join(STYLES)} (the `units` line of the input), found None; or give "
+            "length_unit= and "
             "force_unit="
         )
     if style not in _STYLES:
-        raise ValueError(f"{request.path} states units {style!r}: expected one of {', '.join(STYLES)}")
+        raise ValueError(
+            f"{request.path} states units {style!r}: expected one of {', '.join(STYLES)}"
+        )
     length, energy, mass = _STYLES[style]
-    fixed = frozenset({"length", "energy", "force"})  # also where the caller says it: one of two is wrong
+    # also where the caller says it: one of two is wrong
+    fixed = frozenset({"length", "energy", "force"})
     if style in _NAMED:
         x, e = _NAMED[style]
         return Stated(x, e, f"{e}/{x}", fixed)
     return Stated(
-        f"{style} length", f"{style} energy", f"{style} force", fixed, (length, energy, energy / length), mass
+        f"{style} length",
+        f"{style} energy",
+        f"{style} force",
+        fixed,
+        (length, energy, energy / length),
+        mass,
     )
 
 
@@ -184,7 +204,8 @@ def _reduced(request: Request) -> Stated:
     wanted = {"sigma", "epsilon", "mass"}
     if set(lj) != wanted or not all(float(v) > 0 for v in lj.values()):
         raise ValueError(
-            f"{request.path} is in reduced units, lj: expected lj={{'sigma': nm, 'epsilon': kJ/mol, 'mass': "
+            f"{request.path} is in reduced units, lj: expected lj={{'sigma': nm, 'epsilon': "
+            "kJ/mol, 'mass': "
             f"amu}}, the sizes of one of each, found {request.lj!r}"
         )
     sigma, epsilon, mass = (float(lj[k]) for k in ("sigma", "epsilon", "mass"))
@@ -228,14 +249,15 @@ def _check_columns(
     raise ValueError(
         f"{path}: frame {k} has the columns {' '.join(frame.header.columns)} and the first frame "
         f"{' '.join(first.header.columns)}: expected the same, "
-        f"{'without ' + ' '.join(missing) + ' it is another dump' if missing else 'for not all frames have forces'}; keep "
+        f"{'without ' + ' '.join(missing) + ' it is another dump' if missing else 'for not all frames have forces'}; "
+        "keep "
         f"the frames of one kind with start= and stop= (stop={k}), or read the parts as two files"
     )
 
 
 def _check_types(path: Path, k: int, frame: _Frame, first: _Frame) -> None:
-    """ValueError where a site is of another type or element than in the first frame: the lines are in another
-    order.
+    """ValueError where a site is of another type or element than in the first frame: the lines are
+    in another order.
     """
     for name in ("type", "element"):
         if name not in first.table or name not in frame.table:
@@ -245,12 +267,14 @@ def _check_types(path: Path, k: int, frame: _Frame, first: _Frame) -> None:
             i = int(changed[0])
             found, before = _text(frame.table[name])[i], _text(first.table[name])[i]
             raise ValueError(
-                f"{path}: frame {k}: site {i} is of {name} {found}, and {before} in the first frame: "
+                f"{path}: frame {k}: site {i} is of {name} {found}, and {before} in the first "
+                "frame: "
                 "expected the same sites in the same order in all frames"
             )
 
 
-# --- text ---------------------------------------------------------------------------------------------------
+# --- text
+# ---------------------------------------------------------------------------------------------------
 
 
 def _frames(request: Request) -> Iterator[_Frame]:
@@ -265,8 +289,10 @@ def _frames(request: Request) -> Iterator[_Frame]:
             table = _table(path, file, header, k)
             if "id" not in table and not by_line:
                 raise ValueError(
-                    f"{path}: no column id among {' '.join(header.columns)}: LAMMPS writes atoms in another "
-                    "order in every frame, and only ids tell them apart. Write `dump ... custom N file id "
+                    f"{path}: no column id among {' '.join(header.columns)}: LAMMPS writes "
+                    "atoms in another "
+                    "order in every frame, and only ids tell them apart. Write `dump ... "
+                    "custom N file id "
                     "type x y z fx fy fz`; where the run had `dump_modify sort id`, say so with "
                     "keys={'id': 'line'}"
                 )
@@ -293,7 +319,8 @@ def _header(path: Path, file: BinaryIO, k: int) -> _Header | None:
             continue
         if text[0] != "ITEM:" or len(text) < 2:
             raise ValueError(
-                f"{path} is no LAMMPS dump: expected a line 'ITEM: ...' in frame {k}, found {line[:60]!r}"
+                f"{path} is no LAMMPS dump: expected a line 'ITEM: ...' in frame {k}, found "
+                f"{line[:60]!r}"
             )
         if text[1] == "ATOMS":
             return _made(path, k, found, tuple(text[2:]), units)
@@ -313,11 +340,14 @@ def _line(path: Path, file: BinaryIO, k: int) -> bytes:
 
 def _cut(path: Path, k: int) -> ValueError:
     return ValueError(
-        f"{path} is truncated: it ends inside frame {k}; copy it again, or keep whole frames with stop={k}"
+        f"{path} is truncated: it ends inside frame {k}; copy it again, or keep whole frames "
+        f"with stop={k}"
     )
 
 
-def _made(path: Path, k: int, found: dict[str, Any], columns: tuple[str, ...], units: str | None) -> _Header:
+def _made(
+    path: Path, k: int, found: dict[str, Any], columns: tuple[str, ...], units: str | None
+) -> _Header:
     missing = [n for n in ("TIMESTEP", "NUMBER OF ATOMS", "bounds") if n not in found]
     if missing:
         raise ValueError(f"{path} is no LAMMPS dump: frame {k} has no {', '.join(missing)}")
@@ -332,17 +362,20 @@ def _made(path: Path, k: int, found: dict[str, Any], columns: tuple[str, ...], u
 def _box(
     words: Sequence[str], lines: Sequence[Sequence[bytes]]
 ) -> tuple[tuple[bool, bool, bool], NDArray[np.float64], NDArray[np.float64]]:
-    """Which directions are periodic, rows (3, 3) and the corner, of a BOX BOUNDS line and the three below it.
+    """Which directions are periodic, rows (3, 3) and the corner, of a BOX BOUNDS line and the three
+    below it.
 
     Flags are two letters a direction, one for each side: p periodic; f fixed, s shrink-wrapped, m
-    shrink-wrapped with a minimum, all three walls or nothing (docs.lammps.org/boundary.html). Old dumps leave
-    them out, and are periodic.
+    shrink-wrapped with a minimum, all three walls or nothing (docs.lammps.org/boundary.html). Old
+    dumps leave them out, and are periodic.
     """
     flags = [w.lower() for w in words if w and set(w.lower()) <= set("pfsm") and len(w) <= 2]
     kinds = {"xy", "xz", "yz", "abc", "origin"}
     strange = [w for w in words if w.lower() not in kinds and w.lower() not in flags]
     if strange or len(flags) not in (0, 3):
-        raise ValueError(f"boundary {' '.join(words)!r}: expected three of p, f, s, m, e.g. 'pp pp pp'")
+        raise ValueError(
+            f"boundary {' '.join(words)!r}: expected three of p, f, s, m, e.g. 'pp pp pp'"
+        )
     sides = [set(f) == {"p"} for f in flags] or [True] * 3
     if any("p" in f and set(f) != {"p"} for f in flags):
         raise ValueError(
@@ -397,16 +430,18 @@ def _numbers(column: NDArray[Any]) -> NDArray[Any]:
 
 
 def _odd_lines(path: Path, k: int, header: _Header, lines: list[bytes]) -> ValueError:
-    """The error of a frame whose lines are not all of its columns; one inside which another begins was
-    cut.
+    """The error of a frame whose lines are not all of its columns; one inside which another begins
+    was cut.
     """
     if any(line.startswith(b"ITEM:") for line in lines):
         return ValueError(
-            f"{path}: frame {k} says {header.n_sites} atoms and the next frame begins before them: it is "
+            f"{path}: frame {k} says {header.n_sites} atoms and the next frame begins before "
+            "them: it is "
             "truncated in the middle, or two runs were joined; take that frame out"
         )
     odd = next((i for i, line in enumerate(lines) if len(line.split()) != len(header.columns)), 0)
     return ValueError(
-        f"{path}: frame {k}: expected the {len(header.columns)} columns {' '.join(header.columns)} in each "
+        f"{path}: frame {k}: expected the {len(header.columns)} columns "
+        f"{' '.join(header.columns)} in each "
         f"line, found {lines[odd][:60]!r} in line {odd} of its atoms"
     )

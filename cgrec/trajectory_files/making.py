@@ -1,4 +1,6 @@
-"""The System of a trajectory: from its topology, its own columns, or the names and masses a caller gives."""
+"""The System of a trajectory: from its topology, its own columns, or the names and masses a caller
+gives.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,8 @@ from .topology import (
     site_names,
 )
 
-#: amu by which the masses of one atom in two files may differ: isotopes and rounding differ by less than a
-#: hydrogen.
+#: amu by which the masses of one atom in two files may differ: isotopes and rounding differ by less
+#: than a hydrogen.
 _SAME_MASS = 0.5
 
 
@@ -41,10 +43,11 @@ class SystemMaker:
         """Take what the caller gives, else what the file itself states.
 
         Raises:
-            ValueError: nothing says what the sites are, what was given does not fit the file or does not
-                exist.
+            ValueError: nothing says what the sites are, what was given does not fit the file or
+                does not exist.
         """
-        self._request, self.n_file = request, n_sites
+        self._request = request
+        self.n_file = n_sites
         self._sites: Topology | None = None
         where = str(request.path)
         columns = opened.columns
@@ -63,7 +66,8 @@ class SystemMaker:
             self.system, complete = self._from_names(columns.types, opened, n_sites), False
         else:
             raise ValueError(
-                f"{where} does not say what its {n_sites} sites are: give topology= (a PDB, GRO, PSF, "
+                f"{where} does not say what its {n_sites} sites are: give topology= (a PDB, "
+                "GRO, PSF, "
                 "prmtop, ... or a System) or species= (one name a site, or one name for all)"
             )
         if request.masses is not None:
@@ -75,8 +79,8 @@ class SystemMaker:
         self._check_number(n_sites)
 
     def _from_topology(self, opened: Opened, n_sites: int) -> tuple[System, bool]:
-        """The System of the topology, with what the trajectory's columns and species= add; and whether its
-        bonds are complete.
+        """The System of the topology, with what the trajectory's columns and species= add; and
+        whether its bonds are complete.
         """
         request, where = self._request, str(self._request.path)
         assert request.topology is not None
@@ -131,7 +135,8 @@ class SystemMaker:
         if not isinstance(masses, Mapping):
             listed = np.asarray(masses, float)
             return listed[self._sites.kept] if listed.shape == (self._sites.n_file,) else listed
-        return {name: mass for name, mass in masses.items() if mass != 0}  # of sites that are left out
+        # of sites that are left out
+        return {name: mass for name, mass in masses.items() if mass != 0}
 
     def _own(self, columns: SiteColumns | None) -> SiteColumns | None:
         """Columns of the file for the sites of the System."""
@@ -169,12 +174,15 @@ class SystemMaker:
         return slice(None) if chosen is None else select_sites(self.system, chosen)
 
     def _check_number(self, n_sites: int) -> None:
-        if n_sites == self.system.n_sites or (self._sites is not None and n_sites == self._sites.n_file):
+        if n_sites == self.system.n_sites or (
+            self._sites is not None and n_sites == self._sites.n_file
+        ):
             return
         topology = self._request.topology
         named = topology if isinstance(topology, str | Path) else "(a System)"
         raise ValueError(
-            f"{self._request.path} holds {n_sites} sites and its topology {named} {self.system.n_sites}: "
+            f"{self._request.path} holds {n_sites} sites and its topology {named} "
+            f"{self.system.n_sites}: "
             "expected the same number; give the topology this trajectory was written with"
         )
 
@@ -210,7 +218,11 @@ def first_frames_show(request: Request, opened: Opened, elements: Sequence[str])
         return False
     length = units_of(request, opened).factors()[0]
     given = request.given_box(length)
-    own = None if portion.box is None or request.box is not None else np.asarray(portion.box, float) * length
+    own = (
+        None
+        if portion.box is None or request.box is not None
+        else np.asarray(portion.box, float) * length
+    )
     return at_bonds_of_atoms(elements, portion.positions * length, own if given is None else given)
 
 
@@ -219,15 +231,21 @@ def _is_lammps_data(topology: str | Path | System) -> bool:
 
 
 def _in_amu(system: System, opened: Opened) -> System:
-    """The System of a LAMMPS data file whose masses are in the unit of its style: reduced sites are no
-    atoms.
+    """The System of a LAMMPS data file whose masses are in the unit of its style: reduced sites are
+    no atoms.
     """
     masses = system.masses * opened.units.mass
     if opened.units.length != "sigma":
         elements = tuple(guess_element("", m) for m in masses)
         return replace(system, masses=masses, elements=elements, types=elements, names=elements)
-    types = opened.columns.types if opened.columns is not None and opened.columns.types else system.types
-    return replace(system, masses=masses, elements=("X",) * system.n_sites, types=types, names=types)
+    types = (
+        opened.columns.types
+        if opened.columns is not None and opened.columns.types
+        else system.types
+    )
+    return replace(
+        system, masses=masses, elements=("X",) * system.n_sites, types=types, names=types
+    )
 
 
 def _states_masses(topology: str | Path | System) -> bool:
@@ -239,14 +257,16 @@ def _states_masses(topology: str | Path | System) -> bool:
     )
 
 
-def with_columns(system: System, columns: SiteColumns | None, where: str, *, had_masses: bool) -> System:
+def with_columns(
+    system: System, columns: SiteColumns | None, where: str, *, had_masses: bool
+) -> System:
     """`system` of a topology with what the trajectory's own columns add to it.
 
     Masses are taken where the topology states none (`had_masses`), charges where it has none.
 
     Raises:
-        ValueError: elements, masses or types contradict it: the topology is in another order, or of something
-            else.
+        ValueError: elements, masses or types contradict it: the topology is in another order, or of
+            something else.
     """
     if columns is None:
         return system
@@ -258,7 +278,8 @@ def with_columns(system: System, columns: SiteColumns | None, where: str, *, had
             i = int(wrong[0])
             raise ValueError(
                 f"{where}: site {i} has a mass of {columns.masses[i]:g} amu and the topology "
-                f"{system.masses[i]:g} ({system.labels[i]}): expected the same; give the topology of this "
+                f"{system.masses[i]:g} ({system.labels[i]}): expected the same; give the "
+                "topology of this "
                 "run, in its order"
             )
     elif columns.masses is not None:
@@ -281,14 +302,19 @@ def _check_elements(system: System, columns: SiteColumns, where: str) -> None:
         guessed = guess_element(found)
         if "X" not in (guessed, expected) and guessed != expected:
             raise ValueError(
-                f"{where}: site {i} is {found} and the topology says {system.labels[i]} ({expected}): "
+                f"{where}: site {i} is {found} and the topology says {system.labels[i]} "
+                f"({expected}): "
                 "expected the same; give the topology of this run, in its order"
             )
 
 
 def _check_types(system: System, columns: SiteColumns, where: str) -> None:
     """One type of the trajectory is one element: a type that is two says that the order is another."""
-    if columns.types is None or len(columns.types) != system.n_sites or len(set(columns.types)) == 1:
+    if (
+        columns.types is None
+        or len(columns.types) != system.n_sites
+        or len(set(columns.types)) == 1
+    ):
         return  # some programs write 1 for every site, which says nothing
     first: dict[str, int] = {}
     for i, name in enumerate(columns.types):
@@ -296,14 +322,15 @@ def _check_types(system: System, columns: SiteColumns, where: str) -> None:
         if system.elements[i] != system.elements[j]:
             raise ValueError(
                 f"{where}: sites {j} and {i} are both of type {name}, and the topology says "
-                f"{system.labels[j]} ({system.elements[j]}) and {system.labels[i]} ({system.elements[i]}): "
+                f"{system.labels[j]} ({system.elements[j]}) and {system.labels[i]} "
+                f"({system.elements[i]}): "
                 "expected one element; give the topology of this run, in its order"
             )
 
 
 def with_species(system: System, species: Sequence[Any] | str, masses: Any, where: str) -> System:
-    """`system` whose sites are called `species`: what a site is comes from them, bonds, charges and residues
-    stay.
+    """`system` whose sites are called `species`: what a site is comes from them, bonds, charges and
+    residues stay.
 
     Args:
         masses: as in `with_masses`; a bead whose mass is not given keeps the topology's.
@@ -314,9 +341,12 @@ def with_species(system: System, species: Sequence[Any] | str, masses: Any, wher
     if masses is not None:
         given = masses_by_name(masses, names, system.types, guessed, where)
     elements = [guess_element(n, None if np.isnan(m) else m) for n, m in zip(names, given)]
-    own = np.array([
-        m if e in ("X", old) else element_mass(e) for m, e, old in zip(system.masses, elements, system.elements)
-    ])  # fmt: skip
+    own = np.array(
+        [
+            m if e in ("X", old) else element_mass(e)
+            for m, e, old in zip(system.masses, elements, system.elements)
+        ]
+    )
     types = tuple(n if e == "X" else e for n, e in zip(names, elements))
     new = np.where(np.isnan(given), own, given)
     return replace(system, names=tuple(names), types=types, elements=tuple(elements), masses=new)
@@ -325,10 +355,10 @@ def with_species(system: System, species: Sequence[Any] | str, masses: Any, wher
 def with_masses(system: System, masses: Mapping[str, float] | ArrayLike, where: str) -> System:
     """`system` with the masses given: one a site, or amu by site name, type or element.
 
-    A name of sites counts before a type, a type before an element: {"H": 3.024} is every hydrogen, also those
-        called
-    HB1; {"H": 3.024, "HW": 1.008} leaves those called HW alone. A mass far from an element's makes the site a
-    bead.
+    A name of sites counts before a type, a type before an element: {"H": 3.024} is every hydrogen,
+        also those called
+    HB1; {"H": 3.024, "HW": 1.008} leaves those called HW alone. A mass far from an element's makes
+    the site a bead.
 
     Raises:
         ValueError: a name that no site has.
@@ -347,7 +377,9 @@ def with_masses(system: System, masses: Mapping[str, float] | ArrayLike, where: 
 
 
 def _still(element: str, name: str, mass: float) -> str:
-    """The element of a site whose mass was given: none where no atom of that element weighs so much."""
+    """The element of a site whose mass was given: none where no atom of that element weighs so
+    much.
+    """
     return element if guess_element(element, mass) == element else guess_element(name, mass)
 
 
@@ -361,7 +393,8 @@ def masses_by_name(
     """(n_sites,) amu, NaN where nothing is given.
 
     Raises:
-        ValueError: a key that is no name, type or element of a site, or another number of masses than sites.
+        ValueError: a key that is no name, type or element of a site, or another number of masses
+            than sites.
     """
     n = len(names)
     if not isinstance(masses, Mapping):
@@ -379,7 +412,9 @@ def masses_by_name(
             if near
             else f"they are called {', '.join(sorted(set(names))[:20])}"
         )
-        raise ValueError(f"{where}: masses: no site is called {', '.join(map(repr, unknown))}; {hint}")
+        raise ValueError(
+            f"{where}: masses: no site is called {', '.join(map(repr, unknown))}; {hint}"
+        )
     by_name = np.full(n, np.nan)
     for i, keys in enumerate(zip(names, types, elements)):
         key = next((k for k in keys if k in masses), None)
@@ -389,8 +424,8 @@ def masses_by_name(
 
 
 def check_open(request: Request, system: System, box: Any, opened: Opened) -> None:
-    """Ask about many molecules without a box: a liquid whose box was missed has no images and no liquid's
-    rows.
+    """Ask about many molecules without a box: a liquid whose box was missed has no images and no
+    liquid's rows.
 
     Raises:
         ValueError: an array of the file that nothing used may be the box.
@@ -401,12 +436,16 @@ def check_open(request: Request, system: System, box: Any, opened: Opened) -> No
     if opened.box_like:
         first = opened.box_like[0]
         raise ValueError(
-            f"{request.path}: {n_molecules} molecules and no box, and {', '.join(opened.box_like)} is not "
-            f"used: is it the box? Then give keys={{'box': {first!r}}}; if the system is open give box='open'"
+            f"{request.path}: {n_molecules} molecules and no box, and "
+            f"{', '.join(opened.box_like)} is not "
+            f"used: is it the box? Then give keys={{'box': {first!r}}}; if the system is open "
+            "give box='open'"
         )
     if n_molecules >= 10:
         remark(
-            f"{request.path}: {n_molecules} molecules and no box: read as an open system, without periodic "
-            "images. If it is a liquid, give box= (edges in the file's unit of length); box='open' says "
+            f"{request.path}: {n_molecules} molecules and no box: read as an open system, "
+            "without periodic "
+            "images. If it is a liquid, give box= (edges in the file's unit of length); "
+            "box='open' says "
             "that it is none"
         )

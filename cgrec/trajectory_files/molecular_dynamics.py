@@ -47,7 +47,9 @@ def open_dcd(request: Request) -> Opened:
     _check_dcd(request.path)
     snapshots = partial(_mdanalysis, request.path, "DCD", convert_units=False)
     if not request.as_forces:
-        return Opened(in_order(request.path, snapshots), frozenset({"positions"}), Stated("angstrom"))
+        return Opened(
+            in_order(request.path, snapshots), frozenset({"positions"}), Stated("angstrom")
+        )
 
     def forces() -> Iterator[Snapshot]:
         return (Snapshot(forces=s.positions) for s in snapshots())
@@ -94,7 +96,9 @@ def _held(snapshots: Callable[[], Iterator[Snapshot]]) -> frozenset[str]:
 
 
 def _with_header_box(path: Path, snapshots: Callable[[], Iterator[Snapshot]]) -> Iterator[Snapshot]:
-    """Frames with the CRYST1 box before the first MODEL of a PDB, which MDAnalysis gives to no model."""
+    """Frames with the CRYST1 box before the first MODEL of a PDB, which MDAnalysis gives to no
+    model.
+    """
     box = None
     with path.open(errors="replace") as file:
         for line in file:
@@ -116,8 +120,8 @@ def _cryst1(line: str) -> NDArray[np.float64] | None:
 
 
 def _gromacs(path: Path, opener: Any) -> Iterator[Snapshot]:
-    """Frames of a TRR or XTC in order. Read without MDAnalysis' index, which passes over a last frame cut in
-    half.
+    """Frames of a TRR or XTC in order. Read without MDAnalysis' index, which passes over a last
+    frame cut in half.
     """
     if path.stat().st_size == 0:
         return
@@ -152,7 +156,8 @@ def _mdanalysis(path: Path, form: str, **options: Any) -> Iterator[Snapshot]:
 def unreadable(path: Path, error: Exception) -> ValueError:
     """The error of a file a library cannot read, with the library's reason first."""
     return ValueError(
-        f"{path} cannot be read ({error}): it is probably truncated, or of another format than its ending "
+        f"{path} cannot be read ({error}): it is probably truncated, or of another format than "
+        "its ending "
         "says (file_format= names it)"
     )
 
@@ -160,9 +165,9 @@ def unreadable(path: Path, error: Exception) -> ValueError:
 def _check_dcd(path: Path) -> None:
     """ValueError where a DCD ends inside a frame: MDAnalysis passes over a last one that is cut.
 
-    A DCD is a chain of records, each between two copies of its length: three of a header, one more where
-    atoms are fixed, then for each frame the cell (where word 11 of the header says so), x, y, z and (word 12)
-    a fourth dimension.
+    A DCD is a chain of records, each between two copies of its length: three of a header, one more
+    where atoms are fixed, then for each frame the cell (where word 11 of the header says so), x, y,
+    z and (word 12) a fourth dimension.
     """
     with path.open("rb") as file:
         head = file.read(92)
@@ -177,7 +182,9 @@ def _check_dcd(path: Path) -> None:
     size = path.stat().st_size
     left = (size - second) % (third - second) if third > second else size - second
     if left:
-        raise ValueError(f"{path} is truncated: only {left} bytes of its last frame are there; copy it again")
+        raise ValueError(
+            f"{path} is truncated: only {left} bytes of its last frame are there; copy it again"
+        )
 
 
 def _after_records(file: BinaryIO, order: str, start: int, count: int) -> int:
@@ -192,25 +199,32 @@ def _after_records(file: BinaryIO, order: str, start: int, count: int) -> int:
     return end
 
 
-# --- Amber NetCDF -------------------------------------------------------------------------------------------
+# --- Amber NetCDF
+# -------------------------------------------------------------------------------------------
 
 
 def open_netcdf(request: Request) -> Opened:
-    """Amber NetCDF (coordinates, or the forces of an mdfrc file): units as its variables state them."""
+    """Amber NetCDF (coordinates, or the forces of an mdfrc file): units as its variables state
+    them.
+    """
     variables = _variables(request.path)
     names = {k: str(v) for k, v in (request.keys or {}).items()}
     wanted = {
-        "positions": names.get("positions", "coordinates"), "forces": names.get("forces", "forces"),
+        "positions": names.get("positions", "coordinates"),
+        "forces": names.get("forces", "forces"),
         "energies": names.get("energies", ""),
-    }  # fmt: skip
+    }
     _check_names(request, variables, names)
     if request.as_forces:
         wanted.pop("positions")
     held = {k: variables[n] for k, n in wanted.items() if n in variables}
-    if not set(held) & {"positions", "forces"} or ("positions" not in held and not request.as_forces):
+    if not set(held) & {"positions", "forces"} or (
+        "positions" not in held and not request.as_forces
+    ):
         thing = "forces" if request.as_forces else "positions"
         raise ValueError(
-            f"{request.path}: no variable {wanted[thing]!r} for {thing}; it holds {', '.join(variables)}; "
+            f"{request.path}: no variable {wanted[thing]!r} for {thing}; it holds "
+            f"{', '.join(variables)}; "
             f"name yours with keys={{{thing!r}: ...}}"
             + ("" if thing == "forces" else ", or give an mdfrc file as forces_path=")
         )
@@ -247,8 +261,8 @@ def _variables(path: Path) -> dict[str, Any]:
 
 
 def _check_classic(path: Path) -> None:
-    """ValueError where a classic NetCDF is shorter than its header says: netCDF4 fills what is missing with
-    zeros.
+    """ValueError where a classic NetCDF is shorter than its header says: netCDF4 fills what is
+    missing with zeros.
     """
     from scipy.io import netcdf_file
 
@@ -271,12 +285,16 @@ def _check_names(request: Request, variables: Mapping[str, Any], names: Mapping[
 def _with_frames(variable: Any) -> Any:
     """A variable with frames along its first axis: a restart file has one frame and no axis for it."""
     return (
-        variable if variable.dimensions[0] == "frame" or variable.ndim != 2 else np.asarray(variable[:])[None]
+        variable
+        if variable.dimensions[0] == "frame" or variable.ndim != 2
+        else np.asarray(variable[:])[None]
     )
 
 
 def _cells(lengths: Any, angles: Any, n_frames: int) -> NDArray[np.float64] | None:
-    """Box rows of the cell variables; None where there are none, or they are zero, which means no box."""
+    """Box rows of the cell variables; None where there are none, or they are zero, which means no
+    box.
+    """
     if lengths is None or angles is None:
         return None
     edges = np.concatenate([np.atleast_2d(lengths[:]), np.atleast_2d(angles[:])], -1).astype(float)
@@ -292,7 +310,10 @@ def _netcdf_units(request: Request, held: Mapping[str, Any]) -> Stated:
     convention = {"length": "angstrom", "force": "kcal/mol/angstrom"}
     found: dict[str, str] = {}
     fixed = set()
-    for kind, thing, parse in (("length", "positions", length_name), ("force", "forces", force_name)):
+    for kind, thing, parse in (
+        ("length", "positions", length_name),
+        ("force", "forces", force_name),
+    ):
         text = str(getattr(held.get(thing), "units", "") or "")
         if text and thing in held:
             found[kind] = stated_unit(request, kind, text, parse)
@@ -311,7 +332,8 @@ def stated_unit(request: Request, kind: str, text: str, parse: Callable[[str], s
     name = parse(text) or getattr(request, f"{kind}_unit")
     if name is None:
         raise ValueError(
-            f"{request.path} states its {kind} unit as {text!r}, which is not known: expected {known(kind)}; "
+            f"{request.path} states its {kind} unit as {text!r}, which is not known: expected "
+            f"{known(kind)}; "
             f"give {kind}_unit= to say what it means"
         )
     return str(name)

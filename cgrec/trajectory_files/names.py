@@ -1,5 +1,5 @@
-"""Names under which files hold their arrays: the usual ones, one that is plainly meant, or those a caller
-gives.
+"""Names under which files hold their arrays: the usual ones, one that is plainly meant, or those a
+caller gives.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "force_unit": ("force_unit",),
 }
 
-#: Names that plainly mean a thing though they are not the usual ones: taken where only one of them is there,
-#: with a remark.
+#: Names that plainly mean a thing though they are not the usual ones: taken where only one of them
+#: is there, with a remark.
 _LIKE = {
     "positions": re.compile(r"(^|[_./])(xyz|coord|cg_coords|position|conformations?)$", re.I),
     "forces": re.compile(r"force|(^|_)frc$", re.I),
@@ -60,7 +60,8 @@ class Chosen:
         quiet: no remark about a name that is not a usual one.
 
     Raises:
-        ValueError: `keys` names a thing or an array that does not exist, or several arrays could be meant.
+        ValueError: `keys` names a thing or an array that does not exist, or several arrays could be
+            meant.
     """
 
     def __init__(
@@ -72,11 +73,9 @@ class Chosen:
         quiet: bool = False,
     ):
         self._quiet = quiet
-        self._path, self._shapes, self._given = (
-            path,
-            dict(shapes),
-            {k: names_of(v) for k, v in (keys or {}).items()},
-        )
+        self._path = path
+        self._shapes = dict(shapes)
+        self._given = {k: names_of(v) for k, v in (keys or {}).items()}
         unknown = sorted(set(self._given) - set(things))
         if unknown:
             raise ValueError(
@@ -131,13 +130,14 @@ class Chosen:
             return ()
         if not self._quiet:
             remark(
-                f"{self._path}: {like[0]!r} is taken as {thing}; name another with keys={{{thing!r}: ...}}"
+                f"{self._path}: {like[0]!r} is taken as {thing}; name another with "
+                f"keys={{{thing!r}: ...}}"
             )
         return (like[0],)
 
     def _usual(self, thing: str) -> tuple[str, ...]:
-        """Arrays with the first of the usual names that is there; several in an HDF5 whose groups have one
-        each.
+        """Arrays with the first of the usual names that is there; several in an HDF5 whose groups
+        have one each.
         """
         for name in KEYS[thing]:
             found = tuple(n for n in self._shapes if n.rpartition("/")[2] == name)
@@ -174,9 +174,9 @@ def one_column(name: str, array: NDArray[Any]) -> NDArray[Any]:
 def potential_energies(path: Path, array: NDArray[Any], n_frames: int) -> NDArray[Any] | None:
     """(n_frames,) energies of an array that may hold kinetic ones beside them.
 
-    Programs that write (n_frames, 2) or (n_frames, 3) put the potential energy first, then the kinetic one,
-    then their sum. A kinetic energy is positive in every frame; where that does not hold nothing says which
-    column is which.
+    Programs that write (n_frames, 2) or (n_frames, 3) put the potential energy first, then the
+    kinetic one, then their sum. A kinetic energy is positive in every frame; where that does not
+    hold nothing says which column is which.
     """
     if array.size == n_frames:
         return array.reshape(n_frames)
@@ -187,12 +187,14 @@ def potential_energies(path: Path, array: NDArray[Any], n_frames: int) -> NDArra
     )
     if kinetic_second and whole:
         remark(
-            f"{path}: energies of shape {array.shape}: column 0 is taken as potential, column 1 as kinetic "
+            f"{path}: energies of shape {array.shape}: column 0 is taken as potential, column "
+            "1 as kinetic "
             "energy"
         )
         return array[:, 0]
     remark(
-        f"{path}: energies of shape {array.shape} are left out, as expected ({n_frames},): name the column "
+        f"{path}: energies of shape {array.shape} are left out, as expected ({n_frames},): "
+        "name the column "
         "of the potential energy, keys={'energies': 'energies[0]'}"
     )
     return None

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ..remarks import remark
 from .periodic import close_pairs
 
-#: Distances of all pairs are taken where sites are so few and there is no box, else those of pairs within
-#: reach (nm).
+#: Distances of all pairs are taken where sites are so few and there is no box, else those of pairs
+#: within reach (nm).
 _DENSE_SITES, _REACH = 40, 0.5
 #: nm, the first reach that is tried for beads; it grows where nothing is that near.
 _START = 0.05
@@ -32,8 +32,8 @@ class Nearest:
     Attributes:
         distances: (n,) nm; infinite where no two sites are within reach.
         pairs: (n, 2) the sites.
-        ratios: (n,) the smallest distance over the sum of covalent radii; exact where it is below the `limit`
-            asked for.
+        ratios: (n,) the smallest distance over the sum of covalent radii; exact where it is below
+            the `limit` asked for.
         tight: (n, 2) the sites of that.
     """
 
@@ -87,7 +87,9 @@ class NearestSites:
             found.put(slice(t, t + 1), self._of_frame(positions[t], boxes, int(t), dense))
         return found
 
-    def _compiled(self, positions: NDArray[Any], boxes: NDArray[np.float64] | None, most: float) -> Nearest:
+    def _compiled(
+        self, positions: NDArray[Any], boxes: NDArray[np.float64] | None, most: float
+    ) -> Nearest:
         assert self._library is not None
         kind = np.float32 if positions.dtype == np.float32 else np.float64
         x = np.ascontiguousarray(positions, kind)
@@ -137,7 +139,8 @@ def _library() -> ctypes.CDLL | None:
         library = native_library(Path(__file__).with_name("nearest.cpp"))
     except NoKernel as reason:
         remark(
-            f"{reason}; of long trajectories only a share of the frames is searched for sites that coincide"
+            f"{reason}; of long trajectories only a share of the frames is searched for sites "
+            "that coincide"
         )
         return None
     integer, real, pointer = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p

@@ -1,5 +1,5 @@
-"""What MDAnalysis leaves to us in a PDB: residue numbers above 9999 in hybrid-36, and one of alternate
-locations.
+"""What MDAnalysis leaves to us in a PDB: residue numbers above 9999 in hybrid-36, and one of
+alternate locations.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ ENDINGS = {".pdb", ".ent"}
 
 
 class Residues(NamedTuple):
-    """Residue of each atom of a PDB: (n_atoms,) index, and (n_atoms,) number, None where some are no
-    numbers.
+    """Residue of each atom of a PDB: (n_atoms,) index, and (n_atoms,) number, None where some are
+    no numbers.
     """
 
     residues: NDArray[np.int64]
@@ -25,13 +25,15 @@ class Residues(NamedTuple):
 
 
 def hybrid_residues(path: Path) -> Residues | None:
-    """Residues of the first model where some numbers are not decimal; None where all are, which MDAnalysis
-    reads well.
+    """Residues of the first model where some numbers are not decimal; None where all are, which
+    MDAnalysis reads well.
 
-    Hybrid-36 (cci.lbl.gov/hybrid_36) writes 10000 as A000, 10001 as A001, ... in the four columns of the
-    number. MDAnalysis takes all of these for number 1 and joins neighbours of one name into one residue.
+    Hybrid-36 (cci.lbl.gov/hybrid_36) writes 10000 as A000, 10001 as A001, ... in the four columns
+    of the number. MDAnalysis takes all of these for number 1 and joins neighbours of one name into
+    one residue.
     """
-    fields = [line[17:27] for line in _atom_lines(path)]  # residue name, chain, number, insertion code
+    # residue name, chain, number, insertion code
+    fields = [line[17:27] for line in _atom_lines(path)]
     written = [field[5:9].strip() for field in fields]
     if all(text.lstrip("-").isdigit() for text in written):
         return None
@@ -67,9 +69,9 @@ def one_location(
 ) -> NDArray[np.int64]:
     """Atoms that are kept where some are given at several places: one location in every residue.
 
-    In a residue the location of the highest mean occupancy is taken, of equal ones the first letter (A);
-    atoms that do not have it keep the best of their own. Where the locations are residues of different names,
-    as of a mutant, only atoms of the chosen one's name stay.
+    In a residue the location of the highest mean occupancy is taken, of equal ones the first letter
+    (A); atoms that do not have it keep the best of their own. Where the locations are residues of
+    different names, as of a mutant, only atoms of the chosen one's name stay.
 
     Args:
         locations: letter per atom, "" where there is one place only.

@@ -17,8 +17,9 @@ def box_rows(box: ArrayLike) -> NDArray[np.float64]:
     """Any usual form of a periodic box as lattice vectors in rows, in the unit it came in.
 
     Args:
-        box: an edge (), edges (3,), edges and angles in degrees (6,), rows (3, 3); or edges per frame (n, 3),
-            edges and angles per frame (n, 6), rows per frame (n, 3, 3). A (3, 3) array always means rows.
+        box: an edge (), edges (3,), edges and angles in degrees (6,), rows (3, 3); or edges per
+            frame (n, 3), edges and angles per frame (n, 6), rows per frame (n, 3, 3). A (3, 3)
+            array always means rows.
 
     Returns:
         (3, 3), also where all frames share one box; else (n, 3, 3).
@@ -49,7 +50,8 @@ def check_rows(rows: NDArray[np.float64], where: str) -> None:
     with np.errstate(invalid="ignore", over="ignore"):
         sizes = np.linalg.norm(each, axis=-1).prod(-1)
         flat = ~(np.abs(np.linalg.det(each)) > 1e-6 * sizes)
-    lower = (np.triu(each, 1) == 0).all((1, 2))  # edges along x, or a in x and b in xy as programs write them
+    # edges along x, or a in x and b in xy as programs write them
+    lower = (np.triu(each, 1) == 0).all((1, 2))
     negative = lower & (np.diagonal(each, axis1=1, axis2=2) < 0).any(-1)
     wrong = np.flatnonzero(flat | negative | ~np.isfinite(each).all((1, 2)))
     if not len(wrong):
@@ -58,8 +60,10 @@ def check_rows(rows: NDArray[np.float64], where: str) -> None:
     found = " | ".join(" ".join(f"{v:.4g}" for v in row) for row in each[k])
     which = "" if len(each) == 1 else f" of frame {k}"
     raise ValueError(
-        f"{where}: the box{which} has the rows {found} nm: expected three vectors that span a space, with "
-        "positive edges; give box= (edges in the file's unit of length), or box='open' for a system without "
+        f"{where}: the box{which} has the rows {found} nm: expected three vectors that span a "
+        "space, with "
+        "positive edges; give box= (edges in the file's unit of length), or box='open' for a "
+        "system without "
         "one"
     )
 
@@ -88,7 +92,8 @@ def minimum_image(vectors: NDArray[Any], box: NDArray[Any] | None) -> NDArray[An
 
 
 def make_whole(positions: NDArray[Any], system: System, box: NDArray[Any] | None) -> NDArray[Any]:
-    """(n_frames, n_sites, 3) with no bond across the box; the first site of each molecule stays where it is.
+    """(n_frames, n_sites, 3) with no bond across the box; the first site of each molecule stays
+    where it is.
 
     Args:
         positions: (n_frames, n_sites, 3).
@@ -144,14 +149,18 @@ def close_pairs(
         return _close_pairs_dense(np.asarray(positions, float), cutoff)
     cell = np.asarray(box, float) if periodic else np.zeros((3, 3))
     points = np.ascontiguousarray(positions, float)
-    i, j, vectors = NeighborList(cutoff=cutoff, full_list=False).compute(points, cell, periodic, "ijD")
+    i, j, vectors = NeighborList(cutoff=cutoff, full_list=False).compute(
+        points, cell, periodic, "ijD"
+    )
     return np.stack([i, j], -1).astype(np.int64), vectors
 
 
 def _close_pairs_dense(
     positions: NDArray[Any], cutoff: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """`close_pairs` of an open system by all distances: cells would be many where few sites lie far apart."""
+    """`close_pairs` of an open system by all distances: cells would be many where few sites lie far
+    apart.
+    """
     i, j = np.triu_indices(len(positions), 1)
     vectors = positions[j] - positions[i]
     near = (vectors**2).sum(1) < cutoff**2

@@ -1,14 +1,14 @@
-"""Can these frames be? Frames that no molecule can be in, bonds that cannot be, and a box that is not the
-frames' own.
+"""Can these frames be? Frames that no molecule can be in, bonds that cannot be, and a box that is
+not the frames' own.
 
-Two rules find bad frames. Chemistry: two atoms nearer than 0.6 times the sum of their covalent radii (Cordero
-et al., Dalton Trans. 2008, 2832; the shortest bonds known are 0.75 times it), or a bond longer than twice
-that sum. Statistics, for beads as well: the nearest distance of each frame is a minimum of many, and such
-minima follow a Weibull law (Gumbel, Statistics of Extremes, 1958). Its two constants come from the quantiles
-at 10 % and 50 %, which single frames do not move; a frame at less than half of the smallest distance expected
-among so many frames is not of this sample. Largest forces are judged likewise. On valid samples (water, ions,
-a peptide; 74 to 10,000 frames) the smallest distance was 0.98 to 1.13 times the one expected, the largest
-force 0.4 to 1.0 times.
+Two rules find bad frames. Chemistry: two atoms nearer than 0.6 times the sum of their covalent
+radii (Cordero et al., Dalton Trans. 2008, 2832; the shortest bonds known are 0.75 times it), or a
+bond longer than twice that sum. Statistics, for beads as well: the nearest distance of each frame
+is a minimum of many, and such minima follow a Weibull law (Gumbel, Statistics of Extremes, 1958).
+Its two constants come from the quantiles at 10 % and 50 %, which single frames do not move; a frame
+at less than half of the smallest distance expected among so many frames is not of this sample.
+Largest forces are judged likewise. On valid samples (water, ions, a peptide; 74 to 10,000 frames)
+the smallest distance was 0.98 to 1.13 times the one expected, the largest force 0.4 to 1.0 times.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from ..system import System
 from .nearest import SLOW_BUDGET, Nearest, NearestSites
 from .topology import covalent_radii
 
-#: Length over the sum of covalent radii below which two atoms, above which two bonded atoms, cannot be.
+#: Length over the sum of covalent radii below which two atoms, above which two bonded atoms, cannot
+#: be.
 SHORTEST, LONGEST = 0.6, 2.0
 #: The same for a bond that is so long in most frames: those of metals reach 1.2.
 LONGEST_MOSTLY = 1.5
@@ -46,7 +47,9 @@ _LONELY = 0.1
 
 @dataclass(frozen=True)
 class BadFrame:
-    """A frame that cannot be: its number, why in words, and whether coordinates (else forces) say so."""
+    """A frame that cannot be: its number, why in words, and whether coordinates (else forces) say
+    so.
+    """
 
     number: int
     reason: str
@@ -67,7 +70,8 @@ def bad_frames(frames: Frames) -> list[BadFrame]:
 
 
 def check_bonds(frames: Frames, where: str) -> None:
-    """ValueError where bonds of the System cannot be in most frames: it is the topology of other coordinates.
+    """ValueError where bonds of the System cannot be in most frames: it is the topology of other
+    coordinates.
 
     Beads have no radii: their bonds are judged only in a box, which a bond does not fill.
     """
@@ -81,7 +85,8 @@ def check_bonds(frames: Frames, where: str) -> None:
         widths = 1 / np.linalg.norm(np.linalg.inv(frames.boxes()[sample]), axis=1)  # type: ignore[index]
         beads = ~np.isfinite(high)
         high = np.where(beads, 0.45 * widths.min(), high)
-        # a bead's bond may reach half a small box now and then; one that is at random places does so often
+        # a bead's bond may reach half a small box now and then; one that is at random places does
+        # so often
         often = np.where(beads, 0.1, _MOST)
     else:
         often = np.full(len(high), _MOST)
@@ -94,20 +99,25 @@ def check_bonds(frames: Frames, where: str) -> None:
     i, j = system.bonds[worst].tolist()
     length = float(lengths[np.flatnonzero(wrong[:, worst])[0], worst])
     raise ValueError(
-        f"{where}: {len(impossible)} of {len(system.bonds)} bonds of the topology cannot be, such as "
-        f"{_named(system, i)} - {_named(system, j)}, {length:.3g} nm long in frame {frame} (expected "
-        f"{_expected(low[worst], high[worst])}): atoms of trajectory and topology are in another order, "
-        "molecules are cut and the box that would make them whole is missing or wrong, or the length unit "
+        f"{where}: {len(impossible)} of {len(system.bonds)} bonds of the topology cannot be, "
+        "such as "
+        f"{_named(system, i)} - {_named(system, j)}, {length:.3g} nm long in frame {frame} "
+        "(expected "
+        f"{_expected(low[worst], high[worst])}): atoms of trajectory and topology are in "
+        "another order, "
+        "molecules are cut and the box that would make them whole is missing or wrong, or the "
+        "length unit "
         "is; give the topology this trajectory was written with, or box="
     )
 
 
 def check_kinds_of_bonds(frames: Frames, where: str) -> None:
-    """ValueError where most bonds of two elements are shorter than a triple bond of them: the names are
-    others' atoms.
+    """ValueError where most bonds of two elements are shorter than a triple bond of them: the names
+    are others' atoms.
 
-    Water read as oxygen alone has O - O at 0.1 nm; the shortest known is 0.112 nm, in O2+. Limits are 0.95
-    times the sum of radii of triple bonds (Pyykko, Riedel and Patzschke, Chem. Eur. J. 11, 3511 (2005)).
+    Water read as oxygen alone has O - O at 0.1 nm; the shortest known is 0.112 nm, in O2+. Limits
+    are 0.95 times the sum of radii of triple bonds (Pyykko, Riedel and Patzschke, Chem. Eur. J. 11,
+    3511 (2005)).
     """
     system = frames.system
     radii = np.array([_TRIPLE.get(e, 0.0) for e in system.elements])
@@ -116,7 +126,9 @@ def check_kinds_of_bonds(frames: Frames, where: str) -> None:
         return
     sample = np.unique(np.linspace(0, len(frames) - 1, 20).astype(int))
     ratios = np.median(_lengths(frames.positions[sample], bonds), axis=0) / radii[bonds].sum(1)
-    kinds = np.array(["-".join(sorted((system.elements[i], system.elements[j]))) for i, j in bonds.tolist()])
+    kinds = np.array(
+        ["-".join(sorted((system.elements[i], system.elements[j]))) for i, j in bonds.tolist()]
+    )
     for kind in np.unique(kinds):
         mine = kinds == kind
         if np.median(ratios[mine]) > _SHORTEST_TRIPLE:
@@ -124,9 +136,12 @@ def check_kinds_of_bonds(frames: Frames, where: str) -> None:
         i, j = bonds[mine][0].tolist()
         length = float(np.median(ratios[mine]) * radii[[i, j]].sum())
         raise ValueError(
-            f"{where}: {mine.sum()} bonds {kind}, such as {_named(system, i)} - {_named(system, j)}, are "
-            f"{length:.3g} nm long: expected at least {_SHORTEST_TRIPLE * radii[[i, j]].sum():.3g} nm, that "
-            "of a triple bond; the names or elements are those of other atoms: correct species=, elements= "
+            f"{where}: {mine.sum()} bonds {kind}, such as {_named(system, i)} - "
+            f"{_named(system, j)}, are "
+            f"{length:.3g} nm long: expected at least "
+            f"{_SHORTEST_TRIPLE * radii[[i, j]].sum():.3g} nm, that "
+            "of a triple bond; the names or elements are those of other atoms: correct "
+            "species=, elements= "
             "or topology=, or the unit of length"
         )
 
@@ -144,7 +159,8 @@ def check_hydrogens(system: System, where: str) -> str:
         return ""
     if not len(system.bonds):  # which may be somebody's choice
         return (
-            f"{where}: none of {len(hydrogens)} hydrogens is bonded: read as single atoms; are names, unit "
+            f"{where}: none of {len(hydrogens)} hydrogens is bonded: read as single atoms; are "
+            "names, unit "
             "of length and box right?"
         )
     text = (
@@ -153,7 +169,8 @@ def check_hydrogens(system: System, where: str) -> str:
     )
     if len(alone) > _LONELY * len(hydrogens):
         raise ValueError(
-            f"{text}: expected names and coordinates in the same order; correct species= or topology=, or "
+            f"{text}: expected names and coordinates in the same order; correct species= or "
+            "topology=, or "
             "pass check_units=False if this is meant"
         )
     return f"{text}: are names and coordinates in the same order?"
@@ -162,9 +179,9 @@ def check_hydrogens(system: System, where: str) -> str:
 def check_box(frames: Frames, where: str) -> None:
     """ValueError where the box is not that of the frames.
 
-    No matter is denser than osmium (22.6 g/cm3). Molecules that were wrapped fill a box evenly up to sharp
-    edges: where they fill another length than the box has, the box (or its unit) is wrong. Too small, images
-    overlap; too large, there is a gap that no liquid has.
+    No matter is denser than osmium (22.6 g/cm3). Molecules that were wrapped fill a box evenly up
+    to sharp edges: where they fill another length than the box has, the box (or its unit) is wrong.
+    Too small, images overlap; too large, there is a gap that no liquid has.
     """
     if frames.box is None:
         return
@@ -174,12 +191,15 @@ def check_box(frames: Frames, where: str) -> None:
     beads = "X" in frames.system.elements
     if density > _DENSEST * (3 if beads else 1):
         raise ValueError(
-            f"{where}: the box of {volumes.min():.3g} nm3 would hold matter of {density:.3g} g/cm3: expected "
-            "less than that of any metal; its unit is wrong, or give the box of the simulation with box="
+            f"{where}: the box of {volumes.min():.3g} nm3 would hold matter of {density:.3g} "
+            "g/cm3: expected "
+            "less than that of any metal; its unit is wrong, or give the box of the simulation "
+            "with box="
         )
     if len(np.unique(frames.system.molecules)) >= 10 and _mostly_empty(frames, boxes):
         remark(
-            f"{where}: all sites lie within half of each edge of the box: a cluster in vacuum, or the box "
+            f"{where}: all sites lie within half of each edge of the box: a cluster in vacuum, "
+            "or the box "
             "(or its unit) is too large; give the box of the simulation with box="
         )
     filled = _filled_box(frames)
@@ -188,14 +208,19 @@ def check_box(frames: Frames, where: str) -> None:
         size = lambda e: " x ".join(f"{v:.4g}" for v in e)  # noqa: E731
         raise ValueError(
             f"{where}: molecules fill {size(filled)} nm evenly up to sharp edges and the box is "
-            f"{size(edges)} nm: expected the same; give the box of the simulation with box=, or pass "
+            f"{size(edges)} nm: expected the same; give the box of the simulation with box=, "
+            "or pass "
             "check_units=False if this is meant"
         )
 
 
 def _mostly_empty(frames: Frames, boxes: NDArray[np.float64]) -> bool:
-    """Whether sites of a sample of frames, moved into the box, leave half of it empty along each vector."""
-    sample = np.arange(len(frames))[:: max(len(frames) // 100, 1)][:: max(frames.n_sites // 20_000, 1)]
+    """Whether sites of a sample of frames, moved into the box, leave half of it empty along each
+    vector.
+    """
+    sample = np.arange(len(frames))[:: max(len(frames) // 100, 1)][
+        :: max(frames.n_sites // 20_000, 1)
+    ]
     scaled = np.asarray(taken(frames.positions, sample), float) @ np.linalg.inv(boxes.mean(0)) % 1.0
     for axis in range(3):
         s = np.sort(scaled[..., axis].ravel())
@@ -206,7 +231,9 @@ def _mostly_empty(frames: Frames, boxes: NDArray[np.float64]) -> bool:
 
 
 def _filled_box(frames: Frames) -> NDArray[np.float64] | None:
-    """(3,) nm that wrapped molecules fill, where it is not the box; None where it is, or nobody can tell."""
+    """(3,) nm that wrapped molecules fill, where it is not the box; None where it is, or nobody can
+    tell.
+    """
     boxes = np.asarray(frames.boxes(), float)
     if not np.allclose(boxes, boxes * np.eye(3), atol=1e-6 * boxes.max()):
         return None
@@ -220,7 +247,8 @@ def _filled_box(frames: Frames) -> NDArray[np.float64] | None:
         return None
     ones, mass = np.ones((len(order), 1)), frames.system.masses[order][:, None]
     first = np.isin(np.arange(len(order)), starts)[:, None].astype(float)
-    for weight in (first, ones, mass):  # programs wrap molecules by their first atom, their centre, their centre of mass
+    # programs wrap molecules by their first atom, their centre, their centre of mass
+    for weight in (first, ones, mass):
         way = np.add.reduceat(x * weight, starts, axis=1) / np.add.reduceat(weight, starts, axis=0)
         told = [_filled((way / edges)[..., k].ravel()) for k in range(3)]
         if all(t is not None for t in told):
@@ -230,8 +258,8 @@ def _filled_box(frames: Frames) -> NDArray[np.float64] | None:
 
 
 def _filled(x: NDArray[np.float64]) -> float | None:
-    """Length that values fill evenly from edge to edge; None where edges are not sharp, as of unwrapped
-    molecules, or the middle is not even, as in a crystal.
+    """Length that values fill evenly from edge to edge; None where edges are not sharp, as of
+    unwrapped molecules, or the middle is not even, as in a crystal.
     """
     low, high = float(x.min()), float(x.max())
     counts = np.histogram(x, bins=25, range=(low, high))[0]
@@ -263,7 +291,9 @@ def _limits(
 
 
 def _impossible_geometry(frames: Frames) -> list[BadFrame]:
-    """Frames with a bond that cannot be, then those with sites too near; positions are gone through once."""
+    """Frames with a bond that cannot be, then those with sites too near; positions are gone through
+    once.
+    """
     bonds, near = _BondLimits(frames.system), _SitesTooNear(frames)
     found = []
     for piece in pieces(frames.positions):
@@ -280,8 +310,10 @@ class _BondLimits:
     def __init__(self, system: System):
         low, high = _limits(system, system.bonds)
         judged = np.flatnonzero(np.isfinite(high))
-        self._system, self._pairs = system, system.bonds[judged]
-        self._low, self._high = low[judged], high[judged]
+        self._system = system
+        self._pairs = system.bonds[judged]
+        self._low = low[judged]
+        self._high = high[judged]
 
     def broken(self, positions: NDArray[Any], start: int) -> list[BadFrame]:
         """Of frames (n, n_sites, 3), the first of which has the number `start`."""
@@ -293,7 +325,8 @@ class _BondLimits:
             k = int(np.flatnonzero(wrong[t])[0])
             i, j = self._pairs[k].tolist()
             text = (
-                f"bond {_named(self._system, i)} - {_named(self._system, j)} is {lengths[t, k]:.3g} nm long"
+                f"bond {_named(self._system, i)} - {_named(self._system, j)} is "
+                f"{lengths[t, k]:.3g} nm long"
             )
             expected = _expected(self._low[k], self._high[k])
             found.append(BadFrame(start + int(t), f"{text}, expected {expected}"))
@@ -317,13 +350,17 @@ class _SitesTooNear:
         some = positions[first :: self._step]
         if len(some):
             box = self._frames.box
-            self._nearest.put(where, self._search(some, box if box is None or box.ndim == 2 else box[where]))
+            self._nearest.put(
+                where, self._search(some, box if box is None or box.ndim == 2 else box[where])
+            )
 
     def found(self) -> list[BadFrame]:
         """The frames, once all were looked at."""
         used = np.arange(0, len(self._frames), self._step)
         if self._step > 1:
-            remark(f"{len(used)} of {len(self._frames)} frames were searched for sites that coincide")
+            remark(
+                f"{len(used)} of {len(self._frames)} frames were searched for sites that coincide"
+            )
         near = self._nearest
         nearest, tight = near.distances[used], near.ratios[used] < SHORTEST
         wrong = (nearest < _NEAREST * _smallest_expected(nearest)) | tight
@@ -344,10 +381,11 @@ class _SitesTooNear:
 
 
 def _smallest_expected(minima: NDArray[np.float64]) -> float:
-    """The smallest of so many minima that follow one Weibull law; 0 where there are too few to tell.
+    """The smallest of so many minima that follow one Weibull law; 0 where there are too few to
+    tell.
 
-    P(m > r) = exp(-(r / a)^p): with q10 and q50 the quantiles at 10 and 50 %, p = ln(ln 2 / -ln 0.9) / ln(q50
-    / q10), and the smallest of n is near the quantile at 1 / n.
+    P(m > r) = exp(-(r / a)^p): with q10 and q50 the quantiles at 10 and 50 %, p = ln(ln 2 / -ln
+    0.9) / ln(q50 / q10), and the smallest of n is near the quantile at 1 / n.
     """
     known = minima[np.isfinite(minima)]
     if len(known) < _LEAST:
@@ -360,8 +398,8 @@ def _smallest_expected(minima: NDArray[np.float64]) -> float:
 
 
 def _other_population(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Values of the smaller of two populations that a factor of three separates: frames in another unit of
-    length.
+    """Values of the smaller of two populations that a factor of three separates: frames in another
+    unit of length.
     """
     known = np.isfinite(values) & (values > 0)
     few = max(3, len(values) // 100)
@@ -396,10 +434,12 @@ def _absurd_forces(frames: Frames) -> list[BadFrame]:
         text = f"the force on {_named(frames.system, int(sites[t]))} is {largest[t]:.3g} kJ/mol/nm"
         usual = f"the largest of most frames is {np.median(some):.3g}"
         found.append(BadFrame(int(t), f"{text}, {usual}", geometry=False))
-    # sites out of reach of each other feel nothing, but not where most frames have forces on every site
+    # sites out of reach of each other feel nothing, but not where most frames have forces on every
+    # site
     if (largest == 0).any() and (np.asarray(frames.forces[largest > 0][:20]) != 0).any(-1).all():
         found += [
-            BadFrame(int(t), "all forces are zero", geometry=False) for t in np.flatnonzero(largest == 0)
+            BadFrame(int(t), "all forces are zero", geometry=False)
+            for t in np.flatnonzero(largest == 0)
         ]
     return found
 

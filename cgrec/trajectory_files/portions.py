@@ -1,7 +1,8 @@
-"""Frames on their way from a file into memory, a bounded number at a time, and the place that collects them.
+"""Frames on their way from a file into memory, a bounded number at a time, and the place that
+collects them.
 
-A trajectory may be larger than the memory. So every reader gives `Portion`s of bounded size, and `Collected`
-keeps them in memory while they are few and in a temporary file beyond.
+A trajectory may be larger than the memory. So every reader gives `Portion`s of bounded size, and
+`Collected` keeps them in memory while they are few and in a temporary file beyond.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 
 from ..frames import MEMORY_BYTES, release
 
-#: Bytes of positions in one portion: small against the memory of any machine, large against the cost of a
-#: call.
+#: Bytes of positions in one portion: small against the memory of any machine, large against the
+#: cost of a call.
 PORTION_BYTES = 2**22
 
 _VECTORS = ("positions", "forces")
@@ -50,7 +51,9 @@ class Portion:
 
     def present(self) -> dict[str, NDArray[Any]]:
         """The arrays there are, by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        return {
+            f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None
+        }
 
     def cut(self, start: int, stop: int) -> Portion:
         """Frames start to stop of this portion."""
@@ -59,8 +62,8 @@ class Portion:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One frame as the file has it: positions and forces (n_sites, 3), box (3, 3) rows, energy and step
-    numbers.
+    """One frame as the file has it: positions and forces (n_sites, 3), box (3, 3) rows, energy and
+    step numbers.
     """
 
     positions: NDArray[Any] | None = None
@@ -84,7 +87,8 @@ def in_order(path: Path, snapshots: Callable[[], Iterator[Snapshot]]) -> Portion
     def portions(pick: slice) -> Iterator[Portion]:
         if any(v is not None and v < 0 for v in (pick.start, pick.stop, pick.step)):
             raise ValueError(
-                f"{path}: start, stop and step must not be negative for files read in order, found {pick}"
+                f"{path}: start, stop and step must not be negative for files read in order, "
+                f"found {pick}"
             )
         picked = islice(enumerate(snapshots()), pick.start, pick.stop, pick.step)
         first = next(picked, None)
@@ -100,8 +104,8 @@ def in_order(path: Path, snapshots: Callable[[], Iterator[Snapshot]]) -> Portion
 
 
 def sliced(arrays: dict[str, Any], n_frames: int) -> Portions:
-    """Portions of arrays that can be cut anywhere: of numpy, HDF5 or NetCDF, each with frames along its first
-    axis.
+    """Portions of arrays that can be cut anywhere: of numpy, HDF5 or NetCDF, each with frames along
+    its first axis.
     """
 
     def portions(pick: slice) -> Iterator[Portion]:
@@ -114,7 +118,8 @@ def sliced(arrays: dict[str, Any], n_frames: int) -> Portions:
             where = slice(part[0], None if stop < 0 else stop, part.step)
             cut = {name: _cut(array, where) for name, array in arrays.items()}
             for name, shaped in cut.items():
-                if name in _VECTORS and shaped.ndim == 2:  # rows of 3 n_sites numbers, as DeePMD writes them
+                # rows of 3 n_sites numbers, as DeePMD writes them
+                if name in _VECTORS and shaped.ndim == 2:
                     cut[name] = shaped.reshape(len(shaped), -1, 3)
             yield Portion(**cut)
 
@@ -153,8 +158,8 @@ def _stacked(path: Path, chunk: list[tuple[int, Snapshot]], n_sites: int) -> Por
     """One portion of snapshots.
 
     Raises:
-        ValueError: only some of them have positions, forces, a box or an energy, or the number of sites
-            changes.
+        ValueError: only some of them have positions, forces, a box or an energy, or the number of
+            sites changes.
     """
     for k, snapshot in chunk:
         if _n_sites(snapshot) != n_sites and _n_sites(snapshot):
@@ -173,8 +178,10 @@ def _stacked(path: Path, chunk: list[tuple[int, Snapshot]], n_sites: int) -> Por
 def changed_number(path: Path, frame: int, found: int, first: int) -> ValueError:
     """The error of a file whose number of sites changes."""
     return ValueError(
-        f"{path}: frame {frame} holds {found} sites and the first frame {first}: Frames are of one System, "
-        "so expected the same number in all; keep the frames of one number (start=, stop=), or write the "
+        f"{path}: frame {frame} holds {found} sites and the first frame {first}: Frames are of "
+        "one System, "
+        "so expected the same number in all; keep the frames of one number (start=, stop=), or "
+        "write the "
         "run without the sites that come and go"
     )
 
@@ -182,18 +189,20 @@ def changed_number(path: Path, frame: int, found: int, first: int) -> ValueError
 def partly(path: Path, name: str, frame: int) -> ValueError:
     """The error of a file where only some frames have something."""
     return ValueError(
-        f"{path}: some frames have {name} and some have not (frame {frame} has none): expected all or none; "
+        f"{path}: some frames have {name} and some have not (frame {frame} has none): expected "
+        "all or none; "
         "pick those that have with start= and step="
     )
 
 
 @dataclass
 class Collected:
-    """Portions as arrays: in memory while they are small, else in temporary files that vanish with the
-    arrays.
+    """Portions as arrays: in memory while they are small, else in temporary files that vanish with
+    the arrays.
 
     Args:
-        folder: where temporary files go; None is the folder the system keeps for such files (TMPDIR).
+        folder: where temporary files go; None is the folder the system keeps for such files
+            (TMPDIR).
     """
 
     folder: Path | None = None

@@ -19,8 +19,9 @@ from .universe import Topology
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of `read` that formats use; see there. `path` is one file; `as_forces` says that it is
-    the second one, of which only the forces are wanted; `packed` is the compressed file `path` was made from.
+    """The arguments of `read` that formats use; see there. `path` is one file; `as_forces` says
+    that it is the second one, of which only the forces are wanted; `packed` is the compressed file
+    `path` was made from.
     """
 
     path: Path
@@ -65,8 +66,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Units:
-    """Names of the units a file is in, and their sizes in nm, kJ/mol, kJ/mol/nm where the name is not one of
-    ours.
+    """Names of the units a file is in, and their sizes in nm, kJ/mol, kJ/mol/nm where the name is
+    not one of ours.
     """
 
     length: str
@@ -86,8 +87,8 @@ class Stated:
     """The units a file or its format states, None where it does not.
 
     Attributes:
-        fixed: those of "length", "energy", "force" that an argument may not change, because the file says
-            them.
+        fixed: those of "length", "energy", "force" that an argument may not change, because the
+            file says them.
         by: who states them, as in "states {by}".
         sizes: factors, for units without a name of ours.
         mass: amu of the file's unit of mass.
@@ -113,7 +114,8 @@ class SiteColumns:
 
 @dataclass(frozen=True)
 class Known:
-    """The System a file states, whether its bonds are all of them, and whether it names its residues.
+    """The System a file states, whether its bonds are all of them, and whether it names its
+    residues.
 
     `sites` says which sites of the file they are, where some are left out.
     """
@@ -177,10 +179,13 @@ def units_of(request: Request, opened: Opened) -> Units:
         given, found = getattr(request, f"{kind}_unit"), getattr(stated, kind)
         if given is not None and kind in stated.fixed and given != found:
             raise ValueError(
-                f"{request.path}: its {kind} unit is stated as {found}, and {kind}_unit={given!r} was given: "
+                f"{request.path}: its {kind} unit is stated as {found}, and "
+                f"{kind}_unit={given!r} was given: "
                 "expected the same; leave it out"
             )
-    if stated.sizes is not None and not (request.length_unit or request.energy_unit or request.force_unit):
+    if stated.sizes is not None and not (
+        request.length_unit or request.energy_unit or request.force_unit
+    ):
         return Units(stated.length or "", stated.energy or "", stated.force or "", stated.sizes)
     length, energy = request.length_unit or stated.length, request.energy_unit or stated.energy
     changed = request.energy_unit is not None or request.length_unit is not None
@@ -193,7 +198,9 @@ def units_of(request: Request, opened: Opened) -> Units:
     if length is None or (energy is None and force is None):
         missing = "length_unit= ('nm', 'angstrom' or 'bohr')" if length is None else ""
         also = "energy_unit= or force_unit= (e.g. 'kJ/mol', 'eV' or 'kcal/mol/angstrom')"
-        wanted = " and ".join(w for w in (missing, also if energy is None and force is None else "") if w)
+        wanted = " and ".join(
+            w for w in (missing, also if energy is None and force is None else "") if w
+        )
         raise ValueError(f"{request.path} states no units: give {wanted}")
     energy = energy or force.rpartition("/")[0]  # type: ignore[union-attr]
     return Units(length, energy, force or f"{energy}/{length}")

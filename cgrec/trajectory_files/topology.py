@@ -45,11 +45,13 @@ __all__ = [
     "element_mass",
 ]
 
-#: Topology files that list all bonds; in others (PDB, GRO, ...) missing bonds are found from distances.
+#: Topology files that list all bonds; in others (PDB, GRO, ...) missing bonds are found from
+#: distances.
 BONDS_COMPLETE = {".psf", ".prmtop", ".parm7", ".top", ".tpr", ".data", ".mol2"}
 #: nm; only a wrong unit of length brings atoms closer.
 CLOSEST_ATOMS = 0.05
-#: Elements whose neighbours are held by charge, not by bonds a distance could tell: never bonded by a guess.
+#: Elements whose neighbours are held by charge, not by bonds a distance could tell: never bonded by
+#: a guess.
 _UNBONDED = {
     "Li",
     "Na",
@@ -80,11 +82,13 @@ _UNBONDED = {
 def load_topology(
     topology: str | Path | System, masses: Mapping[str, float] | ArrayLike | None = None
 ) -> tuple[System, bool]:
-    """The System of a topology file (anything MDAnalysis reads), and whether its list of bonds is complete.
+    """The System of a topology file (anything MDAnalysis reads), and whether its list of bonds is
+    complete.
 
     Args:
         topology: file, folder of frames, or a System, which is returned as it is.
-        masses: amu by name or one a site, used before a mass or an element is guessed for a file's sites.
+        masses: amu by name or one a site, used before a mass or an element is guessed for a file's
+            sites.
 
     Raises:
         ValueError: the file cannot be read as a topology, or holds sites without mass.
@@ -98,7 +102,8 @@ def read_topology(
     masses: Mapping[str, float] | ArrayLike | None = None,
     elements: Mapping[str, str] | None = None,
 ) -> Topology:
-    """What a topology file (anything MDAnalysis reads) says, and which of its sites are sites of the System.
+    """What a topology file (anything MDAnalysis reads) says, and which of its sites are sites of
+    the System.
 
     Args:
         topology: file, folder of frames, or a System, which is taken as it is.
@@ -106,8 +111,8 @@ def read_topology(
         elements: symbols by site name or "residue name:site name", in place of guesses.
 
     Raises:
-        ValueError: the file cannot be read as a topology, holds sites without mass, or elements nobody can
-            tell.
+        ValueError: the file cannot be read as a topology, holds sites without mass, or elements
+            nobody can tell.
     """
     if isinstance(topology, System):
         return Topology(topology, n_file=topology.n_sites)
@@ -133,7 +138,9 @@ def system_from_species(
     where: str,
 ) -> System:
     """System of a bare list of names, for files without a topology; see `read_species`."""
-    return read_species(species, n_sites, masses=masses, bonds=bonds, charges=charges, where=where).system
+    return read_species(
+        species, n_sites, masses=masses, bonds=bonds, charges=charges, where=where
+    ).system
 
 
 def read_species(
@@ -150,14 +157,14 @@ def read_species(
     """What a bare list of names says; massless sites are left out.
 
     Args:
-        species: one name a site (element symbols, atom names, bead names or atomic numbers); one name alone
-            is that of every site.
+        species: one name a site (element symbols, atom names, bead names or atomic numbers); one
+            name alone is that of every site.
         n_sites: how many sites the trajectory has.
         masses: amu, per name or one a site; needed only where a name is no element.
         elements: symbols by name, in place of guesses.
         bonds, charges: as in System.
-        are_atoms: tells from distances whether the sites can be the atoms of these elements; asked where
-            names such as C1 C2 C3 are those of atoms or of beads.
+        are_atoms: tells from distances whether the sites can be the atoms of these elements; asked
+            where names such as C1 C2 C3 are those of atoms or of beads.
         where: file named in errors.
 
     Raises:
@@ -166,7 +173,8 @@ def read_species(
     names = site_names(species, n_sites, where)
     if masses is not None and not isinstance(masses, Mapping) and np.shape(masses) != (n_sites,):
         raise ValueError(
-            f"{where}: masses: expected one a site for {n_sites} sites, found shape {np.shape(masses)}"
+            f"{where}: masses: expected one a site for {n_sites} sites, found shape "
+            f"{np.shape(masses)}"
         )
     given_elements(elements or {}, names, names, where)  # refuses names that no site has
     numbers = not isinstance(species, str) and all(isinstance(s, int | np.integer) for s in species)
@@ -206,7 +214,10 @@ def _without(
     pairs = np.asarray([] if bonds is None else bonds, np.int64).reshape(-1, 2)
     pairs = new[pairs[~virtual[pairs].any(1)]]
     gone = sorted({n for n, v in zip(names, virtual) if v})
-    remark(f"{where}: {int(virtual.sum())} massless sites ({listed(gone)}) are left out: they are no atoms")
+    remark(
+        f"{where}: {int(virtual.sum())} massless sites ({listed(gone)}) are left out: they are no "
+        "atoms"
+    )
     system = build_system(
         names=[names[i] for i in kept],
         elements=[symbols[i] for i in kept],
@@ -230,19 +241,22 @@ def site_names(species: Sequence[Any] | str, n_sites: int, where: str) -> list[s
     listed_names = [species] * n_sites if isinstance(species, str) else list(species)
     if len(listed_names) != n_sites:
         raise ValueError(
-            f"{where}: expected one name a site for {n_sites} sites, found {len(listed_names)} names"
+            f"{where}: expected one name a site for {n_sites} sites, found {len(listed_names)} "
+            "names"
         )
     numbers = {int(s) for s in listed_names if isinstance(s, int | np.integer)}
     if len(numbers) > 1 and numbers == set(range(1, len(numbers) + 1)):
         raise ValueError(
             f"{where}: species are numbers from 1 to {len(numbers)}: as atomic numbers they are "
-            f"{', '.join(chemical_symbols[1 : len(numbers) + 1])}, which is no molecule, so they are numbers "
+            f"{', '.join(chemical_symbols[1 : len(numbers) + 1])}, which is no molecule, so "
+            "they are numbers "
             "of types; give names or symbols, species=[...], or a topology"
         )
     outside = sorted(k for k in numbers if not 0 < k < len(chemical_symbols))
     if outside:
         raise ValueError(
-            f"{where}: species: {outside[0]} is no atomic number: expected 1 to {len(chemical_symbols) - 1}"
+            f"{where}: species: {outside[0]} is no atomic number: expected 1 to "
+            f"{len(chemical_symbols) - 1}"
         )
     return [_name(s) for s in listed_names]
 
@@ -258,8 +272,8 @@ def _name(species: Any) -> str:
 def _elements_of_names(
     names: Sequence[str], masses: Mapping[str, float] | ArrayLike | None, given: Mapping[str, str]
 ) -> list[str]:
-    """Elements of a bare list of names: "X" for beads and for what could be several, which then needs a
-    mass.
+    """Elements of a bare list of names: "X" for beads and for what could be several, which then
+    needs a mass.
     """
     if isinstance(masses, Mapping):
         stated: Any = np.array([masses.get(n, 0.0) for n in names], float)
@@ -276,14 +290,18 @@ def _elements_by_distance(
     are_atoms: Callable[[Sequence[str]], bool],
     where: str,
 ) -> list[str]:
-    """Elements of names that could all be those of beads, where distances are those of atoms; else "X"."""
+    """Elements of names that could all be those of beads, where distances are those of atoms; else
+    "X".
+    """
     guessed = as_atoms(names)
     if guessed is None or "X" in given.values() or not are_atoms(guessed):
         return [given.get(name, "X") for name in names]
     pairs = dict(zip(names, guessed))
     remark(
-        f"{where}: names that could be those of beads are taken as atoms, since sites lie as near as bonded "
-        f"ones: {listed([f'{n} is {e}' for n, e in pairs.items()])}; elements= or masses= says otherwise"
+        f"{where}: names that could be those of beads are taken as atoms, since sites lie as "
+        "near as bonded "
+        f"ones: {listed([f'{n} is {e}' for n, e in pairs.items()])}; elements= or masses= says "
+        "otherwise"
     )
     return guessed
 
@@ -291,8 +309,9 @@ def _elements_by_distance(
 def add_guessed_bonds(system: System, positions: NDArray[Any], box: NDArray[Any] | None) -> System:
     """`system` with the bonds that distances of one frame show and its list lacks.
 
-    Two atoms are bonded when closer than 1.25 times the sum of their covalent radii (Cordero et al. 2008,
-    through ASE); a hydrogen keeps its nearest partner only; metals, noble gases and beads get no bonds.
+    Two atoms are bonded when closer than 1.25 times the sum of their covalent radii (Cordero et al.
+    2008, through ASE); a hydrogen keeps its nearest partner only; metals, noble gases and beads get
+    no bonds.
 
     Args:
         positions: (n_sites, 3) nm, one frame.
@@ -301,7 +320,8 @@ def add_guessed_bonds(system: System, positions: NDArray[Any], box: NDArray[Any]
     radii = covalent_radii(system.elements)
     able = np.flatnonzero([e not in _UNBONDED for e in system.elements])
     if len(able) < 2 or len(close_pairs(positions[able], CLOSEST_ATOMS, box)[0]):
-        return system  # so close is a wrong unit of length, which `read` reports; everything would be bonded
+        # so close is a wrong unit of length, which `read` reports; everything would be bonded
+        return system
     pairs, vectors = close_pairs(positions[able], 1.25 * 2 * radii[able].max(), box)
     pairs, lengths = able[pairs], np.linalg.norm(vectors, axis=-1)
     near = lengths < 1.25 * radii[pairs].sum(1)
@@ -310,7 +330,9 @@ def add_guessed_bonds(system: System, positions: NDArray[Any], box: NDArray[Any]
     with_bond = {i for b in known for i in b if system.elements[i] == "H"}
     new = [b for b in found if b not in known and not with_bond & set(b)]
     return (
-        replace(system, bonds=np.array(sorted(known | set(new)), np.int64).reshape(-1, 2)) if new else system
+        replace(system, bonds=np.array(sorted(known | set(new)), np.int64).reshape(-1, 2))
+        if new
+        else system
     )
 
 
@@ -338,8 +360,9 @@ def covalent_radii(elements: Sequence[str]) -> NDArray[np.float64]:
 def add_rigid_pairs(system: System, positions: NDArray[Any]) -> System:
     """`system` with bonds and 1-3 distances that never change marked as constraints.
 
-    A pair is rigid where its length varies by less than 0.1 % (flexible bonds vary by 2 % or more, SETTLE and
-    LINCS keep 1e-4 or better). Fewer than 5 frames, or frames that are all alike, tell nothing.
+    A pair is rigid where its length varies by less than 0.1 % (flexible bonds vary by 2 % or more,
+    SETTLE and LINCS keep 1e-4 or better). Fewer than 5 frames, or frames that are all alike, tell
+    nothing.
 
     Args:
         positions: (n_frames, n_sites, 3), molecules whole.
@@ -358,8 +381,8 @@ def add_rigid_pairs(system: System, positions: NDArray[Any]) -> System:
 def universe_of(system: System) -> Any:
     """MDAnalysis Universe of a System, for selections and export.
 
-    resid is the residue's number in its file, and counts residues from 1 where nobody states one; chainID and
-    segid are the chain, icode the insertion code.
+    resid is the residue's number in its file, and counts residues from 1 where nobody states one;
+    chainID and segid are the chain, icode the insertion code.
     """
     import MDAnalysis
 
@@ -384,7 +407,9 @@ def universe_of(system: System) -> Any:
         "chainIDs": tuple(c or "A" for c in chains),
     }
     for name, values in per_atom.items():
-        universe.add_TopologyAttr(name, np.asarray(values, object if isinstance(values, tuple) else float))
+        universe.add_TopologyAttr(
+            name, np.asarray(values, object if isinstance(values, tuple) else float)
+        )
     codes = system.insertion_codes or ("",) * system.n_sites
     universe.add_TopologyAttr("resnames", [system.residue_names[i] for i in first])
     universe.add_TopologyAttr(
@@ -397,8 +422,8 @@ def universe_of(system: System) -> Any:
 
 
 def select_sites(system: System, selection: str) -> list[int]:
-    """Site indices of a selection in MDAnalysis' language ('protein', 'not resname HOH', 'element C N O',
-    'index 0:4').
+    """Site indices of a selection in MDAnalysis' language ('protein', 'not resname HOH', 'element C
+    N O', 'index 0:4').
 
     Raises:
         ValueError: it is not understood, or matches nothing.
@@ -409,7 +434,8 @@ def select_sites(system: System, selection: str) -> list[int]:
             found = universe_of(system).select_atoms(selection).indices
     except Exception as error:
         raise ValueError(
-            f"selection {selection!r} is not understood ({error}): expected MDAnalysis' selection language"
+            f"selection {selection!r} is not understood ({error}): expected MDAnalysis' "
+            "selection language"
         ) from error
     if not len(found):
         raise ValueError(

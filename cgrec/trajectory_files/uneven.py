@@ -1,4 +1,6 @@
-"""Parts of a sample whose forces contradict the others: blocks of frames, single frames, bonds, molecules."""
+"""Parts of a sample whose forces contradict the others: blocks of frames, single frames, bonds,
+molecules.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +12,24 @@ from ..units import BOLTZMANN
 from .hypervirial import Own, Sample, Terms
 from .implied import BLOCKS, FEW, Series, kelvin, spread_of
 
-#: Standard errors and share of the temperature by which a block of frames or a bond may differ from the
-#: others; there are many to look at, and their errors are themselves uncertain.
+#: Standard errors and share of the temperature by which a block of frames or a bond may differ from
+#: the others; there are many to look at, and their errors are themselves uncertain.
 _BLOCK_SIGMAS, _BLOCK_SHARE = 6.0, 0.15
-#: Single frames are judged where each is a sum over so many pairs, and where frames scatter nearly like a
-#: Gaussian: 85 % of them within so many median deviations (2.13 of a Gaussian, 2.5 where a tenth is wrong).
-#: They are apart by so many spreads, and by so much more than the farthest of an exponential tail.
+#: Single frames are judged where each is a sum over so many pairs, and where frames scatter nearly
+#: like a Gaussian: 85 % of them within so many median deviations (2.13 of a Gaussian, 2.5 where a
+#: tenth is wrong). They are apart by so many spreads, and by so much more than the farthest of an
+#: exponential tail.
 _MANY_PAIRS, _TAILS, _FRAME_SIGMAS, _FARTHER = 30, 2.6, 7.0, 1.5
-#: What springs leave of the forces along bonds, mean square of a frame relative to the median frame: spreads
-#: of its logarithm, and the least limit these may give; where they give more than the largest, noise decides
-#: and single frames are not judged.
+#: What springs leave of the forces along bonds, mean square of a frame relative to the median
+#: frame: spreads of its logarithm, and the least limit these may give; where they give more than
+#: the largest, noise decides and single frames are not judged.
 _LEFT_SPREADS, _LEFT_LIMITS = 7.0, (3.0, 30.0)
-#: The limit where several frames pass it: as many, and as large a share of all. Of 4,000 valid frames of a
-#: 14-bead lipid with noisy bonds five passed it.
+#: The limit where several frames pass it: as many, and as large a share of all. Of 4,000 valid
+#: frames of a 14-bead lipid with noisy bonds five passed it.
 _LEFT_SEVERAL, _SEVERAL, _SEVERAL_SHARE = 10.0, 6, 1 / 250
-#: Molecules of a kind from which one can be compared with the others; how many spreads of the others and
-#: errors of its own, and what share of their temperature it may be off; by what factor its mean square force
-#: may be larger, which is also judged in spreads (of the logarithm).
+#: Molecules of a kind from which one can be compared with the others; how many spreads of the
+#: others and errors of its own, and what share of their temperature it may be off; by what factor
+#: its mean square force may be larger, which is also judged in spreads (of the logarithm).
 _ALIKE, _OWN_SPREADS, _OWN_SHARE, _OWN_SQUARE = 8, 7.0, 0.6, 6.0
 #: Bonds of a frame from which what springs leave can be told.
 _LEAST_BONDS = 4
@@ -35,11 +38,11 @@ _LEAST_BONDS = 4
 def uneven(frames: Frames, series: Series, sample: Sample) -> str:
     """What says that parts of the sample contradict each other; "" where nothing does.
 
-    Measured by scripts/benchmarks/traps.py on five beads of a peptide, all-atom and one-site water, a
-    Lennard-Jones liquid, a polymer and a lipid of 14 beads: forces of other frames in 5 % of the frames, and
-    forces of two molecules (in the peptide and the lipid of two sites) exchanged, were noticed in all six;
-    forces of other frames in 1 % in all but the peptide and the lipid, whose bonds carry much noise; and none
-    of the six is found uneven as it is.
+    Measured by scripts/benchmarks/traps.py on five beads of a peptide, all-atom and one-site water,
+    a Lennard-Jones liquid, a polymer and a lipid of 14 beads: forces of other frames in 5 % of the
+    frames, and forces of two molecules (in the peptide and the lipid of two sites) exchanged, were
+    noticed in all six; forces of other frames in 1 % in all but the peptide and the lipid, whose
+    bonds carry much noise; and none of the six is found uneven as it is.
     """
     found = [_blocks_apart(series), _frames_apart(series, sample)]
     found += [_bond_apart(frames, kind) for kind in sample.kinds if kind.pairs is not None]
@@ -75,16 +78,18 @@ def _blocks_apart(series: Series) -> str:
     worst = int(np.argmax(np.abs(means - middle) * apart))
     first, last = series.frames[index[worst][0]], series.frames[index[worst][-1]]
     return (
-        f"{apart.sum()} of {len(index)} blocks of frames contradict the others: frames {first} to {last} "
-        f"imply {kelvin(means[worst], errors[worst])}, most blocks {middle:.4g} K; look for frames that are "
+        f"{apart.sum()} of {len(index)} blocks of frames contradict the others: frames {first} "
+        f"to {last} "
+        f"imply {kelvin(means[worst], errors[worst])}, most blocks {middle:.4g} K; look for "
+        "frames that are "
         "frozen, in another unit, in another box, or without their own forces"
     )
 
 
 def _shortest_half(x: NDArray[np.float64]) -> tuple[float, float]:
-    """Middle and standard deviation of the half of the values that lie closest together (Rousseeuw and Leroy
-    1988): unlike median and median deviation they do not move when nearly half of the values are another
-    population.
+    """Middle and standard deviation of the half of the values that lie closest together (Rousseeuw
+    and Leroy 1988): unlike median and median deviation they do not move when nearly half of the
+    values are another population.
     """
     ordered, n = np.sort(x), (len(x) + 1) // 2
     widths = ordered[n - 1 :] - ordered[: len(x) - n + 1]
@@ -123,14 +128,16 @@ def _frames_apart(series: Series, sample: Sample) -> str:
         return ""
     worst = int(series.frames[np.flatnonzero(apart)[0]])
     return (
-        f"{apart.sum()} of {n} frames looked at contradict the others, first frame {worst}: their forces are "
-        "not those of their positions (or, in few bonds, noise of bonds is far stronger now and then)"
+        f"{apart.sum()} of {n} frames looked at contradict the others, first frame {worst}: "
+        "their forces are "
+        "not those of their positions (or, in few bonds, noise of bonds is far stronger now "
+        "and then)"
     )
 
 
 def _farthest(far: NDArray[np.float64]) -> float:
-    """Spreads by which a valid frame may be off the median: infinite where frames scatter so unlike a Gaussian
-    that nobody knows.
+    """Spreads by which a valid frame may be off the median: infinite where frames scatter so unlike
+    a Gaussian that nobody knows.
     """
     middle, outer = np.quantile(far, [0.5, 0.85])
     if outer > _TAILS * middle:
@@ -142,8 +149,9 @@ def _farthest(far: NDArray[np.float64]) -> float:
 def _left_apart(sample: Sample) -> NDArray[np.bool_]:
     """(n_used,) frames of which springs leave more of the forces along bonds than of others.
 
-    All kinds of bonds together, each relative to its own median. The limit lies so many spreads of the
-    logarithm above the median frame, since that is near to Gaussian whatever the number of bonds.
+    All kinds of bonds together, each relative to its own median. The limit lies so many spreads of
+    the logarithm above the median frame, since that is near to Gaussian whatever the number of
+    bonds.
     """
     squares = [_left_of(k) ** 2 for k in sample.kinds if k.pull is not None]
     parts = [s / max(float(np.median(s)), 1e-300) for s in squares if s.shape[1]]
@@ -171,8 +179,8 @@ def _left_of(kind: Terms) -> NDArray[np.float64]:
 
 
 def _bond_apart(frames: Frames, kind: Terms) -> str:
-    """Bonds whose forces imply another temperature than the rest of their kind, and follow no spring where
-    the others do: exchanged or foreign forces.
+    """Bonds whose forces imply another temperature than the rest of their kind, and follow no
+    spring where the others do: exchanged or foreign forces.
     """
     if kind.pull is None or kind.stretch is None or kind.pairs is None:
         return ""
@@ -180,7 +188,8 @@ def _bond_apart(frames: Frames, kind: Terms) -> str:
         return ""
     implied = -(kind.pull * kind.stretch).mean(0) / BOLTZMANN
     error = np.maximum(
-        np.std(kind.pull * kind.stretch, axis=0) / len(kind.pull) ** 0.5 / BOLTZMANN, spread_of(implied)
+        np.std(kind.pull * kind.stretch, axis=0) / len(kind.pull) ** 0.5 / BOLTZMANN,
+        spread_of(implied),
     )
     off = np.abs(implied - np.median(implied))
     left = _left_of(kind).var(0)
@@ -193,15 +202,17 @@ def _bond_apart(frames: Frames, kind: Terms) -> str:
     i, j = kind.pairs[worst].tolist()
     labels = frames.system.labels
     return (
-        f"{np.count_nonzero(far)} of {len(far)} bonds of one kind contradict the others: {labels[i]} (site "
-        f"{i}) - {labels[j]} (site {j}) alone implies {kelvin(implied[worst], error[worst])}, half of them "
+        f"{np.count_nonzero(far)} of {len(far)} bonds of one kind contradict the others: "
+        f"{labels[i]} (site "
+        f"{i}) - {labels[j]} (site {j}) alone implies {kelvin(implied[worst], error[worst])}, "
+        "half of them "
         f"less than {np.median(implied):.4g} K; were the forces of two sites exchanged?"
     )
 
 
 def _molecules_apart(frames: Frames, own: Own) -> str:
-    """Molecules that imply another temperature than the others of their kind, or on which far larger forces
-    act: exchanged or foreign forces.
+    """Molecules that imply another temperature than the others of their kind, or on which far
+    larger forces act: exchanged or foreign forces.
     """
     divergence = np.where(own.divergence > 0, own.divergence, np.nan) * BOLTZMANN
     implied, error = -own.work / divergence, own.noise / divergence
@@ -210,11 +221,16 @@ def _molecules_apart(frames: Frames, own: Own) -> str:
         mine = np.flatnonzero((own.species == kind) & np.isfinite(implied))
         if len(mine) < _ALIKE:
             continue
-        middle, square = float(np.median(implied[mine])), np.log(np.maximum(own.square[mine], 1e-12))
+        middle, square = (
+            float(np.median(implied[mine])),
+            np.log(np.maximum(own.square[mine], 1e-12)),
+        )
         spread = np.maximum(spread_of(implied[mine]), error[mine])
         limit = np.maximum(_OWN_SPREADS * spread, _OWN_SHARE * abs(middle))
         strong = max(_OWN_SPREADS * spread_of(square), np.log(_OWN_SQUARE))
-        apart[mine] = (np.abs(implied[mine] - middle) > limit) | (square - np.median(square) > strong)
+        apart[mine] = (np.abs(implied[mine] - middle) > limit) | (
+            square - np.median(square) > strong
+        )
         usual[mine] = middle
     if not apart.any():
         return ""
@@ -223,7 +239,9 @@ def _molecules_apart(frames: Frames, own: Own) -> str:
     ratio = own.square[worst] / float(np.median(own.square[own.species == own.species[worst]]))
     return (
         f"{apart.sum()} of {len(apart)} molecules contradict the others of their kind: that of "
-        f"{frames.system.labels[sites[0]]} (site {sites[0]}) alone implies {implied[worst]:.4g} K, most of "
-        f"them {usual[worst]:.4g} K, and its mean square force is {ratio:.2g} times theirs; were forces of two "
+        f"{frames.system.labels[sites[0]]} (site {sites[0]}) alone implies "
+        f"{implied[worst]:.4g} K, most of "
+        f"them {usual[worst]:.4g} K, and its mean square force is {ratio:.2g} times theirs; "
+        "were forces of two "
         "molecules exchanged?"
     )

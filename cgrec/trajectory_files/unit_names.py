@@ -1,4 +1,6 @@
-"""Names of units as other programs spell them -> ours: 'kcal mol-1 Angstrom-1' -> 'kcal/mol/angstrom'."""
+"""Names of units as other programs spell them -> ours: 'kcal mol-1 Angstrom-1' ->
+'kcal/mol/angstrom'.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +9,36 @@ import re
 from ..units import ENERGY, LENGTH
 
 _LENGTHS = {
-    "nm": "nm", "nanometer": "nm", "nanometers": "nm", "nanometre": "nm", "nanometres": "nm",
-    "angstrom": "angstrom", "angstroms": "angstrom", "a": "angstrom", "å": "angstrom", "ang": "angstrom",
-    "bohr": "bohr", "bohrs": "bohr", "a0": "bohr",
-}  # fmt: skip
+    "nm": "nm",
+    "nanometer": "nm",
+    "nanometers": "nm",
+    "nanometre": "nm",
+    "nanometres": "nm",
+    "angstrom": "angstrom",
+    "angstroms": "angstrom",
+    "a": "angstrom",
+    "å": "angstrom",
+    "ang": "angstrom",
+    "bohr": "bohr",
+    "bohrs": "bohr",
+    "a0": "bohr",
+}
 #: Energies as they are spelt, and whether 'mol' must follow.
 _ENERGIES = {
-    "kj": ("kJ/mol", True), "kilojoule": ("kJ/mol", True), "kilojoules": ("kJ/mol", True),
-    "kcal": ("kcal/mol", True), "kilocalorie": ("kcal/mol", True), "kilocalories": ("kcal/mol", True),
-    "ev": ("eV", False), "electronvolt": ("eV", False), "electronvolts": ("eV", False),
-    "hartree": ("hartree", False), "hartrees": ("hartree", False), "ha": ("hartree", False),
+    "kj": ("kJ/mol", True),
+    "kilojoule": ("kJ/mol", True),
+    "kilojoules": ("kJ/mol", True),
+    "kcal": ("kcal/mol", True),
+    "kilocalorie": ("kcal/mol", True),
+    "kilocalories": ("kcal/mol", True),
+    "ev": ("eV", False),
+    "electronvolt": ("eV", False),
+    "electronvolts": ("eV", False),
+    "hartree": ("hartree", False),
+    "hartrees": ("hartree", False),
+    "ha": ("hartree", False),
     "eh": ("hartree", False),
-}  # fmt: skip
+}
 
 
 def length_name(text: str) -> str | None:
@@ -43,7 +63,10 @@ def force_name(text: str) -> str | None:
 def known(kind: str) -> str:
     """The units of a kind ("length", "energy" or "force") that cgrec knows, for errors."""
     if kind == "force":
-        return "an energy over a length, such as kJ/mol/nm, kcal/mol/angstrom, eV/angstrom or hartree/bohr"
+        return (
+            "an energy over a length, such as kJ/mol/nm, kcal/mol/angstrom, eV/angstrom or "
+            "hartree/bohr"
+        )
     return ", ".join(LENGTH if kind == "length" else ENERGY)
 
 

@@ -1,5 +1,5 @@
-"""An MDAnalysis Universe -> `Topology`: the sites a trajectory's System has, and which sites of the file they
-are.
+"""An MDAnalysis Universe -> `Topology`: the sites a trajectory's System has, and which sites of the
+file they are.
 """
 
 from __future__ import annotations
@@ -19,7 +19,15 @@ from ..site_labels import listed, suggestion
 from ..system import System
 from . import pdb
 from .building import build_system, rigid_water_bonds, with_true_masses
-from .elements import DEUTERIUM, Doubt, element_mass, guess_elements, is_known, is_virtual, mass_agrees
+from .elements import (
+    DEUTERIUM,
+    Doubt,
+    element_mass,
+    guess_elements,
+    is_known,
+    is_virtual,
+    mass_agrees,
+)
 
 #: Share of the largest force below which the force on a massless site is rounding.
 _NO_FORCE = 1e-4
@@ -45,15 +53,20 @@ class Topology:
     massless: NDArray[np.int64] | None = None
     owners: NDArray[np.int64] | None = None
 
-    def check_massless(self, forces: NDArray[Any], sites: Sequence[int] | slice, where: str) -> None:
-        """Refuse forces on massless sites that are left out: they belong to atoms and would be lost.
+    def check_massless(
+        self, forces: NDArray[Any], sites: Sequence[int] | slice, where: str
+    ) -> None:
+        """Refuse forces on massless sites that are left out: they belong to atoms and would be
+        lost.
 
-        A program that has passed the force on to the atoms leaves none on the massless site, or leaves a copy
-        of it; in the second case the forces of the atoms alone add up to zero, as those of a whole system do.
+        A program that has passed the force on to the atoms leaves none on the massless site, or
+        leaves a copy of it; in the second case the forces of the atoms alone add up to zero, as
+        those of a whole system do.
 
         Args:
             forces: (n, n_file, 3).
-            sites: the sites of `system` that are selected; only massless sites of their residues count.
+            sites: the sites of `system` that are selected; only massless sites of their residues
+                count.
             where: the file, for errors.
 
         Raises:
@@ -61,7 +74,9 @@ class Topology:
         """
         if self.massless is None or self.kept is None or self.owners is None:
             return
-        chosen = set(self.owners[self.kept[sites if isinstance(sites, slice) else list(sites)]].tolist())
+        chosen = set(
+            self.owners[self.kept[sites if isinstance(sites, slice) else list(sites)]].tolist()
+        )
         massless = [i for i in self.massless.tolist() if self.owners[i] in chosen]
         size = np.linalg.norm(forces, axis=-1)
         on_them = size[:, massless]
@@ -73,9 +88,12 @@ class Topology:
             return
         frame, site = np.unravel_index(int(np.argmax(on_them)), on_them.shape)
         raise ValueError(
-            f"{where}: massless site {massless[int(site)]} carries a force in frame {frame}, which belongs "
-            "to the atoms of its molecule: expected none, or forces passed on to them; write the forces "
-            "after the program has spread them over the atoms (GROMACS and OpenMM do), or select sites of "
+            f"{where}: massless site {massless[int(site)]} carries a force in frame {frame}, "
+            "which belongs "
+            "to the atoms of its molecule: expected none, or forces passed on to them; write "
+            "the forces "
+            "after the program has spread them over the atoms (GROMACS and OpenMM do), or "
+            "select sites of "
             "other molecules with selection="
         )
 
@@ -98,15 +116,17 @@ class _Columns:
     def take(self, sites: NDArray[np.int64]) -> _Columns:
         """The columns of these sites."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return _Columns(**{k: None if v is None else np.asarray(v)[sites] for k, v in values.items()})
+        return _Columns(
+            **{k: None if v is None else np.asarray(v)[sites] for k, v in values.items()}
+        )
 
     def labels(self) -> list[str]:
         """'residue name:site name' of every site."""
         return [f"{r}:{n}" for r, n in zip(self.residue_names, self.names)]
 
 
-#: Columns of the Atoms section of a LAMMPS data file by its style (docs.lammps.org/read_data.html), where
-#: they are not those of `full`, which MDAnalysis expects.
+#: Columns of the Atoms section of a LAMMPS data file by its style (docs.lammps.org/read_data.html),
+#: where they are not those of `full`, which MDAnalysis expects.
 _ATOM_STYLES = {
     "atomic": "id type x y z",
     "charge": "id type charge x y z",
@@ -117,7 +137,9 @@ _ATOM_STYLES = {
 
 
 def _atom_style(path: Path) -> dict[str, str]:
-    """The argument that tells MDAnalysis the columns of a LAMMPS data file, from its line 'Atoms # style'."""
+    """The argument that tells MDAnalysis the columns of a LAMMPS data file, from its line 'Atoms #
+    style'.
+    """
     if path.suffix.lower() != ".data":
         return {}
     with path.open(errors="replace") as file:
@@ -139,7 +161,8 @@ def open_universe(path: Path) -> Any:
             return MDAnalysis.Universe(str(path), to_guess=(), **_atom_style(path))
     except Exception as error:
         raise ValueError(
-            f"{path} cannot be read as a topology ({error}); give PDB, GRO, PSF, prmtop, TPR or LAMMPS data"
+            f"{path} cannot be read as a topology ({error}); give PDB, GRO, PSF, prmtop, TPR "
+            "or LAMMPS data"
         ) from error
 
 
@@ -151,19 +174,20 @@ def topology_from_universe(
     masses: Mapping[str, float] | ArrayLike | None = None,
     elements: Mapping[str, str] | None = None,
 ) -> Topology:
-    """Names, elements, masses, charges, residues and listed bonds of a Universe; of sites at several places
-    one place, and no massless sites.
+    """Names, elements, masses, charges, residues and listed bonds of a Universe; of sites at
+    several places one place, and no massless sites.
 
     Args:
         universe: of MDAnalysis.
         path: its file, for errors and for what MDAnalysis does not read.
         bonds_complete: whether such files list all bonds.
         masses: amu by site name or "residue name:site name", or one a site, in place of the file's.
-        elements: symbols by site name or "residue name:site name", in place of the file's and of guesses.
+        elements: symbols by site name or "residue name:site name", in place of the file's and of
+            guesses.
 
     Raises:
-        ValueError: a site has no mass, a name could be two elements', or `elements` has a name that no site
-            has.
+        ValueError: a site has no mass, a name could be two elements', or `elements` has a name that
+            no site has.
     """
     columns = _columns(universe, path)
     n_file = len(columns.names)
@@ -179,10 +203,14 @@ def topology_from_universe(
     if virtual.any():
         names = sorted({str(n) for n in np.asarray(columns.names)[virtual]})
         remark(
-            f"{path}: {int(virtual.sum())} massless sites ({listed(names)}) are left out: they are no atoms"
+            f"{path}: {int(virtual.sum())} massless sites ({listed(names)}) are left out: they "
+            "are no atoms"
         )
     kept = located[~virtual]
-    columns, symbols = columns.take(np.flatnonzero(~virtual)), [s for s, v in zip(symbols, virtual) if not v]
+    columns, symbols = (
+        columns.take(np.flatnonzero(~virtual)),
+        [s for s, v in zip(symbols, virtual) if not v],
+    )
     system = build_system(
         names=list(columns.names),
         elements=symbols,
@@ -194,7 +222,9 @@ def topology_from_universe(
     )
     system = replace(
         system,
-        residues=_renumbered(columns) if len(located) < n_file else np.asarray(columns.residues, np.int64),
+        residues=_renumbered(columns)
+        if len(located) < n_file
+        else np.asarray(columns.residues, np.int64),
         residue_numbers=columns.residue_numbers,
         chain_ids=() if columns.chain_ids is None else tuple(columns.chain_ids),
         insertion_codes=() if columns.insertion_codes is None else tuple(columns.insertion_codes),
@@ -219,7 +249,16 @@ def _columns(universe: Any, path: Path) -> _Columns:
     n = len(atoms)
     found = {
         name: _attribute(atoms, name)
-        for name in ("names", "resnames", "masses", "elements", "types", "charges", "resids", "icodes")
+        for name in (
+            "names",
+            "resnames",
+            "masses",
+            "elements",
+            "types",
+            "charges",
+            "resids",
+            "icodes",
+        )
     }
     if found["masses"] is not None and np.all(np.asarray(found["masses"]) == 0):
         found["masses"] = None
@@ -240,16 +279,20 @@ def _columns(universe: Any, path: Path) -> _Columns:
 
 
 def _chains(atoms: Any) -> Any:
-    """Chain of every atom, or its segment where a file has segments (PSF); "SYSTEM" is MDAnalysis' word for
-    none.
+    """Chain of every atom, or its segment where a file has segments (PSF); "SYSTEM" is MDAnalysis'
+    word for none.
 
     Into a PDB it writes X for a chain of more than one letter, and the whole name as segment.
     """
     chains, segments = _attribute(atoms, "chainIDs"), _attribute(atoms, "segids")
     unnamed = chains is None or not any(chains)
-    if unnamed or (set(chains) == {"X"} and segments is not None and set(segments) - {"X", "SYSTEM"}):
+    if unnamed or (
+        set(chains) == {"X"} and segments is not None and set(segments) - {"X", "SYSTEM"}
+    ):
         chains = segments
-    return None if chains is None else np.array(["" if c == "SYSTEM" else c for c in chains], object)
+    return (
+        None if chains is None else np.array(["" if c == "SYSTEM" else c for c in chains], object)
+    )
 
 
 def _attribute(atoms: Any, name: str) -> Any:
@@ -269,8 +312,12 @@ def _with_masses(columns: _Columns, given: Mapping[str, float] | ArrayLike | Non
     keys = list(zip(columns.labels(), columns.names))
     if not any(k in given for pair in keys for k in pair):
         return columns.masses
-    known = np.full(len(keys), np.nan) if columns.masses is None else np.asarray(columns.masses, float)
-    return np.array([given.get(label, given.get(name, m)) for (label, name), m in zip(keys, known)], float)
+    known = (
+        np.full(len(keys), np.nan) if columns.masses is None else np.asarray(columns.masses, float)
+    )
+    return np.array(
+        [given.get(label, given.get(name, m)) for (label, name), m in zip(keys, known)], float
+    )
 
 
 def _one_location(atoms: Any, columns: _Columns, path: Path) -> NDArray[np.int64]:
@@ -284,25 +331,34 @@ def _one_location(atoms: Any, columns: _Columns, path: Path) -> NDArray[np.int64
     blank = [""] * len(letters)
     chains, codes = columns.chain_ids, columns.insertion_codes
     numbers = columns.residues if columns.residue_numbers is None else columns.residue_numbers
-    places = list(zip(blank if chains is None else chains, numbers, blank if codes is None else codes))
+    places = list(
+        zip(blank if chains is None else chains, numbers, blank if codes is None else codes)
+    )
     kept = pdb.one_location(letters, occupancies, columns.names, columns.residue_names, places)
     if len(kept) == len(letters):  # one letter everywhere: nothing was chosen
         return kept
     chosen = sorted({letters[i] for i in kept if letters[i]})
     several = len({places[i] for i in range(len(letters)) if letters[i]})
     remark(
-        f"{path}: {several} residues have atoms at several places; of each the place of highest occupancy is "
-        f"kept, of equal ones the first letter ({', '.join(chosen)}), and {len(letters) - len(kept)} sites "
+        f"{path}: {several} residues have atoms at several places; of each the place of "
+        "highest occupancy is "
+        f"kept, of equal ones the first letter ({', '.join(chosen)}), and "
+        f"{len(letters) - len(kept)} sites "
         "are left out"
     )
     return kept
 
 
 def _renumbered(columns: _Columns) -> NDArray[np.int64]:
-    """Residues of neighbours alike in chain, number, insertion code and name: other places once stood between
-    them.
+    """Residues of neighbours alike in chain, number, insertion code and name: other places once
+    stood between them.
     """
-    parts = [columns.chain_ids, columns.residue_numbers, columns.insertion_codes, columns.residue_names]
+    parts = [
+        columns.chain_ids,
+        columns.residue_numbers,
+        columns.insertion_codes,
+        columns.residue_names,
+    ]
     if columns.residue_numbers is None:
         parts[1] = columns.residues
     keys = list(zip(*(part for part in parts if part is not None)))
@@ -345,21 +401,27 @@ def given_elements(
     for key, symbol in given.items():
         if key not in names and key not in labels:
             raise ValueError(
-                f"{where}: elements: no site is called {key!r}; {suggestion(key, [*names, *labels])}"
+                f"{where}: elements: no site is called {key!r}; "
+                f"{suggestion(key, [*names, *labels])}"
             )
         if symbol not in atomic_numbers:
             raise ValueError(
-                f"{where}: elements[{key!r}]: expected the symbol of an element, or X for a bead, found "
+                f"{where}: elements[{key!r}]: expected the symbol of an element, or X for a "
+                "bead, found "
                 f"{symbol!r}"
             )
     return [given.get(label, given.get(name, "")) for name, label in zip(names, labels)]
 
 
 def _say_guesses(
-    columns: _Columns, found: Sequence[str | Doubt], chosen: Sequence[str], labels: Sequence[str], where: str
+    columns: _Columns,
+    found: Sequence[str | Doubt],
+    chosen: Sequence[str],
+    labels: Sequence[str],
+    where: str,
 ) -> None:
-    """One remark with the names that were taken for another element than their first letter or first two
-    say.
+    """One remark with the names that were taken for another element than their first letter or
+    first two say.
     """
     said: dict[str, str] = {}
     for i, symbol in enumerate(found):
@@ -373,7 +435,8 @@ def _say_guesses(
     if said:
         remark(
             f"{where} states no elements; guessed from names and residues: "
-            f"{listed([f'{label} is {symbol}' for label, symbol in said.items()])}. Where that is wrong give "
+            f"{listed([f'{label} is {symbol}' for label, symbol in said.items()])}. Where that "
+            "is wrong give "
             "elements={name: symbol}"
         )
 
@@ -385,10 +448,14 @@ def _could_be_metal(symbol: str) -> bool:
 
 
 def _massless(columns: _Columns, symbols: Sequence[str | Doubt]) -> NDArray[np.bool_]:
-    """Which sites have no mass: it is stated as zero, or nobody states one and the name is that of a virtual
-    site of a residue with atoms.
+    """Which sites have no mass: it is stated as zero, or nobody states one and the name is that of
+    a virtual site of a residue with atoms.
     """
-    masses = np.full(len(symbols), np.nan) if columns.masses is None else np.asarray(columns.masses, float)
+    masses = (
+        np.full(len(symbols), np.nan)
+        if columns.masses is None
+        else np.asarray(columns.masses, float)
+    )
     with_atoms = {r for s, r in zip(symbols, columns.residues.tolist()) if s != "X"}
     named = [
         s == "X" and is_virtual(str(n)) and r in with_atoms
@@ -417,7 +484,11 @@ def _need_certain(
 
 def _masses(columns: _Columns, symbols: Sequence[Any]) -> NDArray[np.float64]:
     """amu: as stated, else the element's; 2.014 for an H that is called or typed D."""
-    stated = np.full(len(symbols), np.nan) if columns.masses is None else np.asarray(columns.masses, float)
+    stated = (
+        np.full(len(symbols), np.nan)
+        if columns.masses is None
+        else np.asarray(columns.masses, float)
+    )
     masses = np.array([element_mass(s) for s in symbols])
     for i, symbol in enumerate(symbols):
         typed = "" if columns.types is None else str(columns.types[i]).strip()
@@ -429,7 +500,9 @@ def _masses(columns: _Columns, symbols: Sequence[Any]) -> NDArray[np.float64]:
 
 def _bonds_among(universe: Any, kept: NDArray[np.int64], n_file: int) -> NDArray[np.int64]:
     """(n_bonds, 2) bonds of the file between kept sites, in their numbers."""
-    pairs = np.asarray(universe.bonds.indices if hasattr(universe, "bonds") else [], np.int64).reshape(-1, 2)
+    pairs = np.asarray(
+        universe.bonds.indices if hasattr(universe, "bonds") else [], np.int64
+    ).reshape(-1, 2)
     new = np.full(n_file, -1)
     new[kept] = np.arange(len(kept))
     both = new[pairs]

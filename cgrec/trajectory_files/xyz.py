@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from .portions import Snapshot, changed_number, in_order
 from .request import Opened, Request, SiteColumns, Stated
 
-#: CP2K's comment line: ' i = 0, time = 0.000, E = -17.1610'. Positions are in angstrom, the energy in
-#: hartree, and the numbers of a -frc- file in hartree/bohr (CP2K manual, MOTION/PRINT/TRAJECTORY and FORCES,
-#: default UNIT).
+#: CP2K's comment line: ' i = 0, time = 0.000, E = -17.1610'. Positions are in angstrom, the energy
+#: in hartree, and the numbers of a -frc- file in hartree/bohr (CP2K manual, MOTION/PRINT/TRAJECTORY
+#: and FORCES, default UNIT).
 _CP2K = re.compile(r"^\s*i =\s*(\d+)(?:, time =\s*[-+.\dEe]+)?(?:, E =\s*([-+.\dEe]+))?")
 _CP2K_UNITS = Stated("angstrom", "hartree", "hartree/bohr")
 
@@ -28,8 +28,8 @@ def is_extended(path: Path) -> bool:
 
 
 def open_xyz(request: Request) -> Opened:
-    """A plain XYZ file: name and three numbers a line, which are positions in angstrom or, as the second file
-    of a pair, forces. With CP2K's comments it has energies too.
+    """A plain XYZ file: name and three numbers a line, which are positions in angstrom or, as the
+    second file of a pair, forces. With CP2K's comments it has energies too.
     """
     first = next(_frames(request.path), None)
     if first is None:
@@ -45,7 +45,8 @@ def open_xyz(request: Request) -> Opened:
             if found != names:
                 i = next(i for i, (a, b) in enumerate(zip(found, names)) if a != b)
                 raise ValueError(
-                    f"{request.path}: frame {k}: site {i} is {found[i]}, and {names[i]} in the first frame: "
+                    f"{request.path}: frame {k}: site {i} is {found[i]}, and {names[i]} in the "
+                    "first frame: "
                     "Frames are of one System, in one order"
                 )
             match = _CP2K.match(text)
@@ -59,11 +60,14 @@ def open_xyz(request: Request) -> Opened:
 
     if request.keys:
         raise ValueError(
-            f"{request.path}: a plain XYZ file has no names to choose from, so keys= means nothing for it"
+            f"{request.path}: a plain XYZ file has no names to choose from, so keys= means "
+            "nothing for it"
         )
     plain = Stated() if request.as_forces else Stated("angstrom")
     units = _CP2K_UNITS if cp2k is not None else plain
-    held = {"forces"} if request.as_forces else {"positions"} | ({"energies"} if has_energy else set())
+    held = (
+        {"forces"} if request.as_forces else {"positions"} | ({"energies"} if has_energy else set())
+    )
     columns = SiteColumns(elements=tuple(names))
     return Opened(in_order(request.path, snapshots), frozenset(held), units, columns=columns)
 
@@ -76,14 +80,16 @@ def _frames(path: Path) -> Iterator[tuple[list[str], NDArray[np.float64], str]]:
                 return
             if not line.strip().isdigit():
                 raise ValueError(
-                    f"{path}: frame {k}: expected the number of atoms, found {line.strip()[:40]!r}: its "
+                    f"{path}: frame {k}: expected the number of atoms, found "
+                    f"{line.strip()[:40]!r}: its "
                     "lines are not one an atom, or the file is truncated"
                 )
             n, comment = int(line), file.readline().rstrip("\n")
             rows = [row.split() for row in islice(file, n)]
             if len(rows) < n:
                 raise ValueError(
-                    f"{path} is truncated: frame {k} says {n} atoms and {len(rows)} lines follow; copy it "
+                    f"{path} is truncated: frame {k} says {n} atoms and {len(rows)} lines "
+                    "follow; copy it "
                     "again"
                 )
             try:
@@ -95,12 +101,13 @@ def _frames(path: Path) -> Iterator[tuple[list[str], NDArray[np.float64], str]]:
             yield [row[0] for row in rows], numbers, comment
 
 
-# --- n2p2 (compphysvienna.github.io/n2p2, "Training file format") -------------------------------------------
+# --- n2p2 (compphysvienna.github.io/n2p2, "Training file format")
+# -------------------------------------------
 
 
 def open_n2p2(request: Request) -> Opened:
-    """n2p2's input.data: positions, lattice, forces and energy of each structure, in units it does not
-    state.
+    """n2p2's input.data: positions, lattice, forces and energy of each structure, in units it does
+    not state.
     """
     first = next(_structures(request.path), None)
     if first is None:
@@ -113,7 +120,8 @@ def open_n2p2(request: Request) -> Opened:
                 raise changed_number(request.path, k, len(found), len(names))
             if found != names:
                 raise ValueError(
-                    f"{request.path}: structure {k} holds other elements than the first: split the file"
+                    f"{request.path}: structure {k} holds other elements than the first: split "
+                    "the file"
                 )
             yield Snapshot(forces=snapshot.forces) if request.as_forces else snapshot
 
@@ -160,4 +168,6 @@ def _structure(
     forces = np.array([[float(x) for x in a[6:9]] for a in atoms])
     if forces.shape != positions.shape:
         raise ValueError("expected x y z element charge unused fx fy fz")
-    return [a[3] for a in atoms], Snapshot(positions, forces, energy, np.array(lattice) if lattice else None)
+    return [a[3] for a in atoms], Snapshot(
+        positions, forces, energy, np.array(lattice) if lattice else None
+    )

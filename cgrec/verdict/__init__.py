@@ -1,9 +1,9 @@
-"""Whether a level should be believed: `trust`, `look` or `do not use`, from stated rules on the numbers of
-its report.
+"""Whether a level should be believed: `trust`, `look` or `do not use`, from stated rules on the
+numbers of its report.
 
-`judge` reads what report.json holds, so a verdict can be made again from the disk at any time. A rule is a
-function of those numbers that gives a `Reason` or None; where a number is not there its rule is silent.
-`RULES` lists all with their bounds.
+`judge` reads what report.json holds, so a verdict can be made again from the disk at any time. A
+rule is a function of those numbers that gives a `Reason` or None; where a number is not there its
+rule is silent. `RULES` lists all with their bounds.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ _JS = f"above {shape.JS_LOOK} {_CERTAIN}", f"above {shape.JS_MOST}"
 RULES: dict[str, Rule] = {
     "cis": Rule(
         "cis share of every peptide bond, from the level below (before proline in brackets)",
-        f"{_percent(shape.CIS_LOOK)} off ({_percent(shape.IMINO_LOOK)}) {_CERTAIN}; or as below, but not proline",
+        f"{_percent(shape.CIS_LOOK)} off ({_percent(shape.IMINO_LOOK)}) {_CERTAIN}; or as "
+        "below, but not proline",
         f"{_percent(shape.CIS_MOST)} off ({_percent(shape.IMINO_MOST)})",
         shape.cis,
     ),

@@ -8,26 +8,26 @@ from ..training import TrainingReport
 from ..units import shown
 from .reasons import DO_NOT_USE, LOOK, Reason, Report, entries, joined, mapping, number
 
-#: Independent samples of the parent, in its slowest variable. Below the first no sampling floor can be
-#: relied on (measured, see `cgrec.analysis.divergence`); below the second a population of one half is known
-#: to 0.09 at best.
+#: Independent samples of the parent, in its slowest variable. Below the first no sampling floor can
+#: be relied on (measured, see `cgrec.analysis.divergence`); below the second a population of one
+#: half is known to 0.09 at best.
 N_EFF_LOOK, N_EFF_LEAST = 100.0, 30.0
 
-#: Share of what the model explains that it loses on new frames, half of the gap between training and
-#: validation (Akaike). A tenth is what `frames_needed` aims at; at a half the model knows its training
-#: frames rather than the mean force.
+#: Share of what the model explains that it loses on new frames, half of the gap between training
+#: and validation (Akaike). A tenth is what `frames_needed` aims at; at a half the model knows its
+#: training frames rather than the mean force.
 LOST_LOOK, LOST_MOST = 0.1, 0.5
 
-#: Share of the replicas lost. What is left is conditioned on survival, so any population may be wrong by
-#: this share.
+#: Share of the replicas lost. What is left is conditioned on survival, so any population may be
+#: wrong by this share.
 REPLICAS_LOOK, REPLICAS_MOST = 0.05, 0.25
 
-#: Kinetic temperature, relative. Below the first it is the time step's own error; from the second on (15 K
-#: of 300 K) the ensemble belongs to another state point.
+#: Kinetic temperature, relative. Below the first it is the time step's own error; from the second
+#: on (15 K of 300 K) the ensemble belongs to another state point.
 HEAT_LOOK, HEAT_MOST = 0.002, 0.05
 
-#: Standard errors that a temperature, known far better than needed, may be off; and those of any other
-#: number.
+#: Standard errors that a temperature, known far better than needed, may be off; and those of any
+#: other number.
 SIGMA_HEAT, SIGMA = 5.0, 3.0
 
 
@@ -40,15 +40,16 @@ def parent_samples(report: Report) -> Reason | None:
     return Reason(
         rule="parent_samples",
         word=DO_NOT_USE if least[1] < N_EFF_LEAST and not base else LOOK,
-        found=f"the {'sample' if base else 'parent'} is worth {least[1]:.0f} independent frames in {least[0]}",
+        found=f"the {'sample' if base else 'parent'} is worth {least[1]:.0f} independent frames in "
+        f"{least[0]}",
         expected=f"{N_EFF_LOOK:.0f} or more, {N_EFF_LEAST:.0f} at least",
         do="sample level 0 longer, from several starts, or with a bias along its slow dihedrals",
     )
 
 
 def least_samples(report: Report) -> tuple[str, float] | None:
-    """(variables, N_eff) of what the level was made from, where N_eff is smallest; None where nothing is
-    known.
+    """(variables, N_eff) of what the level was made from, where N_eff is smallest; None where
+    nothing is known.
     """
     rows = [row for row in entries(report.get("ledger")) if row.get("against") == "parent"]
     known = [(joined(row.get("variables")), row.get("n_eff_reference")) for row in rows]
@@ -61,7 +62,9 @@ def own_samples(report: Report) -> Reason | None:
     """How many independent frames the level hands on."""
     rows = [row for row in entries(report.get("ledger")) if row.get("level") == report.get("name")]
     known = [
-        (n, joined(row.get("variables"))) for row in rows if (n := number(row.get("n_eff_model"))) is not None
+        (n, joined(row.get("variables")))
+        for row in rows
+        if (n := number(row.get("n_eff_model"))) is not None
     ]
     if not known or min(known)[0] >= N_EFF_LEAST:
         return None
@@ -85,7 +88,8 @@ def explained(report: Report) -> Reason | None:
     return Reason(
         rule="explained",
         word=DO_NOT_USE if fraction <= 0 else LOOK,
-        found=f"the model explains {shown(100 * fraction)} +- {shown(100 * error, 1)} % of forces it was not trained on",
+        found=f"the model explains {shown(100 * fraction)} +- {shown(100 * error, 1)} % of forces it "
+        "was not trained on",
         expected=f"more than {SIGMA:.0f} standard errors above 0, which no force at all would reach",
         do="train longer, give more frames, or choose sites whose mean force is not lost in noise",
     )
@@ -111,9 +115,12 @@ def overfit(report: Report) -> Reason | None:
     return Reason(
         rule="overfit",
         word=DO_NOT_USE if lost > LOST_MOST else LOOK,
-        found=f"the model explains {both[0]:.3g} % of its training forces and {both[1]:.3g} % of others",
-        expected=f"a loss of at most {100 * LOST_LOOK:.0f} % of what is explained, not {100 * lost:.0f} %",
-        do=f"give about {need.value:,.0f} frames instead of {fit.n_training:,}, or a smaller network",
+        found=f"the model explains {both[0]:.3g} % of its training forces and {both[1]:.3g} % of "
+        "others",
+        expected=f"a loss of at most {100 * LOST_LOOK:.0f} % of what is explained, not {100 * lost:.0f} "
+        "%",
+        do=f"give about {need.value:,.0f} frames instead of {fit.n_training:,}, or a smaller "
+        "network",
     )
 
 
@@ -126,10 +133,12 @@ def replicas(report: Report) -> Reason | None:
     return Reason(
         rule="replicas",
         word=DO_NOT_USE if lost > REPLICAS_MOST * started else LOOK,
-        found=f"{lost:.0f} of {started:.0f} replicas were lost, so the ensemble is conditioned on survival: "
+        found=f"{lost:.0f} of {started:.0f} replicas were lost, so the ensemble is conditioned on "
+        "survival: "
         "what the others would have shown is missing",
         expected=f"at most {100 * REPLICAS_LOOK:.0f} % lost",
-        do="see in the report where they were lost; give frames there, train longer or shorten the time step",
+        do="see in the report where they were lost; give frames there, train longer or shorten "
+        "the time step",
     )
 
 
@@ -156,10 +165,11 @@ def heat(report: Report) -> Reason | None:
 
 
 def healthy_error(report: Report, asked: float) -> float:
-    """K: standard error of the mean kinetic temperature were there one independent frame of every replica.
+    """K: standard error of the mean kinetic temperature were there one independent frame of every
+    replica.
 
-    The error measured between replicas grows with what is wrong, and would excuse it; a healthy run has
-    less than this.
+    The error measured between replicas grows with what is wrong, and would excuse it; a healthy run
+    has less than this.
     """
     sites = number(report.get("n_sites")) or 0.0
     started = number(mapping(report.get("replicas")).get("started")) or 0.0

@@ -67,8 +67,12 @@ class Verdict:
         """
         names = {f.name for f in fields(Reason)}
         reasons = data.get("reasons") if isinstance(data, Mapping) else None
-        if not isinstance(reasons, list) or not all(isinstance(r, dict) and set(r) == names for r in reasons):
-            raise ValueError(f"verdict: expected reasons, each with {sorted(names)}, found {reasons!r}")
+        if not isinstance(reasons, list) or not all(
+            isinstance(r, dict) and set(r) == names for r in reasons
+        ):
+            raise ValueError(
+                f"verdict: expected reasons, each with {sorted(names)}, found {reasons!r}"
+            )
         made = [Reason(**{name: str(value) for name, value in r.items()}) for r in reasons]
         if not {r.word for r in made} <= set(WORDS):
             raise ValueError(f"verdict: expected words of {WORDS}, found {[r.word for r in made]}")

@@ -1,4 +1,6 @@
-"""Rules on what a level's ensemble looks like, beside its parent's, level 0's and what chemistry allows."""
+"""Rules on what a level's ensemble looks like, beside its parent's, level 0's and what chemistry
+allows.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +10,38 @@ from typing import Any
 import numpy as np
 
 from ..units import shown
-from .reasons import DO_NOT_USE, LOOK, WORDS, Reason, Report, and_more, entries, joined, mapping, number
+from .reasons import (
+    DO_NOT_USE,
+    LOOK,
+    WORDS,
+    Reason,
+    Report,
+    and_more,
+    entries,
+    joined,
+    mapping,
+    number,
+)
 
 #: Standard errors by which a difference has to be certain.
 SIGMA = 3.0
 
-#: Cis share of a peptide bond, off from the parent's. Nature has 0.03 % before other residues and 5 to 6 %
-#: before proline (Weiss, Jabs & Hilgenfeld, Nat. Struct. Biol. 5, 676 (1998); Stewart, Sarkar & Wampler, J.
-#: Mol. Biol. 214, 253 (1990)).
+#: Cis share of a peptide bond, off from the parent's. Nature has 0.03 % before other residues and 5
+#: to 6 % before proline (Weiss, Jabs & Hilgenfeld, Nat. Struct. Biol. 5, 676 (1998); Stewart,
+#: Sarkar & Wampler, J. Mol. Biol. 214, 253 (1990)).
 CIS_LOOK, CIS_MOST = 0.001, 0.01
 IMINO_LOOK, IMINO_MOST = 0.05, 0.2
 
-#: Share of frames with the other hand at a stereocentre. Molecules do not invert, so a single frame is
-#: worth a look.
+#: Share of frames with the other hand at a stereocentre. Molecules do not invert, so a single frame
+#: is worth a look.
 HAND_MOST = 0.01
 
-#: Jensen-Shannon divergence above its floor, nats. A population p off by d has d^2 / (8 p (1 - p)): at one
-#: half the first is an error of 0.06, the second of 0.45, which is another ensemble.
+#: Jensen-Shannon divergence above its floor, nats. A population p off by d has d^2 / (8 p (1 - p)):
+#: at one half the first is an error of 0.06, the second of 0.45, which is another ensemble.
 JS_LOOK, JS_MOST = 0.002, 0.1
 
-#: The same of single bonds, angles and dihedrals. They are narrow, so the Wasserstein distance has to
-#: matter, too.
+#: The same of single bonds, angles and dihedrals. They are narrow, so the Wasserstein distance has
+#: to matter, too.
 BONDED_LOOK, BONDED_MOST = 0.02, 0.2
 #: That distance: nm of a bond, rad of an angle or a dihedral.
 BONDED_SIZE = {
@@ -37,8 +50,8 @@ BONDED_SIZE = {
     "dihedral": (float(np.radians(5)), float(np.radians(30))),
 }
 
-#: Mean |difference| of g(r) above its floor. Published models of liquids reach 0.02; at 0.2 the first shell
-#: is another one.
+#: Mean |difference| of g(r) above its floor. Published models of liquids reach 0.02; at 0.2 the
+#: first shell is another one.
 RADIAL_LOOK, RADIAL_MOST = 0.05, 0.2
 
 
@@ -55,8 +68,8 @@ def gravest(found: list[tuple[str, float, Any]]) -> tuple[str, float, Any]:
 
 
 def cis(report: Report) -> Reason | None:
-    """Every peptide bond: cis where the parent is trans, or the other way round, or where chemistry has
-    none.
+    """Every peptide bond: cis where the parent is trans, or the other way round, or where chemistry
+    has none.
     """
     found: list[tuple[str, float, Any]] = []
     for bond in entries(mapping(report.get("conformation")).get("cis")):
@@ -74,9 +87,11 @@ def cis(report: Report) -> Reason | None:
     return Reason(
         rule="cis",
         word=word,
-        found=f"{shown(100 * own)} % of the frames have {name} cis{and_more(len(found), 'peptide bond')}",
+        found=f"{shown(100 * own)} % of the frames have {name} "
+        f"cis{and_more(len(found), 'peptide bond')}",
         expected=f"{shown(100 * parent)} %, as in the level below; nature has 0.03 %, before proline 5 %",
-        do="look for cis bonds in level 0; keep N, CA and C as sites, give more frames or priors.dihedrals=true",
+        do="look for cis bonds in level 0; keep N, CA and C as sites, give more frames or "
+        "priors.dihedrals=true",
     )
 
 
@@ -89,7 +104,9 @@ def _pair(value: Any) -> tuple[float, float]:
 def hands(report: Report) -> Reason | None:
     """Every stereocentre: frames that have its other hand."""
     counts = [
-        (n, name) for name, value in mapping(report.get("chirality_flips")).items() if (n := number(value))
+        (n, name)
+        for name, value in mapping(report.get("chirality_flips")).items()
+        if (n := number(value))
     ]
     if not counts:
         return None
@@ -99,9 +116,11 @@ def hands(report: Report) -> Reason | None:
     return Reason(
         rule="hands",
         word=DO_NOT_USE if frames and count > HAND_MOST * frames else LOOK,
-        found=f"{count:,.0f} frames{of} have the other hand at {name}{and_more(len(counts), 'centre')}",
+        found=f"{count:,.0f} frames{of} have the other hand at "
+        f"{name}{and_more(len(counts), 'centre')}",
         expected="none: molecules do not invert",
-        do="keep the centre and its neighbours as sites, with priors.branches=true, or shorten the time step",
+        do="keep the centre and its neighbours as sites, with priors.branches=true, or shorten "
+        "the time step",
     )
 
 
@@ -121,7 +140,9 @@ def bonded(report: Report) -> Reason | None:
         return None
     word, _, term = gravest(found)
     factor, unit = (1000.0, "pm") if term["kind"] == "bond" else (180 / np.pi, "degrees")
-    size, floor = (factor * (number(term.get(k)) or 0.0) for k in ("wasserstein", "wasserstein_floor"))
+    size, floor = (
+        factor * (number(term.get(k)) or 0.0) for k in ("wasserstein", "wasserstein_floor")
+    )
     return Reason(
         rule="bonded",
         word=word,
@@ -198,7 +219,8 @@ def handed_on(report: Report) -> Reason | None:
         found=("it agrees with its parent, but not with level 0: " if agrees else "")
         + f"{_distance(row)} off level 0's, above the floor",
         expected=f"at most {JS_LOOK}, or {SIGMA:.0f} standard errors",
-        do=f"mend {below} first: it is off in {joined(row.get('variables'))} already, whether or not its own rows show it"
+        do=f"mend {below} first: it is off in {joined(row.get('variables'))} already, whether or "
+        "not its own rows show it"
         if agrees
         else "mend what is off from the parent first",
     )

@@ -1,9 +1,11 @@
-"""Atoms of liquid water brought back from one site a molecule: python scripts/benchmarks/backmap_water.py runs/water --copies 2
+"""Atoms of liquid water brought back from one site a molecule: python
+scripts/benchmarks/backmap_water.py runs/water --copies 2
 
-Takes frames of level 1's own simulation of `experiment=water` (with --copies 2 of a box of 512 molecules run by its potential), puts geometries of level 0 on the
-sites in random directions, takes the strain out, and turns the molecules by null-space Langevin dynamics under the all-atom NNP
-while every centre of mass stays where it is. Compares O-O, O-H and H-H radial distributions from 0.15 nm on with those of level 0, for
-each half of the dynamics. Interrupted, the same command goes on.
+Takes frames of level 1's own simulation of `experiment=water` (with --copies 2 of a box of 512
+molecules run by its potential), puts geometries of level 0 on the sites in random directions, takes
+the strain out, and turns the molecules by null-space Langevin dynamics under the all-atom NNP while
+every centre of mass stays where it is. Compares O-O, O-H and H-H radial distributions from 0.15 nm
+on with those of level 0, for each half of the dynamics. Interrupted, the same command goes on.
 """
 
 import argparse
@@ -65,7 +67,11 @@ def main() -> None:
     print(table(rows))
     one_site_water.keep(
         arguments.json,
-        {"molecules": coarse.n_sites, "rows": rows, **{k: str(v) for k, v in vars(arguments).items()}},
+        {
+            "molecules": coarse.n_sites,
+            "rows": rows,
+            **{k: str(v) for k, v in vars(arguments).items()},
+        },
     )
 
 
@@ -74,18 +80,25 @@ def coarse_frames(level: cgrec.Level, arguments: argparse.Namespace) -> cgrec.Fr
     own = level.frames
     if arguments.copies == 1:
         return replace(
-            own[np.linspace(0, len(own) - 1, arguments.frames).astype(int)], forces=None, weights=None
+            own[np.linspace(0, len(own) - 1, arguments.frames).astype(int)],
+            forces=None,
+            weights=None,
         )
     folder = arguments.out / "coarse"
     if not folder.exists():
         start = one_site_water.replicated(own[:1], arguments.copies)
-        run = Langevin(n_replicas=arguments.frames, length=1, save_every=1, equilibration=20, timestep=0.01)
+        run = Langevin(
+            n_replicas=arguments.frames, length=1, save_every=1, equilibration=20, timestep=0.01
+        )
         run(level.potential, start, folder, name="larger box")
     return replace(cgrec.Frames.load(folder), forces=None)
 
 
 def dynamics(
-    backmapper: LibraryBackmapper, coarse: cgrec.Frames, nnp: Potential, arguments: argparse.Namespace
+    backmapper: LibraryBackmapper,
+    coarse: cgrec.Frames,
+    nnp: Potential,
+    arguments: argparse.Namespace,
 ) -> list[cgrec.Frames]:
     """Pieces of null-space dynamics, kept one by one, each four frames of every coarse frame."""
     pieces: list[cgrec.Frames] = []
@@ -100,8 +113,14 @@ def dynamics(
             )
             steps = int(arguments.length / arguments.pieces / 0.0005)
             null_space_langevin(
-                last, backmapper.mapping, nnp, steps=steps, save_every=steps // 4, generator=generator, name=f"piece {k + 1} of {arguments.pieces}",
-            ).save(folder)  # fmt: skip
+                last,
+                backmapper.mapping,
+                nnp,
+                steps=steps,
+                save_every=steps // 4,
+                generator=generator,
+                name=f"piece {k + 1} of {arguments.pieces}",
+            ).save(folder)
         pieces.append(cgrec.Frames.load(folder))
     return pieces
 

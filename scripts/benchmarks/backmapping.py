@@ -1,11 +1,13 @@
-"""Atoms of alanine dipeptide brought back: python scripts/benchmarks/backmapping.py runs/alanine_dipeptide OUT
+"""Atoms of alanine dipeptide brought back: python scripts/benchmarks/backmapping.py
+runs/alanine_dipeptide OUT
 
 Of a finished climb of `experiment=alanine_dipeptide` (or _full), each step with what it came to:
   heavy atoms -> 22 atoms     the backmapper of level 1
   backbone beads -> 22 atoms  one fitted through both mappings, straight from the sites of level 2
   three beads -> 22 atoms     `cgrec descend` from level 3's own simulation: populations of (phi, psi) basins against level 0
-and draws a second on one core. What `cgrec analyse-backmapping` and `cgrec descend` have left in the run is used; what is missing is made.
-OUT holds the second backmapper. Interrupted, the same command goes on.
+and draws a second on one core. What `cgrec analyse-backmapping` and `cgrec descend` have left in
+the run is used; what is missing is made. OUT holds the second backmapper. Interrupted, the same
+command goes on.
 """
 
 import argparse
@@ -45,7 +47,9 @@ def main() -> None:
         if not (level.folder / "backmapping.json").exists():
             BackmappingAnalysis(frames=arguments.frames)(level, chain.levels[0])
         reports = json.loads((level.folder / "backmapping.json").read_text())
-        found[name] = {key: cgrec.analysis.BackmappingReport.from_json(r) for key, r in reports.items()}
+        found[name] = {
+            key: cgrec.analysis.BackmappingReport.from_json(r) for key, r in reports.items()
+        }
         for key, report in found[name].items():
             print(f"{name} -> 22 atoms, {key}: {report.table()}\n")
     speed = {
@@ -60,16 +64,29 @@ def main() -> None:
     if not (chain.folder / "descent_3_0" / "descent.json").exists():
         Descent(frames=arguments.descend, draws=arguments.draws)(chain, 3)
     down = descent(chain)
-    audits = {level.name: json.loads(path.read_text()) for level in chain.levels[1:] for path in [level.folder / "audit.json"] if path.exists()}  # fmt: skip
-    audits = {name: {k: a[k] for k in ("rms", "slope", "entropy", "ess")} for name, a in audits.items()}
+    audits = {
+        level.name: json.loads(path.read_text())
+        for level in chain.levels[1:]
+        for path in [level.folder / "audit.json"]
+        if path.exists()
+    }
+    audits = {
+        name: {k: a[k] for k in ("rms", "slope", "entropy", "ess")} for name, a in audits.items()
+    }
     for name, a in audits.items():
         print(
-            f"audit of {name}: RMS {a['rms'][0]:.3f} +- {a['rms'][1]:.3f} kT, slope {a['slope'][0]:.3f} +- {a['slope'][1]:.3f}"
+            f"audit of {name}: RMS {a['rms'][0]:.3f} +- {a['rms'][1]:.3f} kT, slope "
+            f"{a['slope'][0]:.3f} +- {a['slope'][1]:.3f}"
         )
     one_site_water.keep(
         arguments.json,
-        {"reports": {k: {n: r.to_json() for n, r in v.items()} for k, v in found.items()}, "draws_a_second": speed, "descent": down, "audit": audits},
-    )  # fmt: skip
+        {
+            "reports": {k: {n: r.to_json() for n, r in v.items()} for k, v in found.items()},
+            "draws_a_second": speed,
+            "descent": down,
+            "audit": audits,
+        },
+    )
 
 
 def through_both(chain: cgrec.Chain, folder: Path) -> Level:
@@ -87,7 +104,11 @@ def draws_a_second(level: Level, n: int = 2000) -> list[float]:
     backmapper = level.backmapper
     coarse = level.frames[np.linspace(0, len(level.frames) - 1, n).astype(int)]
     times = one_site_water.interleaved(
-        {"with": lambda: timed(backmapper.draw, coarse), "without": lambda: timed(backmapper, coarse)}, 5
+        {
+            "with": lambda: timed(backmapper.draw, coarse),
+            "without": lambda: timed(backmapper, coarse),
+        },
+        5,
     )
     return [n / float(np.median(times[k])) for k in ("with", "without")]
 
@@ -99,11 +120,16 @@ def timed(call, coarse: cgrec.Frames) -> float:
 
 
 def descent(chain: cgrec.Chain) -> dict:
-    """Basins at level 0: its own, of the descended frames with their weights, and of level 1, which is above it."""
+    """Basins at level 0: its own, of the descended frames with their weights, and of level 1, which
+    is above it.
+    """
     variables = tuple(
         v
         for v in variables_from_config(
-            {"phi": ["ACE:C", "ALA:N", "ALA:CA", "ALA:C"], "psi": ["ALA:N", "ALA:CA", "ALA:C", "NME:N"]}
+            {
+                "phi": ["ACE:C", "ALA:N", "ALA:CA", "ALA:C"],
+                "psi": ["ALA:N", "ALA:CA", "ALA:C", "NME:N"],
+            }
         )
     )
     own = chain.levels[0].frames
@@ -119,12 +145,22 @@ def descent(chain: cgrec.Chain) -> dict:
         one_site_water.table(
             ["down to", "ESS", "of this step", "resampled", "acceptance"],
             [
-                [s["level"], s["ess"], s["own_ess"], str(s["resampled"]), s["acceptance"] or float("nan")]
+                [
+                    s["level"],
+                    s["ess"],
+                    s["own_ess"],
+                    str(s["resampled"]),
+                    s["acceptance"] or float("nan"),
+                ]
                 for s in steps
             ],
         )
     )
-    print(one_site_water.table(["basin", "difference / kT", "error"], [[b, *v] for b, v in rows.items()]))
+    print(
+        one_site_water.table(
+            ["basin", "difference / kT", "error"], [[b, *v] for b, v in rows.items()]
+        )
+    )
     return {"steps": steps, "basins": rows, "populations": populations}
 
 

@@ -1,16 +1,19 @@
-"""What company costs: training steps, force calls and a small climb, alone and with two other programs computing beside.
+"""What company costs: training steps, force calls and a small climb, alone and with two other
+programs computing beside.
 
     python scripts/benchmarks/busy_machine.py            # on an otherwise idle machine; ratios are what to read
     python scripts/benchmarks/busy_machine.py --quick
 
-Training steps and force calls of five beads x 128 frames, and a climb of alanine dipeptide that was made short (seconds of
-its run.json, without imports), each for threads = 0 (chosen), 1 and 2. Each company is a torch process that multiplies
-matrices on one thread. Alone and in company take turns, and medians over rounds are printed, so that other work on the
-machine meets both. "best" is the time in proportion to that of the better one of 1 and 2: at most 1.1 for threads = 0.
+Training steps and force calls of five beads x 128 frames, and a climb of alanine dipeptide that was
+made short (seconds of its run.json, without imports), each for threads = 0 (chosen), 1 and 2. Each
+company is a torch process that multiplies matrices on one thread. Alone and in company take turns,
+and medians over rounds are printed, so that other work on the machine meets both. "best" is the
+time in proportion to that of the better one of 1 and 2: at most 1.1 for threads = 0.
 
-"per share" is the time in company x share / time alone. The share is what a fair scheduler leaves of the cores: on c cores
-with two others a process of t threads gets t * min(1, c / (t + 2)) of min(t, c) cores. threads = 0 is judged as one thread,
-which is the strictest share. The bound is 1.5 for threads = 0.
+"per share" is the time in company x share / time alone. The share is what a fair scheduler leaves
+of the cores: on c cores with two others a process of t threads gets t * min(1, c / (t + 2)) of
+min(t, c) cores. threads = 0 is judged as one thread, which is the strictest share. The bound is 1.5
+for threads = 0.
 """
 
 from __future__ import annotations
@@ -77,13 +80,37 @@ for line in sys.stdin:
 KINDS = ("training", "forces", "climb")
 #: Level 0 by the NNP that ships, one level above, everything short.
 CLIMB = [
-    "climb", "++go_on=true", "bins=8", "~levels.l2", "~levels.l3", "++source.check_labels=0",
-    *(f"++source.dynamics.{option}" for option in (
-        "n_replicas=16", "length=0.2", "save_every=0.01", "equilibration=0.02", "compile=true", "timestep=0.001", "bias.growth=0.05")),
-    "levels.l1.training.steps=250", "++levels.l1.training.compile=true",
-    *(f"++levels.l1.dynamics.{option}" for option in (
-        "n_replicas=64", "length=0.6", "equilibration=0.1", "compile=true", "bias.growth=0.3")),
-]  # fmt: skip
+    "climb",
+    "++go_on=true",
+    "bins=8",
+    "~levels.l2",
+    "~levels.l3",
+    "++source.check_labels=0",
+    *(
+        f"++source.dynamics.{option}"
+        for option in (
+            "n_replicas=16",
+            "length=0.2",
+            "save_every=0.01",
+            "equilibration=0.02",
+            "compile=true",
+            "timestep=0.001",
+            "bias.growth=0.05",
+        )
+    ),
+    "levels.l1.training.steps=250",
+    "++levels.l1.training.compile=true",
+    *(
+        f"++levels.l1.dynamics.{option}"
+        for option in (
+            "n_replicas=64",
+            "length=0.6",
+            "equilibration=0.1",
+            "compile=true",
+            "bias.growth=0.3",
+        )
+    ),
+]
 
 
 @contextmanager
@@ -118,9 +145,13 @@ class Worker:
 
     def __init__(self, kind: str, threads: int) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WORK, kind, str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, env=environment(),
-        )  # fmt: skip
+            [sys.executable, "-c", WORK, kind, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment(),
+        )
         self(3)
 
     def __call__(self, steps: int) -> tuple[float, str]:
@@ -138,7 +169,9 @@ def climb(threads: int) -> tuple[float, str]:
     folder = Path(tempfile.mkdtemp())
     command = [sys.executable, "-m", "cgrec", *CLIMB, f"threads={threads}", f"run={folder / 'run'}"]
     try:
-        done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, env=environment(), capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise RuntimeError(f"the climb failed:\n{done.stderr[-2000:]}")
         about = json.loads((folder / "run" / "run.json").read_text())
@@ -148,10 +181,16 @@ def climb(threads: int) -> tuple[float, str]:
     return about["seconds"], ",".join(taken) or str(threads)
 
 
-def compare(name: str, unit: str, jobs: dict[int, Callable[[], tuple[float, str]]], rounds: int) -> None:
+def compare(
+    name: str, unit: str, jobs: dict[int, Callable[[], tuple[float, str]]], rounds: int
+) -> None:
     """Print a row for each number of threads; `jobs` give (time, threads taken)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    found: dict[tuple[int, int], list[tuple[float, str]]] = {(t, o): [] for t in jobs for o in (0, 2)}
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    found: dict[tuple[int, int], list[tuple[float, str]]] = {
+        (t, o): [] for t in jobs for o in (0, 2)
+    }
     for _ in range(rounds):
         for others in (0, 2):
             with company(others):
@@ -168,7 +207,8 @@ def compare(name: str, unit: str, jobs: dict[int, Callable[[], tuple[float, str]
         share = judged * min(1.0, cores / (judged + 2)) / min(judged, cores)
         taken = " / ".join(" ".join(taken for _, taken in found[threads, o]) for o in (0, 2))
         print(
-            f"{name:9s} {threads:7d}  {alone:9.2f} {busy:9.2f} {unit}  {ratio:5.2f}  {ratio * share:9.2f}  {best:9s}  {taken}",
+            f"{name:9s} {threads:7d}  {alone:9.2f} {busy:9.2f} {unit}  {ratio:5.2f}  "
+            f"{ratio * share:9.2f}  {best:9s}  {taken}",
             flush=True,
         )
 
@@ -178,7 +218,8 @@ def processor() -> str:
     path = Path("/proc/cpuinfo")
     flags = path.read_text() if path.exists() else ""
     widest = next(
-        (name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags), "neither AVX"
+        (name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags),
+        "neither AVX",
     )
     return f"{os.cpu_count()} cores, {platform.machine()}, {widest}"
 
@@ -200,7 +241,8 @@ def main() -> None:
     rounds = 1 if arguments.quick else arguments.rounds
     print(processor())
     print(
-        "what      threads      alone    in company  ratio  per share  best       threads taken, alone / in company"
+        "what      threads      alone    in company  ratio  per share  best       threads "
+        "taken, alone / in company"
     )
     for kind in arguments.only:
         if kind == "climb":

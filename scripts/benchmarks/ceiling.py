@@ -1,12 +1,14 @@
-"""How far is our force call from what this machine can do? python scripts/benchmarks/ceiling.py [--data WATER.npz]
+"""How far is our force call from what this machine can do? python scripts/benchmarks/ceiling.py
+[--data WATER.npz]
 
-Measures, on one thread and in turn with the call itself: the arithmetic a core does at best (float32 multiply-adds on
-registers, and matrix products that fit its caches), the bandwidth of its memory (a triad of arrays far larger than the caches) and of its caches.
-Counts, from the formulas of the network, the floating point operations of one force call (forward and backward; pairs
-within the cutoff only; a sine, a root or an exponential is one operation) and the bytes it cannot avoid moving
-(positions, neighbour table, weights, forces, once each). The larger of the two times these take at the ceilings is a
-bound; printed is the call's time as a multiple of it, and of the one
-with the matrix products of this torch as ceiling instead.
+Measures, on one thread and in turn with the call itself: the arithmetic a core does at best
+(float32 multiply-adds on registers, and matrix products that fit its caches), the bandwidth of its
+memory (a triad of arrays far larger than the caches) and of its caches. Counts, from the formulas
+of the network, the floating point operations of one force call (forward and backward; pairs within
+the cutoff only; a sine, a root or an exponential is one operation) and the bytes it cannot avoid
+moving (positions, neighbour table, weights, forces, once each). The larger of the two times these
+take at the ceilings is a bound; printed is the call's time as a multiple of it, and of the one with
+the matrix products of this torch as ceiling instead.
 """
 
 import argparse
@@ -54,7 +56,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, help="npz of one-site water (default: generated, 343 sites)")
+    parser.add_argument(
+        "--data", type=Path, help="npz of one-site water (default: generated, 343 sites)"
+    )
     parser.add_argument("--json", type=Path, help="write everything measured here")
     parser.add_argument("--repeats", type=int, default=7, help="rounds")
     parser.add_argument("--quick", action="store_true", help="a small box, uncompiled, two rounds")
@@ -90,7 +94,9 @@ def measure(
 
 
 def multiply_adds(n: int = 2**20) -> Callable[[], float]:
-    """Operations per second of a loop in C; nothing without a compiler, the matrix products speak then."""
+    """Operations per second of a loop in C; nothing without a compiler, the matrix products speak
+    then.
+    """
     compiler = shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         return lambda: 0.0
@@ -122,7 +128,10 @@ def product(n: int) -> Callable[[], float]:
     a, b, out = torch.randn(n, n), torch.randn(n, n), torch.empty(n, n)
     times = max(1, 2**25 // n**3)
     return lambda: (
-        times * 2 * n**3 / water.seconds_of(lambda: repeat(times, lambda: torch.mm(a, b, out=out)), 0.05)
+        times
+        * 2
+        * n**3
+        / water.seconds_of(lambda: repeat(times, lambda: torch.mm(a, b, out=out)), 0.05)
     )
 
 
@@ -162,7 +171,8 @@ def report(
         for name, u in UNITS.items()
     ]
     amounts = [
-        [f"MFLOP, {name}", n / 1e6, 1e3 * n / arithmetic] for name, n in {**counts, "in all": total}.items()
+        [f"MFLOP, {name}", n / 1e6, 1e3 * n / arithmetic]
+        for name, n in {**counts, "in all": total}.items()
     ]
     amounts.append(["MB that must move", moved / 1e6, 1e3 * moved / peak["memory"]])
     calls = {name: times for name, times in found.items() if name.endswith("call")}
@@ -196,7 +206,9 @@ def report(
             timed,
         )
     )
-    water.keep(path, {"rounds": found, "operations": counts, "bytes": moved, "bound_seconds": bound})
+    water.keep(
+        path, {"rounds": found, "operations": counts, "bytes": moved, "bound_seconds": bound}
+    )
 
 
 def pairs(potential: DensityNetwork, graph: SiteGraph) -> int:
@@ -207,7 +219,8 @@ def pairs(potential: DensityNetwork, graph: SiteGraph) -> int:
 def operations(potential: DensityNetwork, graph: SiteGraph) -> dict[str, float]:
     """Floating point operations of the parts of a force call.
 
-    Going back costs a matrix product with fixed weights once more, a product of two things that move twice more.
+    Going back costs a matrix product with fixed weights once more, a product of two things that
+    move twice more.
     """
     p, s = pairs(potential, graph), len(graph.species)
     config = potential.config
@@ -215,7 +228,8 @@ def operations(potential: DensityNetwork, graph: SiteGraph) -> dict[str, float]:
     degrees, harmonics, triples = l_max + 1, (l_max + 1) ** 2, potential.layers[0].triples
     features = c * (1 + degrees + len(triples))
     layers = config["n_layers"]
-    # Vectors 6, length 6, scaled length 1, envelope 10, three operations a Bessel function, two a harmonic; back twice.
+    # Vectors 6, length 6, scaled length 1, envelope 10, three operations a Bessel function, two a
+    # harmonic; back twice.
     geometry = 3 * p * (23 + 3 * r + 2 * harmonics)
     radial = (
         2 * p * 2 * r * c * degrees + 3 * p * c * degrees
@@ -231,9 +245,13 @@ def operations(potential: DensityNetwork, graph: SiteGraph) -> dict[str, float]:
     )
     readout = 2 * s * 2 * w * (features + w + c + 1) + 3 * s * 2 * 4 * w
     return {
-        "pair geometry": geometry, "radial functions": layers * radial, "densities": layers * density, "mixing": layers * mixing,
-        "products": layers * (powers + s * c * coupling), "readout": layers * readout,
-    }  # fmt: skip
+        "pair geometry": geometry,
+        "radial functions": layers * radial,
+        "densities": layers * density,
+        "mixing": layers * mixing,
+        "products": layers * (powers + s * c * coupling),
+        "readout": layers * readout,
+    }
 
 
 def compulsory_bytes(potential: DensityNetwork, graph: SiteGraph) -> int:

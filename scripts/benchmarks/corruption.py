@@ -1,16 +1,20 @@
 """Damage each product of a run, one at a time, and see whether it is noticed and named.
 
-One flipped bit in the middle, the second half cut off, the file removed: in every file of a finished run and of one that was stopped in the
-training and in the run of a level. Three readers meet the damage: the same command, `cgrec.load`, and, of a finished run, `cgrec report`.
+One flipped bit in the middle, the second half cut off, the file removed: in every file of a
+finished run and of one that was stopped in the training and in the run of a level. Three readers
+meet the damage: the same command, `cgrec.load`, and, of a finished run, `cgrec report`.
 
-Noticed by the command is a refusal that names the file (or its folder) and a way out, which is then followed: the files it names are removed, the
-command is given again, and every product must be equal to the undamaged one. Or a remark that names the file, after which all products are equal
-at once. Remarks that are lost cannot be made again: there the new remarks.json must say so. What is none of this is shown and counted as missed.
-`cgrec.load` and `cgrec report` notice when they refuse or say the file by name; what they do not is shown and counted.
+Noticed by the command is a refusal that names the file (or its folder) and a way out, which is then
+followed: the files it names are removed, the command is given again, and every product must be
+equal to the undamaged one. Or a remark that names the file, after which all products are equal at
+once. Remarks that are lost cannot be made again: there the new remarks.json must say so. What is
+none of this is shown and counted as missed. `cgrec.load` and `cgrec report` notice when they refuse
+or say the file by name; what they do not is shown and counted.
 
-report.html is no product: it is drawn anew at the end of every climb and by `cgrec report`, so that damage to it is healed by either. .lock is
-that of a process that was killed. What lies in the arrays of frames.partial behind the last checkpoint was not written yet: damage
-there is overwritten. So arrays of a run that was stopped are damaged where it has written.
+report.html is no product: it is drawn anew at the end of every climb and by `cgrec report`, so that
+damage to it is healed by either. .lock is that of a process that was killed. What lies in the
+arrays of frames.partial behind the last checkpoint was not written yet: damage there is
+overwritten. So arrays of a run that was stopped are damaged where it has written.
 
     python scripts/benchmarks/corruption.py
     python scripts/benchmarks/corruption.py --every 5
@@ -37,7 +41,11 @@ import cgrec
 NO_PRODUCTS = {"report.html", ".lock"}
 HOW = ("flip", "cut", "remove")
 #: Outcomes that are good.
-GOOD = {"refused by name, and the way out works", "named and made anew", "named, and the loss is remarked"}
+GOOD = {
+    "refused by name, and the way out works",
+    "named and made anew",
+    "named, and the loss is remarked",
+}
 
 
 def damage(path: Path, how: str) -> None:
@@ -84,7 +92,11 @@ def loaded(folder: Path) -> str:
 
 def to_remove(said: str) -> list[Path]:
     """The files and folders a refusal names to be removed."""
-    way = re.search(r"(/[^ ]*?)(?::? ).*remove (?:what was made after it \(|the folder )?([^()]+?)\)? and run the same command", said)
+    way = re.search(
+        r"(/[^ ]*?)(?::? ).*remove (?:what was made after it \(|the folder )?([^()]+?)\)? and run "
+        r"the same command",
+        said,
+    )
     if way is None:
         return []
     return [Path(way[1] if name == "it" else name) for name in way[2].split(", ")]
@@ -100,7 +112,9 @@ class Damaged:
     """
 
     def __init__(self, campaign: Campaign, state: Path, name: str) -> None:
-        self.campaign, self.state, self.name = campaign, state, name
+        self.campaign = campaign
+        self.state = state
+        self.name = name
         self.files = [
             p.relative_to(state)
             for p in sorted(state.rglob("*"))
@@ -116,7 +130,9 @@ class Damaged:
         self._count("load", file, how, "named" if self._names(words, file, how) else "not named")
         if self.name == "finished":
             _, words, _ = child(["report", f"run={folder}"], folder)
-            self._count("report", file, how, "named" if self._names(words, file, how) else "not named")
+            self._count(
+                "report", file, how, "named" if self._names(words, file, how) else "not named"
+            )
         self._damaged(file, how)
         code, said, _ = child(self.campaign.full(), folder)
         self._count("climb", file, how, self._outcome(file, how, code, said), said if code else "")
@@ -127,7 +143,9 @@ class Damaged:
         damage(self.campaign.folder / file, how)
 
     def _names(self, said: str, file: Path, how: str) -> bool:
-        return str(file) in said or (how == "remove" and f"{self.campaign.folder / file.parent} " in said)
+        return str(file) in said or (
+            how == "remove" and f"{self.campaign.folder / file.parent} " in said
+        )
 
     def _outcome(self, file: Path, how: str, code: int, said: str) -> str:
         """What came of the same command after the damage."""
@@ -137,7 +155,12 @@ class Damaged:
         if code:
             return self._followed(said)
         found = different(products(folder), self.campaign.wanted)
-        if found == [str(file)] and file.name == "remarks.json" and named and str(file) in (folder / file).read_text():
+        if (
+            found == [str(file)]
+            and file.name == "remarks.json"
+            and named
+            and str(file) in (folder / file).read_text()
+        ):
             return "named, and the loss is remarked"
         if found:
             return "MISSED"
@@ -155,18 +178,28 @@ class Damaged:
             return "THE WAY OUT LEADS NOWHERE"
         found = different(products(self.campaign.folder), self.campaign.wanted)
         lost = [name for name in found if not name.endswith("remarks.json")]
-        return f"THE WAY OUT LEADS ELSEWHERE: {', '.join(lost[:3])}" if lost else "refused by name, and the way out works"
+        return (
+            f"THE WAY OUT LEADS ELSEWHERE: {', '.join(lost[:3])}"
+            if lost
+            else "refused by name, and the way out works"
+        )
 
     def _count(self, reader: str, file: Path, how: str, outcome: str, said: str = "") -> None:
         self.outcomes[reader, outcome] += 1
         if outcome not in (*GOOD, "named"):
             lines = [line for line in said.strip().splitlines() if line.strip()]
-            print(f"  {self.name}, {reader}: {how} {file}: {outcome} {lines[-1][-400:] if lines else ''}", flush=True)
+            print(
+                f"  {self.name}, {reader}: {how} {file}: {outcome} "
+                f"{lines[-1][-400:] if lines else ''}",
+                flush=True,
+            )
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Counter[tuple[str, str]]]:
     """Damage a finished run and unfinished ones; print what was noticed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--every", type=int, default=1, help="take each n-th file")
     parser.add_argument("--only", default="", help="files whose path has this in it")
     parser.add_argument("--states", nargs="+", default=["finished", "training", "run"])
@@ -196,7 +229,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Counter[tuple[str, str
 
 
 def stopped(campaign: Campaign, where: str) -> Path:
-    """The folder of a run that was killed after the first checkpoint of level 2's training, or of its run."""
+    """The folder of a run that was killed after the first checkpoint of level 2's training, or of
+    its run.
+    """
     file = {"training": "level2/training.pt", "run": "level2/frames.partial/checkpoint.pt"}[where]
     first = next(k for k, o in enumerate(campaign.operations) if o == f"os.rename {file}.partial")
     child(campaign.full(), campaign.fresh(), first + 2)
@@ -207,4 +242,6 @@ __all__ = ["CHAIN", "main"]
 
 if __name__ == "__main__":
     counted = main()
-    sys.exit(any(outcome not in (*GOOD, "named") for state in counted.values() for _, outcome in state))
+    sys.exit(
+        any(outcome not in (*GOOD, "named") for state in counted.values() for _, outcome in state)
+    )

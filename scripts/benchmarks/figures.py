@@ -1,6 +1,8 @@
-"""Print what a finished run measured as one table: python scripts/benchmarks/figures.py runs/alanine_dipeptide
+"""Print what a finished run measured as one table: python scripts/benchmarks/figures.py
+runs/alanine_dipeptide
 
-Distributions are compared on 64x64 bins; excess is JS minus its sampling floor, in nats (see cgrec.analysis).
+Distributions are compared on 64x64 bins; excess is JS minus its sampling floor, in nats (see
+cgrec.analysis).
 """
 
 import argparse
@@ -20,7 +22,10 @@ def main() -> None:
     arguments = parser.parse_args()
     chain = cgrec.load(arguments.run)
     seconds = json.loads((chain.folder / "run.json").read_text())["seconds"]
-    rows = [("wall time of the whole climb", f"{seconds / 60:.1f} min"), *level_zero(chain.levels[0])]
+    rows = [
+        ("wall time of the whole climb", f"{seconds / 60:.1f} min"),
+        *level_zero(chain.levels[0]),
+    ]
     rows += [row for level in chain.levels[1:] for row in level_rows(level)]
     print(f"| figure | {chain.folder.name} |\n|---|---|")
     for figure, value in rows:
@@ -41,7 +46,8 @@ def level_zero(level):
         )
     yield (
         "NNP dynamics, replicas lost",
-        f"{len(run['lost'])} of {run['replicas']} ({run['simulated'] / run['replicas'] * 1e3:.0f} ps each)",
+        f"{len(run['lost'])} of {run['replicas']} "
+        f"({run['simulated'] / run['replicas'] * 1e3:.0f} ps each)",
     )
     yield from common(level, run)
 
@@ -55,8 +61,14 @@ def level_rows(level):
     )
     yield f"{level.folder.name}: replicas lost", f"{lost['lost']} of {lost['started']}"
     for row in report["ledger"]:
-        where = f"{level.folder.name}: {row['level']} against {row['against']}, {' '.join(row['variables'])}"
-        numbers = f"{row['excess']:+.4f} ± {row['error']:.4f} (floor {row['floor']:.4f}, N_eff {row['n_eff_model']:.0f}/{row['n_eff_reference']:.0f})"
+        where = (
+            f"{level.folder.name}: {row['level']} against {row['against']}, "
+            f"{' '.join(row['variables'])}"
+        )
+        numbers = (
+            f"{row['excess']:+.4f} ± {row['error']:.4f} (floor {row['floor']:.4f}, N_eff "
+            f"{row['n_eff_model']:.0f}/{row['n_eff_reference']:.0f})"
+        )
         yield f"{where}: excess JS", numbers
         for basin, (value, error) in row["basins"].items():
             if value is not None and row["against"] == "level 0":
@@ -71,7 +83,10 @@ def common(level, run):
         f"{kinetic:.1f} ± {error:.1f} K; {run['weight_efficiency']:.2f}",
     )
     for centre, count in level.report.get("chirality_flips", {}).items():
-        yield f"{level.folder.name}: chirality flips at {centre}", f"{count} of {len(level.frames)} frames"
+        yield (
+            f"{level.folder.name}: chirality flips at {centre}",
+            f"{count} of {len(level.frames)} frames",
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
-"""Five sites of alanine dipeptide by hand and as proposed: python scripts/benchmarks/five_sites.py OUT
+"""Five sites of alanine dipeptide by hand and as proposed: python scripts/benchmarks/five_sites.py
+OUT
 
-Climbs one level from the atoms with the five backbone atoms that people pick and with the proposals of `cgrec map`, everything else alike, and compares each level's
-run with its parent in the two dihedrals of its own chain of sites: Jensen-Shannon divergence above its sampling floor, as the forces alone give it
-and after `refine`. Level 0 is made once. Interrupted, the same command goes on.
+Climbs one level from the atoms with the five backbone atoms that people pick and with the proposals
+of `cgrec map`, everything else alike, and compares each level's run with its parent in the two
+dihedrals of its own chain of sites: Jensen-Shannon divergence above its sampling floor, as the
+forces alone give it and after `refine`. Level 0 is made once. Interrupted, the same command goes
+on.
 """
 
 import argparse
@@ -25,7 +28,9 @@ def main() -> None:
     )
     parser.add_argument("out", type=Path)
     parser.add_argument("--json", type=Path, help="write everything measured here")
-    parser.add_argument("options", nargs="*", help="of cgrec climb, e.g. experiment=alanine_dipeptide_full")
+    parser.add_argument(
+        "options", nargs="*", help="of cgrec climb, e.g. experiment=alanine_dipeptide_full"
+    )
     arguments = parser.parse_args()
     out = arguments.out
     climb(out, "by_hand", HAND, [0, 1, 2, 3, 4], arguments.options)
@@ -35,13 +40,23 @@ def main() -> None:
     for path in sorted((out / "maps" / "mapping").glob("*_5_centre_*.yaml")):
         order = chain(out / "by_hand", path)
         if order is None:
-            print(f"{path.stem}: its sites are no chain, which has no two dihedrals to compare; left out")
+            print(
+                f"{path.stem}: its sites are no chain, which has no two dihedrals to compare; left "
+                "out"
+            )
             continue
         climb(out, path.stem, yaml.safe_load(path.read_text()), order, arguments.options)
         rows.append(row(out / path.stem))
     print(
         one_site_water.table(
-            ["five sites", "forces alone: excess JS", "error", "refined: excess JS", "error", "explained"],
+            [
+                "five sites",
+                "forces alone: excess JS",
+                "error",
+                "refined: excess JS",
+                "error",
+                "explained",
+            ],
             [[r["name"], *r["forces"], *r["refined"], r["explained"]] for r in rows],
         )
     )
@@ -58,11 +73,24 @@ def climb(out: Path, name: str, mapping: dict, order: list[int], options: list[s
     rules.mkdir(parents=True, exist_ok=True)
     (rules / f"{name}.yaml").write_text(yaml.safe_dump(mapping))
     a, b = ([f"#{i}" for i in order[k : k + 4]] for k in (0, 1))
-    variables = json.dumps({"a": a, "b": b}).replace('"', "'").replace("'a'", "a").replace("'b'", "b")
-    cgrec([
-        "climb", *options, "~levels.l2", "~levels.l3", f"run={folder}", "--config-dir", str(out / "rules"), f"+mapping@levels.l1.mapping={name}",
-        f"++levels.l1.dynamics.bias.variables={variables}", f"++levels.l1.variables={variables}", f"++levels.l1.refine={variables}",
-    ])  # fmt: skip
+    variables = (
+        json.dumps({"a": a, "b": b}).replace('"', "'").replace("'a'", "a").replace("'b'", "b")
+    )
+    cgrec(
+        [
+            "climb",
+            *options,
+            "~levels.l2",
+            "~levels.l3",
+            f"run={folder}",
+            "--config-dir",
+            str(out / "rules"),
+            f"+mapping@levels.l1.mapping={name}",
+            f"++levels.l1.dynamics.bias.variables={variables}",
+            f"++levels.l1.variables={variables}",
+            f"++levels.l1.refine={variables}",
+        ]
+    )
 
 
 def chain(run: Path, path: Path) -> list[int] | None:
@@ -70,7 +98,9 @@ def chain(run: Path, path: Path) -> list[int] | None:
     import cgrec as package
     from cgrec.mapping import Parts
 
-    mapping: Mapping = Parts(yaml.safe_load(path.read_text())["beads"])(package.load(run).levels[0].system)
+    mapping: Mapping = Parts(yaml.safe_load(path.read_text())["beads"])(
+        package.load(run).levels[0].system
+    )
     near = mapping.coarse.neighbours()
     ends = [k for k, around in enumerate(near) if len(around) == 1]
     if len(ends) != 2 or max(map(len, near)) > 2:
@@ -86,7 +116,8 @@ def row(folder: Path) -> dict:
     report = json.loads((folder / "level1" / "report.json").read_text())
     rows = {r["level"]: r for r in report["ledger"] if r["against"] == "parent"}
     excess = {
-        ("forces" if "forces" in name else "refined"): [r["excess"], r["error"]] for name, r in rows.items()
+        ("forces" if "forces" in name else "refined"): [r["excess"], r["error"]]
+        for name, r in rows.items()
     }
     return {"name": folder.name, **excess, "explained": report["explained_fraction"]}
 

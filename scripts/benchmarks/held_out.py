@@ -1,9 +1,10 @@
 """Compare level 1's own run with the frames of its file source that the climb never saw.
 
-    cgrec climb experiment=five_beads source.path=... source.forces_path=... source.stop=8000 run=runs/five_beads
-    python scripts/benchmarks/held_out.py runs/five_beads
+    cgrec climb experiment=five_beads source.path=... source.forces_path=... source.stop=8000
+    run=runs/five_beads python scripts/benchmarks/held_out.py runs/five_beads
 
-Frames before source.start and from source.stop on are mapped to level 1 and compared on 64x64 bins (JS in nats).
+Frames before source.start and from source.stop on are mapped to level 1 and compared on 64x64 bins
+(JS in nats).
 """
 
 import argparse
@@ -29,10 +30,14 @@ def main() -> None:
     config = OmegaConf.load(chain.folder / "config.yaml")
     start, stop = config.source.start, config.source.stop
     unseen = [
-        {"start": a, "stop": b} for a, b in ((None, start), (stop, None)) if not (a is None and b is None)
+        {"start": a, "stop": b}
+        for a, b in ((None, start), (stop, None))
+        if not (a is None and b is None)
     ]
     if not unseen:
-        raise SystemExit(f"{chain.folder} used every frame: climb again with source.start or source.stop set")
+        raise SystemExit(
+            f"{chain.folder} used every frame: climb again with source.start or source.stop set"
+        )
     parts = [instantiate({**config.source, **part}).sample(chain.folder, 0) for part in unseen]
     held_out = chain.levels[1].mapping(cgrec.Frames.concatenate(parts))
     variables = variables_from_config(OmegaConf.to_container(config.variables))

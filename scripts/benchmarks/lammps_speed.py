@@ -1,22 +1,26 @@
-"""Time per molecule and step of one-site water (a network, distilled, in LAMMPS) against rigid SPC/E (OpenMM), on one core.
+"""Time per molecule and step of one-site water (a network, distilled, in LAMMPS) against rigid
+SPC/E (OpenMM), on one core.
 
     python scripts/benchmarks/lammps_speed.py --water water_onesite.npz --json speed.json
 
-The file has positions, forces (nm, kJ/mol/nm), box and temperature of one-site water mapped from all-atom SPC/E. A network
-is trained on it, distilled with several cutoffs, and each result is exported and run; the all-atom model has the same
-number of molecules, PME at 0.9 nm and 2 fs on OpenMM's CPU platform with one thread. The two take turns, so that whatever
-else the machine does hits both; a ratio is the median over the rounds of the ratio within a round. Explained fractions are
-1 - L / L0 on frames nobody was fitted to; most of what is missing from 1 is noise of the force labels that no model explains.
-The error of the structure is the root mean square difference of g(r) from that of the held-out frames, up to 0.9 nm, in a run
-of 40 ps.
+The file has positions, forces (nm, kJ/mol/nm), box and temperature of one-site water mapped from
+all-atom SPC/E. A network is trained on it, distilled with several cutoffs, and each result is
+exported and run; the all-atom model has the same number of molecules, PME at 0.9 nm and 2 fs on
+OpenMM's CPU platform with one thread. The two take turns, so that whatever else the machine does
+hits both; a ratio is the median over the rounds of the ratio within a round. Explained fractions
+are 1 - L / L0 on frames nobody was fitted to; most of what is missing from 1 is noise of the force
+labels that no model explains. The error of the structure is the root mean square difference of g(r)
+from that of the held-out frames, up to 0.9 nm, in a run of 40 ps.
 
-Found with 316 molecules on one shared core (AMD EPYC, LAMMPS 22Jul2025, OpenMM 8.6): pairs to 0.45 nm and triples to 0.35 nm
-are 5.7 times as fast as all-atom (1.3 against 7.4 us per molecule and step) and explain 0.641 of the force where the network
-explains 0.653 and pairs alone 0.568. Triples decide both: their number grows with the sixth power of their cutoff. At 0.34 nm
-(6.5 times) the first shell is cut and g(r) suffers (error 0.062, against 0.042 at 0.35); beyond 0.37 nm (3.6 times) nothing is
-gained any more, and 0.45 nm is as slow as the atoms. Pairs from 0.45 to 0.6 nm add nothing to the forces and little to g(r)
-(0.042 to 0.038) for a fifth of the speed. Pairs alone are 13 times as fast with a g(r) error of 0.117. Knots cost no time;
-three-body knots 0.05 nm apart instead of 0.03 nm lose 0.001 of the explained fraction.
+Found with 316 molecules on one shared core (AMD EPYC, LAMMPS 22Jul2025, OpenMM 8.6): pairs to 0.45
+nm and triples to 0.35 nm are 5.7 times as fast as all-atom (1.3 against 7.4 us per molecule and
+step) and explain 0.641 of the force where the network explains 0.653 and pairs alone 0.568. Triples
+decide both: their number grows with the sixth power of their cutoff. At 0.34 nm (6.5 times) the
+first shell is cut and g(r) suffers (error 0.062, against 0.042 at 0.35); beyond 0.37 nm (3.6 times)
+nothing is gained any more, and 0.45 nm is as slow as the atoms. Pairs from 0.45 to 0.6 nm add
+nothing to the forces and little to g(r) (0.042 to 0.038) for a fifth of the speed. Pairs alone are
+13 times as fast with a g(r) error of 0.117. Knots cost no time; three-body knots 0.05 nm apart
+instead of 0.03 nm lose 0.001 of the explained fraction.
 """
 
 import argparse
@@ -39,7 +43,15 @@ from cgrec.training import ForceMatching
 
 WATER = Path(__file__).parents[3] / "shared" / "data" / "water_onesite_spce" / "frames_000_799.npz"
 #: nm: cutoffs of pairs and triples.
-CUTOFFS = [(0.45, 0.34), (0.45, 0.35), (0.6, 0.35), (0.6, 0.37), (0.6, 0.4), (0.6, 0.45), (0.6, 0.0)]
+CUTOFFS = [
+    (0.45, 0.34),
+    (0.45, 0.35),
+    (0.6, 0.35),
+    (0.6, 0.37),
+    (0.6, 0.4),
+    (0.6, 0.45),
+    (0.6, 0.0),
+]
 
 
 def main() -> None:
@@ -49,7 +61,9 @@ def main() -> None:
     parser.add_argument("--water", type=Path, default=WATER, help="npz of one-site water")
     parser.add_argument("--json", type=Path, help="write the numbers here, too")
     parser.add_argument("--steps", type=int, default=3000, help="optimiser steps of the network")
-    parser.add_argument("--network", type=Path, help="a trained network instead, or where to keep this one")
+    parser.add_argument(
+        "--network", type=Path, help="a trained network instead, or where to keep this one"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -80,7 +94,11 @@ def one_site(path: Path) -> Frames:
     n = data["positions"].shape[1]
     system = System(names=("W",) * n, masses=np.full(n, 18.0154))
     return Frames(
-        system, data["positions"], float(data["temperature"]), forces=data["forces"], box=data["box"]
+        system,
+        data["positions"],
+        float(data["temperature"]),
+        forces=data["forces"],
+        box=data["box"],
     )
 
 
@@ -115,27 +133,37 @@ class Exported:
         start, environment = lammps_command()
         done = subprocess.run(
             [*start, "-in", script, "-var", "steps", str(steps)],
-            cwd=self.folder, env={**environment, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            cwd=self.folder,
+            env={**environment, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         found = re.search(r"Loop time of (\S+) on", done.stdout)
         if found is None:
             raise RuntimeError(f"LAMMPS did not finish: {done.stdout[-500:]}")
         return float(found[1]) / steps
 
     def structure_error(self, reference: Frames, steps: int = 20_000) -> float:
-        """Root mean square difference of g(r) up to 0.9 nm; a quarter of the run is left out as its beginning."""
+        """Root mean square difference of g(r) up to 0.9 nm; a quarter of the run is left out as its
+        beginning.
+        """
         self(steps, "saved.in")
         lines = (self.folder / "run.lammpstrj").read_text().splitlines()
         n = reference.n_sites
         saved = [lines[k + 9 : k + 9 + n] for k in range(0, len(lines), n + 9)]
         positions = np.array([[line.split()[2:5] for line in frame] for frame in saved], float) / 10
-        own = Frames(reference.system, positions[len(saved) // 4 :], reference.temperature, box=reference.box)
+        own = Frames(
+            reference.system, positions[len(saved) // 4 :], reference.temperature, box=reference.box
+        )
         g, wanted = (rdf(f, "W", "W", 0.9, bins=90).g for f in (own, reference))
         return float(np.sqrt(np.mean((g - wanted) ** 2)))
 
 
 class AllAtom:
-    """Rigid SPC/E of the density of `frames`, warmed up; calling it runs so many steps and gives seconds per step."""
+    """Rigid SPC/E of the density of `frames`, warmed up; calling it runs so many steps and gives
+    seconds per step.
+    """
 
     def __init__(self, frames: Frames) -> None:
         import openmm
@@ -143,7 +171,8 @@ class AllAtom:
 
         side, n = float(np.asarray(frames.box)[..., 0, 0].mean()), frames.n_sites
         field = app.ForceField("spce.xml")
-        # addSolvent leaves no room for exactly n molecules of this density: start a little larger, then shrink.
+        # addSolvent leaves no room for exactly n molecules of this density: start a little larger,
+        # then shrink.
         modeller = app.Modeller(app.Topology(), [])
         modeller.addSolvent(field, model="spce", numAdded=n)
         system = field.createSystem(
@@ -204,9 +233,14 @@ def with_times(rows: list[dict], timings: dict[str, list[float]], n: int) -> lis
 
 def table(rows: list[dict]) -> str:
     columns = {
-        "model": "model", "ms per step": "ms", "µs per molecule and step": "each", "times as fast (range)": "times",
-        "explained": "explained", "of the network": "of_the_network", "error of g(r)": "structure_error",
-    }  # fmt: skip
+        "model": "model",
+        "ms per step": "ms",
+        "µs per molecule and step": "each",
+        "times as fast (range)": "times",
+        "explained": "explained",
+        "of the network": "of_the_network",
+        "error of g(r)": "structure_error",
+    }
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for row in rows:
         shown = {k: f"{v:.4f}" if isinstance(v, float) else str(v) for k, v in row.items()}

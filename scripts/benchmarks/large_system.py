@@ -1,9 +1,12 @@
-"""What 33,334 waters (100,002 atoms) cost on the way to one site a molecule: python scripts/benchmarks/large_system.py
+"""What 33,334 waters (100,002 atoms) cost on the way to one site a molecule: python
+scripts/benchmarks/large_system.py
 
-Stages, each in a process of its own on one thread: the map onto centres of mass with its force map, the frames mapped and
-written, the fit of the priors, the fit of the guard of an untrained network, and g(r) of all frames to 1.5 nm. Printed are
-seconds by the wall clock and of the processor, and the peak memory of the whole process, with Python and torch in it;
-imports and the compilation of kernels, once a machine, are not in the seconds. The box is made here: molecules on a jittered lattice, random forces.
+Stages, each in a process of its own on one thread: the map onto centres of mass with its force map,
+the frames mapped and written, the fit of the priors, the fit of the guard of an untrained network,
+and g(r) of all frames to 1.5 nm. Printed are seconds by the wall clock and of the processor, and
+the peak memory of the whole process, with Python and torch in it; imports and the compilation of
+kernels, once a machine, are not in the seconds. The box is made here: molecules on a jittered
+lattice, random forces.
 
 --exponents: what the map and g(r) cost at 316, 2,528 and 20,224 molecules.
 """
@@ -35,11 +38,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write everything measured here")
     parser.add_argument("--folder", type=Path, help="of the frames (default: temporary)")
     parser.add_argument("--quick", action="store_true", help="216 molecules, 4 frames")
-    parser.add_argument("--exponents", action="store_true", help="three sizes, of map and g(r) only")
+    parser.add_argument(
+        "--exponents", action="store_true", help="three sizes, of map and g(r) only"
+    )
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.stage:
-        print(json.dumps(measured(arguments.stage, arguments.folder, arguments.molecules, arguments.frames)))
+        print(
+            json.dumps(
+                measured(arguments.stage, arguments.folder, arguments.molecules, arguments.frames)
+            )
+        )
         return
     if arguments.quick:
         arguments.molecules, arguments.frames = 216, 4
@@ -55,9 +64,13 @@ def main() -> None:
         arguments.json.write_text(json.dumps({**machine(), "stages": results}, indent=1))
 
 
-def run(molecules: int, frames: int, stages: Any, folder: Path | None) -> dict[str, dict[str, float]]:
+def run(
+    molecules: int, frames: int, stages: Any, folder: Path | None
+) -> dict[str, dict[str, float]]:
     """{stage: seconds and peak_gb}, each from a process of its own."""
-    print(f"{molecules} molecules, {3 * molecules} atoms, {frames} frames; {machine()['processor']}")
+    print(
+        f"{molecules} molecules, {3 * molecules} atoms, {frames} frames; {machine()['processor']}"
+    )
     found = {}
     with tempfile.TemporaryDirectory() as temporary:
         place = folder or Path(temporary)
@@ -75,7 +88,10 @@ def run(molecules: int, frames: int, stages: Any, folder: Path | None) -> dict[s
 
 def line(name: str, found: dict[str, float]) -> str:
     """One row of what is printed."""
-    return f"{name:20s} {found['seconds']:8.2f} s wall {found['cpu']:8.2f} s CPU {found['peak_gb']:6.2f} GB"
+    return (
+        f"{name:20s} {found['seconds']:8.2f} s wall {found['cpu']:8.2f} s CPU "
+        f"{found['peak_gb']:6.2f} GB"
+    )
 
 
 def exponents(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -132,9 +148,13 @@ def make(folder: Path, molecules: int, frames: int) -> Callable[[], None]:
     def work() -> None:
         rng = np.random.default_rng(0)
         side, per_side = (molecules / DENSITY) ** (1 / 3), int(np.ceil(molecules ** (1 / 3)))
-        grid = np.stack(np.meshgrid(*[np.arange(per_side)] * 3, indexing="ij"), -1).reshape(-1, 1, 3)
+        grid = np.stack(np.meshgrid(*[np.arange(per_side)] * 3, indexing="ij"), -1).reshape(
+            -1, 1, 3
+        )
         atoms = np.array([[0, 0, 0], [0.0957, 0, 0], [-0.024, 0.0927, 0]])
-        start = ((grid[:molecules] + 0.5) * side / per_side + atoms).reshape(-1, 3).astype(np.float32)
+        start = (
+            ((grid[:molecules] + 0.5) * side / per_side + atoms).reshape(-1, 3).astype(np.float32)
+        )
         x = np.empty((frames, 3 * molecules, 3), np.float32)
         for frame in x:
             whole = rng.normal(scale=0.05, size=(molecules, 1, 3)).repeat(3, 1).reshape(-1, 3)
@@ -218,7 +238,9 @@ def radial(folder: Path, molecules: int, frames: int) -> Callable[[], None]:
         from cgrec.mapping import Mapping
 
         targets = Mapping.load(folder / "mapping.npz")(Frames.load(folder / "frames"))
-    few = Frames(targets.system.select(range(3)), np.array(targets.positions[:2, :3]), 300.0, box=targets.box)
+    few = Frames(
+        targets.system.select(range(3)), np.array(targets.positions[:2, :3]), 300.0, box=targets.box
+    )
     radial_distributions(few, 0.3)
     return lambda: radial_distributions(targets) and None
 

@@ -1,4 +1,5 @@
-"""What mappings cost, and how long it takes to say so: python scripts/benchmarks/mapping_scores.py --peptide runs/full
+"""What mappings cost, and how long it takes to say so: python scripts/benchmarks/mapping_scores.py
+--peptide runs/full
 
 noise      share of the mean square mapped force that the least-noise map takes away from the basic one; fitted to half of the
            blocks, judged on the other half, and the reverse. Always: one-site water of the packaged network's trajectory.
@@ -18,7 +19,16 @@ from scipy.spatial.distance import pdist, squareform
 
 import cgrec
 from cgrec.analysis.mapping_scores import hidden_fluctuation, kinetic_share, noise_removed
-from cgrec.mapping import CentresOfMass, Drop, HeavyAtoms, Mapping, MoleculeCentres, Pick, basic, least_noise
+from cgrec.mapping import (
+    CentresOfMass,
+    Drop,
+    HeavyAtoms,
+    Mapping,
+    MoleculeCentres,
+    Pick,
+    basic,
+    least_noise,
+)
 from cgrec.mapping.essential import essential_dynamics
 from cgrec.sources.base import package_path
 from cgrec.units import thermal_energy
@@ -30,10 +40,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--peptide", type=Path, help="run of experiment=alanine_dipeptide or the like")
+    parser.add_argument(
+        "--peptide", type=Path, help="run of experiment=alanine_dipeptide or the like"
+    )
     parser.add_argument("--salt", type=Path, help="npz of ion_ and water_ positions and forces")
     parser.add_argument("--protein", type=Path, help="PDB of one molecule")
-    parser.add_argument("--frames", type=int, default=3000, help="of the protein, and for entropies")
+    parser.add_argument(
+        "--frames", type=int, default=3000, help="of the protein, and for entropies"
+    )
     parser.add_argument("--json", type=Path, help="write everything measured here")
     arguments = parser.parse_args()
     water = cgrec.Frames.load(package_path("package:water_nnp") / "trajectory")
@@ -111,7 +125,9 @@ def protein(path: Path, n_frames: int) -> list[dict[str, Any]]:
     def timed(what: str, call: Callable[[], Any], show: Callable[[Any], str]) -> Any:
         begin = time.perf_counter()
         result = call()
-        seconds.append({"what": what, "seconds": time.perf_counter() - begin, "result": show(result)})
+        seconds.append(
+            {"what": what, "seconds": time.perf_counter() - begin, "result": show(result)}
+        )
         return result
 
     plain = lambda e: f"{float(e.value):.3f} +- {float(e.error):.3f}"  # noqa: E731
@@ -136,14 +152,18 @@ def protein(path: Path, n_frames: int) -> list[dict[str, Any]]:
             lambda r: f"{plain(r.value)} of {plain(r.unmapped)}",
         )
         timed(
-            f"{name}: kinetic share", lambda c=coarse: kinetic_share(frames, c, 5), lambda r: plain(r.share)
+            f"{name}: kinetic share",
+            lambda c=coarse: kinetic_share(frames, c, 5),
+            lambda r: plain(r.share),
         )
     total = {"what": "all", "seconds": sum(s["seconds"] for s in seconds), "result": ""}
     return [*seconds, total]
 
 
 def elastic_network(path: Path, n_frames: int, seed: int = 0) -> tuple[cgrec.Frames, list[int]]:
-    """Frames in time of overdamped springs between heavy atoms within 0.8 nm, and the alpha carbons among them."""
+    """Frames in time of overdamped springs between heavy atoms within 0.8 nm, and the alpha carbons
+    among them.
+    """
     found = cgrec.read(path, temperature=TEMPERATURE)
     found = HeavyAtoms()(found.system)(found)
     rest, system = np.asarray(found.positions[0], float), found.system
@@ -160,13 +180,18 @@ def elastic_network(path: Path, n_frames: int, seed: int = 0) -> tuple[cgrec.Fra
     amplitude = np.empty((n_frames, len(values)))
     amplitude[0] = rng.normal(size=len(values))
     for t in range(1, n_frames):
-        amplitude[t] = memory * amplitude[t - 1] + np.sqrt(1 - memory**2) * rng.normal(size=len(values))
+        amplitude[t] = memory * amplitude[t - 1] + np.sqrt(1 - memory**2) * rng.normal(
+            size=len(values)
+        )
     amplitude *= width
     shape = (n_frames, len(rest), 3)
     frames = cgrec.Frames(
-        system, rest + (amplitude @ modes.T).reshape(shape), TEMPERATURE,
-        forces=-(amplitude * values @ modes.T).reshape(shape), energies=0.5 * (amplitude**2 @ values),
-    )  # fmt: skip
+        system,
+        rest + (amplitude @ modes.T).reshape(shape),
+        TEMPERATURE,
+        forces=-(amplitude * values @ modes.T).reshape(shape),
+        energies=0.5 * (amplitude**2 @ values),
+    )
     return frames, [i for i, name in enumerate(system.names) if name == "CA"]
 
 
@@ -175,7 +200,9 @@ def of_partition(system: cgrec.System, beads: list[list[int]]) -> Mapping:
 
 
 def salt(path: Path) -> tuple[cgrec.Frames, cgrec.Frames]:
-    """Ions with one site for each water molecule, and with one for all of them (their mean position, the sum of forces)."""
+    """Ions with one site for each water molecule, and with one for all of them (their mean
+    position, the sum of forces).
+    """
     with np.load(path) as data:
         names = tuple(str(name) for name in data["site_names"])
         ions = {what: np.asarray(data[f"ion_{what}"], float) for what in ("positions", "forces")}

@@ -1,4 +1,6 @@
-"""One-site water for the benchmarks: frames from a file or generated, larger boxes of them, timing, tables."""
+"""One-site water for the benchmarks: frames from a file or generated, larger boxes of them, timing,
+tables.
+"""
 
 import json
 import statistics
@@ -27,8 +29,12 @@ def read(path: Path) -> cgrec.Frames:
         )
 
 
-def generated(n_frames: int = 40, per_side: int = 5, spacing: float = 0.31, seed: int = 0) -> cgrec.Frames:
-    """A soft liquid on a jittered lattice with the forces of a smooth repulsion: enough to train and time on."""
+def generated(
+    n_frames: int = 40, per_side: int = 5, spacing: float = 0.31, seed: int = 0
+) -> cgrec.Frames:
+    """A soft liquid on a jittered lattice with the forces of a smooth repulsion: enough to train
+    and time on.
+    """
     rng = np.random.default_rng(seed)
     cells = np.stack(np.meshgrid(*[np.arange(per_side)] * 3, indexing="ij"), -1).reshape(-1, 3)
     side = per_side * spacing

@@ -1,9 +1,11 @@
-"""cgrec, NequIP and MACE behind one interface, for peers.py. Each class imports its library in that library's environment.
+"""cgrec, NequIP and MACE behind one interface, for peers.py. Each class imports its library in that
+library's environment.
 
 A library has a `variant` ("eager" or "compiled") and offers
 
-    force_call(copies) -> a function that makes one force call; the neighbour list is made before, for all three
-    trainer(batch, seed, learning_rate) -> an object with `round(steps)`, seconds per step, and `fit(minutes)`, see peer_worker.py
+    force_call(copies) -> a function that makes one force call; the neighbour list is made before,
+    for all three trainer(batch, seed, learning_rate) -> an object with `round(steps)`, seconds per
+    step, and `fit(minutes)`, see peer_worker.py
 
 Units for the peers: angstrom and eV.
 """
@@ -47,10 +49,14 @@ class Water:
     def load(cls, path: Path) -> Water:
         with np.load(path) as data:
             forces = data["forces"].astype(float) / (10 * KJ_PER_MOL)
-            return cls(path, data["positions"].astype(float) * 10, forces, data["box"].astype(float) * 10)
+            return cls(
+                path, data["positions"].astype(float) * 10, forces, data["box"].astype(float) * 10
+            )
 
     def inner(self) -> Water:
-        """Its training frames only, divided anew: to choose options without a look at the frames held out."""
+        """Its training frames only, divided anew: to choose options without a look at the frames
+        held out.
+        """
         n = self.n_training
         return Water(self.path, self.positions[:n], self.forces[:n], self.box)
 
@@ -64,7 +70,10 @@ class Water:
 
     def replicated(self, copies: int) -> tuple[np.ndarray, np.ndarray]:
         """Positions of the first frame and the box, `copies` along each axis."""
-        shifts = np.stack(np.meshgrid(*[np.arange(copies)] * 3, indexing="ij"), -1).reshape(-1, 3) @ self.box
+        shifts = (
+            np.stack(np.meshgrid(*[np.arange(copies)] * 3, indexing="ij"), -1).reshape(-1, 3)
+            @ self.box
+        )
         return (self.positions[0] + shifts[:, None]).reshape(-1, 3), self.box * copies
 
 
@@ -74,11 +83,10 @@ class Cgrec:
     def __init__(self, water: Water, folder: Path, variant: str) -> None:
         import one_site_water
 
-        self.variant, self.frames = variant, one_site_water.read(water.path)
-        self.training, self.held_out = (
-            self.frames[: water.n_training],
-            self.frames[water.n_training : len(water.positions)],
-        )
+        self.variant = variant
+        self.frames = one_site_water.read(water.path)
+        self.training = self.frames[: water.n_training]
+        self.held_out = self.frames[water.n_training : len(water.positions)]
 
     def potential(self, seed: int = 0) -> Any:
         from cgrec.potential import DensityNetwork
@@ -101,19 +109,30 @@ class CgrecTrainer:
     """`ForceMatching` in rounds of a given number of steps, or for a given time."""
 
     def __init__(self, library: Cgrec, batch: int, seed: int) -> None:
-        self.library, self.batch, self.seed = library, batch, seed
+        self.library = library
+        self.batch = batch
+        self.seed = seed
 
     def run(self, steps: int, stretch: int) -> tuple[Any, list[float]]:
-        """The fitted potential, and the seconds of each stretch of steps (the first may hold a compilation)."""
+        """The fitted potential, and the seconds of each stretch of steps (the first may hold a
+        compilation).
+        """
         from cgrec.training import ForceMatching
 
         options = ForceMatching(
-            steps=steps, batch_size=self.batch, validation_fraction=0.05, validate_every=stretch, patience=0,
-            most_validation_frames=4, compile=True,
-        )  # fmt: skip
+            steps=steps,
+            batch_size=self.batch,
+            validation_fraction=0.05,
+            validate_every=stretch,
+            patience=0,
+            most_validation_frames=4,
+            compile=True,
+        )
         with tempfile.TemporaryDirectory() as folder:
             potential = self.library.potential(self.seed)
-            fitted, _ = options(potential, self.library.training, seed=self.seed, folder=Path(folder))
+            fitted, _ = options(
+                potential, self.library.training, seed=self.seed, folder=Path(folder)
+            )
             with open(Path(folder) / "training.csv") as file:
                 seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
         return fitted, np.diff([0.0, *seconds]).tolist()
@@ -130,7 +149,11 @@ class CgrecTrainer:
         seconds = time.process_time() - begin
         held_out = self.library.held_out
         forces = fitted.energy_and_forces(held_out, batch_size=8)[1]
-        return {"explained": explained(held_out.need_forces(), forces), "steps": steps, "seconds": seconds}
+        return {
+            "explained": explained(held_out.need_forces(), forces),
+            "steps": steps,
+            "seconds": seconds,
+        }
 
     def cpu_seconds(self, steps: int) -> float:
         begin = time.process_time()
@@ -145,7 +168,9 @@ class Nequip:
         from nequip.utils.global_state import set_global_state
 
         set_global_state()
-        self.water, self.folder, self.variant = water, folder, variant
+        self.water = water
+        self.folder = folder
+        self.variant = variant
         self.neighbours = self.graph(water.positions[0], water.box)["edge_index"].shape[1] / len(
             water.positions[0]
         )
@@ -154,10 +179,19 @@ class Nequip:
         from nequip.model import NequIPGNNModel
 
         return NequIPGNNModel(
-            seed=seed, model_dtype="float32", compile_mode=compile_mode, type_names=["W"], r_max=CUTOFF, l_max=1, num_layers=2,
-            num_features=32, parity=True, avg_num_neighbors=self.neighbours, per_type_energy_scales=self.water.force_scale,
+            seed=seed,
+            model_dtype="float32",
+            compile_mode=compile_mode,
+            type_names=["W"],
+            r_max=CUTOFF,
+            l_max=1,
+            num_layers=2,
+            num_features=32,
+            parity=True,
+            avg_num_neighbors=self.neighbours,
+            per_type_energy_scales=self.water.force_scale,
             per_type_energy_shifts=0.0,
-        )  # fmt: skip
+        )
 
     def graph(self, positions: np.ndarray, box: np.ndarray) -> dict[str, Tensor]:
         from nequip.data import compute_neighborlist_, from_dict
@@ -169,11 +203,17 @@ class Nequip:
 
     def force_call(self, copies: int) -> Callable[[], Any]:
         graph = self.graph(*self.water.replicated(copies))
-        model = self.model().eval().requires_grad_(False) if self.variant == "eager" else self.ahead_of_time()
+        model = (
+            self.model().eval().requires_grad_(False)
+            if self.variant == "eager"
+            else self.ahead_of_time()
+        )
         return lambda: model(dict(graph))
 
     def ahead_of_time(self) -> nn.Module:
-        """What `nequip-compile --mode aotinductor --target ase --device cpu` makes, loaded as NequIP's calculators do."""
+        """What `nequip-compile --mode aotinductor --target ase --device cpu` makes, loaded as
+        NequIP's calculators do.
+        """
         from nequip.model.inference_models import load_compiled_model
 
         path = self.folder / "water.nequip.pt2"
@@ -182,13 +222,17 @@ class Nequip:
         return load_compiled_model(str(path), "cpu")[0]
 
     def export(self, path: Path) -> None:
-        """The command itself wants a checkpoint of a training run; it is handed the model here instead."""
+        """The command itself wants a checkpoint of a training run; it is handed the model here
+        instead.
+        """
         from nequip.scripts import compile as command
 
         graph = self.graph(self.water.positions[0], self.water.box)
         command.load_saved_model = lambda *_, **__: (self.model(), graph)
         partial = path.with_name("partial.nequip.pt2")
-        command.main(["none", str(partial), "--mode", "aotinductor", "--target", "ase", "--device", "cpu"])
+        command.main(
+            ["none", str(partial), "--mode", "aotinductor", "--target", "ase", "--device", "cpu"]
+        )
         partial.replace(path)
 
     def trainer(self, batch: int, seed: int, learning_rate: float = 0.01) -> Any:
@@ -217,14 +261,16 @@ class Mace:
         import mace  # noqa: F401  (before e3nn, whose constants it makes readable)
         from mace.tools import utils
 
-        self.water, self.variant = water, variant
+        self.water = water
+        self.variant = variant
         self.species = utils.AtomicNumberTable([8])
         edges = [
             self.graph(water.positions[k], water.box).edge_index.shape[1]
             for k in range(0, len(water.positions), 40)
         ]
         self.neighbours = edges[0] / len(water.positions[0])
-        # The compiled model wants one shape: room for the richest frame, as its calculator leaves some.
+        # The compiled model wants one shape: room for the richest frame, as its calculator leaves
+        # some.
         self.most_edges = 64 * round(1.05 * max(edges) / 64)
 
     def model(self, seed: int = 0) -> nn.Module:
@@ -234,11 +280,24 @@ class Mace:
         torch.manual_seed(seed)
         interaction = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
         return modules.ScaleShiftMACE(
-            r_max=CUTOFF, num_bessel=8, num_polynomial_cutoff=5, max_ell=2, interaction_cls=interaction,
-            interaction_cls_first=interaction, num_interactions=1, num_elements=1, hidden_irreps=o3.Irreps("16x0e"),
-            MLP_irreps=o3.Irreps("16x0e"), gate=nn.functional.silu, atomic_energies=np.zeros(1), atomic_numbers=[8],
-            avg_num_neighbors=self.neighbours, correlation=2, atomic_inter_scale=self.water.force_scale, atomic_inter_shift=0.0,
-        )  # fmt: skip
+            r_max=CUTOFF,
+            num_bessel=8,
+            num_polynomial_cutoff=5,
+            max_ell=2,
+            interaction_cls=interaction,
+            interaction_cls_first=interaction,
+            num_interactions=1,
+            num_elements=1,
+            hidden_irreps=o3.Irreps("16x0e"),
+            MLP_irreps=o3.Irreps("16x0e"),
+            gate=nn.functional.silu,
+            atomic_energies=np.zeros(1),
+            atomic_numbers=[8],
+            avg_num_neighbors=self.neighbours,
+            correlation=2,
+            atomic_inter_scale=self.water.force_scale,
+            atomic_inter_shift=0.0,
+        )
 
     def runnable(self, seed: int = 0) -> nn.Module:
         """The model, compiled the way MACE's own calculator compiles it if that is asked for."""
@@ -252,9 +311,13 @@ class Mace:
         from mace import data
 
         config = data.Configuration(
-            atomic_numbers=np.full(len(positions), 8), positions=positions, properties={}, property_weights={},
-            cell=box, pbc=(True, True, True),
-        )  # fmt: skip
+            atomic_numbers=np.full(len(positions), 8),
+            positions=positions,
+            properties={},
+            property_weights={},
+            cell=box,
+            pbc=(True, True, True),
+        )
         return data.AtomicData.from_config(config, z_table=self.species, cutoff=CUTOFF)
 
     def force_call(self, copies: int) -> Callable[[], Any]:
@@ -280,7 +343,9 @@ class Mace:
         return self.graph(self.water.positions[frame], self.water.box)
 
     def batch(self, examples: list[Any]) -> dict[str, Tensor]:
-        return self.joined(examples if self.variant == "eager" else [*examples, self.padding(examples)])
+        return self.joined(
+            examples if self.variant == "eager" else [*examples, self.padding(examples)]
+        )
 
     def padding(self, examples: list[Any]) -> Any:
         from mace.data.padding_tools import build_fake_padding_graph

@@ -1,8 +1,10 @@
-"""One library of peers.py in a process of its own: reads jobs, a JSON object a line, and answers each with one.
+"""One library of peers.py in a process of its own: reads jobs, a JSON object a line, and answers
+each with one.
 
     python peer_worker.py LIBRARY --data FILE.npz --folder DIR [--threads 1]
 
-Jobs: call, training, accuracy, memory (see the functions of those names). Needs numpy, torch and the library only.
+Jobs: call, training, accuracy, memory (see the functions of those names). Needs numpy, torch and
+the library only.
 """
 
 from __future__ import annotations
@@ -53,7 +55,8 @@ def answer(worker: Worker, job: dict[str, Any]) -> dict[str, Any]:
     ) as error:  # whatever a foreign library raises is a result of the benchmark: it did not run
         traceback.print_exc()
         return {
-            "error": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+            "error": f"{type(error).__name__}: "
+            f"{str(error).strip().splitlines()[0] if str(error) else ''}"
         }
 
 
@@ -61,7 +64,9 @@ class Worker:
     """Makes what a job needs once and keeps it warm for the next round."""
 
     def __init__(self, name: str, water: Water, folder: Path) -> None:
-        self.name, self.water, self.folder = name, water, folder
+        self.name = name
+        self.water = water
+        self.folder = folder
         self.made: dict[Any, Any] = {}
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
@@ -71,11 +76,15 @@ class Worker:
 
     def library(self, variant: str, inner: bool = False) -> Any:
         water = self.water.inner() if inner else self.water
-        return self.once((variant, inner), lambda: LIBRARIES[self.name](water, self.folder, variant))
+        return self.once(
+            (variant, inner), lambda: LIBRARIES[self.name](water, self.folder, variant)
+        )
 
     def call(self, variant: str, copies: int, budget: float = 0.4) -> dict[str, float]:
         """Median seconds of a force call; everything is warm."""
-        run = self.once(("call", variant, copies), lambda: warm(self.library(variant).force_call(copies)))
+        run = self.once(
+            ("call", variant, copies), lambda: warm(self.library(variant).force_call(copies))
+        )
         times: list[float] = []
         while len(times) < 3 or (sum(times) < budget and len(times) < 30):
             times.append(timed(run))
@@ -89,7 +98,9 @@ class Worker:
     def accuracy(
         self, variant: str, minutes: float, seed: int, inner: bool = False, **options: Any
     ) -> dict[str, float]:
-        """Explained force fraction of the held-out frames (`inner`: of the last of the others) after `minutes` of training."""
+        """Explained force fraction of the held-out frames (`inner`: of the last of the others)
+        after `minutes` of training.
+        """
         begin = time.process_time()
         result = self.library(variant, inner).trainer(seed=seed, **options).fit(minutes)
         return {**result, "cpu_seconds_in_all": time.process_time() - begin}
@@ -106,18 +117,31 @@ class Worker:
         before = resident("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
         seconds = timed(run)
-        return {"MiB": resident("VmHWM") - before, "peak_MiB": resident("VmHWM"), "seconds": seconds}
+        return {
+            "MiB": resident("VmHWM") - before,
+            "peak_MiB": resident("VmHWM"),
+            "seconds": seconds,
+        }
 
 
 class PlainTrainer:
-    """The one training loop all peers get: AMSGrad, cosine to the end of the time, averaged weights, clipped gradients.
+    """The one training loop all peers get: AMSGrad, cosine to the end of the time, averaged
+    weights, clipped gradients.
 
-    Graphs are made once and kept. Compiling, and everything else that a first step does, happens in the constructor.
+    Graphs are made once and kept. Compiling, and everything else that a first step does, happens in
+    the constructor.
     """
 
-    def __init__(self, library: Any, model: nn.Module, batch: int, seed: int, learning_rate: float) -> None:
-        self.library, self.model, self.batch, self.learning_rate = library, model, batch, learning_rate
-        self.random, self.queue, self.examples = np.random.default_rng(seed), np.zeros(0, int), {}
+    def __init__(
+        self, library: Any, model: nn.Module, batch: int, seed: int, learning_rate: float
+    ) -> None:
+        self.library = library
+        self.model = model
+        self.batch = batch
+        self.learning_rate = learning_rate
+        self.random = np.random.default_rng(seed)
+        self.queue = np.zeros(0, int)
+        self.examples = {}
         self.scale = library.water.force_scale
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         first = [p.detach().clone() for p in self.parameters]
@@ -136,7 +160,9 @@ class PlainTrainer:
     def step(self, done: float) -> None:
         """One optimiser step; `done` is the share of the time that is over."""
         cosine = 0.5 * (1 + math.cos(math.pi * min(done, 1.0))) + 2e-3
-        self.optimiser.param_groups[0]["lr"] = self.learning_rate * cosine * min(1.0, (self.steps + 1) / 50)
+        self.optimiser.param_groups[0]["lr"] = (
+            self.learning_rate * cosine * min(1.0, (self.steps + 1) / 50)
+        )
         frames = self.next_frames()
         error = self.forces(frames) - self.labels(frames)
         loss = (error / self.scale).square().mean()
@@ -160,7 +186,9 @@ class PlainTrainer:
         for frame in frames:
             if frame not in self.examples:
                 self.examples[frame] = self.library.example(frame)
-        return self.library.forces(self.model, self.library.batch([self.examples[k] for k in frames]))
+        return self.library.forces(
+            self.model, self.library.batch([self.examples[k] for k in frames])
+        )
 
     def labels(self, frames: list[int]) -> Tensor:
         return torch.from_numpy(self.library.water.forces[frames].reshape(-1, 3))
@@ -178,7 +206,9 @@ class PlainTrainer:
         return (time.perf_counter() - begin) / steps
 
     def fit(self, minutes: float) -> dict[str, float]:
-        """Train for a CPU time, making graphs included, and judge the averaged weights by the held-out frames."""
+        """Train for a CPU time, making graphs included, and judge the averaged weights by the
+        held-out frames.
+        """
         begin, budget = time.process_time(), 60 * minutes
         while (seconds := time.process_time() - begin) < budget:
             self.step(seconds / budget)
@@ -190,7 +220,8 @@ class PlainTrainer:
         water = self.library.water
         frames = list(range(water.n_training, len(water.positions)))
         whole = [frames[k : k + self.batch] for k in range(0, len(frames), self.batch)]
-        whole = [group for group in whole if len(group) == self.batch]  # compiled models know one shape
+        # compiled models know one shape
+        whole = [group for group in whole if len(group) == self.batch]
         forces = torch.cat([self.forces(group).detach() for group in whole])
         labels = water.forces[[k for group in whole for k in group]].reshape(-1, 3)
         return explained(labels, forces.double().numpy())

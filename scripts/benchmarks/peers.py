@@ -1,17 +1,19 @@
-"""Measure cgrec against NequIP and MACE in one run: python scripts/benchmarks/peers.py --data WATER.npz
+"""Measure cgrec against NequIP and MACE in one run: python scripts/benchmarks/peers.py --data
+WATER.npz
 
-The data are one-site water: npz with positions (n_frames, n_sites, 3) nm, forces kJ/mol/nm, box nm, temperature K.
-The peers are installed once, each in a virtual environment of its own (CPU builds; a few minutes), and kept. All three
-get the same frames, the same cutoff (0.6 nm) and one thread; each lives in its own process and they are asked in turn,
-so that whatever else the machine does hits all alike. Costs are compared as theirs over ours (above one, ours needs
-less; speeds the other way round), explained fractions as theirs minus ours.
+The data are one-site water: npz with positions (n_frames, n_sites, 3) nm, forces kJ/mol/nm, box nm,
+temperature K. The peers are installed once, each in a virtual environment of its own (CPU builds; a
+few minutes), and kept. All three get the same frames, the same cutoff (0.6 nm) and one thread; each
+lives in its own process and they are asked in turn, so that whatever else the machine does hits all
+alike. Costs are compared as theirs over ours (above one, ours needs less; speeds the other way
+round), explained fractions as theirs minus ours.
 
 call       energy and forces of one frame and of its 2x2x2 replica; neighbour lists are made before, for all
 training   one optimiser step on forces; frames per second. Ours includes making neighbour lists, theirs are ready
 memory     peak of a force call at the 4x4x4 replica beyond what the process held before
 accuracy   explained force fraction of the last 15 % of the frames after the same CPU time of training; compiling
-           does not count. Each library first tries three batch sizes or learning rates for a fifth of
-           the time, judged on the last 15 % of the training frames
+           does not count. Each library first tries three batch sizes or learning rates for a fifth
+           of the time, judged on the last 15 % of the training frames
 """
 
 from __future__ import annotations
@@ -38,11 +40,16 @@ CALLS = [("cgrec", "compiled"), ("cgrec", "eager")] + [
 ]
 #: (library, variant, frames a batch). NequIP compiles training for two frames and more.
 TRAININGS = [
-    ("cgrec", "trainer", 1), ("cgrec", "trainer", 4), ("nequip", "eager", 1), ("nequip", "compiled", 4),
-    ("mace", "eager", 1), ("mace", "compiled", 1),
-]  # fmt: skip
+    ("cgrec", "trainer", 1),
+    ("cgrec", "trainer", 4),
+    ("nequip", "eager", 1),
+    ("nequip", "compiled", 4),
+    ("mace", "eager", 1),
+    ("mace", "compiled", 1),
+]
 MEMORIES = [("cgrec", "compiled"), ("cgrec", "eager"), ("nequip", "compiled"), ("nequip", "eager")]
-#: What each library is fitted with: three choices each, of which the best on the last of its training frames is taken.
+#: What each library is fitted with: three choices each, of which the best on the last of its
+#: training frames is taken.
 FITS: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "cgrec": ("trainer", [{"batch": b} for b in (1, 2, 4)]),
     "nequip": ("compiled", [{"batch": 2, "learning_rate": r} for r in (0.005, 0.01, 0.02)]),
@@ -80,7 +87,11 @@ def main() -> None:
     rows: list[Row] = []
     for what in arguments.what.split(","):
         rows += measure[what](arguments)
-        found = {"threads": arguments.threads, "peers": versions, "rows": [vars(row) for row in rows]}
+        found = {
+            "threads": arguments.threads,
+            "peers": versions,
+            "rows": [vars(row) for row in rows],
+        }
         keep(arguments.json, found)
     print(table(Row.HEAD, [row.cells() for row in rows]))
 
@@ -116,10 +127,23 @@ class Process:
         threads = str(arguments.threads)
         self.log = open(home / "worker.log", "a")  # noqa: SIM115
         self.process = subprocess.Popen(
-            [python, HERE / "peer_worker.py", library, "--data", arguments.data.resolve(), "--folder", home, "--threads", threads],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
+            [
+                python,
+                HERE / "peer_worker.py",
+                library,
+                "--data",
+                arguments.data.resolve(),
+                "--folder",
+                home,
+                "--threads",
+                threads,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
             env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
-        )  # fmt: skip
+        )
 
     def ask(self, **job: Any) -> dict[str, Any]:
         self.process.stdin.write(json.dumps(job) + "\n")
@@ -137,7 +161,8 @@ class Crew:
     """One worker per library, started when first asked."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self.arguments, self.workers = arguments, {}
+        self.arguments = arguments
+        self.workers = {}
 
     def __enter__(self) -> Crew:
         return self
@@ -166,7 +191,16 @@ class Row:
         error: why there are no values.
     """
 
-    HEAD = ("measurement", "model", "unit", "median", "best", "against ours, medians", "best", "rounds")
+    HEAD = (
+        "measurement",
+        "model",
+        "unit",
+        "median",
+        "best",
+        "against ours, medians",
+        "best",
+        "rounds",
+    )
 
     what: str
     who: str
@@ -200,7 +234,11 @@ class Row:
 
 def calls(arguments: argparse.Namespace) -> list[Row]:
     """Force calls of the box and of eight boxes."""
-    rows = {(c, *who): Row(f"force call, {c}x{c}x{c}", " ".join(who), "ms") for c in (1, 2) for who in CALLS}
+    rows = {
+        (c, *who): Row(f"force call, {c}x{c}x{c}", " ".join(who), "ms")
+        for c in (1, 2)
+        for who in CALLS
+    }
     with Crew(arguments) as crew:
         for _ in rounds(arguments, "call"):
             for (copies, library, variant), row in rows.items():
@@ -236,14 +274,17 @@ def trainings(arguments: argparse.Namespace) -> list[Row]:
 def memories(arguments: argparse.Namespace, copies: int = 4) -> list[Row]:
     """Memory of a force call, each measured in a fresh process."""
     rows = {
-        who: Row(f"memory of a call, {copies}x{copies}x{copies}", " ".join(who), "MiB") for who in MEMORIES
+        who: Row(f"memory of a call, {copies}x{copies}x{copies}", " ".join(who), "MiB")
+        for who in MEMORIES
     }
     with Crew(arguments) as crew:  # so that what can be compiled ahead of time has been
         crew.ask("nequip", job="call", variant="compiled", copies=1)
     for _ in rounds(arguments, "memory", most=2):
         for (library, variant), row in rows.items():
             with Crew(arguments) as crew:
-                row.add(crew.ask(library, job="memory", variant=variant, copies=copies), "MiB", float)
+                row.add(
+                    crew.ask(library, job="memory", variant=variant, copies=copies), "MiB", float
+                )
     for row in rows.values():
         row.reference = rows[MEMORIES[0]].values
     return list(rows.values())
@@ -274,7 +315,9 @@ def chosen_options(library: str, arguments: argparse.Namespace) -> dict[str, Any
     return choices[max(range(len(choices)), key=lambda k: answers[k].get("explained", -1.0))]
 
 
-def fit(library: str, options: dict[str, Any], arguments: argparse.Namespace, **more: Any) -> dict[str, Any]:
+def fit(
+    library: str, options: dict[str, Any], arguments: argparse.Namespace, **more: Any
+) -> dict[str, Any]:
     """The answer of a fresh process."""
     with Crew(arguments) as crew:
         answer = crew.ask(library, job="accuracy", variant=FITS[library][0], **options, **more)

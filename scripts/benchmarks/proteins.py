@@ -1,15 +1,18 @@
-"""Proteins from their C-alpha trace, each left out of what is learned: python scripts/benchmarks/proteins.py --data FOLDER
+"""Proteins from their C-alpha trace, each left out of what is learned: python
+scripts/benchmarks/proteins.py --data FOLDER
 
-FOLDER holds PDB files: 1uao, chignolin_cln025, trpcage_2jof, villin_2f4k, 1vii_3frames, bba_1fme, wwdomain_1pin,
-proteing_1mi0. Hydrogens are taken away and put back by OpenMM at pH 7 (amber14-all), so that all files name their atoms alike
-(histidine as HIE). Norleucine is read as methionine (CD as SD), a missing OXT is put opposite O, of alternate places the first is
-taken; a residue without CB that is no glycine lends its backbone only, and its protein is not tested. Twins (1uao and
-CLN025; both villins) are left out together, and the first model of a file is the answer.
+FOLDER holds PDB files: 1uao, chignolin_cln025, trpcage_2jof, villin_2f4k, 1vii_3frames, bba_1fme,
+wwdomain_1pin, proteing_1mi0. Hydrogens are taken away and put back by OpenMM at pH 7 (amber14-all),
+so that all files name their atoms alike (histidine as HIE). Norleucine is read as methionine (CD as
+SD), a missing OXT is put opposite O, of alternate places the first is taken; a residue without CB
+that is no glycine lends its backbone only, and its protein is not tested. Twins (1uao and CLN025;
+both villins) are left out together, and the first model of a file is the answer.
 
-Each trace is filled in by `ResidueLibrary` (best of its draws and mean) and `ResidueTemplate`. Side chains in a clash are drawn
-again and kept where that is better; then the energy (amber14-all, no cutoff, relative permittivity 4 in place of water) is
-minimised in u of `Split` (FIRE: E. Bitzek et al., Phys. Rev. Lett. 97, 170201 (2006)), where the C-alpha atoms cannot move.
-A draw that lost a hand on the way is drawn again.
+Each trace is filled in by `ResidueLibrary` (best of its draws and mean) and `ResidueTemplate`. Side
+chains in a clash are drawn again and kept where that is better; then the energy (amber14-all, no
+cutoff, relative permittivity 4 in place of water) is minimised in u of `Split` (FIRE: E. Bitzek et
+al., Phys. Rev. Lett. 97, 170201 (2006)), where the C-alpha atoms cannot move. A draw that lost a
+hand on the way is drawn again.
 
 clashes    pairs of heavy atoms more than three bonds apart, nearer than the sum of their van der Waals radii (A. Bondi, J.
            Phys. Chem. 68, 441 (1964)) less 0.04 nm; "own" is the number in the experimental structure
@@ -73,13 +76,23 @@ Atom = tuple[str, str, str, list[float]]  # residue number, residue name, name, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    default = Path(__file__).resolve().parents[2] / "shared" / "data" / "protein_structures" / "experimental"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    default = (
+        Path(__file__).resolve().parents[2]
+        / "shared"
+        / "data"
+        / "protein_structures"
+        / "experimental"
+    )
     parser.add_argument("--data", type=Path, default=default, help="folder of PDB files")
     parser.add_argument("--only", nargs="*", help="proteins to test, by the names of their files")
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--steps", type=int, default=2000, help="of FIRE")
-    parser.add_argument("--permittivity", type=float, default=4.0, help="relative, of the Coulomb forces")
+    parser.add_argument(
+        "--permittivity", type=float, default=4.0, help="relative, of the Coulomb forces"
+    )
     parser.add_argument("--nearest", type=int, default=10)
     parser.add_argument("--width", type=float, default=0.07, help="nm")
     parser.add_argument("--json", type=Path, help="write everything measured here")
@@ -98,7 +111,9 @@ def main() -> None:
 
 
 class Protein:
-    """A PDB file with its hydrogens put back: frames, OpenMM topology, and whether all of its residues are whole."""
+    """A PDB file with its hydrogens put back: frames, OpenMM topology, and whether all of its
+    residues are whole.
+    """
 
     def __init__(self, path: Path) -> None:
         from openmm import app, unit
@@ -113,13 +128,19 @@ class Protein:
             variants = ["HIE" if r.name == "HIS" else None for r in full.topology.residues()]
             full.addHydrogens(self.force_field, pH=7.0, variants=variants)
             positions.append(np.array(full.positions.value_in_unit(unit.nanometer)))
-            self.topology, self.whole = full.topology, not broken
+            self.topology = full.topology
+            self.whole = not broken
         atoms = list(self.topology.atoms())
         system = cgrec.System(
-            names=tuple(a.name for a in atoms), elements=tuple(a.element.symbol for a in atoms), masses=[a.element.mass._value for a in atoms],
-            bonds=[(b[0].index, b[1].index) for b in self.topology.bonds()], residues=np.array([a.residue.index for a in atoms]),
-            residue_names=tuple("UNK" if a.residue.index in broken else a.residue.name for a in atoms),
-        )  # fmt: skip
+            names=tuple(a.name for a in atoms),
+            elements=tuple(a.element.symbol for a in atoms),
+            masses=[a.element.mass._value for a in atoms],
+            bonds=[(b[0].index, b[1].index) for b in self.topology.bonds()],
+            residues=np.array([a.residue.index for a in atoms]),
+            residue_names=tuple(
+                "UNK" if a.residue.index in broken else a.residue.name for a in atoms
+            ),
+        )
         self.frames = cgrec.Frames(system, np.array(positions), 300.0)
 
     def amber(self, permittivity: float) -> OpenMMForceField:
@@ -127,7 +148,9 @@ class Protein:
         import openmm
         from openmm import app
 
-        system = self.force_field.createSystem(self.topology, nonbondedMethod=app.NoCutoff, constraints=None)
+        system = self.force_field.createSystem(
+            self.topology, nonbondedMethod=app.NoCutoff, constraints=None
+        )
         pairs = next(f for f in system.getForces() if isinstance(f, openmm.NonbondedForce))
         for k in range(pairs.getNumParticles()):
             charge, sigma, epsilon = pairs.getParticleParameters(k)
@@ -155,7 +178,9 @@ def models(path: Path) -> list[list[Atom]]:
 
 
 def completed(atoms: list[Atom]) -> tuple[set[int], str]:
-    """Indices of residues that lack their side chain (as GLY in the text), and PDB text with an OXT at the end."""
+    """Indices of residues that lack their side chain (as GLY in the text), and PDB text with an OXT
+    at the end.
+    """
     numbers = list(dict.fromkeys(a[0] for a in atoms))
     broken, lines = set(), []
     for k, number in enumerate(numbers):
@@ -169,11 +194,16 @@ def completed(atoms: list[Atom]) -> tuple[set[int], str]:
             bond = here["O"] - here["C"]
             here["OXT"] = here["C"] + 2 * (bond @ along) * along - bond
         for name, (x, y, z) in here.items():
-            lines.append(f"ATOM  {len(lines) + 1:5d}  {name:<3s} {residue} A{k + 1:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          {name[0]:>2s}")  # fmt: skip
+            lines.append(
+                f"ATOM  {len(lines) + 1:5d}  {name:<3s} {residue} A{k + 1:4d}    "
+                f"{x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          {name[0]:>2s}"
+            )
     return broken, "\n".join([*lines, "END\n"])
 
 
-def tested(name: str, protein: Protein, others: list[cgrec.Frames], arguments: Any) -> list[dict[str, Any]]:
+def tested(
+    name: str, protein: Protein, others: list[cgrec.Frames], arguments: Any
+) -> list[dict[str, Any]]:
     """Rows of the template and the library of one protein."""
     answer, mapping = protein.frames[:1], alpha_carbons(protein.frames.system)
     coarse, amber, rows = mapping(answer), protein.amber(arguments.permittivity), []
@@ -183,17 +213,35 @@ def tested(name: str, protein: Protein, others: list[cgrec.Frames], arguments: A
         drawn = backmapper(coarse, n_draws=1 if method is ResidueTemplate else arguments.draws)
         fine, energy, again = corrected(backmapper, drawn, amber, arguments.steps)
         rows.append(
-            {"protein": name, "method": method.__name__, "residues": coarse.n_sites, "draws": len(fine), "kJ/mol": energy.tolist(), "drawn again": again}
-            | {"wall seconds": time.perf_counter() - begin, "round trip": float(np.abs(mapping(fine).positions - coarse.positions).max())}
-            | {"before": measured(drawn, answer), "after": measured(fine, answer), "own": float(clashes(answer).sum()) / 2}
-        )  # fmt: skip
+            {
+                "protein": name,
+                "method": method.__name__,
+                "residues": coarse.n_sites,
+                "draws": len(fine),
+                "kJ/mol": energy.tolist(),
+                "drawn again": again,
+            }
+            | {
+                "wall seconds": time.perf_counter() - begin,
+                "round trip": float(np.abs(mapping(fine).positions - coarse.positions).max()),
+            }
+            | {
+                "before": measured(drawn, answer),
+                "after": measured(fine, answer),
+                "own": float(clashes(answer).sum()) / 2,
+            }
+        )
     return rows
 
 
-def corrected(backmapper: ResidueLibrary, drawn: cgrec.Frames, amber: OpenMMForceField, steps: int) -> tuple[cgrec.Frames, np.ndarray, int]:  # fmt: skip
-    """Frames without clashes, their energies, and how many were drawn again because minimising turned a hand.
+def corrected(
+    backmapper: ResidueLibrary, drawn: cgrec.Frames, amber: OpenMMForceField, steps: int
+) -> tuple[cgrec.Frames, np.ndarray, int]:
+    """Frames without clashes, their energies, and how many were drawn again because minimising
+    turned a hand.
 
-    Pieces have the right hand, so that it changed shows without the answer that a draw was strained beyond repair.
+    Pieces have the right hand, so that it changed shows without the answer that a draw was strained
+    beyond repair.
     """
     centres, again = stereocentres(drawn.system), 0
     generator = torch.Generator().manual_seed(2)
@@ -223,7 +271,9 @@ def redrawn(backmapper: ResidueLibrary, frames: cgrec.Frames, rounds: int = 40) 
 
 
 def clashes(frames: cgrec.Frames) -> np.ndarray:
-    """(n_frames, n_residues), clashes each residue is part of; one within a residue counts twice there."""
+    """(n_frames, n_residues), clashes each residue is part of; one within a residue counts twice
+    there.
+    """
     i, j, nearest = clash_pairs(frames.system)
     x, residues = frames.positions, frames.system.residues
     near = np.linalg.norm(x[:, i] - x[:, j], axis=-1) < nearest
@@ -234,10 +284,19 @@ def clashes(frames: cgrec.Frames) -> np.ndarray:
 
 
 def clash_pairs(system: cgrec.System) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of heavy atoms more than three bonds apart, and the distance below which they clash, nm."""
+    """Pairs of heavy atoms more than three bonds apart, and the distance below which they clash,
+    nm.
+    """
     close = {(p[0], p[-1]) for n in (2, 3, 4) for p in system.bonded_paths(n)}
     heavy = [k for k, e in enumerate(system.elements) if e != "H"]
-    i, j = np.array([(a, b) for a in heavy for b in heavy if a < b and (a, b) not in close and (b, a) not in close]).T  # fmt: skip
+    i, j = np.array(
+        [
+            (a, b)
+            for a in heavy
+            for b in heavy
+            if a < b and (a, b) not in close and (b, a) not in close
+        ]
+    ).T
     radii = np.array([RADII.get(e, 0.0) for e in system.elements])
     return i, j, radii[i] + radii[j] - OVERLAP
 
@@ -251,11 +310,15 @@ def measured(frames: cgrec.Frames, answer: cgrec.Frames) -> dict[str, Any]:
     bonds = [bond_faults(system, frame) for frame in x]
     centres = stereocentres(system)
     return {
-        "backbone": np.sqrt(apart[:, backbone].mean(1)).tolist(), "heavy": np.sqrt(apart[:, heavy].mean(1)).tolist(),
-        "clashes": (clashes(frames).sum(1) / 2).tolist(), "missing": [m for m, _ in bonds], "spurious": [s for _, s in bonds],
-        "flips": (handedness(frames, centres) != handedness(answer, centres)).sum(1).tolist(), "stereocentres": len(centres),
+        "backbone": np.sqrt(apart[:, backbone].mean(1)).tolist(),
+        "heavy": np.sqrt(apart[:, heavy].mean(1)).tolist(),
+        "clashes": (clashes(frames).sum(1) / 2).tolist(),
+        "missing": [m for m, _ in bonds],
+        "spurious": [s for _, s in bonds],
+        "flips": (handedness(frames, centres) != handedness(answer, centres)).sum(1).tolist(),
+        "stereocentres": len(centres),
         "cis": (cis(frames) & ~cis(answer)).sum(1).tolist(),
-    }  # fmt: skip
+    }
 
 
 def bond_faults(system: cgrec.System, x: np.ndarray) -> tuple[int, int]:
@@ -269,9 +332,13 @@ def bond_faults(system: cgrec.System, x: np.ndarray) -> tuple[int, int]:
 
 def cis(frames: cgrec.Frames) -> np.ndarray:
     """(n_frames, n_peptide_bonds) whether CA-C-N-CA is below 90 degrees."""
-    index = {(int(r), n): k for k, (r, n) in enumerate(zip(frames.system.residues, frames.system.names))}
+    index = {
+        (int(r), n): k for k, (r, n) in enumerate(zip(frames.system.residues, frames.system.names))
+    }
     last = int(frames.system.residues.max())
-    quads = [[index[r, "CA"], index[r, "C"], index[r + 1, "N"], index[r + 1, "CA"]] for r in range(last)]
+    quads = [
+        [index[r, "CA"], index[r, "C"], index[r + 1, "N"], index[r + 1, "CA"]] for r in range(last)
+    ]
     a, b, c, d = (frames.positions[:, k] for k in np.array(quads).T)
     return (np.cross(b - a, c - b) * np.cross(c - b, d - c)).sum(-1) > 0
 
@@ -289,22 +356,57 @@ def summary(rows: list[dict[str, Any]]) -> str:
         backbones = [r["after"]["backbone"] for r in rows if r["method"] == method]
         best, all_draws = ([f(b) for b in backbones] for f in (min, np.mean))
         lines.append(
-            f"{method}: backbone {mean(all_draws, 4)} nm, best of draws {mean(best, 4)} nm, {len(backbones)} proteins"
+            f"{method}: backbone {mean(all_draws, 4)} nm, best of draws {mean(best, 4)} nm, "
+            f"{len(backbones)} proteins"
         )
     return "\n".join(lines)
 
 
 def shown(rows: list[dict[str, Any]]) -> str:
-    """A line a protein and method. Errors are standard errors over draws; best: of least RMSD, which only experiment tells; least E: of least energy."""
-    head = ["protein", "method", "flips", "cis", "missing", "spurious", "clashes", "own", "backbone best", "least E", "mean", "before", "heavy best", "mean", "round trip", "s"]  # fmt: skip
+    """A line a protein and method. Errors are standard errors over draws; best: of least RMSD,
+    which only experiment tells; least E: of least energy.
+    """
+    head = [
+        "protein",
+        "method",
+        "flips",
+        "cis",
+        "missing",
+        "spurious",
+        "clashes",
+        "own",
+        "backbone best",
+        "least E",
+        "mean",
+        "before",
+        "heavy best",
+        "mean",
+        "round trip",
+        "s",
+    ]
     body = []
     for r in rows:
         a = r["after"]
         body.append(
-            [r["protein"], r["method"], sum(a["flips"]), sum(a["cis"]), sum(a["missing"]), sum(a["spurious"]), mean(a["clashes"]), f"{r['own']:.0f}",
-             f"{min(a['backbone']):.4f}", f"{a['backbone'][int(np.argmin(r['kJ/mol']))]:.4f}", mean(a["backbone"], 4), mean(r["before"]["backbone"], 4), f"{min(a['heavy']):.3f}",
-             mean(a["heavy"], 3), f"{r['round trip']:.0e}", f"{r['wall seconds']:.0f}"]
-        )  # fmt: skip
+            [
+                r["protein"],
+                r["method"],
+                sum(a["flips"]),
+                sum(a["cis"]),
+                sum(a["missing"]),
+                sum(a["spurious"]),
+                mean(a["clashes"]),
+                f"{r['own']:.0f}",
+                f"{min(a['backbone']):.4f}",
+                f"{a['backbone'][int(np.argmin(r['kJ/mol']))]:.4f}",
+                mean(a["backbone"], 4),
+                mean(r["before"]["backbone"], 4),
+                f"{min(a['heavy']):.3f}",
+                mean(a["heavy"], 3),
+                f"{r['round trip']:.0e}",
+                f"{r['wall seconds']:.0f}",
+            ]
+        )
     return table(head, body)
 
 

@@ -1,13 +1,13 @@
-"""Peak memory and time of reading a trajectory and mapping it, for files larger than what may be held at
-once.
+"""Peak memory and time of reading a trajectory and mapping it, for files larger than what may be
+held at once.
 
     python scripts/benchmarks/reading.py --format trr --gigabytes 4 --folder /tmp
 
-A file of the size asked for is made in a temporary folder: water molecules in a box, each atom held at its
-place of a lattice by a spring, so that positions and forces agree and `check_units` can stay on. It is read
-with `cgrec.read`, or by `FileSource.make` into a folder of a run (--source), mapped to one site a molecule,
-and the largest resident memory of that child process is printed, beside that of a child that only imports the
-same things. The file is removed afterwards.
+A file of the size asked for is made in a temporary folder: water molecules in a box, each atom held
+at its place of a lattice by a spring, so that positions and forces agree and `check_units` can stay
+on. It is read with `cgrec.read`, or by `FileSource.make` into a folder of a run (--source), mapped
+to one site a molecule, and the largest resident memory of that child process is printed, beside
+that of a child that only imports the same things. The file is removed afterwards.
 """
 
 from __future__ import annotations
@@ -32,10 +32,14 @@ WATER = np.array([[0.0, 0, 0], [0.0957, 0, 0], [-0.024, 0.0927, 0]])
 
 
 def frames_of(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """(n, n_sites, 3) float32 positions (nm) of an Einstein crystal at 300 K, and its forces (kJ/mol/nm)."""
+    """(n, n_sites, 3) float32 positions (nm) of an Einstein crystal at 300 K, and its forces
+    (kJ/mol/nm).
+    """
     rng = np.random.default_rng(0)
     side = int(np.ceil(N_WATERS ** (1 / 3)))
-    lattice = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3)[:N_WATERS]
+    lattice = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3)[
+        :N_WATERS
+    ]
     sites = (lattice[:, None] * EDGE / side + WATER).reshape(-1, 3)
     moved = SPREAD * rng.standard_normal((n, len(sites), 3), np.float32)
     return (sites + moved).astype(np.float32), -THERMAL / SPREAD**2 * moved
@@ -90,7 +94,8 @@ def make_dump(path: Path, n_frames: int) -> int:
     with path.open("w") as file:
         for t in range(n_frames):
             file.write(
-                f"ITEM: TIMESTEP\n{t}\nITEM: NUMBER OF ATOMS\n{3 * N_WATERS}\nITEM: BOX BOUNDS pp pp pp\n"
+                f"ITEM: TIMESTEP\n{t}\nITEM: NUMBER OF ATOMS\n{3 * N_WATERS}\nITEM: BOX BOUNDS "
+                "pp pp pp\n"
             )
             file.write(f"0 {10 * EDGE}\n" * 3 + "ITEM: ATOMS id x y z fx fy fz\n" + texts[t % 50])
     return n_frames
@@ -122,7 +127,10 @@ def child(path: Path, source: bool, only_import: bool) -> None:
         found["read_peak_gb"] = peak(resource.RUSAGE_SELF)
         mapped = MoleculeCentres()(frames.system)(frames)
         found |= {"n_frames": len(mapped), "n_sites": mapped.n_sites}
-    found |= {"seconds": round(time.perf_counter() - start, 1), "peak_gb": peak(resource.RUSAGE_SELF)}
+    found |= {
+        "seconds": round(time.perf_counter() - start, 1),
+        "peak_gb": peak(resource.RUSAGE_SELF),
+    }
     print(json.dumps(found))
 
 
@@ -147,8 +155,12 @@ def main() -> None:
     )
     parser.add_argument("--format", default="npz", choices=["npz", "trr", "lammpstrj"])
     parser.add_argument("--gigabytes", type=float, default=1.0)
-    parser.add_argument("--folder", type=Path, default=None, help="on a disk with room for twice the size")
-    parser.add_argument("--source", action="store_true", help="through FileSource into a run's folder")
+    parser.add_argument(
+        "--folder", type=Path, default=None, help="on a disk with room for twice the size"
+    )
+    parser.add_argument(
+        "--source", action="store_true", help="through FileSource into a run's folder"
+    )
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--only-import", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()

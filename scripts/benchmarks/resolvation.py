@@ -1,12 +1,14 @@
 """Water put back around the ions of 4 M NaCl, against all-atom SPC/E:
 
-python scripts/references/nacl_spce.py runs/water --frames 600 --seed 7 --keep-water
-python scripts/benchmarks/resolvation.py runs/resolvation --reference runs/water.npz --ions runs/nacl_parent.npz --level runs/nacl
+python scripts/references/nacl_spce.py runs/water --frames 600 --seed 7 --keep-water python
+scripts/benchmarks/resolvation.py runs/resolvation --reference runs/water.npz --ions
+runs/nacl_parent.npz --level runs/nacl
 
-Radial distributions of ions and oxygens, as mean |difference| over 0.2 to 0.8 nm, of water sampled around ions of an all-atom run
-(--ions, as nacl_spce.py writes it) and of a coarse level's own run (--level, a climb of `experiment=nacl`). Its ion frames lie as
-far apart as the sample allows, each is run until stationary (at least --least ps), and its block is the error's. Interrupted, the
-same command goes on.
+Radial distributions of ions and oxygens, as mean |difference| over 0.2 to 0.8 nm, of water sampled
+around ions of an all-atom run (--ions, as nacl_spce.py writes it) and of a coarse level's own run
+(--level, a climb of `experiment=nacl`). Its ion frames lie as far apart as the sample allows, each
+is run until stationary (at least --least ps), and its block is the error's. Interrupted, the same
+command goes on.
 """
 
 import argparse
@@ -42,7 +44,9 @@ def main() -> None:
     parser.add_argument("--level", type=Path, help="folder of a climb, whose level 1 are the ions")
     parser.add_argument("--frames", type=int, default=8, help="ion frames of each")
     parser.add_argument("--draws", type=int, default=40, help="water configurations an ion frame")
-    parser.add_argument("--least", type=float, default=20.0, help="ps each ion frame is run at least")
+    parser.add_argument(
+        "--least", type=float, default=20.0, help="ps each ion frame is run at least"
+    )
     parser.add_argument("--json", type=Path, help="write everything measured here")
     arguments = parser.parse_args()
     template = all_atom(arguments.out)
@@ -71,8 +75,14 @@ def all_atom(folder: Path) -> cgrec.Frames:
     if not start.exists():
         write_start(start, np.random.default_rng(0))
     source = OpenMMSource(
-        structure=start, force_field=FORCE_FIELD, temperature=TEMPERATURE, n_frames=1, stride=1, equilibration=0, platform="CPU"
-    )  # fmt: skip
+        structure=start,
+        force_field=FORCE_FIELD,
+        temperature=TEMPERATURE,
+        n_frames=1,
+        stride=1,
+        equilibration=0,
+        platform="CPU",
+    )
     return source.make(folder / "all_atom", 0)
 
 
@@ -92,10 +102,15 @@ def resolvated(
     order = sites_in_order(ions.system.types, mapping.coarse.types)
     wanted = np.linspace(0, len(ions) - 1, arguments.frames).round().astype(int)
     coarse = cgrec.Frames(
-        mapping.coarse, np.asarray(ions.positions, float)[wanted][:, order], TEMPERATURE, box=template.boxes()[0],
+        mapping.coarse,
+        np.asarray(ions.positions, float)[wanted][:, order],
+        TEMPERATURE,
+        box=template.boxes()[0],
         replicas=np.arange(len(wanted)),
-    )  # fmt: skip
-    engine = OpenMMEngine(force_field=FORCE_FIELD, timestep=0.004, hydrogen_mass=2.0, platform="CPU")
+    )
+    engine = OpenMMEngine(
+        force_field=FORCE_FIELD, timestep=0.004, hydrogen_mass=2.0, platform="CPU"
+    )
     tool = Resolvation(mapping, template, engine, least=arguments.least, folder=folder)
     fine = tool(coarse, arguments.draws, generator=1)
     moved = float(
@@ -103,11 +118,16 @@ def resolvated(
     )
     last = [trace[-1] for trace in tool.traces]
     for k, check in enumerate(last):
-        print(f"{folder.name} {k}: {'stationary' if check.stationary else 'NOT STATIONARY'} at {check}")
+        print(
+            f"{folder.name} {k}: {'stationary' if check.stationary else 'NOT STATIONARY'} at "
+            f"{check}"
+        )
     return fine, {
-        "round trip, nm": moved, "ps": [c.time for c in last], "stationary": [c.stationary for c in last],
+        "round trip, nm": moved,
+        "ps": [c.time for c in last],
+        "stationary": [c.stationary for c in last],
         "traces": [[asdict(c) for c in trace] for trace in tool.traces],
-    }  # fmt: skip
+    }
 
 
 def sites_in_order(found: tuple[str, ...], wanted: tuple[str, ...]) -> np.ndarray:
@@ -124,15 +144,25 @@ def compare(model: cgrec.Frames, reference: cgrec.Frames) -> dict[str, dict[str,
     for pair in PAIRS:
         a, b = rdf(model, *pair, HIGH, BINS, n_blocks=n_blocks), rdf(reference, *pair, HIGH, BINS)
         found["-".join(pair)] = {
-            **asdict(mean_absolute_difference(a, b, LOW, HIGH)), "peak": float(a.g.max()), "reference peak": float(b.g.max()),
-            "g": a.g.tolist(), "reference g": b.g.tolist(),
-        }  # fmt: skip
+            **asdict(mean_absolute_difference(a, b, LOW, HIGH)),
+            "peak": float(a.g.max()),
+            "reference peak": float(b.g.max()),
+            "g": a.g.tolist(),
+            "reference g": b.g.tolist(),
+        }
     return found
 
 
 def report(found: dict[str, dict]) -> None:
     rows = [
-        (name, pair, f"{d['value']:.4f} +- {d['error']:.4f}", d["floor"], d["peak"], d["reference peak"])
+        (
+            name,
+            pair,
+            f"{d['value']:.4f} +- {d['error']:.4f}",
+            d["floor"],
+            d["peak"],
+            d["reference peak"],
+        )
         for name, all_pairs in found.items()
         for pair, d in all_pairs.items()
         if isinstance(d, dict)

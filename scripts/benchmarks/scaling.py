@@ -1,9 +1,11 @@
-"""What a step of our Langevin dynamics costs: python scripts/benchmarks/scaling.py [--data WATER.npz]
+"""What a step of our Langevin dynamics costs: python scripts/benchmarks/scaling.py [--data
+WATER.npz]
 
-On one thread, in turn: time per step of one-site water from one box to 4x4x4 boxes, and the exponent it grows with; the
-share of a step spent outside the force call; 64 five-bead peptides in one batch against one by one; the time a simulated
-step and nanosecond costs against rigid all-atom SPC/E in OpenMM (its CPU platform, PME 0.9 nm, 2 fs, as many molecules);
-and the kinetic temperature at several time steps, which says how long a step may be.
+On one thread, in turn: time per step of one-site water from one box to 4x4x4 boxes, and the
+exponent it grows with; the share of a step spent outside the force call; 64 five-bead peptides in
+one batch against one by one; the time a simulated step and nanosecond costs against rigid all-atom
+SPC/E in OpenMM (its CPU platform, PME 0.9 nm, 2 fs, as many molecules); and the kinetic temperature
+at several time steps, which says how long a step may be.
 
 Without --data a generated liquid stands in for water: fit for timing, not for judging time steps.
 """
@@ -43,8 +45,12 @@ def main() -> None:
         "--timesteps", default="0.005,0.01,0.015,0.02", help="ps, to check by kinetic temperature"
     )
     parser.add_argument("--length", type=float, default=8.0, help="ps of each check")
-    parser.add_argument("--training-steps", type=int, default=600, help="of the network, two frames a batch")
-    parser.add_argument("--quick", action="store_true", help="small boxes, uncompiled, without OpenMM")
+    parser.add_argument(
+        "--training-steps", type=int, default=600, help="of the network, two frames a batch"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small boxes, uncompiled, without OpenMM"
+    )
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.repeats, arguments.length, arguments.training_steps = 2, 0.1, 5
@@ -66,11 +72,18 @@ def main() -> None:
 def trained(frames: cgrec.Frames, steps: int) -> Potential:
     """The default network after a short fit: good enough to run with."""
     options = ForceMatching(
-        steps=steps, batch_size=2, validate_every=max(1, steps // 4), patience=0, most_validation_frames=8
+        steps=steps,
+        batch_size=2,
+        validate_every=max(1, steps // 4),
+        patience=0,
+        most_validation_frames=8,
     )
     network = DensityNetwork.for_frames(frames, cutoff=water.CUTOFF)
     potential, report = options(network, frames)
-    print(f"network: {steps} training steps, explained force fraction {report.explained_fraction:.3f}\n")
+    print(
+        f"network: {steps} training steps, explained force fraction "
+        f"{report.explained_fraction:.3f}\n"
+    )
     return potential
 
 
@@ -79,7 +92,8 @@ class Timed(Potential):
 
     def __init__(self, potential: Potential) -> None:
         super().__init__(types=potential.types, cutoff=potential.cutoff)
-        self.inner, self.temperature = potential, potential.temperature
+        self.inner = potential
+        self.temperature = potential.temperature
         self.call: Callable[[SiteGraph], Any] = potential
         self.times: list[tuple[float, float]] = []
 
@@ -104,10 +118,13 @@ class Timed(Potential):
         return (end[-1] - end[0]) / (len(end) - 1), float(np.mean(end[1:] - begin[1:]))
 
 
-# -- sizes and OpenMM ----------------------------------------------------------------------------------------------
+# -- sizes and OpenMM
+# ----------------------------------------------------------------------------------------------
 
 
-def sizes(potential: Potential, frames: cgrec.Frames, arguments: argparse.Namespace) -> dict[str, Any]:
+def sizes(
+    potential: Potential, frames: cgrec.Frames, arguments: argparse.Namespace
+) -> dict[str, Any]:
     """Time per step for each size and in OpenMM, taken in turn."""
     water.frozen(potential)
     copies = (1, 2) if arguments.quick else (1, 2, 3, 4)
@@ -119,15 +136,28 @@ def sizes(potential: Potential, frames: cgrec.Frames, arguments: argparse.Namesp
     outside = {str(run.sites): run.outside for run in runs.values()}
     show_sizes(found, outside)
     if "OpenMM" in found:
-        show_against_all_atom(found[str(frames.n_sites)], found["OpenMM"], arguments.timestep, frames.n_sites)
-    return {"seconds_per_step": found, "share_outside_force_call": outside, "timestep": arguments.timestep}
+        show_against_all_atom(
+            found[str(frames.n_sites)], found["OpenMM"], arguments.timestep, frames.n_sites
+        )
+    return {
+        "seconds_per_step": found,
+        "share_outside_force_call": outside,
+        "timestep": arguments.timestep,
+    }
 
 
 class MoleculeRun:
-    """A short run of one-site water, seconds per step; keeps the share of each step outside the force call."""
+    """A short run of one-site water, seconds per step; keeps the share of each step outside the
+    force call.
+    """
 
-    def __init__(self, potential: Potential, start: cgrec.Frames, arguments: argparse.Namespace) -> None:
-        self.timed, self.start, self.sites, self.outside = Timed(potential), start, start.n_sites, []
+    def __init__(
+        self, potential: Potential, start: cgrec.Frames, arguments: argparse.Namespace
+    ) -> None:
+        self.timed = Timed(potential)
+        self.start = start
+        self.sites = start.n_sites
+        self.outside = []
         steps = int(np.clip(60_000 // start.n_sites, 20, 100))
         dt = arguments.timestep
         self.langevin = Langevin(
@@ -158,11 +188,16 @@ class AllAtom:
         modeller = app.Modeller(app.Topology(), [] * unit.nanometer)
         modeller.addSolvent(field, model="spce", numAdded=molecules)
         system = field.createSystem(
-            modeller.topology, nonbondedMethod=app.PME, nonbondedCutoff=0.9 * unit.nanometer, rigidWater=True
+            modeller.topology,
+            nonbondedMethod=app.PME,
+            nonbondedCutoff=0.9 * unit.nanometer,
+            rigidWater=True,
         )
         integrator = openmm.LangevinMiddleIntegrator(temperature, 1.0, OPENMM_STEP)
         platform = openmm.Platform.getPlatformByName("CPU")
-        self.simulation = app.Simulation(modeller.topology, system, integrator, platform, {"Threads": "1"})
+        self.simulation = app.Simulation(
+            modeller.topology, system, integrator, platform, {"Threads": "1"}
+        )
         self.simulation.context.setPositions(modeller.positions)
         self.simulation.minimizeEnergy(maxIterations=100)
         self.simulation.step(500)
@@ -176,30 +211,56 @@ class AllAtom:
 
 def show_sizes(found: dict[str, list[float]], outside: dict[str, list[float]]) -> None:
     median = {n: statistics.median(found[n]) for n in outside}
-    print(water.table(["sites", "ms a step, median", "fastest", "us a site", "outside the force call, %"], [
-        [n, 1e3 * median[n], 1e3 * min(found[n]), 1e6 * median[n] / int(n), 100 * statistics.median(outside[n])] for n in outside
-    ]))  # fmt: skip
+    print(
+        water.table(
+            ["sites", "ms a step, median", "fastest", "us a site", "outside the force call, %"],
+            [
+                [
+                    n,
+                    1e3 * median[n],
+                    1e3 * min(found[n]),
+                    1e6 * median[n] / int(n),
+                    100 * statistics.median(outside[n]),
+                ]
+                for n in outside
+            ],
+        )
+    )
     exponents = [exponent({n: f(found[n]) for n in outside}) for f in (statistics.median, min)]
     print(
-        "time per step grows with sites to the power {:.3f} (medians), {:.3f} (fastest)\n".format(*exponents)
+        "time per step grows with sites to the power {:.3f} (medians), {:.3f} (fastest)\n".format(
+            *exponents
+        )
     )
 
 
 def exponent(seconds: dict[str, float]) -> float:
     """Slope of log time over log sites."""
-    return float(np.polyfit(np.log([int(n) for n in seconds]), np.log(list(seconds.values())), 1)[0])
+    return float(
+        np.polyfit(np.log([int(n) for n in seconds]), np.log(list(seconds.values())), 1)[0]
+    )
 
 
-def show_against_all_atom(ours: list[float], theirs: list[float], timestep: float, sites: int) -> None:
+def show_against_all_atom(
+    ours: list[float], theirs: list[float], timestep: float, sites: int
+) -> None:
     rows = []
-    for name, seconds, dt in (("one site, ours", ours, timestep), ("all atoms, OpenMM", theirs, OPENMM_STEP)):
+    for name, seconds, dt in (
+        ("one site, ours", ours, timestep),
+        ("all atoms, OpenMM", theirs, OPENMM_STEP),
+    ):
         median = statistics.median(seconds)
         rows.append([name, 1e3 * dt, 1e3 * median, 1e3 * min(seconds), 86.4 * dt / median])
-    print(water.table([f"{sites} molecules", "fs a step", "ms a step, median", "fastest", "ns/day"], rows))
+    print(
+        water.table(
+            [f"{sites} molecules", "fs a step", "ms a step, median", "fastest", "ns/day"], rows
+        )
+    )
     per_step = [f(theirs) / f(ours) for f in (statistics.median, min)]
     per_time = [r * timestep / OPENMM_STEP for r in per_step]
     print(
-        f"OpenMM's time over ours: {per_step[0]:.3g} a step, {per_time[0]:.3g} a simulated time (medians);",
+        f"OpenMM's time over ours: {per_step[0]:.3g} a step, {per_time[0]:.3g} a simulated "
+        "time (medians);",
         end=" ",
     )
     print(f"{per_step[1]:.3g} and {per_time[1]:.3g} (fastest)\n")
@@ -213,7 +274,8 @@ def simulate(
         return langevin(potential, start, Path(folder) / "run", guard=guard)[1]
 
 
-# -- peptides ------------------------------------------------------------------------------------------------------
+# -- peptides
+# ------------------------------------------------------------------------------------------------------
 
 
 def peptides(arguments: argparse.Namespace, replicas: int = 64) -> dict[str, Any]:
@@ -221,14 +283,32 @@ def peptides(arguments: argparse.Namespace, replicas: int = 64) -> dict[str, Any
     potential, frames = five_beads()
     found: dict[str, dict[str, list[float]]] = {}
     for name in ("eager",) if arguments.quick else ("eager", "compiled"):
-        calls = {str(n): peptide_run(potential, frames, n, name == "compiled") for n in (1, replicas)}
+        calls = {
+            str(n): peptide_run(potential, frames, n, name == "compiled") for n in (1, replicas)
+        }
         # A compiled run compiles anew: its rounds are stretches of one run.
         rounds = water.interleaved(calls, arguments.repeats if name == "eager" else 1)
         found[name] = {n: [t for times in values for t in times] for n, values in rounds.items()}
-    print(water.table(["five beads", "ms a step, 1 replica", f"{replicas} replicas", f"{replicas} one by one / in a batch"], [
-        [name, 1e3 * (one := statistics.median(v["1"])), 1e3 * (many := statistics.median(v[str(replicas)])), replicas * one / many]
-        for name, v in found.items()
-    ]), end="\n\n")  # fmt: skip
+    print(
+        water.table(
+            [
+                "five beads",
+                "ms a step, 1 replica",
+                f"{replicas} replicas",
+                f"{replicas} one by one / in a batch",
+            ],
+            [
+                [
+                    name,
+                    1e3 * (one := statistics.median(v["1"])),
+                    1e3 * (many := statistics.median(v[str(replicas)])),
+                    replicas * one / many,
+                ]
+                for name, v in found.items()
+            ],
+        ),
+        end="\n\n",
+    )
     return found
 
 
@@ -267,7 +347,9 @@ class Stopwatch(Guard):
 def five_beads(n_frames: int = 50) -> tuple[Potential, cgrec.Frames]:
     """A chain held by bond and angle priors under an untrained network, in an open box."""
     names = ("C1", "N1", "CA", "C2", "N2")
-    system = cgrec.System(names=names, masses=np.full(5, 14.0), bonds=[(k, k + 1) for k in range(4)])
+    system = cgrec.System(
+        names=names, masses=np.full(5, 14.0), bonds=[(k, k + 1) for k in range(4)]
+    )
     zigzag = np.array([[0.12 * k, 0.08 * (k % 2), 0.02 * k * k] for k in range(5)])
     positions = zigzag + np.random.default_rng(0).normal(scale=0.005, size=(n_frames, 5, 3))
     frames = cgrec.Frames(system, positions, 300.0, forces=np.ones_like(positions))
@@ -278,17 +360,25 @@ def five_beads(n_frames: int = 50) -> tuple[Potential, cgrec.Frames]:
     ), frames
 
 
-# -- time steps ----------------------------------------------------------------------------------------------------
+# -- time steps
+# ----------------------------------------------------------------------------------------------------
 
 
-def time_steps(potential: Potential, frames: cgrec.Frames, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Kinetic temperature at each time step; stable is what loses no replica and stays within 2 % or three errors."""
+def time_steps(
+    potential: Potential, frames: cgrec.Frames, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Kinetic temperature at each time step; stable is what loses no replica and stays within 2 %
+    or three errors.
+    """
     found = {}
     for dt in map(float, arguments.timesteps.split(",")):
         langevin = Langevin(
-            n_replicas=4, length=arguments.length, save_every=max(0.1, 2 * dt) if not arguments.quick else 2 * dt,
-            equilibration=arguments.length / 4, timestep=dt,
-        )  # fmt: skip
+            n_replicas=4,
+            length=arguments.length,
+            save_every=max(0.1, 2 * dt) if not arguments.quick else 2 * dt,
+            equilibration=arguments.length / 4,
+            timestep=dt,
+        )
         report = simulate(langevin, potential, frames)
         kelvin, error = report.kinetic_temperature
         off = abs(kelvin - frames.temperature)
@@ -299,9 +389,15 @@ def time_steps(potential: Potential, frames: cgrec.Frames, arguments: argparse.N
             "lost": len(report.lost),
             "stable": stable,
         }
-    print(water.table(["fs a step", "kinetic temperature, K", "+-", "replicas lost, of 4", "stable"], [
-        [dt, v["kelvin"], v["error"], v["lost"], "yes" if v["stable"] else "no"] for dt, v in found.items()
-    ]))  # fmt: skip
+    print(
+        water.table(
+            ["fs a step", "kinetic temperature, K", "+-", "replicas lost, of 4", "stable"],
+            [
+                [dt, v["kelvin"], v["error"], v["lost"], "yes" if v["stable"] else "no"]
+                for dt, v in found.items()
+            ],
+        )
+    )
     good = [float(dt) for dt, v in found.items() if v["stable"]]
     print(
         f"longest stable time step tried: {max(good):g} fs"

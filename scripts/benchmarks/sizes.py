@@ -1,8 +1,9 @@
-"""Accuracy against cost of our network at several sizes: python scripts/benchmarks/sizes.py --data WATER.npz
+"""Accuracy against cost of our network at several sizes: python scripts/benchmarks/sizes.py --data
+WATER.npz
 
-Each size is trained on the same frames of one-site water for the same time (compile time not counted), judged by the
-explained force fraction of the last 15 % of the frames, and timed. A size nobody beats in both is marked: the Pareto
-front. `peers.py` puts NequIP and MACE on the same axes.
+Each size is trained on the same frames of one-site water for the same time (compile time not
+counted), judged by the explained force fraction of the last 15 % of the frames, and timed. A size
+nobody beats in both is marked: the Pareto front. `peers.py` puts NequIP and MACE on the same axes.
 """
 
 import argparse
@@ -20,10 +21,16 @@ from cgrec.potential import DensityNetwork
 from cgrec.training import ForceMatching
 
 SIZES: list[dict[str, Any]] = [
-    {"channels": 8, "l_max": 1, "width": 32}, {"channels": 8, "l_max": 2, "width": 32}, {"channels": 16, "l_max": 1},
-    {"channels": 16, "l_max": 2}, {"channels": 16, "l_max": 3}, {"channels": 32, "l_max": 2}, {"channels": 8, "l_max": 2, "n_layers": 2},
-    {"channels": 16, "l_max": 2, "n_layers": 2}, {"channels": 16, "l_max": 2, "n_radial": 12},
-]  # fmt: skip
+    {"channels": 8, "l_max": 1, "width": 32},
+    {"channels": 8, "l_max": 2, "width": 32},
+    {"channels": 16, "l_max": 1},
+    {"channels": 16, "l_max": 2},
+    {"channels": 16, "l_max": 3},
+    {"channels": 32, "l_max": 2},
+    {"channels": 8, "l_max": 2, "n_layers": 2},
+    {"channels": 16, "l_max": 2, "n_layers": 2},
+    {"channels": 16, "l_max": 2, "n_radial": 12},
+]
 
 
 def main() -> None:
@@ -43,25 +50,32 @@ def main() -> None:
         row["front"] = "" if better else "*"
     head = ("size", "steps", "explained, %", "call, ms", "front")
     print(
-        water.table(head, [[r["size"], r["steps"], 100 * r["explained"], r["ms"], r["front"]] for r in rows])
+        water.table(
+            head, [[r["size"], r["steps"], 100 * r["explained"], r["ms"], r["front"]] for r in rows]
+        )
     )
     water.keep(arguments.json, {"minutes": arguments.minutes, "rows": rows})
 
 
-def measure(frames: cgrec.Frames, size: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(
+    frames: cgrec.Frames, size: dict[str, Any], arguments: argparse.Namespace
+) -> dict[str, Any]:
     """Train, judge and time one size."""
     last = round(0.85 * len(frames))
     training, held_out = frames[:last], frames[last:]
-    steps = 4 if arguments.quick else round(60 * arguments.minutes / seconds_per_step(training, size))
+    steps = (
+        4 if arguments.quick else round(60 * arguments.minutes / seconds_per_step(training, size))
+    )
     fitted = train(training, size, steps)[0]
     wanted = np.asarray(held_out.need_forces(), float)
     error = fitted.energy_and_forces(held_out, batch_size=8)[1] - wanted
     graph, call = fitted.graph(frames[:1]), fitted.compiled()
     return {
-        "size": ", ".join(f"{k} {v}" for k, v in size.items()), "steps": steps,
+        "size": ", ".join(f"{k} {v}" for k, v in size.items()),
+        "steps": steps,
         "explained": float(1 - (error**2).sum() / (wanted**2).sum()),
         "ms": 1e3 * statistics.median(water.seconds_of(lambda: call(graph)) for _ in range(3)),
-    }  # fmt: skip
+    }
 
 
 def seconds_per_step(frames: cgrec.Frames, size: dict[str, Any]) -> float:
@@ -73,8 +87,14 @@ def seconds_per_step(frames: cgrec.Frames, size: dict[str, Any]) -> float:
 def train(frames: cgrec.Frames, size: dict[str, Any], steps: int) -> tuple[Any, list[float]]:
     """Fitted network, and seconds at the end of each fifth of the steps."""
     options = ForceMatching(
-        steps=steps, batch_size=1, validation_fraction=0.05, validate_every=max(1, steps // 5), patience=0, most_validation_frames=4, compile=True,
-    )  # fmt: skip
+        steps=steps,
+        batch_size=1,
+        validation_fraction=0.05,
+        validate_every=max(1, steps // 5),
+        patience=0,
+        most_validation_frames=4,
+        compile=True,
+    )
     with tempfile.TemporaryDirectory() as folder:
         network = DensityNetwork.for_frames(frames, cutoff=water.CUTOFF, **size)
         fitted, _ = options(network, frames, folder=Path(folder))

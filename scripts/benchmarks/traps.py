@@ -1,13 +1,14 @@
 """What reading notices of data that were spoilt on purpose, and how small a fault it sees.
 
-python scripts/benchmarks/traps.py --five five_beads_positions.npy five_beads_forces.npy --atoms water.npz \\
-    --sites spce.npz --also liquid.npz polymer.npz
+python scripts/benchmarks/traps.py --five five_beads_positions.npy five_beads_forces.npy --atoms
+    water.npz \\ --sites spce.npz --also liquid.npz polymer.npz
 
-Five beads of a peptide (angstrom, kcal/mol/angstrom, 300 K), all-atom water (angstrom, eV, 330 K; npz with
-species and box), one-site water (nm, kJ/mol/nm, 300 K; npz with box), and npz that state everything
-themselves. Each is read as it is, then with one fault at a time. Prints the smallest factor on the forces and
-difference of temperature that are noticed in each, and one table of faults: refused, remark (one that the
-sample as it is does not bring), or nothing. With --words also what is said.
+Five beads of a peptide (angstrom, kcal/mol/angstrom, 300 K), all-atom water (angstrom, eV, 330 K;
+npz with species and box), one-site water (nm, kJ/mol/nm, 300 K; npz with box), and npz that state
+everything themselves. Each is read as it is, then with one fault at a time. Prints the smallest
+factor on the forces and difference of temperature that are noticed in each, and one table of
+faults: refused, remark (one that the sample as it is does not bring), or nothing. With --words also
+what is said.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ def _of_forces(frames: Frames) -> Iterator[tuple[str, Frames]]:
 
 
 def _exchanged(frames: Frames) -> np.ndarray:
-    """(n_sites,) numbers of sites, with two molecules of one kind exchanged; two sites of one element where
-    there are no two such molecules.
+    """(n_sites,) numbers of sites, with two molecules of one kind exchanged; two sites of one
+    element where there are no two such molecules.
     """
     system, order = frames.system, np.arange(frames.n_sites)
     sites = [np.flatnonzero(system.molecules == m) for m in range(int(system.molecules.max()) + 1)]
@@ -119,21 +120,25 @@ def sensitivity(frames: Frames) -> str:
     check = check_force_units(frames)
     low, high = check.estimate - check.sensitivity, check.estimate + check.sensitivity
     return (
-        f"noticed: T given below {low:.0f} or above {high:.0f} K, forces x < {frames.temperature / high:.3f} "
-        f"or > {frames.temperature / low:.3f} (estimate {check.estimate:.1f} +- {check.error:.1f} K, "
+        f"noticed: T given below {low:.0f} or above {high:.0f} K, forces x < "
+        f"{frames.temperature / high:.3f} "
+        f"or > {frames.temperature / low:.3f} (estimate {check.estimate:.1f} +- "
+        f"{check.error:.1f} K, "
         f"{len(frames)} frames)"
     )
 
 
 def judge(frames: Frames, words: bool) -> dict[str, str]:
-    """{fault: "refused", "remark" or "-"} of one sample; a remark counts where its words, numbers aside, are
-    not among those of the sample as it is.
+    """{fault: "refused", "remark" or "-"} of one sample; a remark counts where its words, numbers
+    aside, are not among those of the sample as it is.
     """
     column: dict[str, str] = {}
     usual: set[str] = set()
     for fault, spoilt in faults(frames):
         refused, said = said_of(spoilt)
-        plain = {re.sub(r"[-+]?[\d.]+(e[-+]?\d+)?", "#", part) for s in said for part in s.split("; ")}
+        plain = {
+            re.sub(r"[-+]?[\d.]+(e[-+]?\d+)?", "#", part) for s in said for part in s.split("; ")
+        }
         column[fault] = "refused" if refused else "remark" if plain - usual else "-"
         if fault == "as it is":
             usual = plain
@@ -153,7 +158,12 @@ def samples_of(given: argparse.Namespace) -> dict[str, Frames]:
         options = {"length_unit": "angstrom", "energy_unit": "eV", "temperature": 330}
         samples["atoms"] = read(given.atoms, check_units=False, **options)
     if given.sites:
-        options = {"length_unit": "nm", "energy_unit": "kJ/mol", "species": "W", "masses": {"W": 18.015}}
+        options = {
+            "length_unit": "nm",
+            "energy_unit": "kJ/mol",
+            "species": "W",
+            "masses": {"W": 18.015},
+        }
         samples["one-site"] = read(given.sites, check_units=False, **options)
     for path in given.also or ():
         samples[path.stem] = read(path, check_units=False)
@@ -181,7 +191,9 @@ def main() -> None:
         columns[name] = judge(frames, given.words)
     print("\n" + " " * 34 + "".join(f"{name:>12s}" for name in columns))
     for fault in dict.fromkeys(f for column in columns.values() for f in column):
-        print(f"{fault:34s}" + "".join(f"{column.get(fault, ''):>12s}" for column in columns.values()))
+        print(
+            f"{fault:34s}" + "".join(f"{column.get(fault, ''):>12s}" for column in columns.values())
+        )
 
 
 if __name__ == "__main__":

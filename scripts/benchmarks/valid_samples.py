@@ -2,11 +2,11 @@
 
 python scripts/benchmarks/valid_samples.py FOLDER [--frames 50] [--only gas crystal]
 
-Makes the samples with OpenMM where FOLDER does not hold them (some ten minutes on one core): Lennard-Jones
-liquids of three densities and sizes, a gas, crystals with molecules wrapped and not, a molten salt, rigid and
-flexible water, dilute and dense polymers; 1,000 to 1,500 frames of each. Every piece of so many frames is
-read as a file of its own; printed are, for each sample, how many pieces were refused or remarked on, and the
-first sentence.
+Makes the samples with OpenMM where FOLDER does not hold them (some ten minutes on one core):
+Lennard-Jones liquids of three densities and sizes, a gas, crystals with molecules wrapped and not,
+a molten salt, rigid and flexible water, dilute and dense polymers; 1,000 to 1,500 frames of each.
+Every piece of so many frames is read as a file of its own; printed are, for each sample, how many
+pieces were refused or remarked on, and the first sentence.
 """
 
 from __future__ import annotations
@@ -56,7 +56,12 @@ def sampled(
         x.append(state.getPositions(asNumpy=True)._value)
         forces.append(state.getForces(asNumpy=True)._value)
     box = state.getPeriodicBoxVectors(asNumpy=True)._value
-    return {"positions": np.array(x), "forces": np.array(forces), "box": box, "temperature": np.array(kelvin)}
+    return {
+        "positions": np.array(x),
+        "forces": np.array(forces),
+        "box": box,
+        "temperature": np.array(kelvin),
+    }
 
 
 def _nonbonded(system: mm.System, edge: float, charges: bool = False) -> mm.NonbondedForce:
@@ -90,7 +95,9 @@ def salt(n: int, edge: float, kelvin: float) -> dict[str, Array]:
     species = ["Na", "Cl"] * (n // 2)
     for name in species:
         system.addParticle(22.99 if name == "Na" else 35.45)
-        force.addParticle(1 if name == "Na" else -1, *((0.235, 0.544) if name == "Na" else (0.44, 0.418)))
+        force.addParticle(
+            1 if name == "Na" else -1, *((0.235, 0.544) if name == "Na" else (0.44, 0.418))
+        )
     found = sampled(system, lattice(n, edge), kelvin, 0.002, 100, 1000, True)
     return {**found, "species": np.array(species)}
 
@@ -109,7 +116,9 @@ def water(n: int, rigid: bool) -> dict[str, Array]:
         removeCMMotion=False,
     )
     start = np.array(model.positions.value_in_unit(unit.nanometer))
-    found = sampled(system, start, 300.0, 0.002 if rigid else 0.0005, 50 if rigid else 200, 1000, False)
+    found = sampled(
+        system, start, 300.0, 0.002 if rigid else 0.0005, 50 if rigid else 200, 1000, False
+    )
     return {**found, "species": np.array(["O", "H", "H"] * n)}
 
 
@@ -190,7 +199,11 @@ def main() -> None:
         said = []
         for start in range(0, n - given.frames + 1, given.frames):
             cut = slice(start, start + given.frames)
-            piece = {**values, "positions": values["positions"][cut], "forces": values["forces"][cut]}
+            piece = {
+                **values,
+                "positions": values["positions"][cut],
+                "forces": values["forces"][cut],
+            }
             said.append(said_of(piece))
         alarms = [s for s in said if s]
         first = f": {alarms[0][:300]}" if alarms else ""

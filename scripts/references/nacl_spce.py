@@ -1,11 +1,14 @@
-"""Run the all-atom parent of `experiment=nacl` as long as wanted: python scripts/references/nacl_spce.py OUT --frames 3200
+"""Run the all-atom parent of `experiment=nacl` as long as wanted: python
+scripts/references/nacl_spce.py OUT --frames 3200
 
-NaCl 4.1 M in SPC/E water: 38 Na, 38 Cl (Joung and Cheatham), 465 waters in a cube of 2.4827 nm at 298 K, PME to 0.9 nm, rigid
-water, Langevin middle 1/ps, 2 fs; ions and the plain forces on them every 0.25 ps. The start is a random lattice that is
-relaxed and run for 300 ps. The box as a whole diffuses, too, by kT / (mass x friction) = 0.25e-9 m^2/s, as it should under a
-Langevin thermostat: take that off diffusion coefficients. Interrupted, the same command goes on. OUT.npz is what `source.path` of the experiment takes.
-With --join the frames of another such run follow as a second replica, its ions in this one's order.
-With --keep-water the oxygens are kept, too, and frames lie 0.5 ps apart: the reference of scripts/benchmarks/resolvation.py.
+NaCl 4.1 M in SPC/E water: 38 Na, 38 Cl (Joung and Cheatham), 465 waters in a cube of 2.4827 nm at
+298 K, PME to 0.9 nm, rigid water, Langevin middle 1/ps, 2 fs; ions and the plain forces on them
+every 0.25 ps. The start is a random lattice that is relaxed and run for 300 ps. The box as a whole
+diffuses, too, by kT / (mass x friction) = 0.25e-9 m^2/s, as it should under a Langevin thermostat:
+take that off diffusion coefficients. Interrupted, the same command goes on. OUT.npz is what
+`source.path` of the experiment takes. With --join the frames of another such run follow as a second
+replica, its ions in this one's order. With --keep-water the oxygens are kept, too, and frames lie
+0.5 ps apart: the reference of scripts/benchmarks/resolvation.py.
 """
 
 import argparse
@@ -23,7 +26,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("out", type=Path, help="folder of the run; the result is written beside it as .npz")
+    parser.add_argument(
+        "out", type=Path, help="folder of the run; the result is written beside it as .npz"
+    )
     parser.add_argument("--frames", type=int, default=3200, help="to keep, 0.25 ps apart")
     parser.add_argument("--keep-water", action="store_true", help="oxygens, too, 0.5 ps apart")
     parser.add_argument("--join", type=Path, help="npz of another run of the same box")
@@ -35,20 +40,33 @@ def main() -> None:
         write_start(structure, np.random.default_rng(arguments.seed), BOX, IONS, WATERS)
     stride, selection = (250, "name NA CL O") if arguments.keep_water else (125, "name NA CL")
     source = OpenMMSource(
-        structure=structure, force_field=["amber14/spce.xml"], temperature=TEMPERATURE, n_frames=arguments.frames, stride=stride,
-        equilibration=150_000, selection=selection, platform="CPU", frames_per_chunk=100,
-    )  # fmt: skip
+        structure=structure,
+        force_field=["amber14/spce.xml"],
+        temperature=TEMPERATURE,
+        n_frames=arguments.frames,
+        stride=stride,
+        equilibration=150_000,
+        selection=selection,
+        platform="CPU",
+        frames_per_chunk=100,
+    )
     frames = source.make(arguments.out, arguments.seed)
     arrays = {"positions": frames.positions, "forces": frames.forces}
     if arguments.join:
         arrays |= joined(arrays, frames.system.names, arguments.join)
     np.savez_compressed(
-        arguments.out.with_suffix(".npz"), **arrays, site_names=np.array(frames.system.names), box=frames.box,
-        temperature=TEMPERATURE, dt_ps=stride * 0.002,
-    )  # fmt: skip
+        arguments.out.with_suffix(".npz"),
+        **arrays,
+        site_names=np.array(frames.system.names),
+        box=frames.box,
+        temperature=TEMPERATURE,
+        dt_ps=stride * 0.002,
+    )
 
 
-def joined(arrays: dict[str, np.ndarray], names: tuple[str, ...], path: Path) -> dict[str, np.ndarray]:
+def joined(
+    arrays: dict[str, np.ndarray], names: tuple[str, ...], path: Path
+) -> dict[str, np.ndarray]:
     """Arrays with those of `path` behind them, and replica numbers."""
     with np.load(path) as other:
         places = {name: iter(np.flatnonzero(other["site_names"] == name)) for name in set(names)}
@@ -58,7 +76,9 @@ def joined(arrays: dict[str, np.ndarray], names: tuple[str, ...], path: Path) ->
     return both | {"replicas": np.repeat([0, 1], [first, len(both["positions"]) - first])}
 
 
-def write_start(path: Path, random: np.random.Generator, box: float, ions: int, waters: int) -> None:
+def write_start(
+    path: Path, random: np.random.Generator, box: float, ions: int, waters: int
+) -> None:
     """Ions and randomly turned waters on random points of a cubic lattice, as a PDB file."""
     from openmm import Vec3, app
     from openmm.unit import nanometer
@@ -75,7 +95,9 @@ def write_start(path: Path, random: np.random.Generator, box: float, ions: int, 
         positions.append(next(places))
     for _ in range(waters):
         residue = topology.addResidue("HOH", chain)
-        oxygen, *hydrogens = (topology.addAtom(n, element(n[0]), residue) for n in ("O", "H1", "H2"))
+        oxygen, *hydrogens = (
+            topology.addAtom(n, element(n[0]), residue) for n in ("O", "H1", "H2")
+        )
         for hydrogen in hydrogens:
             topology.addBond(oxygen, hydrogen)
         positions += list(next(places) + Rotation.random(random_state=random).apply(WATER))

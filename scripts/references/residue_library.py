@@ -1,11 +1,14 @@
-"""Make cgrec/data/residue_library.pt: residues of all kinds as short simulations of capped peptides show them.
+"""Make cgrec/data/residue_library.pt: residues of all kinds as short simulations of capped peptides
+show them.
 
-Each peptide is ACE-Ala-Ala-X-Ala-Ala-NH2 (termini: X-Ala-Ala-Ala without caps) in Amber ff99SB-ILDN with OBC implicit
-solvent. It is heated to 600 K for a picosecond and cooled at 300 K, again and again, and kept each time: backbone and side
-chain then visit their basins, and bonds and angles are those of 300 K. Peptide bonds are held trans by a torsion spring, or
-cis where the peptide says so: the force field alone would need microseconds to turn one, and libraries need both.
+Each peptide is ACE-Ala-Ala-X-Ala-Ala-NH2 (termini: X-Ala-Ala-Ala without caps) in Amber ff99SB-ILDN
+with OBC implicit solvent. It is heated to 600 K for a picosecond and cooled at 300 K, again and
+again, and kept each time: backbone and side chain then visit their basins, and bonds and angles are
+those of 300 K. Peptide bonds are held trans by a torsion spring, or cis where the peptide says so:
+the force field alone would need microseconds to turn one, and libraries need both.
 
-Needs OpenMM and RDKit (`pip install rdkit`), which only this script uses. About half an hour on one core:
+Needs OpenMM and RDKit (`pip install rdkit`), which only this script uses. About half an hour on one
+core:
 
     python scripts/references/residue_library.py cgrec/data/residue_library.pt
 """
@@ -38,7 +41,9 @@ HEAT, COOL = 1.0, 0.5
 
 
 def peptides() -> dict[str, tuple[str, dict[int, str], bool]]:
-    """{name: (HELM string, {residue number: Amber name}, whether the bond before the middle residue is cis)}."""
+    """{name: (HELM string, {residue number: Amber name}, whether the bond before the middle residue
+    is cis)}.
+    """
     capped = "PEPTIDE1{{[ac].A.A.{}.A.A.[am]}}$$$$"
     free = "PEPTIDE1{{{}.A.A.{}}}$$$$"
     found = {letter: (capped.format(letter), {}, False) for letter in STANDARD}
@@ -57,21 +62,31 @@ class Peptide:
         force_field = app.ForceField("amber99sbildn.xml", "amber99_obc.xml")
         read = app.PDBFile(io.StringIO(heavy_atoms(helm, seed)))
         model = app.Modeller(read.topology, read.positions)
-        variants = [states.get(int(r.id), {"HIS": "HIE"}.get(r.name)) for r in model.topology.residues()]
+        variants = [
+            states.get(int(r.id), {"HIS": "HIE"}.get(r.name)) for r in model.topology.residues()
+        ]
         model.addHydrogens(force_field, pH=7.0, variants=variants)
-        self.topology, self.cis = model.topology, cis
+        self.topology = model.topology
+        self.cis = cis
         system = force_field.createSystem(
-            model.topology, nonbondedMethod=app.NoCutoff, constraints=app.HBonds, hydrogenMass=3 * unit.amu
+            model.topology,
+            nonbondedMethod=app.NoCutoff,
+            constraints=app.HBonds,
+            hydrogenMass=3 * unit.amu,
         )
         system.addForce(self._omega())
         integrator = LangevinMiddleIntegrator(COLD, 10.0, 0.003)
         integrator.setRandomNumberSeed(seed)
-        self.simulation = app.Simulation(model.topology, system, integrator, Platform.getPlatformByName("CPU"), {"Threads": "1"})
+        self.simulation = app.Simulation(
+            model.topology, system, integrator, Platform.getPlatformByName("CPU"), {"Threads": "1"}
+        )
         self.simulation.context.setPositions(model.positions)
         self.simulation.minimizeEnergy()
 
     def _omega(self) -> CustomTorsionForce:
-        """Springs on CA-C-N-CA: at 180 degrees, and at 0 before the third residue where it is to be cis."""
+        """Springs on CA-C-N-CA: at 180 degrees, and at 0 before the third residue where it is to be
+        cis.
+        """
         force = CustomTorsionForce(f"{OMEGA_SPRING}*(1-cos(theta-centre))")
         force.addPerTorsionParameter("centre")
         alpha = {"ACE": "CH3"}
@@ -123,8 +138,15 @@ def heavy_atoms(helm: str, seed: int) -> str:
         residue = {"NH2": "NHE"}.get(info.GetResidueName(), info.GetResidueName())
         number = max(info.GetResidueNumber(), 0)
         place = "".join(f"{v:8.3f}" for v in x[atom.GetIdx()])
-        lines.append(f"ATOM  {k:5d} {info.GetName():4s} {residue} A{number:4d}    {place}  1.00  0.00          {atom.GetSymbol():>2s}")
-    bridge = [b for b in molecule.GetBonds() if b.GetBeginAtom().GetSymbol() == b.GetEndAtom().GetSymbol() == "S"]
+        lines.append(
+            f"ATOM  {k:5d} {info.GetName():4s} {residue} A{number:4d}    {place}  1.00  0.00       "
+            f"   {atom.GetSymbol():>2s}"
+        )
+    bridge = [
+        b
+        for b in molecule.GetBonds()
+        if b.GetBeginAtom().GetSymbol() == b.GetEndAtom().GetSymbol() == "S"
+    ]
     lines += [f"CONECT{index[b.GetBeginAtomIdx()]:5d}{index[b.GetEndAtomIdx()]:5d}" for b in bridge]
     return "\n".join([*lines, "END\n"])
 
@@ -138,12 +160,17 @@ def without_caps(frames: Frames) -> Frames:
 
 def packed(library: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The library in single precision, which keeps 1e-7 nm."""
-    return {name: {"names": some["names"], "points": some["points"].float()} for name, some in library.items()}
+    return {
+        name: {"names": some["names"], "points": some["points"].float()}
+        for name, some in library.items()
+    }
 
 
 def main() -> None:
     """Run every peptide, keep its pieces, write the library."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("to", type=Path)
     parser.add_argument("--frames", type=int, default=100, help="of each peptide")
     parser.add_argument("--only", nargs="*", help="names of peptides, to try the script")
@@ -157,7 +184,10 @@ def main() -> None:
             Peptide(helm, states, cis, seed).frames(arguments.frames, name).save(place)
         seen.append(Frames.load(place))
     torch.save(packed(residue_points(seen)), arguments.to)
-    print(f"{arguments.to}: {arguments.to.stat().st_size / 1e6:.2f} MB of {len(chosen)} peptides; remove {folder} by hand")
+    print(
+        f"{arguments.to}: {arguments.to.stat().st_size / 1e6:.2f} MB of {len(chosen)} peptides; "
+        f"remove {folder} by hand"
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""Too few frames of a short peptide, to see that a level made from them is not believed: python tetrapeptide.py OUT
+"""Too few frames of a short peptide, to see that a level made from them is not believed: python
+tetrapeptide.py OUT
 
-Ac-Asn-Asn-Gln-Gln-NHMe under amber14 in implicit water (OBC2) at 300 K, 2 fs, bonds to hydrogen rigid: 140 frames
-0.5 ps apart, all from one extended start, so that the slow dihedrals are hardly sampled. The chain is built from
-standard bond lengths and angles (R. A. Engh & R. Huber, Acta Cryst. A47, 392 (1991)), hydrogens by OpenMM. A minute
-on one core. OUT/frames is what `cgrec climb experiment=tetrapeptide source.path=OUT/frames` takes.
-With --pack FILE the frames are also written small, as tests/data/tetrapeptide.npz is.
+Ac-Asn-Asn-Gln-Gln-NHMe under amber14 in implicit water (OBC2) at 300 K, 2 fs, bonds to hydrogen
+rigid: 140 frames 0.5 ps apart, all from one extended start, so that the slow dihedrals are hardly
+sampled. The chain is built from standard bond lengths and angles (R. A. Engh & R. Huber, Acta
+Cryst. A47, 392 (1991)), hydrogens by OpenMM. A minute on one core. OUT/frames is what `cgrec climb
+experiment=tetrapeptide source.path=OUT/frames` takes. With --pack FILE the frames are also written
+small, as tests/data/tetrapeptide.npz is.
 """
 
 import argparse
@@ -17,7 +19,8 @@ from cgrec.frames import Frames
 from cgrec.sources import OpenMMSource
 
 SEQUENCE = ("ACE", "ASN", "ASN", "GLN", "GLN", "NME")
-#: Name: three atoms it is placed from, and bond (angstrom), angle, dihedral (degrees); "-" is the residue before.
+#: Name: three atoms it is placed from, and bond (angstrom), angle, dihedral (degrees); "-" is the
+#: residue before.
 BACKBONE = {
     "N": ("-N", "-CA", "-C", 1.329, 116.2, 135.0),
     "CA": ("-CA", "-C", "N", 1.458, 121.7, 180.0),
@@ -45,11 +48,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("out", type=Path, help="folder of the run; frames/ in it is what a climb takes")
+    parser.add_argument(
+        "out", type=Path, help="folder of the run; frames/ in it is what a climb takes"
+    )
     parser.add_argument("--frames", type=int, default=140, help="to keep, 0.5 ps apart")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--pack", type=Path, help="npz with positions in 1e-4 nm as integers, forces in half precision"
+        "--pack",
+        type=Path,
+        help="npz with positions in 1e-4 nm as integers, forces in half precision",
     )
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -96,7 +103,11 @@ def heavy_atoms() -> str:
                 f"{x[0]:8.3f}{x[1]:8.3f}{x[2]:8.3f}  1.00  0.00          {name[0]:>2s}"
             )
         # the methyl carbon of the acetyl stands where the next residue looks for CA and N
-        before = {"N": np.array([-0.5, 1.2, 0.0]), "CA": atoms["CH3"], **atoms} if residue == "ACE" else atoms
+        before = (
+            {"N": np.array([-0.5, 1.2, 0.0]), "CA": atoms["CH3"], **atoms}
+            if residue == "ACE"
+            else atoms
+        )
     return "\n".join([*lines, "END", ""])
 
 

@@ -1,4 +1,6 @@
-"""What every Potential must obey. A test class inherits these and gives `potential` and `frames` fixtures."""
+"""What every Potential must obey. A test class inherits these and gives `potential` and `frames`
+fixtures.
+"""
 
 import numpy as np
 import pytest
@@ -22,9 +24,18 @@ def small_system(n=6):
 def random_frames(n_frames=5, n=6, seed=0, **fields):
     rng = np.random.default_rng(seed)
     template = np.array(
-        [[0, 0, 0], [0.15, 0, 0], [0.22, 0.13, 0], [0.37, 0.14, 0.03], [0.45, 0.25, 0.1], [0.15, 0.25, -0.05]]
+        [
+            [0, 0, 0],
+            [0.15, 0, 0],
+            [0.22, 0.13, 0],
+            [0.37, 0.14, 0.03],
+            [0.45, 0.25, 0.1],
+            [0.15, 0.25, -0.05],
+        ]
     )[:n]
-    return Frames(small_system(n), template + rng.normal(scale=0.01, size=(n_frames, n, 3)), 300.0, **fields)
+    return Frames(
+        small_system(n), template + rng.normal(scale=0.01, size=(n_frames, n, 3)), 300.0, **fields
+    )
 
 
 class PotentialContract:
@@ -51,7 +62,8 @@ class PotentialContract:
             step = np.zeros_like(one.positions)
             step[0, site, axis] = h
             up, down = (
-                potential.energy_and_forces(self.moved(one, one.positions + s * step))[0][0] for s in (1, -1)
+                potential.energy_and_forces(self.moved(one, one.positions + s * step))[0][0]
+                for s in (1, -1)
             )
             assert force[site, axis] == pytest.approx(-(up - down) / (2 * h), rel=1e-4, abs=1e-3)
 

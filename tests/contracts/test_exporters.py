@@ -1,4 +1,6 @@
-"""Every exporter: a whole folder or none, another one never written over, keywords by which `cgrec export` can call it."""
+"""Every exporter: a whole folder or none, another one never written over, keywords by which `cgrec
+export` can call it.
+"""
 
 import inspect
 import typing

@@ -1,4 +1,6 @@
-"""What cgrec.roles says an implementation must offer, its own implementations do: names, arguments, and their order."""
+"""What cgrec.roles says an implementation must offer, its own implementations do: names, arguments,
+and their order.
+"""
 
 import inspect
 
@@ -22,12 +24,22 @@ from cgrec.sources import (
 )
 
 CLASSES = [
-    *((roles.Source, c) for c in (CalculatorSource, FileSource, GaussianChainSource, NetworkSource, OpenMMSource, QuantumSource)),
+    *(
+        (roles.Source, c)
+        for c in (
+            CalculatorSource,
+            FileSource,
+            GaussianChainSource,
+            NetworkSource,
+            OpenMMSource,
+            QuantumSource,
+        )
+    ),
     *((roles.DescribesSites, c) for c in (DensityNetwork, CompiledDensityNetwork)),
     *((roles.Hook, c) for c in (CommitteeGuard, FeatureGuard)),
     (roles.Engine, Langevin),
     (roles.Variable, CollectiveVariable),
-]  # fmt: skip
+]
 FUNCTIONS = [
     *((roles.ForceMap, f) for f in FORCE_MAPS.values()),
     *((roles.Exporter, f) for f in EXPORTERS.values()),
@@ -37,11 +49,17 @@ FUNCTIONS = [
 
 def own(role):
     """{method: function} that a role asks for."""
-    return {n: f for n, f in vars(role).items() if inspect.isfunction(f) and (n == "__call__" or n[0] != "_")}
+    return {
+        n: f
+        for n, f in vars(role).items()
+        if inspect.isfunction(f) and (n == "__call__" or n[0] != "_")
+    }
 
 
 def accepts(found, wanted):
-    """Whether what may be given to `wanted` may be given to `found`: arguments by place, then those by name."""
+    """Whether what may be given to `wanted` may be given to `found`: arguments by place, then those
+    by name.
+    """
     found, wanted = (list(inspect.signature(f).parameters.values()) for f in (found, wanted))
     named = {p.name: p for p in found}
     positional = [p for p in wanted if p.kind is not p.KEYWORD_ONLY]
@@ -53,11 +71,15 @@ def accepts(found, wanted):
         assert there.kind is there.POSITIONAL_ONLY or here.name == there.name, (
             f"{here.name} is not {there.name}"
         )
-        assert there.default is there.empty or here.default is not here.empty, f"{here.name} has no default"
+        assert there.default is there.empty or here.default is not here.empty, (
+            f"{here.name} has no default"
+        )
     more = [p for p in places[len(positional) :] if p.default is p.empty]
     assert not more, f"{more[0].name} must be given too"
     for there in wanted:
-        assert there.kind is not there.KEYWORD_ONLY or there.name in named, f"takes no {there.name}="
+        assert there.kind is not there.KEYWORD_ONLY or there.name in named, (
+            f"takes no {there.name}="
+        )
 
 
 @pytest.mark.parametrize("role, found", CLASSES, ids=lambda x: x.__name__)
@@ -77,10 +99,17 @@ def test_a_function_takes_what_its_role_gives(role, found):
 
 @pytest.mark.parametrize(
     "make",
-    [DensityNetwork.for_frames, DensityNetwork.for_labels, PairStiffness.for_frames, UF3Potential.for_frames],
+    [
+        DensityNetwork.for_frames,
+        DensityNetwork.for_labels,
+        PairStiffness.for_frames,
+        UF3Potential.for_frames,
+    ],
 )
 def test_a_maker_takes_frames_and_seed(make):
-    inspect.signature(make).bind("frames", 1, **({} if make == PairStiffness.for_frames else {"cutoff": 0.5}))
+    inspect.signature(make).bind(
+        "frames", 1, **({} if make == PairStiffness.for_frames else {"cutoff": 0.5})
+    )
 
 
 def test_the_attributes_of_an_engine():
@@ -88,6 +117,8 @@ def test_the_attributes_of_an_engine():
 
 
 def test_every_role_is_in_the_table_of_the_file():
-    defined = {n for n, c in vars(roles).items() if inspect.isclass(c) and c.__module__ == roles.__name__}
+    defined = {
+        n for n, c in vars(roles).items() if inspect.isclass(c) and c.__module__ == roles.__name__
+    }
     listed = {line.split()[0] for line in roles.__doc__.splitlines() if line.startswith("    ")}
     assert defined - listed == {"RunReport"}  # which is a part of an Engine

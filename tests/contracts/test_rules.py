@@ -20,7 +20,9 @@ RULES = {
     "HeavyAtoms": room.HeavyAtoms(),
     "Pick": room.Pick(["ALA:CB", "ALA:N"]),
     "Drop": room.Drop(["NME"]),
-    "Weighted": room.Weighted({"a": {"ALA:CA": 0.5, "ALA:CB": 0.5}, "b": {"ALA:N": 0.25, "ALA:C": 0.75}}),
+    "Weighted": room.Weighted(
+        {"a": {"ALA:CA": 0.5, "ALA:CB": 0.5}, "b": {"ALA:N": 0.25, "ALA:C": 0.75}}
+    ),
     "CentresOfMass": room.CentresOfMass({"a": ["ALA:CA", "ALA:CB"], "b": ["ALA:C", "ALA:O"]}),
     "MoleculeCentres": room.MoleculeCentres(),
     "Parts": room.Parts([["ALA:CA", "ALA:CB"], ["ALA:C", "ALA:O"]]),
@@ -37,7 +39,8 @@ RULES = {
     "identity": room.Mapping.identity,
     "of a plugin": EveryOther(3),
 }
-#: Rules whose choice is by the numbers of the sites, or is tied to the cuts of a tree between equals.
+#: Rules whose choice is by the numbers of the sites, or is tied to the cuts of a tree between
+#: equals.
 BY_NUMBER = {"of a plugin", "HeavyAtomGroups"}
 
 
@@ -46,7 +49,9 @@ def frames():
     """Alanine dipeptide that shakes, with forces."""
     one = cgrec.read(package_path("package:alanine_dipeptide.pdb"), temperature=300)
     rng = np.random.default_rng(0)
-    positions = np.asarray(one.positions[:1], float) + rng.normal(scale=0.01, size=(80, one.n_sites, 3))
+    positions = np.asarray(one.positions[:1], float) + rng.normal(
+        scale=0.01, size=(80, one.n_sites, 3)
+    )
     return Frames(one.system, positions, 300.0, forces=rng.normal(size=positions.shape))
 
 
@@ -70,7 +75,8 @@ def test_a_site_is_a_mean_of_atoms_and_its_force_the_one_of_it(rule, frames):
     weights, forces = np.asarray(made.position_weights), np.asarray(made.force_weights)
     assert isinstance(made, room.Mapping) and made.fine is frames.system
     assert (
-        weights.shape == (made.coarse.n_sites, frames.n_sites) and 0 < made.coarse.n_sites <= frames.n_sites
+        weights.shape == (made.coarse.n_sites, frames.n_sites)
+        and 0 < made.coarse.n_sites <= frames.n_sites
     )
     np.testing.assert_allclose(weights.sum(1), 1, atol=1e-9)
     np.testing.assert_allclose(forces @ weights.T, np.eye(len(weights)), atol=1e-9)
@@ -80,7 +86,9 @@ def test_sites_move_with_their_atoms(rule, frames):
     made = rule(given(rule, frames))
     moved = Frames(frames.system, np.asarray(frames.positions) + [1.0, -2.0, 3.0], 300.0)
     plain = Frames(frames.system, frames.positions, 300.0)
-    np.testing.assert_allclose(made(moved).positions, made(plain).positions + [1.0, -2.0, 3.0], atol=1e-6)
+    np.testing.assert_allclose(
+        made(moved).positions, made(plain).positions + [1.0, -2.0, 3.0], atol=1e-6
+    )
 
 
 def test_no_mass_is_made(rule, frames):
@@ -103,6 +111,11 @@ def test_the_order_of_atoms_does_not_matter(name, frames):
     rule, order = RULES[name], np.random.default_rng(1).permutation(frames.n_sites)
     labels = np.array(frames.system.labels)
     shuffled = Frames(
-        frames.system.select(order), frames.positions[:, order], 300.0, forces=frames.forces[:, order]
+        frames.system.select(order),
+        frames.positions[:, order],
+        300.0,
+        forces=frames.forces[:, order],
     )
-    assert sites_of(rule(given(rule, shuffled)), labels[order]) == sites_of(rule(given(rule, frames)), labels)
+    assert sites_of(rule(given(rule, shuffled)), labels[order]) == sites_of(
+        rule(given(rule, frames)), labels
+    )

@@ -1,4 +1,6 @@
-"""Every source that needs no engine of its own here: made once, the same again, and another recipe refused."""
+"""Every source that needs no engine of its own here: made once, the same again, and another recipe
+refused.
+"""
 
 import json
 
@@ -18,11 +20,16 @@ def water(tmp_path):
     """A file of ten frames of one water molecule, with forces."""
     rng = np.random.default_rng(0)
     system = System(
-        names=("O", "H", "H"), masses=[15.999, 1.008, 1.008], elements=("O", "H", "H"), bonds=[(0, 1), (0, 2)]
+        names=("O", "H", "H"),
+        masses=[15.999, 1.008, 1.008],
+        elements=("O", "H", "H"),
+        bonds=[(0, 1), (0, 2)],
     )
     still = np.array([(0.0, 0.0, 0.0), (0.0957, 0.0, 0.0), (-0.024, 0.0927, 0.0)])
     positions = still + 0.002 * rng.normal(size=(10, 3, 3))
-    return write(Frames(system, positions, 300.0, forces=rng.normal(size=(10, 3, 3))), tmp_path / "water.npz")
+    return write(
+        Frames(system, positions, 300.0, forces=rng.normal(size=(10, 3, 3))), tmp_path / "water.npz"
+    )
 
 
 def chain(water):
@@ -36,9 +43,13 @@ def file(water):
 def calculator(water):
     write(FileSource(path=water).sample(water.parent, 0)[:1], water.with_suffix(".extxyz"))
     return CalculatorSource(
-        structure=water.with_suffix(".extxyz"), calculator="ase.calculators.emt:EMT", temperature=300, n_frames=6, stride=2,
+        structure=water.with_suffix(".extxyz"),
+        calculator="ase.calculators.emt:EMT",
+        temperature=300,
+        n_frames=6,
+        stride=2,
         timestep=0.0005,
-    )  # fmt: skip
+    )
 
 
 def plugin(water):

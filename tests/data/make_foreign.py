@@ -1,7 +1,7 @@
 """Makes tests/data/foreign: one exact sample of carbon monoxide as other programs write it.
 
-Every writer here is its own, with the numbers of each format's manual, and shares nothing with the readers. Run it from
-the repository: python tests/data/make_foreign.py
+Every writer here is its own, with the numbers of each format's manual, and shares nothing with the
+readers. Run it from the repository: python tests/data/make_foreign.py
 """
 
 from pathlib import Path
@@ -15,7 +15,9 @@ N, MOLECULES = 24, 3
 
 
 def sample(k=1e5, r0=0.12):
-    """Bond lengths of U = k/2 (r - r0)^2 drawn exactly at 300 K: positions nm, forces kJ/mol/nm, energies kJ/mol."""
+    """Bond lengths of U = k/2 (r - r0)^2 drawn exactly at 300 K: positions nm, forces kJ/mol/nm,
+    energies kJ/mol.
+    """
     rng = np.random.default_rng(11)
     grid = r0 * np.linspace(0.5, 1.5, 20001)
     weight = grid**2 * np.exp(-k * (grid - r0) ** 2 / (2 * GAS * T))
@@ -42,14 +44,22 @@ def dump(name, columns, *, boundary="pp pp pp", head=(), frames=range(N), order=
         if t == lose_in:
             sites = sites[:-2]
         lines += [*head, "ITEM: TIMESTEP", f"{100 * t}", "ITEM: NUMBER OF ATOMS", f"{len(sites)}"]
-        lines += [f"ITEM: BOX BOUNDS {boundary}", *[f"0.0 {10 * BOX}"] * 3, f"ITEM: ATOMS {columns}"]
+        lines += [
+            f"ITEM: BOX BOUNDS {boundary}",
+            *[f"0.0 {10 * BOX}"] * 3,
+            f"ITEM: ATOMS {columns}",
+        ]
         for i in sites:
             x, f = X[t, i] * 10, F[t, i] / KCAL / 10
             word = {
-                "id": i + 1, "type": 1 + i % 2, "element": NAMES[i], "mass": (12.011, 15.999)[i % 2],
-                "q": (0.1, -0.1)[i % 2], **{a: f"{v:.6f}" for a, v in zip(["x", "y", "z"], x)},
+                "id": i + 1,
+                "type": 1 + i % 2,
+                "element": NAMES[i],
+                "mass": (12.011, 15.999)[i % 2],
+                "q": (0.1, -0.1)[i % 2],
+                **{a: f"{v:.6f}" for a, v in zip(["x", "y", "z"], x)},
                 **{a: f"{v:.6f}" for a, v in zip(["fx", "fy", "fz"], f)},
-            }  # fmt: skip
+            }
             lines.append(" ".join(str(word[c]) for c in columns.split()))
     (FOLDER / name).write_text("\n".join(lines) + "\n")
 
@@ -71,8 +81,13 @@ def cp2k(name, values):
     """CP2K's XYZ: the energy in hartree in the comment."""
     lines = []
     for t in range(N):
-        lines += [f"{2 * MOLECULES:8d}", f" i = {t:8d}, time = {t / 2:12.3f}, E = {E[t] / HARTREE:20.10f}"]
-        lines += [f"{s:>3s} " + " ".join(f"{v:18.10f}" for v in row) for s, row in zip(NAMES, values[t])]
+        lines += [
+            f"{2 * MOLECULES:8d}",
+            f" i = {t:8d}, time = {t / 2:12.3f}, E = {E[t] / HARTREE:20.10f}",
+        ]
+        lines += [
+            f"{s:>3s} " + " ".join(f"{v:18.10f}" for v in row) for s, row in zip(NAMES, values[t])
+        ]
     (FOLDER / name).write_text("\n".join(lines) + "\n")
 
 
@@ -82,7 +97,10 @@ def extxyz(name, columns):
     lines, edge = [], f"{10 * BOX}"
     for t in range(N):
         lattice = f'Lattice="{edge} 0 0 0 {edge} 0 0 0 {edge}" pbc="T T T"'
-        lines += [f"{2 * MOLECULES}", f"{lattice} Properties={properties} REF_energy={E[t] / EV:.8f}"]
+        lines += [
+            f"{2 * MOLECULES}",
+            f"{lattice} Properties={properties} REF_energy={E[t] / EV:.8f}",
+        ]
         for i, s in enumerate(NAMES):
             numbers = [
                 *X[t, i] * 10,
@@ -101,8 +119,10 @@ def h5md(name):
         box = group.create_group("box")
         box.attrs["dimension"], box.attrs["boundary"] = 3, ["periodic"] * 3
         for place, values in (
-            ("position", X * 10), ("force", F / KCAL / 10), ("box/edges", np.full((N, 3), 10 * BOX))
-        ):  # fmt: skip
+            ("position", X * 10),
+            ("force", F / KCAL / 10),
+            ("box/edges", np.full((N, 3), 10 * BOX)),
+        ):
             element = group.create_group(place)
             element["value"], element["step"] = values.astype("f4"), np.arange(N)
             element["time"] = np.arange(N) * 0.1
@@ -113,7 +133,9 @@ def main():
     np.savez_compressed(FOLDER / "reference.npz", positions=X, forces=F, energies=E)
     both = "x y z fx fy fz"
     dump("no_id.lammpstrj", f"type {both}", order="random", frames=range(4))
-    dump("units_time.lammpstrj", f"id type {both}", head=("ITEM: UNITS", "real", "ITEM: TIME", "0.0"))
+    dump(
+        "units_time.lammpstrj", f"id type {both}", head=("ITEM: UNITS", "real", "ITEM: TIME", "0.0")
+    )
     dump("vacuum_fff.lammpstrj", f"id type {both}", boundary="ff ff ff")
     dump("changing_number.lammpstrj", f"id type {both}", frames=range(5), lose_in=3)
     dump("columns.lammpstrj", f"id type element mass q {both}", order="random")

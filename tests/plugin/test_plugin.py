@@ -1,4 +1,6 @@
-"""A package of somebody else is first class: it climbs, is loaded again, reports, exports and has a command."""
+"""A package of somebody else is first class: it climbs, is loaded again, reports, exports and has a
+command.
+"""
 
 import json
 import os
@@ -44,12 +46,23 @@ except Exception as error:
     answers.append(str(error))
 print(json.dumps(answers))
 """
-CLIMB = ["climb", "--config-dir", "own", "experiment=ring", "run=run", "go_on=true", "threads=1", "bins=8"]
+CLIMB = [
+    "climb",
+    "--config-dir",
+    "own",
+    "experiment=ring",
+    "run=run",
+    "go_on=true",
+    "threads=1",
+    "bins=8",
+]
 EXPORT = ["export", "table", "run=run", "level=1"]
 
 
 def install(folder):
-    """What an installer leaves: the package, and beside it its metadata with the entry points of its pyproject.toml."""
+    """What an installer leaves: the package, and beside it its metadata with the entry points of
+    its pyproject.toml.
+    """
     about = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
     shutil.copytree(HERE / "toy", folder / "toy", ignore=shutil.ignore_patterns("__pycache__"))
     known = folder / f"{about['name'].replace('-', '_')}-{about['version']}.dist-info"
@@ -65,7 +78,8 @@ def install(folder):
 
 
 def answers(commands, folder, installed=None):
-    """What each command of `cgrec` says, and then the module of the potential of level 1, or why it cannot be loaded.
+    """What each command of `cgrec` says, and then the module of the potential of level 1, or why it
+    cannot be loaded.
 
     All in one process of its own, because most of its time goes into importing torch.
     """
@@ -79,7 +93,9 @@ def answers(commands, folder, installed=None):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """(folder with an experiment all of whose roles are the package's, where the package is installed)."""
+    """(folder with an experiment all of whose roles are the package's, where the package is
+    installed).
+    """
     folder = tmp_path_factory.mktemp("plugin")
     (folder / "site").mkdir()
     install(folder / "site")
@@ -110,7 +126,11 @@ def test_a_plugin_is_first_class_and_missed_in_words(place):
     assert count.strip() == "8 4"
     frames = np.load(folder / "run" / "level1" / "frames" / "positions.npy")
     lines = (folder / "table" / "energies.txt").read_text().splitlines()
-    assert export.strip() == "table" and lines[0] == "# SoftPairs" and len(lines) == 1 + len(frames) > 1
+    assert (
+        export.strip() == "table"
+        and lines[0] == "# SoftPairs"
+        and len(lines) == 1 + len(frames) > 1
+    )
     assert len(lines[1].partition(".")[2]) == 2
     assert "unknown: digit=2; did you mean digits=" in wrong
     assert "cgrec count" in usage and "cgrec export table" in usage and "package cgrec-toy" in usage
@@ -124,4 +144,7 @@ def test_a_plugin_is_first_class_and_missed_in_words(place):
     assert "cgrec count" not in usage and "cgrec export table" not in usage
     assert "found count" in count and "to export to, lammps, found table" in export
     assert "toy." in climb and "installed plugin" in climb
-    assert "toy.network:SoftPairs is a potential class of the package toy" in load and "install toy" in load
+    assert (
+        "toy.network:SoftPairs is a potential class of the package toy" in load
+        and "install toy" in load
+    )

@@ -13,8 +13,12 @@ def write_table(potential: Potential, frames: Frames, folder: Path, *, digits: i
     """Energies of the frames, one a line, in `folder`/energies.txt."""
     folder = Path(folder)
     if folder.exists():
-        raise FileExistsError(f"{folder} exists already: choose another folder or remove it yourself")
+        raise FileExistsError(
+            f"{folder} exists already: choose another folder or remove it yourself"
+        )
     energies = potential.energy_and_forces(frames)[0]
     folder.mkdir(parents=True)
-    np.savetxt(folder / "energies.txt", energies, fmt=f"%.{digits}f", header=type(potential).__name__)
+    np.savetxt(
+        folder / "energies.txt", energies, fmt=f"%.{digits}f", header=type(potential).__name__
+    )
     return folder

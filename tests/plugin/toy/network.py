@@ -21,10 +21,17 @@ class SoftPairs(Potential):
     """
 
     def __init__(
-        self, *, types, n_centres: int = 6, reach: float = 2.0, scale: float = 1.0, cutoff: float = 0.0
+        self,
+        *,
+        types,
+        n_centres: int = 6,
+        reach: float = 2.0,
+        scale: float = 1.0,
+        cutoff: float = 0.0,
     ) -> None:
         super().__init__(types=types, cutoff=cutoff, n_centres=n_centres, reach=reach, scale=scale)
-        self.reach_of_centres, self.scale = reach, scale
+        self.reach_of_centres = reach
+        self.scale = scale
         self.coefficients = nn.Parameter(torch.zeros(n_centres))
         self.register_buffer(
             "centres", torch.linspace(0, reach, n_centres, dtype=torch.float64), persistent=False
@@ -40,10 +47,14 @@ class SoftPairs(Potential):
     ) -> SoftPairs:
         """Untrained, its unit from the forces of `frames`."""
         scale = float(np.sqrt(np.mean(np.asarray(frames.need_forces()) ** 2))) * reach
-        return cls(types=sorted(set(frames.system.types)), n_centres=n_centres, reach=reach, scale=scale)
+        return cls(
+            types=sorted(set(frames.system.types)), n_centres=n_centres, reach=reach, scale=scale
+        )
 
     def _distances(self, graph: SiteGraph) -> Tensor:
-        """(n_frames, n_sites, n_sites) nm, one on the diagonal, where the derivative of a distance has no meaning."""
+        """(n_frames, n_sites, n_sites) nm, one on the diagonal, where the derivative of a distance
+        has no meaning.
+        """
         x = graph.per_frame(graph.positions)
         square = (x[:, :, None] - x[:, None]).square().sum(-1)
         return (square + torch.eye(x.shape[1], dtype=x.dtype, device=x.device)).sqrt()

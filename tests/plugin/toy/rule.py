@@ -16,5 +16,7 @@ class EveryOther:
 
     def __call__(self, system: System) -> Mapping:
         if not 0 < self.step <= system.n_sites:
-            raise ValueError(f"EveryOther: expected a step of 1 to {system.n_sites}, found {self.step}")
+            raise ValueError(
+                f"EveryOther: expected a step of 1 to {system.n_sites}, found {self.step}"
+            )
         return Pick([f"#{k}" for k in range(0, system.n_sites, self.step)])(system)
