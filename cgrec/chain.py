@@ -52,10 +52,10 @@ from .mapping import Mapping
 from .recipes import OtherRecipe, differences
 from .remarks import remark
 from .roles import Source
-from .stages import claim
+from .stages import DIRECT, claim
 from .system import System
 from .threads import use_threads
-from .verdict import DO_NOT_USE, NotToBeUsed, Verdict, judge
+from .verdict import DO_NOT_USE, TRUST, NotToBeUsed, Verdict, judge
 
 #: What says that level 0 was begun.
 OF_ATOMS = ("level0/frames", "level0/learning", "level0/sampling")
@@ -342,6 +342,7 @@ class Chain:
         rows: list[LedgerRow] = []
         liquid: list[dict[str, Any]] = []
         liquids: dict[int, Liquid] = {}
+        control: Verdict | None = None
         targets = level.targets
 
         def counted(frames: Frames) -> Liquid:
@@ -372,6 +373,7 @@ class Chain:
             compare(level.name, "level 0", own, atoms)
             if self.control:
                 direct = self._direct(level, base, path, recipe, k)
+                control = self._judge_direct(level)
                 compare(f"{level.name} (direct)", "level 0", direct, atoms)
                 compare(level.name, "direct model", own, direct)
         else:
@@ -383,6 +385,7 @@ class Chain:
             "chirality_flips": flips_by_centre(own, base.frames[:1], path.kept_sites()),
             "conformation": compare_conformations(own, level.targets),
             "compared_by": compared,
+            **({"control": control.to_json()} if control else {}),
             **self._not_expressible(own, recipe),
         }
         verdict = judge(report, below.report)
@@ -404,7 +407,7 @@ class Chain:
     ) -> Frames:
         """The control: the same recipe, trained straight from level 0 through the composed mapping."""
         straight = replace(recipe, mapping=lambda system: path)
-        return Level(level.folder / "direct", f"{level.name} (direct)").make(
+        return Level(level.folder / DIRECT, f"{level.name} (direct)").make(
             base.frames,
             straight,
             seed_of(self.seed, k, 1),
@@ -412,6 +415,22 @@ class Chain:
             level.permittivity,
             identity=identity(base.folder / "frames"),
         )
+
+    def _judge_direct(self, level: Level) -> Verdict:
+        """The verdict on the control, by how it was made; a remark of the level unless it is trust."""
+        direct = Level(level.folder / DIRECT, f"{level.name} (direct)")
+        about = direct.summary((), [])
+        del about["ledger"]  # the level's own: rows of the control say how far apart the two are
+        verdict = judge(about, {})
+        if verdict.word != TRUST:
+            found = "; ".join(reason.found for reason in verdict.reasons)
+            with keep_remarks(level.folder):
+                remark(
+                    f"{direct.name}, the control, is not to be relied on ({verdict.word}): {found}. "
+                    "A row of the ledger that compares with it says little; "
+                    f"{level.name} itself was not made from it"
+                )
+        return verdict
 
     def _check_recipe(self) -> None:
         """Refuse what differs from what is there, at every level and before any work; then keep the

@@ -18,7 +18,7 @@ from cgrec.analysis.backmapping import Quantity, TermDivergence
 from cgrec.chain import Chain
 from cgrec.dynamics import Langevin
 from cgrec.frames import Frames
-from cgrec.level import LevelRecipe
+from cgrec.level import Level, LevelRecipe
 from cgrec.mapping import Pick
 from cgrec.potential.network import DensityNetwork
 from cgrec.report import figures, page, pieces, write_report
@@ -173,6 +173,20 @@ def test_the_verdict_comes_first_with_its_reasons_and_remarks(copy):
     assert "a &lt;sentence&gt; about the fit" in text and "off: 319 K, not 300" in text
     for reason in verdict["reasons"]:
         assert escape(reason["do"][1:]) in text
+
+
+def test_a_control_that_lost_replicas_is_named(copy, monkeypatch):
+    """Found on the shipped example: the direct model of level 2 lost 126 of 256, and nothing said so."""
+    level = Level(copy / "level2", "backbone")
+    made = json.loads((copy / "level2" / "report.json").read_text())["control"]
+    ran = {"replicas": 4, "lost": [{"replica": k, "time": 0.1, "why": "left"} for k in range(2)]}
+    monkeypatch.setattr(Level, "simulation", ran)
+    verdict = Chain(copy)._judge_direct(level)
+    assert {reason.rule for reason in verdict.reasons} >= {"replicas"}
+    assert verdict.word == "do not use" and set(made) == {"word", "reasons"}
+    sentence = json.loads((level.folder / "remarks.json").read_text())[-1]
+    assert "backbone (direct), the control" in sentence and "2 of 4 replicas were lost" in sentence
+    assert "the control, is not to be relied on" in write_report(copy).read_text()
 
 
 def test_the_headline_is_the_levels_own_not_the_controls(copy):

@@ -37,6 +37,7 @@ REPORT = {
     "not_expressible": {"*": TEXT},
     "conformation": {"*": [{"*": ANY}]},
     "verdict": {"word": TEXT, "reasons": [REASON]},
+    "control": {"word": TEXT, "reasons": [REASON]},
     "n_eff": {"*": NUMBER},
     **{
         key: NUMBER
