@@ -95,6 +95,11 @@ def check_variables(
             for variable in getattr(recipe, where) or ():
                 if system is not None:
                     check_variable(f"levels.{name}.{where}.{variable.name}", variable, system)
+        for k, correction in enumerate(getattr(recipe, "corrections", ())):
+            for variable in getattr(correction, "variables", ()):
+                if system is not None:
+                    where = f"levels.{name}.corrections.{k}.variables"
+                    check_variable(f"{where}.{variable.name}", variable, system)
 
 
 def check_variable(where: str, variable: CollectiveVariable, system: System) -> None:

@@ -4,10 +4,8 @@ fit, run, keep.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,18 +16,18 @@ from .analysis import dielectric_constant
 from .analysis.transport import Diffusion, diffusion
 from .backmapping import BACKMAPPERS, Backmapper
 from .collective_variables import CollectiveVariable, variables_from_config
+from .corrections import FrictionRound, fit_friction
 from .digests import check_all, checked, checked_json, keep, keep_json, made, note, open_record
 from .distillation import DistillationReport, distil
-from .dynamics import SIMULATION, FrictionRound, Langevin, feature_guard, fit_friction
-from .files import read_json, write_json
+from .dynamics import SIMULATION, Langevin
+from .files import read_json
 from .frames import Frames
 from .level_recipe import LevelRecipe
+from .level_run import BIAS, FIRST, FRAMES, REFINED, LevelRun
 from .lock import only_here
 from .mapping import Mapping
 from .potential import MetadynamicsBias, Potential, fit_priors
 from .recipes import OtherRecipe, stored
-from .refinement import correct_pairs, refine
-from .remarks import remark
 from .roles import Rule
 from .stages import OF_LEVEL, claim, noted
 from .system import System
@@ -75,8 +73,7 @@ class Level:
     @property
     def potential(self) -> Potential:
         """Its PMF: trained, and refined if the recipe asked for it."""
-        refined = checked(self.folder / "refined.pt")
-        name = "refined.pt" if refined.exists() else "potential.pt"
+        name = REFINED if checked(self.folder / REFINED).exists() else "potential.pt"
         return Potential.load(
             self._made(name, "potential", "climb to it first, or choose a level that was fitted")
         )
@@ -193,7 +190,7 @@ class Level:
             seed: of the runs.
 
         Returns:
-            The parent's diffusion by type, and the rounds (see `cgrec.dynamics.fit_friction`).
+            The parent's diffusion by type, and the rounds (see `cgrec.corrections.fit_friction`).
         """
         targets = self.targets
         wanted = {t: diffusion(targets, t, interval) for t in sorted(set(targets.system.types))}
@@ -232,7 +229,7 @@ class Level:
         """What its run came to (`SimulationReport`), and at level 0 what is known of its NNP; empty
         before it is done.
         """
-        places = (self.folder / "frames", self.folder / "unrefined", self.folder)
+        places = (self.folder / FRAMES, self.folder / FIRST, self.folder)
         found = [p / SIMULATION for p in places if (p / SIMULATION).exists()]
         known = [checked_json(self.folder / name) for name in ("learning.json", "force_error.json")]
         return {**known[0], **known[1], **(read_json(found[0]) if found else {})}
@@ -383,83 +380,10 @@ class Level:
         recipe: LevelRecipe,
         seed: int,
     ) -> Frames:
-        first = self.folder / ("unrefined" if recipe.refine or recipe.refine_pairs else "frames")
-        self._simulate(potential, training, targets, recipe, seed + 1, first)
-        if made(self.folder / "frames"):
-            return self.frames
-        if recipe.refine:
-            self._refine(potential, Frames.load(first), targets, recipe)
-        if recipe.refine_pairs:
-            self._refine_pairs(potential, training, targets, recipe, seed)
+        device = recipe.training.device
+        run = LevelRun(self.folder, self.name, recipe.dynamics, training, targets, seed + 1, device)
+        run.make(potential, recipe.all_corrections)
         return self.frames
-
-    def _simulate(
-        self,
-        potential: Potential,
-        training: Frames,
-        targets: Frames,
-        recipe: LevelRecipe,
-        seed: int,
-        place: Path,
-    ) -> None:
-        """A run in `place`, as long as the recipe says; nothing where it is there.
-
-        Frames of a run that lost all its replicas are kept: the level is judged by them, and its
-        verdict ends the climb.
-        """
-        if made(place) and recipe.dynamics.long_enough(place):
-            return
-        dynamics = copy(recipe.dynamics)
-        dynamics.use_lost = True
-        guard = feature_guard(potential, training, dynamics.save_every, f"{self.name}: run")
-        _say_volumes(self.name, targets)
-        name = f"{self.name}: run" + (f" ({place.name})" if place.name != "frames" else "")
-        dynamics(potential, targets, place, seed=seed, guard=guard, name=name)
-
-    def _refine_pairs(
-        self,
-        potential: Potential,
-        training: Frames,
-        targets: Frames,
-        recipe: LevelRecipe,
-        seed: int,
-    ) -> None:
-        """Correct and run again; the run of the last round is the level's ensemble."""
-        options: Any = recipe.refine_pairs
-        correction: Any = None
-        run = self.folder / "unrefined"
-        for k in range(1, options.rounds + 1):
-            path = self.folder / f"correction_{k}.pt"
-            if not made(path):
-                corrected = correct_pairs(
-                    potential.types, Frames.load(run), targets, options, correction
-                )
-                keep(path, corrected.save)
-            correction = Potential.load(path, recipe.training.device)
-            total = potential + correction
-            if k == options.rounds and not made(self.folder / "refined.pt"):
-                keep(self.folder / "refined.pt", total.save)
-            run = self.folder / ("frames" if k == options.rounds else f"round_{k}")
-            self._simulate(total, training, targets, recipe, seed + 1 + k, run)
-
-    def _refine(
-        self, potential: Potential, run: Frames, targets: Frames, recipe: LevelRecipe
-    ) -> None:
-        refined, frames = refine(potential, run, targets, recipe.refine)
-        keep(self.folder / "refined.pt", refined.save)
-        about = {
-            **self.simulation,
-            "weight_efficiency": frames.weight_efficiency(),
-            "refined_along": {v.name: list(v.sites) for v in recipe.refine},
-        }
-        bias = self.folder / "unrefined" / "bias.pt"
-
-        def beside(partial: Path) -> None:
-            write_json(partial / SIMULATION, about)
-            if bias.exists():
-                shutil.copy(bias, partial / bias.name)
-
-        frames.save(self.folder / "frames", beside)
 
     def summary(
         self, variables: tuple[CollectiveVariable, ...], ledger: list[dict[str, Any]]
@@ -496,7 +420,7 @@ class Level:
         """
         refined = self.simulation.get("refined_along")
         variables = set(variables_from_config(refined))
-        for path in (self.folder / place / "bias.pt" for place in ("frames", "unrefined", ".")):
+        for path in (self.folder / place / BIAS for place in (FRAMES, FIRST, ".")):
             if path.exists():
                 bias = Potential.load(path)
                 variables |= set(bias.variables) if isinstance(bias, MetadynamicsBias) else set()
@@ -521,25 +445,6 @@ def training_frames(
         for v in bias
     )
     return replace(targets, weights=None) if same else targets
-
-
-#: Relative spread of the volume above which a parent is not one of constant volume.
-VOLUME_SPREAD = 1e-4
-
-
-def _say_volumes(name: str, targets: Frames) -> None:
-    """Remark where the parent's volume varies, which no run of a level lets it do."""
-    if targets.box is None or targets.box.ndim == 2:
-        return
-    volumes = np.abs(np.linalg.det(np.asarray(targets.box, float)))
-    if np.ptp(volumes) > VOLUME_SPREAD * volumes.mean():
-        remark(
-            f"{name}: the parent's volume varies ({volumes.min():.4g} to {volumes.max():.4g} "
-            "nm^3) and a run is at constant volume: each "
-            "replica keeps the box of the frame it starts from, drawn from the parent's. "
-            "Averages are over as many volumes as there are "
-            "replicas; pressure and compressibility are not those of the parent"
-        )
 
 
 def mapping_of(rule: Rule, parent: Frames) -> Mapping:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from .collective_variables import variables_from_config
+from .corrections import PairRefinement, Populations
+from .corrections.populations import ORDER
 from .mapping import FORCE_MAPS
 from .recipes import described
-from .refinement import PairRefinement
-from .roles import Engine, ForceMap, NetworkMaker, Rule
+from .roles import Correction, Engine, ForceMap, NetworkMaker, Rule
 from .training import ForceMatching
 
 
@@ -28,13 +30,12 @@ class LevelRecipe:
         force_map: "basic", "constraint_aware" or "least_noise", or one of somebody else.
         priors: which priors to fit, keyword arguments of `fit_priors` other than types.
         variables: {name: site labels} this level is compared in; empty: the chain's variables.
-        refine: {name: site labels} of one or two dihedrals along which the run is brought to the
-            parent's averages (see `cgrec.refinement`); empty: not at all.
-        refine_pairs: how its pair potentials are brought to the parent's radial distributions;
-            None: not at all.
+        corrections: what follows the run, in this order (see `cgrec.corrections`).
+        refine: {name: site labels}, short for a first correction `Populations`.
+        refine_pairs: short for a correction before those of the list.
 
     Raises:
-        ValueError: a keyword of a partial potential is unknown.
+        ValueError: a keyword of a partial potential is unknown; `refine` names no dihedrals.
     """
 
     mapping: Rule
@@ -46,6 +47,7 @@ class LevelRecipe:
     variables: Any = ()
     refine: Any = ()
     refine_pairs: PairRefinement | None = None
+    corrections: Sequence[Correction] = ()
 
     def __post_init__(self) -> None:
         for name in ("variables", "refine"):
@@ -57,6 +59,19 @@ class LevelRecipe:
             )
         if isinstance(self.potential, partial):
             check_partial(self.potential)
+        no_corrections = [one for one in self.all_corrections if not callable(one)]
+        if no_corrections:
+            raise ValueError(
+                "corrections: expected tables that say what they are (_target_: ...), found "
+                f"{no_corrections[0]!r}"
+            )
+
+    @property
+    def all_corrections(self) -> tuple[Correction, ...]:
+        """What follows the run, in this order."""
+        first = [Populations(self.refine)] if self.refine else []
+        pairs = [self.refine_pairs] if self.refine_pairs else []
+        return (*first, *pairs, *(self.corrections or ()))
 
     @property
     def weigh_forces(self) -> ForceMap:
@@ -71,8 +86,25 @@ class LevelRecipe:
         return {
             "map": {"parent": parent, "mapping": own["mapping"], "force_map": own["force_map"]},
             "fit": {"seed": seed, **{n: own[n] for n in ("potential", "priors", "training")}},
-            "run": {"seed": seed, **{n: own[n] for n in ("dynamics", "refine", "refine_pairs")}},
+            "run": {"seed": seed, "dynamics": own["dynamics"], **self._corrections_described()},
         }
+
+    def _corrections_described(self) -> dict[str, object]:
+        """Corrections as a recipe on disk names them: populations and pairs, where they come first,
+        by the keys of the time before there was a list, so that a folder knows them either way.
+        """
+        rest = list(self.all_corrections)
+        along: object = []
+        pairs: object = None
+        first = rest[0] if rest else None
+        if isinstance(first, Populations) and first.order == ORDER:
+            along = described(first.variables)
+            rest = rest[1:]
+        if rest and isinstance(rest[0], PairRefinement):
+            pairs = described(rest[0])
+            rest = rest[1:]
+        more = {"corrections": described(rest)} if rest else {}
+        return {"refine": along, "refine_pairs": pairs, **more}
 
 
 def check_partial(function: partial[Any]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,8 @@ MEANS = frozenset(
 FILES = ("path", "file", "structure", "topology", "weights")
 #: Of a folder: {stage: recipe}.
 RECIPE = "recipe.json"
+#: A dotted name of cgrec's own.
+_OURS = re.compile(r"cgrec(\.[A-Za-z]\w*)+")
 #: Arrays of more numbers are known by their digest.
 _MOST_NUMBERS = 1000
 
@@ -95,12 +98,27 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
 
 def differences(before: Any, now: Any) -> list[tuple[str, Any, Any]]:
     """(key, value before, value now) of every key in which two recipes differ; a key that is absent
-    counts as None.
+    counts as None, and a class of cgrec is the same one in whichever of its modules it stands.
     """
     old, new = (flatten(json.loads(json.dumps(r))) for r in (before, now))
     return [
-        (k, old.get(k), new.get(k)) for k in dict.fromkeys([*new, *old]) if old.get(k) != new.get(k)
+        (k, old.get(k), new.get(k))
+        for k in dict.fromkeys([*new, *old])
+        if _settled(old.get(k)) != _settled(new.get(k))
     ]
+
+
+def _settled(value: object) -> object:
+    """`value` with every dotted name of cgrec's own without its modules, which may move."""
+    if isinstance(value, list):
+        return [_settled(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _settled(one) for key, one in value.items()}
+    if not isinstance(value, str) or not _OURS.fullmatch(value):
+        return value
+    words = value.split(".")
+    first = next((k for k, word in enumerate(words) if word[0].isupper()), len(words) - 1)
+    return ".".join(("cgrec", *words[first:]))
 
 
 def refuse(folder: Path, found: list[tuple[str, Any, Any]], way: str, prefix: str = "") -> None:

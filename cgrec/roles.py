@@ -12,6 +12,7 @@ object that can be another one. What such an object must offer is its role, writ
     DescribesSites        graph of sites -> description of each site        (a network that has it is guarded)
     Engine                Potential, Frames -> Frames with forces           levels.X.dynamics
     Hook                  graph of sites -> score of each replica           (what an Engine is given to watch with)
+    Correction            Potential, its run, targets -> both corrected     levels.X.corrections
     Variable              Frames -> a number of each frame                  variables, levels.X.variables
     Exporter              Potential, Frames, folder -> files                cgrec export NAME
     Command               words of the command line -> nothing              cgrec NAME
@@ -27,13 +28,17 @@ refused by ValueError, in words: what was expected, what was found, and a way ou
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Table
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
 if TYPE_CHECKING:
+    import torch
+
     from .frames import Frames
     from .mapping import Mapping
     from .potential import Potential
@@ -218,6 +223,70 @@ class Engine(Protocol):
 
         Raises:
             ValueError: every replica was lost, and `use_lost` is not set.
+        """
+        ...
+
+
+class Reruns(Protocol):
+    """What a Correction may use of its level: a place for what it makes on the way, and runs."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its products go, so that a killed climb need not make them again: correction_*.pt,
+        written by `cgrec.digests.keep`. Names of the level's own files are taken.
+        """
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Of the level's potential."""
+        ...
+
+    def __call__(self, potential: Potential, name: str) -> Frames:
+        """Frames of a run of `potential` by the level's own engine, in `folder`/`name`
+        (round_1, round_2, ...); those that are there, where there are.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """What a Correction comes to.
+
+    Attributes:
+        potential: the PMF of the level from now on.
+        frames: of this potential, with its forces, such as the frames of the run before with other
+            weights. None: the level is to be run again with this potential.
+        about: {name: what simulation.json should say of it}, as json. `refined_along`, {variable:
+            site labels}, says what weights are a function of.
+    """
+
+    potential: Potential
+    frames: Frames | None = None
+    about: Table[str, object] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Correction(Protocol):
+    """Changes the PMF of a level after its run by what the parent's frames say, and the ensemble
+    with it. Corrections are Populations and PairRefinement of `cgrec.corrections`.
+
+    One that has an attribute `variables` has their site labels checked before the climb begins.
+    """
+
+    def __call__(
+        self, potential: Potential, run: Frames, targets: Frames, again: Reruns, /
+    ) -> Corrected:
+        """The corrected potential, and its frames where it has them.
+
+        Args:
+            potential: the PMF of the level.
+            run: frames of it: its ensemble.
+            targets: frames of the parent, mapped to the sites of the level.
+            again: makes further runs.
+
+        Raises:
+            ValueError: a system that it cannot correct.
         """
         ...
 

@@ -19,15 +19,17 @@ from .lock import LOCK
 from .recipes import RECIPE, OtherRecipe, as_given, differences, refuse, store, stored
 from .remarks import remark
 
+#: What corrections leave on the way.
+CORRECTED = ("correction_*.pt", "round_*", "corrected_*")
 #: {stage: patterns of what it leaves}, in the order of making, of a level above 0.
 OF_LEVEL = {
     "map": ("mapping.npz", "targets"),
     "fit": ("coulomb.json", "training.pt", "training.csv", "training.json", "potential.pt"),
-    "run": ("unrefined", "correction_*.pt", "round_*", "refined.pt", "frames"),
+    "run": ("unrefined", *CORRECTED, "refined.pt", "frames"),
     "compare": ("report.json",),
 }
 #: What of a level is made from its first run, and has to be made anew when that becomes longer.
-DERIVED = ("correction_*.pt", "round_*", "refined.pt", "report.json")
+DERIVED = (*CORRECTED, "refined.pt", "report.json")
 #: The control of a level, a level of its own, by the same recipe.
 DIRECT = "direct"
 #: The length of a run, which may grow.

@@ -31,6 +31,7 @@ _LISTS = (
     ("variables", "*"),
     ("levels", "*", "variables", "*"),
     ("levels", "*", "refine", "*"),
+    ("levels", "*", "corrections"),
     ("basins", "*", "*"),
 )
 _WAYS = {

@@ -26,6 +26,7 @@ ROOMS = frozenset(
         "potential",
         "training",
         "dynamics",
+        "corrections",
         "refinement",
         "backmapping",
         "level",

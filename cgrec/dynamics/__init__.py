@@ -2,11 +2,11 @@
 extrapolation guard.
 """
 
+from importlib import import_module
+
 from .exchange import Exchange
-from .friction import FrictionRound, fit_friction
 from .guard import CommitteeGuard, FeatureGuard, Guard, feature_guard
 from .langevin import BiasPlan, Langevin
-from .mean_force import mean_force_labels
 from .run import SIMULATION, AllLost, SimulationReport
 
 __all__ = [
@@ -16,11 +16,19 @@ __all__ = [
     "CommitteeGuard",
     "Exchange",
     "FeatureGuard",
-    "FrictionRound",
     "Guard",
     "Langevin",
     "SimulationReport",
     "feature_guard",
-    "fit_friction",
-    "mean_force_labels",
 ]
+
+#: Names that were here and are in `cgrec.corrections`, a room above this one: found when asked for.
+_MOVED = ("FrictionRound", "fit_friction", "mean_force_labels")
+
+
+def __getattr__(name: str) -> object:
+    if name in _MOVED:
+        return getattr(import_module("cgrec.corrections"), name)
+    raise AttributeError(
+        f"module {__name__!r} has no attribute {name!r}: it has {', '.join(__all__)}"
+    )

@@ -9,6 +9,7 @@ import pytest
 from cgrec import roles
 from cgrec.cli.commands import COMMANDS
 from cgrec.collective_variables import CollectiveVariable
+from cgrec.corrections import PairRefinement, Populations
 from cgrec.dynamics import CommitteeGuard, FeatureGuard, Langevin
 from cgrec.export import EXPORTERS
 from cgrec.mapping import FORCE_MAPS
@@ -38,6 +39,7 @@ CLASSES = [
     *((roles.DescribesSites, c) for c in (DensityNetwork, CompiledDensityNetwork)),
     *((roles.Hook, c) for c in (CommitteeGuard, FeatureGuard)),
     (roles.Engine, Langevin),
+    *((roles.Correction, c) for c in (Populations, PairRefinement)),
     (roles.Variable, CollectiveVariable),
 ]
 FUNCTIONS = [
@@ -121,4 +123,5 @@ def test_every_role_is_in_the_table_of_the_file():
         n for n, c in vars(roles).items() if inspect.isclass(c) and c.__module__ == roles.__name__
     }
     listed = {line.split()[0] for line in roles.__doc__.splitlines() if line.startswith("    ")}
-    assert defined - listed == {"RunReport"}  # which is a part of an Engine
+    # parts of an Engine and of a Correction
+    assert defined - listed == {"RunReport", "Reruns", "Corrected"}

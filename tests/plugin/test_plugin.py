@@ -26,6 +26,13 @@ levels:
     potential: {_target_: toy.SoftPairs.for_frames, _partial_: true, n_centres: 5}
     training: {steps: 60, batch_size: 32, validate_every: 20}
     dynamics: {n_replicas: 4, length: 8, save_every: 1, equilibration: 1}
+    corrections: [{_target_: toy.SameSize, strongest: 50}]
+  l2:
+    _target_: cgrec.level.LevelRecipe
+    mapping: {_target_: toy.EveryOther, step: 2}
+    potential: {_target_: toy.SoftPairs.for_frames, _partial_: true, n_centres: 5}
+    training: {_target_: cgrec.training.ForceMatching, steps: 60, batch_size: 16, validate_every: 20}
+    dynamics: {_target_: toy.MetropolisWalk, n_replicas: 4, n_frames: 8}
 """
 PROGRAM = """
 import contextlib, io, json, sys
@@ -41,7 +48,7 @@ for words in json.loads(sys.argv[1]):
     answers.append(said.getvalue())
 import cgrec
 try:
-    answers.append(type(cgrec.load("run").levels[1].potential).__module__)
+    answers.append(type(cgrec.load("run").levels[2].potential).__module__)
 except Exception as error:
     answers.append(str(error))
 print(json.dumps(answers))
@@ -56,7 +63,7 @@ CLIMB = [
     "threads=1",
     "bins=8",
 ]
-EXPORT = ["export", "table", "run=run", "level=1"]
+EXPORT = ["export", "table", "run=run", "level=2"]
 
 
 def install(folder):
@@ -78,7 +85,7 @@ def install(folder):
 
 
 def answers(commands, folder, installed=None):
-    """What each command of `cgrec` says, and then the module of the potential of level 1, or why it
+    """What each command of `cgrec` says, and then the module of the potential of level 2, or why it
     cannot be loaded.
 
     All in one process of its own, because most of its time goes into importing torch.
@@ -122,9 +129,14 @@ def test_a_plugin_is_first_class_and_missed_in_words(place):
         commands, folder, installed
     )
     assert "report: " in climb and "report: " in report, climb
-    assert "FeatureGuard" in (folder / "run" / "level1" / "frames" / "simulation.json").read_text()
-    assert count.strip() == "8 4"
-    frames = np.load(folder / "run" / "level1" / "frames" / "positions.npy")
+    simulation = json.loads((folder / "run/level1/frames/simulation.json").read_text())
+    assert simulation["guard"]["guard"] == "FeatureGuard"
+    assert abs(simulation["spring"]) <= 50 and simulation["weight_efficiency"] < 1
+    assert (folder / "run/level1/refined.pt").exists()
+    walked = json.loads((folder / "run/level2/frames/simulation.json").read_text())
+    assert 0 < walked["acceptance"] < 1 and walked["replicas"] == 4
+    assert count.strip() == "8 4 2"
+    frames = np.load(folder / "run" / "level2" / "frames" / "positions.npy")
     lines = (folder / "table" / "energies.txt").read_text().splitlines()
     assert (
         export.strip() == "table"

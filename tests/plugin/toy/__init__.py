@@ -1,7 +1,9 @@
 """What the module of the entry point holds can be named by `_target_` and by a .pt."""
 
+from .correction import SameSize
+from .engine import MetropolisWalk
 from .network import SoftPairs
 from .rule import EveryOther
 from .source import SpringRing
 
-__all__ = ["EveryOther", "SoftPairs", "SpringRing"]
+__all__ = ["EveryOther", "MetropolisWalk", "SameSize", "SoftPairs", "SpringRing"]

@@ -16,9 +16,9 @@ from typing import Any
 
 from ..analysis.transport import diffusion, friction_for_diffusion
 from ..digests import keep_json
+from ..dynamics.langevin import Langevin
 from ..frames import Frames
 from ..potential.base import Potential
-from .langevin import Langevin
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..dynamics.langevin import Langevin
 from ..frames import Frames
 from ..mapping import Mapping
 from ..potential.base import Potential
-from .langevin import Langevin
 
 
 def mean_force_labels(

@@ -1,0 +1,23 @@
+"""What may follow the run of a level: its ensemble corrected by what is known of the parent's, its
+friction, and mean forces for a better fit.
+
+A correction is a file here or in somebody else's package (see `cgrec.roles.Correction`). Friction
+and mean forces change no ensemble: they are functions to call.
+"""
+
+from ..roles import Corrected
+from .friction import FrictionRound, fit_friction
+from .mean_force import mean_force_labels
+from .pairs import PairRefinement, correct_pairs
+from .populations import Populations, refine
+
+__all__ = [
+    "Corrected",
+    "FrictionRound",
+    "PairRefinement",
+    "Populations",
+    "correct_pairs",
+    "fit_friction",
+    "mean_force_labels",
+    "refine",
+]

@@ -1,0 +1,45 @@
+"""The smallest change of a sample that gives averages the values they have in another one.
+
+As closely as both samples know these averages: maximum entropy with uncertain averages (A. Cesari,
+S. Reisser, G. Bussi, Computation 6, 15 (2018)).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from ..analysis import effective_sample_size
+from ..frames import Frames
+
+
+def multipliers(
+    model: Frames, target: Frames, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(n,) Lagrange multipliers m: under the weights exp(-x @ m) the averages of `x` over `model`
+    are those of `y` over `target`. They minimise the convex dual function.
+
+    Args:
+        model, target: whose weights, replicas and order of time count.
+        x, y: (n_frames, n) the n quantities in the frames of either.
+    """
+    p = model.normalised_weights()
+    q = target.normalised_weights()
+    unit = np.sqrt(np.maximum(q @ (y - q @ y) ** 2, 1e-300))
+    x = x / unit
+    y = y / unit
+    wanted = q @ y
+    # Squared error of each average: from the target's sample and from the model's.
+    variance = (q @ (y - wanted) ** 2) / effective_sample_size(target, y)
+    variance += (p @ (x - p @ x) ** 2) / effective_sample_size(model, x)
+    log_p = np.log(np.maximum(p, 1e-300))
+
+    def dual(m: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        exponent = log_p - x @ m
+        log_z = np.logaddexp.reduce(exponent)
+        value = log_z + m @ wanted + 0.5 * variance @ m**2
+        slope = wanted - np.exp(exponent - log_z) @ x + variance * m
+        return value, slope
+
+    return minimize(dual, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x / unit

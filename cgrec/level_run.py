@@ -1,0 +1,154 @@
+"""The run of a level and what follows it: the first run, and one correction after the other."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .digests import keep, made, open_record
+from .dynamics import SIMULATION, feature_guard
+from .files import read_json, write_json
+from .frames import Frames
+from .potential import Potential
+from .remarks import remark
+from .roles import Corrected, Correction, Engine
+
+#: The ensemble of a level, and its run before the first correction.
+FRAMES, FIRST = "frames", "unrefined"
+#: The potential of a level after its corrections.
+REFINED = "refined.pt"
+#: The bias of a run, beside its frames.
+BIAS = "bias.pt"
+#: Relative spread of the volume above which a parent is not one of constant volume: far above the
+#: rounding of boxes in files, far below what a barostat does.
+VOLUME_SPREAD = 1e-4
+
+
+@dataclass
+class LevelRun:
+    """Makes the ensemble of a level in `folder`; whatever is there already is not made again.
+
+    Attributes:
+        folder: of the level.
+        name: of the level, for progress bars.
+        engine: of every run.
+        training: frames the potential was trained on, which guards know.
+        targets: the parent's frames mapped to this level, where runs start.
+        seed: of the first run; every further one takes the next.
+        device: of the potential.
+    """
+
+    folder: Path
+    name: str
+    engine: Engine
+    training: Frames
+    targets: Frames
+    seed: int
+    device: torch.device
+    runs: int = field(default=0, init=False)
+
+    def make(self, potential: Potential, corrections: Sequence[Correction]) -> None:
+        """Run, then correct in turn. The last correction leaves its result in `folder`, those
+        before it in folders corrected_1, corrected_2, ... of it.
+        """
+        run = self.folder / (FIRST if corrections else FRAMES)
+        self.simulate(potential, run)
+        if made(self.folder / FRAMES):
+            return
+        for k, correction in enumerate(corrections, 1):
+            place = self.folder
+            if k < len(corrections):
+                place = self.folder / f"corrected_{k}"
+                open_record(place)
+            potential = self._correct(correction, potential, run, place)
+            run = place / FRAMES
+
+    def _correct(
+        self, correction: Correction, potential: Potential, run: Path, place: Path
+    ) -> Potential:
+        """Leave the corrected potential and its frames in `place`. The potential first: frames say
+        that all is done.
+        """
+        again = _Reruns(self, place)
+        corrected = correction(potential, Frames.load(run), self.targets, again)
+        if not made(place / REFINED):
+            keep(place / REFINED, corrected.potential.save)
+        if corrected.frames is None:
+            self.simulate(corrected.potential, place / FRAMES)
+        elif not made(place / FRAMES):
+            _keep_reweighted(corrected, run, place / FRAMES)
+        return corrected.potential
+
+    def simulate(self, potential: Potential, place: Path) -> None:
+        """A run in `place`, as long as the engine says; nothing where it is there.
+
+        Frames of a run that lost all its replicas are kept: the level is judged by them, and its
+        verdict ends the climb.
+        """
+        seed = self.seed + self.runs
+        self.runs += 1
+        if made(place) and self.engine.long_enough(place):
+            return
+        engine = copy(self.engine)
+        engine.use_lost = True
+        guard = feature_guard(potential, self.training, engine.save_every, f"{self.name}: run")
+        self._say_volumes()
+        name = f"{self.name}: run" + (f" ({place.name})" if place.name != FRAMES else "")
+        engine(potential, self.targets, place, seed=seed, guard=guard, name=name)
+
+    def _say_volumes(self) -> None:
+        """Remark where the parent's volume varies, which no run of a level lets it do."""
+        box = self.targets.box
+        if box is None or box.ndim == 2:
+            return
+        volumes = np.abs(np.linalg.det(np.asarray(box, float)))
+        if np.ptp(volumes) > VOLUME_SPREAD * volumes.mean():
+            remark(
+                f"{self.name}: the parent's volume varies ({volumes.min():.4g} to "
+                f"{volumes.max():.4g} nm^3) and a run is at constant volume: each "
+                "replica keeps the box of the frame it starts from, drawn from the parent's. "
+                "Averages are over as many volumes as there are "
+                "replicas; pressure and compressibility are not those of the parent"
+            )
+
+
+@dataclass(frozen=True)
+class _Reruns:
+    """What a correction is given to run again with (see `cgrec.roles.Reruns`)."""
+
+    level: LevelRun
+    folder: Path
+
+    @property
+    def device(self) -> torch.device:
+        return self.level.device
+
+    def __call__(self, potential: Potential, name: str) -> Frames:
+        self.level.simulate(potential, self.folder / name)
+        return Frames.load(self.folder / name)
+
+
+def _keep_reweighted(corrected: Corrected, run: Path, place: Path) -> None:
+    """Frames that came from those of `run` without a run of their own: its report and its bias are
+    theirs.
+    """
+    frames = corrected.frames
+    assert frames is not None
+    about = {
+        **(read_json(run / SIMULATION) if (run / SIMULATION).exists() else {}),
+        "weight_efficiency": frames.weight_efficiency(),
+        **corrected.about,
+    }
+
+    def beside(partial: Path) -> None:
+        write_json(partial / SIMULATION, about)
+        if (run / BIAS).exists():
+            shutil.copy(run / BIAS, partial / BIAS)
+
+    frames.save(place, beside)

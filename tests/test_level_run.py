@@ -1,0 +1,150 @@
+"""The run of a level and its corrections in turn: what lies where, and what a kill leaves."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from contracts.test_corrections import TURN, chains, mean, size, springs, turned
+from plugin.toy.correction import SameSize
+from plugin.toy.engine import MetropolisWalk
+
+from cgrec import Frames, Potential
+from cgrec.corrections import PairRefinement, Populations
+from cgrec.digests import open_record
+from cgrec.level_recipe import LevelRecipe
+from cgrec.level_run import LevelRun
+from cgrec.mapping import HeavyAtoms
+from cgrec.recipes import differences
+from cgrec.roles import Corrected
+from cgrec.training import ForceMatching
+
+
+def level(folder, seed=1):
+    """The run of a level in `folder`; its parent is turned and smaller."""
+    folder.mkdir(exist_ok=True)
+    open_record(folder)
+    targets = chains(3000, 1, lambda f: np.exp(turned(f) - 15 * size(f)))
+    engine = MetropolisWalk(n_replicas=40, n_frames=20, sweeps=3)
+    return LevelRun(folder, "l1", engine, targets, targets, seed, torch.device("cpu"))
+
+
+class Rerun:
+    """A correction without frames of its own, after a run of its own."""
+
+    def __call__(self, potential, run, targets, again):
+        again(potential, "round_1")
+        return Corrected(potential + springs(), about={"twice": True})
+
+
+@pytest.mark.filterwarnings("ignore::cgrec.remarks.Remark")
+def test_corrections_follow_each_other(tmp_path):
+    one = level(tmp_path / "one")
+    along = Populations({"turn": TURN.sites})
+    one.make(springs(), [along, SameSize()])
+    names = sorted(p.name for p in one.folder.iterdir() if p.suffix != ".json")
+    assert names == ["corrected_1", "frames", "refined.pt", "unrefined"]
+    first = Frames.load(one.folder / "corrected_1" / "frames")
+    last = Frames.load(one.folder / "frames")
+    aim = mean(one.targets, size)
+    assert abs(mean(last, size) - aim) < 1e-6 < abs(mean(first, size) - aim)
+    potential = Potential.load(one.folder / "refined.pt")
+    np.testing.assert_allclose(potential.energy_and_forces(last)[1], last.forces, atol=1e-3)
+    about = json.loads((one.folder / "frames" / "simulation.json").read_text())
+    assert about["refined_along"] == {"turn": list(TURN.sites)} and about["spring"] > 0
+    assert about["replicas"] == 40 and about["weight_efficiency"] == last.weight_efficiency()
+
+
+@pytest.mark.filterwarnings("ignore::cgrec.remarks.Remark")
+def test_a_correction_without_frames_is_run_again_with_another_seed(tmp_path):
+    one = level(tmp_path / "one")
+    one.make(springs(), [Rerun()])
+    runs = [Frames.load(one.folder / name) for name in ("unrefined", "round_1", "frames")]
+    assert not np.array_equal(runs[0].positions, runs[1].positions)
+    assert mean(runs[2], size) < 0.7 * mean(runs[0], size)  # twice the springs
+    again = level(tmp_path / "one")
+    again.make(springs(), [Rerun()])
+    np.testing.assert_array_equal(Frames.load(again.folder / "frames").positions, runs[2].positions)
+
+
+@pytest.mark.filterwarnings("ignore::cgrec.remarks.Remark")
+@pytest.mark.parametrize("killed_at", ["unrefined", "corrected_1/frames", "round_1", "frames"])
+def test_killed_while_it_corrects_it_goes_on_to_the_same_frames(tmp_path, monkeypatch, killed_at):
+    corrections = [SameSize(), Rerun()]
+    whole = level(tmp_path / "whole")
+    whole.make(springs(), corrections)
+    killed = level(tmp_path / "killed")
+    save = Frames.save
+
+    def stop(frames, folder, beside=None):
+        if folder == killed.folder / killed_at:
+            raise KeyboardInterrupt
+        return save(frames, folder, beside)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Frames, "save", stop)
+        killed.make(springs(), corrections)
+    after = level(tmp_path / "killed")
+    after.make(springs(), corrections)
+    for name in ("unrefined", "corrected_1/frames", "round_1", "frames"):
+        a, b = (Frames.load(run.folder / name) for run in (whole, after))
+        np.testing.assert_array_equal(a.positions, b.positions)
+        np.testing.assert_array_equal(a.forces, b.forces)
+
+
+def recipe(**given):
+    return LevelRecipe(HeavyAtoms(), None, ForceMatching(), MetropolisWalk(), **given)
+
+
+def test_a_folder_knows_its_corrections_by_either_key():
+    """Recipes with a list are those with the two keys of before, of which old folders hold
+    descriptions.
+    """
+    along = {"turn": list(TURN.sites)}
+    pairs = PairRefinement(cutoff=0.8)
+    old = recipe(refine=along, refine_pairs=pairs)
+    new = recipe(corrections=[Populations(along), pairs])
+    assert [type(c) for c in new.all_corrections] == [Populations, PairRefinement]
+    assert old.stages(1)["run"] == new.stages(1)["run"]
+    stored = {
+        "class": "cgrec.refinement.PairRefinement",  # where it stood
+        "cutoff": 0.8,
+        "spacing": 0.04,
+        "rounds": 3,
+        "efficiency": 0.2,
+    }
+    assert (
+        differences(
+            {"refine_pairs": stored}, {"refine_pairs": new.stages(1)["run"]["refine_pairs"]}
+        )
+        == []
+    )
+    plain = recipe().stages(1)["run"]
+    assert plain.keys() == {"seed", "dynamics", "refine", "refine_pairs"}
+    assert plain["refine"] == [] and plain["refine_pairs"] is None
+    more = recipe(corrections=[SameSize(), Populations(along)]).stages(1)["run"]
+    assert [one["class"].rpartition(".")[2] for one in more["corrections"]] == [
+        "SameSize",
+        "Populations",
+    ]
+    other = replace(new, corrections=[Populations(along), PairRefinement(cutoff=0.9)])
+    ((key, before, now),) = differences(new.stages(1), other.stages(1))
+    assert (key, before, now) == ("run.refine_pairs.cutoff", 0.8, 0.9)
+
+
+def test_names_of_classes_are_compared_without_their_modules():
+    assert (
+        differences({"class": "cgrec.old.place.Pick"}, {"class": "cgrec.mapping.sites.Pick"}) == []
+    )
+    assert differences(["cgrec.a.Net.for_frames"], ["cgrec.b.Net.for_frames"]) == []
+    assert differences(["cgrec.a.Net.for_frames"], ["cgrec.a.Other.for_frames"]) != []
+    assert differences("cgrec.mapping.forces.basic", "cgrec.mapping.forces.least_noise") != []
+    assert differences("toy.a.Pick", "toy.b.Pick") != []
+
+
+def test_what_is_no_correction_is_refused():
+    with pytest.raises(ValueError, match="corrections: expected tables .*found 3"):
+        recipe(corrections=[3])
+    with pytest.raises(ValueError, match="one or two dihedrals, found .*'far'"):
+        recipe(refine={"far": ["A", "B"]})
