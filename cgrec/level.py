@@ -184,7 +184,9 @@ class Level:
 
         Args:
             interval: ps between the parent's frames, which must be unwrapped and unbiased.
-            length, timestep: ps, of each run of `replicas`.
+            length: ps, of each run.
+            timestep: ps.
+            replicas: of each run.
             rounds: runs at most.
             friction: 1/ps to begin with.
             seed: of the runs.

@@ -310,9 +310,10 @@ class Exporter(Protocol):
 
 
 class Command(Protocol):
-    """What `cgrec NAME` does. Those of cgrec are in `cgrec.cli.commands`.
+    """What `cgrec NAME` does. Those of cgrec are the files of `cgrec.commands`.
 
-    `cgrec NAME --help` shows its docstring.
+    `cgrec NAME --help` shows its docstring. A dataclass of options is a command as well: see
+    `cgrec.commands` and `cgrec.options`.
     """
 
     def __call__(self, arguments: list[str], /) -> None:

@@ -12,6 +12,7 @@ RANKS = [
         "geometry",
         "files",
         "index_select",
+        "options",
         "ranges",
         "site_labels",
         "stopping",
@@ -39,9 +40,9 @@ RANKS = [
     {"level"},
     {"foresight"},
     {"chain"},
-    {"descent", "restored"},
     {"report"},
-    {"maps"},
+    {"configuration"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 ]
@@ -52,8 +53,8 @@ OWNERS = {
     "torch_geometric": {"potential", "training", "mapping"},
     "e3nn": {"potential"},
     "torchpme": {"potential"},
-    "hydra": {"cli"},
-    "omegaconf": {"cli"},
+    "hydra": {"configuration"},
+    "omegaconf": {"configuration"},
     "matplotlib": {"report"},
 }
 FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from cgrec.cli import composed, main
-from cgrec.cli.commands import COMMANDS
 from cgrec.cli.errors import told
 
 TINY = [
@@ -322,7 +321,7 @@ def test_stopped(raised, code, words, monkeypatch, capsys):
     def stop(arguments):
         raise raised
 
-    monkeypatch.setitem(COMMANDS, "climb", stop)
+    monkeypatch.setattr("cgrec.commands.climb.climb", stop)
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     with pytest.raises(SystemExit) as stopped:
         main(["climb"])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import cgrec
-from cgrec.cli.building import build
-from cgrec.cli.settings import composed
+from cgrec.configuration.building import build
+from cgrec.configuration.settings import composed
 from cgrec.level import mapping_of
 from cgrec.remarks import Remark
 

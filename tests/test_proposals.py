@@ -7,7 +7,7 @@ import yaml
 import cgrec
 from cgrec import Frames
 from cgrec.cli import main
-from cgrec.maps import MapRequest
+from cgrec.commands.map import Map
 from cgrec.proposals import METHODS, inner_fluctuation, propose_mappings, ranked
 from cgrec.sources.base import package_path
 
@@ -109,7 +109,7 @@ def test_refusals(frames):
     with pytest.raises(KeyError, match=r"ALA:XX"):
         propose_mappings(frames.system, frames, n_sites=5, protected=["ALA:XX"])
     with pytest.raises(ValueError, match=r"either system=FILE or run=FOLDER"):
-        MapRequest()
+        Map()
     assert ranked([]) == []
     cut = frames.positions[:60].copy()
     cut[30, 8] += [3.0, 0, 0]

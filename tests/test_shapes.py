@@ -2,7 +2,7 @@
 
 import pytest
 
-from cgrec.cli.settings import composed
+from cgrec.configuration.settings import composed
 
 CHAIN = "# @package _global_\ndefaults:\n  - /experiment/gaussian_chain\n  - _self_\n"
 

@@ -9,7 +9,7 @@ import yaml
 
 from cgrec import plugins
 from cgrec.cli import build, composed, configuration, main
-from cgrec.cli.targets import Allowed
+from cgrec.configuration.targets import Allowed
 
 HEAD = "# @package _global_\ndefaults: [gaussian_chain, _self_]\n"
 CALCULATOR = "temperature: 300, n_frames: 5, stride: 1, timestep: 0.001"
@@ -43,7 +43,7 @@ HOSTILE = {
         "source",
     ),
     "our importer": (
-        "source: {_target_: cgrec.cli.targets.located, target: os.system}",
+        "source: {_target_: cgrec.configuration.targets.located, target: os.system}",
         "source._target_",
     ),
     "our main": ("source: {_target_: cgrec.cli.main, arguments: [report]}", "source._target_"),

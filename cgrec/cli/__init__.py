@@ -1,14 +1,10 @@
-"""The console command. hydra and omegaconf stop in this room: nothing below ever sees a DictConfig.
+"""The console command: finds one of `cgrec.commands` and calls it.
 
-commands        what each command does
-settings        a configuration composed from conf/, an experiment and the command line
-building        objects from a configuration
-targets         which names a configuration may call
+program         main
 errors          one line for whatever a user can cause
 """
 
-from .building import build
-from .commands import main
-from .settings import composed, configuration
+from ..configuration import build, composed, configuration
+from .program import main
 
 __all__ = ["build", "composed", "configuration", "main"]

@@ -23,9 +23,9 @@ import cgrec
 from cgrec.analysis.free_energy import BASINS_ALANINE, basins
 from cgrec.analysis.ledger import basin_differences
 from cgrec.collective_variables import variables_from_config
-from cgrec.descent import Descent
+from cgrec.commands.analyse_backmapping import AnalyseBackmapping
+from cgrec.commands.descend import Descend
 from cgrec.level import Level
-from cgrec.restored import BackmappingAnalysis
 
 
 def main() -> None:
@@ -45,7 +45,8 @@ def main() -> None:
     found = {}
     for name, level in (("heavy atoms", chain.levels[1]), ("backbone beads", through)):
         if not (level.folder / "backmapping.json").exists():
-            BackmappingAnalysis(frames=arguments.frames)(level, chain.levels[0])
+            analysis = AnalyseBackmapping(run=str(chain.folder), level=1, frames=arguments.frames)
+            analysis.reports(level, chain.levels[0])
         reports = json.loads((level.folder / "backmapping.json").read_text())
         found[name] = {
             key: cgrec.analysis.BackmappingReport.from_json(r) for key, r in reports.items()
@@ -62,7 +63,13 @@ def main() -> None:
         )
     )
     if not (chain.folder / "descent_3_0" / "descent.json").exists():
-        Descent(frames=arguments.descend, draws=arguments.draws)(chain, 3)
+        Descend(
+            run=str(chain.folder),
+            begin=3,
+            to=0,
+            frames=arguments.descend,
+            draws=arguments.draws,
+        )()
     down = descent(chain)
     audits = {
         level.name: json.loads(path.read_text())

@@ -7,8 +7,9 @@ import inspect
 import pytest
 
 from cgrec import roles
-from cgrec.cli.commands import COMMANDS
 from cgrec.collective_variables import CollectiveVariable
+from cgrec.commands import find
+from cgrec.commands import own as commands
 from cgrec.corrections import PairRefinement, Populations
 from cgrec.dynamics import CommitteeGuard, FeatureGuard, Langevin
 from cgrec.export import EXPORTERS
@@ -45,7 +46,7 @@ CLASSES = [
 FUNCTIONS = [
     *((roles.ForceMap, f) for f in FORCE_MAPS.values()),
     *((roles.Exporter, f) for f in EXPORTERS.values()),
-    *((roles.Command, f) for f in COMMANDS.values()),
+    *((roles.Command, f) for f in [find(name) for name in commands()] if inspect.isfunction(f)),
 ]
 
 

@@ -1,23 +1,18 @@
-"""`BackmappingAnalysis`: what `cgrec analyse-backmapping` does: draws of every method judged
-against true frames, and the audit of the PMF.
-
-Twice: from sites of true frames that no backmapper has seen, where the answer is known, and from
-the coarse level's own simulation, whose sites are not quite those of any atoms.
-"""
+"""how good the atoms of a level's backmapper are, and an audit of its PMF"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from .analysis import BackmappingReport, compare_backmapping, worst_frames
-from .backmapping import (
+from ..analysis import BackmappingReport, compare_backmapping, worst_frames
+from ..backmapping import (
     BACKMAPPERS,
     Backmapper,
     audit,
@@ -25,47 +20,61 @@ from .backmapping import (
     metropolis,
     null_space_langevin,
 )
-from .digests import keep, keep_json, open_record
-from .dynamics.run import resampled
-from .frames import Frames
-from .level import Level, potential_of, seed_of
-from .lock import only_here
-from .trajectory_files import write
+from ..chain import Chain
+from ..digests import keep, keep_json, open_record
+from ..dynamics.run import resampled
+from ..frames import Frames
+from ..level import Level, potential_of, seed_of
+from ..lock import only_here
+from ..options import Help
+from ..report import write_report
+from ..trajectory_files import write
+from ._runs import LevelNumber, RunFolder, level_of
 
 
-class BackmappingAnalysis:
-    """Every metric of `compare_backmapping` for a level's backmapper and the ones without training.
+@dataclass(frozen=True, kw_only=True)
+class AnalyseBackmapping:
+    """Judge the atoms that a level's backmapper restores, and audit the level's PMF.
 
-    Args:
-        frames: coarse frames of each kind.
-        draws: to each.
-        steps: of a corrector: Metropolis moves where the density is known, else of null-space
-            Langevin dynamics; 0: none.
-        audited: frames for the PMF audit. audit_draws: to each.
-        worst: frames of each set to write out as PDB.
-        seed: of all draws.
+    Every metric of `compare_backmapping` for the level's backmapper and those without training,
+    twice: from sites of true frames that no backmapper has seen, where the answer is known, and
+    from the level's own simulation, whose sites are not quite those of any atoms. The report of the
+    run is written anew.
+
+    Example:
+        cgrec analyse-backmapping run=runs/alanine_dipeptide level=1
     """
 
-    def __init__(
-        self,
-        *,
-        frames: int = 500,
-        draws: int = 10,
-        steps: int = 50,
-        audited: int = 200,
-        audit_draws: int = 100,
-        worst: int = 3,
-        seed: int = 0,
-    ) -> None:
-        self.frames = frames
-        self.draws = draws
-        self.steps = steps
-        self.worst = worst
-        self.seed = seed
-        self.audited = audited
-        self.audit_draws = audit_draws
+    run: RunFolder
+    level: LevelNumber
+    frames: Annotated[int, Help(says="coarse frames to restore from, of each kind")] = 500
+    draws: Annotated[int, Help(says="restored from each of them")] = 10
+    steps: Annotated[
+        int,
+        Help(
+            says="steps of a corrector: Metropolis moves where the density is known, else of null-space "
+            "Langevin dynamics; 0: none"
+        ),
+    ] = 50
+    audited: Annotated[int, Help(says="frames for the audit of the PMF")] = 200
+    audit_draws: Annotated[int, Help(says="restored from each of those")] = 100
+    worst: Annotated[int, Help(says="frames of each set to write out as PDB")] = 3
+    seed: Annotated[int, Help(says="of all draws")] = 0
 
-    def __call__(self, level: Level, below: Level) -> dict[str, BackmappingReport]:
+    def __call__(self) -> str:
+        """The tables, and where the report is."""
+        level = level_of("cgrec analyse-backmapping", self.run, self.level)
+        if self.level == 0:
+            raise ValueError(
+                "cgrec analyse-backmapping: expected level= 1 or above, found 0, below which "
+                "nothing lies"
+            )
+        chain = Chain(level.folder.parent)
+        found = self.reports(level, chain.levels[self.level - 1])
+        tables = [f"{name}: {report.table()}\n" for name, report in found.items()]
+        return "\n".join([*tables, f"report: {write_report(chain.folder)}"])
+
+    def reports(self, level: Level, below: Level) -> dict[str, BackmappingReport]:
         """Fit what is missing, compare, and leave backmapping.json, audit.json and
         backmapping/*.pdb in the level's folder.
 

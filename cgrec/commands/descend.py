@@ -1,71 +1,72 @@
-"""`Descent`: what `cgrec descend` does, a way down the chain that is kept on disk, resumed, and can
-be looked at.
-"""
+"""bring the atoms back from a level's own frames, as XTC and PDB, with weights"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from .backmapping import DescentStep
-from .chain import Chain
-from .digests import check_all, checked, checked_json, keep, keep_json, made, open_record
-from .dynamics.run import draw
-from .frames import Frames, identity
-from .level import seed_of
-from .lock import only_here
-from .stages import claim
-from .trajectory_files import write
+from ..backmapping import DescentStep
+from ..chain import Chain
+from ..digests import check_all, checked, checked_json, keep, keep_json, made, open_record
+from ..dynamics.run import draw
+from ..frames import Frames, identity
+from ..level import seed_of
+from ..lock import only_here
+from ..options import Help
+from ..stages import claim
+from ..trajectory_files import write
+from ._runs import RunFolder, run_folder
 
 
-class Descent:
-    """From a level's own frames down to a finer level.
+@dataclass(frozen=True, kw_only=True)
+class Descend:
+    """Bring the atoms back from a level's own frames.
 
-    Args:
-        frames: of the coarse level to start from, drawn by their weights.
-        draws: to each, at the first step.
-        resample_below: effective share of the weights under which frames are drawn anew by them.
-        rounds: Metropolis moves of each molecule after that.
-        method: of backmappers that have to be fitted first.
-        seed: of all draws.
+    Leaves the folder descent_FROM_TO of the run: levelK/ (Frames with weights), descent.json, and
+    atoms.pdb and atoms.xtc, the frames of the last level drawn by their weights, molecules whole.
+    Levels that are there are not made again.
+
+    Example:
+        cgrec descend run=runs/alanine_dipeptide from=3 to=0
     """
 
-    def __init__(
-        self,
-        *,
-        frames: int = 2000,
-        draws: int = 1,
-        resample_below: float = 0.5,
-        rounds: int = 5,
-        method: str = "flow",
-        seed: int = 0,
-    ) -> None:
-        if frames < 1:
-            raise ValueError(f"Descent: expected frames >= 1, found {frames}")
-        self.frames = frames
-        self.seed = seed
-        self.method = method
-        self.draws = draws
-        self.options = {"resample_below": resample_below, "rounds": rounds}
+    run: RunFolder
+    begin: Annotated[
+        int, Help(says="level whose own frames are brought down", word="from", level=True)
+    ]
+    to: Annotated[int, Help(says="level to arrive at", level=True)]
+    frames: Annotated[
+        int, Help(says="frames of the level to start from, drawn by their weights")
+    ] = 2000
+    draws: Annotated[int, Help(says="restored from each of them, at the first step")] = 1
+    resample_below: Annotated[
+        float, Help(says="effective share of the weights under which frames are drawn anew by them")
+    ] = 0.5
+    rounds: Annotated[int, Help(says="Metropolis moves of each molecule after that")] = 5
+    method: Annotated[
+        str, Help(says="of a backmapper that has to be fitted first: flow, library or template")
+    ] = "flow"
+    seed: Annotated[int, Help(says="of all draws")] = 0
 
-    def __call__(self, chain: Chain, begin: int, to: int = 0) -> Path:
-        """Go from level `begin` to level `to`; levels already there are not made again.
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise ValueError(f"cgrec descend: expected frames= 1 or more, found {self.frames}")
 
-        Returns:
-            The folder descent_<begin>_<to> of the run: levelK/ (Frames with weights), descent.json,
-            and atoms.pdb and atoms.xtc, the frames of the last level drawn by their weights,
-            molecules whole.
+    def __call__(self) -> str:
+        """Go down; returns where the files are.
 
         Raises:
             ValueError: no such level; the folder was made with other options.
         """
+        chain = Chain(run_folder("cgrec descend", self.run))
         levels = chain.levels
+        begin, to = self.begin, self.to
         if not 0 <= to < begin < len(levels):
             raise ValueError(
                 f"descend: expected 0 <= to < from <= {len(levels) - 1}, levels of "
@@ -74,10 +75,11 @@ class Descent:
         folder = chain.folder / f"descent_{begin}_{to}"
         with only_here(folder):
             self._claim(folder, identity(levels[begin].folder / "frames"))
-            self._descend(chain, folder, begin, to)
-        return folder
+            self._descend(chain, folder)
+        return f"{folder}: look at it with vmd atoms.pdb atoms.xtc"
 
-    def _descend(self, chain: Chain, folder: Path, begin: int, to: int) -> None:
+    def _descend(self, chain: Chain, folder: Path) -> None:
+        begin, to = self.begin, self.to
         own = chain.levels[begin].frames
         frames = draw(
             own, min(self.frames, len(own)), np.random.default_rng(seed_of(self.seed, begin))
@@ -102,8 +104,16 @@ class Descent:
         done, about = folder / f"level{k}", folder / f"level{k}.json"
         if not made(done):
             generator = torch.Generator().manual_seed(seed_of(self.seed, k))
-            options: Any = {**self.options, "n_draws": n_draws, "fit": {"method": self.method}}
-            found, step = next(chain.steps_down(frames, k, generator=generator, **options))
+            steps = chain.steps_down(
+                frames,
+                k,
+                generator=generator,
+                resample_below=self.resample_below,
+                rounds=self.rounds,
+                n_draws=n_draws,
+                fit={"method": self.method},
+            )
+            found, step = next(steps)
             keep_json(about, asdict(step))
             found.save(done)
         return Frames.load(checked(done)), DescentStep(**checked_json(about))
@@ -114,7 +124,8 @@ class Descent:
             "seed": self.seed,
             "method": self.method,
             "draws": self.draws,
-            **self.options,
+            "resample_below": self.resample_below,
+            "rounds": self.rounds,
             "from": source,
         }
         open_record(folder, listed=False)  # the lock of the run is not held

@@ -43,6 +43,16 @@ def configuration() -> Path:
     return inside if inside.exists() else Path(__file__).parents[2] / "conf"
 
 
+def experiments() -> list[str]:
+    """Names of those that ship."""
+    return sorted(path.stem for path in (configuration() / "experiment").glob("*.yaml"))
+
+
+def as_yaml(config: Any) -> str:
+    """A configuration of `composed` as text."""
+    return OmegaConf.to_yaml(config)
+
+
 def composed(
     overrides: list[str], own: str | Sequence[str] = (), *, hydra_too: bool = False
 ) -> Any:

@@ -1,0 +1,60 @@
+"""a level's potential, ready for another program: cgrec export lammps"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from ..export import EXPORTERS, exporter
+from ..export.marks import wishes_of
+from ..options import Help, Option, described, options_of, read
+from ._runs import LevelNumber, RunFolder, level_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """What every exporter is told.
+
+    Attributes:
+        run, level: what is written.
+        to: where.
+    """
+
+    run: RunFolder
+    level: LevelNumber
+    to: Annotated[str, Help(says="folder to be made")]
+
+
+def export(arguments: list[str]) -> None:
+    """Write a level for another program.
+
+    The first word names the program; what else can be given depends on it:
+    `cgrec export lammps --help`.
+    """
+    name = arguments[0] if arguments else ""
+    write = exporter(name)
+    wishes = wishes_of(write)
+    given = read(f"cgrec export {name}", arguments[1:], _options(write))
+    level = level_of(f"cgrec export {name}", given.pop("run"), given.pop("level"))
+    potential = level.distilled if wishes.distilled else level.potential
+    folder = write(potential, level.frames, Path(given.pop("to")), **given)
+    print(f"{folder}: {wishes.then}" if wishes.then else folder)
+
+
+def explain(arguments: list[str]) -> str:
+    """Help on all exporters, or on the one that the words name."""
+    names = [word for word in arguments if not word.startswith("-")]
+    name = names[0] if names else next(iter(EXPORTERS))
+    options = described(_options(exporter(name)))
+    return (
+        f"cgrec export NAME: write a level for another program, {' or '.join(EXPORTERS)}, or one "
+        "that an installed\npackage brings (cgrec --help).\n\n"
+        f"Options of cgrec export {name}, as key=value:\n{options}\n\nExample:\n"
+        f"    cgrec export {name} run=runs/water level=1 to=water_{name}"
+    )
+
+
+def _options(write: Callable[..., object]) -> list[Option]:
+    return [*options_of(Destination), *options_of(write)]

@@ -1,0 +1,32 @@
+"""A climb from conf/, an experiment and the command line: its configuration, and objects from it.
+
+hydra and omegaconf stop in this room: nothing above or below ever sees a DictConfig.
+
+settings        a configuration composed from conf/, an experiment and the command line
+sweeping        many climbs by hydra's sweepers and launchers
+building        objects from a configuration
+targets         which names a configuration may call
+shapes          words for a YAML that is no table where one is needed
+"""
+
+from .building import build
+from .settings import (
+    as_yaml,
+    composed,
+    configuration,
+    experiments,
+    given_keys,
+    stays_inside,
+)
+from .sweeping import sweep
+
+__all__ = [
+    "as_yaml",
+    "build",
+    "composed",
+    "configuration",
+    "experiments",
+    "given_keys",
+    "stays_inside",
+    "sweep",
+]
