@@ -24,7 +24,9 @@ pytestmark = pytest.mark.skipif(
 
 def network(**options):
     made = DensityNetwork(
-        types=TYPES, cutoff=0.5, **{"channels": 8, "width": 8, "energy_scale": 100.0, **options}
+        types=TYPES,
+        cutoff=0.5,
+        **{"channels": 8, "width": 8, "n_layers": 2, "energy_scale": 100.0, **options},
     )
     for layer in made.layers:
         layer.out.data *= 10

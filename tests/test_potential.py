@@ -34,7 +34,9 @@ def twice(system):
 def network(**options):
     made = to_double(
         DensityNetwork(
-            types=TYPES, cutoff=0.5, **{"channels": 4, "width": 8, "energy_scale": 100.0, **options}
+            types=TYPES,
+            cutoff=0.5,
+            **{"channels": 4, "width": 8, "n_layers": 2, "energy_scale": 100.0, **options},
         )
     )
     for layer in made.layers:

@@ -378,7 +378,7 @@ class PotentialEngine:
                 equilibration=0.0,
                 held=held,
                 keep_energies=True,
-                **self.dynamics,
+                **{"timestep": 0.002, **self.dynamics},  # of solvent with all its atoms
             )
             with tempfile.TemporaryDirectory() as folder:
                 path, new_seed = Path(folder) / "run", int(random.integers(2**31))

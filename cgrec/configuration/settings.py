@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from .shapes import misshapen, undecodable
+from .unlisted import keywords, with_plus
 
 #: What `cgrec climb` reads at the top of a configuration; anything else there must be used by a
 #: ${...} to mean something.
@@ -70,11 +72,9 @@ def composed(
     """
     overrides = [readable(o) for o in overrides]
     folders = [*map(own_folder, [own] if isinstance(own, str) else own), configuration()]
-    with initialize_config_dir(str(configuration()), version_base="1.3"):
-        for folder in reversed(folders[:-1]):
-            _look_first_in(folder)
+    with _in_folders(folders):
         try:
-            config = compose("config", overrides=overrides, return_hydra_config=hydra_too)
+            config = _compose(overrides, hydra_too)
         except MissingConfigException:
             raise  # it knows its group and the choices
         except UnicodeDecodeError as error:
@@ -88,6 +88,42 @@ def composed(
             raise _explained(error, overrides) from error
     _check_top(config)
     return config
+
+
+def accepted(overrides: Sequence[str], own: Sequence[str]) -> list[str]:
+    """`overrides` of a sweep as hydra itself takes them, with a plus before keys that no YAML lists."""
+    with _in_folders([*map(own_folder, own), configuration()]):
+        first = [_choices(o)[0] for o in overrides]
+        return with_plus(overrides, _choices_only(first))
+
+
+@contextmanager
+def _in_folders(folders: Sequence[Path]) -> Iterator[None]:
+    """Where hydra looks for groups and experiments: the last folder holds config.yaml."""
+    with initialize_config_dir(str(folders[-1]), version_base="1.3"):
+        for folder in reversed(folders[:-1]):
+            _look_first_in(folder)
+        yield
+
+
+def _compose(overrides: list[str], hydra_too: bool) -> Any:
+    try:
+        return compose("config", overrides=overrides, return_hydra_config=hydra_too)
+    except MissingConfigException:
+        raise
+    except ConfigCompositionException as error:
+        try:
+            more = with_plus(overrides, _choices_only(overrides))
+        except (HydraException, ValueError):
+            raise error from None
+        if more == overrides:
+            raise
+        return compose("config", overrides=more, return_hydra_config=hydra_too)
+
+
+def _choices_only(overrides: Sequence[str]) -> DictConfig:
+    """The configuration that choices of groups and experiments make, without values of keys."""
+    return compose("config", overrides=[o for o in overrides if "." not in o.partition("=")[0]])
 
 
 def own_folder(own: str) -> Path:
@@ -221,9 +257,10 @@ def _explained(error: ConfigCompositionException, overrides: list[str]) -> Value
         )
     rest = [o for o in overrides if o.partition("=")[0].lstrip("+~") != key]
     try:
-        known = list(
-            _keys(OmegaConf.to_container(compose("config", overrides=rest), resolve=False))
-        )
+        config = compose("config", overrides=rest)
+        known = list(_keys(OmegaConf.to_container(config, resolve=False)))
+        parent = key.rpartition(".")[0]
+        known += [f"{parent}.{name}" for name in keywords(config, parent) if parent]
     except (HydraException, ValueError):  # another argument is wrong as well
         known = []
     near = get_close_matches(key, ["experiment", *known], 3, 0.75)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import hydra
 from omegaconf import DictConfig
 
-from .settings import check_sweep, configuration, own_folder, readable
+from .settings import accepted, check_sweep, configuration, own_folder, readable
 
 
 def sweep(
@@ -35,7 +35,8 @@ def sweep(
     check_sweep(overrides, own, trust)
     folders = [*map(own_folder, own), configuration()]
     search = ", ".join(f'"file://{folder}"' for folder in folders)
-    words = [*(readable(o, True) for o in overrides), f"hydra.searchpath=[{search}]"]
+    given = accepted([readable(o, True) for o in overrides], own)
+    words = [*given, f"hydra.searchpath=[{search}]"]
     command = ["cgrec climb", "--multirun", *words]
     with _as_hydra_wants_it(command), tempfile.TemporaryDirectory() as alone:
         # hydra looks in the folder of config.yaml first, whatever the search path: that folder

@@ -131,8 +131,7 @@ class Allowed:
             raise ValueError(
                 f"{key}: expected the dotted name of a class, found {target!r}; {_WAY}"
             )
-        ours = target.startswith("cgrec.") and (target in RULES or _is_role(target))
-        if not (ours or any(target.startswith(f"{module}.") for module in self.plugins)):
+        if not (is_ours(target) or any(target.startswith(f"{module}.") for module in self.plugins)):
             raise ValueError(
                 f"{key}: expected a class of cgrec's rooms {', '.join(sorted(ROOMS))} or of an "
                 "installed plugin, found "
@@ -171,6 +170,11 @@ def located(target: str) -> Callable[..., Any]:
             found = getattr(found, attribute)
         return found
     raise ImportError(f"{target}: there is no package {words[0]}", name=words[0])
+
+
+def is_ours(target: str) -> bool:
+    """Whether it is a class of cgrec that a configuration may call."""
+    return target.startswith("cgrec.") and (target in RULES or _is_role(target))
 
 
 def _is_role(target: str) -> bool:

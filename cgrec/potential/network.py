@@ -60,7 +60,7 @@ class DensityNetwork(Potential):
         channels: int = 16,
         l_max: int = 2,
         n_radial: int = 8,
-        n_layers: int = 2,
+        n_layers: int = 1,
         width: int = 64,
         neighbours: float = 12.0,
         energy_scale: float = 1.0,
@@ -96,7 +96,7 @@ class DensityNetwork(Potential):
 
     @classmethod
     def shapes(cls, config: dict[str, Any]) -> dict[str, tuple[int | None, ...]]:
-        types, layers = len(config.get("types", ())), config.get("n_layers", 2)
+        types, layers = len(config.get("types", ())), config.get("n_layers", 1)
         channels, width = config.get("channels", 16), config.get("width", 64)
         l_max, n_radial = config.get("l_max", 2), config.get("n_radial", 8)
         if not all(

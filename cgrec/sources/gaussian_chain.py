@@ -33,7 +33,7 @@ class GaussianChainSource(Source):
         n_sites: int = 16,
         n_frames: int = 20000,
         bond: float = 0.38,
-        temperature: float = 300.0,
+        temperature: float = 300,
     ) -> None:
         expect("GaussianChainSource", at_least=2, n_sites=n_sites)
         expect("GaussianChainSource", at_least=1, n_frames=n_frames)

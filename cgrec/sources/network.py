@@ -77,7 +77,7 @@ class NetworkSource(Source):
         members: int = 3,
         held_out: float = 0.15,
         copies: int = 1,
-        margin: float = 10.0,
+        margin: float = 10,
     ) -> None:
         if (labels is None) == (potential is None):
             raise ValueError(

@@ -81,11 +81,11 @@ class QuantumSource(Source):
         scatter: Mapping[str, Any] | None = None,
         potential: str | None = None,
         members: int = 2,
-        first_runs: int = 40,
-        first_frames: int = 30,
-        rounds: int = 4,
-        labels: int = 1000,
-        threshold: float = 1500.0,
+        first_runs: int = 60,
+        first_frames: int = 40,
+        rounds: int = 3,
+        labels: int = 2000,
+        threshold: float = 3000,
         check_labels: int = 200,
     ) -> None:
         self.structure = structure
