@@ -168,7 +168,7 @@ class Chain:
                     recipe,
                     seed_of(self.seed, k),
                     bias_of(parent),
-                    parent.permittivity,
+                    parent.measured,
                     identity=identity(parent.folder / "frames"),
                     above=self._above(k),
                 )
@@ -412,7 +412,7 @@ class Chain:
             straight,
             seed_of(self.seed, k, 1),
             bias_of(base),
-            level.permittivity,
+            level.measured,
             identity=identity(base.folder / "frames"),
         )
 

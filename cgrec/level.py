@@ -5,6 +5,7 @@ fit, run, keep.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from .analysis import dielectric_constant
 from .analysis.transport import Diffusion, diffusion
 from .backmapping import BACKMAPPERS, Backmapper
 from .collective_variables import CollectiveVariable, variables_from_config
@@ -26,10 +26,11 @@ from .level_recipe import LevelRecipe
 from .level_run import BIAS, FIRST, FRAMES, REFINED, LevelRun
 from .lock import only_here
 from .mapping import Mapping
-from .potential import MetadynamicsBias, Potential, fit_priors
+from .potential import Coulomb, MetadynamicsBias, Potential
+from .potential.priors import fitted
 from .recipes import OtherRecipe, stored
-from .roles import Rule
-from .stages import OF_LEVEL, claim, noted
+from .roles import MeasuresParent, Prior, Rule
+from .stages import MEASURED, OF_LEVEL, claim, noted
 from .system import System
 from .training import split
 
@@ -274,7 +275,7 @@ class Level:
         recipe: LevelRecipe,
         seed: int,
         bias: tuple[CollectiveVariable, ...] = (),
-        permittivity: float | None = None,
+        below: MappingType[str, Any] | None = None,
         identity: str | None = None,
         above: Sequence[Path] = (),
     ) -> Frames:
@@ -285,8 +286,8 @@ class Level:
             recipe: of this level.
             seed: of this level.
             bias: variables the parent's run was biased along.
-            permittivity: of the solvent, where a level below has it; else a Coulomb prior with
-                permittivity null measures it from the dipoles of the parent.
+            below: what priors of the level below measured (`measured`): those of this level that
+                can, take it, for the parent may lack what it is measured from.
             identity: of the parent's frames, where they lie on disk (see `cgrec.frames.identity`).
             above: folders of levels made from this one.
 
@@ -302,9 +303,8 @@ class Level:
             with noted(self.folder):
                 targets = self._map(parent, recipe)
                 training = training_frames(parent, targets, bias)
-                potential = self._fit(
-                    training, self._known_priors(recipe, parent, permittivity), recipe, seed
-                )
+                priors = self._measured_priors(recipe, parent, below or {})
+                potential = self._fit(training, priors, recipe, seed)
                 return self._run(potential, training, targets, recipe, seed)
 
     def _map(self, parent: Frames, recipe: LevelRecipe) -> Frames:
@@ -316,61 +316,47 @@ class Level:
         return self.targets
 
     @property
+    def measured(self) -> dict[str, dict[str, Any]]:
+        """{file: what its priors measured in the level below} (`cgrec.roles.MeasuresParent`)."""
+        found = [path for pattern in MEASURED for path in sorted(self.folder.glob(pattern))]
+        return {path.name: checked_json(path) for path in found}
+
+    @property
     def permittivity(self) -> float | None:
         """Relative permittivity of the solvent in its Coulomb prior; None without one."""
-        return checked_json(self.folder / "coulomb.json").get("permittivity")
+        return self.measured.get(Coulomb.record, {}).get("permittivity")
 
-    def _known_priors(
-        self, recipe: LevelRecipe, parent: Frames, permittivity: float | None
-    ) -> dict[str, Any] | None:
-        """The recipe's priors with a number for the permittivity, which coulomb.json keeps."""
-        coulomb = (recipe.priors or {}).get("coulomb")
-        if not coulomb:
-            return recipe.priors
-        path, about = (
-            self.folder / "coulomb.json",
-            {"permittivity": coulomb.get("permittivity"), "from": "recipe"},
-        )
-        if about["permittivity"] is None and permittivity is not None:
-            about = {"permittivity": permittivity, "from": "level below"}
-        known = made(path)
-        if about["permittivity"] is None and not known:
-            found = dielectric_constant(parent)
-            about = {
-                "permittivity": float(found.value),
-                "error": float(found.error),
-                "from": "dipoles of the parent",
-            }
-            print(
-                f"{self.name}: relative permittivity {found.value:.1f} +- {found.error:.1f} "
-                "from the parent's dipoles",
-                flush=True,
-            )
-        if not known:
-            keep_json(path, about)
-        return {
-            **(recipe.priors or {}),
-            "coulomb": {**coulomb, "permittivity": read_json(path)["permittivity"]},
-        }
+    def _measured_priors(
+        self, recipe: LevelRecipe, parent: Frames, below: MappingType[str, Any]
+    ) -> list[Prior]:
+        """The recipe's priors, with what those of them that measure the parent measured there."""
+        priors: list[Prior] = []
+        for prior in recipe.listed_priors:
+            if isinstance(prior, MeasuresParent):
+                path = self.folder / prior.record
+                if not made(path):
+                    keep_json(path, prior.measure(parent, below.get(prior.record), self.name))
+                prior = prior.given(read_json(path))
+            priors.append(prior)
+        return priors
 
     def _fit(
-        self, frames: Frames, wanted: dict[str, Any] | None, recipe: LevelRecipe, seed: int
+        self, frames: Frames, priors: Sequence[Prior], recipe: LevelRecipe, seed: int
     ) -> Potential:
         path = self.folder / "potential.pt"
         if not made(path):
             network = recipe.potential(frames, seed)
-            priors = [] if wanted is None else fit_priors(frames, types=network.types, **wanted)
-            fitted, report = recipe.training(
+            potential, report = recipe.training(
                 network,
                 frames,
-                priors=priors,
+                priors=fitted(priors, frames, network.types),
                 seed=seed,
                 folder=self.folder,
                 name=f"{self.name}: fit",
             )
             note(self.folder / "training.csv")
             keep_json(self.folder / "training.json", vars(report))
-            keep(path, fitted.save)
+            keep(path, potential.save)
         (self.folder / "training.pt").unlink(missing_ok=True)
         return Potential.load(path, recipe.training.device)
 

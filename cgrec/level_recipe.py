@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import partial
 from typing import Any
 
@@ -12,8 +13,18 @@ from .collective_variables import variables_from_config
 from .corrections import PairRefinement, Populations
 from .corrections.populations import ORDER
 from .mapping import FORCE_MAPS
+from .potential.priors import priors_by_name
 from .recipes import described
-from .roles import Correction, Engine, ForceMap, NetworkMaker, Rule
+from .roles import (
+    Correction,
+    Engine,
+    ForceMap,
+    MeasuresParent,
+    NetworkMaker,
+    Prior,
+    Rule,
+)
+from .stages import MEASURED
 from .training import ForceMatching
 
 
@@ -28,14 +39,16 @@ class LevelRecipe:
         training: the fit.
         dynamics: the run.
         force_map: "basic", "constraint_aware" or "least_noise", or one of somebody else.
-        priors: which priors to fit, keyword arguments of `fit_priors` other than types.
+        priors: which priors to fit: a list of them, or a table, the arguments of
+            `cgrec.potential.priors.priors_by_name`; None: none.
         variables: {name: site labels} this level is compared in; empty: the chain's variables.
         corrections: what follows the run, in this order (see `cgrec.corrections`).
         refine: {name: site labels}, short for a first correction `Populations`.
         refine_pairs: short for a correction before those of the list.
 
     Raises:
-        ValueError: a keyword of a partial potential is unknown; `refine` names no dihedrals.
+        ValueError: a keyword of a partial potential is unknown; priors that are none, or that keep
+            what they measured in one file; `refine` names no dihedrals.
     """
 
     mapping: Rule
@@ -43,7 +56,7 @@ class LevelRecipe:
     training: ForceMatching
     dynamics: Engine
     force_map: str | ForceMap = "least_noise"
-    priors: dict[str, Any] | None = None
+    priors: Mapping[str, Any] | Sequence[Prior] | None = None
     variables: Any = ()
     refine: Any = ()
     refine_pairs: PairRefinement | None = None
@@ -65,6 +78,7 @@ class LevelRecipe:
                 "corrections: expected tables that say what they are (_target_: ...), found "
                 f"{no_corrections[0]!r}"
             )
+        check_priors(self.listed_priors)
 
     @property
     def all_corrections(self) -> tuple[Correction, ...]:
@@ -72,6 +86,17 @@ class LevelRecipe:
         first = [Populations(self.refine)] if self.refine else []
         pairs = [self.refine_pairs] if self.refine_pairs else []
         return (*first, *pairs, *(self.corrections or ()))
+
+    @property
+    def listed_priors(self) -> list[Prior]:
+        """The priors that the recipe names or holds, in the order in which they are summed."""
+        if isinstance(self.priors, Mapping):
+            return list(priors_by_name(**self.priors))
+        if not isinstance(self.priors, Sequence | None) or isinstance(self.priors, str):
+            raise ValueError(
+                f"priors: expected a list of priors or a table of them, found {self.priors!r}"
+            )
+        return list(self.priors or ())
 
     @property
     def weigh_forces(self) -> ForceMap:
@@ -118,3 +143,26 @@ def check_partial(function: partial[Any]) -> None:
             f"{function.func.__qualname__} has no argument {unknown}: expected some of "
             f"{sorted(known)}"
         )
+
+
+def check_priors(priors: Sequence[Prior]) -> None:
+    """ValueError where one cannot be called, or two would keep what they measured in one file, or
+    in one that no level looks after.
+    """
+    for prior in priors:
+        if not callable(prior):
+            raise ValueError(
+                f"priors: expected priors, each a table that says what it is (_target_: ...), found "
+                f"{prior!r}"
+            )
+    records = [prior.record for prior in priors if isinstance(prior, MeasuresParent)]
+    for record in records:
+        if records.count(record) > 1:
+            raise ValueError(
+                f"priors: expected one prior that keeps what it measured in {record}, found "
+                f"{records.count(record)}: leave out all but one"
+            )
+        if not any(fnmatch(record, pattern) for pattern in MEASURED):
+            raise ValueError(
+                f"priors: expected a record called {' or '.join(MEASURED)}, found {record!r}"
+            )

@@ -15,7 +15,6 @@ import yaml
 from numpy.typing import NDArray
 
 from .analysis.mapping_scores import hidden_fluctuation, kinetic_share, noise_removed
-from .analysis.statistics import Estimate
 from .files import write_text
 from .frames import Frames
 from .mapping import (
@@ -29,6 +28,7 @@ from .mapping import (
     learned_beads,
 )
 from .mapping.made_for import by_index, lasting_labels, molecules_fingerprint
+from .statistics import Estimate
 from .system import System
 from .units import shown
 
@@ -281,7 +281,7 @@ def inner_fluctuation(beads: Sequence[Sequence[int]], frames: Frames) -> Estimat
     """Root mean square, over pairs of atoms in one bead, of the standard deviation of their
     distance, nm, with a jackknife error.
     """
-    from .analysis.statistics import jackknife_rows
+    from .statistics import jackknife_rows
 
     pairs = [pair for atoms in beads for pair in combinations(atoms, 2)]
     if not pairs:

@@ -8,6 +8,8 @@ object that can be another one. What such an object must offer is its role, writ
     Source                folder, seed -> Frames of level 0                 source
     Rule                  System or Frames -> Mapping                       levels.X.mapping
     ForceMap              Mapping, Frames -> Mapping with another B         levels.X.force_map
+    Prior                 Frames, site types -> fitted Potentials           levels.X.priors
+    MeasuresParent        Frames of the level below -> numbers              (a prior that has it measures there)
     NetworkMaker          Frames, seed -> untrained Potential               levels.X.potential, source.network
     DescribesSites        graph of sites -> description of each site        (a network that has it is guarded)
     Engine                Potential, Frames -> Frames with forces           levels.X.dynamics
@@ -114,6 +116,63 @@ class ForceMap(Protocol):
         Raises:
             ValueError: constraints that allow no B, or frames that do not determine it.
         """
+        ...
+
+
+class Prior(Protocol):
+    """Fits itself to frames: a simple energy that is right where there are no data.
+
+    In YAML an entry of levels.X.priors: of a list, or of its table under a name of its own. Priors
+    are Bonds, Angles, Branches, Dihedrals, Repulsion and Coulomb of `cgrec.potential`. What it
+    gives is subtracted from the forces that a network learns, and added back in every run.
+    """
+
+    def __call__(
+        self, frames: Frames, types: Sequence[str], /
+    ) -> Potential | Sequence[Potential] | None:
+        """The energy fitted to `frames`, with their weights; None, or nothing in a list, where this
+        System has no terms of its kind.
+
+        Args:
+            frames: of the level, with forces; what is fitted is valid at their temperature
+                (`Potential.made_at`).
+            types: the table of site types of the network it will be added to.
+
+        Raises:
+            ValueError: a System that it cannot be fitted to.
+        """
+        ...
+
+
+@runtime_checkable
+class MeasuresParent(Protocol):
+    """What a Prior may offer beside: it measures something in the level below, whose frames have
+    sites that the level itself has no more.
+
+    The level keeps what was measured, and hands it to the level above. Coulomb has it, for the
+    permittivity of a solvent.
+
+    Attributes:
+        record: name of the json file in the folder of the level, prior_*.json.
+    """
+
+    record: str
+
+    def measure(
+        self, parent: Frames, below: Table[str, object] | None, name: str
+    ) -> dict[str, object]:
+        """What the file is to hold.
+
+        Args:
+            parent: frames of the level below, not mapped.
+            below: what a prior with the same record measured for the level below; None where none
+                did.
+            name: of the level, for what is said.
+        """
+        ...
+
+    def given(self, record: Table[str, object], /) -> Prior:
+        """The prior with what the file holds."""
         ...
 
 

@@ -19,12 +19,14 @@ from .lock import LOCK
 from .recipes import RECIPE, OtherRecipe, as_given, differences, refuse, store, stored
 from .remarks import remark
 
+#: Patterns of what priors measured in the level below (`cgrec.roles.MeasuresParent`).
+MEASURED = ("coulomb.json", "prior_*.json")
 #: What corrections leave on the way.
 CORRECTED = ("correction_*.pt", "round_*", "corrected_*")
 #: {stage: patterns of what it leaves}, in the order of making, of a level above 0.
 OF_LEVEL = {
     "map": ("mapping.npz", "targets"),
-    "fit": ("coulomb.json", "training.pt", "training.csv", "training.json", "potential.pt"),
+    "fit": (*MEASURED, "training.pt", "training.csv", "training.json", "potential.pt"),
     "run": ("unrefined", *CORRECTED, "refined.pt", "frames"),
     "compare": ("report.json",),
 }

@@ -29,7 +29,6 @@ from torch.utils.data import Dataset
 from torch_geometric.loader import DataLoader
 from tqdm import tqdm
 
-from .analysis.statistics import Estimate
 from .checkpoints import Clock, load_state, save_state
 from .files import write_text
 from .frames import Frames
@@ -39,6 +38,7 @@ from .potential.state import density_range
 from .ranges import expect
 from .recipes import described
 from .sampling import blocks_of
+from .statistics import Estimate
 from .stopping import Request, deferred
 from .system import System
 from .threads import chosen, has_kernel

@@ -37,10 +37,10 @@ from cgrec.analysis import (
     wasserstein,
 )
 from cgrec.analysis.divergence import Tally, divergence
-from cgrec.analysis.statistics import jackknife_rows
 from cgrec.collective_variables import CollectiveVariable
 from cgrec.frames import Frames
 from cgrec.geometry import dihedral
+from cgrec.statistics import jackknife_rows
 from cgrec.system import System
 
 PAIR = System(names=("A", "B"), masses=[1.0, 1.0], bonds=[(0, 1)])

@@ -27,6 +27,8 @@ RANKS = [
     {"system"},
     {"frames"},
     {"collective_variables", "sampling"},
+    {"statistics"},
+    {"observables"},
     {"trajectory_files", "mapping", "potential"},
     {"roles"},
     {"analysis"},

@@ -9,7 +9,7 @@ import pytest
 
 from cgrec import Frames, System, read
 from cgrec.potential import ExcludedVolume
-from cgrec.potential.excluded_volume import close_pairs
+from cgrec.potential.priors.contacts import close_pairs
 from cgrec.units import thermal_energy
 
 SHARED = Path(os.environ.get("CGREC_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -11,8 +11,9 @@ from torch_geometric.loader import DataLoader
 from cgrec import Frames, Potential, System
 from cgrec.analysis import dielectric_constant, dipole_moments
 from cgrec.native import NoKernel
-from cgrec.potential import ExcludedVolume, ScreenedCoulomb, SumPotential, coulomb, fit_priors
+from cgrec.potential import ExcludedVolume, ScreenedCoulomb, SumPotential, fit_priors
 from cgrec.potential.graph import VerletList
+from cgrec.potential.priors.coulomb import charged, kernel
 from cgrec.training import LabelledGraphs
 from cgrec.units import BOLTZMANN, COULOMB, ENERGY, force_factor
 
@@ -167,7 +168,7 @@ def test_accuracy_is_kept_whatever_the_split():
 
 
 def test_mesh_of_many_sites(monkeypatch):
-    monkeypatch.setattr(coulomb, "MESH_SITES", 100)
+    monkeypatch.setattr(charged, "MESH_SITES", 100)
     frames = gas(150, np.eye(3) * 3.2, n_frames=2)
     exact = ions(accuracy=1e-12).compiled().energy_and_forces(frames)[1]
     potential = ions(accuracy=1e-4, cutoff=1.2)
@@ -400,7 +401,7 @@ def test_without_compiler_the_plain_one_runs(monkeypatch):
     def none():
         raise NoKernel("no C++ compiler found")
 
-    monkeypatch.setattr(coulomb, "_library", none)
+    monkeypatch.setattr(kernel, "kernel_library", none)
     potential = ions()
     with pytest.warns(UserWarning, match="no C.. compiler"):
         assert potential.compiled() is potential

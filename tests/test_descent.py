@@ -9,10 +9,10 @@ from test_recursion import TINY
 
 import cgrec
 from cgrec import Frames, System
-from cgrec.analysis.statistics import Estimate
 from cgrec.backmapping import FlowBackmapper, TemplateBackmapper, audit, step_down
 from cgrec.cli import main
 from cgrec.mapping import Pick
+from cgrec.statistics import Estimate
 
 KT = 8.314462618e-3 * 300.0
 

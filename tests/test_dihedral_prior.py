@@ -6,7 +6,7 @@ import pytest
 from cgrec import Frames, System
 from cgrec.dynamics import Langevin
 from cgrec.potential import DihedralPrior, HarmonicPrior
-from cgrec.potential.dihedral import barrier_series
+from cgrec.potential.priors.dihedral import barrier_series
 from cgrec.units import thermal_energy
 
 T = 300.0

@@ -43,8 +43,7 @@ def test_names_of_the_readme_are_there_in_a_fresh_session():
 
 def test_rooms_and_version_are_attributes():
     done = run(
-        "import cgrec; cgrec.analysis.statistics; assert 'mapping' in dir(cgrec); "
-        "print(cgrec.__version__)"
+        "import cgrec; cgrec.statistics; assert 'mapping' in dir(cgrec); print(cgrec.__version__)"
     )
     assert done.returncode == 0 and done.stdout.count(".") == 2, done.stderr
     assert "no attribute 'nothing'" in run("import cgrec; cgrec.nothing").stderr

@@ -91,9 +91,9 @@ def test_from_brine_to_ions(tmp_path):
     )
     second = Level(tmp_path / "second")
     second.folder.mkdir()
-    second._known_priors(
-        recipe(), first.frames, first.permittivity
-    )  # the level above has no solvent to measure
+    # the level above has no solvent to measure
+    *_, coulomb = second._measured_priors(recipe(), first.frames, first.measured)
+    assert coulomb.permittivity == first.permittivity
     assert second.permittivity == first.permittivity
     assert first.system.types == ("Na", "Cl") * 8
     parts = {type(p) for p in first.potential.parts}

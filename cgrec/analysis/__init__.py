@@ -2,9 +2,10 @@
 floor.
 """
 
+from ..observables.dielectric import dielectric_constant, dipole_moments
+from ..statistics import block_average, effective_sample_size, jackknife, statistical_inefficiency
 from .backmapping import BackmappingReport, compare_backmapping, weight_efficiency, worst_frames
 from .conformation import compare_conformations, own_conformation
-from .dielectric import dielectric_constant, dipole_moments
 from .divergence import jensen_shannon
 from .free_energy import (
     BASINS_ALANINE,
@@ -54,7 +55,6 @@ from .solution import (
     osmotic_coefficient,
     pressure,
 )
-from .statistics import block_average, effective_sample_size, jackknife, statistical_inefficiency
 from .structure import (
     chirality_flips,
     circular_wasserstein,

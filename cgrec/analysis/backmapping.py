@@ -22,11 +22,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import geometry
 from ..frames import Frames
+from ..statistics import Estimate, block_labels, effective_share, jackknife_error
 from ..system import System
 from ..units import shown
 from .divergence import Tally, divergence
 from .ledger import plain
-from .statistics import Estimate, block_labels, effective_share, jackknife_error
 from .structure import (
     KINDS,
     bonded_values,

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from .. import geometry
 from ..frames import Frames
+from ..statistics import block_labels, effective_sample_size, jackknife_rows
 from .backbone import Torsion, backbone_torsions, cis_rows, peptide_bonds
 from .divergence import Tally, divergence
 from .ledger import plain
-from .statistics import block_labels, effective_sample_size, jackknife_rows
 from .structure import compare_structure
 
 #: Bins of one dihedral: ten degrees, narrower than any basin.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .statistics import jackknife_error
+from ..statistics import jackknife_error
 
 
 def jensen_shannon(p: ArrayLike, q: ArrayLike) -> float:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from ..collective_variables import CollectiveVariable
 from ..frames import Frames
+from ..statistics import block_labels, effective_sample_size, jackknife_error
 from ..system import System
 from ..units import thermal_energy
 from .divergence import Divergence, Tally, divergence
-from .statistics import block_labels, effective_sample_size, jackknife_error
 
 Variables = Sequence[CollectiveVariable]
 Range = tuple[float, float]

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..frames import Frames
+from ..statistics import jackknife_rows
 from .pair_counts import half_width, pair_tables
-from .statistics import jackknife_rows
 from .structure import RadialDistribution, distribution
 
 Array = NDArray[np.float64]

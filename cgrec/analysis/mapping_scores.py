@@ -21,9 +21,9 @@ from scipy.special import logsumexp
 
 from .. import geometry
 from ..frames import Frames
+from ..statistics import Estimate, block_labels, jackknife_error, jackknife_rows
 from ..system import System
 from ..units import thermal_energy
-from .statistics import Estimate, block_labels, jackknife_error, jackknife_rows
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]

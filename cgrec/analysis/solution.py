@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..frames import Frames
+from ..statistics import Estimate, jackknife_rows
 from ..units import PRESSURE, thermal_energy
 from .pair_counts import Ends, PairTable, half_width, pair_tables
-from .statistics import Estimate, jackknife_rows
 
 Array = NDArray[np.float64]
 #: Strain of the central difference: its square and rounding, 1e-16 / strain, are both far below any

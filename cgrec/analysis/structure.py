@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import geometry
 from ..frames import Frames
+from ..statistics import block_labels, jackknife_rows
 from ..system import System
 from .divergence import Tally, divergence
 from .pair_counts import pair_rows
-from .statistics import block_labels, jackknife_rows
 
 #: kind -> (sites, formula, unit)
 KINDS = {

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
 from ..frames import Frames
+from ..statistics import Estimate, jackknife_error
 from ..units import DIFFUSION, VISCOSITY, thermal_energy
-from .statistics import Estimate, jackknife_error
 
 Array = NDArray[np.float64]
 _CHUNK = 2**22  # numbers Fourier transformed at a time

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from ..analysis.statistics import Estimate, effective_share
 from ..dynamics.run import draw
 from ..frames import Frames
 from ..sampling import blocks_of
+from ..statistics import Estimate, effective_share
 from ..units import thermal_energy
 from .base import Backmapper
 from .correct import metropolis

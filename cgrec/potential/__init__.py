@@ -4,36 +4,49 @@ from .base import Potential, SumPotential
 from .bias import MetadynamicsBias
 from .bond_graph import BondGraph
 from .committee import Committee
-from .coulomb import ScreenedCoulomb
-from .dihedral import DihedralPrior, DihedralSeries, half_space
-from .excluded_volume import ExcludedVolume
+from .dihedral_series import DihedralSeries, half_space
 from .harmonic import PairStiffness
 from .network import DensityNetwork, network_maker
-from .prior import (
+from .priors import (
+    Angles,
+    Bonds,
+    Branches,
     BranchPrior,
+    Coulomb,
+    DihedralPrior,
+    Dihedrals,
+    ExcludedVolume,
     HarmonicPrior,
     LinePrior,
+    Repulsion,
+    ScreenedCoulomb,
     fit_priors,
 )
 from .uf3 import UF3Potential
 
 __all__ = [
+    "Angles",
     "BondGraph",
+    "Bonds",
     "BranchPrior",
+    "Branches",
     "Committee",
+    "Coulomb",
     "DensityNetwork",
     "DihedralPrior",
     "DihedralSeries",
+    "Dihedrals",
     "ExcludedVolume",
     "HarmonicPrior",
     "LinePrior",
     "MetadynamicsBias",
     "PairStiffness",
     "Potential",
+    "Repulsion",
     "ScreenedCoulomb",
     "SumPotential",
     "UF3Potential",
     "fit_priors",
-    "network_maker",
     "half_space",
+    "network_maker",
 ]

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TypedDict
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,6 +21,13 @@ from ..system import System
 #: Systems that were compared with a graph already: `Potential.graph` asks again for every batch of
 #: frames.
 _KNOWN: WeakKeyDictionary[System, set[str]] = WeakKeyDictionary()
+
+
+class BondGraphConfig(TypedDict):
+    """A `BondGraph` as plain lists, as files of potentials hold it."""
+
+    types: list[str]
+    bonds: list[list[int]]
 
 
 @dataclass(frozen=True)
@@ -45,14 +52,14 @@ class BondGraph:
         return cls(system.types, tuple((int(i), int(j)) for i, j in _sorted_pairs(system.bonds)))
 
     @classmethod
-    def from_config(cls, config: dict[str, Any] | None) -> BondGraph | None:
+    def from_config(cls, config: BondGraphConfig | None) -> BondGraph | None:
         """Inverse of `config`; None for None."""
         if config is None:
             return None
         return cls(tuple(config["types"]), tuple((int(i), int(j)) for i, j in config["bonds"]))
 
     @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> BondGraphConfig:
         """As plain lists."""
         return {"types": list(self.types), "bonds": [list(pair) for pair in self.bonds]}
 

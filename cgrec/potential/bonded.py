@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..system import System
 from .base import Potential
-from .bond_graph import BondGraph, check_edges
+from .bond_graph import BondGraph, BondGraphConfig, check_edges
 from .graph import SiteGraph
 
 
@@ -35,7 +35,7 @@ class BondedPotential(Potential):
         types: Sequence[str],
         n_sites: int,
         sites: Sequence[Sequence[int]],
-        bond_graph: dict[str, Any] | None = None,
+        bond_graph: BondGraphConfig | None = None,
         cutoff: float = 0.0,
         paths: Sequence[tuple[int, int]] = (),
         **config: Any,

@@ -14,7 +14,17 @@ from cgrec.corrections import PairRefinement, Populations
 from cgrec.dynamics import CommitteeGuard, FeatureGuard, Langevin
 from cgrec.export import EXPORTERS
 from cgrec.mapping import FORCE_MAPS
-from cgrec.potential import DensityNetwork, PairStiffness, UF3Potential
+from cgrec.potential import (
+    Angles,
+    Bonds,
+    Branches,
+    Coulomb,
+    DensityNetwork,
+    Dihedrals,
+    PairStiffness,
+    Repulsion,
+    UF3Potential,
+)
 from cgrec.potential.kernel import CompiledDensityNetwork
 from cgrec.sources import (
     CalculatorSource,
@@ -39,6 +49,8 @@ CLASSES = [
     ),
     *((roles.DescribesSites, c) for c in (DensityNetwork, CompiledDensityNetwork)),
     *((roles.Hook, c) for c in (CommitteeGuard, FeatureGuard)),
+    *((roles.Prior, c) for c in (Angles, Bonds, Branches, Coulomb, Dihedrals, Repulsion)),
+    (roles.MeasuresParent, Coulomb),
     (roles.Engine, Langevin),
     *((roles.Correction, c) for c in (Populations, PairRefinement)),
     (roles.Variable, CollectiveVariable),

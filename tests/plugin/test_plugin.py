@@ -24,6 +24,7 @@ levels:
   l1:
     mapping: {_target_: toy.EveryOther, step: 2}
     potential: {_target_: toy.SoftPairs.for_frames, _partial_: true, n_centres: 5}
+    priors: [{_target_: toy.Size, share: 0.5}]
     training: {steps: 60, batch_size: 32, validate_every: 20}
     dynamics: {n_replicas: 4, length: 8, save_every: 1, equilibration: 1}
     corrections: [{_target_: toy.SameSize, strongest: 50}]
@@ -48,7 +49,8 @@ for words in json.loads(sys.argv[1]):
     answers.append(said.getvalue())
 import cgrec
 try:
-    answers.append(type(cgrec.load("run").levels[2].potential).__module__)
+    names = [type(part).__module__ for part in cgrec.load("run").levels[1].potential.parts]
+    answers.append(" ".join(names + [type(cgrec.load("run").levels[2].potential).__module__]))
 except Exception as error:
     answers.append(str(error))
 print(json.dumps(answers))
@@ -125,7 +127,7 @@ def test_a_plugin_is_first_class_and_missed_in_words(place):
         ["count"],
         ["coutn"],
     ]
-    climb, report, count, export, wrong, usage, own_help, nothing, near, module = answers(
+    climb, report, count, export, wrong, usage, own_help, nothing, near, modules = answers(
         commands, folder, installed
     )
     assert "report: " in climb and "report: " in report, climb
@@ -149,7 +151,7 @@ def test_a_plugin_is_first_class_and_missed_in_words(place):
     assert "how many sites each level" in own_help
     assert "cgrec: cgrec count: expected run=FOLDER, found nothing" in nothing
     assert "did you mean count?" in near
-    assert module == "toy.network"
+    assert modules == "toy.prior toy.network cgrec.potential.harmonic toy.network"
 
     commands = [["--help"], ["count", "run=run"], [*EXPORT, "to=x"], CLIMB]
     usage, count, export, climb, load = answers(commands, folder)
@@ -157,6 +159,6 @@ def test_a_plugin_is_first_class_and_missed_in_words(place):
     assert "found count" in count and "to export to, lammps, found table" in export
     assert "toy." in climb and "installed plugin" in climb
     assert (
-        "toy.network:SoftPairs is a potential class of the package toy" in load
+        "toy.prior:SizePrior is a potential class of the package toy" in load
         and "install toy" in load
     )

@@ -3,7 +3,16 @@
 from .correction import SameSize
 from .engine import MetropolisWalk
 from .network import SoftPairs
+from .prior import Size, SizePrior
 from .rule import EveryOther
 from .source import SpringRing
 
-__all__ = ["EveryOther", "MetropolisWalk", "SameSize", "SoftPairs", "SpringRing"]
+__all__ = [
+    "EveryOther",
+    "MetropolisWalk",
+    "SameSize",
+    "Size",
+    "SizePrior",
+    "SoftPairs",
+    "SpringRing",
+]

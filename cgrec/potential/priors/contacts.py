@@ -26,24 +26,24 @@ Nothing here but what is within reach depends on the cutoff.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
 from torch import Tensor
 
-from .. import geometry
-from ..frames import Frames
-from ..sampling import blocks_of
-from ..system import System
-from .graph import SiteGraph
+from ... import geometry
+from ...frames import Frames
+from ...sampling import blocks_of
+from ...system import System
+from ..graph import SiteGraph
 
-if TYPE_CHECKING:
-    from .excluded_volume import ExcludedVolume
-
-#: Blocks of the sample, and the share of them whose shortest distances lie below a pair's.
-BLOCKS, SHARE = 20, 0.25
+#: Blocks of the sample.
+BLOCKS = 20
+#: Share of them whose shortest distances lie below a pair's.
+SHARE = 0.25
 #: Contact distances a pair of types may stay apart without having to show that it moves freely.
 LOOSE = 1.2
 #: Pairs move freely where so many different ones come within `NEAR` distances, ...
@@ -64,7 +64,27 @@ CLOSEST = 0.1
 PORTION = 20_000
 
 
-def contact_distances(wall: ExcludedVolume, frames: Frames) -> NDArray[np.float64]:
+class Wall(Protocol):
+    """A wall between pairs of sites of one System, whose diameters are to be found.
+
+    Attributes:
+        types: site types.
+        cutoff: nm within which pairs are looked for.
+        n_sites: of the System.
+        codes: first * n_sites + second, sorted, of the pairs that it leaves out.
+    """
+
+    types: tuple[str, ...]
+    cutoff: float
+    n_sites: int
+    codes: Tensor
+
+    def graph(self, frames: Frames) -> SiteGraph:
+        """The graph of some frames, with neighbours up to the cutoff."""
+        ...
+
+
+def contact_distances(wall: Wall, frames: Frames) -> NDArray[np.float64]:
     """(n_types, n_types) nm by the rule above, for the types, cutoff and excluded pairs of `wall`."""
     n_types = len(wall.types)
     blocks = blocks_of(frames, min(BLOCKS, len(frames)))
@@ -86,7 +106,7 @@ def contact_distances(wall: ExcludedVolume, frames: Frames) -> NDArray[np.float6
     return np.maximum(np.where(np.isfinite(found), found, usual), CLOSEST)
 
 
-def _usual(wall: ExcludedVolume, frames: Frames, contact: float) -> NDArray[np.float64]:
+def _usual(wall: Wall, frames: Frames, contact: float) -> NDArray[np.float64]:
     """(n_types, n_types) nm two sites are taken to come close: `contact`, or their size where that
     is less and it is not free.
     """
@@ -100,16 +120,14 @@ def _usual(wall: ExcludedVolume, frames: Frames, contact: float) -> NDArray[np.f
     return np.minimum(contact, size)
 
 
-def _graphs(wall: ExcludedVolume, frames: Frames) -> Iterator[SiteGraph]:
+def _graphs(wall: Wall, frames: Frames) -> Iterator[SiteGraph]:
     step = max(1, PORTION // frames.n_sites)
     for start in range(0, len(frames), step):
         yield wall.graph(frames[start : start + step])
 
 
-def _third_neighbours(wall: ExcludedVolume, system: System) -> NDArray[np.int64]:
+def _third_neighbours(wall: Wall, system: System) -> NDArray[np.int64]:
     """Sorted codes of pairs at most three bonds apart."""
-    from .excluded_volume import close_pairs
-
     return close_pairs(system, 3) @ np.array([wall.n_sites, 1])
 
 
@@ -131,7 +149,7 @@ def among(codes: Tensor, graph: SiteGraph, n_sites: int) -> Tensor:
 
 
 def _near_pairs(
-    wall: ExcludedVolume, graph: SiteGraph
+    wall: Wall, graph: SiteGraph
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """(distance, type, other type, code of the pair of sites) of every pair within the cutoff that
     is not excluded.
@@ -139,7 +157,7 @@ def _near_pairs(
     with torch.no_grad():
         r = graph.neighbour_vectors().norm(dim=-1)
     near = r < wall.cutoff
-    if len(wall.partners):
+    if len(wall.codes):
         near &= ~among(wall.codes, graph, wall.n_sites)
     own, slot = near.nonzero(as_tuple=True)
     other = graph.neighbour_index[own, slot]
@@ -150,7 +168,7 @@ def _near_pairs(
 
 
 def _shorten(
-    wall: ExcludedVolume, graph: SiteGraph, third: NDArray[np.int64], shortest: NDArray[np.float64]
+    wall: Wall, graph: SiteGraph, third: NDArray[np.int64], shortest: NDArray[np.float64]
 ) -> None:
     """Lower `shortest` (2, n_types, n_types) to what this graph has: all pairs, and those more than
     three bonds apart.
@@ -169,7 +187,7 @@ def _shorten(
 
 
 def _moves_freely(
-    wall: ExcludedVolume, frames: Frames, distances: NDArray[np.float64], far: bool = False
+    wall: Wall, frames: Frames, distances: NDArray[np.float64], far: bool = False
 ) -> NDArray[np.bool_]:
     """(n_types, n_types) whether pairs of these types come near `distances` as free particles do; 0
     asks nothing.
@@ -228,7 +246,7 @@ def _bond_length(frames: Frames) -> float:
     return float(geometry.distance(np.asarray(some.positions, float), frames.system.bonds).mean())
 
 
-def _by_mass(wall: ExcludedVolume, system: System) -> NDArray[np.float64]:
+def _by_mass(wall: Wall, system: System) -> NDArray[np.float64]:
     """(n_types, n_types) nm from the masses of each type; a type the System lacks is taken for its
     mean site.
     """
@@ -241,3 +259,18 @@ def _by_mass(wall: ExcludedVolume, system: System) -> NDArray[np.float64]:
     )
     radii = np.cbrt(0.75 / np.pi * VOLUME * masses)
     return np.asarray(TOUCH * (radii[:, None] + radii))
+
+
+def close_pairs(system: System, bonds: int = 2) -> NDArray[np.int64]:
+    """(n, 2) both orders of all pairs at most `bonds` bonds apart, sorted."""
+    i, j = system.bonds.T
+    n = system.n_sites
+    step = coo_array((np.ones(len(i)), (i, j)), shape=(n, n))
+    bonded = (step + step.T).tocsr()
+    reached = near = bonded
+    for _ in range(bonds - 1):
+        reached = reached @ bonded
+        near = near + reached
+    near = near.tocoo()
+    pairs = np.stack([near.row, near.col], 1).astype(np.int64)
+    return np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)

@@ -1,11 +1,9 @@
-"""Potentials of dihedrals: the prior that is fitted to them, and the series a PMF is corrected
-with.
-"""
+"""The prior of dihedrals: a Fourier series in which what was never seen is a barrier."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,13 +11,13 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from torch import Tensor
 
-from .. import geometry
-from ..frames import Frames
-from ..remarks import remark
-from ..units import thermal_energy
-from .bond_graph import BondGraph
-from .bonded import BondedPotential
-from .graph import SiteGraph
+from ... import geometry
+from ...frames import Frames
+from ...remarks import remark
+from ...units import thermal_energy
+from ..bond_graph import BondGraph, BondGraphConfig
+from ..bonded import BondedPotential
+from ..graph import SiteGraph
 from .terms import Alike, portions
 
 _PATH = ((0, 1), (1, 2), (2, 3))
@@ -57,7 +55,7 @@ class DihedralPrior(BondedPotential):
         sites: Sequence[Sequence[int]],
         cosine: Sequence[Sequence[float]],
         sine: Sequence[Sequence[float]],
-        bond_graph: dict[str, Any] | None = None,
+        bond_graph: BondGraphConfig | None = None,
         cutoff: float = 0.0,
     ) -> None:
         super().__init__(
@@ -106,6 +104,23 @@ class DihedralPrior(BondedPotential):
             sine=series[:, order:].tolist(),
             bond_graph=BondGraph.of(frames.system).config,
         ).made_at(frames.temperature)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dihedrals:
+    """The prior of all proper dihedrals: a `DihedralPrior`.
+
+    Args:
+        order: of the Fourier series.
+        bins: of the histogram, at most; fewer where there are few frames.
+    """
+
+    order: int = 3
+    bins: int = 72
+
+    def __call__(self, frames: Frames, types: Sequence[str], /) -> DihedralPrior | None:
+        """Fitted to `frames`; None without dihedrals."""
+        return DihedralPrior.fit(frames, types, self.order, self.bins)
 
 
 def barrier_series(counts: NDArray[np.float64], order: int) -> NDArray[np.float64]:
@@ -205,7 +220,7 @@ def _least_squares(
     return np.linalg.solve(r, centre + step)
 
 
-def _fourier(x: NDArray[Any], order: int) -> NDArray[np.float64]:
+def _fourier(x: NDArray[np.floating], order: int) -> NDArray[np.float64]:
     """(n, 1 + 2 order) of one, cosines and sines."""
     angles = np.outer(x, np.arange(1, order + 1))
     return np.hstack([np.ones((len(x), 1)), np.cos(angles), np.sin(angles)])
@@ -242,60 +257,3 @@ def _defined(frames: Frames, paths: list[tuple[int, ...]]) -> list[tuple[int, ..
             f"{', '.join(f'{labels[s]} (site {s})' for s in paths[first])}"
         )
     return [path for path, out in zip(paths, left_out) if not out]
-
-
-class DihedralSeries(BondedPotential):
-    """U = sum_k a_k cos(n_k . s) + b_k sin(n_k . s) of several dihedrals s together: what `refine`
-    corrects a PMF with.
-
-    Args:
-        types: site types, for `Potential`.
-        n_sites: of the System the indices belong to.
-        sites: (n_dihedrals, 4) site indices.
-        orders: (n_terms, n_dihedrals) integers n_k.
-        cosine, sine: (n_terms,) kJ/mol.
-        bond_graph: of the System, as in `BondedPotential`.
-    """
-
-    orders: Tensor
-    cosine: Tensor
-    sine: Tensor
-
-    def __init__(
-        self,
-        *,
-        types: Sequence[str],
-        n_sites: int,
-        sites: Sequence[Sequence[int]],
-        orders: Sequence[Sequence[int]],
-        cosine: Sequence[float],
-        sine: Sequence[float],
-        bond_graph: dict[str, Any] | None = None,
-        cutoff: float = 0.0,
-    ) -> None:
-        super().__init__(
-            types=types,
-            n_sites=n_sites,
-            sites=sites,
-            bond_graph=bond_graph,
-            cutoff=cutoff,
-            orders=orders,
-            cosine=cosine,
-            sine=sine,
-        )
-        self.register_buffer("orders", torch.tensor(orders, dtype=torch.float64), persistent=False)
-        self.register_buffer("cosine", torch.tensor(cosine, dtype=torch.float64), persistent=False)
-        self.register_buffer("sine", torch.tensor(sine, dtype=torch.float64), persistent=False)
-
-    def energy(self, graph: SiteGraph) -> Tensor:
-        x = geometry.dihedral(self.positions(graph), self.sites).double() @ self.orders.T
-        return (torch.cos(x) @ self.cosine + torch.sin(x) @ self.sine).sum(-1)
-
-
-def half_space(order: int, n: int) -> np.ndarray:
-    """(n_terms, n) integer vectors with entries up to `order`, one of each pair n, -n, without
-    zero.
-    """
-    axes = np.meshgrid(*[np.arange(-order, order + 1)] * n, indexing="ij")
-    vectors = np.stack(axes, -1).reshape(-1, n)
-    return vectors[len(vectors) // 2 + 1 :]

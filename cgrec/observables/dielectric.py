@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..frames import Frames
 from ..sampling import blocks_of
+from ..statistics import Estimate, default_blocks, jackknife_error
 from ..units import COULOMB, thermal_energy
-from .statistics import Estimate, default_blocks, jackknife_error
 
 
 def dielectric_constant(

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..frames import Frames
-from ..sampling import blocks_of, counted_once
+from .frames import Frames
+from .sampling import blocks_of, counted_once
 
 
 class Estimate(NamedTuple):

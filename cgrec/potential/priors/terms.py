@@ -1,4 +1,4 @@
-"""Bonded terms of a sample: which of them are alike, and their values in portions of frames."""
+"""Bonded terms of a sample: their values in portions of frames, their moments, which are alike."""
 
 from __future__ import annotations
 
@@ -8,11 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Frames
-from ..system import System
+from ... import geometry
+from ...frames import Frames
+from ...system import System
 
 #: Numbers of one portion of frames: 50 MB of float64.
 PORTION = 6_000_000
+#: A term's coordinate by its number of sites: nm, rad, 1. They take arrays and tensors alike.
+COORDINATES: dict[int, Callable[[Any, Any], Any]] = {
+    2: geometry.distance,
+    3: geometry.angle,
+    4: geometry.signed_volume,
+}
+#: rad: an angle whose mean is beyond it counts as a line. At a line an angle has no direction in
+#: which it could be opened.
+STRAIGHT = np.radians(165.0)
 
 
 class Alike:
@@ -37,13 +47,13 @@ class Alike:
         self.kinds: NDArray[np.int64] = np.unique(smaller, axis=0, return_inverse=True)[1].ravel()
         self.number: NDArray[np.int64] = np.bincount(self.kinds)
 
-    def sum(self, values: NDArray[Any]) -> NDArray[np.float64]:
+    def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n_kinds, ...) sum over the terms of each kind of values (n_terms, ...)."""
         total = np.zeros((len(self.number), *values.shape[1:]))
         np.add.at(total, self.kinds, values)
         return total
 
-    def mean(self, values: NDArray[Any]) -> NDArray[np.float64]:
+    def mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n_terms,) values (n_terms,), each replaced by the mean over the terms of its kind."""
         return (self.sum(values) / self.number)[self.kinds]
 
@@ -59,3 +69,22 @@ def portions(
     for start in range(0, len(frames), step):
         part = slice(start, start + step)
         yield weights[part], term(np.asarray(frames.positions[part], float), paths)
+
+
+def moments(
+    frames: Frames, paths: list[tuple[int, ...]], alike: bool = True
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(n_terms,) mean and variance of the coordinate of each term, shared by those that are
+    `alike`.
+    """
+    sites = np.array(paths)
+    coordinate = COORDINATES[sites.shape[1]]
+    share = Alike(frames.system, paths).mean if alike else lambda values: values
+    mean = np.zeros(len(paths))
+    for weights, x in portions(frames, coordinate, sites):
+        mean += weights @ x
+    mean = share(mean)
+    variance = np.zeros(len(paths))
+    for weights, x in portions(frames, coordinate, sites):
+        variance += weights @ (x - mean) ** 2
+    return mean, share(variance)

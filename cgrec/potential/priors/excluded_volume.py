@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.sparse import coo_array
 from torch import Tensor
 
-from ..frames import Frames
-from ..system import System
-from ..units import thermal_energy
-from .base import Potential
-from .bond_graph import BondGraph, check_edges
-from .contacts import among, contact_distances
-from .graph import SiteGraph
+from ...frames import Frames
+from ...system import System
+from ...units import thermal_energy
+from ..base import Potential
+from ..bond_graph import BondGraph, BondGraphConfig, check_edges
+from ..graph import SiteGraph
+from .contacts import among, close_pairs, contact_distances
 
-#: Sites of all frames together in which contacts are looked for, and frames at least.
-MOST_SITES, FEWEST_FRAMES = 1_000_000, 40
+#: Sites of all frames together in which contacts are looked for: seconds of work.
+MOST_SITES = 1_000_000
+#: Frames at least, however many sites they have: two for each of the blocks of `contacts`.
+FEWEST_FRAMES = 40
 
 
 class ExcludedVolume(Potential):
@@ -54,7 +54,7 @@ class ExcludedVolume(Potential):
         diameters: Sequence[Sequence[float]],
         n_sites: int,
         excluded: Sequence[Sequence[int]] = (),
-        bond_graph: dict[str, Any] | None = None,
+        bond_graph: BondGraphConfig | None = None,
     ) -> None:
         super().__init__(
             types=types,
@@ -90,7 +90,7 @@ class ExcludedVolume(Potential):
             check_edges(system, [], self.n_sites, "ExcludedVolume")
 
     def compiled(self) -> Potential:
-        from .pairs import CompiledPairs, library
+        from ..pairs import CompiledPairs, library
 
         if self.device.type != "cpu" or library() is None:
             return self
@@ -104,11 +104,8 @@ class ExcludedVolume(Potential):
         ratio = self.diameters[graph.species[:, None], graph.species[graph.neighbour_index]] / r
         x = r / self.cutoff
         wall = torch.where(x < 1, ratio**12 * (1 - x**2) ** 3, 0.0)
-        wall = (
-            wall.masked_fill(among(self.codes, graph, self.n_sites), 0.0)
-            if len(self.partners)
-            else wall
-        )
+        if len(self.partners):
+            wall = wall.masked_fill(among(self.codes, graph, self.n_sites), 0.0)
         return 0.5 * self.height * graph.per_frame(wall.sum(1)).sum(1)
 
     @classmethod
@@ -141,16 +138,20 @@ class ExcludedVolume(Potential):
         return cls(**{**wall.config, "diameters": diameters.tolist()}).made_at(frames.temperature)
 
 
-def close_pairs(system: System, bonds: int = 2) -> NDArray[np.int64]:
-    """(n, 2) both orders of all pairs at most `bonds` bonds apart, sorted."""
-    i, j = system.bonds.T
-    n = system.n_sites
-    step = coo_array((np.ones(len(i)), (i, j)), shape=(n, n))
-    bonded = (step + step.T).tocsr()
-    reached = near = bonded
-    for _ in range(bonds - 1):
-        reached = reached @ bonded
-        near = near + reached
-    near = near.tocoo()
-    pairs = np.stack([near.row, near.col], 1).astype(np.int64)
-    return np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
+@dataclass(frozen=True, kw_only=True)
+class Repulsion:
+    """The prior of all pairs more than two bonds apart: an `ExcludedVolume`.
+
+    Args:
+        cutoff: nm, its reach.
+        height: kT it costs to be as close as the closest pairs of the data.
+        most_frames: in which contacts are looked for.
+    """
+
+    cutoff: float
+    height: float = 1.0
+    most_frames: int = 2000
+
+    def __call__(self, frames: Frames, types: Sequence[str], /) -> ExcludedVolume:
+        """Fitted to `frames`."""
+        return ExcludedVolume.fit(frames, types, self.cutoff, self.most_frames, self.height)
