@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import geometry
+from .bonds import shortest_paths
 from .frames import Frames
 from .system import System
 
@@ -121,21 +122,10 @@ def longest_chain(system: System) -> list[int]:
         return [alphas[residue] for residue in sorted(alphas)]
     inside = {i for i in largest if system.elements[i] != "H"} or set(largest)
     near = system.neighbours()
-    first = _paths(near, min(inside), inside)
+    first = shortest_paths(near, min(inside), inside)
     end = max(first, key=lambda site: len(first[site]))
-    chain = max(_paths(near, end, inside).values(), key=len)
+    chain = max(shortest_paths(near, end, inside).values(), key=len)
     return chain if chain[0] <= chain[-1] else chain[::-1]
-
-
-def _paths(near: list[list[int]], start: int, allowed: set[int]) -> dict[int, list[int]]:
-    """{site: shortest path to it from `start` inside `allowed`}."""
-    found, queue = {start: [start]}, [start]
-    for site in queue:
-        for k in near[site]:
-            if k in allowed and k not in found:
-                found[k] = [*found[site], k]
-                queue.append(k)
-    return found
 
 
 def _unique(system: System, site: int) -> str:

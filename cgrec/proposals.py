@@ -15,6 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from .analysis.mapping_scores import hidden_fluctuation, kinetic_share, noise_removed
+from .cell import lattice_steps
 from .files import write_text
 from .frames import Frames
 from .mapping import (
@@ -230,7 +231,7 @@ def need_whole(frames: Frames) -> None:
         return
     i, j = frames.system.bonds.T
     apart = np.asarray(frames.positions[:, i], float) - frames.positions[:, j]
-    cut = np.abs(np.round(apart @ np.linalg.inv(np.asarray(boxes, float)))).max((0, 2)) > 0
+    cut = np.abs(lattice_steps(apart, np.asarray(boxes, float))).max((0, 2)) > 0
     if cut.any():
         k = int(np.flatnonzero(cut)[0])
         labels = frames.system.labels

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from .cell import minimum_image
 from .frames import Frames, taken
 
 #: Pairs of sites whose distances tell frames apart, nm to which distances of a repeated frame may
@@ -79,7 +80,7 @@ def _vectors(frames: Frames) -> NDArray[np.float64]:
     vectors = places[:, _PAIRS:] - places[:, :_PAIRS]
     boxes = frames.boxes()
     if boxes is not None:
-        vectors = vectors - np.rint(vectors @ np.linalg.inv(boxes)) @ boxes
+        vectors = minimum_image(vectors, boxes)
     return vectors
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from . import bonds as graph
+from .bonds import as_pairs, connected_components, members_of
 from .files import read_json, write_json
 from .site_labels import (
     MOST_COMPARED,
@@ -90,8 +92,8 @@ class System:
             put("residue_numbers", np.asarray(self.residue_numbers, np.int64))
         put("masses", np.asarray(self.masses, float))
         put("charges", np.zeros(n) if self.charges is None else np.asarray(self.charges, float))
-        put("bonds", _pairs(self.bonds))
-        put("constraints", _pairs(self.constraints))
+        put("bonds", as_pairs(self.bonds))
+        put("constraints", as_pairs(self.constraints))
         self._check_pairs()
         put(
             "residues",
@@ -231,51 +233,29 @@ class System:
 
     def neighbours(self) -> list[list[int]]:
         """Bonded sites of each site."""
-        near: list[list[int]] = [[] for _ in range(self.n_sites)]
-        for i, j in self.bonds.tolist():
-            near[i].append(j)
-            near[j].append(i)
-        return near
+        return graph.neighbours(self.n_sites, self.bonds.tolist())
 
     def bonded_paths(self, n: int) -> list[tuple[int, ...]]:
         """Simple paths of `n` sites along bonds, each once: n = 2 bonds, 3 angles, 4 proper
         dihedrals.
         """
-        neighbours = self.neighbours()
-        paths: list[tuple[int, ...]] = [(i,) for i in range(self.n_sites)]
-        for _ in range(n - 1):
-            paths = [(*p, k) for p in paths for k in neighbours[p[-1]] if k not in p]
-        return sorted(p for p in paths if p[0] < p[-1])
+        return graph.paths(self.neighbours(), n)
 
     def beyond(self, b: int, c: int) -> list[int] | None:
         """Sites that turn with c about the bond b-c while those of b stay; None in a ring, where
         nothing turns freely.
         """
-        near, found, queue = self.neighbours(), {c}, [c]
-        while queue:
-            new = set(near[queue.pop()]) - found - {b}
-            found |= new
-            queue += new
-        return None if found & set(near[b]) != {c} else sorted(found)
+        return graph.beyond(self.neighbours(), b, c)
 
     def equivalent_sites(self) -> list[int]:
         """A number per site, equal for sites the bond graph cannot tell apart, such as the
         hydrogens of a methyl group.
 
-        Weisfeiler-Lehman refinement of the elements (of the types where a site is no atom).
+        Sites start as different as their elements are, or types where a site is no atom
+        (`cgrec.bonds.refined`).
         """
         kinds = [t if e == "X" else e for t, e in zip(self.types, self.elements)]
-        near = self.neighbours()
-        numbers = [sorted(set(kinds)).index(k) for k in kinds]
-        while True:
-            keys = [
-                (numbers[i], tuple(sorted(numbers[j] for j in around)))
-                for i, around in enumerate(near)
-            ]
-            order = {key: n for n, key in enumerate(sorted(set(keys)))}
-            if len(order) == len(set(numbers)):
-                return numbers
-            numbers = [order[key] for key in keys]
+        return graph.refined(graph.ranks(kinds), self.neighbours())
 
     def select(self, sites: Sequence[int]) -> System:
         """The same sites and bonds restricted to `sites`, in that order."""
@@ -348,33 +328,3 @@ def _picked(values: Any, sites: Sequence[int]) -> Any:
     if isinstance(values, np.ndarray):
         return values[list(sites)]
     return tuple(values[s] for s in sites) if values else values
-
-
-def connected_components(n: int, pairs: ArrayLike) -> NDArray[np.int64]:
-    """(n,) component label of each of `n` nodes joined by `pairs`, numbered in order of first node."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components as label
-
-    i, j = _pairs(pairs).T
-    labels = label(coo_array((np.ones(len(i)), (i, j)), shape=(n, n)), directed=False)[1]
-    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
-
-
-def members_of(labels: NDArray[np.int64]) -> tuple[dict[int, NDArray[np.int64]], NDArray[np.int64]]:
-    """{label: the indices that have it, in order}, and the place (n,) of each index among those of
-    its label.
-
-    Args:
-        labels: (n,) not negative.
-    """
-    order = np.argsort(labels, kind="stable")
-    starts = np.flatnonzero(np.diff(labels[order], prepend=-1))
-    place = np.empty(len(labels), np.int64)
-    place[order] = np.arange(len(labels)) - np.repeat(starts, np.diff(starts, append=len(labels)))
-    return dict(zip(labels[order][starts].tolist(), np.split(order, starts[1:]))), place
-
-
-def _pairs(pairs: ArrayLike | None) -> NDArray[np.int64]:
-    return (
-        np.zeros((0, 2), np.int64) if pairs is None else np.asarray(pairs, np.int64).reshape(-1, 2)
-    )

@@ -24,7 +24,16 @@ import numpy as np
 import torch
 from torch_geometric.data import Batch, Data
 
-from cgrec.mapping import learned, learned_network
+from cgrec.mapping import learned
+from cgrec.mapping.learned import network as learned_network
+from cgrec.mapping.learned.grouping import Partition, group
+from cgrec.mapping.learned.molecule import (
+    ELEMENTS,
+    REACH,
+    Molecule,
+    canonical_order,
+    features,
+)
 
 FOLDS = 5
 EPOCHS, BATCH, RATE, DECAY = 60, 32, 2e-3, 1e-2
@@ -56,14 +65,14 @@ BRACKET = re.compile(r"\[([A-Z][a-z]?|[a-z])(?:H(\d?))?([+-]?)\]")
 class Drawn(NamedTuple):
     """A molecule and how people divided it: a bead number per heavy atom, for each annotation."""
 
-    molecule: learned.Molecule
+    molecule: Molecule
     beads: list[np.ndarray]
 
     @property
-    def skeleton(self) -> learned.Molecule:
+    def skeleton(self) -> Molecule:
         """The molecule without hydrogens, in an order of its own."""
         bare = self.molecule._replace(hydrogens=(0,) * len(self.molecule.elements))
-        return bare.reordered(learned.canonical_order(bare))
+        return bare.reordered(canonical_order(bare))
 
 
 # data
@@ -73,14 +82,14 @@ def read(path: str) -> list[Drawn]:
     """All molecules of the archive whose elements the network can be taught, annotations of one
     molecule together.
     """
-    found: dict[learned.Molecule, list[np.ndarray]] = defaultdict(list)
+    found: dict[Molecule, list[np.ndarray]] = defaultdict(list)
     with tarfile.open(path) as archive:
         for name in sorted(n for n in archive.getnames() if n.endswith(".json")):
             entry = json.load(archive.extractfile(name))  # type: ignore[arg-type]
             molecule = from_smiles(entry["smiles"])
             if molecule is None:
                 continue
-            order = learned.canonical_order(molecule)
+            order = canonical_order(molecule)
             beads = np.array(
                 [node["cg"] for node in sorted(entry["nodes"], key=lambda node: node["id"])]
             )
@@ -88,7 +97,7 @@ def read(path: str) -> list[Drawn]:
     return [Drawn(molecule, beads) for molecule, beads in found.items()]
 
 
-def from_smiles(smiles: str) -> learned.Molecule | None:
+def from_smiles(smiles: str) -> Molecule | None:
     """Heavy atoms in the order of the SMILES, which is that of the annotations; None for what the
     network cannot know.
     """
@@ -118,15 +127,13 @@ def from_smiles(smiles: str) -> learned.Molecule | None:
     elements = tuple(part[1].capitalize() for part in parts)
     pairs = tuple(sorted((min(i, j), max(i, j)) for i, j, _ in bonds))
     whole = nx.Graph(pairs).number_of_nodes() == len(atoms) and nx.is_connected(nx.Graph(pairs))
-    if not whole or not set(elements) <= set(learned.ELEMENTS):
+    if not whole or not set(elements) <= set(ELEMENTS):
         return None
     used = [0] * len(atoms)
     for i, j, n in bonds:
         used[i] += n or 1
         used[j] += n or 1
-    return learned.Molecule(
-        elements, tuple(_hydrogens(part, n) for part, n in zip(parts, used)), pairs
-    )
+    return Molecule(elements, tuple(_hydrogens(part, n) for part, n in zip(parts, used)), pairs)
 
 
 def _hydrogens(part: re.Match, used: int) -> int:
@@ -151,12 +158,12 @@ def examples(drawn: list[Drawn]) -> list[Data]:
     """
     graphs = []
     for molecule, divisions in drawn:
-        given = learned.features(molecule)
+        given = features(molecule)
         for beads in divisions:
             graph = learned_network.graph(given, len(set(beads.tolist())))
             i, j = given.pairs.T
             graph.target = torch.from_numpy((beads[i] == beads[j]).astype(np.float32))
-            distance = given.pair[:, : learned.REACH].argmax(1)
+            distance = given.pair[:, :REACH].argmax(1)
             weight = (1.0 / (1 + distance)) / len(given.bonds) / len(divisions) ** 0.5
             graph.weight = torch.from_numpy(weight.astype(np.float32))
             graphs.append(graph)
@@ -224,7 +231,7 @@ def cut_f1(a: np.ndarray, b: np.ndarray, bonds: np.ndarray) -> float:
     return float(2 * (left & right).sum() / total) if total else 1.0
 
 
-def images(molecule: learned.Molecule) -> list[np.ndarray]:
+def images(molecule: Molecule) -> list[np.ndarray]:
     """Permutations of the atoms that leave elements, hydrogens and bonds as they are; the first
     leaves all in place.
     """
@@ -242,7 +249,7 @@ def images(molecule: learned.Molecule) -> list[np.ndarray]:
     return found
 
 
-def labels(beads: learned.Partition) -> np.ndarray:
+def labels(beads: Partition) -> np.ndarray:
     """The number of its bead for each atom."""
     out = np.empty(sum(map(len, beads)), int)
     for k, bead in enumerate(beads):
@@ -250,11 +257,11 @@ def labels(beads: learned.Partition) -> np.ndarray:
     return out
 
 
-def divide(networks: list, molecule: learned.Molecule, n_sites: int | None) -> np.ndarray:
+def divide(networks: list, molecule: Molecule, n_sites: int | None) -> np.ndarray:
     """The bead of each atom as the networks would have it."""
-    given = learned.features(molecule)
+    given = features(molecule)
     values = learned.pair_values(given, learned_network.log_odds(networks, given, n_sites))
-    return labels(learned.group(molecule.neighbours(), values, n_sites))
+    return labels(group(molecule.neighbours(), values, n_sites))
 
 
 def score(networks: list, drawn: Drawn) -> dict[str, float]:
@@ -335,7 +342,7 @@ def summary(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:
 
 def split(drawn: list[Drawn], seed: int) -> tuple[list[Drawn], list[list[Drawn]]]:
     """The tenth that is held out and the folds; molecules of one skeleton lie together."""
-    families: dict[learned.Molecule, list[Drawn]] = defaultdict(list)
+    families: dict[Molecule, list[Drawn]] = defaultdict(list)
     for d in drawn:
         families[d.skeleton].append(d)
     order = np.random.default_rng(seed).permutation(len(families))

@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "cgrec"
 RANKS = [
     {
+        "bonds",
         "units",
         "geometry",
         "files",
@@ -20,7 +21,7 @@ RANKS = [
         "plugins",
         "threads",
     },
-    {"remarks"},
+    {"cell", "remarks"},
     {"digests", "native"},
     {"checkpoints", "recipes"},
     {"stages"},

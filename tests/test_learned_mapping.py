@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from cgrec import System
-from cgrec.mapping.learned import Molecule, canonical_order, features, group, learned_beads
+from cgrec.mapping.learned import learned_beads
+from cgrec.mapping.learned.grouping import group
+from cgrec.mapping.learned.molecule import Molecule, canonical_order, features
 
 DATA = files("cgrec") / "data" / "learned_mapping"
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import geometry
+from ..cell import minimum_image
 from ..frames import Frames
 from ..statistics import Estimate, block_labels, effective_share, jackknife_error
 from ..system import System
@@ -669,8 +670,7 @@ def _rmsd(a: Frames, b: Frames, sites: Integers) -> Floats:
     """(n_frames,) nm, frame by frame; in a box by nearest images, molecules may be stored in any."""
     difference = np.asarray(a.positions[:, sites], float) - b.positions[:, sites]
     if (boxes := a.boxes()) is not None:
-        boxes = np.asarray(boxes, float)
-        difference -= np.round(difference @ np.linalg.inv(boxes)) @ boxes
+        difference = minimum_image(difference, np.asarray(boxes, float))
     return np.sqrt((difference**2).sum(-1).mean(1))
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cell import widths
 from ..frames import Frames
 from ..remarks import remark
 from ..system import System
@@ -98,8 +99,7 @@ def half_width(frames: Frames) -> tuple[float, Array]:
             "give Frames.box"
         )
     boxes = np.asarray(boxes, float)
-    # width along each axis = 1 / length of the reciprocal vector
-    return float((1 / np.linalg.norm(np.linalg.inv(boxes), axis=1)).min()) / 2, boxes
+    return float(widths(boxes).min()) / 2, boxes
 
 
 def _number_of_pairs(

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ..analysis import block_average, mean_absolute_difference, rdf
 from ..analysis.pair_counts import half_width
+from ..cell import widths
 from ..dynamics import Langevin
 from ..files import write_whole
 from ..frames import Frames
@@ -648,8 +649,7 @@ def _rotation(random: np.random.Generator) -> Array:
 
 def _lattice(box: Array, spacing: float, random: np.random.Generator) -> Array:
     """(n, 3) nm points that fill the box, planes at least `spacing` apart, shifted at random."""
-    widths = 1 / np.linalg.norm(np.linalg.inv(box), axis=0)
-    counts = np.maximum(1, widths // spacing).astype(int)
+    counts = np.maximum(1, widths(box) // spacing).astype(int)
     grid = np.stack(np.meshgrid(*map(np.arange, counts), indexing="ij"), -1).reshape(-1, 3)
     return (grid + random.random(3)) / counts @ box
 

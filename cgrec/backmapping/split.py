@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from scipy.linalg import null_space
 from torch import Tensor
 
+from ..bonds import connected_components, members_of, neighbours
+from ..cell import lattice_steps
 from ..mapping import Mapping
-from ..system import System, connected_components, members_of
+from ..system import System
 
 Indices = NDArray[np.int64]
 
@@ -239,12 +241,11 @@ def whole(
     x = np.array(sites, float)
     if boxes is None:
         return x
-    inverse = np.linalg.inv(boxes)
     for unit in units:
         for child, parent in _tree(unit):
             a, b = unit.sites[:, child], unit.sites[:, parent]
             apart = x[:, a] - x[:, b]
-            x[:, a] -= np.round(apart @ inverse) @ boxes
+            x[:, a] -= lattice_steps(apart, boxes) @ boxes
     return x
 
 
@@ -264,10 +265,7 @@ def site_bonds(unit: Unit) -> list[tuple[int, int]]:
 
 def _tree(unit: Unit) -> list[tuple[int, int]]:
     """(site, an earlier neighbour of it), in an order that reaches all that hang together."""
-    near: dict[int, list[int]] = {k: [] for k in range(unit.coarse.n_sites)}
-    for i, j in site_bonds(unit):
-        near[i].append(j)
-        near[j].append(i)
+    near = neighbours(unit.coarse.n_sites, site_bonds(unit))
     found, queue, seen = [], [0], {0}
     while queue:
         parent = queue.pop(0)

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from ..bonds import connected_components
 from ..frames import Frames
 from ..geometry import superpose
-from ..system import System, connected_components
+from ..system import System
 from .linear import Mapping, frame_chunks
 from .sites import find_sites, from_partition
 

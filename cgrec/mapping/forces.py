@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from ..bonds import connected_components, members_of
 from ..frames import Frames
-from ..system import connected_components, members_of
 from .linear import Mapping, basic_force_weights, frame_chunks, need_same_system, way_for_rigid
 
 Array = NDArray[np.float64]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bonds import four_different
 from ..system import System
 from .linear import Mapping
 from .sites import Sites, carriers, find_sites, from_partition
@@ -335,9 +336,9 @@ def stereocentres(system: System) -> Indices:
     """
     alike = system.equivalent_sites()
     found = [
-        (i, *around)
-        for i, around in enumerate(system.neighbours())
-        if len(around) == 4 and system.elements[i] != "X" and len({alike[j] for j in around}) == 4
+        site
+        for site in four_different(system.neighbours(), alike)
+        if system.elements[site[0]] != "X"
     ]
     return np.array(found, np.int64).reshape(-1, 5)
 

@@ -22,9 +22,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, diags_array, eye_array, issparse
 from scipy.sparse.csgraph import connected_components as label_components
 
+from ..bonds import connected_components, members_of
 from ..files import WAY_BACK, write_whole
 from ..frames import Frames, release, room
-from ..system import System, connected_components, members_of
+from ..system import System
 
 #: How closely rows of M must sum to one and B M^T must be the identity.
 IDENTITY_TOLERANCE = 1e-8

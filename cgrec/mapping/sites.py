@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from ..bonds import connected_components
 from ..remarks import remark
-from ..system import System, connected_components
+from ..system import System
 from .linear import Mapping
 from .made_for import by_index, check_made_for
 

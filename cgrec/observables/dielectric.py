@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..cell import widths
 from ..frames import Frames
 from ..sampling import blocks_of
 from ..statistics import Estimate, default_blocks, jackknife_error
@@ -93,7 +94,7 @@ def _check_whole(frames: Frames, x: NDArray[np.float64]) -> None:
     boxes, bonds = frames.boxes(), frames.system.bonds
     if boxes is None or not len(bonds):
         return
-    width = (1 / np.linalg.norm(np.linalg.inv(np.asarray(boxes, float)), axis=1)).min(1)
+    width = widths(np.asarray(boxes, float)).min(1)
     longest = np.linalg.norm(x[:, bonds[:, 0]] - x[:, bonds[:, 1]], axis=-1)
     frame, bond = np.unravel_index(np.argmax(longest / width[:, None]), longest.shape)
     if longest[frame, bond] > width[frame] / 2:

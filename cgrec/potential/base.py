@@ -16,6 +16,7 @@ from ..files import WAY_BACK, write_whole
 from ..frames import Frames
 from ..plugins import NoPlugin, Registry
 from ..system import System
+from . import backends
 from .graph import SiteGraph, check_box, site_graph
 from .restore import restored
 from .state import common_state
@@ -100,11 +101,7 @@ class Potential(nn.Module, ABC):
 
         What cannot be compiled here stays as it is, with one warning.
         """
-        if self.device.type == "cpu":
-            return self
-        from .traced import TracedPotential
-
-        return TracedPotential(self)
+        return backends.compiled(self)
 
     def species(self, system: System) -> Tensor:
         """(n_sites,) row of each site's type in `types`.

@@ -19,10 +19,12 @@ from torch import Tensor
 from ..native import NoKernel, compiler_name, native_library, processor
 from ..remarks import remark
 from ..threads import kernel_threads
+from .backends import faster
 from .base import Potential
 from .graph import SiteGraph
 from .kernel_code import generated
 from .network import DensityNetwork
+from .traced import traced
 
 SOURCE = Path(__file__).with_name("density_kernel.cpp")
 
@@ -312,8 +314,13 @@ def _library(**sizes: Any) -> ctypes.CDLL:
     )
 
 
+@faster(DensityNetwork)
 def compiled_network(network: DensityNetwork) -> Potential:
-    """The network on its kernel, or itself, with one warning, where that cannot be."""
+    """The network on its kernel, or itself, with one warning, where that cannot be; traced on a
+    GPU.
+    """
+    if network.device.type != "cpu":
+        return traced(network)
     try:
         return CompiledDensityNetwork(network)
     except NoKernel as reason:

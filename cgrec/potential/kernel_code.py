@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from e3nn import o3
 
-from .network import triples
+from .couplings import triples
 
 Polynomial = dict[tuple[int, ...], float]  # {(powers of x, y, z): coefficient}
 

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from ..frames import Frames
 from .base import Potential
+from .couplings import triples
 from .graph import SiteGraph
 
 
@@ -150,13 +151,6 @@ class DensityNetwork(Potential):
         """
         scale = float(np.sqrt(np.mean(np.asarray(frames.need_forces()) ** 2))) * 0.05
         return cls(types=sorted(set(frames.system.types)), energy_scale=scale, seed=seed, **config)
-
-    def compiled(self) -> Potential:
-        if self.device.type != "cpu":
-            return super().compiled()
-        from .kernel import compiled_network
-
-        return compiled_network(self)
 
     def energy(self, graph: SiteGraph) -> Tensor:
         site, _ = self._sites(graph)
@@ -312,14 +306,6 @@ def smooth_cutoff(x: Tensor) -> Tensor:
     with p = 6).
     """
     return torch.where(x < 1, 1 - 28 * x**6 + 48 * x**7 - 21 * x**8, 0.0)
-
-
-def triples(l_max: int) -> list[tuple[int, int, int]]:
-    """Degrees of three densities that couple to a scalar; a factor with l = 0 adds nothing the MLP
-    cannot make.
-    """
-    degrees = range(1, l_max + 1)
-    return [(a, b, c) for a in degrees for b in degrees for c in degrees if a <= b <= c <= a + b]
 
 
 def _normal(generator: torch.Generator, *shape: int, scale: float = 1.0) -> nn.Parameter:

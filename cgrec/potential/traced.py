@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..remarks import remark
 from ..system import System
+from .backends import faster
 from .base import Potential
 from .graph import SiteGraph
 
@@ -99,3 +100,9 @@ class TracedPotential(Potential):
             )
             return plain
         return function
+
+
+@faster(Potential)
+def traced(potential: Potential) -> Potential:
+    """The potential traced on a GPU; itself on a CPU, where tracing gains nothing."""
+    return potential if potential.device.type == "cpu" else TracedPotential(potential)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cell import minimum_image
 from ..system import System
-from .periodic import close_pairs, minimum_image
+from .periodic import close_pairs
 from .topology import _UNBONDED, CLOSEST_ATOMS, covalent_radii
 from .universe import open_universe
 

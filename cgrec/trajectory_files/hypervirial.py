@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cell import widths
 from ..frames import Frames, release, taken
 from ..system import System
 from ..units import BOLTZMANN
@@ -246,8 +247,7 @@ def _windows(
     inside.
     """
     boxes = frames.boxes()
-    widths = None if boxes is None else 1 / np.linalg.norm(np.linalg.inv(boxes[0]), axis=0)
-    reach = 0.8 if widths is None else min(0.8, float(widths.min() / 2))
+    reach = 0.8 if boxes is None else min(0.8, float(widths(boxes[0]).min() / 2))
     n_molecules = len(molecules.species)
     some = every[:: max(len(every) * max(n_molecules**2 // 4, frames.n_sites) // _PAIR_BUDGET, 1)]
     kinds, distances = [], []

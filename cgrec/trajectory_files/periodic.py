@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import cell
 from ..system import System
 
 #: Sites of an open system up to which all distances cost less than cells.
@@ -81,16 +82,6 @@ def _rows_from_angles(box: NDArray[np.float64]) -> NDArray[np.float64]:
     return rows * edges[..., None]
 
 
-def minimum_image(vectors: NDArray[Any], box: NDArray[Any] | None) -> NDArray[Any]:
-    """(..., k, 3) vectors moved by lattice vectors of `box` (..., 3, 3) to their shortest image.
-
-    Exact for vectors shorter than half the narrowest width of the box, which bonds are.
-    """
-    if box is None:
-        return vectors
-    return vectors - np.rint(vectors @ np.linalg.inv(box)) @ box
-
-
 def make_whole(positions: NDArray[Any], system: System, box: NDArray[Any] | None) -> NDArray[Any]:
     """(n_frames, n_sites, 3) with no bond across the box; the first site of each molecule stays
     where it is.
@@ -102,31 +93,8 @@ def make_whole(positions: NDArray[Any], system: System, box: NDArray[Any] | None
     """
     if box is None or not len(system.bonds):
         return positions
-    whole = np.array(positions)
-    for parents, children in _bond_tree(system):
-        step = minimum_image(
-            positions[:, children].astype(float) - positions[:, parents], np.asarray(box, float)
-        )
-        whole[:, children] = whole[:, parents] + step
-    return whole
-
-
-def _bond_tree(system: System) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Parents and children of a spanning forest of the bond graph, one pair of arrays a generation."""
-    neighbours: list[list[int]] = [[] for _ in range(system.n_sites)]
-    for i, j in system.bonds.tolist():
-        neighbours[i].append(j)
-        neighbours[j].append(i)
-    _, roots = np.unique(system.molecules, return_index=True)
-    seen, front, generations = set(roots.tolist()), roots.tolist(), []
-    while front:
-        edges = [(i, j) for i in front for j in neighbours[i]]
-        fresh = {j: i for i, j in edges if j not in seen}
-        front = list(fresh)
-        seen.update(front)
-        if fresh:
-            generations.append((np.array(list(fresh.values())), np.array(front)))
-    return generations
+    roots = np.unique(system.molecules, return_index=True)[1]
+    return cell.make_whole(positions, system.neighbours(), roots, box)
 
 
 def close_pairs(
@@ -147,10 +115,10 @@ def close_pairs(
     periodic = box is not None
     if not periodic and len(positions) <= _DENSE:
         return _close_pairs_dense(np.asarray(positions, float), cutoff)
-    cell = np.asarray(box, float) if periodic else np.zeros((3, 3))
+    rows = np.asarray(box, float) if periodic else np.zeros((3, 3))
     points = np.ascontiguousarray(positions, float)
     i, j, vectors = NeighborList(cutoff=cutoff, full_list=False).compute(
-        points, cell, periodic, "ijD"
+        points, rows, periodic, "ijD"
     )
     return np.stack([i, j], -1).astype(np.int64), vectors
 

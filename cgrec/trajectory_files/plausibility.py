@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cell import widths
 from ..frames import Frames, pieces, release, taken
 from ..remarks import remark
 from ..system import System
@@ -81,10 +82,10 @@ def check_bonds(frames: Frames, where: str) -> None:
     sample = np.unique(np.linspace(0, len(frames) - 1, 50).astype(int))
     lengths = _lengths(frames.positions[sample], system.bonds)
     low, high = _limits(system, system.bonds, LONGEST_MOSTLY)
-    if frames.box is not None:
-        widths = 1 / np.linalg.norm(np.linalg.inv(frames.boxes()[sample]), axis=1)  # type: ignore[index]
+    boxes = frames.boxes()
+    if boxes is not None:
         beads = ~np.isfinite(high)
-        high = np.where(beads, 0.45 * widths.min(), high)
+        high = np.where(beads, 0.45 * widths(boxes[sample]).min(), high)
         # a bead's bond may reach half a small box now and then; one that is at random places does
         # so often
         often = np.where(beads, 0.1, _MOST)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GINEConv
 
-from .learned import Features
+from .molecule import Features
 
 #: Channels of an atom, and how many bonds away its surroundings are seen.
 WIDTH, DEPTH = 56, 6
