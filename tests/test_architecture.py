@@ -3,6 +3,7 @@
 import ast
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 ROOT = Path(__file__).parents[1] / "cgrec"
@@ -96,3 +97,41 @@ def test_imports_point_one_way(path):
             assert own in OWNERS[outside], (
                 f"{path.name} imports {outside}, which belongs to {OWNERS[outside]}"
             )
+
+
+def module_of(path):
+    """("cgrec", "room", "file") of a file; a room's own name for its __init__."""
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+MODULES = {module_of(p): p for p in ROOT.rglob("*.py")}
+
+
+def modules_imported(path):
+    """The files of cgrec a file imports, anywhere in it; not those for type checkers alone."""
+    tree = ast.parse(path.read_text())
+    unseen = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    package = path.relative_to(ROOT.parent).parts[:-1]
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or id(node) in unseen or not node.level:
+            continue
+        base = package[: len(package) - node.level + 1]
+        base += tuple(node.module.split(".")) if node.module else ()
+        for alias in node.names:
+            found = (*base, alias.name)
+            yield found if found in MODULES else base
+
+
+def test_no_circle_between_files():
+    """Whoever reads a file can read what it stands on first; imports inside functions count."""
+    graph = nx.DiGraph()
+    for module, path in MODULES.items():
+        graph.add_edges_from((module, found) for found in modules_imported(path) if found != module)
+    circles = [sorted(c) for c in nx.strongly_connected_components(graph) if len(c) > 1]
+    assert not circles, f"files import each other in circles: {circles}"

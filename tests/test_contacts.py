@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cgrec import Frames, System, read
+from cgrec.bonds import close_pairs
 from cgrec.potential import ExcludedVolume
-from cgrec.potential.priors.contacts import close_pairs
 from cgrec.units import thermal_energy
 
 SHARED = Path(os.environ.get("CGREC_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -142,7 +142,7 @@ def test_water_is_as_before():
 def test_close_pairs_of_many_sites_take_no_square():
     n = 100_002
     bonds = np.stack([np.arange(n - 1), np.arange(1, n)], 1)[np.arange(n - 1) % 3 != 2]
-    pairs = close_pairs(System(names=("W",) * n, masses=np.ones(n), bonds=bonds))
+    pairs = close_pairs(n, np.asarray(bonds))
     assert len(pairs) == 6 * n // 3
     wall = ExcludedVolume(
         types=["W"], cutoff=0.5, energy=2.5, diameters=[[0.2]], n_sites=n, excluded=pairs.tolist()

@@ -31,10 +31,10 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
 from torch import Tensor
 
 from ... import geometry
+from ...bonds import close_pairs
 from ...frames import Frames
 from ...sampling import blocks_of
 from ...system import System
@@ -128,7 +128,7 @@ def _graphs(wall: Wall, frames: Frames) -> Iterator[SiteGraph]:
 
 def _third_neighbours(wall: Wall, system: System) -> NDArray[np.int64]:
     """Sorted codes of pairs at most three bonds apart."""
-    return close_pairs(system, 3) @ np.array([wall.n_sites, 1])
+    return close_pairs(system.n_sites, system.bonds, 3) @ np.array([wall.n_sites, 1])
 
 
 def among(codes: Tensor, graph: SiteGraph, n_sites: int) -> Tensor:
@@ -259,18 +259,3 @@ def _by_mass(wall: Wall, system: System) -> NDArray[np.float64]:
     )
     radii = np.cbrt(0.75 / np.pi * VOLUME * masses)
     return np.asarray(TOUCH * (radii[:, None] + radii))
-
-
-def close_pairs(system: System, bonds: int = 2) -> NDArray[np.int64]:
-    """(n, 2) both orders of all pairs at most `bonds` bonds apart, sorted."""
-    i, j = system.bonds.T
-    n = system.n_sites
-    step = coo_array((np.ones(len(i)), (i, j)), shape=(n, n))
-    bonded = (step + step.T).tocsr()
-    reached = near = bonded
-    for _ in range(bonds - 1):
-        reached = reached @ bonded
-        near = near + reached
-    near = near.tocoo()
-    pairs = np.stack([near.row, near.col], 1).astype(np.int64)
-    return np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)

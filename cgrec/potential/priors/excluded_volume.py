@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...bonds import close_pairs
 from ...frames import Frames
 from ...system import System
 from ...units import thermal_energy
 from ..base import Potential
 from ..bond_graph import BondGraph, BondGraphConfig, check_edges
 from ..graph import SiteGraph
-from .contacts import among, close_pairs, contact_distances
+from .contacts import among, contact_distances
 
 #: Sites of all frames together in which contacts are looked for: seconds of work.
 MOST_SITES = 1_000_000
@@ -120,7 +121,7 @@ class ExcludedVolume(Potential):
         """Diameters by `contact_distances` among at most `most_frames` frames (fewer of many
         sites); `height` is in kT.
         """
-        excluded = close_pairs(frames.system)
+        excluded = close_pairs(frames.n_sites, frames.system.bonds)
         wall = cls(
             types=types,
             cutoff=cutoff,
