@@ -338,7 +338,7 @@ class Chain:
             variables = self._own(own, recipe, level)
         # A histogram has three axes at most: more variables are compared one by one.
         groups = [variables] if len(variables) <= 3 else [(v,) for v in variables]
-        basins = basin_definitions(self.basins, variables, base.system)
+        basins = basin_definitions(self.basins, variables)
         rows: list[LedgerRow] = []
         liquid: list[dict[str, Any]] = []
         liquids: dict[int, Liquid] = {}
@@ -479,7 +479,7 @@ class Chain:
         """run.json, anew after every level: the command to repeat, what it ran with, seconds of all
         sessions together.
         """
-        packages = ("cgrec", "torch", "e3nn", "torch-geometric", "numpy", "tblite")
+        packages = ("cgrec", "torch", "e3nn", "torch-geometric", "numpy")
         keep_json(
             self.folder / "run.json",
             {

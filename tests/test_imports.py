@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,42 @@ def test_rooms_and_version_are_attributes():
     )
     assert done.returncode == 0 and done.stdout.count(".") == 2, done.stderr
     assert "no attribute 'nothing'" in run("import cgrec; cgrec.nothing").stderr
+
+
+#: Packages under the name they are installed by, where that is another one.
+INSTALLED_AS = {
+    "hydra": "hydra-core",
+    "lightning_fabric": "lightning-fabric",
+    "mpl_toolkits": "matplotlib",
+    "pytorch_optimizer": "pytorch-optimizer",
+    "torch_geometric": "torch-geometric",
+    "torchpme": "torch-pme",
+    "yaml": "pyyaml",
+}
+#: Needed and never imported by a statement: the calculator that `Labeller` names by default.
+BY_NAME = {"tblite"}
+
+
+def test_pyproject_declares_what_is_imported_and_nothing_else():
+    """Extras for what only some users need."""
+    about = tomllib.loads((README.parent / "pyproject.toml").read_text())["project"]
+    names = lambda lines: {re.match(r"[\w-]+", line)[0] for line in lines}  # noqa: E731
+    needed = names(about["dependencies"])
+    extras = names(x for k, v in about["optional-dependencies"].items() if k != "test" for x in v)
+    found = set()
+    for path in (README.parent / "cgrec").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                found.add(node.module.partition(".")[0])
+    outside = found - set(sys.stdlib_module_names) - {"cgrec"}
+    wanted = {INSTALLED_AS.get(name, name) for name in outside}
+    assert wanted - extras == needed - BY_NAME
+
+
+def test_types_ship_with_the_package():
+    assert (README.parent / "cgrec" / "py.typed").exists()
 
 
 #: What metatensor.torch does when it is imported: it compiles a function that selects by index.

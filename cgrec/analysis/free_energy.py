@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from ..collective_variables import CollectiveVariable
 from ..frames import Frames
 from ..statistics import block_labels, effective_sample_size, jackknife_error
-from ..system import System
 from ..units import thermal_energy
 from .divergence import Divergence, Tally, divergence
 
@@ -336,17 +335,14 @@ BASINS_ALANINE: dict[str, dict[str, Range]] = {
 
 
 def basin_definitions(
-    given: Mapping[str, Mapping[str, Sequence[float]]], variables: Variables, atoms: System
+    given: Mapping[str, Mapping[str, Sequence[float]]], variables: Variables
 ) -> dict[str, dict[str, Range]]:
-    """Basins to judge an ensemble by: those `given`, or alanine dipeptide's where the molecule is
-    one.
+    """Basins to judge an ensemble by, in the units of its variables.
 
     Args:
         given: {basin: {variable name: (low, high)}}, degrees for angles and dihedrals, nm for
             distances.
         variables: the ensemble's; a basin that needs another one is left out.
-        atoms: level 0, which says whether the molecule is one alanine between an acetyl and a
-            methylamide.
 
     Raises:
         ValueError: a basin is not given by two numbers for each variable.
@@ -364,19 +360,7 @@ def basin_definitions(
             found[name] = {
                 v: (units[v] * float(low), units[v] * float(high)) for v, (low, high) in box.items()
             }
-    return found or (dict(BASINS_ALANINE) if _alanine_dipeptide(variables, atoms) else {})
-
-
-def _alanine_dipeptide(variables: Variables, atoms: System) -> bool:
-    """Whether phi and psi are those of the one alanine of Ac-Ala-NHMe."""
-    residues = [name for name in atoms.residue_names if name not in ("HOH", "WAT", "SOL")]
-    kinds = list(dict.fromkeys(residues))
-    one = len(kinds) == 3 and kinds[0] == "ACE" and kinds[1] == "ALA" and kinds[2] in ("NME", "NMA")
-    return (
-        one
-        and len(set(atoms.residues[: len(residues)].tolist())) == 3
-        and {v.name for v in variables} == {"phi", "psi"}
-    )
+    return found
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,11 @@ class Labeller:
         kept.reset()
         return kept
 
+    def packages(self) -> tuple[str, ...]:
+        """What the calculator comes from; nothing where another interpreter runs it."""
+        package = self.calculator.partition(":")[0].partition(".")[0]
+        return () if self.python or package in ("ase", "cgrec") else (package,)
+
     def label(
         self, system: System, positions: NDArray[Any], temperature: float
     ) -> tuple[Frames, int]:

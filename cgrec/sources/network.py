@@ -81,7 +81,8 @@ class NetworkSource(Source):
     ) -> None:
         if (labels is None) == (potential is None):
             raise ValueError(
-                "NetworkSource: expected either labels to learn from or a potential, not both"
+                "NetworkSource: expected either labels to learn from or a potential, found "
+                + ("neither" if labels is None else "both")
             )
         if members < 2:
             raise ValueError(

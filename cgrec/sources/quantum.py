@@ -117,7 +117,7 @@ class QuantumSource(Source):
         return {**described(vars(self)), "potential": shipped}
 
     def packages(self) -> tuple[str, ...]:
-        return ("cgrec", "numpy", "torch", "ase", "tblite")
+        return ("cgrec", "numpy", "torch", "ase", *self.labeller.packages())
 
     def system(self) -> System | None:
         """Of the starting molecule, or of the structures that ship with the potential."""

@@ -24,6 +24,7 @@ from .force_units import UnitCheck, check_force_units, check_length_unit
 from .foreign_boxes import foreign_boxes
 from .formats import Opener, check_arguments, format_of
 from .given_names import check_beads_apart
+from .objects import to_mdanalysis, to_mdtraj
 from .plausibility import (
     bad_frames,
     check_bonds,
@@ -47,6 +48,8 @@ __all__ = [
     "select_sites",
     "system_from_atoms",
     "system_to_atoms",
+    "to_mdanalysis",
+    "to_mdtraj",
     "write",
 ]
 
