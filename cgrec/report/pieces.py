@@ -1,62 +1,59 @@
-"""Pieces of HTML that the sections of the page are made of."""
+"""How the page is put together: templates, pictures inside the page, numbers in words of the page.
+
+Templates are in templates/: one for each section, pieces.html for what they share. They escape text
+themselves; what is HTML already, such as the parts below, is Markup.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
-from html import escape
-from typing import Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
-NOT_YET = '<span class="missing">not there yet</span>'
-DASH = "&ndash;"
+_TEMPLATES = Environment(
+    loader=PackageLoader("cgrec.report"), autoescape=True, undefined=StrictUndefined
+)
+NOT_YET = Markup('<span class="missing">not there yet</span>')
+DASH = "–"
+_PICTURE = Markup('<img alt="{}" width="{}" src="data:image/png;base64,{}">')
+_DOTS_PER_INCH = 150
+#: Of the page, for an inch of the figure.
+_PIXELS_PER_INCH = 100
 
 
-def section(title: str, body: str, note: str = "") -> str:
-    """A box of the page."""
-    remark = f'<p class="note">{note}</p>' if note else ""
-    return f"<section><h2>{title}</h2>{remark}{body}</section>"
+def render(template: str, **values: object) -> Markup:
+    """A template filled in."""
+    return Markup(_TEMPLATES.get_template(template).render(**values).strip())
 
 
-def image(figure: Figure | None, alt: str) -> str:
+def image(figure: Figure | None, alt: str) -> Markup:
     """A figure inside the page."""
     if figure is None:
         return NOT_YET
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
+    figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
     data = base64.b64encode(buffer.getvalue()).decode()
-    width = round(float(figure.get_figwidth()) * 100)
-    return f'<img alt="{escape(alt)}" width="{width}" src="data:image/png;base64,{data}">'
+    width = round(float(figure.get_figwidth()) * _PIXELS_PER_INCH)
+    return _PICTURE.format(alt, width, data)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
-    """A table; cells are HTML already."""
-    top = "".join(f"<th>{cell}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    inner = f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
-    return f'<div class="scroll"><table class="{kind}">{inner}</table></div>'
-
-
-def number(value: Any, digits: int = 3) -> str:
+def number(value: object, digits: int = 3) -> str:
     """Three figures, or a dash where there is no number."""
     if not isinstance(value, int | float) or not np.isfinite(value):
         return DASH
     if value == 0:
         return "0"
     size = abs(value)
-    return (
-        f"{value:,.0f}"
-        if size >= 100
-        else f"{value:.{digits}g}"
-        if size >= 1e-3
-        else f"{value:.1e}"
-    )
+    if size >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}" if size >= 1e-3 else f"{value:.1e}"
 
 
-def duration(seconds: Any) -> str:
+def duration(seconds: object) -> str:
     """Seconds, minutes or hours."""
     if not isinstance(seconds, int | float) or not np.isfinite(seconds) or seconds == 0:
         return DASH
@@ -69,12 +66,5 @@ def within(value: float, error: float, digits: int = 4) -> str:
     """A number with its error."""
     if not np.isfinite(value):
         return DASH
-    # + 0.0: no minus zero
-    return f"{round(value, digits) + 0.0:.{digits}f} &plusmn; {error:.{digits}f}"
-
-
-def folded(title: str, text: str) -> str:
-    """Plain text behind a line to click on."""
-    if not text.strip():
-        return ""
-    return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
+    rounded = round(value, digits) + 0.0  # no minus zero
+    return f"{rounded:.{digits}f} ± {error:.{digits}f}"

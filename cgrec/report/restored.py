@@ -3,87 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
+
+from markupsafe import Markup
 
 from ..analysis.backmapping import BackmappingReport, Quantity
 from ..analysis.structure import KINDS
 from . import figures
-from .pieces import DASH, folded, image, number, section, table
-from .read import RunFiles
+from .pieces import DASH, image, number, render
+from .read import LevelFiles, RunFiles
+
+_NONE = Markup()
 
 
-def restored(run: RunFiles) -> str:
+def restored(run: RunFiles) -> Markup:
+    """Frames restored from each level, beside true ones."""
     levels = [level for level in run.levels if level.backmapping]
-    if not levels:
-        return ""
-    body = "".join(
-        f"<h3>{escape(level.name)}</h3>"
-        + _restored_table(level.backmapping)
-        + image(
-            figures.restored_terms(_own_method(level.backmapping)),
-            f"bonded terms restored from {level.name}",
-        )
-        + (image(drawing, f"energies restored from {level.name}") if drawing is not None else "")
-        for level in levels
-        for drawing in (figures.restored_energies(_own_method(level.backmapping)),)
-    )
-    note = (
-        "Frames of this level with the sites of the level below restored, against true frames. "
-        "Bars: "
-        "Jensen-Shannon divergence above its sampling floor, with one standard error, the "
-        "worst types first. A rate "
-        "has at least the error of one event. A perfect sampler's two draws are as far apart "
-        "as a draw and the true "
-        "frame."
-    )
-    return section("Restored frames", body, note)
+    return render("restored.html", levels=[_level(level) for level in levels]) if levels else _NONE
 
 
-def audit(run: RunFiles) -> str:
-    levels = [level for level in run.levels if level.audit]
-    if not levels:
-        return ""
+def _level(level: LevelFiles) -> dict[str, object]:
+    own = _own_method(level.backmapping)
+    drawing = figures.restored_energies(own)
+    reports = level.backmapping.items()
+    text = "\n\n".join(f"{name}: {report.table()}" for name, report in reports)
+    return {
+        "name": level.name,
+        "rows": _rows(level.backmapping),
+        "text": text.replace("+-", "±"),
+        "terms": image(figures.restored_terms(own), f"bonded terms restored from {level.name}"),
+        "energies": drawing and image(drawing, f"energies restored from {level.name}"),
+    }
+
+
+def audit(run: RunFiles) -> Markup:
+    """The PMF of each level beside free energies of single frames."""
     rows = [
         [
-            escape(level.name),
+            level.name,
             *(
                 " ± ".join((number(level.audit[k][0]), number(level.audit[k][1], 1)))
                 for k in ("rms", "slope", "entropy")
             ),
             f"{100 * level.audit['ess']:.0f} %",
         ]
-        for level in levels
+        for level in run.levels
+        if level.audit
     ]
-    head = ["level", "RMS difference / kT", "slope", "mapping entropy / nats", "ESS of the draws"]
-    note = (
-        "The free energy of single frames of each level's own run, from the energies of the "
-        "level below and the density of its backmapper, "
-        "beside the PMF that was learned from forces: no simulation and no label is shared "
-        "between the two. The RMS is what is left "
-        "beyond the errors of the draws."
-    )
-    return section(
-        "Audit of the PMF",
-        table(head, rows) + image(figures.audit(run.levels), "audit of the PMF"),
-        note,
+    if not rows:
+        return _NONE
+    return render(
+        "audit.html", rows=rows, picture=image(figures.audit(run.levels), "audit of the PMF")
     )
 
 
-def _restored_table(reports: Mapping[str, BackmappingReport]) -> str:
-    """One row for each set of frames, the true frames first; everything else folded below."""
-    head = (
-        "frames",
-        "worst JS above floor:<br>bond, nats",
-        "angle",
-        "dihedral",
-        "bonds missing",
-        "spurious",
-        "clashes a frame",
-        "energy an atom,<br>W1 / kT",
-        "heavy atoms,<br>best draw / nm",
-        "ESS within a<br>coarse frame",
-        "wrong hand",
-    )
+def _rows(reports: Mapping[str, BackmappingReport]) -> list[list[str]]:
+    """One for each set of frames, the true frames first."""
     first = next(iter(reports.values()))
     true = [
         f"{first.n_reference:,} true frames",
@@ -91,17 +65,16 @@ def _restored_table(reports: Mapping[str, BackmappingReport]) -> str:
         *(_true(first, k) for k in _RESTORED),
         _worst_hand(first, True),
     ]
-    rows = [
+    found = [
         [
-            escape(name),
+            name,
             *(_js(r, k) for k in KINDS),
             *(_quantity(getattr(r, k)) for k in _RESTORED),
             _worst_hand(r),
         ]
         for name, r in reports.items()
     ]
-    text = "\n\n".join(f"{name}: {report.table()}" for name, report in reports.items())
-    return table(head, [true, *rows]) + folded("all numbers of all sets", text.replace("+-", "±"))
+    return [true, *found]
 
 
 def _own_method(reports: Mapping[str, BackmappingReport]) -> dict[str, BackmappingReport]:

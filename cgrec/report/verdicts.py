@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
+from typing import TypedDict
 
-from ..verdict import DO_NOT_USE, LOOK, RULES, TRUST, Verdict
-from .pieces import section, table
+from markupsafe import Markup
+
+from ..verdict import DO_NOT_USE, LOOK, RULES, TRUST, Reason
+from .pieces import render
 from .read import LevelFiles, RunFiles
 
 _CLASSES = {TRUST: "good", LOOK: "warn", DO_NOT_USE: "bad"}
@@ -13,30 +15,47 @@ _CLASSES = {TRUST: "good", LOOK: "warn", DO_NOT_USE: "bad"}
 _FINE = "ok"
 
 
-def verdicts(run: RunFiles) -> str:
-    """One box for every level: its word, the reasons, and what was remarked while it was made."""
-    return "".join(_level(level) for level in run.levels)
+class Box(TypedDict):
+    """What templates/header.html shows of a level: its word, the reasons for it, and what was
+    remarked while it was made. `css` is the class of the word.
+    """
+
+    name: str
+    word: str
+    css: str
+    judged: bool
+    reasons: list[dict[str, str]]
+    said: list[str]
 
 
-def _level(level: LevelFiles) -> str:
+def verdicts(run: RunFiles) -> list[Box]:
+    """One box for every level."""
+    return [_level(level) for level in run.levels]
+
+
+def _level(level: LevelFiles) -> Box:
     verdict = level.verdict
     word = verdict.word if verdict is not None else "no verdict yet"
-    css = _CLASSES.get(word, "missing")
-    head = f'<b>{escape(level.name)}</b> <span class="word {css}">{escape(word)}</span>'
-    lines = [f"<li>{line}</li>" for line in _reasons(verdict)] if verdict is not None else []
-    lines += [f'<li class="note">{escape(line)}</li>' for line in _said(level)]
-    below = f"<ul>{''.join(lines)}</ul>" if lines else " no rule found anything against it"
-    return f'<div class="verdict {css}">{head}{below if verdict is not None or lines else ""}</div>'
+    return Box(
+        name=level.name,
+        word=word,
+        css=_CLASSES.get(word, "missing"),
+        judged=verdict is not None,
+        reasons=[_reason(r) for r in verdict.reasons] if verdict is not None else [],
+        said=_said(level),
+    )
 
 
-def _reasons(verdict: Verdict) -> list[str]:
-    return [
-        f'<span class="{_CLASSES[r.word]}">{escape(r.found[:1].upper() + r.found[1:])}.</span> '
-        f"Expected: {escape(r.expected)}. <b>{escape(r.do[:1].upper() + r.do[1:])}.</b>".replace(
-            "+-", "&plusmn;"
-        )
-        for r in verdict.reasons
-    ]
+def _reason(reason: Reason) -> dict[str, str]:
+    def sentence(text: str) -> str:
+        return (text[:1].upper() + text[1:]).replace("+-", "±")
+
+    return {
+        "css": _CLASSES[reason.word],
+        "found": sentence(reason.found),
+        "expected": reason.expected.replace("+-", "±"),
+        "do": sentence(reason.do),
+    }
 
 
 def _said(level: LevelFiles) -> list[str]:
@@ -54,17 +73,7 @@ def _said(level: LevelFiles) -> list[str]:
     return list(dict.fromkeys([*lines, *remarks]))
 
 
-def verdict_rules(run: RunFiles) -> str:
+def verdict_rules(run: RunFiles) -> Markup:
     """The rules with their bounds."""
-    rows = [
-        [escape(cell) for cell in (rule.of, rule.look, rule.do_not_use)] for rule in RULES.values()
-    ]
-    body = table(("what is looked at", LOOK, DO_NOT_USE), rows, "left")
-    folded = f"<details><summary>all rules and their bounds</summary>{body}</details>"
-    note = (
-        "A level is to be trusted where no rule finds anything. The gravest word counts. JS is "
-        "the Jensen-Shannon "
-        "divergence in nats above its sampling floor; a climb ends at a level that is not to "
-        "be used, unless go_on=true."
-    )
-    return section("How the verdicts are found", folded, note)
+    rows = [(rule.of, rule.look, rule.do_not_use) for rule in RULES.values()]
+    return render("rules.html", rows=rows, head=("what is looked at", LOOK, DO_NOT_USE))
