@@ -355,7 +355,7 @@ class Level:
                 name=f"{self.name}: fit",
             )
             note(self.folder / "training.csv")
-            keep_json(self.folder / "training.json", vars(report))
+            keep_json(self.folder / "training.json", report.to_json())
             keep(path, potential.save)
         (self.folder / "training.pt").unlink(missing_ok=True)
         return Potential.load(path, recipe.training.device)

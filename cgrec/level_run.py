@@ -50,7 +50,7 @@ class LevelRun:
     training: Frames
     targets: Frames
     seed: int
-    device: torch.device
+    device: str | torch.device
     runs: int = field(default=0, init=False)
 
     def make(self, potential: Potential, corrections: Sequence[Correction]) -> None:
@@ -127,7 +127,7 @@ class _Reruns:
 
     @property
     def device(self) -> torch.device:
-        return self.level.device
+        return torch.device(self.level.device)
 
     def __call__(self, potential: Potential, name: str) -> Frames:
         self.level.simulate(potential, self.folder / name)

@@ -11,6 +11,12 @@ object that can be another one. What such an object must offer is its role, writ
     Prior                 Frames, site types -> fitted Potentials           levels.X.priors
     MeasuresParent        Frames of the level below -> numbers              (a prior that has it measures there)
     NetworkMaker          Frames, seed -> untrained Potential               levels.X.potential, source.network
+    Objective             LabelledFrames -> Loss                            levels.X.training.objectives
+    LabelledFrames        (what an Objective may measure before the fit)
+    Loss                  Batch -> what is minimised
+    Batch                 (the potential at labelled frames)
+    HasColumn             name of a column in training.csv                  (an objective that has it is reported)
+    FitsEnergies          (a loss that has it sets the zero of energies)
     DescribesSites        graph of sites -> description of each site        (a network that has it is guarded)
     Engine                Potential, Frames -> Frames with forces           levels.X.dynamics
     Hook                  graph of sites -> score of each replica           (what an Engine is given to watch with)
@@ -30,15 +36,16 @@ refused by ValueError, in words: what was expected, what was found, and a way ou
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Table
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from .frames import Frames
@@ -189,6 +196,161 @@ class NetworkMaker(Protocol):
 
         Raises:
             ValueError: no forces.
+        """
+        ...
+
+
+class LabelledFrames(Protocol):
+    """The frames a potential is trained on, and what it has to learn of them.
+
+    Attributes:
+        potential: that is trained, without priors.
+        frames: with their full labels.
+        forces: (n_frames, n_sites, 3) kJ/mol/nm that the priors leave.
+        energies: (n_frames,) kJ/mol that the priors leave; without energy labels, minus theirs.
+        weights: (n_frames,) of the frames, their mean is one.
+    """
+
+    potential: Potential
+    frames: Frames
+    forces: Tensor
+    energies: Tensor
+    weights: Tensor
+
+    @property
+    def scale(self) -> float:
+        """kJ/mol/nm, root mean square of `forces`."""
+        ...
+
+    def batches(self, size: int) -> Iterator[SiteGraph]:
+        """All frames in order, at most `size` at a time, as graphs with their labels."""
+        ...
+
+
+class Batch(Protocol):
+    """The potential at some labelled frames: what a Loss is given. What is asked twice is computed
+    once.
+    """
+
+    @property
+    def graph(self) -> SiteGraph:
+        """The frames, with labels (n_frames * n_sites, 3) kJ/mol/nm, frame_energies (n_frames,)
+        kJ/mol and frame_weights (n_frames,).
+        """
+        ...
+
+    @property
+    def positions(self) -> Tensor:
+        """(n_frames, n_sites, 3) nm."""
+        ...
+
+    @property
+    def energies(self) -> Tensor:
+        """(n_frames,) kJ/mol, without priors."""
+        ...
+
+    @property
+    def forces(self) -> Tensor:
+        """(n_frames, n_sites, 3) kJ/mol/nm, without priors."""
+        ...
+
+    @property
+    def force_errors(self) -> Tensor:
+        """(n_frames, n_sites, 3) kJ/mol/nm, forces less their labels."""
+        ...
+
+    @property
+    def force_losses(self) -> Tensor:
+        """(n_frames,) mean squared force error per component in units of scale^2."""
+        ...
+
+    @property
+    def scale(self) -> float:
+        """kJ/mol/nm, root mean square of the training labels: losses are in units of it."""
+        ...
+
+    @property
+    def random(self) -> np.random.Generator:
+        """Random numbers that follow from seed and step; in validation the same each time."""
+        ...
+
+    def at(self, positions: Tensor, /) -> Batch:
+        """The same frames with their sites at other `positions` (n_frames, n_sites, 3) nm."""
+        ...
+
+    def prior_forces(self) -> Tensor:
+        """(n_frames, n_sites, 3) kJ/mol/nm of the priors at these positions."""
+        ...
+
+    def mean(self, value: Tensor, /) -> Tensor:
+        """Of a number over all processes, each of which has a share of the batch."""
+        ...
+
+
+class Loss(Protocol):
+    """What is to become small."""
+
+    def __call__(self, batch: Batch, /) -> Tensor:
+        """(n_frames,) one number for each frame, of order one where nothing is learned yet: frames
+        are weighted, and potentials are compared by them in validation. Or () one number for the
+        batch as a whole, which is minimised in training and not looked at in validation.
+        """
+        ...
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """What a training minimises: the sum of them, each times its weight.
+
+    In YAML an entry of the list levels.X.training.objectives. Objectives are MatchForces,
+    MatchTorques and MatchEnergies of `cgrec.training`.
+
+    Attributes:
+        weight: in the sum.
+    """
+
+    @property
+    def weight(self) -> float:
+        """In the sum of objectives."""
+        ...
+
+    def loss_of(self, data: LabelledFrames, /) -> Loss | None:
+        """The loss of batches of `data`, with whatever has to be known of all frames before; None
+        where the objective does not apply to these frames.
+
+        Raises:
+            ValueError: labels that are missing, or a potential that cannot learn them.
+        """
+        ...
+
+
+@runtime_checkable
+class HasColumn(Protocol):
+    """What an Objective may offer beside: its loss on the validation frames is reported.
+
+    Attributes:
+        column: heading in training.csv, and key in training.json.
+    """
+
+    column: str
+
+
+@runtime_checkable
+class FitsEnergies(Protocol):
+    """What a Loss may offer beside: its labels are energies, so that what is fitted is an energy,
+    valid at any temperature, and no PMF.
+    """
+
+    def set_zero(
+        self, potential: Potential, evaluate: nn.Module, data: LabelledFrames, batch_size: int
+    ) -> None:
+        """Set the zero of the trained energy, once, when the fit is done.
+
+        Args:
+            potential: with its final weights.
+            evaluate: the same, perhaps faster.
+            data: the training frames.
+            batch_size: frames to evaluate at a time.
         """
         ...
 

@@ -298,7 +298,7 @@ def test_labels_and_batches_of_training():
     push = np.random.default_rng(1).normal(size=frames.positions.shape)
     frames = Frames(frames.system, frames.positions, 300.0, forces=push, box=frames.box)
     prior = ions()
-    data = LabelledGraphs(wall(20), frames, np.arange(4), [prior], 0.0)
+    data = LabelledGraphs(wall(20), frames, np.arange(4), [prior])
     (graph,) = DataLoader(data, batch_size=1, sampler=[np.array([3, 1])])
     np.testing.assert_array_equal(graph.box, [CUBE] * 2)
     expected = (push - prior.energy_and_forces(frames)[1])[[3, 1]]
@@ -308,8 +308,6 @@ def test_labels_and_batches_of_training():
             wall(20),
             Frames(frames.system, frames.positions, 300.0, forces=push),
             np.arange(4),
-            [],
-            0.0,
         ),
         batch_size=1,
         sampler=[np.array([0])],

@@ -7,13 +7,13 @@ import pytest
 import torch
 from contracts import random_frames
 
-from cgrec import threads, training
+from cgrec import threads
 from cgrec.dynamics import Langevin, run
 from cgrec.frames import Frames
 from cgrec.native import NoKernel, compiler_name
 from cgrec.potential import DensityNetwork, ExcludedVolume
 from cgrec.threads import chosen, kernel_threads, measured, numbers, quickest, use_threads
-from cgrec.training import ForceMatching
+from cgrec.training import Fit, ForceMatching
 
 
 def has_compiler():
@@ -239,9 +239,7 @@ def test_no_number_changes_a_bit(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not has_compiler(), reason="kernels need a compiler")
-@pytest.mark.parametrize(
-    "owner, name, after", [(training._Run, "advance", 3), (run.Run, "stretch", 6)]
-)
+@pytest.mark.parametrize("owner, name, after", [(Fit, "advance", 3), (run.Run, "stretch", 6)])
 def test_killed_and_resumed_with_another_number(tmp_path, monkeypatch, owner, name, after):
     wanted = Climb(tmp_path / "whole", monkeypatch, (1,))()
     killed_once(monkeypatch, owner, name, after)

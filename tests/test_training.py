@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from cgrec import Frames, System
 from cgrec.potential import DensityNetwork, PairStiffness, base, fit_priors
-from cgrec.training import ForceMatching, LabelledGraphs, Torques, split
+from cgrec.training import Fit, ForceMatching, LabelledGraphs, Torques, split
 
 
 def springs(n_frames=400, noise=0.0, seed=0):
@@ -137,12 +137,7 @@ def test_resumed_training_equals_uninterrupted(tmp_path):
     class Killed(Exception):
         pass
 
-    class Dying(ForceMatching):
-        pass
-
-    import cgrec.training as training
-
-    real = training._Run.advance
+    real = Fit.advance
     calls = []
 
     def advance(run, bar):
@@ -151,12 +146,12 @@ def test_resumed_training_equals_uninterrupted(tmp_path):
         calls.append(1)
         real(run, bar)
 
-    training._Run.advance = advance
+    Fit.advance = advance
     try:
         with pytest.raises(Killed):
             quick()(make(), frames, seed=3, folder=tmp_path)
     finally:
-        training._Run.advance = real
+        Fit.advance = real
     resumed, report = quick()(make(), frames, seed=3, folder=tmp_path)
     assert report.steps == 400
     np.testing.assert_array_equal(
@@ -319,8 +314,6 @@ def test_sizes_of_torques_are_measured_in_portions(monkeypatch):
         DensityNetwork.for_frames(forced, cutoff=0.5, channels=8, width=8),
         forced,
         np.arange(40),
-        [],
-        0.0,
     )
     whole = Torques.scaled(data, most=10)
     monkeypatch.setattr(base, "PORTION", 3 * frames.n_sites)

@@ -220,7 +220,7 @@ class NetworkSource(Source):
                 folder=place / f"member_{k}",
                 name=f"NNP {k + 1} of {self.members}",
             )
-            keep_json(place / f"member_{k}.json", vars(report))
+            keep_json(place / f"member_{k}.json", report.to_json())
             fitted.density = None
             keep(path, fitted.made_at(None).save)  # an energy, not a PMF
         (place / f"member_{k}" / CHECKPOINT).unlink(missing_ok=True)

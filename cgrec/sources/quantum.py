@@ -256,7 +256,7 @@ class QuantumSource(Source):
                     folder=place / f"member_{k}",
                     name=f"{place.name} member {k}",
                 )
-                keep_json(place / f"member_{k}.json", vars(report))
+                keep_json(place / f"member_{k}.json", report.to_json())
                 keep(path, fitted.save)
             (place / f"member_{k}" / CHECKPOINT).unlink(missing_ok=True)
             members.append(Potential.load(path))

@@ -56,11 +56,11 @@ network = DensityNetwork.for_frames(frames, 1, cutoff=1.0, channels=8, width=32)
 compiled = network.compiled()
 graph = compiled.graph(frames[:128])
 stamps = []
-plain = training._Run.optimise
+plain = training.Fit.optimise
 def optimise(self, graph):  # steps alone: from the begin of the first to that of the last
     stamps.append(time.perf_counter())
     return plain(self, graph)
-training._Run.optimise = optimise
+training.Fit.optimise = optimise
 def training_steps(n):
     fit = training.ForceMatching(steps=n + 1, batch_size=128, validate_every=10**6, patience=0, compile=True)
     fit(network, frames, seed=1)

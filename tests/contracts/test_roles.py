@@ -34,6 +34,8 @@ from cgrec.sources import (
     OpenMMSource,
     QuantumSource,
 )
+from cgrec.training import LabelledGraphs, MatchEnergies, MatchForces, MatchTorques
+from cgrec.training.objectives.energies import EnergyLoss
 
 CLASSES = [
     *(
@@ -51,6 +53,9 @@ CLASSES = [
     *((roles.Hook, c) for c in (CommitteeGuard, FeatureGuard)),
     *((roles.Prior, c) for c in (Angles, Bonds, Branches, Coulomb, Dihedrals, Repulsion)),
     (roles.MeasuresParent, Coulomb),
+    *((roles.Objective, c) for c in (MatchEnergies, MatchForces, MatchTorques)),
+    (roles.LabelledFrames, LabelledGraphs),
+    (roles.FitsEnergies, EnergyLoss),
     (roles.Engine, Langevin),
     *((roles.Correction, c) for c in (Populations, PairRefinement)),
     (roles.Variable, CollectiveVariable),

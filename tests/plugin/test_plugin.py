@@ -25,7 +25,11 @@ levels:
     mapping: {_target_: toy.EveryOther, step: 2}
     potential: {_target_: toy.SoftPairs.for_frames, _partial_: true, n_centres: 5}
     priors: [{_target_: toy.Size, share: 0.5}]
-    training: {steps: 60, batch_size: 32, validate_every: 20}
+    training:
+      steps: 60
+      batch_size: 32
+      validate_every: 20
+      objectives: [{_target_: cgrec.training.MatchForces}, {_target_: toy.NoisedForces, noise: 0.05}]
     dynamics: {n_replicas: 4, length: 8, save_every: 1, equilibration: 1}
     corrections: [{_target_: toy.SameSize, strongest: 50}]
   l2:

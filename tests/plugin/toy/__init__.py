@@ -3,6 +3,7 @@
 from .correction import SameSize
 from .engine import MetropolisWalk
 from .network import SoftPairs
+from .objective import NoisedForces
 from .prior import Size, SizePrior
 from .rule import EveryOther
 from .source import SpringRing
@@ -10,6 +11,7 @@ from .source import SpringRing
 __all__ = [
     "EveryOther",
     "MetropolisWalk",
+    "NoisedForces",
     "SameSize",
     "Size",
     "SizePrior",
