@@ -131,7 +131,9 @@ def metropolis(
     if start is not None:
         state = torch.tensor(np.asarray(start.positions, float))
         density = backmapper.densities(start)
-    field = field_of(potential, replace(coarse, system=split.mapping.fine, positions=state.numpy()))
+    # forces and energies are those of the sites, not of what is restored
+    bare = replace(coarse, forces=None, energies=None)
+    field = field_of(potential, replace(bare, system=split.mapping.fine, positions=state.numpy()))
     copies = [unit.atoms[k] for unit in split.units for k in range(len(unit.atoms))]
     energy, accepted = field(state)[0], torch.zeros(density.shape)
     for _ in range(rounds):
