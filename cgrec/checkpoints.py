@@ -1,5 +1,5 @@
 """Checkpoints: the state of a long step, one file that is whole or not there and that knows whether
-it was changed.
+it was changed; and the loop of pieces between which one can be left.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 
 from .digests import Changed
 from .files import write_whole
+from .stopping import deferred
 
 #: Seconds of wall time after which a long step leaves a checkpoint, however few of its own steps it
 #: has made.
@@ -51,6 +53,26 @@ def load_state(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]
             "command again: this step then begins anew"
         )
     return torch.load(io.BytesIO(content[_HEAD:]), map_location=device, weights_only=True)
+
+
+def in_pieces(
+    piece: Callable[[], None], done: Callable[[], bool], leave: Callable[[], str]
+) -> None:
+    """Do long work piece by piece, to its end or until a signal asks to stop, which waits for the
+    piece it came in.
+
+    Args:
+        piece: does one.
+        done: whether none is left to do.
+        leave: called after the last one; leaves a checkpoint and says where.
+
+    Raises:
+        Stopped: a signal came.
+    """
+    with deferred() as request:
+        while not done() and not request.due:
+            piece()
+        request.stop(leave())
 
 
 class Clock:

@@ -19,7 +19,8 @@ object that can be another one. What such an object must offer is its role, writ
     FitsEnergies          (a loss that has it sets the zero of energies)
     DescribesSites        graph of sites -> description of each site        (a network that has it is guarded)
     Engine                Potential, Frames -> Frames with forces           levels.X.dynamics
-    Hook                  graph of sites -> score of each replica           (what an Engine is given to watch with)
+    Guard                 graph of sites -> score of each replica           (what an Engine is given to watch with)
+    Hook                  Replicas of a run, at its moments                 levels.X.dynamics.hooks
     Correction            Potential, its run, targets -> both corrected     levels.X.corrections
     Variable              Frames -> a number of each frame                  variables, levels.X.variables
     Exporter              Potential, Frames, folder -> files                cgrec export NAME
@@ -370,15 +371,132 @@ class DescribesSites(Protocol):
 
 
 @runtime_checkable
-class Hook(Protocol):
-    """Watches a run. Hooks are CommitteeGuard and FeatureGuard of `cgrec.dynamics`."""
+class Guard(Protocol):
+    """Watches a run: CommitteeGuard and FeatureGuard of `cgrec.dynamics`."""
 
     def score(self, graph: SiteGraph) -> Tensor:
         """(n_frames,) how far out each replica is; one above 1 is stopped."""
         ...
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, object]:
         """What a report should know of it, as json."""
+        ...
+
+
+class Replicas(Protocol):
+    """What a Hook sees of a run of Langevin, and may change.
+
+    Attributes:
+        system: of each replica.
+        temperature: K of the run.
+        timestep: ps.
+        box: (n_replicas, 3, 3) nm, or None.
+        positions, velocities: (n_replicas, n_sites, 3) nm and nm/ps.
+        energy: (n_replicas,) kJ/mol of the potential.
+        force: (n_replicas, n_sites, 3) kJ/mol/nm of the potential: the labels of frames.
+        total_force: with what hooks push.
+        pushed: (n_replicas,) kJ/mol, energy of what hooks push; None where none does.
+        kT: (n_replicas, 1, 1) kJ/mol of the thermostat of each replica.
+        alive: (n_replicas,) bool, not stopped.
+        kept: (n_replicas,) bool, whose frames are kept while they live.
+        numbers: (n_replicas,) what frames of each are numbered with.
+        step: steps made so far.
+    """
+
+    system: System
+    temperature: float
+    timestep: float
+    box: Tensor | None
+    positions: Tensor
+    velocities: Tensor
+    energy: Tensor
+    force: Tensor
+    total_force: Tensor
+    pushed: Tensor | None
+    kT: Tensor
+    alive: Tensor
+    kept: Tensor
+    numbers: Tensor
+    step: int
+
+    @property
+    def common(self) -> torch.Generator:
+        """Random numbers for what is drawn of all replicas together."""
+        ...
+
+    def graph(self, positions: Tensor | None = None) -> SiteGraph:
+        """The graph a potential takes, at these or at its own positions; valid until the next."""
+        ...
+
+    def heat(self, factors: Tensor) -> None:
+        """Set the thermostat of each replica to the temperature of the run times (n_replicas,)
+        `factors`.
+        """
+        ...
+
+    def lose(self, which: Tensor, why: str, **numbers: Tensor) -> None:
+        """Stop replicas where (n_replicas,) bool `which` is set; the report says why, and its
+        number of each of `numbers`, (n_replicas,).
+        """
+        ...
+
+
+@runtime_checkable
+class Hook(Protocol):
+    """Does something beside the steps of a run. Hooks are BiasPlan, Exchange and Watch of
+    `cgrec.dynamics.hooks`; inherit `cgrec.dynamics.Hook`, which does nothing at each moment, and
+    write those you need.
+
+    A hook holds settings, and one object serves many runs: each run takes a copy, to which `begin`
+    gives all that changes.
+    """
+
+    @property
+    def warm_up(self) -> float:
+        """ps that it needs before the equilibration."""
+        ...
+
+    @property
+    def pushes(self) -> bool:
+        """Whether `push` is called at each step; frames then have weights."""
+        ...
+
+    def begin(self, replicas: Replicas, potential: Potential, start: Frames) -> None:
+        """Before the first step, and before `restore`."""
+        ...
+
+    def push(self, replicas: Replicas) -> tuple[Tensor, Tensor]:
+        """(n_replicas,) energies in kJ/mol and (n_replicas * n_sites, 3) forces in kJ/mol/nm that
+        move the sites and stay out of the labels of frames.
+        """
+        ...
+
+    def after_step(self, replicas: Replicas) -> None:
+        """After every step."""
+        ...
+
+    def at_frame(self, replicas: Replicas) -> None:
+        """After every stretch, before frames are kept: the moment to `lose` replicas."""
+        ...
+
+    def about_lost(self, replicas: Replicas, replica: int) -> Table[str, float]:
+        """What the report should say of where a replica was lost."""
+        ...
+
+    def state(self) -> object:
+        """What `restore` needs, of plain values and tensors: it is in every checkpoint."""
+        ...
+
+    def restore(self, state: object, replicas: Replicas) -> None:
+        """Go on from a `state`."""
+        ...
+
+    def about(self) -> Table[str, object]:
+        """What simulation.json should say, as json."""
+        ...
+
+    def finish(self, folder: Path) -> None:
+        """At the end: leave in `folder` what belongs beside the frames."""
         ...
 
 
@@ -399,7 +517,7 @@ class Engine(Protocol):
     """Runs a Potential at the temperature of its start. Langevin of `cgrec.dynamics` is one.
 
     Attributes:
-        save_every: ps between saved frames, at which the hook looks.
+        save_every: ps between saved frames, at which the guard looks.
         use_lost: let the frames of a run that lost all its replicas stand for the ensemble all the
             same.
     """
@@ -414,7 +532,7 @@ class Engine(Protocol):
         folder: Path,
         *,
         seed: int = 0,
-        guard: Any = None,
+        guard: Guard | None = None,
         name: str = "simulation",
     ) -> tuple[Frames, RunReport]:
         """Run and leave Frames with forces in `folder`, and beside them simulation.json; a killed
@@ -426,7 +544,7 @@ class Engine(Protocol):
             start: structures to start from, drawn by their weights.
             folder: becomes a Frames folder.
             seed: of all that is drawn.
-            guard: a Hook, or None.
+            guard: watches at saved frames, or None.
             name: what a progress bar shows.
 
         Raises:

@@ -28,7 +28,7 @@ RANKS = [
     {"stages"},
     {"system"},
     {"frames"},
-    {"collective_variables", "sampling"},
+    {"collective_variables", "sampling", "resampling"},
     {"statistics"},
     {"observables"},
     {"trajectory_files", "mapping", "potential"},

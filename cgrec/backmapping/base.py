@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..dynamics.run import resampled
 from ..files import write_whole
 from ..frames import Frames
 from ..mapping import Mapping
 from ..mapping.linear import need_same_system
 from ..plugins import NoPlugin, Registry
 from ..remarks import remark
+from ..resampling import resampled
 from .coordinates import relabelled, terminal_groups
 from .minimise import minimise
 from .reference import ReferenceField, ReferenceGeometry

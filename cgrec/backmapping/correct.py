@@ -7,14 +7,15 @@ given the sites, exactly and without a step size.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
+from ..dynamics.integrators import Baoab
 from ..frames import Frames
 from ..mapping import Mapping
 from ..units import thermal_energy
@@ -34,8 +35,8 @@ def null_space_langevin(
     save_every: int = 0,
     name: str = "",
 ) -> Frames:
-    """BAOAB Langevin dynamics of u (Leimkuhler and Matthews, 2013) at the temperature of `frames`,
-    with the sites where they are.
+    """Langevin dynamics of u (`cgrec.dynamics.Baoab`) at the temperature of `frames`, with the sites
+    where they are.
 
     Args:
         frames: of `mapping.fine`, not strained.
@@ -51,22 +52,22 @@ def null_space_langevin(
     Returns:
         Frames with their replica numbers.
     """
-    free = FreeHalf(frames, mapping, potential)
+    moving = _FreeMotion(FreeHalf(frames, mapping, potential))
     generator = generator or torch.Generator().manual_seed(0)
-    kT = thermal_energy(frames.temperature)
-    decay, u = math.exp(-friction * timestep), free.u.clone()
-    noise = lambda: torch.randn(u.shape, generator=generator, dtype=u.dtype)  # noqa: E731
-    velocity, kept = math.sqrt(kT) * noise(), []
-    _, force = free(u)
+    one = torch.ones(1, dtype=torch.float64)
+    integrator = Baoab(timestep, masses=one, friction=friction * one)
+    integrator.heat(thermal_energy(frames.temperature) * one)
+
+    def noise() -> Tensor:
+        u = moving.positions
+        return torch.randn(u.shape, generator=generator, dtype=u.dtype)
+
+    moving.velocities = integrator.thermal(noise())
+    kept = []
     for k in tqdm(range(1, steps + 1), desc=name, unit="step", mininterval=1.0, disable=not name):
-        velocity += 0.5 * timestep * force
-        u += 0.5 * timestep * velocity
-        velocity = decay * velocity + math.sqrt((1 - decay**2) * kT) * noise()
-        u += 0.5 * timestep * velocity
-        _, force = free(u)
-        velocity += 0.5 * timestep * force
+        integrator.step(moving, noise())
         if (save_every and k % save_every == 0) or (not save_every and k == steps):
-            kept.append(free.frames(u))
+            kept.append(moving.free.frames(moving.positions))
     replicas = np.arange(len(frames)) if frames.replicas is None else frames.replicas
     order = np.tile(np.arange(len(frames)), len(kept))
     return replace(
@@ -76,6 +77,19 @@ def null_space_langevin(
         energies=None,
         replicas=None if not save_every else replicas[order],
     )
+
+
+class _FreeMotion:
+    """u of `Split` as something an integrator moves."""
+
+    def __init__(self, free: FreeHalf) -> None:
+        self.free = free
+        self.positions = free.u.clone()
+        self.velocities = torch.zeros_like(self.positions)
+        self.find_forces()
+
+    def find_forces(self) -> None:
+        self.total_force = self.free(self.positions)[1]
 
 
 @dataclass(frozen=True)

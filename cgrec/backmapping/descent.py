@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from ..dynamics.run import draw
 from ..frames import Frames
+from ..resampling import draw
 from ..sampling import blocks_of
 from ..statistics import Estimate, effective_share
 from ..units import thermal_energy

@@ -23,8 +23,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from ..checkpoints import load_state, save_state
-from ..stopping import deferred
+from ..checkpoints import in_pieces, load_state, save_state
 from .base import Backmapper
 from .coordinates import Surroundings, spread
 from .scaled import Scaled, wrapped
@@ -261,15 +260,18 @@ def _train(
     with tqdm(
         total=options.steps, initial=run.step, desc=options.name, unit="step", mininterval=1.0
     ) as bar:
-        while run.step < options.steps and run.stale < options.patience:
-            with deferred() as request:
-                run.stretch()
-                run.checkpoint()
-                request.stop(
-                    f"a checkpoint after step {run.step} of {options.steps} is in {run.path}"
-                )
+
+        def piece() -> None:
+            run.stretch()
+            run.checkpoint()
             bar.update(run.step - bar.n)
             bar.set_postfix(validation=f"{run.best:.4f}")
+
+        in_pieces(
+            piece,
+            lambda: run.step >= options.steps or run.stale >= options.patience,
+            lambda: f"a checkpoint after step {run.step} of {options.steps} is in {run.path}",
+        )
     return {
         "surroundings": surroundings.coordinates.state(),
         "mean": mean,

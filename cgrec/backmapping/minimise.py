@@ -21,7 +21,8 @@ from .split import Split
 #: (n_frames, n_atoms, 3) nm -> energies (n_frames,) kJ/mol and forces (n_frames, n_atoms, 3)
 #: kJ/mol/nm.
 Field = Callable[[Tensor], tuple[Tensor, Tensor]]
-_SKIN = 0.05  # nm
+#: nm by which neighbours are found further than needed: minimised atoms move little.
+_SKIN = 0.05
 
 
 def field_of(potential: Any, frames: Frames) -> Field:

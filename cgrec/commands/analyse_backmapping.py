@@ -22,12 +22,12 @@ from ..backmapping import (
 )
 from ..chain import Chain
 from ..digests import keep, keep_json, open_record
-from ..dynamics.run import resampled
 from ..frames import Frames
 from ..level import Level, potential_of, seed_of
 from ..lock import only_here
 from ..options import Help
 from ..report import write_report
+from ..resampling import resampled
 from ..trajectory_files import write
 from ._runs import LevelNumber, RunFolder, level_of
 

@@ -14,11 +14,11 @@ from tqdm import tqdm
 from ..backmapping import DescentStep
 from ..chain import Chain
 from ..digests import check_all, checked, checked_json, keep, keep_json, made, open_record
-from ..dynamics.run import draw
 from ..frames import Frames, identity
 from ..level import seed_of
 from ..lock import only_here
 from ..options import Help
+from ..resampling import draw
 from ..stages import claim
 from ..trajectory_files import write
 from ._runs import RunFolder, run_folder

@@ -4,19 +4,22 @@ extrapolation guard.
 
 from importlib import import_module
 
-from .exchange import Exchange
 from .guard import CommitteeGuard, FeatureGuard, Guard, feature_guard
-from .langevin import BiasPlan, Langevin
-from .run import SIMULATION, AllLost, SimulationReport
+from .hooks import BiasPlan, Exchange, Hook
+from .integrators import Baoab
+from .langevin import Langevin
+from .report import SIMULATION, AllLost, SimulationReport
 
 __all__ = [
     "SIMULATION",
     "AllLost",
+    "Baoab",
     "BiasPlan",
     "CommitteeGuard",
     "Exchange",
     "FeatureGuard",
     "Guard",
+    "Hook",
     "Langevin",
     "SimulationReport",
     "feature_guard",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -31,6 +31,18 @@ SAMPLES_A_DIRECTION = 20
 #: Variance below which a direction counts as constant: relative to the strongest of its type, and
 #: to descriptors as such.
 WEAKEST, CONSTANT = 1e-6, 1e-3
+#: Strongest directions of each type that are compared: a choice. In weaker ones a distance is noise.
+COMPONENTS = 24
+#: Looks per ns where nobody says how often a run is looked at: a frame every 0.1 ps, the default.
+LOOKS = 10_000.0
+#: Replicas stopped for nothing, per replica and ns: a choice, of one in a hundred that run for 1 ns.
+FALSE_ALARMS = 0.01
+#: Blocks of consecutive frames that halves of the sample are made of, in turn: many, so that each
+#: half sees all times, and still long, for frames that follow each other are alike.
+BLOCKS = 20
+#: By how much a bound lies above the largest distance of the sample at least: every other sample of
+#: its size has a larger one.
+ABOVE_LARGEST = 1.1
 #: nm: deviation of a bond that is never worth a stop.
 BOND_NOISE = 1e-3
 #: How many times the largest distance of the sample a bound may be: a tail known from few frames
@@ -45,9 +57,22 @@ class Guard(ABC):
     def score(self, graph: SiteGraph) -> Tensor:
         """(n_frames,)."""
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, object]:
         """What a report should know of it."""
         return {"guard": type(self).__name__}
+
+
+class _Network(DescribesSites, Protocol):
+    """What a guard asks of a network: a Potential that describes its sites."""
+
+    types: tuple[str, ...]
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def graph(self, frames: Frames, skin: float = 0.0) -> SiteGraph: ...
+
+    def compiled(self) -> Potential: ...
 
 
 class CommitteeGuard(Guard):
@@ -92,7 +117,7 @@ class FeatureGuard(Guard):
 
     def __init__(
         self,
-        network: Any,
+        network: DescribesSites,
         mean: Tensor,
         whiten: Tensor,
         tails: list[Tail],
@@ -141,7 +166,7 @@ class FeatureGuard(Guard):
             self._bounds[sites] = reach.to(self.mean.device), stretch
         return self._bounds[sites]
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, object]:
         return {
             "guard": type(self).__name__,
             "false_alarms_per_replica_and_ns": self.false_alarms,
@@ -154,9 +179,9 @@ class FeatureGuard(Guard):
         potential: Potential,
         frames: Frames,
         *,
-        looks: float = 10_000.0,
-        false_alarms: float = 0.01,
-        components: int = 24,
+        looks: float = LOOKS,
+        false_alarms: float = FALSE_ALARMS,
+        components: int = COMPONENTS,
         most_sites: int = MOST_SITES,
     ) -> FeatureGuard:
         """The guard of `potential` (a network, or a sum with one) trained on `frames`.
@@ -177,7 +202,7 @@ class FeatureGuard(Guard):
         which = np.unique(
             np.linspace(0, len(frames) - 1, max(1, most_sites // frames.n_sites)).astype(int)
         )
-        blocks = np.array_split(which, min(20, len(which)))
+        blocks = np.array_split(which, min(BLOCKS, len(which)))
         halves = [frames[np.concatenate(blocks[k::2])] for k in range(min(2, len(blocks)))]
         describe = _fast(network, len(which) * frames.n_sites)
         moments = [_Moments.of(describe, network, half) for half in halves]
@@ -215,7 +240,7 @@ class _Moments:
         )
 
     @classmethod
-    def of(cls, describe: Any, network: Any, frames: Frames) -> _Moments:
+    def of(cls, describe: DescribesSites, network: _Network, frames: Frames) -> _Moments:
         """Of all sites of `frames`."""
         found: _Moments | None = None
         n_types = len(network.types)
@@ -256,7 +281,11 @@ class _Moments:
 
 
 def _tails(
-    describe: Any, network: Any, halves: list[Frames], moments: list[_Moments], components: int
+    describe: DescribesSites,
+    network: _Network,
+    halves: list[Frames],
+    moments: list[_Moments],
+    components: int,
 ) -> list[Tail]:
     """Tail of the squared distance by type, each half judged by the metric of `moments`: those of
     the other.
@@ -306,10 +335,12 @@ def _bound(tail: Tail, chance: float) -> float:
     """What a squared distance may be. At least 1: less than the noise of a constant descriptor
     means nothing.
     """
-    return max(1.0, 1.1 * tail.largest, min(tail.level(chance), FURTHEST**2 * tail.largest))
+    return max(
+        1.0, ABOVE_LARGEST * tail.largest, min(tail.level(chance), FURTHEST**2 * tail.largest)
+    )
 
 
-def _fast(network: Any, sites: int) -> Any:
+def _fast(network: _Network, sites: int) -> DescribesSites:
     """What describes sites: the network's kernel where there is one and it pays, else the network
     itself.
     """
@@ -319,7 +350,7 @@ def _fast(network: Any, sites: int) -> Any:
     return compiled if isinstance(compiled, DescribesSites) else network
 
 
-def _graphs(network: Any, frames: Frames) -> Iterator[SiteGraph]:
+def _graphs(network: _Network, frames: Frames) -> Iterator[SiteGraph]:
     yield from (network.graph(part) for part in _parts(frames))
 
 
@@ -328,10 +359,10 @@ def _parts(frames: Frames) -> Iterator[Frames]:
     yield from (frames[start : start + step] for start in range(0, len(frames), step))
 
 
-def find_network(potential: Potential) -> Any:
+def find_network(potential: Potential) -> _Network | None:
     """The part of a potential that describes its sites; None where there is none."""
     candidates = list(potential.parts) if isinstance(potential, SumPotential) else [potential]
-    return next((c for c in candidates if isinstance(c, DescribesSites)), None)
+    return next((cast(_Network, c) for c in candidates if isinstance(c, DescribesSites)), None)
 
 
 def feature_guard(

@@ -1,7 +1,6 @@
 """Langevin dynamics of many replicas in one batch.
 
-BAOAB splitting (Leimkuhler, Matthews, Appl. Math. Res. Express 2013, 34), whose configurations are
-right to second order with a tiny constant. What a level hands on is its configurations, and their
+By BAOAB splitting (`integrators`). What a level hands on is its configurations, and their
 distribution does not depend on the masses: `minimum_mass` makes light sites heavier so that the
 time step can be longer.
 """
@@ -9,76 +8,42 @@ time step can be longer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from copy import copy
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from ..checkpoints import load_state
-from ..files import read_json
 from ..frames import Frames
 from ..lock import only_here
-from ..potential.base import Potential
-from ..potential.bias import MetadynamicsBias
+from ..potential.base import Potential, kernel_pays
 from ..potential.graph import check_box
 from ..potential.state import other_density
 from ..ranges import expect
-from .exchange import Exchange
-from .guard import Guard
-from .run import SIMULATION, AllLost, Run, SimulationReport, why_lost
-from .store import CHECKPOINT, finish, partial_of
+from ..resampling import draw
+from ..roles import Guard, Hook
+from .hooks import BiasPlan, Exchange, Watch
+from .integrators import Baoab, ReplicaNoise
+from .replicas import Field, Replicas
+from .report import SIMULATION, AllLost, SimulationReport, why_lost
+from .run import Run, Schedule
+from .store import CHECKPOINT, FrameStore, finish, partial_of
+
+#: K within which two temperatures are one: files give two digits.
+SAME_TEMPERATURE = 0.01
+#: Steps of a run on a GPU from which compiling, a minute there, saves more than it takes.
+STEPS_THAT_PAY = 10_000
 
 
-class BiasPlan:
-    """Grow a well-tempered metadynamics bias for a while, then freeze it and sample.
-
-    Args:
-        variables: {name: [four site labels]}, one or two dihedrals.
-        growth: ps per replica during which the bias grows, before equilibration.
-        bias_factor: how flat the landscape becomes: free energies are divided by it.
-        height: kJ/mol each walker adds at first per `every` steps.
-        every: steps between deposits.
-        points: grid points per variable.
-    """
-
-    def __init__(
-        self,
-        *,
-        variables: dict[str, list[str]],
-        growth: float,
-        bias_factor: float = 6.0,
-        height: float = 0.05,
-        every: int = 25,
-        points: int = 36,
-    ) -> None:
-        expect("BiasPlan", above=0, height=height)
-        expect("BiasPlan", above=1, bias_factor=bias_factor)
-        expect("BiasPlan", at_least=0, growth=growth)
-        expect("BiasPlan", at_least=1, every=every, points=points)
-        self.variables = variables
-        self.growth = growth
-        self.bias_factor = bias_factor
-        self.height = height
-        self.every = every
-        self.points = points
-
-    def make(self, potential: Potential, start: Frames) -> MetadynamicsBias:
-        """The empty bias for these frames."""
-        bias = MetadynamicsBias(
-            types=potential.types,
-            variables=self.variables,
-            temperature=start.temperature,
-            bias_factor=self.bias_factor,
-            height=self.height,
-            points=self.points,
-        )
-        return bias.bind(start.system)
-
-
+@dataclass(kw_only=True, eq=False)
 class Langevin:
     """BAOAB Langevin dynamics, (potential, start) -> Frames with forces.
 
-    Args:
+    Attributes:
         n_replicas: run side by side; starting structures are drawn from `start` by weight.
         length: ps per replica that are kept.
         save_every: ps between saved frames.
@@ -91,6 +56,7 @@ class Langevin:
             half of it.
         bias: to grow and freeze a bias first.
         exchange: replica exchange in temperature.
+        hooks: what else is done beside the steps (see `cgrec.roles.Hook`), after these two.
         checkpoint_every: saved frames per replica between two points from which a killed run goes
             on.
         keep_energies: store potential energies: for level 0 only, where they are true energies.
@@ -103,66 +69,65 @@ class Langevin:
             ensemble all the same.
     """
 
-    def __init__(
-        self,
-        *,
-        n_replicas: int = 128,
-        length: float = 20,
-        save_every: float = 0.1,
-        equilibration: float = 1,
-        timestep: float = 0.003,
-        friction: float | Mapping[str, float] = 1.0,
-        minimum_mass: float = 0.0,
-        skin: float = 0.1,
-        bias: BiasPlan | None = None,
-        exchange: Exchange | None = None,
-        held: Sequence[str] = (),
-        checkpoint_every: int = 20,
-        keep_energies: bool = False,
-        compile: str | bool = "auto",
-        other_temperature: bool = False,
-        other_density: bool = False,
-        use_lost: bool = False,
-    ) -> None:
-        expect("Langevin", above=0, length=length, save_every=save_every, timestep=timestep)
-        expect("Langevin", at_least=1, n_replicas=n_replicas, checkpoint_every=checkpoint_every)
-        expect(
-            "Langevin",
-            at_least=0,
-            equilibration=equilibration,
-            minimum_mass=minimum_mass,
-            skin=skin,
-        )
-        each = friction if isinstance(friction, Mapping) else {"friction": friction}
-        expect(
-            "Langevin",
-            at_least=0,
-            **{k if k == "friction" else f"friction[{k}]": v for k, v in each.items()},
-        )
-        self.n_replicas = n_replicas
-        self.length = length
-        self.save_every = save_every
-        self.equilibration = equilibration
-        self.timestep = timestep
-        self.friction = friction
-        self.minimum_mass = minimum_mass
-        self.skin = skin
-        self.bias = bias
-        self.exchange = exchange
-        self.checkpoint_every = checkpoint_every
-        self.keep_energies = keep_energies
-        self.compile = compile
-        self.other_temperature = other_temperature
-        self.other_density = other_density
-        self.held = tuple(held)
-        self.use_lost = use_lost
-        self.stride = max(1, round(save_every / timestep))
-        self.n_saves = max(1, round(length / (self.stride * timestep)))
+    n_replicas: int = 128
+    length: float = 20
+    save_every: float = 0.1
+    equilibration: float = 1
+    timestep: float = 0.003
+    friction: float | Mapping[str, float] = 1.0
+    minimum_mass: float = 0.0
+    skin: float = 0.1
+    bias: BiasPlan | None = None
+    exchange: Exchange | None = None
+    held: Sequence[str] = ()
+    checkpoint_every: int = 20
+    keep_energies: bool = False
+    compile: str | bool = "auto"
+    other_temperature: bool = False
+    other_density: bool = False
+    use_lost: bool = False
+    hooks: Sequence[Hook] | None = None
+
+    def __post_init__(self) -> None:
+        positive = {n: getattr(self, n) for n in ("length", "save_every", "timestep")}
+        counts = {n: getattr(self, n) for n in ("n_replicas", "checkpoint_every")}
+        rest = {n: getattr(self, n) for n in ("equilibration", "minimum_mass", "skin")}
+        expect("Langevin", above=0, **positive)
+        expect("Langevin", at_least=1, **counts)
+        expect("Langevin", at_least=0, **rest)
+        if isinstance(self.friction, Mapping):
+            each = {f"friction[{kind}]": value for kind, value in self.friction.items()}
+        else:
+            each = {"friction": self.friction}
+        expect("Langevin", at_least=0, **each)
+        for hook in self.hooks or ():
+            if not isinstance(hook, Hook):
+                raise ValueError(
+                    "Langevin.hooks: expected tables that say what they are (_target_: ...), "
+                    f"each a cgrec.dynamics.Hook, found {hook!r}"
+                )
+        self.held = tuple(self.held)
 
     @property
-    def growth_steps(self) -> int:
-        """Steps in which the bias grows."""
-        return 0 if self.bias is None else round(self.bias.growth / self.timestep)
+    def stride(self) -> int:
+        """Steps between saved frames."""
+        return max(1, round(self.save_every / self.timestep))
+
+    @property
+    def n_saves(self) -> int:
+        """Frames kept per replica."""
+        return max(1, round(self.length / (self.stride * self.timestep)))
+
+    @property
+    def all_hooks(self) -> tuple[Hook, ...]:
+        """What is done beside the steps, in this order."""
+        own = [hook for hook in (self.bias, self.exchange) if hook is not None]
+        return (*own, *(self.hooks or ()))
+
+    @property
+    def warm_up_steps(self) -> int:
+        """Steps that hooks need before the equilibration."""
+        return sum(round(hook.warm_up / self.timestep) for hook in self.all_hooks)
 
     @property
     def total_steps(self) -> int:
@@ -172,10 +137,8 @@ class Langevin:
     @property
     def first_step(self) -> int:
         """Steps before the first kept stretch, whole strides."""
-        return (
-            -(-(self.growth_steps + round(self.equilibration / self.timestep)) // self.stride)
-            * self.stride
-        )
+        before = self.warm_up_steps + round(self.equilibration / self.timestep)
+        return -(-before // self.stride) * self.stride
 
     def __call__(
         self,
@@ -226,11 +189,13 @@ class Langevin:
         if folder.exists() and (folder / SIMULATION).exists():
             self.judged(folder)  # a run without a living replica is not made longer
         check_box(start.box, potential.cutoff)
-        self._check_state(potential, start)
-        run = Run(self, potential, start, folder, seed, guard)
+        _check_state(self, potential, start)
+        replicas = _replicas(self, potential, start, seed, guard)
+        schedule = Schedule(self.stride, self.first_step, self.total_steps, self.checkpoint_every)
+        run = Run(schedule, replicas, _store(self, replicas, folder))
         run.begin()
         with tqdm(
-            total=self.total_steps, initial=run.step, desc=name, unit="step", mininterval=1.0
+            total=self.total_steps, initial=replicas.step, desc=name, unit="step", mininterval=1.0
         ) as bar:
             run.loop(bar)
         run.finish()
@@ -241,15 +206,9 @@ class Langevin:
         cannot be.
         """
         path = folder / CHECKPOINT
-        return (
-            not path.exists() or load_state(path)["step"] >= self.total_steps or self._lost(folder)
-        )
-
-    @staticmethod
-    def _lost(folder: Path) -> bool:
-        about = read_json(folder / SIMULATION) if (folder / SIMULATION).exists() else {}
-        lost = {one["replica"] for one in about.get("lost", [])}
-        return bool(lost) and len(lost) == about["replicas"]
+        if not path.exists() or SimulationReport.read(folder).all_lost:
+            return True
+        return bool(load_state(path)["step"] >= self.total_steps)
 
     def judged(self, folder: Path) -> tuple[Frames, SimulationReport]:
         """Frames and report of a finished run.
@@ -258,11 +217,8 @@ class Langevin:
             AllLost: no replica lived to its end, and `use_lost` does not say that its frames stand
                 for the ensemble.
         """
-        known = {f.name for f in fields(SimulationReport)}
-        path = folder / SIMULATION
-        about = {k: v for k, v in (read_json(path) if path.exists() else {}).items() if k in known}
-        report = SimulationReport(**about)
-        if self._lost(folder) and not self.use_lost:
+        report = SimulationReport.read(folder)
+        if report.all_lost and not self.use_lost:
             raise AllLost(
                 f"all {report.replicas} replicas were lost before the end of the run; "
                 f"{report.frames} frames are kept in {folder} and "
@@ -272,22 +228,85 @@ class Langevin:
             )
         return Frames.load(folder), report
 
-    def _check_state(self, potential: Potential, start: Frames) -> None:
-        made_at = potential.temperature
-        if (
-            made_at is not None
-            and abs(made_at - start.temperature) > 0.01
-            and not self.other_temperature
-        ):
-            raise ValueError(
-                f"the potential is a PMF made at {made_at} K and the run is at "
-                f"{start.temperature} K: run it at {made_at} K, train one at "
-                f"{start.temperature} K, or ask for the error by name with other_temperature=True"
-            )
-        differs = None if self.other_density else other_density(potential.density, start)
-        if differs is not None:
-            raise ValueError(
-                f"the potential is a PMF {differs}: run it in the box of its frames, train one "
-                "at this density, or ask for the "
-                "error by name with other_density=True"
-            )
+
+def _check_state(options: Langevin, potential: Potential, start: Frames) -> None:
+    made_at = potential.temperature
+    if (
+        made_at is not None
+        and abs(made_at - start.temperature) > SAME_TEMPERATURE
+        and not options.other_temperature
+    ):
+        raise ValueError(
+            f"the potential is a PMF made at {made_at} K and the run is at "
+            f"{start.temperature} K: run it at {made_at} K, train one at "
+            f"{start.temperature} K, or ask for the error by name with other_temperature=True"
+        )
+    differs = None if options.other_density else other_density(potential.density, start)
+    if differs is not None:
+        raise ValueError(
+            f"the potential is a PMF {differs}: run it in the box of its frames, train one "
+            "at this density, or ask for the "
+            "error by name with other_density=True"
+        )
+
+
+def _replicas(
+    options: Langevin, potential: Potential, start: Frames, seed: int, guard: Guard | None
+) -> Replicas:
+    """What moves, at its start."""
+    device = potential.device
+    system = start.system
+    picked = draw(start, options.n_replicas, np.random.default_rng((seed, 0)))
+    boxes = picked.boxes()
+    box = None if boxes is None else torch.as_tensor(np.array(boxes, float), device=device)
+    heavy = np.maximum(system.masses, options.minimum_mass)
+    masses = torch.as_tensor(heavy, device=device)[:, None]
+    free = torch.ones_like(masses)
+    free[[system.site(label) for label in options.held]] = 0.0
+    friction = _frictions(options.friction, system.types).to(device)
+    compiled = _pays(options, device, system.n_sites)
+    replicas = Replicas(
+        picked,
+        Field(potential, system, box, options.skin, compiled),
+        Baoab(options.timestep, masses, friction, free),
+        ReplicaNoise(seed, options.n_replicas, device),
+    )
+    watch = [] if guard is None else [Watch(guard)]
+    replicas.begin([copy(hook) for hook in (*options.all_hooks, *watch)], potential, start)
+    return replicas
+
+
+def _store(options: Langevin, replicas: Replicas, folder: Path) -> FrameStore:
+    box = replicas.box
+    return FrameStore(
+        folder,
+        replicas.system,
+        replicas.temperature,
+        options.n_saves * int(replicas.kept.sum()),
+        energies=options.keep_energies,
+        weights=bool(replicas.pushing),
+        boxes=box is not None and bool((box != box[0]).any()),
+    )
+
+
+def _pays(options: Langevin, device: torch.device, n_sites: int) -> bool:
+    """Whether compiling saves more than it takes: 5 s on a CPU (`kernel_pays`), a minute on a
+    GPU.
+    """
+    if options.compile != "auto":
+        return bool(options.compile)
+    if device.type == "cuda":
+        return options.total_steps > STEPS_THAT_PAY
+    return kernel_pays(options.total_steps * options.n_replicas, n_sites)
+
+
+def _frictions(given: float | Mapping[str, float], types: Sequence[str]) -> Tensor:
+    """(n_sites, 1) 1/ps."""
+    if not isinstance(given, Mapping):
+        return torch.full((len(types), 1), float(given), dtype=torch.float64)
+    missing = sorted(set(types) - set(given))
+    if missing:
+        raise ValueError(
+            f"Langevin.friction: expected one for every site type, found none for {missing}"
+        )
+    return torch.tensor([[float(given[t])] for t in types], dtype=torch.float64)

@@ -7,11 +7,11 @@ import os
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.lib.format import open_memmap
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ..digests import HEADER, Changed, settle
 from ..files import room_for, sync, write_whole
@@ -22,6 +22,17 @@ from ..system import System
 CHECKPOINT = "checkpoint.pt"
 #: Name of the weights as they come, which are normalised into weights.npy when all are there.
 RAW_WEIGHTS = "raw_weights"
+
+
+class Piece(TypedDict):
+    """Frames that a checkpoint vouches for: up to number `end`, with the digest of each array."""
+
+    end: int
+    sha256: dict[str, str]
+
+
+#: Any array of frames.
+Array = NDArray[np.generic]
 
 
 class FrameStore:
@@ -56,7 +67,7 @@ class FrameStore:
         self.capacity = capacity
         self.partial = partial_of(self.folder)
         vectors = (capacity, system.n_sites, 3)
-        self.shapes: dict[str, tuple[tuple[int, ...], Any]] = {
+        self.shapes: dict[str, tuple[tuple[int, ...], DTypeLike]] = {
             "positions": (vectors, np.float32),
             "forces": (vectors, np.float32),
             "replicas": ((capacity,), np.int32),
@@ -67,8 +78,8 @@ class FrameStore:
             self.shapes[RAW_WEIGHTS] = ((capacity,), np.float64)
         if boxes:
             self.shapes["box"] = ((capacity, 3, 3), np.float64)
-        self.arrays: dict[str, NDArray[Any]] = {}
-        self.pieces: list[dict[str, Any]] = []
+        self.arrays: dict[str, Array] = {}
+        self.pieces: list[Piece] = []
 
     @property
     def begun(self) -> bool:
@@ -97,7 +108,7 @@ class FrameStore:
             with room_for(self.partial / f"{name}.npy"):
                 self.arrays[name] = _allocated(self.partial / f"{name}.npy", shape, kind)
 
-    def open(self, pieces: list[dict[str, Any]]) -> None:
+    def open(self, pieces: list[Piece]) -> None:
         """Go on with arrays that hold what `pieces` of a checkpoint say.
 
         Raises:
@@ -138,12 +149,12 @@ class FrameStore:
             old = np.load(self.folder / f"{name}.npy", mmap_mode="r")
             array[:frames] = old[:frames]
 
-    def put(self, start: int, **values: NDArray[Any]) -> None:
+    def put(self, start: int, **values: Array) -> None:
         """Write frames `start`, `start` + 1, ... of every array."""
         for name, array in self.arrays.items():
             array[start : start + len(values[name])] = values[name]
 
-    def flush(self, n_frames: int) -> list[dict[str, Any]]:
+    def flush(self, n_frames: int) -> list[Piece]:
         """Bring everything written so far to the disk; the digests of each array, piece by piece,
         are what a checkpoint keeps.
         """
@@ -160,7 +171,7 @@ class FrameStore:
             for name, array in self.arrays.items()
         }
 
-    def close(self, n_frames: int, box: NDArray[Any] | None) -> Frames:
+    def close(self, n_frames: int, box: Array | None) -> Frames:
         """Cut to the frames really made, normalise weights, rename into place. May be called again
         after a crash at any point.
 
@@ -202,7 +213,7 @@ def finish(folder: Path) -> bool:
     return whole
 
 
-def _allocated(path: Path, shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
+def _allocated(path: Path, shape: tuple[int, ...], kind: DTypeLike) -> Array:
     """An array on disk whose space is taken."""
     array = open_memmap(path, mode="w+", dtype=kind, shape=shape)
     with path.open("r+b") as file:
@@ -215,7 +226,7 @@ def _allocated(path: Path, shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
     return array
 
 
-def _save(path: Path, array: NDArray[Any]) -> None:
+def _save(path: Path, array: Array) -> None:
     with path.open("wb") as file:  # by a handle: np.save adds .npy to a path
         np.save(file, array)
 

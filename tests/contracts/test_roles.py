@@ -11,7 +11,8 @@ from cgrec.collective_variables import CollectiveVariable
 from cgrec.commands import find
 from cgrec.commands import own as commands
 from cgrec.corrections import PairRefinement, Populations
-from cgrec.dynamics import CommitteeGuard, FeatureGuard, Langevin
+from cgrec.dynamics import BiasPlan, CommitteeGuard, Exchange, FeatureGuard, Langevin
+from cgrec.dynamics.hooks import Watch
 from cgrec.export import EXPORTERS
 from cgrec.mapping import FORCE_MAPS
 from cgrec.potential import (
@@ -50,7 +51,8 @@ CLASSES = [
         )
     ),
     *((roles.DescribesSites, c) for c in (DensityNetwork, CompiledDensityNetwork)),
-    *((roles.Hook, c) for c in (CommitteeGuard, FeatureGuard)),
+    *((roles.Guard, c) for c in (CommitteeGuard, FeatureGuard)),
+    *((roles.Hook, c) for c in (BiasPlan, Exchange, Watch)),
     *((roles.Prior, c) for c in (Angles, Bonds, Branches, Coulomb, Dihedrals, Repulsion)),
     (roles.MeasuresParent, Coulomb),
     *((roles.Objective, c) for c in (MatchEnergies, MatchForces, MatchTorques)),
@@ -141,5 +143,5 @@ def test_every_role_is_in_the_table_of_the_file():
         n for n, c in vars(roles).items() if inspect.isclass(c) and c.__module__ == roles.__name__
     }
     listed = {line.split()[0] for line in roles.__doc__.splitlines() if line.startswith("    ")}
-    # parts of an Engine and of a Correction
-    assert defined - listed == {"RunReport", "Reruns", "Corrected"}
+    # parts of an Engine, of a Hook and of a Correction
+    assert defined - listed == {"RunReport", "Replicas", "Reruns", "Corrected"}

@@ -30,7 +30,12 @@ levels:
       batch_size: 32
       validate_every: 20
       objectives: [{_target_: cgrec.training.MatchForces}, {_target_: toy.NoisedForces, noise: 0.05}]
-    dynamics: {n_replicas: 4, length: 8, save_every: 1, equilibration: 1}
+    dynamics:
+      n_replicas: 4
+      length: 8
+      save_every: 1
+      equilibration: 1
+      hooks: [{_target_: toy.Tether, spring: 5}]
     corrections: [{_target_: toy.SameSize, strongest: 50}]
   l2:
     _target_: cgrec.level.LevelRecipe
@@ -137,6 +142,7 @@ def test_a_plugin_is_first_class_and_missed_in_words(place):
     assert "report: " in climb and "report: " in report, climb
     simulation = json.loads((folder / "run/level1/frames/simulation.json").read_text())
     assert simulation["guard"]["guard"] == "FeatureGuard"
+    assert simulation["hooks"]["tether"] == {"spring": 5, "looks": 9}
     assert abs(simulation["spring"]) <= 50 and simulation["weight_efficiency"] < 1
     assert (folder / "run/level1/refined.pt").exists()
     walked = json.loads((folder / "run/level2/frames/simulation.json").read_text())

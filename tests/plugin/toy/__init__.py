@@ -2,6 +2,7 @@
 
 from .correction import SameSize
 from .engine import MetropolisWalk
+from .hook import Tether
 from .network import SoftPairs
 from .objective import NoisedForces
 from .prior import Size, SizePrior
@@ -17,4 +18,5 @@ __all__ = [
     "SizePrior",
     "SoftPairs",
     "SpringRing",
+    "Tether",
 ]

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgrec import Frames, Potential
-from cgrec.dynamics import SIMULATION, Guard
+from cgrec.dynamics import SIMULATION
 from cgrec.files import read_json, write_json
+from cgrec.roles import Guard
 from cgrec.units import thermal_energy
 
 
@@ -91,7 +92,8 @@ class MetropolisWalk:
         report.acceptance /= (10 + self.n_frames) * self.sweeps
         if not kept:
             raise ValueError(f"{name}: all {self.n_replicas} replicas were lost")
-        frames = Frames.concatenate(kept)
+        numbers = np.concatenate([np.asarray(one.replicas) for one in kept])
+        frames = replace(Frames.concatenate(kept), replicas=numbers)
         frames = replace(frames, forces=potential.energy_and_forces(frames)[1])
         frames.save(folder, lambda partial: write_json(partial / SIMULATION, asdict(report)))
         return self.judged(folder)

@@ -1,0 +1,130 @@
+"""How positions and velocities become those of the next time step.
+
+A step is made of sub-steps that are exact each: a kick (the forces change velocities), a drift
+(positions move on) and friction (velocities forget, and are given noise of the right temperature).
+`Baoab` puts them in the order B A O A B of B. Leimkuhler, C. Matthews, Appl. Math. Res. Express
+2013, 34: configurations are right to second order in the time step, with a tiny constant.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Moving(Protocol):
+    """What an integrator moves, in place.
+
+    Attributes:
+        positions, velocities: (..., 3) nm, nm/ps.
+        total_force: (..., 3) kJ/mol/nm at these positions.
+    """
+
+    positions: Tensor
+    velocities: Tensor
+    total_force: Tensor
+
+    def find_forces(self) -> None:
+        """Set `total_force` to that at `positions`."""
+        ...
+
+
+class Baoab:
+    """Langevin dynamics by BAOAB splitting.
+
+    Args:
+        timestep: ps.
+        masses: amu; friction: 1/ps; both of a shape that goes with that of positions.
+        free: 1 for what moves and 0 for what is held; None: all moves.
+    """
+
+    def __init__(
+        self, timestep: float, masses: Tensor, friction: Tensor, free: Tensor | None = None
+    ) -> None:
+        self.timestep = timestep
+        self.masses = masses
+        self.free = torch.ones_like(masses) if free is None else free
+        self.half_kick = 0.5 * timestep / masses * self.free
+        self.decay = torch.exp(-friction * timestep)
+        self.forgotten = 1 - torch.exp(-2 * friction * timestep)
+
+    def heat(self, kT: Tensor) -> None:
+        """Set the temperature of the noise, kJ/mol, of a shape that goes with that of positions."""
+        self.kT = kT
+        self.noise_scale = (self.forgotten * kT / self.masses).sqrt() * self.free
+
+    def thermal(self, noise: Tensor) -> Tensor:
+        """Velocities of the Maxwell distribution from standard normal `noise`, nm/ps."""
+        return noise * (self.kT / self.masses).sqrt() * self.free
+
+    def step(self, moving: Moving, noise: Tensor) -> None:
+        """One time step; `noise` is standard normal, of the shape of positions."""
+        self.kick(moving)
+        self.drift(moving)
+        self.friction(moving, noise)
+        self.drift(moving)
+        moving.find_forces()
+        self.kick(moving)
+
+    def kick(self, moving: Moving) -> None:
+        """B: half a time step of the forces."""
+        moving.velocities.addcmul_(self.half_kick, moving.total_force)
+
+    def drift(self, moving: Moving) -> None:
+        """A: half a time step at constant velocity."""
+        moving.positions.add_(moving.velocities, alpha=0.5 * self.timestep)
+
+    def friction(self, moving: Moving, noise: Tensor) -> None:
+        """O: a whole time step of the Ornstein-Uhlenbeck process, exactly."""
+        moving.velocities.mul_(self.decay).addcmul_(self.noise_scale, noise)
+
+    def kinetic(self, moving: Moving) -> Tensor:
+        """(n_replicas,) mean of m v^2 over what moves, kJ/mol: kT in equilibrium.
+
+        From velocities after the first half kick of the next step: those of a whole step are too
+        cold by the factor 1 - (omega dt)^2 / 4 for a harmonic mode, these are exact, as the
+        positions are.
+        """
+        halfway = moving.velocities + self.half_kick * moving.total_force
+        return (self.masses * halfway**2).sum((-1, -2)) / (3 * self.free.sum())
+
+
+class ReplicaNoise:
+    """Normal random numbers, those of each replica from a generator of its own: what becomes of one
+    replica does not depend on the others.
+
+    Args:
+        seed: of all of them.
+        n_replicas: how many.
+        device: where the numbers are made, which decides what they are.
+    """
+
+    def __init__(self, seed: int, n_replicas: int, device: torch.device) -> None:
+        seeds = np.random.SeedSequence((seed, 1)).generate_state(n_replicas + 1)
+        self.generators = [torch.Generator(device).manual_seed(int(s)) for s in seeds]
+        #: For what is drawn of all replicas together, such as exchanges.
+        self.common = self.generators[-1]
+
+    def draw(self, steps: int, shape: tuple[int, ...]) -> Tensor:
+        """(steps, n_replicas, *shape)."""
+        own = [
+            torch.randn((steps, *shape), generator=g, device=g.device) for g in self.generators[:-1]
+        ]
+        return torch.stack(own, dim=1).double()
+
+    def state(self) -> list[Tensor]:
+        """What `restore` needs to go on with the very next number."""
+        return [g.get_state() for g in self.generators]
+
+    def restore(self, state: list[Tensor]) -> None:
+        """Go on from a `state` that was taken on the same kind of device."""
+        for generator, saved in zip(self.generators, state):
+            generator.set_state(saved.cpu())
+
+    def renew(self, step: int) -> None:
+        """Other numbers from `step` on, where the device is another one."""
+        for generator in self.generators:
+            generator.manual_seed((generator.initial_seed() + step) % 2**63)
