@@ -70,7 +70,7 @@ class Option:
 
     word: str
     name: str
-    hint: Any
+    hint: object
     default: object
     help: Help
     inside: str = ""
@@ -106,7 +106,7 @@ def options_of(target: Callable[..., object]) -> list[Option]:
     return found
 
 
-def _options(name: str, hint: Any, default: object, about: Help) -> list[Option]:
+def _options(name: str, hint: object, default: object, about: Help) -> list[Option]:
     """What one argument brings: itself, or the keywords that its dict stands for."""
     if get_origin(hint) is Annotated:
         hint, *notes = get_args(hint)
@@ -220,7 +220,7 @@ def _meaning(option: Option) -> str:
     return unit + option.help.says
 
 
-def _value(command: str, key: str, text: str, hint: Any) -> Any:
+def _value(command: str, key: str, text: str, hint: object) -> Any:
     if get_origin(hint) is Sequence:
         return [_value(command, key, part, get_args(hint)[0]) for part in text.split(",")]
     kinds = get_args(hint) or (hint,)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 PLUGINS, COMMANDS, EXPORTERS = "cgrec.plugins", "cgrec.commands", "cgrec.exporters"
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def summary_of(point: EntryPoint) -> str:
     return str(about["Summary"]) if about is not None and "Summary" in about else ""
 
 
-def loaded(group: str, name: str) -> Callable[..., Any]:
+def loaded(group: str, name: str) -> Callable[..., object]:
     """What the entry point `name` of a group names.
 
     Raises:
@@ -107,7 +107,7 @@ class Registry(Generic[T]):
         self._known[self.name(cls)] = cls
 
     @staticmethod
-    def name(cls: type[Any]) -> str:
+    def name(cls: type) -> str:
         """`module:Class`, what a file stores. A script has one name in the processes that it starts
         as well.
         """
@@ -118,14 +118,15 @@ class Registry(Generic[T]):
         """{bare name: class} of cgrec's own."""
         return {c.__name__: c for c in self._known.values() if _is_ours(c.__module__)}
 
-    def find(self, name: Any) -> type[T]:
+    def find(self, name: object) -> type[T]:
         """The class that a file names.
 
         Raises:
             ValueError: it is none of cgrec's.
             NoPlugin: it is none of an installed plugin's either, nor of those imported so far.
         """
-        module, _, bare = name.rpartition(":") if isinstance(name, str) else ("", "", "")
+        word = name if isinstance(name, str) else ""
+        module, _, bare = word.rpartition(":")
         if not module or _is_ours(module):
             own = self.own()
             if bare not in own:
@@ -135,9 +136,9 @@ class Registry(Generic[T]):
                     "installed plugin"
                 )
             return own[bare]
-        if name not in self._known:
-            self._import(name, module)
-        return self._known[name]
+        if word not in self._known:
+            self._import(word, module)
+        return self._known[word]
 
     def _import(self, name: str, module: str) -> None:
         """Import the plugin that a class is of: the modules its package names first, then the one

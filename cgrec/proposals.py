@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -60,12 +59,12 @@ class Proposal(Mapping):
     place: str = "centre"
     scores: dict[str, Estimate] = field(default_factory=dict)
 
-    def rule(self) -> dict[str, Any]:
+    def rule(self) -> dict[str, object]:
         """What a level's configuration takes as `mapping`."""
         labels = lasting_labels(self.fine)
         if self.place == "atom":
             picks = [int(atom) for atom in self.sparse_position_weights.argmax(axis=1)]
-            rule: dict[str, Any] = {
+            rule: dict[str, object] = {
                 "_target_": "cgrec.mapping.Pick",
                 "sites": [labels[i] for i in picks],
             }
@@ -292,7 +291,7 @@ def inner_fluctuation(beads: Sequence[Sequence[int]], frames: Frames) -> Estimat
     d = np.linalg.norm(x[:, i] - x[:, j], axis=-1)
     rows = np.hstack([d, d**2])
 
-    def spread(means: NDArray[Any]) -> float:
+    def spread(means: NDArray[np.floating]) -> float:
         first, second = np.split(means, 2)
         return float(np.sqrt(np.maximum(second - first**2, 0).mean()))
 

@@ -112,7 +112,7 @@ def _words(error: BaseException, folder: str) -> str:
     )
 
 
-def _os_error(error: Any, folder: str) -> str:
+def _os_error(error: OSError, folder: str) -> str:
     if error.errno is None:
         return str(error)
     file = error.filename if error.filename is not None else folder
@@ -120,7 +120,7 @@ def _os_error(error: Any, folder: str) -> str:
     return template.format(file=file) if template else f"{file}: {error.strerror}"
 
 
-def _key_error(error: Any, folder: str) -> str:
+def _key_error(error: KeyError, folder: str) -> str:
     """A KeyError of ours is a sentence, which Python would put in quotes; another one is only the
     key.
     """
@@ -128,7 +128,7 @@ def _key_error(error: Any, folder: str) -> str:
     return said if " " in said else ""
 
 
-def _import_error(error: Any, folder: str) -> str:
+def _import_error(error: ImportError, folder: str) -> str:
     if "pip install" in str(error):
         return str(error)
     package = (error.name or "").partition(".")[0]
@@ -140,7 +140,7 @@ def _import_error(error: Any, folder: str) -> str:
     )
 
 
-def _foreign(error: Any, folder: str) -> str:
+def _foreign(error: BaseException, folder: str) -> str:
     """torch and numpy say many things by one class; a sentence of ours names a thing before a colon
     or says what was expected.
     """
@@ -152,11 +152,11 @@ def _foreign(error: Any, folder: str) -> str:
     return said if re.search(r"expected|: |;", said) and type(error).__module__ != "torch" else ""
 
 
-def _memory(error: Any, folder: str) -> str:
+def _memory(error: BaseException, folder: str) -> str:
     return f"{folder}: {_MEMORY}"
 
 
-def _end_of_file(error: Any, folder: str) -> str:
+def _end_of_file(error: BaseException, folder: str) -> str:
     return (
         f"{folder}: a file ends before what it should hold ({error}); it was cut by a full "
         "disk or a copy that did not end: "
@@ -164,7 +164,7 @@ def _end_of_file(error: Any, folder: str) -> str:
     )
 
 
-def _yaml(error: Any, folder: str) -> str:
+def _yaml(error: BaseException, folder: str) -> str:
     mark, name = getattr(error, "problem_mark", None), getattr(error, "name", None)
     where = f"{mark.name}, line {mark.line + 1}" if mark is not None else name or "a YAML file"
     problem = str(
@@ -178,7 +178,7 @@ def _yaml(error: Any, folder: str) -> str:
     return f"{where}: expected YAML, found {problem}; {way}"
 
 
-def _missing_config(error: Any, folder: str) -> str:
+def _missing_config(error: BaseException, folder: str) -> str:
     """hydra's "Could not find 'experiment/nope'", with its long list of places."""
     said = " ".join(str(error).split())
     choice = re.search(r"Could not (?:find|load) '([^']+)'", said)
@@ -194,7 +194,7 @@ def _missing_config(error: Any, folder: str) -> str:
     return f"{group or 'configuration'}: expected one of {there}, found {name}; correct the name"
 
 
-def _omegaconf(error: Any, folder: str) -> str:
+def _omegaconf(error: BaseException, folder: str) -> str:
     """OmegaConf puts the key on a line of its own, after what is wrong."""
     first, *rest = str(error).splitlines() or [""]
     named = re.search(r"full_key: (\S+)", " ".join(rest))
@@ -203,7 +203,7 @@ def _omegaconf(error: Any, folder: str) -> str:
     return f"{named[1]}: {first}; correct it in the YAML, or give {named[1]}=..."
 
 
-def _plain(error: Any, folder: str) -> str:
+def _plain(error: BaseException, folder: str) -> str:
     return str(error)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from ..frames import Frames
 from ..level import Level, potential_of, seed_of
 from ..lock import only_here
 from ..options import Help
+from ..potential import Potential
 from ..report import write_report
 from ..resampling import resampled
 from ..trajectory_files import write
@@ -136,7 +137,11 @@ class AnalyseBackmapping:
         return replace(some, weights=None, energies=None, forces=None)
 
     def _restored(
-        self, backmapper: Backmapper, coarse: Frames, potential: Any, coarse_potential: Any
+        self,
+        backmapper: Backmapper,
+        coarse: Frames,
+        potential: Potential | None,
+        coarse_potential: Potential | None,
     ) -> Iterator[tuple[str, Frames, np.ndarray | None]]:
         """(name, frames, log weights) of draws as they are, and corrected."""
         generator = torch.Generator().manual_seed(seed_of(self.seed, 1))
@@ -181,7 +186,7 @@ class AnalyseBackmapping:
         reference: Frames,
         paired: Frames | None,
         energies: np.ndarray | None,
-        potential: Any,
+        potential: Potential | None,
     ) -> BackmappingReport:
         mapping = backmapper.mapping
         weights = mapping.sparse_position_weights
@@ -215,7 +220,13 @@ class AnalyseBackmapping:
             {f"worst{k}.pdb": frame.reason for k, frame in enumerate(chosen)},
         )
 
-    def _audit(self, level: Level, potential: Any, coarse_potential: Any, own: Frames) -> None:
+    def _audit(
+        self,
+        level: Level,
+        potential: Potential | None,
+        coarse_potential: Potential | None,
+        own: Frames,
+    ) -> None:
         if potential is None or coarse_potential is None or not level.backmapper.has_density:
             return
         some = own[np.linspace(0, len(own) - 1, min(self.audited, len(own))).astype(int)]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..configuration import (
+    Composed,
     as_yaml,
     build,
     composed,
@@ -52,7 +51,7 @@ def explain(arguments: list[str]) -> str:
     return _HELP.format(experiments=", ".join(experiments()))
 
 
-def _climb_one(config: Any, trust: bool, given: frozenset[str]) -> None:
+def _climb_one(config: Composed, trust: bool, given: frozenset[str]) -> None:
     """Climb one composed configuration and write its report."""
     from ..report import write_report
     from ..verdict import NotToBeUsed

@@ -6,15 +6,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
-from ..files import read_json, write_json, write_text, write_whole
+from ..files import read_json, write_json, write_text
 from ..frames import Frames
 from ..options import Help
 from ..proposals import METHODS, Proposal, propose_mappings, ranked, table
-from ..report.maps import beads, pareto
+from ..report.maps import beads, pareto, save
 from ..trajectory_files import read
 from ._runs import level_of
 
@@ -107,7 +107,7 @@ class Map:
         }
         for name, picture in pictures.items():
             if picture is not None:
-                _draw(picture, folder / f"{name}.png")
+                save(picture, folder / f"{name}.png")
         way = f"cgrec climb --config-dir {folder} +mapping@levels.l1.mapping=chosen"
         notes = [f"left out: {reason}" for reason in refused]
         last = f"{folder}: pictures, mapping/*.yaml; take one with {way}"
@@ -136,7 +136,7 @@ class Map:
         by_size = [ranked([p for p in found if p.coarse.n_sites == n]) for n in self.n_sites]
         return [p for some in by_size for p in some], refused
 
-    def _request(self, frames: Frames) -> dict[str, Any]:
+    def _request(self, frames: Frames) -> dict[str, object]:
         """What proposals follow from. `choose` only takes another of them."""
         return {
             "system": frames.system.fingerprint(),
@@ -159,7 +159,7 @@ class Map:
         )
 
 
-def _check_folder(folder: Path, request: dict[str, Any]) -> None:
+def _check_folder(folder: Path, request: dict[str, object]) -> None:
     """Refuse a folder that holds proposals for another request: they would be overwritten."""
     path = folder / RECORD
     if not path.exists():
@@ -184,7 +184,7 @@ def _check_folder(folder: Path, request: dict[str, Any]) -> None:
 
 
 def _keep(
-    folder: Path, proposals: Sequence[Proposal], chosen: Proposal, request: dict[str, Any]
+    folder: Path, proposals: Sequence[Proposal], chosen: Proposal, request: dict[str, object]
 ) -> None:
     rules = folder / "mapping"
     rules.mkdir(parents=True, exist_ok=True)
@@ -202,7 +202,3 @@ def _digest(frames: Frames) -> str:
     for array in (frames.positions, frames.forces, frames.energies, frames.box, frames.weights):
         found.update(b"-" if array is None else np.ascontiguousarray(array).data)
     return found.hexdigest()[:12]
-
-
-def _draw(figure: Any, path: Path) -> None:
-    write_whole(path, lambda partial: figure.savefig(partial, dpi=150, format="png"))

@@ -11,6 +11,7 @@ shapes          words for a YAML that is no table where one is needed
 
 from .building import build
 from .settings import (
+    Composed,
     as_yaml,
     composed,
     configuration,
@@ -21,6 +22,7 @@ from .settings import (
 from .sweeping import sweep
 
 __all__ = [
+    "Composed",
     "as_yaml",
     "build",
     "composed",

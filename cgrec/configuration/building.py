@@ -5,15 +5,18 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from .shapes import wrong_shape
 from .targets import Allowed, located
+
+if TYPE_CHECKING:
+    from ..chain import Chain
 
 #: Keys of a table that say how its target is called, not with what.
 _SIGNS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
@@ -31,7 +34,7 @@ _TOP_TYPES = {
 }
 
 
-def build(config: Any, trust: bool = False, given: frozenset[str] = frozenset()) -> Any:
+def build(config: DictConfig, trust: bool = False, given: frozenset[str] = frozenset()) -> Chain:
     """The Chain a configuration describes. Nothing is called before all names are allowed and all
     values are there.
 
@@ -48,7 +51,7 @@ def build(config: Any, trust: bool = False, given: frozenset[str] = frozenset())
     plain: Any = OmegaConf.to_container(config, resolve=True)
     Allowed(trust, given).check(plain)
     _check_top(plain)
-    made = {key: _made(value, str(key)) for key, value in plain.items()}
+    made: dict[str, Any] = {key: _made(value, str(key)) for key, value in plain.items()}
     _check_roles(made)
     recipe = {k: v for k, v in plain.items() if k not in ("run", "threads", "go_on")}
     known: dict[str, Any] = {
@@ -101,7 +104,7 @@ def _check_roles(made: dict[str, Any]) -> None:
             )
 
 
-def _made(node: Any, key: str) -> Any:
+def _made(node: object, key: str) -> object:
     """`node` with every table that has a `_target_` replaced by what that makes of the rest of the
     table.
     """
@@ -122,7 +125,9 @@ def _made(node: Any, key: str) -> Any:
     return _called(node["_target_"], arguments, key, later, node.get("_args_", ()))
 
 
-def _called(target: str, arguments: dict[str, Any], key: str, later: bool, positional: Any) -> Any:
+def _called(
+    target: str, arguments: dict[str, object], key: str, later: bool, positional: Sequence[object]
+) -> object:
     """The target's answer, or the target with its arguments for a later call.
 
     Raises:
@@ -149,7 +154,7 @@ def _called(target: str, arguments: dict[str, Any], key: str, later: bool, posit
 
 
 def _check_arguments(
-    function: Callable[..., Any], arguments: dict[str, Any], key: str, later: bool
+    function: Callable[..., object], arguments: dict[str, object], key: str, later: bool
 ) -> None:
     """Compare arguments with the signature: names, those that must be given, and plain types.
 
@@ -176,7 +181,7 @@ def _check_arguments(
             )
         if name == "device" and isinstance(value, str):
             _check_device(value, f"{key}.{name}")
-        if not _fits(value, hints.get(name, Any)):
+        if not _fits(value, hints.get(name, object)):
             raise ValueError(f"{key}.{name}: expected {_in_words(hints[name])}, found {value!r}")
     for name in [] if later else names:
         if known[name].default is inspect.Parameter.empty and name not in arguments:
@@ -203,7 +208,7 @@ def _check_device(device: str, key: str) -> None:
         )
 
 
-def _fits(value: Any, hint: Any) -> bool:
+def _fits(value: object, hint: object) -> bool:
     """Whether a value of a YAML can be what a hint wants: plain types are compared, and none is an
     object of a class of ours.
     """
@@ -221,14 +226,14 @@ def _fits(value: Any, hint: Any) -> bool:
     return type(value) in kinds
 
 
-def _kinds(hint: Any) -> tuple[Any, ...]:
+def _kinds(hint: object) -> tuple[type, ...]:
     """The plain types a hint is made of; none where one of its parts is of another kind."""
     union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
     parts = typing.get_args(hint) if union else (hint,)
     return parts if all(part in _PLAIN for part in parts) else ()
 
 
-def _is_object(hint: Any) -> bool:
+def _is_object(hint: object) -> bool:
     """Whether a hint means objects that a table with `_target_` makes: a class of cgrec, or
     something to be called.
     """
@@ -238,12 +243,12 @@ def _is_object(hint: Any) -> bool:
     return bool(own) and all(_is_ours(p) for p in own)
 
 
-def _is_ours(part: Any) -> bool:
+def _is_ours(part: object) -> bool:
     called = typing.get_origin(part) is Callable
     return called or (inspect.isclass(part) and part.__module__.startswith("cgrec."))
 
 
-def _in_words(hint: Any) -> str:
+def _in_words(hint: object) -> str:
     if not _kinds(hint):
         return "a table that says what it is (_target_: ...)"
     words = {

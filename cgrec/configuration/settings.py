@@ -35,6 +35,8 @@ TOP = (
     "basins",
     "go_on",
 )
+#: What hydra composes: to be looked at and built from in this room only.
+Composed = DictConfig
 #: Keys whose values are paths: taken as they are written, whatever characters they have.
 PATHS = frozenset({"path", "forces_path", "topology", "structure", "run", "python"})
 
@@ -50,14 +52,14 @@ def experiments() -> list[str]:
     return sorted(path.stem for path in (configuration() / "experiment").glob("*.yaml"))
 
 
-def as_yaml(config: Any) -> str:
+def as_yaml(config: DictConfig) -> str:
     """A configuration of `composed` as text."""
     return OmegaConf.to_yaml(config)
 
 
 def composed(
     overrides: list[str], own: str | Sequence[str] = (), *, hydra_too: bool = False
-) -> Any:
+) -> DictConfig:
     """The configuration as hydra composes it.
 
     Args:
@@ -72,7 +74,7 @@ def composed(
     """
     overrides = [readable(o) for o in overrides]
     folders = [*map(own_folder, [own] if isinstance(own, str) else own), configuration()]
-    with _in_folders(folders):
+    with in_folders(folders):
         try:
             config = _compose(overrides, hydra_too)
         except MissingConfigException:
@@ -90,15 +92,8 @@ def composed(
     return config
 
 
-def accepted(overrides: Sequence[str], own: Sequence[str]) -> list[str]:
-    """`overrides` of a sweep as hydra itself takes them, with a plus before keys that no YAML lists."""
-    with _in_folders([*map(own_folder, own), configuration()]):
-        first = [_choices(o)[0] for o in overrides]
-        return with_plus(overrides, _choices_only(first))
-
-
 @contextmanager
-def _in_folders(folders: Sequence[Path]) -> Iterator[None]:
+def in_folders(folders: Sequence[Path]) -> Iterator[None]:
     """Where hydra looks for groups and experiments: the last folder holds config.yaml."""
     with initialize_config_dir(str(folders[-1]), version_base="1.3"):
         for folder in reversed(folders[:-1]):
@@ -106,14 +101,14 @@ def _in_folders(folders: Sequence[Path]) -> Iterator[None]:
         yield
 
 
-def _compose(overrides: list[str], hydra_too: bool) -> Any:
+def _compose(overrides: list[str], hydra_too: bool) -> DictConfig:
     try:
         return compose("config", overrides=overrides, return_hydra_config=hydra_too)
     except MissingConfigException:
         raise
     except ConfigCompositionException as error:
         try:
-            more = with_plus(overrides, _choices_only(overrides))
+            more = with_plus(overrides, choices_only(overrides))
         except (HydraException, ValueError):
             raise error from None
         if more == overrides:
@@ -121,7 +116,7 @@ def _compose(overrides: list[str], hydra_too: bool) -> Any:
         return compose("config", overrides=more, return_hydra_config=hydra_too)
 
 
-def _choices_only(overrides: Sequence[str]) -> DictConfig:
+def choices_only(overrides: Sequence[str]) -> DictConfig:
     """The configuration that choices of groups and experiments make, without values of keys."""
     return compose("config", overrides=[o for o in overrides if "." not in o.partition("=")[0]])
 
@@ -280,14 +275,14 @@ def _explained(error: ConfigCompositionException, overrides: list[str]) -> Value
     )
 
 
-def _keys(node: Any, prefix: str = "") -> Iterator[str]:
+def _keys(node: object, prefix: str = "") -> Iterator[str]:
     for name, value in node.items() if isinstance(node, dict) else ():
         path = f"{prefix}.{name}" if prefix else str(name)
         yield path
         yield from _keys(value, path)
 
 
-def _check_top(config: Any) -> None:
+def _check_top(config: DictConfig) -> None:
     """Refuse what stands at the top of a configuration and nothing reads.
 
     Raises:
@@ -319,7 +314,7 @@ def _check_top(config: Any) -> None:
         )
 
 
-def _used(key: str, node: Any) -> bool:
+def _used(key: str, node: object) -> bool:
     """Whether some value of the configuration refers to `key`."""
     if isinstance(node, dict):
         return any(_used(key, value) for value in node.values())
@@ -331,17 +326,17 @@ def _used(key: str, node: Any) -> bool:
     )
 
 
-def stays_inside(config: Any, overrides: list[str]) -> None:
+def stays_inside(config: DictConfig, overrides: list[str]) -> None:
     """Refuse a run folder outside the working folder that a YAML chose; on the command line `run=`
     may be anywhere.
 
     Raises:
         ValueError: `run`, where it would be, and how to have it there.
     """
-    own = OmegaConf.masked_copy(config, [k for k in config if k != "hydra"])
+    own = OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
     plain: Any = OmegaConf.to_container(own, resolve=True)
     run, name = str(plain.get("run")), str(plain.get("name"))
-    if "run" in given_keys(overrides) or _inside(run):
+    if "run" in given_keys(overrides) or inside(run):
         return
     key = "name" if ".." in name or name.startswith(("/", "~")) else "run"
     raise ValueError(
@@ -351,79 +346,6 @@ def stays_inside(config: Any, overrides: list[str]) -> None:
     )
 
 
-def _inside(folder: str) -> bool:
+def inside(folder: str) -> bool:
     here = Path.cwd().resolve()
     return (here / Path(folder).expanduser()).resolve().is_relative_to(here)
-
-
-def check_sweep(overrides: list[str], own: Sequence[str], trust: bool) -> None:
-    """Compose every choice of a sweep once, before hydra does, and look at what hydra itself would
-    call.
-
-    Args:
-        overrides: key=value, commas between values of a sweep.
-        own: folders of --config-dir.
-        trust: leave out the looking.
-
-    Raises:
-        ValueError: as `composed`; or a launcher, sweeper, callback or logger that is none of
-            hydra's.
-    """
-    overrides = [readable(o, sweep=True) for o in overrides]
-    choices = [_choices(o) for o in overrides]
-    first = [options[0] for options in choices]
-    rows = [
-        first,
-        *([*first[:k], o, *first[k + 1 :]] for k, more in enumerate(choices) for o in more[1:]),
-    ]
-    for row in rows:
-        stays: list[str] = row
-        config = composed(stays, own, hydra_too=True)
-        if not trust:
-            _check_hydra(OmegaConf.to_container(config.hydra, resolve=False))
-            if "hydra.sweep.dir" not in given_keys(stays) and not _inside(
-                str(config.hydra.sweep.dir)
-            ):
-                raise ValueError(
-                    f"hydra.sweep.dir: expected a folder inside {Path.cwd()}, found "
-                    f"{config.hydra.sweep.dir!r} in a YAML; give "
-                    "it on the command line to have it there"
-                )
-            stays_inside(config, stays)
-
-
-def _choices(override: str) -> list[str]:
-    """The single overrides of one that sweeps."""
-    parsed = OverridesParser.create().parse_override(override)
-    if not parsed.is_sweep_override():
-        return [override]
-    key = override.partition("=")[0]
-    return [f"{key}={value}" for value in parsed.sweep_string_iterator()]
-
-
-def _check_hydra(node: Any, key: str = "hydra") -> None:
-    """Refuse what hydra and the logging module would import: targets, logging classes and factories
-    that are not their own.
-    """
-    for name, value in (
-        node.items()
-        if isinstance(node, dict)
-        else enumerate(node)
-        if isinstance(node, list)
-        else ()
-    ):
-        path = f"{key}.{name}"
-        called = name in ("_target_", "class", "()") and not str(value).startswith(
-            ("hydra_plugins.", "hydra._internal.core_plugins.", "logging.", "colorlog.")
-        )
-        if called or (
-            isinstance(value, str)
-            and value.startswith(("ext://", "cfg://"))
-            and "ext://sys.std" not in value
-        ):
-            raise ValueError(
-                f"{path}: expected one of hydra's own classes, found {value!r}; give --trust "
-                "if you know who wrote it and what "
-                "it does"
-            )
-        _check_hydra(value, path)

@@ -5,9 +5,8 @@ key, and what is expected there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -93,7 +92,7 @@ def misshapen(said: str, folders: list[Path]) -> str | None:
     )
 
 
-def wrong_shape(config: dict[str, Any]) -> str | None:
+def wrong_shape(config: Mapping[str, object]) -> str | None:
     """What there is to say of the first key of a composed configuration that is a table, or a list,
     in the wrong place.
     """
@@ -102,7 +101,9 @@ def wrong_shape(config: dict[str, Any]) -> str | None:
     return None
 
 
-def _wrong(node: dict[Any, Any], above: tuple[str, ...]) -> Iterator[tuple[str, Any, str, str]]:
+def _wrong(
+    node: Mapping[str, object], above: tuple[str, ...]
+) -> Iterator[tuple[str, object, str, str]]:
     """(key, value, what was expected, what to do) of each value of the wrong shape."""
     for name, value in node.items():
         key = (*above, str(name))
@@ -124,6 +125,6 @@ def _like(key: tuple[str, ...], patterns: tuple[tuple[str, ...], ...]) -> tuple[
     return None
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

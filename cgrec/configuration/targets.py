@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ class Allowed:
         self.given = given
         self.plugins = trusted_modules()
 
-    def check(self, config: dict[str, Any]) -> None:
+    def check(self, config: Mapping[str, object]) -> None:
         """Refuse a configuration that names something else, before anything is called or imported.
 
         Raises:
@@ -126,7 +126,7 @@ class Allowed:
                     f"hold code: give {key}={value} yourself, or --trust"
                 )
 
-    def _check_target(self, key: str, target: Any) -> None:
+    def _check_target(self, key: str, target: object) -> None:
         if not isinstance(target, str) or not _is_dotted(target):
             raise ValueError(
                 f"{key}: expected the dotted name of a class, found {target!r}; {_WAY}"
@@ -149,7 +149,7 @@ class Allowed:
             )
 
 
-def located(target: str) -> Callable[..., Any]:
+def located(target: str) -> Callable[..., object]:
     """The object of a dotted name.
 
     Raises:
@@ -203,7 +203,7 @@ def _is_argument_of_calculator(key: str) -> bool:
     return re.search(r"\.(calculator_)?arguments\.", key) is not None
 
 
-def _is_code(value: Any) -> bool:
+def _is_code(value: object) -> bool:
     """Whether it names a file that is here, or one to be fetched from somewhere."""
     return isinstance(value, str) and ("/" in value or "\\" in value or _exists(value))
 
@@ -215,7 +215,7 @@ def _exists(path: str) -> bool:
         return False
 
 
-def _walk(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _walk(node: object, prefix: str = "") -> Iterator[tuple[str, object]]:
     """(dotted key, value) of all tables and lists, the tables themselves too."""
     pairs = (
         node.items()

@@ -7,9 +7,11 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from numpy.typing import NDArray
 
@@ -60,7 +62,7 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _style(axes: Any, title: str = "", x: str = "", y: str = "") -> Any:
+def _style(axes: Axes, title: str = "", x: str = "", y: str = "") -> Any:
     axes.set_title(title, fontsize=10, color=INK, loc="left", fontweight="bold")
     axes.set_xlabel(x, fontsize=9, color=INK)
     axes.set_ylabel(y, fontsize=9, color=INK)
@@ -107,7 +109,7 @@ def losses(levels: Sequence[LevelFiles]) -> Figure | None:
     return figure
 
 
-def _loss_curves(axes: Any, history: dict[str, NDArray[np.float64]]) -> None:
+def _loss_curves(axes: Axes, history: dict[str, NDArray[np.float64]]) -> None:
     step = history["step"]
     for column, colour, width in (
         ("training_loss", "#9fb3c8", 1.0),
@@ -158,7 +160,7 @@ def _unit(variable: CollectiveVariable) -> str:
     return "deg" if variable.unit == "rad" else variable.unit
 
 
-def _surface(axes: Any, surface: FreeEnergy) -> Any:
+def _surface(axes: Axes, surface: FreeEnergy) -> Any:
     x, y = _scaled(surface.grid.centres, surface.grid)
     values = np.where(surface.values < TOP, surface.values, np.nan).T
     edges = _scaled(surface.grid.edges, surface.grid)
@@ -174,7 +176,9 @@ def _surface(axes: Any, surface: FreeEnergy) -> Any:
     return image
 
 
-def _differences(figure: Figure, axes: Any, drawn: Sequence[tuple[LevelFiles, FreeEnergy]]) -> None:
+def _differences(
+    figure: Figure, axes: NDArray[np.object_], drawn: Sequence[tuple[LevelFiles, FreeEnergy]]
+) -> None:
     name, first = drawn[0][0].name, drawn[0][1]
     axes[0].set_axis_off()
     middle = {"ha": "center", "va": "center", "transform": axes[0].transAxes, "color": MUTED}
@@ -201,7 +205,7 @@ _POPULATED = 3.0
 
 
 def _only_one(
-    axes: Any, edges: Any, first: NDArray[np.float64], other: NDArray[np.float64]
+    axes: Axes, edges: Any, first: NDArray[np.float64], other: NDArray[np.float64]
 ) -> None:
     """Mark bins that one of two surfaces has well populated and the other never saw: the worst of
     differences.
@@ -214,7 +218,7 @@ def _only_one(
     )
 
 
-def _label_axes(axes: Any, grid: Grid) -> None:
+def _label_axes(axes: NDArray[np.object_], grid: Grid) -> None:
     x, y = (f"{_symbol(v.name)} / {_unit(v)}" for v in grid.variables)
     for column in axes.ravel():
         column.set_box_aspect(1)
@@ -251,7 +255,7 @@ def profiles(
     return figure
 
 
-def _profile(axes: Any, curve: FreeEnergy, level: LevelFiles) -> None:
+def _profile(axes: Axes, curve: FreeEnergy, level: LevelFiles) -> None:
     x = _scaled(curve.grid.centres, curve.grid)[0]
     y = np.where(np.isfinite(curve.values), curve.values, np.nan)
     axes.plot(x, y, color=level_colour(level.number), lw=1.6, label=level.name)
@@ -294,7 +298,7 @@ def _rank(order: Sequence[str], name: str) -> tuple[int, str]:
     return (max(known) if known else len(order), name)
 
 
-def _error_bars(axes: Any, rows: Sequence[LedgerRow], names: Sequence[str]) -> None:
+def _error_bars(axes: Axes, rows: Sequence[LedgerRow], names: Sequence[str]) -> None:
     kinds = [a for a in AGAINST if any(row.against == a for row in rows)]
     width = 0.8 / max(len(kinds), 1)
     for k, against in enumerate(kinds):
@@ -348,7 +352,7 @@ def _worst(
 
 
 def _overlay(
-    axes: Any, kind: str, label: str, shown: Sequence[tuple[Frames, str | None]], sites: Any
+    axes: Axes, kind: str, label: str, shown: Sequence[tuple[Frames, str | None]], sites: Any
 ) -> None:
     factor = 1.0 if kind == "bond" else 180 / np.pi
     values = [bonded_values(frames, kind, sites).ravel() * factor for frames, _ in shown]
@@ -370,7 +374,7 @@ def _overlay(
     _bare(axes, [-180, 0, 180] if kind == "dihedral" else None)
 
 
-def _bare(axes: Any, ticks: Sequence[float] | None) -> None:
+def _bare(axes: Axes, ticks: Sequence[float] | None) -> None:
     axes.set_yticks([])
     axes.tick_params(labelsize=7, colors=MUTED)
     axes.locator_params(axis="x", nbins=3)
@@ -459,12 +463,19 @@ def _angles(frames: Frames, kind: str, shell: float) -> LocalOrder | None:
         return None
 
 
-def _liquid_curve(axes: Any, curve: _Curve, colour: str, name: str) -> None:
+def _liquid_curve(axes: Axes, curve: _Curve, colour: str, name: str) -> None:
     x, y, error = curve
     if name == "target":
         error = np.nan_to_num(error)  # a single frame has none
-        band = {"color": "#b8c2cc", "lw": 1.2, "zorder": 1}  # the edge keeps a narrow band in sight
-        axes.fill_between(x, y - error, y + error, label="target $\\pm$ error", **band)
+        axes.fill_between(
+            x,
+            y - error,
+            y + error,
+            label="target $\\pm$ error",
+            color="#b8c2cc",
+            lw=1.2,  # the edge keeps a narrow band in sight
+            zorder=1,
+        )
     else:
         axes.plot(x, y, color=colour, lw=1.3, zorder=2, label=name)
 
@@ -498,7 +509,7 @@ def is_liquid(frames: Frames) -> bool:
     return frames.box is not None and bool(frames.system.molecules.any())
 
 
-def _superposed(axes: Any, frames: Frames, copies: int) -> None:
+def _superposed(axes: Axes3D, frames: Frames, copies: int) -> None:
     few = thin(frames, copies if frames.n_sites <= 200 else 1)
     x = superpose(np.asarray(few.positions, float), frames.system.masses)
     elements = frames.system.elements
@@ -521,7 +532,7 @@ def _superposed(axes: Any, frames: Frames, copies: int) -> None:
     _view(axes, float(np.abs(x).max()) * 0.85 + 1e-3, 88, -90)
 
 
-def _in_box(axes: Any, frames: Frames, _: int) -> None:
+def _in_box(axes: Axes3D, frames: Frames, _: int) -> None:
     """The first frame, molecules in the box and what is far pale; balls grow with mass^1/3, smaller
     where bonds are to be seen.
     """
@@ -576,7 +587,7 @@ def wrap_molecules(
     return x - (np.floor(centres @ np.linalg.inv(box)) @ box)[molecules]
 
 
-def _view(axes: Any, radius: float, elevation: float, azimuth: float) -> None:
+def _view(axes: Axes3D, radius: float, elevation: float, azimuth: float) -> None:
     axes.set(xlim=(-radius, radius), ylim=(-radius, radius), zlim=(-radius, radius))
     axes.set_box_aspect((1, 1, 1), zoom=1.25)
     axes.view_init(elev=elevation, azim=azimuth)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Any
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import shortest_path
 
+from ..files import write_whole
 from ..proposals import METHODS, SCORES, Proposal
 from ..system import System
 from .figures import INK, MUTED, _figure, _panels, _style, level_colour
@@ -57,7 +58,7 @@ def pareto(proposals: Sequence[Proposal]) -> Figure | None:
     return figure
 
 
-def beads(proposals: Sequence[Proposal], positions: NDArray[Any] | None = None) -> Figure:
+def beads(proposals: Sequence[Proposal], positions: NDArray[np.floating] | None = None) -> Figure:
     """The molecule once for each proposal, atoms coloured by bead; positions (n_sites, 3) nm, by
     default laid out from the bonds.
     """
@@ -111,3 +112,8 @@ def _flat(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n, 2): the view along which least is hidden."""
     x = x - x.mean(0)
     return x @ np.linalg.svd(x, full_matrices=False)[2][:2].T
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    write_whole(path, lambda partial: figure.savefig(partial, dpi=150, format="png"))

@@ -110,7 +110,7 @@ def _fitting(value: Any, spec: Any, where: str, problems: list[str]) -> Any:
     return _MISSING if damaged else kept
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
