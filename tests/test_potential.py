@@ -8,7 +8,6 @@ from cgrec.potential import (
     BranchPrior,
     Committee,
     DensityNetwork,
-    DihedralPrior,
     ExcludedVolume,
     HarmonicPrior,
     PairStiffness,
@@ -54,30 +53,6 @@ class TestOneLayerHighDegree(PotentialContract):
     @pytest.fixture
     def potential(self):
         return network(n_layers=1, l_max=3)
-
-
-class TestHarmonicBonds(PotentialContract):
-    @pytest.fixture
-    def potential(self, frames):
-        return HarmonicPrior.fit(frames, TYPES, 2)
-
-
-class TestHarmonicAngles(PotentialContract):
-    @pytest.fixture
-    def potential(self, frames):
-        return HarmonicPrior.fit(frames, TYPES, 3)
-
-
-class TestBranches(PotentialContract):
-    @pytest.fixture
-    def potential(self, frames):
-        return BranchPrior.fit(random_frames(200, seed=3), TYPES)
-
-
-class TestDihedral(PotentialContract):
-    @pytest.fixture
-    def potential(self, frames):
-        return DihedralPrior.fit(random_frames(200, seed=3), TYPES)
 
 
 class TestExcludedVolume(PotentialContract):

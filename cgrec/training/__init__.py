@@ -1,13 +1,15 @@
 """Training: a potential is fitted to labelled frames. One trainer for every level.
 
-trainer.py has the options, loop.py the loop, schedule.py the learning rate, learner.py the step of
-the optimiser, data.py the frames, objectives/ what is minimised, history.py what validations came
-to.
+trainer.py says what can be asked for, loop.py is the loop, problem.py what is minimised over which
+frames, objectives/ has the objectives, learner.py the step of the optimiser, schedule.py the
+learning rate, data.py the frames as graphs, history.py what validations came to,
+folder.py the files.
 """
 
 from .data import LabelledGraphs, check_finite, split
 from .evaluation import Evaluation
-from .loop import CHECKPOINT, Fit, fingerprint
+from .folder import CHECKPOINT, fingerprint
+from .loop import Fit
 from .objectives import MatchEnergies, MatchForces, MatchTorques, Torques
 from .report import TrainingReport
 from .trainer import ForceMatching

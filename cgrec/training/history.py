@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..files import write_text
 from .report import TrainingReport, explained, explained_error
 
 COLUMNS = (
@@ -25,6 +23,24 @@ COLUMNS = (
     "noise_estimate",
     "seconds",
 )
+
+
+class BestState(TypedDict):
+    """A `Best` in a checkpoint."""
+
+    best: Tensor | None
+    best_state: dict[str, Tensor]
+    stale: int
+    training_loss: float
+    best_training_loss: float
+
+
+class HistoryState(TypedDict):
+    """A `History` in a checkpoint."""
+
+    report: dict[str, object]
+    rows: list[list[float]]
+    history: BestState
 
 
 @dataclass
@@ -66,15 +82,27 @@ class Best:
         self.best_state = {k: v.clone() for k, v in averaged.state_dict().items()}
         self.best_training_loss = self.training_loss
 
-    def to_state(self) -> dict[str, Any]:
+    def to_state(self) -> BestState:
         """For a checkpoint."""
-        return {**vars(self), "best": None if self.best is None else torch.from_numpy(self.best)}
+        return {
+            "best": None if self.best is None else torch.from_numpy(self.best),
+            "best_state": self.best_state,
+            "stale": self.stale,
+            "training_loss": self.training_loss,
+            "best_training_loss": self.best_training_loss,
+        }
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Best:
+    def from_state(cls, state: BestState) -> Best:
         """Inverse of `to_state`."""
         best = state["best"]
-        return cls(**{**state, "best": None if best is None else best.cpu().numpy()})
+        return cls(
+            best=None if best is None else best.cpu().numpy(),
+            best_state=state["best_state"],
+            stale=state["stale"],
+            training_loss=state["training_loss"],
+            best_training_loss=state["best_training_loss"],
+        )
 
 
 class History:
@@ -145,17 +173,25 @@ class History:
         )
         report.stopped_early = 0 < patience <= best.stale
 
-    def write(self, folder: Path) -> None:
-        """training.csv, whole each time: what is there is never repeated or cut."""
+    def judge_training(self, losses: NDArray[np.float64], squares: NDArray[np.float64]) -> None:
+        """Take in what the returned potential explains of training frames: (n,) their force losses
+        and the mean squares of their labels.
+        """
+        fraction = explained(float(losses.mean()), float(squares.mean()))
+        self.report.training_explained_fraction = fraction
+        self.report.training_explained_fraction_error = explained_error(losses, squares, fraction)
+
+    def text(self) -> str:
+        """What training.csv holds."""
         lines = [",".join([*COLUMNS, *self.columns])]
         lines += [",".join(f"{x:.8g}" for x in row) for row in self.rows]
-        write_text(folder / "training.csv", "\n".join(lines) + "\n")
+        return "\n".join(lines) + "\n"
 
-    def to_state(self) -> dict[str, Any]:
+    def to_state(self) -> HistoryState:
         """For a checkpoint."""
         return {"report": vars(self.report), "rows": self.rows, "history": self.best.to_state()}
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: HistoryState) -> None:
         """Inverse of `to_state`."""
         self.report = TrainingReport.from_state(state["report"])
         self.rows = state["rows"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TypedDict
 
 import torch
 from pytorch_optimizer import SOAP
@@ -15,6 +16,14 @@ from .schedule import Schedule
 #: Largest norm of a gradient. The objective is of order one, and so are its gradients: ten is what
 #: a single frame far from all others makes, which must not throw the weights away.
 CLIP = 10.0
+
+
+class LearnerState(TypedDict):
+    """A `Learner` in a checkpoint."""
+
+    potential: Mapping[str, Tensor]
+    averaged: Mapping[str, Tensor]
+    optimiser: dict[str, object]
 
 
 class Learner:
@@ -70,7 +79,7 @@ class Learner:
         """Compute the gradient as `step` does, and keep it nowhere."""
         torch.autograd.grad(objective, self.parameters, allow_unused=True)
 
-    def to_state(self) -> dict[str, Any]:
+    def to_state(self) -> LearnerState:
         """For a checkpoint."""
         return {
             "potential": self.potential.state_dict(),
@@ -78,7 +87,7 @@ class Learner:
             "optimiser": self.optimiser.state_dict(),
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: LearnerState) -> None:
         """Inverse of `to_state`."""
         self.potential.load_state_dict(state["potential"])
         self.averaged.load_state_dict(state["averaged"])

@@ -46,18 +46,28 @@ BLOCKS = 20
 SHARE = 0.25
 #: Contact distances a pair of types may stay apart without having to show that it moves freely.
 LOOSE = 1.2
-#: Pairs move freely where so many different ones come within `NEAR` distances, ...
-PARTNERS, NEAR = 8, 1.25
+#: Pairs move freely where so many different ones ...
+PARTNERS = 8
+#: ... come within so many distances, ...
+NEAR = 1.25
 #: ... at most this share of those of one frame is inside one molecule and there again in the next
-#: one looked at, and at most that share of all (more is a crystal), ...
-KEPT, KEPT_AT_ALL = 0.5, 0.9
-#: ... and so many samples lie there for each of the six or so below the distance itself (an ideal
-#: gas has one).
-BELOW, STEEP = 6, 10
-#: Frames in which that is looked at: so many sites together, within these bounds.
-LOOKED_AT, FEWEST, MOST = 60_000, 5, 60
-#: Share of the radii's sum at which spheres of the density of water (nm^3 per amu) touch.
-TOUCH, VOLUME = 0.6, 1.66054e-3
+#: one looked at, ...
+KEPT = 0.5
+#: ... at most this share of all is there again (more is a crystal), ...
+KEPT_AT_ALL = 0.9
+#: ... and for each of the six or so that lie below the distance itself ...
+BELOW = 6
+#: ... so many samples lie there (an ideal gas has one).
+STEEP = 10
+#: Sites, of all frames together, in which that is looked at.
+LOOKED_AT = 60_000
+#: Frames in which it is looked at, at least, and at most.
+FEWEST = 5
+MOST = 60
+#: Share of the radii's sum at which two spheres touch.
+TOUCH = 0.6
+#: nm^3 per amu, of a sphere of the density of water.
+VOLUME = 1.66054e-3
 #: nm: nothing that is not bonded comes closer, hydrogen bonds included.
 CLOSEST = 0.1
 #: Sites of one portion of frames.

@@ -32,10 +32,12 @@ COUNTED = 10
 EMPTY = 0.1
 #: Highest barrier, in free energy differences that were measured.
 HIGHEST = 2.0
-#: A dihedral is left out where one of its angles is within asin(0.1) of a line in more frames than
-#: `OFTEN`: there its force, which grows as one over the sine, is ten times that of a right angle. A
-#: freely jointed chain is there in 0.25 % of frames.
-LINE, OFTEN = 0.1, 0.01
+#: Sine of an angle below which three sites count as a line: there the force of a dihedral, which
+#: grows as one over the sine, is ten times that of a right angle.
+LINE = 0.1
+#: A dihedral is left out where one of its angles is a line in more than this share of the frames. A
+#: freely jointed chain is there in 0.25 %.
+OFTEN = 0.01
 
 
 class DihedralPrior(BondedPotential):
