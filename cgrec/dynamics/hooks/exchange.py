@@ -119,7 +119,10 @@ class Exchange(Hook):
             a = holder[:, low]
             b = holder[:, low + 1]
             log_p = (beta[low] - beta[low + 1]) * (energy[ladder, a] - energy[ladder, b])
-            yes = torch.rand(len(a), generator=generator, dtype=torch.float64).log() < log_p
+            chance = torch.rand(
+                len(a), generator=generator, dtype=torch.float64, device=generator.device
+            )
+            yes = chance.cpu().log() < log_p
             new[ladder[yes], a[yes]] = low + 1
             new[ladder[yes], b[yes]] = low
             accepted += int(yes.sum())
