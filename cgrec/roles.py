@@ -500,6 +500,11 @@ class Hook(Protocol):
         ...
 
 
+#: A replica that was stopped: {"replica": its number, "time": ps, "why": in words}, and numbers that
+#: say more.
+Lost = dict[str, float | str]
+
+
 class RunReport(Protocol):
     """What an Engine says of its run: at least this.
 
@@ -509,7 +514,7 @@ class RunReport(Protocol):
     """
 
     replicas: int
-    lost: list[dict[str, Any]]
+    lost: list[Lost]
 
 
 @runtime_checkable

@@ -8,17 +8,18 @@ long-time diffusion; nothing says that other time scales come right with it.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ..analysis.transport import diffusion, friction_for_diffusion
 from ..digests import keep_json
 from ..dynamics.langevin import Langevin
 from ..frames import Frames
 from ..potential.base import Potential
+
+#: Relative deviation of a diffusion coefficient that is good enough: a choice.
+TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def fit_friction(
     folder: str | Path,
     *,
     rounds: int = 4,
-    tolerance: float = 0.05,
+    tolerance: float = TOLERANCE,
     seed: int = 0,
 ) -> list[FrictionRound]:
     """Run, measure, correct, until every diffusion coefficient is within `tolerance` of its target.
@@ -102,9 +103,8 @@ def _run(
 ) -> Frames:
     if place.exists():
         return Frames.load(place)
-    options: Any = copy.copy(dynamics)
-    options.friction = dict(friction)
-    return options(potential, start, place, seed=seed, name=place.name)[0]
+    run = replace(dynamics, friction=dict(friction))
+    return run(potential, start, place, seed=seed, name=place.name)[0]
 
 
 def _line(found: FrictionRound, targets: Mapping[str, float]) -> str:

@@ -173,33 +173,25 @@ class Langevin:
         """
         folder = Path(folder)
         with only_here(partial_of(folder), beside=True):
-            return self._run(potential, start, folder, seed, guard, name)
-
-    def _run(
-        self,
-        potential: Potential,
-        start: Frames,
-        folder: Path,
-        seed: int,
-        guard: Guard | None,
-        name: str,
-    ) -> tuple[Frames, SimulationReport]:
-        if finish(folder):
+            if finish(folder):
+                return self.judged(folder)
+            if folder.exists() and (folder / SIMULATION).exists():
+                self.judged(folder)  # a run without a living replica is not made longer
+            check_box(start.box, potential.cutoff)
+            _check_state(self, potential, start)
+            replicas = _replicas(self, potential, start, seed, guard)
+            run = Run(_schedule(self), replicas, _store(self, replicas, folder))
+            run.begin()
+            with tqdm(
+                total=self.total_steps,
+                initial=replicas.step,
+                desc=name,
+                unit="step",
+                mininterval=1.0,
+            ) as bar:
+                run.loop(bar)
+            run.finish()
             return self.judged(folder)
-        if folder.exists() and (folder / SIMULATION).exists():
-            self.judged(folder)  # a run without a living replica is not made longer
-        check_box(start.box, potential.cutoff)
-        _check_state(self, potential, start)
-        replicas = _replicas(self, potential, start, seed, guard)
-        schedule = Schedule(self.stride, self.first_step, self.total_steps, self.checkpoint_every)
-        run = Run(schedule, replicas, _store(self, replicas, folder))
-        run.begin()
-        with tqdm(
-            total=self.total_steps, initial=replicas.step, desc=name, unit="step", mininterval=1.0
-        ) as bar:
-            run.loop(bar)
-        run.finish()
-        return self.judged(folder)
 
     def long_enough(self, folder: Path) -> bool:
         """Whether the finished run in `folder` needs not to be made longer; one of an older version
@@ -274,6 +266,12 @@ def _replicas(
     watch = [] if guard is None else [Watch(guard)]
     replicas.begin([copy(hook) for hook in (*options.all_hooks, *watch)], potential, start)
     return replicas
+
+
+def _schedule(options: Langevin) -> Schedule:
+    return Schedule(
+        options.stride, options.first_step, options.total_steps, options.checkpoint_every
+    )
 
 
 def _store(options: Langevin, replicas: Replicas, folder: Path) -> FrameStore:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..frames import Frames
 from ..potential.base import Potential
 from ..potential.graph import SiteGraph, VerletList
-from ..roles import Hook
+from ..roles import Hook, Lost
 from ..system import System
 from ..threads import has_kernel
 from ..units import thermal_energy
 from .integrators import Baoab, ReplicaNoise
+from .store import RAW_WEIGHTS
 
 #: A replica whose kinetic temperature is so many times that of the thermostat has exploded: chance
 #: does this to a single free site once in 10^12 looks, to larger systems never.
@@ -98,7 +99,7 @@ class Replicas:
         self.alive = torch.ones(n, dtype=torch.bool, device=device)
         self.kept = torch.ones(n, dtype=torch.bool, device=device)
         self.numbers = torch.arange(n, device=device)
-        self.lost: list[dict[str, Any]] = []
+        self.lost: list[Lost] = []
         self.step = 0
         self.hooks: Sequence[Hook] = ()
         self.heat(torch.ones(n, dtype=torch.float64))
@@ -163,7 +164,7 @@ class Replicas:
     def lose(self, which: Tensor, why: str, **numbers: Tensor) -> None:
         for replica in which.nonzero()[:, 0].tolist():
             self.alive[replica] = False
-            one: dict[str, Any] = {
+            one: Lost = {
                 "replica": replica,
                 "time": self.step * self.timestep,
                 "why": why,
@@ -186,21 +187,23 @@ class Replicas:
         self.velocities[dead] = 0.0
         self.total_force[dead] = 0.0
 
-    def state(self) -> dict[str, object]:
-        """What `restore` needs to go on as if nothing had happened, the order of neighbours
-        included.
+    def frames(self) -> dict[str, NDArray[np.generic]]:
+        """What is stored of each replica that is kept and lives; one that was stopped has nothing
+        more to say.
         """
-        return {
-            "step": self.step,
+        values = {
             "positions": self.positions,
-            "velocities": self.velocities,
-            "alive": self.alive,
-            "neighbours": self.field.neighbours.state(),
+            "forces": self.force,
+            "energies": self.energy,
+            "replicas": self.numbers,
         }
+        if self.pushed is not None:
+            values[RAW_WEIGHTS] = torch.exp(self.pushed / thermal_energy(self.temperature))
+        if self.box is not None:
+            values["box"] = self.box
+        which = self.kept & self.alive
+        return {name: value[which].cpu().numpy() for name, value in values.items()}
 
-    def restore(self, state: Mapping[str, Any], lost: list[dict[str, Any]]) -> None:
-        """Go on from a `state` in which these were lost."""
-        for name in ("step", "positions", "velocities", "alive"):
-            setattr(self, name, state[name])
-        self.lost = lost
-        self.field.neighbours.restore(state["neighbours"], self.positions.device, self.box)
+    def trial(self) -> Callable[[], None] | None:
+        """See `Field.trial`."""
+        return self.field.trial(self.positions)

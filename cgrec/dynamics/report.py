@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..files import read_json
+from ..roles import Lost
 
 #: Where it is kept, beside the frames.
 SIMULATION = "simulation.json"
@@ -44,7 +45,7 @@ class SimulationReport:
     """
 
     replicas: int = 0
-    lost: list[dict[str, Any]] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
     simulated: float = 0.0
     seconds: float = 0.0
     ns_per_day: float = 0.0
@@ -63,6 +64,10 @@ class SimulationReport:
         self.simulated = max(0, kept) * ns_per_step
         self.ns_per_day = steps * ns_per_step / max(self.seconds, 1e-9) * 86400
 
+    def weigh(self, weights: NDArray[np.float64]) -> None:
+        """Note the efficiency of (n_frames,) weights."""
+        self.weight_efficiency = float(weights.sum() ** 2 / (len(weights) * (weights**2).sum()))
+
     def say(self, told: Mapping[str, object]) -> None:
         """Take in what a hook tells: numbers the report has a place for, and others."""
         known = {f.name for f in fields(self)}
@@ -72,7 +77,7 @@ class SimulationReport:
             else:
                 self.hooks[name] = value
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """As json; `hooks` only where they say something."""
         about = asdict(self)
         return about if self.hooks else {k: v for k, v in about.items() if k != "hooks"}
@@ -121,11 +126,11 @@ class AllLost(ValueError):
     """No replica of a run lived to its end."""
 
 
-def why_lost(lost: Sequence[Mapping[str, Any]], timestep: float) -> str:
+def why_lost(lost: Sequence[Lost], timestep: float) -> str:
     """What stopped most replicas, the first of them, and what to do about that, in one or two
     sentences.
     """
-    reasons = Counter(one["why"] for one in lost)
+    reasons = Counter(str(one["why"]) for one in lost)
     why, n = reasons.most_common(1)[0]
     first = next(one for one in lost if one["why"] == why)
     if why.startswith("exploded"):

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from ..checkpoints import Clock, in_pieces, load_state, save_state
 from ..files import write_json
-from ..remarks import remark
-from ..roles import Hook
 from ..threads import chosen
-from ..units import thermal_energy
-from .hooks import BiasPlan, Exchange, Watch
+from .going_on import restore, state_of
 from .replicas import Replicas
 from .report import SIMULATION, AllLost, SimulationReport, Tally, why_lost
 from .store import CHECKPOINT, RAW_WEIGHTS, FrameStore
@@ -65,13 +59,44 @@ class Run:
     def begin(self) -> None:
         """Go on from a checkpoint or from the end of a shorter run; or take the space for a new
         one.
+
+        Raises:
+            ValueError: the checkpoint is of other replicas.
+            FileExistsError: the folder holds a run that is as long, or longer.
+            Changed: what is there was changed.
         """
+        folder = self.store.folder
         if self.store.begun:
-            self.resume(self.store.partial / CHECKPOINT)
-        elif self.store.folder.exists():
-            self.lengthen()
-        else:
+            state = self._restored(self.store.partial / CHECKPOINT)
+            self.store.open(state["pieces"])
+        elif not folder.exists():
             self.store.create()
+        elif self._longer_than(folder / CHECKPOINT):
+            self._restored(folder / CHECKPOINT)
+            self.store.extend(self.saved)
+            self.checkpoint()
+        else:
+            raise FileExistsError(f"{folder} exists already: load it, or choose another folder")
+
+    def _longer_than(self, path: Path) -> bool:
+        """Whether this run goes on beyond the end of that of a checkpoint."""
+        return path.exists() and load_state(path)["step"] < self.schedule.total_steps
+
+    def _restored(self, path: Path) -> dict[str, Any]:
+        """A checkpoint, from which this run goes on."""
+        here = self.replicas.positions
+        state = load_state(path, here.device)
+        if state["positions"].shape != here.shape:
+            raise ValueError(
+                f"{path}: expected {tuple(here.shape[:2])} replicas and sites, found "
+                f"{tuple(state['positions'].shape[:2])}: "
+                "it is of another run; remove its folder, or go back to the first settings"
+            )
+        self.saved = state["saved"]
+        self.tally.sums = state["kinetic"]
+        self.report = SimulationReport(**state["report"])
+        restore(self.replicas, state, self.report.lost, self.store.folder)
+        return state
 
     def loop(self, bar: tqdm) -> None:
         """To the end, or until nothing lives, or until asked to stop; a checkpoint is left in each
@@ -79,11 +104,7 @@ class Run:
         """
         replicas = self.replicas
         n_sites = len(replicas.positions) * replicas.system.n_sites
-
-        def trial() -> Any:
-            return replicas.field.trial(replicas.positions)
-
-        with chosen(str(bar.desc), trial, n_sites) as choose:
+        with chosen(str(bar.desc), replicas.trial, n_sites) as choose:
 
             def piece() -> None:
                 self.stretch(bar)
@@ -131,27 +152,17 @@ class Run:
         self._show(bar)
 
     def _save(self) -> None:
-        """Store what lives and is to be kept; a stopped replica has nothing more to say."""
-        replicas = self.replicas
-        which = replicas.kept & replicas.alive
-        self.tally.add(replicas.temperatures(), replicas.alive)
-        values = {
-            "positions": replicas.positions,
-            "forces": replicas.force,
-            "energies": replicas.energy,
-            "replicas": replicas.numbers,
-        }
-        if replicas.pushed is not None:
-            values[RAW_WEIGHTS] = torch.exp(replicas.pushed / thermal_energy(replicas.temperature))
-        if "box" in self.store.arrays and replicas.box is not None:
-            values["box"] = replicas.box
-        self.store.put(self.saved, **{k: v[which].cpu().numpy() for k, v in values.items()})
-        self.saved += int(which.sum())
+        self.tally.add(self.replicas.temperatures(), self.replicas.alive)
+        frames = self.replicas.frames()
+        self.store.put(self.saved, **frames)
+        self.saved += len(frames["positions"])
 
     def _show(self, bar: tqdm) -> None:
         replicas = self.replicas
-        now = replicas.temperatures()[replicas.alive].mean()
-        kinetic = float(self.tally.mean if self.saved else now)
+        if self.saved:
+            kinetic = float(self.tally.mean)
+        else:
+            kinetic = float(replicas.temperatures()[replicas.alive].mean())
         bar.set_postfix(
             ns_per_day=f"{self.report.ns_per_day:.1f}",
             T=f"{kinetic:.0f}K",
@@ -161,62 +172,15 @@ class Run:
 
     def checkpoint(self) -> None:
         """Everything needed to go on as if nothing had happened."""
-        replicas = self.replicas
         state = {
-            **replicas.state(),
+            **state_of(self.replicas),
             "saved": self.saved,
             "kinetic": self.tally.sums,
-            "generators": replicas.noise.state(),
-            "hooks": [hook.state() for hook in replicas.hooks],
             "report": asdict(self.report),
-            "device": replicas.positions.device.type,
             "pieces": self.store.flush(self.saved),
         }
         save_state(self.store.partial / CHECKPOINT, state)
         self.clock.reset()
-
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint."""
-        state = load_state(path, self.replicas.positions.device)
-        here = self.replicas.positions.shape
-        if state["positions"].shape != here:
-            raise ValueError(
-                f"{path}: expected {tuple(here[:2])} replicas and sites, found "
-                f"{tuple(state['positions'].shape[:2])}: "
-                "it is of another run; remove its folder, or go back to the first settings"
-            )
-        self._restore(state)
-        self.store.open(state["pieces"])
-
-    def lengthen(self) -> None:
-        """Go on from the end of the shorter run that is in the folder."""
-        folder = self.store.folder
-        path = folder / CHECKPOINT
-        state = load_state(path, self.replicas.positions.device) if path.exists() else None
-        if state is None or state["step"] >= self.schedule.total_steps:
-            raise FileExistsError(f"{folder} exists already: load it, or choose another folder")
-        self._restore(state)
-        self.store.extend(self.saved)
-        self.checkpoint()
-
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        replicas = self.replicas
-        self.saved = state["saved"]
-        self.tally.sums = state["kinetic"]
-        self.report = SimulationReport(**state["report"])
-        replicas.restore(state, self.report.lost)
-        for hook, own in zip(replicas.hooks, _hook_states(state, replicas), strict=True):
-            hook.restore(own, replicas)
-        here = replicas.positions.device.type
-        if state["device"] == here:
-            replicas.noise.restore(state["generators"])
-            return
-        remark(
-            f"{self.store.folder}: begun on {state['device']} and going on on {here}, whose "
-            "random numbers are others: "
-            "from here on the frames are as good, but not those of a run on one device"
-        )
-        replicas.noise.renew(replicas.step)
 
     def finish(self) -> None:
         """Leave the frames, and beside them what the run came to and what its hooks leave."""
@@ -230,30 +194,11 @@ class Run:
         report.frames = self.saved
         report.kinetic_temperature = self.tally.over_replicas()
         if RAW_WEIGHTS in self.store.arrays:
-            raw = np.array(self.store.arrays[RAW_WEIGHTS][: self.saved])
-            report.weight_efficiency = float(raw.sum() ** 2 / (len(raw) * (raw**2).sum()))
+            report.weigh(np.array(self.store.arrays[RAW_WEIGHTS][: self.saved]))
         for hook in replicas.hooks:
             report.say(hook.about())
         write_json(self.store.partial / SIMULATION, report.plain())
         for hook in replicas.hooks:
             hook.finish(self.store.partial)
-        one_box = replicas.box is not None and "box" not in self.store.arrays
-        box: Tensor | None = replicas.box
-        self.store.close(self.saved, box[0].cpu().numpy() if one_box and box is not None else None)
-
-
-def _hook_states(state: Mapping[str, Any], replicas: Replicas) -> list[object]:
-    """State of each hook in a checkpoint; those written before hooks had states of their own held
-    the same under other names.
-    """
-    if "hooks" in state:
-        return list(state["hooks"])
-
-    def of(hook: Hook) -> object:
-        if isinstance(hook, BiasPlan):
-            return state["bias"]
-        if isinstance(hook, Exchange):
-            return {"rungs": state["rungs"], "swaps": state["swaps"]}
-        return state["report"]["guard"].get("largest_score") if isinstance(hook, Watch) else None
-
-    return [of(hook) for hook in replicas.hooks]
+        box = None if "box" in self.store.arrays else replicas.box
+        self.store.close(self.saved, None if box is None else box[0].cpu().numpy())
