@@ -113,6 +113,9 @@ class History:
         squares: (n_validation,) mean squares of their labels.
         n_training: training frames.
         columns: of objectives that have one.
+
+    Raises:
+        ValueError: two columns of one name.
     """
 
     def __init__(
@@ -125,6 +128,13 @@ class History:
         self.weights = weights
         self.squares = squares
         self.columns = list(columns)
+        heads = [*COLUMNS, *columns]
+        twice = sorted({head for head in heads if heads.count(head) > 1})
+        if twice:
+            raise ValueError(
+                f"ForceMatching: expected columns of objectives that training.csv does not have, "
+                f"found {', '.join(twice)} twice; give one of the objectives another column"
+            )
         self.best = Best()
         self.rows: list[list[float]] = []
         self.report = TrainingReport(n_training=n_training, n_validation=len(weights))

@@ -76,6 +76,11 @@ class FitOptions:
     def _check_objectives(self) -> None:
         if self.objectives is None:
             return
+        if not isinstance(self.objectives, Sequence) or isinstance(self.objectives, str):
+            raise ValueError(
+                "ForceMatching.objectives: expected a list of objectives, found "
+                f"{self.objectives!r}"
+            )
         for one in self.objectives:
             if not isinstance(one, Objective):
                 raise ValueError(

@@ -215,9 +215,11 @@ def test_priors_are_known_where_sites_are_moved(frames):
 @pytest.mark.parametrize(
     "options, said",
     [
+        ({"objectives": 3}, "expected a list of objectives, found 3"),
         ({"objectives": [3]}, "expected objectives, .*found 3"),
         ({"objectives": [MatchForces()], "energy_weight": 0.1}, r"MatchEnergies\(weight=0.1\)"),
         ({"objectives": [MatchEnergies(weight=1.0)]}, "a loss of each frame"),
+        ({"objectives": [NoisedForces(noise=0.1)] * 2}, "found noised_loss twice"),
         ({"objectives": []}, "an objective that applies to these frames, found none"),
     ],
 )
