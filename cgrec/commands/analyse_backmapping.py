@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -96,40 +97,23 @@ class AnalyseBackmapping:
             level.fit_backmapper(below)
         true, own = self._sample(held, self.frames), self._sample(level.frames, self.frames)
         origins = {"mapped true frames": (level.mapping(true), true), "own simulation": (own, None)}
-        reference = self._sample(held, 10 * self.frames)
-        energies = None if potentials[0] is None else energies_in_kT(potentials[0], reference)
+        truth = _Truth(self._sample(held, 10 * self.frames), potentials[0])
         found: dict[str, BackmappingReport] = {}
         with tqdm(
-            list(self._methods(level, training)), desc="analyse backmapping", unit="method"
+            list(_methods(level, training)), desc="analyse backmapping", unit="method"
         ) as bar:
             for name, backmapper in bar:
                 for origin, (coarse, paired) in origins.items():
                     for what, model, log_weights in self._restored(backmapper, coarse, *potentials):
                         key = f"{what.format(name)}, {origin}"
-                        found[key] = self._compare(
-                            backmapper,
-                            coarse,
-                            model,
-                            log_weights,
-                            reference,
-                            paired,
-                            energies,
-                            potentials[0],
-                        )
-                        self._keep_worst(level.folder / "backmapping", key, model)
+                        drawn = _Drawn(backmapper, coarse, model, self.draws, log_weights)
+                        found[key] = truth.compare(drawn, paired)
+                        _keep_worst(level.folder / "backmapping", key, model, self.worst)
                         bar.set_postfix_str(key)
         reports = {name: report.to_json() for name, report in found.items()}
         keep_json(level.folder / "backmapping.json", reports)
         self._audit(level, *potentials, own)
         return found
-
-    def _methods(self, level: Level, fine: Frames) -> Iterator[tuple[str, Backmapper]]:
-        """The level's own, and those without training, fitted to all but what is held out."""
-        own = level.backmapper
-        yield next(name for name, kind in BACKMAPPERS.items() if type(own) is kind), own
-        for name in ("library", "template"):
-            if type(own) is not BACKMAPPERS[name]:
-                yield name, BACKMAPPERS[name].fit(fine, level.mapping)
 
     def _sample(self, frames: Frames, n: int) -> Frames:
         """An unweighted sample of `frames`, in their order."""
@@ -177,49 +161,6 @@ class AnalyseBackmapping:
             )
         yield "{} corrected", corrected, None
 
-    def _compare(
-        self,
-        backmapper: Backmapper,
-        coarse: Frames,
-        model: Frames,
-        log_weights: np.ndarray | None,
-        reference: Frames,
-        paired: Frames | None,
-        energies: np.ndarray | None,
-        potential: Potential | None,
-    ) -> BackmappingReport:
-        mapping = backmapper.mapping
-        weights = mapping.sparse_position_weights
-        fixed = np.isin(np.arange(mapping.fine.n_sites), weights.indices[weights.data == 1])
-        return compare_backmapping(
-            replace(model, weights=None),
-            reference,
-            n_draws=self.draws,
-            paired=paired,
-            coarse=(mapping(model).positions, np.repeat(coarse.positions, self.draws, 0))
-            if coarse.box is None
-            else None,
-            energies=None if energies is None else (energies_in_kT(potential, model), energies),
-            log_weights=log_weights,
-            restored=np.flatnonzero(~fixed).tolist(),
-        )
-
-    def _keep_worst(self, folder: Path, name: str, model: Frames) -> None:
-        """PDB files of the frames to look at, each with its reason in the index."""
-        chosen = worst_frames(model, self.worst)
-        place = folder / name.replace(", ", "_").replace(" ", "_")
-        open_record(folder)
-        open_record(place)
-        for k, frame in enumerate(chosen):
-            partial = place / f"partial_worst{k}.pdb"  # the ending says the format
-            partial.unlink(missing_ok=True)
-            write(model[frame.index], partial)
-            keep(place / f"worst{k}.pdb", partial.replace)
-        keep_json(
-            place / "reasons.json",
-            {f"worst{k}.pdb": frame.reason for k, frame in enumerate(chosen)},
-        )
-
     def _audit(
         self,
         level: Level,
@@ -240,3 +181,73 @@ class AnalyseBackmapping:
             generator=generator,
         )
         keep_json(level.folder / "audit.json", found.to_json())
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """`draws` restored frames of each coarse one, with log weights where the density is known."""
+
+    backmapper: Backmapper
+    coarse: Frames
+    model: Frames
+    draws: int
+    log_weights: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """True frames of the level below, and its potential where it has one."""
+
+    frames: Frames
+    potential: Potential | None
+
+    @cached_property
+    def energies(self) -> np.ndarray | None:
+        """(n_frames,) kT."""
+        return None if self.potential is None else energies_in_kT(self.potential, self.frames)
+
+    def compare(self, drawn: _Drawn, paired: Frames | None) -> BackmappingReport:
+        """Restored frames beside these; `paired` are those that the coarse frames were made of."""
+        mapping, model = drawn.backmapper.mapping, drawn.model
+        weights = mapping.sparse_position_weights
+        fixed = np.isin(np.arange(mapping.fine.n_sites), weights.indices[weights.data == 1])
+        sites = np.repeat(drawn.coarse.positions, drawn.draws, 0)
+        energies = self.energies
+        return compare_backmapping(
+            replace(model, weights=None),
+            self.frames,
+            n_draws=drawn.draws,
+            paired=paired,
+            coarse=(mapping(model).positions, sites) if drawn.coarse.box is None else None,
+            energies=None
+            if energies is None
+            else (energies_in_kT(self.potential, model), energies),
+            log_weights=drawn.log_weights,
+            restored=np.flatnonzero(~fixed).tolist(),
+        )
+
+
+def _methods(level: Level, fine: Frames) -> Iterator[tuple[str, Backmapper]]:
+    """The level's own, and those without training, fitted to all but what is held out."""
+    own = level.backmapper
+    yield next(name for name, kind in BACKMAPPERS.items() if type(own) is kind), own
+    for name in ("library", "template"):
+        if type(own) is not BACKMAPPERS[name]:
+            yield name, BACKMAPPERS[name].fit(fine, level.mapping)
+
+
+def _keep_worst(folder: Path, name: str, model: Frames, most: int) -> None:
+    """PDB files of the frames to look at, each with its reason in the index."""
+    chosen = worst_frames(model, most)
+    place = folder / name.replace(", ", "_").replace(" ", "_")
+    open_record(folder)
+    open_record(place)
+    for k, frame in enumerate(chosen):
+        partial = place / f"partial_worst{k}.pdb"  # the ending says the format
+        partial.unlink(missing_ok=True)
+        write(model[frame.index], partial)
+        keep(place / f"worst{k}.pdb", partial.replace)
+    keep_json(
+        place / "reasons.json",
+        {f"worst{k}.pdb": frame.reason for k, frame in enumerate(chosen)},
+    )
