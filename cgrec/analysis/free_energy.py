@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..collective_variables import CollectiveVariable
 from ..frames import Frames
+from ..roles import Variable
 from ..statistics import block_labels, effective_sample_size, jackknife_error
 from ..units import thermal_energy
 from .divergence import Divergence, Tally, divergence
 
-Variables = Sequence[CollectiveVariable]
+Variables = Sequence[Variable]
 Range = tuple[float, float]
 
 
@@ -39,7 +39,7 @@ class Grid:
             disagree.
     """
 
-    variables: tuple[CollectiveVariable, ...]
+    variables: tuple[Variable, ...]
     bins: tuple[int, ...]
     ranges: tuple[Range, ...]
 
@@ -96,9 +96,7 @@ class Grid:
         return np.ravel_multi_index(tuple(index), self.bins)
 
 
-def _range(
-    variable: CollectiveVariable, frames: Sequence[Frames], ranges: Mapping[str, Range]
-) -> Range:
+def _range(variable: Variable, frames: Sequence[Frames], ranges: Mapping[str, Range]) -> Range:
     if variable.name in ranges:
         return ranges[variable.name]
     if variable.periodic:

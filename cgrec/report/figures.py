@@ -35,6 +35,7 @@ from ..analysis.structure import (
 )
 from ..collective_variables import CollectiveVariable
 from ..frames import Frames
+from ..roles import Variable
 from ..system import System
 from .read import Ensembles, LevelFiles, thin
 
@@ -156,7 +157,7 @@ def _scaled(values: Sequence[NDArray[np.float64]], grid: Grid) -> list[NDArray[n
     return [np.degrees(x) if v.unit == "rad" else x for x, v in zip(values, grid.variables)]
 
 
-def _unit(variable: CollectiveVariable) -> str:
+def _unit(variable: Variable) -> str:
     return "deg" if variable.unit == "rad" else variable.unit
 
 

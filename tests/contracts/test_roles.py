@@ -37,6 +37,7 @@ from cgrec.sources import (
 )
 from cgrec.training import LabelledGraphs, MatchEnergies, MatchForces, MatchTorques
 from cgrec.training.objectives.energies import EnergyLoss
+from cgrec.trajectory_files.variables import Deviation, Helix
 
 CLASSES = [
     *(
@@ -60,7 +61,7 @@ CLASSES = [
     (roles.FitsEnergies, EnergyLoss),
     (roles.Engine, Langevin),
     *((roles.Correction, c) for c in (Populations, PairRefinement)),
-    (roles.Variable, CollectiveVariable),
+    *((roles.Variable, c) for c in (CollectiveVariable, Deviation, Helix)),
 ]
 FUNCTIONS = [
     *((roles.ForceMap, f) for f in FORCE_MAPS.values()),
