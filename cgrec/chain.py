@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingType
-from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,21 +16,14 @@ from typing import Any
 import torch
 import yaml
 
+from . import layout
 from .analysis import (
     LedgerRow,
-    Liquid,
-    basin_definitions,
-    compare_conformations,
-    compare_liquids,
-    effective_sample_size,
-    flips_by_centre,
-    ledger_row,
     liquid_table,
-    own_conformation,
     table,
 )
 from .backmapping import DescentStep, step_down
-from .collective_variables import CollectiveVariable, default_variables, variables_from_config
+from .collective_variables import variables_from_config
 from .digests import (
     RECORD,
     check_all,
@@ -44,18 +36,18 @@ from .digests import (
     verify,
 )
 from .files import read_json
-from .foresight import check_indices, check_variables, expressible, foresee
+from .foresight import check_indices, check_variables, foresee
 from .frames import Frames, identity
 from .level import Level, LevelRecipe, potential_of, seed_of
+from .level_ledger import LevelLedger
 from .lock import only_here
 from .mapping import Mapping
-from .recipes import OtherRecipe, differences
-from .remarks import remark
+from .recipes import OtherRecipe
 from .roles import Source
-from .stages import DIRECT, claim
+from .stages import claim
 from .system import System
 from .threads import use_threads
-from .verdict import DO_NOT_USE, TRUST, NotToBeUsed, Verdict, judge
+from .verdict import DO_NOT_USE, NotToBeUsed, Verdict, judge
 
 #: What says that level 0 was begun.
 OF_ATOMS = ("level0/frames", "level0/learning", "level0/sampling")
@@ -107,6 +99,7 @@ class Chain:
         self.recipe = recipe
         self.basins = dict(basins or {})
         self.go_on = go_on
+        self.ledger = LevelLedger(self.variables, bins, control, self.basins, seed)
         self.chosen_threads: dict[str, Any] = {}
 
     @property
@@ -118,7 +111,9 @@ class Chain:
         """
         self._check_records()
         verify(self.folder)
-        return [Level(p, Level(p).report.get("name", p.name)) for p in level_folders(self.folder)]
+        return [
+            Level(p, Level(p).report.get("name", p.name)) for p in layout.level_folders(self.folder)
+        ]
 
     def climb(self) -> Chain:
         """Make every level that is not there yet, the ledger, and the run's summary.
@@ -148,33 +143,33 @@ class Chain:
     def _climb(self, source: Source) -> None:
         begin = time.time() - self._earlier_seconds()
         self._write_run(time.time() - begin)
-        base = Level(self.folder / "level0", "level 0")
+        base = Level(layout.level_folder(self.folder, 0), "level 0")
         with keep_remarks(base.folder):
             frames = source.make(base.folder, seed_of(self.seed, 0))
         self._foresee(frames.system)
         parent = base
         rows: list[LedgerRow] = []
-        self._keep_level0(base, frames)
+        self.ledger.keep_level0(base, frames)
         path: Mapping | None = None
         stop = self._verdict(base, None)
         for k, (name, recipe) in enumerate(self.recipes.items(), 1):
             if stop:
                 break
-            level = Level(self.folder / f"level{k}", name)
+            level = Level(layout.level_folder(self.folder, k), name)
             level.folder.mkdir(parents=True, exist_ok=True)
             with keep_remarks(level.folder):
                 level.make(
                     parent.frames,
                     recipe,
                     seed_of(self.seed, k),
-                    bias_of(parent),
+                    parent.bias_variables(),
                     parent.measured,
-                    identity=identity(parent.folder / "frames"),
+                    identity=identity(parent.folder / layout.FRAMES),
                     above=self._above(k),
                 )
             path = level.mapping if path is None else level.mapping @ path
             with only_here(level.folder):
-                rows += self._ledger(level, parent, base, path, recipe, k)
+                rows += self.ledger.rows_of(level, parent, base, path, recipe, k)
             stop = self._verdict(level, parent)
             parent = level
             self._write_run(time.time() - begin)
@@ -189,22 +184,7 @@ class Chain:
 
     def _above(self, k: int) -> list[Path]:
         """Folders of the levels above level `k`."""
-        return [p for p in level_folders(self.folder) if int(p.name[5:]) > k]
-
-    def _keep_level0(self, base: Level, frames: Frames) -> None:
-        """report.json of level 0."""
-        with keep_remarks(base.folder):
-            variables = self._own(frames, None, base)
-        about = {
-            "n_eff": {
-                v.name: effective_sample_size(frames, v.of(frames), v.periodic) for v in variables
-            },
-            "chirality_flips": flips_by_centre(frames, frames[:1]),
-            "conformation": own_conformation(frames),
-            **self._not_expressible(frames, None),
-        }
-        report = {**base.summary(variables, []), **about}
-        keep_json(base.folder / "report.json", {**report, "verdict": judge(report).to_json()})
+        return [p for p in layout.level_folders(self.folder) if layout.level_number(p) > k]
 
     def _verdict(self, level: Level, below: Level | None) -> str:
         """Say the verdict on a level; the sentence that ends the climb, or "" where it goes on."""
@@ -212,7 +192,7 @@ class Chain:
         if "verdict" not in report:  # made by a version that gave none
             found = judge(report, None if below is None else below.report)
             report = {**report, "verdict": found.to_json()}
-            keep_json(level.folder / "report.json", report)
+            keep_json(level.folder / layout.REPORT, report)
         verdict = Verdict.from_json(report["verdict"])
         print(f"{level.name}: {verdict.line()}", flush=True)
         if verdict.word != DO_NOT_USE or self.go_on:
@@ -273,7 +253,7 @@ class Chain:
             raise ValueError(f"descend: expected a level below {begin} to go to, found {to}")
         for k in range(begin, to, -1):
             coarse, fine = levels[k], levels[k - 1]
-            if not (coarse.folder / "backmapper.pt").exists():
+            if not (coarse.folder / layout.BACKMAPPER).exists():
                 coarse.fit_backmapper(fine, **(fit or {}))
             frames, step = step_down(
                 frames,
@@ -293,151 +273,18 @@ class Chain:
         wrong label in them.
         """
         made = [
-            self.folder / f"level{k}" / "targets" / "system.json"
+            layout.level_folder(self.folder, k) / layout.TARGETS / "system.json"
             for k in range(1, len(self.recipes) + 1)
         ]
         known = [System.load(path) if path.exists() else None for path in made]
         check_variables(self.variables, self.recipes, foresee(first, self.recipes, known))
 
-    def _own(
-        self, frames: Frames, recipe: LevelRecipe | None, level: Level
-    ) -> tuple[CollectiveVariable, ...]:
-        """The variables `level` is compared in; a remark names those of the chain that it cannot
-        express.
-        """
-        if recipe is not None and recipe.variables:
-            return recipe.variables
-        own, missing = expressible(self.variables, frames.system)
-        for name, why in missing.items():
-            remark(f"{level.name} is not compared in the variable {name}: {why}")
-        liquid = frames.box is not None and bool(frames.system.molecules.any())
-        return own or (() if liquid else default_variables(frames.system))
-
-    def _not_expressible(
-        self, frames: Frames, recipe: LevelRecipe | None
-    ) -> dict[str, dict[str, str]]:
-        """{"not_expressible": {variable: why}} for report.json; empty for a level with variables of
-        its own.
-        """
-        own = recipe is not None and bool(recipe.variables)
-        return {"not_expressible": {} if own else expressible(self.variables, frames.system)[1]}
-
-    def _ledger(
-        self, level: Level, below: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int
-    ) -> list[LedgerRow]:
-        """Rows of one level: against its parent, against level 0, and the direct model as control."""
-        compared = self._compared_by(recipe)
-        report = level.report if made(level.folder / "report.json") else {}
-        unchanged = "ledger" in report and not differences(
-            report.get("compared_by", compared), compared
-        )
-        if unchanged and (k == 1 or not self.control or made(level.folder / "direct" / "frames")):
-            return [LedgerRow.from_json(row) for row in level.report["ledger"]]
-        own = level.frames
-        with keep_remarks(level.folder):
-            variables = self._own(own, recipe, level)
-        # A histogram has three axes at most: more variables are compared one by one.
-        groups = [variables] if len(variables) <= 3 else [(v,) for v in variables]
-        basins = basin_definitions(self.basins, variables)
-        rows: list[LedgerRow] = []
-        liquid: list[dict[str, Any]] = []
-        liquids: dict[int, Liquid] = {}
-        control: Verdict | None = None
-        targets = level.targets
-
-        def counted(frames: Frames) -> Liquid:
-            return liquids.setdefault(id(frames), Liquid(frames))
-
-        def compare(name: str, against: str, model: Frames, reference: Frames) -> None:
-            for group in groups if variables else ():
-                known = {n: box for n, box in basins.items() if set(box) <= {v.name for v in group}}
-                rows.append(
-                    ledger_row(name, against, model, reference, group, self.bins, definitions=known)
-                )
-            if model.box is not None:
-                liquid.extend(
-                    {"level": name, "against": against, **asdict(d)}
-                    for d in compare_liquids(counted(model), counted(reference))
-                )
-
-        compare(level.name, "parent", own, targets)
-        if (level.folder / "unrefined").exists():
-            compare(
-                f"{level.name} (forces alone)",
-                "parent",
-                Frames.load(level.folder / "unrefined"),
-                targets,
-            )
-        if k > 1:
-            atoms = path(base.frames)
-            compare(level.name, "level 0", own, atoms)
-            if self.control:
-                direct = self._direct(level, base, path, recipe, k)
-                control = self._judge_direct(level)
-                compare(f"{level.name} (direct)", "level 0", direct, atoms)
-                compare(level.name, "direct model", own, direct)
-        else:
-            same = [row for row in rows if row.level == level.name]
-            rows += [LedgerRow.from_json({**row.to_json(), "against": "level 0"}) for row in same]
-        report = {
-            **level.summary(variables, [row.to_json() for row in rows]),
-            "liquid": liquid,
-            "chirality_flips": flips_by_centre(own, base.frames[:1], path.kept_sites()),
-            "conformation": compare_conformations(own, level.targets),
-            "compared_by": compared,
-            **({"control": control.to_json()} if control else {}),
-            **self._not_expressible(own, recipe),
-        }
-        verdict = judge(report, below.report)
-        keep_json(level.folder / "report.json", {**report, "verdict": verdict.to_json()})
-        return rows
-
-    def _compared_by(self, recipe: LevelRecipe) -> dict[str, Any]:
-        """What a ledger follows from besides the frames; where it changes, the ledger is made anew."""
-        variables = {v.name: list(v.sites) for v in recipe.variables or self.variables}
-        return {
-            "variables": variables,
-            "bins": self.bins,
-            "control": self.control,
-            "basins": self.basins,
-        }
-
-    def _direct(
-        self, level: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int
-    ) -> Frames:
-        """The control: the same recipe, trained straight from level 0 through the composed mapping."""
-        straight = replace(recipe, mapping=lambda system: path)
-        return Level(level.folder / DIRECT, f"{level.name} (direct)").make(
-            base.frames,
-            straight,
-            seed_of(self.seed, k, 1),
-            bias_of(base),
-            level.measured,
-            identity=identity(base.folder / "frames"),
-        )
-
-    def _judge_direct(self, level: Level) -> Verdict:
-        """The verdict on the control, by how it was made; a remark of the level unless it is trust."""
-        direct = Level(level.folder / DIRECT, f"{level.name} (direct)")
-        about = direct.summary((), [])
-        del about["ledger"]  # the level's own: rows of the control say how far apart the two are
-        verdict = judge(about, {})
-        if verdict.word != TRUST:
-            found = "; ".join(reason.found for reason in verdict.reasons)
-            with keep_remarks(level.folder):
-                remark(
-                    f"{direct.name}, the control, is not to be relied on ({verdict.word}): {found}. "
-                    "A row of the ledger that compares with it says little; "
-                    f"{level.name} itself was not made from it"
-                )
-        return verdict
-
     def _check_recipe(self) -> None:
         """Refuse what differs from what is there, at every level and before any work; then keep the
         configuration.
         """
-        level0 = self.folder / "level0"
-        if (level0 / "frames").exists() and not (self.folder / RECORD).exists():
+        level0 = layout.level_folder(self.folder, 0)
+        if (level0 / layout.FRAMES).exists() and not (self.folder / RECORD).exists():
             raise OtherRecipe(
                 f"{self.folder} was made by an older version of cgrec, which kept no digests: "
                 "it can be looked at, not climbed; give another run=<folder>"
@@ -446,13 +293,15 @@ class Chain:
         check_all(self.folder)
         claim(self.folder, {"run": {"seed": self.seed}}, {"run": OF_ATOMS}, dry=True)
         below = (
-            identity(level0 / "frames") if (level0 / "frames" / "frames.json").exists() else None
+            identity(level0 / layout.FRAMES)
+            if (level0 / layout.FRAMES / "frames.json").exists()
+            else None
         )
         self.source.claim(level0, seed_of(self.seed, 0), self._above(0), dry=True)  # type: ignore[union-attr]
         for k, (name, recipe) in enumerate(self.recipes.items(), 1):
-            level = Level(self.folder / f"level{k}", name)
+            level = Level(layout.level_folder(self.folder, k), name)
             level.claim(recipe, seed_of(self.seed, k), below, self._above(k), dry=True)
-            frames = level.folder / "frames"
+            frames = level.folder / layout.FRAMES
             below = identity(frames) if (frames / "frames.json").exists() else None
         extra = self._above(len(self.recipes))
         if extra:
@@ -465,13 +314,13 @@ class Chain:
         claim(self.folder, {"run": {"seed": self.seed}}, {"run": OF_ATOMS})
         if self.recipe is not None:
             text = yaml.safe_dump(self.recipe, sort_keys=False)
-            path = self.folder / "config.yaml"
+            path = self.folder / layout.CONFIG
             if not made(path) or path.read_text() != text:
                 keep(path, lambda partial: partial.write_text(text))
 
     def _check_records(self) -> None:
         """Changed where a record of digests was removed: nothing below it could be compared."""
-        lost = lost_record([self.folder, *level_folders(self.folder)])
+        lost = lost_record([self.folder, *layout.level_folders(self.folder)])
         if lost is not None:
             raise lost
 
@@ -481,7 +330,7 @@ class Chain:
         """
         packages = ("cgrec", "torch", "e3nn", "torch-geometric", "numpy")
         keep_json(
-            self.folder / "run.json",
+            self.folder / layout.RUN,
             {
                 "command": shlex.join(["cgrec", *sys.argv[1:]]),
                 "commit": _commit(),
@@ -495,19 +344,8 @@ class Chain:
         )
 
     def _earlier_seconds(self) -> float:
-        path = self.folder / "run.json"
+        path = self.folder / layout.RUN
         return read_json(path)["seconds"] if made(path) else 0.0
-
-
-def bias_of(level: Level) -> tuple[CollectiveVariable, ...]:
-    """Variables the frames of `level` were biased along."""
-    return level.bias_variables()
-
-
-def level_folders(run: Path) -> list[Path]:
-    """level0, level1, ... of a run, in order; a copy such as level1.bak is none of them."""
-    found = [p for p in run.glob("level*") if p.is_dir() and p.name[5:].isdigit()]
-    return sorted(found, key=lambda p: int(p.name[5:]))
 
 
 def load(folder: str | Path) -> Chain | Level:
@@ -519,9 +357,9 @@ def load(folder: str | Path) -> Chain | Level:
         Changed: a product was changed, damaged or removed; it names the file and the way out.
     """
     folder = Path(folder)
-    if (folder / "level0").exists():
+    if layout.level_folder(folder, 0).exists():
         return Chain(folder)
-    if (folder / "frames").exists() or (folder / "targets").exists():
+    if (folder / layout.FRAMES).exists() or (folder / layout.TARGETS).exists():
         verify(folder)
         return Level(folder, folder.name)
     raise FileNotFoundError(

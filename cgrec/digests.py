@@ -23,37 +23,38 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from . import layout
 from .files import read_json, sha256, sync, write_text, write_whole_as
 from .lock import busy
 from .remarks import kept, remark
 
 #: Of a folder of products.
-RECORD = "digests.json"
+RECORD = layout.RECORD
 #: Of a folder of frames; it stands for the folder.
 HEADER = "frames.json"
 
 #: Of a folder: sentences said while its products were made.
-REMARKS = "remarks.json"
+REMARKS = layout.REMARKS
 
 #: Products from which no other one is made: one that is gone is made anew, whatever came later.
 LEAVES = frozenset(
     {
-        "config.yaml",
-        "run.json",
+        layout.CONFIG,
+        layout.RUN,
         REMARKS,
-        "report.json",
-        "backmapper.json",
-        "backmapper.pt",
-        "distilled.json",
-        "distilled.pt",
-        "friction.json",
-        "backmapping.json",
-        "audit.json",
+        layout.REPORT,
+        layout.ABOUT_BACKMAPPER,
+        layout.BACKMAPPER,
+        layout.ABOUT_DISTILLED,
+        layout.DISTILLED,
+        layout.ABOUT_FRICTION,
+        layout.BACKMAPPING,
+        layout.AUDIT,
     }
 )
 
 #: What was asked for and what was said: not made from products, whatever the order.
-_SAID = (REMARKS, "recipe.json")
+_SAID = (REMARKS, layout.RECIPE)
 
 _SEEN: dict[tuple[str, int, int, int], str] = {}
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from . import layout
 from .digests import digest, keep_sealed, kept_by_digest, read_sealed
 
 #: How a thing is computed, not what: a run may go on with other values, and on another machine.
@@ -34,7 +35,7 @@ MEANS = frozenset(
 #: Arguments that name a file, of which the content counts and not the name.
 FILES = ("path", "file", "structure", "topology", "weights")
 #: Of a folder: {stage: recipe}.
-RECIPE = "recipe.json"
+RECIPE = layout.RECIPE
 #: A dotted name of cgrec's own.
 _OURS = re.compile(r"cgrec(\.[A-Za-z]\w*)+")
 #: Arrays of more numbers are known by their digest.

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from . import layout
 from .digests import HEADER, RECORD, REMARKS, forget, recorded
 from .lock import LOCK
 from .recipes import RECIPE, OtherRecipe, as_given, differences, refuse, store, stored
@@ -25,15 +26,13 @@ MEASURED = ("coulomb.json", "prior_*.json")
 CORRECTED = ("correction_*.pt", "round_*", "corrected_*")
 #: {stage: patterns of what it leaves}, in the order of making, of a level above 0.
 OF_LEVEL = {
-    "map": ("mapping.npz", "targets"),
-    "fit": (*MEASURED, "training.pt", "training.csv", "training.json", "potential.pt"),
-    "run": ("unrefined", *CORRECTED, "refined.pt", "frames"),
-    "compare": ("report.json",),
+    "map": (layout.MAPPING, layout.TARGETS),
+    "fit": (*MEASURED, layout.FIT_CHECKPOINT, layout.LOSSES, layout.FIT, layout.POTENTIAL),
+    "run": (layout.FIRST, *CORRECTED, layout.REFINED, layout.FRAMES),
+    "compare": (layout.REPORT,),
 }
 #: What of a level is made from its first run, and has to be made anew when that becomes longer.
-DERIVED = (*CORRECTED, "refined.pt", "report.json")
-#: The control of a level, a level of its own, by the same recipe.
-DIRECT = "direct"
+DERIVED = (*CORRECTED, layout.REFINED, layout.REPORT)
 #: The length of a run, which may grow.
 LENGTH = "dynamics.length"
 
@@ -117,7 +116,9 @@ def _to_remove(
     known = [name for name in recorded(folder) if name not in (RECIPE, REMARKS)]
     first = min((known.index(name) for name in names if name in known), default=len(known))
     later = [
-        name for name in (*known[first:], DIRECT) if name not in names and (folder / name).exists()
+        name
+        for name in (*known[first:], layout.DIRECT)
+        if name not in names and (folder / name).exists()
     ]
     return [
         *(str(folder / name) for name in [*names, *later]),
@@ -173,7 +174,7 @@ def _longer(found: list[tuple[str, Any, Any]]) -> bool:
 
 
 def _after_a_longer_run(folder: Path) -> Mapping[str, Sequence[str]]:
-    return {"frames": ("frames",)} if (folder / "unrefined").exists() else {}
+    return {layout.FRAMES: (layout.FRAMES,)} if (folder / layout.FIRST).exists() else {}
 
 
 def _refuse_above(

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1] / "cgrec"
 RANKS = [
     {
         "bonds",
+        "layout",
         "units",
         "geometry",
         "files",
@@ -39,10 +40,9 @@ RANKS = [
     {"refinement"},
     {"sources", "verdict"},
     {"backmapping"},
-    {"level_recipe"},
-    {"level_run"},
     {"level"},
     {"foresight"},
+    {"level_ledger"},
     {"chain"},
     {"report"},
     {"configuration"},

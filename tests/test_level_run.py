@@ -13,8 +13,8 @@ from plugin.toy.engine import MetropolisWalk
 from cgrec import Frames, Potential
 from cgrec.corrections import PairRefinement, Populations
 from cgrec.digests import open_record
-from cgrec.level_recipe import LevelRecipe
-from cgrec.level_run import LevelRun
+from cgrec.level.recipe import LevelRecipe
+from cgrec.level.run import LevelRun
 from cgrec.mapping import HeavyAtoms
 from cgrec.recipes import differences
 from cgrec.roles import Corrected

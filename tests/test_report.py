@@ -181,7 +181,7 @@ def test_a_control_that_lost_replicas_is_named(copy, monkeypatch):
     made = json.loads((copy / "level2" / "report.json").read_text())["control"]
     ran = {"replicas": 4, "lost": [{"replica": k, "time": 0.1, "why": "left"} for k in range(2)]}
     monkeypatch.setattr(Level, "simulation", ran)
-    verdict = Chain(copy)._judge_direct(level)
+    verdict = Chain(copy).ledger.judge_direct(level)
     assert {reason.rule for reason in verdict.reasons} >= {"replicas"}
     assert verdict.word == "do not use" and set(made) == {"word", "reasons"}
     sentence = json.loads((level.folder / "remarks.json").read_text())[-1]

@@ -11,7 +11,7 @@ import torch
 from contracts import random_frames
 
 from cgrec.dynamics import FeatureGuard, Langevin, feature_guard
-from cgrec.level_recipe import LevelRecipe
+from cgrec.level.recipe import LevelRecipe
 from cgrec.mapping import HeavyAtoms, basic, least_noise
 from cgrec.potential import DensityNetwork, PairStiffness, UF3Potential, fit_priors, network_maker
 from cgrec.remarks import Remark, kept, remarks_in

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from .. import layout
 from ..analysis import BackmappingReport, compare_backmapping, worst_frames
 from ..backmapping import (
     BACKMAPPERS,
@@ -24,7 +25,7 @@ from ..backmapping import (
 from ..chain import Chain
 from ..digests import keep, keep_json, open_record
 from ..frames import Frames
-from ..level import Level, potential_of, seed_of
+from ..level import Level, backmapping_frames, potential_of, seed_of
 from ..lock import only_here
 from ..options import Help
 from ..potential import Potential
@@ -92,8 +93,8 @@ class AnalyseBackmapping:
 
     def _analyse(self, level: Level, below: Level) -> dict[str, BackmappingReport]:
         potentials = potential_of(below), potential_of(level)
-        training, held = level.backmapping_frames(below)
-        if not (level.folder / "backmapper.pt").exists():
+        training, held = backmapping_frames(level, below)
+        if not (level.folder / layout.BACKMAPPER).exists():
             level.fit_backmapper(below)
         true, own = self._sample(held, self.frames), self._sample(level.frames, self.frames)
         origins = {"mapped true frames": (level.mapping(true), true), "own simulation": (own, None)}
@@ -111,7 +112,7 @@ class AnalyseBackmapping:
                         _keep_worst(level.folder / "backmapping", key, model, self.worst)
                         bar.set_postfix_str(key)
         reports = {name: report.to_json() for name, report in found.items()}
-        keep_json(level.folder / "backmapping.json", reports)
+        keep_json(level.folder / layout.BACKMAPPING, reports)
         self._audit(level, *potentials, own)
         return found
 
@@ -180,7 +181,7 @@ class AnalyseBackmapping:
             n_draws=self.audit_draws,
             generator=generator,
         )
-        keep_json(level.folder / "audit.json", found.to_json())
+        keep_json(level.folder / layout.AUDIT, found.to_json())
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from .. import layout
 from ..backmapping import DescentStep
 from ..chain import Chain
 from ..digests import check_all, checked, checked_json, keep, keep_json, made, open_record
@@ -74,7 +75,7 @@ class Descend:
             )
         folder = chain.folder / f"descent_{begin}_{to}"
         with only_here(folder):
-            self._claim(folder, identity(levels[begin].folder / "frames"))
+            self._claim(folder, identity(levels[begin].folder / layout.FRAMES))
             self._descend(chain, folder)
         return f"{folder}: look at it with vmd atoms.pdb atoms.xtc"
 

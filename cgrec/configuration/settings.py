@@ -17,6 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
+from .. import layout
 from .shapes import misshapen, undecodable
 from .unlisted import keywords, with_plus
 
@@ -130,7 +131,7 @@ def own_folder(own: str) -> Path:
     folder = Path(own).expanduser().resolve()
     if not folder.is_dir():
         raise ValueError(f"--config-dir: expected a folder, found none at {folder}")
-    if (folder / "config.yaml").exists():
+    if (folder / layout.CONFIG).exists():
         raise ValueError(
             f"{folder / 'config.yaml'}: expected settings of your own in "
             f"{folder.name}/experiment/NAME.yaml, found a file "

@@ -14,6 +14,7 @@ import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from .. import layout
 from .settings import (
     choices_only,
     composed,
@@ -55,7 +56,7 @@ def sweep(
         # hydra looks in the folder of config.yaml first, whatever the search path: that folder
         # holds nothing else, so that experiments of the user come before shipped ones of the same
         # name.
-        shutil.copy(configuration() / "config.yaml", alone)
+        shutil.copy(configuration() / layout.CONFIG, alone)
         hydra.main(config_path=alone, config_name="config", version_base="1.3")(climb)()
 
 

@@ -30,7 +30,6 @@ ROOMS = frozenset(
         "refinement",
         "backmapping",
         "level",
-        "level_recipe",
     }
 )
 #: Class methods that make an object from a configuration, beside the class itself.

@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .. import layout
 from ..files import read_json
 from ..roles import Lost
 
 #: Where it is kept, beside the frames.
-SIMULATION = "simulation.json"
+SIMULATION = layout.SIMULATION
 
 
 @dataclass

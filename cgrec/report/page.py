@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from .. import layout
 from ..analysis.ledger import LedgerRow, check_triangle
 from ..files import write_whole
 from ..remarks import remark
@@ -36,7 +37,7 @@ def write_report(run: str | Path) -> Path:
     found = read_run(run)
     for problem in found.problems:
         remark(f"cannot be read as it was made: {problem}")
-    path = found.folder / "report.html"
+    path = found.folder / layout.PAGE
     text = page(found)
     # a reader never sees half a page
     write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))

@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from .. import layout
 from ..analysis.backmapping import BackmappingReport
 from ..analysis.ledger import LedgerRow
 from ..collective_variables import CollectiveVariable, variables_from_config
@@ -115,7 +116,7 @@ class LevelFiles:
     @property
     def step(self) -> str | None:
         """What is being made, or was when the run was interrupted; None of a level that is whole."""
-        if "report.json" in self.made and "ledger" in self.report:
+        if layout.REPORT in self.made and "ledger" in self.report:
             return None
         if self.number == 0:
             return "comparison" if "frames" in self.made else "sampling"
@@ -255,15 +256,15 @@ def read_run(folder: str | Path) -> RunFiles:
         for path in folder.glob("level*")
         if path.is_dir() and path.name[5:].isdigit()
     )
-    if not numbered and not (folder / "run.json").exists():
+    if not numbered and not (folder / layout.RUN).exists():
         raise FileNotFoundError(
             f"{folder} is no run: expected run.json or level0, level1, ... in it"
         )
     found, trouble = [*faults(folder, deep=False)], list[str]()
     lost = lost_record([folder, *(path for _, path in numbered)])
     found += [] if lost is None else [lost]
-    about = _fitted(folder / "run.json", RUN, trouble)
-    text = _try(Path.read_text, folder / "config.yaml", trouble) or ""
+    about = _fitted(folder / layout.RUN, RUN, trouble)
+    text = _try(Path.read_text, folder / layout.CONFIG, trouble) or ""
     levels = tuple(_level(number, path) for number, path in numbered)
     return RunFiles(folder, about, text, levels, _told(folder, found, trouble))
 
@@ -273,15 +274,15 @@ def _level(number: int, folder: Path) -> LevelFiles:
     return LevelFiles(
         number,
         folder,
-        report=_report(folder / "report.json", problems),
+        report=_report(folder / layout.REPORT, problems),
         system=_try(System.load, folder / "system.json", problems),
-        frames=_try(Frames.load, folder / "frames", problems),
-        targets=_try(Frames.load, folder / "targets", problems),
-        mapping=_try(Mapping.load, folder / "mapping.npz", problems),
-        training=_try(read_history, folder / "training.csv", problems) or {},
-        source=_fitted(folder / "source.json", SOURCE, problems),
-        backmapping=_try(read_backmapping, folder / "backmapping.json", problems) or {},
-        audit=_fitted(folder / "audit.json", AUDIT, problems),
+        frames=_try(Frames.load, folder / layout.FRAMES, problems),
+        targets=_try(Frames.load, folder / layout.TARGETS, problems),
+        mapping=_try(Mapping.load, folder / layout.MAPPING, problems),
+        training=_try(read_history, folder / layout.LOSSES, problems) or {},
+        source=_fitted(folder / layout.SOURCE, SOURCE, problems),
+        backmapping=_try(read_backmapping, folder / layout.BACKMAPPING, problems) or {},
+        audit=_fitted(folder / layout.AUDIT, AUDIT, problems),
         remarks=tuple(map(str, _try(remarks_in, folder / REMARKS, problems) or ())),
         made=frozenset(path.name for path in folder.iterdir()),
         problems=_told(folder, found, problems),

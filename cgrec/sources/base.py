@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import layout
 from ..digests import check_all, keep, keep_json, made, open_record
 from ..files import sha256
 from ..frames import Frames
@@ -112,11 +113,11 @@ class Source(ABC):
             self.claim(folder, seed)
             with noted(folder):
                 self._make(folder, seed)
-        return Frames.load(folder / "frames")
+        return Frames.load(folder / layout.FRAMES)
 
     def _make(self, folder: Path, seed: int) -> None:
         frames = self.finished(folder)
-        if frames is None or not made(folder / "source.json"):
+        if frames is None or not made(folder / layout.SOURCE):
             with recorded() as checks:
                 frames = self.sample(folder / "sampling", seed) if frames is None else frames
                 if frames.forces is not None and "temperature" not in checks:
@@ -127,14 +128,14 @@ class Source(ABC):
                 remark(f"level 0: {sentence}")
             _say(checks)
             about = {**self._description(seed), **_counts(frames), "checks": checks}
-            keep_json(folder / "source.json", about)
-        if not made(folder / "frames"):
-            frames.save(folder / "frames")
+            keep_json(folder / layout.SOURCE, about)
+        if not made(folder / layout.FRAMES):
+            frames.save(folder / layout.FRAMES)
         shutil.rmtree(folder / "sampling", ignore_errors=True)
 
     def finished(self, folder: Path) -> Frames | None:
         """The frames of `folder` where nothing is left to do."""
-        return Frames.load(folder / "frames") if made(folder / "frames") else None
+        return Frames.load(folder / layout.FRAMES) if made(folder / layout.FRAMES) else None
 
     def _description(self, seed: int) -> dict[str, Any]:
         files = [

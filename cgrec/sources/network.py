@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import layout
 from ..digests import check_all, checked, checked_json, digest, keep, keep_json, made, open_record
 from ..dynamics import CommitteeGuard
 from ..frames import Frames
@@ -62,7 +63,7 @@ class NetworkSource(Source):
 
     products = {
         "learn": ("learning",),
-        "run": ("frames", "potential.pt", "learning.json", "source.json"),
+        "run": ("frames", layout.POTENTIAL, layout.LEARNING, layout.SOURCE),
     }
 
     def __init__(
@@ -118,7 +119,11 @@ class NetworkSource(Source):
 
     def finished(self, folder: Path) -> Frames | None:
         found = super().finished(folder)
-        return found if found is not None and self.dynamics.long_enough(folder / "frames") else None
+        return (
+            found
+            if found is not None and self.dynamics.long_enough(folder / layout.FRAMES)
+            else None
+        )
 
     def files(self) -> list[Path]:
         return [] if self.potential is not None else FileSource(**self.labels).files()
@@ -136,11 +141,11 @@ class NetworkSource(Source):
         start = replicated(Frames.load(checked(place / "starts")), self.copies)
         start = replace(start, temperature=self.temperature)
         self.check_range(start, about)
-        if not made(home / "potential.pt"):
-            keep(home / "potential.pt", committee.members[0].save)
-        if not made(home / "learning.json"):
-            keep_json(home / "learning.json", about)
-        frames = home / "frames"
+        if not made(home / layout.POTENTIAL):
+            keep(home / layout.POTENTIAL, committee.members[0].save)
+        if not made(home / layout.LEARNING):
+            keep_json(home / layout.LEARNING, about)
+        frames = home / layout.FRAMES
         if not (made(frames) and self.dynamics.long_enough(frames)):
             guard = CommitteeGuard(committee.compiled(), self.margin * about["spread"])
             name = "level 0: NNP dynamics"

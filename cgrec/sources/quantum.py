@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import geometry
+from .. import geometry, layout
 from ..collective_variables import variables_from_config
 from ..digests import check_all, checked, digest, keep, keep_json, made, open_record
 from ..dynamics import CommitteeGuard, feature_guard
@@ -33,7 +33,7 @@ from .labelling import Labeller
 #: 1 eV/Angstrom in kJ/mol/nm.
 EV_PER_ANGSTROM = force_factor("eV/angstrom")
 #: Of the NNP on frames of its own run, in the folder of level 0.
-FORCE_ERROR = "force_error.json"
+FORCE_ERROR = layout.FORCE_ERROR
 
 
 class QuantumSource(Source):
@@ -63,8 +63,8 @@ class QuantumSource(Source):
     """
 
     products = {
-        "learn": ("learning", "starts", "potential.pt"),
-        "run": ("frames", FORCE_ERROR, "source.json"),
+        "learn": ("learning", "starts", layout.POTENTIAL),
+        "run": ("frames", FORCE_ERROR, layout.SOURCE),
     }
 
     def __init__(
@@ -112,7 +112,7 @@ class QuantumSource(Source):
         shipped = (
             None
             if self.potential is None
-            else digest(package_path(self.potential) / "potential.pt")
+            else digest(package_path(self.potential) / layout.POTENTIAL)
         )
         return {**described(vars(self)), "potential": shipped}
 
@@ -129,12 +129,12 @@ class QuantumSource(Source):
 
     def finished(self, folder: Path) -> Frames | None:
         found = super().finished(folder)
-        done = found is not None and self.dynamics.long_enough(folder / "frames")
+        done = found is not None and self.dynamics.long_enough(folder / layout.FRAMES)
         return found if done and (self.check_labels == 0 or made(folder / FORCE_ERROR)) else None
 
     def sample(self, folder: Path, seed: int) -> Frames:
         home = folder.parent
-        if not made(home / "potential.pt"):
+        if not made(home / layout.POTENTIAL):
             potential, starts = (
                 self._shipped()
                 if self.potential is not None
@@ -142,9 +142,9 @@ class QuantumSource(Source):
             )
             if not made(home / "starts"):
                 starts.save(home / "starts")
-            keep(home / "potential.pt", potential.save)
+            keep(home / layout.POTENTIAL, potential.save)
         potential, starts = (
-            Potential.load(home / "potential.pt"),
+            Potential.load(home / layout.POTENTIAL),
             Frames.load(checked(home / "starts")),
         )
         return self.run(potential, starts, home, seed)
@@ -159,14 +159,14 @@ class QuantumSource(Source):
         # An energy knows no temperature: the structures only start a run, at the temperature asked
         # for.
         starts = replace(self._shipped_starts(), temperature=float(self.temperature))
-        return Potential.load(place / "potential.pt"), starts
+        return Potential.load(place / layout.POTENTIAL), starts
 
     def _shipped_starts(self) -> Frames:
         return Frames.load(package_path(str(self.potential)) / "starts")
 
     def run(self, potential: Potential, starts: Frames, home: Path, seed: int) -> Frames:
         """Dynamics with the finished NNP, and its force error on frames of that run."""
-        place = home / "frames"
+        place = home / layout.FRAMES
         if not (made(place) and self.dynamics.long_enough(place)):
             name = "level 0: NNP dynamics"
             guard = feature_guard(potential, starts, self.dynamics.save_every, name)

@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 
+from .. import layout
 from ..checkpoints import load_state, save_state
 from ..files import write_text
 from ..frames import Frames
@@ -18,7 +19,7 @@ from .learner import LearnerState
 from .options import FitOptions
 
 #: Of a fit that is under way.
-CHECKPOINT = "training.pt"
+CHECKPOINT = layout.FIT_CHECKPOINT
 
 
 class FitState(LearnerState, HistoryState):
@@ -40,7 +41,7 @@ class FitFolder:
 
     def __init__(self, folder: Path | None, fingerprint: str, writes: bool) -> None:
         self.checkpoint = None if folder is None else folder / CHECKPOINT
-        self.table = None if folder is None else folder / "training.csv"
+        self.table = None if folder is None else folder / layout.LOSSES
         self.fingerprint = fingerprint
         self.writes = writes
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ... import layout
 from ...frames import Frames
 from ...potential.base import Potential
 from ...potential.bias import MetadynamicsBias
@@ -89,4 +90,4 @@ class BiasPlan(Hook):
         self.bias.heights.copy_(torch.as_tensor(state))
 
     def finish(self, folder: Path) -> None:
-        self.bias.save(folder / "bias.pt")
+        self.bias.save(folder / layout.BIAS)

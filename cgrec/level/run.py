@@ -11,20 +11,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .digests import keep, made, open_record
-from .dynamics import SIMULATION, feature_guard
-from .files import read_json, write_json
-from .frames import Frames
-from .potential import Potential
-from .remarks import remark
-from .roles import Corrected, Correction, Engine
+from .. import layout
+from ..digests import keep, made, open_record
+from ..dynamics import feature_guard
+from ..files import read_json, write_json
+from ..frames import Frames
+from ..potential import Potential
+from ..remarks import remark
+from ..roles import Corrected, Correction, Engine
 
-#: The ensemble of a level, and its run before the first correction.
-FRAMES, FIRST = "frames", "unrefined"
-#: The potential of a level after its corrections.
-REFINED = "refined.pt"
-#: The bias of a run, beside its frames.
-BIAS = "bias.pt"
 #: Relative spread of the volume above which a parent is not one of constant volume: far above the
 #: rounding of boxes in files, far below what a barostat does.
 VOLUME_SPREAD = 1e-4
@@ -57,9 +52,9 @@ class LevelRun:
         """Run, then correct in turn. The last correction leaves its result in `folder`, those
         before it in folders corrected_1, corrected_2, ... of it.
         """
-        run = self.folder / (FIRST if corrections else FRAMES)
+        run = self.folder / (layout.FIRST if corrections else layout.FRAMES)
         self.simulate(potential, run)
-        if made(self.folder / FRAMES):
+        if made(self.folder / layout.FRAMES):
             return
         for k, correction in enumerate(corrections, 1):
             place = self.folder
@@ -67,7 +62,7 @@ class LevelRun:
                 place = self.folder / f"corrected_{k}"
                 open_record(place)
             potential = self._correct(correction, potential, run, place)
-            run = place / FRAMES
+            run = place / layout.FRAMES
 
     def _correct(
         self, correction: Correction, potential: Potential, run: Path, place: Path
@@ -77,12 +72,12 @@ class LevelRun:
         """
         again = _Reruns(self, place)
         corrected = correction(potential, Frames.load(run), self.targets, again)
-        if not made(place / REFINED):
-            keep(place / REFINED, corrected.potential.save)
+        if not made(place / layout.REFINED):
+            keep(place / layout.REFINED, corrected.potential.save)
         if corrected.frames is None:
-            self.simulate(corrected.potential, place / FRAMES)
-        elif not made(place / FRAMES):
-            _keep_reweighted(corrected, run, place / FRAMES)
+            self.simulate(corrected.potential, place / layout.FRAMES)
+        elif not made(place / layout.FRAMES):
+            _keep_reweighted(corrected, run, place / layout.FRAMES)
         return corrected.potential
 
     def simulate(self, potential: Potential, place: Path) -> None:
@@ -99,7 +94,7 @@ class LevelRun:
         engine.use_lost = True
         guard = feature_guard(potential, self.training, engine.save_every, f"{self.name}: run")
         self._say_volumes()
-        name = f"{self.name}: run" + (f" ({place.name})" if place.name != FRAMES else "")
+        name = f"{self.name}: run" + (f" ({place.name})" if place.name != layout.FRAMES else "")
         engine(potential, self.targets, place, seed=seed, guard=guard, name=name)
 
     def _say_volumes(self) -> None:
@@ -141,14 +136,14 @@ def _keep_reweighted(corrected: Corrected, run: Path, place: Path) -> None:
     frames = corrected.frames
     assert frames is not None
     about = {
-        **(read_json(run / SIMULATION) if (run / SIMULATION).exists() else {}),
+        **(read_json(run / layout.SIMULATION) if (run / layout.SIMULATION).exists() else {}),
         "weight_efficiency": frames.weight_efficiency(),
         **corrected.about,
     }
 
     def beside(partial: Path) -> None:
-        write_json(partial / SIMULATION, about)
-        if (run / BIAS).exists():
-            shutil.copy(run / BIAS, partial / BIAS)
+        write_json(partial / layout.SIMULATION, about)
+        if (run / layout.BIAS).exists():
+            shutil.copy(run / layout.BIAS, partial / layout.BIAS)
 
     frames.save(place, beside)

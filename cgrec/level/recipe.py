@@ -9,13 +9,13 @@ from fnmatch import fnmatch
 from functools import partial
 from typing import Any
 
-from .collective_variables import variables_from_config
-from .corrections import PairRefinement, Populations
-from .corrections.populations import ORDER
-from .mapping import FORCE_MAPS
-from .potential.priors import priors_by_name
-from .recipes import described
-from .roles import (
+from ..collective_variables import variables_from_config
+from ..corrections import PairRefinement, Populations
+from ..corrections.populations import ORDER
+from ..mapping import FORCE_MAPS
+from ..potential.priors import priors_by_name
+from ..recipes import described
+from ..roles import (
     Correction,
     Engine,
     ForceMap,
@@ -24,8 +24,8 @@ from .roles import (
     Prior,
     Rule,
 )
-from .stages import MEASURED
-from .training import ForceMatching
+from ..stages import MEASURED
+from ..training import ForceMatching
 
 
 @dataclass(frozen=True)

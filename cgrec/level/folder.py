@@ -1,0 +1,150 @@
+"""`LevelFolder`: what lies in the folder of a level, read. Every product is compared with its digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import layout
+from ..backmapping import Backmapper
+from ..collective_variables import CollectiveVariable, variables_from_config
+from ..digests import checked, checked_json
+from ..files import read_json
+from ..frames import Frames
+from ..mapping import Mapping
+from ..potential import Coulomb, MetadynamicsBias, Potential
+from ..stages import MEASURED
+from ..system import System
+
+
+@dataclass(frozen=True)
+class LevelFolder:
+    """The folder of a finished or half-finished level, read.
+
+    Attributes:
+        folder: where everything of it lies.
+        name: as in the configuration.
+    """
+
+    folder: Path
+    name: str = field(default="")
+
+    @property
+    def frames(self) -> Frames:
+        """The ensemble this level hands on."""
+        return Frames.load(checked(self.folder / layout.FRAMES))
+
+    @property
+    def targets(self) -> Frames:
+        """The parent's frames mapped to this level: what it was trained on."""
+        return Frames.load(checked(self.folder / layout.TARGETS))
+
+    @property
+    def system(self) -> System:
+        """Its sites."""
+        return self.frames.system
+
+    @property
+    def mapping(self) -> Mapping:
+        """From the level below."""
+        return Mapping.load(checked(self.folder / layout.MAPPING))
+
+    @property
+    def potential(self) -> Potential:
+        """Its PMF: trained, and refined if the recipe asked for it."""
+        name = (
+            layout.REFINED if checked(self.folder / layout.REFINED).exists() else layout.POTENTIAL
+        )
+        return Potential.load(
+            self._made(name, "potential", "climb to it first, or choose a level that was fitted")
+        )
+
+    def _made(self, name: str, what: str, way: str) -> Path:
+        """Path of a product; FileNotFoundError with the way to it where it was not made."""
+        path = checked(self.folder / name)
+        if not path.exists():
+            raise FileNotFoundError(f"{self.folder} holds no {what} ({name} is missing): {way}")
+        return path
+
+    @property
+    def distilled(self) -> Potential:
+        """What `distil` made of its PMF."""
+        return Potential.load(
+            self._made(layout.DISTILLED, "distilled potential", "make it with cgrec distil")
+        )
+
+    @property
+    def backmapper(self) -> Backmapper:
+        """What brings frames of the level below back from its own."""
+        way = "make it with fit_backmapper, cgrec descend or cgrec analyse-backmapping"
+        return Backmapper.load(self._made(layout.BACKMAPPER, "backmapper", way), self.mapping)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Numbers of its making, empty before it is done."""
+        return checked_json(self.folder / layout.REPORT)
+
+    @property
+    def simulation(self) -> dict[str, Any]:
+        """What its run came to (`SimulationReport`), and at level 0 what is known of its NNP; empty
+        before it is done.
+        """
+        places = (self.folder / layout.FRAMES, self.folder / layout.FIRST, self.folder)
+        found = [p / layout.SIMULATION for p in places if (p / layout.SIMULATION).exists()]
+        known = [checked_json(self.folder / name) for name in (layout.LEARNING, layout.FORCE_ERROR)]
+        return {**known[0], **known[1], **(read_json(found[0]) if found else {})}
+
+    @property
+    def measured(self) -> dict[str, dict[str, Any]]:
+        """{file: what its priors measured in the level below} (`cgrec.roles.MeasuresParent`)."""
+        found = [path for pattern in MEASURED for path in sorted(self.folder.glob(pattern))]
+        return {path.name: checked_json(path) for path in found}
+
+    @property
+    def permittivity(self) -> float | None:
+        """Relative permittivity of the solvent in its Coulomb prior; None without one."""
+        return self.measured.get(Coulomb.record, {}).get("permittivity")
+
+    def summary(
+        self, variables: tuple[CollectiveVariable, ...], ledger: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        """What report.json holds."""
+        training, run = checked_json(self.folder / layout.FIT), self.simulation
+        return {
+            "name": self.name,
+            "n_sites": self.system.n_sites,
+            "n_frames": len(self.frames),
+            "temperature": float(self.frames.temperature),
+            "seconds": {
+                "training": training.get("seconds", 0.0),
+                "simulation": run.get("seconds", 0.0),
+            },
+            "ns_per_day": run.get("ns_per_day"),
+            "simulated_ns": run.get("simulated"),
+            "explained_fraction": training.get("explained_fraction"),
+            "replicas": {
+                "started": run.get("replicas"),
+                "lost": len(run.get("lost", [])),
+                "where": run.get("lost", []),
+            },
+            "kinetic_temperature": run.get("kinetic_temperature"),
+            "weight_efficiency": run.get("weight_efficiency"),
+            "training": training,
+            "variables": {v.name: list(v.sites) for v in variables},
+            "ledger": ledger,
+        }
+
+    def bias_variables(self) -> tuple[CollectiveVariable, ...]:
+        """What the weights of its frames are a function of: variables of its bias and of its
+        refinement.
+        """
+        refined = self.simulation.get("refined_along")
+        variables = set(variables_from_config(refined))
+        for path in (
+            self.folder / place / layout.BIAS for place in (layout.FRAMES, layout.FIRST, ".")
+        ):
+            if path.exists():
+                bias = Potential.load(path)
+                variables |= set(bias.variables) if isinstance(bias, MetadynamicsBias) else set()
+        return tuple(sorted(variables, key=lambda v: v.name))

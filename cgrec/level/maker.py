@@ -1,0 +1,189 @@
+"""The making of a level in four steps: map, fit, run, keep. `Level.make` calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingType
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import layout
+from ..collective_variables import CollectiveVariable
+from ..digests import check_all, keep, keep_json, made, note, open_record
+from ..files import read_json
+from ..frames import Frames
+from ..lock import only_here
+from ..mapping import Mapping
+from ..potential import Potential
+from ..potential.priors import fitted
+from ..recipes import OtherRecipe, stored
+from ..roles import MeasuresParent, Prior, Rule
+from ..stages import OF_LEVEL, claim, noted
+from .folder import LevelFolder
+from .recipe import LevelRecipe
+from .run import LevelRun
+
+
+def claim_level(
+    level: LevelFolder,
+    recipe: LevelRecipe,
+    seed: int,
+    parent: str | None = None,
+    above: Sequence[Path] = (),
+    dry: bool = False,
+) -> None:
+    """Refuse another recipe, or other frames below, than what is there was made with (see
+    `cgrec.stages.claim`).
+
+    Args:
+        level: to be made.
+        recipe, seed: of this level.
+        parent: identity of the frames below, where it is known.
+        above: folders of the levels above.
+        dry: change nothing.
+
+    Raises:
+        OtherRecipe: naming the key and both values, and what to do.
+    """
+    before = stored(level.folder).get("map", {}).get("parent")
+    if (
+        None not in (before, parent)
+        and before != parent
+        and (level.folder / layout.TARGETS).exists()
+    ):
+        old = [str(p) for p in (level.folder, *above) if p.exists()]
+        raise OtherRecipe(
+            f"{level.folder} was made from other frames of the level below than are there "
+            f"now: remove {', '.join(old)} and run the same "
+            "command again, which makes it anew from these"
+        )
+    stages = recipe.stages(seed, before if parent is None else parent)
+    key = level.name.removesuffix(" (direct)")
+    claim(level.folder, stages, OF_LEVEL, prefix=f"levels.{key}.", above=above, dry=dry)
+
+
+def make_level(
+    level: LevelFolder,
+    parent: Frames,
+    recipe: LevelRecipe,
+    seed: int,
+    bias: tuple[CollectiveVariable, ...] = (),
+    below: MappingType[str, Any] | None = None,
+    identity: str | None = None,
+    above: Sequence[Path] = (),
+) -> Frames:
+    """Map, fit, run, keep; whatever is there already is not made again.
+
+    Args:
+        level: to be made.
+        parent: frames of the level below, with forces.
+        recipe: of this level.
+        seed: of this level.
+        bias: variables the parent's run was biased along.
+        below: what priors of the level below measured (`measured`): those of this level that
+            can, take it, for the parent may lack what it is measured from.
+        identity: of the parent's frames, where they lie on disk (see `cgrec.frames.identity`).
+        above: folders of levels made from this one.
+
+    Raises:
+        OtherRecipe: what is there was made with another recipe.
+        Changed: something of it was changed, damaged or removed.
+        Busy: another process works here.
+    """
+    with only_here(level.folder):
+        open_record(level.folder)
+        check_all(level.folder)
+        claim_level(level, recipe, seed, identity, above)
+        with noted(level.folder):
+            targets = _map(level, parent, recipe)
+            training = training_frames(parent, targets, bias)
+            priors = _measured_priors(level, recipe, parent, below or {})
+            potential = _fit(level, training, priors, recipe, seed)
+            return _run(level, potential, training, targets, recipe, seed)
+
+
+def _map(level: LevelFolder, parent: Frames, recipe: LevelRecipe) -> Frames:
+    if not made(level.folder / layout.MAPPING):
+        mapping = recipe.weigh_forces(mapping_of(recipe.mapping, parent), parent)
+        keep(level.folder / layout.MAPPING, mapping.save)
+    if not made(level.folder / layout.TARGETS):
+        level.mapping(parent).save(level.folder / layout.TARGETS)
+    return level.targets
+
+
+def _measured_priors(
+    level: LevelFolder, recipe: LevelRecipe, parent: Frames, below: MappingType[str, Any]
+) -> list[Prior]:
+    """The recipe's priors, with what those of them that measure the parent measured there."""
+    priors: list[Prior] = []
+    for prior in recipe.listed_priors:
+        if isinstance(prior, MeasuresParent):
+            path = level.folder / prior.record
+            if not made(path):
+                keep_json(path, prior.measure(parent, below.get(prior.record), level.name))
+            prior = prior.given(read_json(path))
+        priors.append(prior)
+    return priors
+
+
+def _fit(
+    level: LevelFolder, frames: Frames, priors: Sequence[Prior], recipe: LevelRecipe, seed: int
+) -> Potential:
+    path = level.folder / layout.POTENTIAL
+    if not made(path):
+        network = recipe.potential(frames, seed)
+        potential, report = recipe.training(
+            network,
+            frames,
+            priors=fitted(priors, frames, network.types),
+            seed=seed,
+            folder=level.folder,
+            name=f"{level.name}: fit",
+        )
+        note(level.folder / layout.LOSSES)
+        keep_json(level.folder / layout.FIT, report.to_json())
+        keep(path, potential.save)
+    (level.folder / layout.FIT_CHECKPOINT).unlink(missing_ok=True)
+    return Potential.load(path, recipe.training.device)
+
+
+def _run(
+    level: LevelFolder,
+    potential: Potential,
+    training: Frames,
+    targets: Frames,
+    recipe: LevelRecipe,
+    seed: int,
+) -> Frames:
+    device = recipe.training.device
+    run = LevelRun(level.folder, level.name, recipe.dynamics, training, targets, seed + 1, device)
+    run.make(potential, recipe.all_corrections)
+    return level.frames
+
+
+def training_frames(
+    parent: Frames, targets: Frames, bias: tuple[CollectiveVariable, ...]
+) -> Frames:
+    """`targets` as the fit should see them: without weights where the bias does not disturb the
+    mean forces.
+
+    A bias that is a function of the coarse sites alone changes how often a coarse configuration
+    occurs, not the mean of the fine forces given it. Whether it is such a function is checked by
+    its values, before and after mapping.
+    """
+    if targets.weights is None or not bias or not all(v.defined_on(targets.system) for v in bias):
+        return targets
+    some = slice(None, None, max(1, len(targets) // 500))
+    same = all(
+        np.allclose(np.exp(1j * v.of(parent[some])), np.exp(1j * v.of(targets[some])), atol=1e-4)
+        for v in bias
+    )
+    return replace(targets, weights=None) if same else targets
+
+
+def mapping_of(rule: Rule, parent: Frames) -> Mapping:
+    """What a rule makes of the parent: of its System, or of its frames where it `needs_frames`."""
+    return rule(parent if getattr(rule, "needs_frames", False) else parent.system)
