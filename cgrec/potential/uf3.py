@@ -14,16 +14,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.interpolate import BSpline, PPoly
 from torch import Tensor, nn
 
 from ..frames import Frames
+from .backends import faster
 from .base import Potential
+from .cubic_spline import CubicSpline as CubicSpline
 from .graph import SiteGraph
-
-_DEGREE = 3
-#: Site, and slots of its two neighbours, of each triple.
-Triples = tuple[Tensor, Tensor, Tensor]
+from .pairs import CompiledPairs, library
+from .traced import traced
+from .uf3_terms import PairSplines, TripleSplines
+from .uf3_terms import near_triples as near_triples
 
 
 class UF3Potential(Potential):
@@ -46,17 +47,11 @@ class UF3Potential(Potential):
 
     Attributes:
         coefficients: (n_columns,) all free coefficients, in units of energy_scale.
-        pair_columns: (n_types, n_types, n) which of them each spline of a pair of types takes;
-            n_columns stands for zero.
-        triple_columns: (n_types, n_types, n_types, n, n, n_across) the same for types (i, j, k) and
-            splines of (r_ij, r_ik, r_jk); exchanging j with k gives the same coefficient.
+        pairs, triples: the two terms; triples is None without a three-body term.
 
     Raises:
         ValueError: a cutoff or spacing that makes no sense; the message says which.
     """
-
-    pair_columns: Tensor
-    triple_columns: Tensor
 
     def __init__(
         self,
@@ -85,32 +80,20 @@ class UF3Potential(Potential):
             across_knots=across_knots,
             energy_scale=energy_scale,
         )
-        if not (cutoff > 0 and 0 <= three_cutoff <= cutoff):
-            raise ValueError(
-                "UF3Potential: expected 0 < cutoff and 0 <= three_cutoff <= cutoff in nm, "
-                f"found cutoff={cutoff}, three_cutoff={three_cutoff}"
-            )
+        _need_reach(cutoff, three_cutoff)
         self.three_cutoff = float(three_cutoff)
         self.energy_scale = float(energy_scale)
-        self.pair_spline = CubicSpline(_knots("knots", knots, cutoff, spacing))
-        self.register_buffer(
-            "pair_columns", _pair_columns(len(self.types), len(self.pair_spline)), False
-        )
-        n = int(self.pair_columns[self.pair_columns >= 0].max()) + 1
+        n_types = len(self.types)
+        self.pairs = PairSplines(n_types, _knots("knots", knots, cutoff, spacing))
+        self.triples: TripleSplines | None = None
+        n = self.pairs.end
         if three_cutoff > 0:
-            across = across_spacing or three_spacing
-            self.side_spline = CubicSpline(
-                _knots("three_knots", three_knots, three_cutoff, three_spacing)
-            )
-            self.across_spline = CubicSpline(
-                _knots("across_knots", across_knots, 2 * three_cutoff, across)
-            )
-            table = _triple_columns(
-                len(self.types), len(self.side_spline), len(self.across_spline), n
-            )
-            n = int(table.max()) + 1
-            self.register_buffer("triple_columns", torch.where(table < 0, n, table), False)
-        self.pair_columns[self.pair_columns < 0] = n
+            side = _knots("three_knots", three_knots, three_cutoff, three_spacing)
+            spacing = across_spacing or three_spacing
+            across = _knots("across_knots", across_knots, 2 * three_cutoff, spacing)
+            self.triples = TripleSplines(n_types, side, across, first=n)
+            n = self.triples.end
+        self.pairs.put_zeros(n)
         self.coefficients = nn.Parameter(torch.zeros(n, dtype=torch.float64))
 
     @classmethod
@@ -139,70 +122,61 @@ class UF3Potential(Potential):
             energy_scale=scale,
         )
 
+    @property
+    def pair_spline(self) -> CubicSpline:
+        """Splines of the two-body term."""
+        return self.pairs.spline
+
+    @property
+    def pair_columns(self) -> Tensor:
+        """(n_types, n_types, n) which coefficient each spline of a pair takes; n_columns: zero."""
+        return self.pairs.columns
+
+    @property
+    def side_spline(self) -> CubicSpline:
+        """Splines of r_ij and r_ik in the three-body term."""
+        return _made(self.triples).side
+
+    @property
+    def across_spline(self) -> CubicSpline:
+        """Splines of r_jk in the three-body term."""
+        return _made(self.triples).across
+
+    @property
+    def triple_columns(self) -> Tensor:
+        """(n_types, n_types, n_types, n, n, n_across) the same of triples, see `TripleSplines`."""
+        return _made(self.triples).columns
+
     def energy(self, graph: SiteGraph) -> Tensor:
-        vectors = graph.neighbour_vectors().to(self.coefficients.dtype)
-        r = vectors.norm(dim=-1)
-        own = 0.5 * self._pair_energy(graph, r)
-        if self.three_cutoff > 0:
-            own = own + self._triple_energy(graph, vectors, r)
+        vectors, r = self._distances(graph)
+        values = self._with_zero()
+        own = 0.5 * self.pairs.energy(graph, r, values)
+        if self.triples is not None:
+            own = own + self.triples.energy(graph, vectors, r, values)
         return graph.per_frame(own).sum(1)
-
-    def compiled(self) -> Potential:
-        from .pairs import CompiledPairs, library
-
-        if self.device.type != "cpu":
-            return super().compiled()
-        if self.three_cutoff > 0 or library() is None:
-            return self
-        spline, table = self.pair_spline, self.pair_table().detach().double()
-        window = table.unfold(
-            -1, 4, 1
-        )  # (n_types, n_types, n_pieces, 4) the coefficients alive in each piece
-        pieces = torch.einsum("kpb,ijkb->ijkp", spline.pieces.double(), window).contiguous()
-        return CompiledPairs(
-            self, "splines", pieces.shape[2], spline.knots.double().contiguous(), pieces
-        )
 
     def energy_design(self, graph: SiteGraph) -> Tensor:
         """(n_frames, n_coefficients) kJ/mol: the two-body energy is this times `coefficients`."""
         with torch.no_grad():
-            r = graph.neighbour_vectors().to(self.coefficients.dtype).norm(dim=-1)
-            site, slot = (r < self.cutoff).nonzero(as_tuple=True)
-            place, basis = self.pair_spline(r[site, slot])
-            other = graph.neighbour_index[site, slot]
-            table = self.pair_columns[graph.species[site], graph.species[other]]
-            columns = table.gather(1, place[:, None] + _four(place))
             width = len(self.coefficients) + 1
-            design = r.new_zeros(graph.n_frames * width)
-            frame = site // graph.sites_per_frame
-            design.index_add_(0, (frame[:, None] * width + columns).flatten(), basis.flatten())
-        return 0.5 * self.energy_scale * design.view(graph.n_frames, width)[:, :-1]
+            design = self.pairs.energy_design(graph, self._distances(graph)[1], width)
+        return 0.5 * self.energy_scale * design[:, :-1]
 
     def pair_table(self) -> Tensor:
         """(n_types, n_types, n) kJ/mol, coefficients of V2 with the zeros at the cutoff."""
         return self._with_zero()[self.pair_columns]
 
     def triple_table(self) -> Tensor:
-        """(n_types, n_types, n_types, n, n, n_across) kJ/mol, coefficients of V3 with the zeros at
-        the cutoffs.
-        """
+        """(n_types, n_types, n_types, n, n, n_across) kJ/mol, the same of V3."""
         return self._with_zero()[self.triple_columns]
 
     def touched(self, graph: SiteGraph) -> Tensor:
         """Which coefficients the energy of `graph` depends on, ascending."""
         with torch.no_grad():
-            vectors = graph.neighbour_vectors().to(self.coefficients.dtype)
-            r = vectors.norm(dim=-1)
-            parts = [self._pair_basis(graph, vectors, r)[1].flatten()]
-            if self.three_cutoff > 0:
-                triples = near_triples(r, self.three_cutoff)
-                places = [
-                    s(x)[0]
-                    for s, x in zip(self._triple_splines(), self._sides(vectors, triples)[1])
-                ]
-                parts.append(
-                    self.triple_columns.flatten()[self._cube(graph, triples, places)].flatten()
-                )
+            vectors, r = self._distances(graph)
+            parts = [self.pairs.touched(graph, r)]
+            if self.triples is not None:
+                parts.append(self.triples.touched(graph, vectors, r))
             found = torch.cat(parts).unique()
         return found[found < len(self.coefficients)]
 
@@ -217,179 +191,53 @@ class UF3Potential(Potential):
             width: number of columns.
         """
         with torch.no_grad():
-            vectors = graph.neighbour_vectors().to(self.coefficients.dtype)
-            r = vectors.norm(dim=-1)
+            vectors, r = self._distances(graph)
             design = vectors.new_zeros(3 * len(r) * width)
-            site, columns, values = self._pair_basis(graph, vectors, r)
-            entry = 3 * width * site[:, None] + place[columns]
-            for axis in range(3):
-                design.index_add_(0, (entry + axis * width).flatten(), values[:, axis].flatten())
-            if self.three_cutoff > 0:
-                self._add_triples(
-                    design, graph, vectors, near_triples(r, self.three_cutoff), place, width
-                )
+            self.pairs.add_forces(design, graph, vectors, r, place, width)
+            if self.triples is not None:
+                self.triples.add_forces(design, graph, vectors, r, place, width)
         return design.view(-1, width) * self.energy_scale
+
+    def _distances(self, graph: SiteGraph) -> tuple[Tensor, Tensor]:
+        """(n_sites, n_slots, 3) nm from each site to its neighbours, and (n_sites, n_slots) nm."""
+        vectors = graph.neighbour_vectors().to(self.coefficients.dtype)
+        return vectors, vectors.norm(dim=-1)
 
     def _with_zero(self) -> Tensor:
         return torch.cat([self.coefficients * self.energy_scale, self.coefficients.new_zeros(1)])
 
-    def _pair_energy(self, graph: SiteGraph, r: Tensor) -> Tensor:
-        site, slot = (r < self.cutoff).nonzero(as_tuple=True)
-        other = graph.neighbour_index[site, slot]
-        place, basis = self.pair_spline(r[site, slot])
-        table = self.pair_table()[graph.species[site], graph.species[other]]
-        value = (table.gather(1, place[:, None] + _four(place)) * basis).sum(1)
-        return r.new_zeros(len(r)).index_add(0, site, value)
 
-    def _triple_energy(self, graph: SiteGraph, vectors: Tensor, r: Tensor) -> Tensor:
-        triples = near_triples(r, self.three_cutoff)
-        lengths = self._sides(vectors, triples)[1]
-        found = [spline(length) for spline, length in zip(self._triple_splines(), lengths)]
-        (first, second, third) = (values for _, values in found)
-        cube = self.triple_table().flatten()[
-            self._cube(graph, triples, [place for place, _ in found])
-        ]
-        value = (cube @ third[:, None, :, None])[..., 0]
-        value = ((value @ second[..., None])[..., 0] * first).sum(1)
-        return r.new_zeros(len(r)).index_add(0, triples[0], value)
-
-    def _triple_splines(self) -> list[CubicSpline]:
-        return [self.side_spline, self.side_spline, self.across_spline]
-
-    def _sides(self, vectors: Tensor, triples: Triples) -> tuple[list[Tensor], list[Tensor]]:
-        """Sides i-j, i-k, k-j of each triple, (n_triples, 3) nm each, and their lengths."""
-        site, j, k = triples
-        sides = [vectors[site, j], vectors[site, k], vectors[site, j] - vectors[site, k]]
-        return sides, [side.norm(dim=-1) for side in sides]
-
-    def _cube(self, graph: SiteGraph, triples: Triples, places: list[Tensor]) -> Tensor:
-        """(n_triples, 4, 4, 4) places in the flattened triple table of the coefficients each triple
-        takes.
-        """
-        site, j, k = triples
-        strides, four, species = self.triple_columns.stride(), _four(site), graph.species
-        others = (species[graph.neighbour_index[site, slot]] for slot in (j, k))
-        start = sum(x * stride for x, stride in zip([species[site], *others, *places], strides))
-        corner = four[:, None, None] * strides[3] + four[:, None] * strides[4] + four
-        return start[:, None, None, None] + corner  # type: ignore[index]
-
-    def _pair_basis(
-        self, graph: SiteGraph, vectors: Tensor, r: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of each pair: its site, (n, 4) columns, and (n, 3, 4) force on the site of a coefficient
-        of one.
-        """
-        site, slot = (r < self.cutoff).nonzero(as_tuple=True)
-        other = graph.neighbour_index[site, slot]
-        place, slope = self.pair_spline.derivative(r[site, slot])
-        table = self.pair_columns[graph.species[site], graph.species[other]]
-        columns = table.gather(1, place[:, None] + _four(place))
-        return (
-            site,
-            columns,
-            (vectors[site, slot] / r[site, slot, None])[:, :, None] * slope[:, None],
+def _made(triples: TripleSplines | None) -> TripleSplines:
+    """The three-body term. ValueError where there is none."""
+    if triples is None:
+        raise ValueError(
+            "UF3Potential: expected a three-body term, found three_cutoff=0; make it with a "
+            "three_cutoff in nm"
         )
-
-    def _add_triples(
-        self,
-        design: Tensor,
-        graph: SiteGraph,
-        vectors: Tensor,
-        triples: Triples,
-        place: Tensor,
-        width: int,
-    ) -> None:
-        sides, lengths = self._sides(vectors, triples)
-        splines = self._triple_splines()
-        found = [spline(length) for spline, length in zip(splines, lengths)]
-        slopes = [spline.derivative(length)[1] for spline, length in zip(splines, lengths)]
-        columns = place[
-            self.triple_columns.flatten()[self._cube(graph, triples, [p for p, _ in found])]
-        ]
-        site, j, k = triples
-        corners = [site, graph.neighbour_index[site, j], graph.neighbour_index[site, k]]
-        entries = [
-            (3 * width * corner[:, None] + columns.flatten(1)).flatten() for corner in corners
-        ]
-        # Derivative of the 64 products by each side in turn; the side pulls at the corners at its
-        # ends.
-        for n, (start, end) in enumerate(((0, 1), (0, 2), (2, 1))):
-            a, b, c = (slopes[m] if m == n else found[m][1] for m in range(3))
-            product = (a[:, :, None, None] * b[:, None, :, None] * c[:, None, None, :]).flatten(1)
-            for axis in range(3):
-                pull = (product * (sides[n][:, axis] / lengths[n])[:, None]).flatten()
-                design.index_add_(0, entries[start] + axis * width, pull)
-                design.index_add_(0, entries[end] + axis * width, pull, alpha=-1)
+    return triples
 
 
-class CubicSpline(nn.Module):
-    """Cubic B-splines on clamped knots: at any r, four of them are not zero.
+@faster(UF3Potential)
+def _compiled(plain: UF3Potential) -> Potential:
+    """Pairs alone as C++ on a CPU; triples stay as they are there."""
+    if plain.device.type != "cpu":
+        return traced(plain)
+    if plain.three_cutoff > 0 or library() is None:
+        return plain
+    spline, table = plain.pair_spline, plain.pair_table().detach().double()
+    # (n_types, n_types, n_pieces, 4) the coefficients alive in each piece
+    window = table.unfold(-1, 4, 1)
+    pieces = torch.einsum("kpb,ijkb->ijkp", spline.pieces.double(), window).contiguous()
+    knots = spline.knots.double().contiguous()
+    return CompiledPairs(plain, "splines", pieces.shape[2], knots, pieces)
 
-    Args:
-        knots: (n,) nm, ascending; there are n + 2 splines.
-    """
 
-    knots: Tensor
-    pieces: Tensor
-
-    def __init__(self, knots: Sequence[float]) -> None:
-        super().__init__()
-        full = np.concatenate([[knots[0]] * _DEGREE, knots, [knots[-1]] * _DEGREE])
-        n = len(knots) + _DEGREE - 1
-        powers = np.stack(
-            [PPoly.from_spline(BSpline(full, one, _DEGREE)).c for one in np.eye(n)], -1
+def _need_reach(cutoff: float, three_cutoff: float) -> None:
+    if not (cutoff > 0 and 0 <= three_cutoff <= cutoff):
+        raise ValueError(
+            "UF3Potential: expected 0 < cutoff and 0 <= three_cutoff <= cutoff in nm, "
+            f"found cutoff={cutoff}, three_cutoff={three_cutoff}"
         )
-        # pieces[i, p, b]: factor of (r - knots[i])^p in the b-th of the four splines alive between
-        # knots i and i + 1
-        pieces = np.stack([powers[::-1, _DEGREE + i, i : i + 4] for i in range(len(knots) - 1)])
-        self.register_buffer("knots", torch.tensor(np.asarray(knots, float)), False)
-        self.register_buffer("pieces", torch.tensor(pieces), False)
-
-    def __len__(self) -> int:
-        return len(self.knots) + _DEGREE - 1
-
-    def forward(self, r: Tensor) -> tuple[Tensor, Tensor]:
-        """(n,) first of the four splines alive at r (n,) nm, and (n, 4) their values."""
-        place, t = self._place(r)
-        one = torch.ones_like(t)
-        return place, (torch.stack([one, t, t**2, t**3], 1)[:, None] @ self.pieces[place])[:, 0]
-
-    def derivative(self, r: Tensor) -> tuple[Tensor, Tensor]:
-        """The same with (n, 4) slopes in 1/nm."""
-        place, t = self._place(r)
-        one = torch.ones_like(t)
-        return place, (
-            torch.stack([0 * one, one, 2 * t, 3 * t**2], 1)[:, None] @ self.pieces[place]
-        )[:, 0]
-
-    def _place(self, r: Tensor) -> tuple[Tensor, Tensor]:
-        place = torch.bucketize(r.detach(), self.knots[1:-1], right=True)
-        return place, r - self.knots[place]
-
-
-def near_triples(r: Tensor, cutoff: float) -> Triples:
-    """Every site with every two different neighbours closer than `cutoff`, once.
-
-    Args:
-        r: (n_sites, n_slots) nm, distances in the neighbour table; its free places lie beyond any
-            cutoff.
-
-    Returns:
-        (n_triples,) site, and slots of its two neighbours.
-    """
-    near = r.detach() < cutoff
-    most = int(near.sum(1).max()) if near.numel() else 0
-    # Near slots first, so that the pairs to look through are those of the richest site, not of all
-    # slots.
-    slots = near.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
-    there = near.gather(1, slots)
-    a, b = torch.triu_indices(most, most, 1, device=r.device)
-    site, pair = (there[:, a] & there[:, b]).nonzero(as_tuple=True)
-    return site, slots[site, a[pair]], slots[site, b[pair]]
-
-
-def _four(like: Tensor) -> Tensor:
-    return torch.arange(4, device=like.device)
 
 
 def _plain(knots: Sequence[float] | None) -> list[float] | None:
@@ -415,40 +263,3 @@ def _knots(name: str, given: Sequence[float] | None, cutoff: float, spacing: flo
             f"{cutoff} nm, found {spacing}"
         )
     return np.linspace(0, cutoff, int(np.ceil(cutoff / spacing - 1e-9)) + 1).tolist()
-
-
-def _pair_columns(n_types: int, n: int) -> Tensor:
-    """(n_types, n_types, n), -1 where the coefficient is zero."""
-    pairs = _pairs(n_types)[..., None]
-    k = torch.arange(n)
-    return torch.where(k < n - _DEGREE, pairs * (n - _DEGREE) + k, -1)
-
-
-def _triple_columns(n_types: int, n: int, n_across: int, first: int) -> Tensor:
-    """(n_types, n_types, n_types, n, n, n_across), -1 where the coefficient is zero; exchange (j,
-    l) with (k, m): the same.
-
-    The joint symmetry of types and splines makes an unordered pair of (type, spline) the thing that
-    is numbered.
-    """
-    free, free_across = n - _DEGREE, n_across - _DEGREE
-    ends = torch.arange(n_types)[:, None] * free + torch.arange(n)
-    ends = torch.where(torch.arange(n) < free, ends, 0)
-    outer = _pairs(n_types * free)[ends[:, None, :, None], ends[None, :, None, :]]
-    n_outer = n_types * free * (n_types * free + 1) // 2
-    middle = torch.arange(n_types)[:, None, None, None, None]
-    column = (middle * n_outer + outer)[..., None] * free_across + torch.arange(n_across)
-    place = torch.arange(n)
-    alive = (
-        (place < free)[:, None, None]
-        & (place < free)[:, None]
-        & (torch.arange(n_across) < free_across)
-    )
-    return torch.where(alive, column + first, -1)
-
-
-def _pairs(n: int) -> Tensor:
-    """(n, n) symmetric: a number for each unordered pair."""
-    i, j = torch.arange(n)[:, None], torch.arange(n)
-    low, high = torch.minimum(i, j), torch.maximum(i, j)
-    return high * (high + 1) // 2 + low

@@ -1,0 +1,62 @@
+"""`CubicSpline`: cubic B-splines of a distance, four of them alive at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.interpolate import BSpline, PPoly
+from torch import Tensor, nn
+
+DEGREE = 3
+
+
+class CubicSpline(nn.Module):
+    """Cubic B-splines on clamped knots: at any r, four of them are not zero.
+
+    Args:
+        knots: (n,) nm, ascending; there are n + 2 splines.
+    """
+
+    knots: Tensor
+    pieces: Tensor
+
+    def __init__(self, knots: Sequence[float]) -> None:
+        super().__init__()
+        full = np.concatenate([[knots[0]] * DEGREE, knots, [knots[-1]] * DEGREE])
+        n = len(knots) + DEGREE - 1
+        powers = np.stack(
+            [PPoly.from_spline(BSpline(full, one, DEGREE)).c for one in np.eye(n)], -1
+        )
+        # pieces[i, p, b]: factor of (r - knots[i])^p in the b-th of the four splines alive between
+        # knots i and i + 1
+        pieces = np.stack([powers[::-1, DEGREE + i, i : i + 4] for i in range(len(knots) - 1)])
+        self.register_buffer("knots", torch.tensor(np.asarray(knots, float)), False)
+        self.register_buffer("pieces", torch.tensor(pieces), False)
+
+    def __len__(self) -> int:
+        return len(self.knots) + DEGREE - 1
+
+    def forward(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        """(n,) first of the four splines alive at r (n,) nm, and (n, 4) their values."""
+        place, t = self._place(r)
+        one = torch.ones_like(t)
+        return place, (torch.stack([one, t, t**2, t**3], 1)[:, None] @ self.pieces[place])[:, 0]
+
+    def derivative(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        """The same with (n, 4) slopes in 1/nm."""
+        place, t = self._place(r)
+        one = torch.ones_like(t)
+        return place, (
+            torch.stack([0 * one, one, 2 * t, 3 * t**2], 1)[:, None] @ self.pieces[place]
+        )[:, 0]
+
+    def _place(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        place = torch.bucketize(r.detach(), self.knots[1:-1], right=True)
+        return place, r - self.knots[place]
+
+
+def four(like: Tensor) -> Tensor:
+    """0 to 3, the splines alive from the first of them on, where `like` lives."""
+    return torch.arange(4, device=like.device)
