@@ -25,7 +25,7 @@ _MARK = b"cgrec checkpoint, sha256 "
 _HEAD = len(_MARK) + 64 + 1
 
 
-def save_state(path: Path, state: dict[str, Any]) -> None:
+def save_state(path: Path, state: dict[str, object]) -> None:
     """Write what torch can save, behind its own sha256."""
     buffer = io.BytesIO()
     torch.save(state, buffer)

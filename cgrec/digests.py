@@ -107,7 +107,7 @@ def keep_json(path: str | Path, value: Any) -> None:
     keep(path, lambda partial: partial.write_text(json.dumps(value, indent=1)))
 
 
-def keep_sealed(path: str | Path, value: dict[str, Any]) -> None:
+def keep_sealed(path: str | Path, value: dict[str, object]) -> None:
     """`keep` `value` as json with a digest of itself (see `read_sealed`)."""
     keep(path, lambda partial: partial.write_text(sealed(value)))
 
@@ -341,7 +341,7 @@ def first_changed(folder: Path, files: Mapping[str, str]) -> str | None:
     )
 
 
-def sealed(value: dict[str, Any]) -> str:
+def sealed(value: dict[str, object]) -> str:
     """`value` as json with a digest of itself."""
     return json.dumps({**value, "seal": _seal(value)}, indent=1)
 
@@ -352,7 +352,7 @@ def _way_of_record(path: Path) -> str:
     )
 
 
-def _seal(value: Any) -> str:
+def _seal(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 

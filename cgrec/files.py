@@ -22,7 +22,7 @@ WAY_BACK = (
 )
 
 
-def write_whole(path: str | Path, write: Callable[[Path], Any]) -> None:
+def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file, force it to the disk and rename it to `path`.
 
     Whatever moment the process or the machine dies at, `path` holds the old content or the new one,
@@ -34,7 +34,7 @@ def write_whole(path: str | Path, write: Callable[[Path], Any]) -> None:
     sync(path.parent)
 
 
-def write_whole_as(path: Path, write: Callable[[Path], Any]) -> None:
+def write_whole_as(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill `path` and force it to the disk; what it leaves when it fails is removed.
 
     Raises:
@@ -98,7 +98,7 @@ def write_text(path: str | Path, text: str) -> None:
     write_whole(path, lambda partial: partial.write_text(text))
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: str | Path, value: object) -> None:
     """Write `value` as json to `path` by `write_whole`."""
     write_text(path, json.dumps(value, indent=1))
 

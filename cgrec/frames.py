@@ -385,13 +385,13 @@ def room(shape: tuple[int, ...], dtype: Any = float) -> NDArray[Any]:
     return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
 
 
-def _is_mapped(array: Any) -> bool:
+def _is_mapped(array: object) -> bool:
     while isinstance(array, np.ndarray) and not isinstance(array, np.memmap):
         array = array.base
     return isinstance(array, np.memmap)
 
 
-def release(array: Any) -> None:
+def release(array: object) -> None:
     """Let go of the memory that pages of a memory-mapped array take; they are read again from disk
     when needed.
 

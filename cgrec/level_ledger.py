@@ -131,7 +131,7 @@ class LevelLedger:
         keep_json(level.folder / layout.REPORT, {**report, "verdict": verdict.to_json()})
         return found.rows
 
-    def _unchanged(self, level: Level, compared: dict[str, Any], k: int) -> bool:
+    def _unchanged(self, level: Level, compared: dict[str, object], k: int) -> bool:
         """Whether the ledger is there already, with its control, and what it follows from is the
         same.
         """

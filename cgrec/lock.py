@@ -118,14 +118,14 @@ def busy(folder: Path) -> bool:
     return _alive(_owner(folder / LOCK))
 
 
-def _owner(path: Path) -> dict[str, Any]:
+def _owner(path: Path) -> dict[str, object]:
     try:
         return _read(path.read_bytes())
     except OSError:
         return {}
 
 
-def _read(content: bytes) -> dict[str, Any]:
+def _read(content: bytes) -> dict[str, object]:
     try:
         found = json.loads(content)
     except ValueError:
@@ -145,7 +145,7 @@ def _alive(owner: dict[str, Any]) -> bool:
     return int(owner["pid"]) != os.getpid()
 
 
-def _busy(path: Path, owner: dict[str, Any]) -> Busy:
+def _busy(path: Path, owner: dict[str, object]) -> Busy:
     who = (
         f"process {owner.get('pid', 'unknown')} on host {owner.get('host', 'unknown')}, since "
         f"{owner.get('since', 'unknown')}"

@@ -77,7 +77,7 @@ def _object(value: Any) -> Any:
     return {"class": _name(type(value)), **described(settings)}
 
 
-def _public(value: Any) -> dict[str, Any]:
+def _public(value: object) -> dict[str, object]:
     return {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_")}
 
 
@@ -87,7 +87,7 @@ def _name(value: Any) -> str:
     )
 
 
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+def flatten(config: object, prefix: str = "") -> dict[str, object]:
     """{"a": {"b": 1}} -> {"a.b": 1}."""
     if not isinstance(config, dict):
         return {prefix: config}
@@ -97,7 +97,7 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def differences(before: Any, now: Any) -> list[tuple[str, Any, Any]]:
+def differences(before: object, now: object) -> list[tuple[str, object, object]]:
     """(key, value before, value now) of every key in which two recipes differ; a key that is absent
     counts as None, and a class of cgrec is the same one in whichever of its modules it stands.
     """
@@ -122,7 +122,9 @@ def _settled(value: object) -> object:
     return ".".join(("cgrec", *words[first:]))
 
 
-def refuse(folder: Path, found: list[tuple[str, Any, Any]], way: str, prefix: str = "") -> None:
+def refuse(
+    folder: Path, found: list[tuple[str, object, object]], way: str, prefix: str = ""
+) -> None:
     """OtherRecipe naming the first key that differs, both values and the ways out; nothing where
     none differs.
     """
@@ -144,7 +146,7 @@ def as_given(key: str, prefix: str = "") -> str:
     return f"{prefix}{parent}{dot}{'_target_' if name == 'class' else name}"
 
 
-def same_recipe(folder: Path, before: Any, now: Any, way: str) -> None:
+def same_recipe(folder: Path, before: object, now: object, way: str) -> None:
     """`refuse` where two recipes differ."""
     refuse(folder, differences(before, now), way)
 

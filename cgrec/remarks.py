@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
 
 from .files import read_json, write_json
 
 #: How a list of sentences is brought to a path.
-Write = Callable[[Path, Any], None]
+Write = Callable[[Path, object], None]
 _OPEN: ContextVar[tuple[tuple[Path, Write], ...]] = ContextVar(
     "remarks that are being kept", default=()
 )

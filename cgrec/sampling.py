@@ -141,7 +141,7 @@ def order_is_lost(frames: Frames, distances: NDArray[np.float64] | None = None) 
     return bool(np.max((z[1:] * z[:-1])[follows].mean(0)) < 4 / np.sqrt(follows.sum()))
 
 
-def check_sample(frames: Frames) -> tuple[dict[str, Any], str]:
+def check_sample(frames: Frames) -> tuple[dict[str, object], str]:
     """What is to be kept, and said, about repeats and the order of time; ({}, "") where there is
     nothing.
     """

@@ -170,7 +170,7 @@ def jackknife(
 def jackknife_rows(
     frames: Frames,
     rows: NDArray[Any],
-    statistic: Callable[[NDArray[Any]], Any] = np.asarray,
+    statistic: Callable[[NDArray[Any]], object] = np.asarray,
     n_blocks: int | None = None,
 ) -> Estimate:
     """`statistic` of the weighted mean of `rows`, with its jackknife error: what `jackknife` gives,

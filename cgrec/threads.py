@@ -41,7 +41,7 @@ MANY = 10_000
 @dataclass
 class _Now:
     kernels: int | None = None  # threads of kernels; None: as many as torch
-    choices: dict[str, Any] | None = None  # None: nobody asked to choose
+    choices: dict[str, object] | None = None  # None: nobody asked to choose
 
 
 _now = _Now()
@@ -58,7 +58,7 @@ def has_kernel(model: torch.nn.Module) -> bool:
 
 
 @contextmanager
-def use_threads(n: int) -> Iterator[dict[str, Any]]:
+def use_threads(n: int) -> Iterator[dict[str, object]]:
     """Let torch and kernels use `n` threads inside the block; 0: every long step chooses
     (`chosen`).
 
@@ -66,7 +66,7 @@ def use_threads(n: int) -> Iterator[dict[str, Any]]:
     as steps begin; empty for n > 0.
     """
     before, torch_before = _now.choices, torch.get_num_threads()
-    choices: dict[str, Any] = {}
+    choices: dict[str, object] = {}
     _now.choices = None if n else choices
     torch.set_num_threads(n or torch_before)
     try:
@@ -169,7 +169,7 @@ class _Bursts:
     def mean(self) -> float:
         return self.seconds / self.calls
 
-    def add(self, step: Callable[[], Any], n: int, clock: Callable[[], float]) -> None:
+    def add(self, step: Callable[[], object], n: int, clock: Callable[[], float]) -> None:
         """Calls with `n` threads that fill `BURST`; the first, which wakes them, counts only where
         it is as long as that.
         """

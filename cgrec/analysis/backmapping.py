@@ -555,7 +555,7 @@ class _Rules:
         return frame[first], i[first], j[first], d[first]
 
 
-def _contact_rates(pair: tuple[Frames, Frames], labels: Any) -> dict[str, Quantity]:
+def _contact_rates(pair: tuple[Frames, Frames], labels: object) -> dict[str, Quantity]:
     found = [contacts(frames) for frames in pair]
     names = {"missing_bonds": "missing", "spurious_bonds": "spurious", "clashes": "clashes"}
     return {

@@ -144,7 +144,7 @@ def _floors(comparison: Comparison) -> dict[str, float]:
     return {**named, "spread": d.floor_spread}
 
 
-def worst_terms(structure: StructureComparison) -> dict[str, dict[str, Any]]:
+def worst_terms(structure: StructureComparison) -> dict[str, dict[str, object]]:
     """The worst bond, angle and dihedral, as `LedgerRow.worst` holds them."""
     found = {kind: structure.worst(kind) for kind in ("bond", "angle", "dihedral")}
     return {

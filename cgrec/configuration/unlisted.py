@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -27,7 +26,7 @@ def with_plus(overrides: Sequence[str], config: DictConfig) -> list[str]:
 
 def keywords(config: DictConfig, parent: str) -> list[str]:
     """What the class that the table `parent` names takes; nothing where it names none of cgrec's."""
-    table: Any = OmegaConf.select(config, parent, throw_on_resolution_failure=False)
+    table: object = OmegaConf.select(config, parent, throw_on_resolution_failure=False)
     target = table.get("_target_") if isinstance(table, DictConfig) else None
     if not isinstance(target, str) or not is_ours(target):
         return []
@@ -38,5 +37,5 @@ def _is_unlisted(key: str, config: DictConfig) -> bool:
     parent, _, name = key.rpartition(".")
     if not parent or key[0] in "+~" or "@" in key or "/" in key:
         return False
-    table: Any = OmegaConf.select(config, parent, throw_on_resolution_failure=False)
+    table: object = OmegaConf.select(config, parent, throw_on_resolution_failure=False)
     return isinstance(table, DictConfig) and name not in table and name in keywords(config, parent)

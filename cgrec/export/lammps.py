@@ -143,7 +143,7 @@ class BondedTerms:
         self.lines: dict[str, list[str]] = {"bond": [], "angle": [], "dihedral": []}
         self.series: list[DihedralSeries] = []
 
-    def add(self, kind: str, sites: Any, lines: Sequence[str]) -> None:
+    def add(self, kind: str, sites: object, lines: Sequence[str]) -> None:
         self.sites[kind] += np.asarray(sites).tolist()
         self.lines[kind] += lines
 

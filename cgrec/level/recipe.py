@@ -132,7 +132,7 @@ class LevelRecipe:
         return {"refine": along, "refine_pairs": pairs, **more}
 
 
-def check_partial(function: partial[Any]) -> None:
+def check_partial(function: partial[object]) -> None:
     """ValueError where a keyword given so far is none of the function's: hydra does not look before
     the call.
     """

@@ -48,7 +48,7 @@ class _Weights:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, mapping: Mapping | None, owner: type) -> Any:
+    def __get__(self, mapping: Mapping | None, owner: type) -> object:
         if mapping is None:  # the dataclass asks for a default
             if self.optional:
                 return None
@@ -60,7 +60,7 @@ class _Weights:
         dense.setflags(write=False)
         return dense
 
-    def __set__(self, mapping: Mapping, value: Any) -> None:
+    def __set__(self, mapping: Mapping, value: object) -> None:
         mapping.__dict__[f"sparse_{self.name}"] = value
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,7 +37,7 @@ class BondedPotential(Potential):
         bond_graph: BondGraphConfig | None = None,
         cutoff: float = 0.0,
         paths: Sequence[tuple[int, int]] = (),
-        **config: Any,
+        **config: object,
     ) -> None:
         super().__init__(
             types=types,

@@ -47,7 +47,7 @@ class CompiledDensityNetwork(Potential):
         sizes = _sizes(network)
         self.library = _library(**sizes)
         self.lanes = sizes["VECTOR"] // network.embedding.element_size()
-        self._packed: tuple[Any, _Packed] | None = None
+        self._packed: tuple[object, _Packed] | None = None
         self._call: _Call | None = None
 
     def energy(self, graph: SiteGraph) -> Tensor:

@@ -41,7 +41,7 @@ class CompiledPairs(Potential):
 
     own_forces = threaded = True
 
-    def __init__(self, plain: Potential, function: str, *arguments: Any) -> None:
+    def __init__(self, plain: Potential, function: str, *arguments: object) -> None:
         super().__init__(types=plain.types, cutoff=plain.cutoff)
         self.plain = plain
         self.at_state_of(plain)

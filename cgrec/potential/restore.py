@@ -8,7 +8,7 @@ sizes must be those of the tensors.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MOST = 100_000
 
 
-def restored(classes: Registry[Potential], state: Any) -> Potential:
+def restored(classes: Registry[Potential], state: object) -> Potential:
     """The potential of a state as `Potential.to_state` writes it, with its tensors.
 
     Args:
@@ -49,7 +49,7 @@ def restored(classes: Registry[Potential], state: Any) -> Potential:
     return potential
 
 
-def _check_config(name: str, config: Any) -> None:
+def _check_config(name: str, config: object) -> None:
     """Plain numbers must be finite, and sizes ones that a computer can hold."""
     if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
         raise ValueError(
@@ -70,7 +70,7 @@ def _check_config(name: str, config: Any) -> None:
             )
 
 
-def _check_shapes(name: str, wanted: dict[str, tuple[int | None, ...]], tensors: Any) -> None:
+def _check_shapes(name: str, wanted: dict[str, tuple[int | None, ...]], tensors: object) -> None:
     """`wanted` against the tensors; None stands for any length."""
     if not isinstance(tensors, dict):
         raise ValueError(f"{name}: expected tensors by name, found {type(tensors).__name__}")

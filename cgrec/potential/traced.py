@@ -32,7 +32,7 @@ class TracedPotential(Potential):
         super().__init__(types=potential.types, cutoff=potential.cutoff)
         self.potential = potential
         self.at_state_of(potential)
-        self.functions: dict[tuple[Any, ...], Callable[..., tuple[Tensor, Tensor]]] = {}
+        self.functions: dict[tuple[object, ...], Callable[..., tuple[Tensor, Tensor]]] = {}
         self.slots = 0
 
     def check(self, system: System) -> None:
@@ -64,7 +64,7 @@ class TracedPotential(Potential):
         return self.potential.to_state()
 
     def _compile(
-        self, graph: SiteGraph, given: tuple[Any, ...]
+        self, graph: SiteGraph, given: tuple[object, ...]
     ) -> Callable[..., tuple[Tensor, Tensor]]:
         from torch.fx.experimental.proxy_tensor import make_fx
 

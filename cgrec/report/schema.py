@@ -114,6 +114,6 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _misfit(value: Any, expected: str, where: str, problems: list[str]) -> Any:
+def _misfit(value: object, expected: str, where: str, problems: list[str]) -> object:
     problems.append(f"{where}: expected {expected}, found {str(value)[:60]!r}")
     return _MISSING

@@ -153,7 +153,7 @@ def broken(path: Path, error: Exception) -> ValueError:
     )
 
 
-def _summed(archive: Archive, names: tuple[str, ...]) -> Any:
+def _summed(archive: Archive, names: tuple[str, ...]) -> object:
     """The array of one name, or the sum of several."""
     if len(names) == 1:
         return one_column(names[0], archive[without_index(names[0])])
@@ -259,7 +259,7 @@ def _temperature(request: Request, array: NDArray[Any] | None) -> float | None:
     return None
 
 
-def _columns(request: Request, found: dict[str, Any]) -> SiteColumns | None:
+def _columns(request: Request, found: dict[str, object]) -> SiteColumns | None:
     """Elements the archive states beside a topology, or names beside species=, to compare."""
     given = request.topology is not None or request.species is not None
     if request.as_forces or "species" not in found or not given:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-_OPEN: ContextVar[tuple[dict[str, list[Any]], ...]] = ContextVar(
+_OPEN: ContextVar[tuple[dict[str, list[object]], ...]] = ContextVar(
     "findings that are being kept", default=()
 )
 
@@ -25,7 +25,7 @@ def record(name: str, finding: Any) -> None:
 
 
 @contextmanager
-def recorded() -> Iterator[dict[str, list[Any]]]:
+def recorded() -> Iterator[dict[str, list[object]]]:
     """The findings made inside the block: name -> one entry for every time it was recorded, such as
     once a file.
     """

@@ -97,7 +97,7 @@ class SystemMaker:
         stated = _states_masses(request.topology)
         return with_columns(system, self._own(opened.columns), where, had_masses=stated), complete
 
-    def _from_names(self, species: Sequence[Any] | str, opened: Opened, n_sites: int) -> System:
+    def _from_names(self, species: Sequence[object] | str, opened: Opened, n_sites: int) -> System:
         """The System of names, with masses and charges of the trajectory's own columns."""
         columns, masses = opened.columns or SiteColumns(), self._request.masses
         if masses is None:
@@ -116,7 +116,7 @@ class SystemMaker:
         )
         return _compared(self._sites.system, self._own(columns) or SiteColumns(), where)
 
-    def _names_of_sites(self, species: Sequence[Any] | str) -> Sequence[Any] | str:
+    def _names_of_sites(self, species: Sequence[object] | str) -> Sequence[object] | str:
         """Names given for the sites of the file, of those that are sites of the System."""
         kept = None if self._sites is None else self._sites.kept
         if (
@@ -423,7 +423,7 @@ def masses_by_name(
     return by_name
 
 
-def check_open(request: Request, system: System, box: Any, opened: Opened) -> None:
+def check_open(request: Request, system: System, box: object, opened: Opened) -> None:
     """Ask about many molecules without a box: a liquid whose box was missed has no images and no
     liquid's rows.
 

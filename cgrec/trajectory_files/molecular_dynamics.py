@@ -136,7 +136,7 @@ def _gromacs(path: Path, opener: Any) -> Iterator[Snapshot]:
         raise unreadable(path, error) from error
 
 
-def _mdanalysis(path: Path, form: str, **options: Any) -> Iterator[Snapshot]:
+def _mdanalysis(path: Path, form: str, **options: object) -> Iterator[Snapshot]:
     """Frames of any other file, converted to MDAnalysis' units where the format has units."""
     from MDAnalysis.coordinates.core import reader
     from MDAnalysis.lib.mdamath import triclinic_vectors
@@ -274,7 +274,9 @@ def _check_classic(path: Path) -> None:
         netcdf_file(str(path), mmap=True).close()
 
 
-def _check_names(request: Request, variables: Mapping[str, Any], names: Mapping[str, str]) -> None:
+def _check_names(
+    request: Request, variables: Mapping[str, object], names: Mapping[str, str]
+) -> None:
     missing = sorted(set(names.values()) - set(variables))
     if missing:
         raise ValueError(
@@ -301,7 +303,7 @@ def _cells(lengths: Any, angles: Any, n_frames: int) -> NDArray[np.float64] | No
     return box_rows(edges) if len(edges) == n_frames and np.all(edges[:, :3] > 0) else None
 
 
-def _netcdf_units(request: Request, held: Mapping[str, Any]) -> Stated:
+def _netcdf_units(request: Request, held: Mapping[str, object]) -> Stated:
     """Units the variables state; Amber's convention where they say nothing.
 
     Raises:

@@ -230,7 +230,7 @@ def _without(
     return Topology(system, False, len(names), kept, np.flatnonzero(virtual), owners)
 
 
-def site_names(species: Sequence[Any] | str, n_sites: int, where: str) -> list[str]:
+def site_names(species: Sequence[object] | str, n_sites: int, where: str) -> list[str]:
     """One name a site, of names or atomic numbers, or of one name for all.
 
     Raises:

@@ -11,7 +11,7 @@ import numpy as np
 TRUST, LOOK, DO_NOT_USE = WORDS = ("trust", "look", "do not use")
 
 #: What report.json holds of a level, and under "below" what it holds of the level it was made from.
-Report = Mapping[str, Any]
+Report = Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Verdict:
         others = f" ({more} more reason{'s' if more > 1 else ''}: see the report)" if more else ""
         return f"{self.word}: {self.reasons[0]}{others}"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """{"word": ..., "reasons": [{"rule", "word", "found", "expected", "do"}]}."""
         return {"word": self.word, "reasons": [asdict(reason) for reason in self.reasons]}
 
@@ -95,7 +95,7 @@ def mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def entries(value: Any) -> list[Mapping[str, Any]]:
+def entries(value: object) -> list[Mapping[str, object]]:
     """The mappings in the list `value`; none where it is no list."""
     return [v for v in value if isinstance(v, Mapping)] if isinstance(value, list | tuple) else []
 

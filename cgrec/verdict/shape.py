@@ -95,7 +95,7 @@ def cis(report: Report) -> Reason | None:
     )
 
 
-def _pair(value: Any) -> tuple[float, float]:
+def _pair(value: object) -> tuple[float, float]:
     """(value, error); an error that is not known is zero."""
     first, second = value if isinstance(value, list | tuple) and len(value) == 2 else (value, None)
     return number(first) or 0.0, number(second) or 0.0
@@ -174,7 +174,7 @@ def torsions(report: Report) -> Reason | None:
     )
 
 
-def _far(report: Report, against: str) -> list[tuple[str, float, Mapping[str, Any]]]:
+def _far(report: Report, against: str) -> list[tuple[str, float, Mapping[str, object]]]:
     """Rows of the level itself, not of its controls, that are off."""
     found = []
     for row in entries(report.get("ledger")):
