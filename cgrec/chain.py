@@ -109,7 +109,7 @@ class Chain:
         Raises:
             Changed: a product was changed or damaged, or is gone and others were made from it.
         """
-        self._check_records()
+        _check_records(self)
         verify(self.folder)
         return [
             Level(p, Level(p).report.get("name", p.name)) for p in layout.level_folders(self.folder)
@@ -132,26 +132,26 @@ class Chain:
             check_indices(self.variables)
         before = self.source.system()
         if before is not None:
-            self._foresee(before)
+            _foresee(self, before)
         with only_here(self.folder):
-            self._check_records()
-            self._check_recipe()
+            _check_records(self)
+            _check_recipe(self)
             with use_threads(self.threads) as self.chosen_threads:
                 self._climb(self.source)
         return self
 
     def _climb(self, source: Source) -> None:
         begin = time.time() - self._earlier_seconds()
-        self._write_run(time.time() - begin)
+        _write_run(self, time.time() - begin)
         base = Level(layout.level_folder(self.folder, 0), "level 0")
         with keep_remarks(base.folder):
             frames = source.make(base.folder, seed_of(self.seed, 0))
-        self._foresee(frames.system)
+        _foresee(self, frames.system)
         parent = base
         rows: list[LedgerRow] = []
         self.ledger.keep_level0(base, frames)
         path: Mapping | None = None
-        stop = self._verdict(base, None)
+        stop = _verdict(self, base, None)
         for k, (name, recipe) in enumerate(self.recipes.items(), 1):
             if stop:
                 break
@@ -170,10 +170,10 @@ class Chain:
             path = level.mapping if path is None else level.mapping @ path
             with only_here(level.folder):
                 rows += self.ledger.rows_of(level, parent, base, path, recipe, k)
-            stop = self._verdict(level, parent)
+            stop = _verdict(self, level, parent)
             parent = level
-            self._write_run(time.time() - begin)
-        self._write_run(time.time() - begin)
+            _write_run(self, time.time() - begin)
+        _write_run(self, time.time() - begin)
         if rows:
             print(table(rows))
         liquid = [row for level in self.levels for row in level.report.get("liquid") or []]
@@ -186,33 +186,9 @@ class Chain:
         """Folders of the levels above level `k`."""
         return [p for p in layout.level_folders(self.folder) if layout.level_number(p) > k]
 
-    def _verdict(self, level: Level, below: Level | None) -> str:
-        """Say the verdict on a level; the sentence that ends the climb, or "" where it goes on."""
-        report = level.report
-        if "verdict" not in report:  # made by a version that gave none
-            found = judge(report, None if below is None else below.report)
-            report = {**report, "verdict": found.to_json()}
-            keep_json(level.folder / layout.REPORT, report)
-        verdict = Verdict.from_json(report["verdict"])
-        print(f"{level.name}: {verdict.line()}", flush=True)
-        if verdict.word != DO_NOT_USE or self.go_on:
-            return ""
-        return (
-            f"{level.folder}: the verdict on {level.name} is {DO_NOT_USE!r}: {verdict.reasons[0]} "
-            "All that was made is kept, and so is this verdict; go_on=true climbs on all the same"
-        )
-
     def level_of(self, frames: Frames) -> int:
         """Number of the level whose sites `frames` have; ValueError where there is none."""
-        levels = self.levels
-        for k, level in enumerate(levels):
-            if level.system.agrees_with(frames.system):
-                return k
-        raise ValueError(
-            f"{self.folder}: expected frames of one of its levels, with "
-            f"{[level.system.n_sites for level in levels]} sites, found "
-            f"{frames.n_sites} sites ({', '.join(frames.system.labels[:4])}, ...)"
-        )
+        return _level_of(self, frames)
 
     def descend(self, frames: Frames, to: int = 0, **options: Any) -> Frames:
         """Frames of level `to` from those of a coarser one, weighted where both levels' energies
@@ -247,105 +223,140 @@ class Chain:
         Raises:
             ValueError: frames of no level, or of one that does not lie above `to`.
         """
-        levels, generator = self.levels, generator or torch.Generator().manual_seed(self.seed)
-        begin = self.level_of(frames)
-        if not 0 <= to < begin:
-            raise ValueError(f"descend: expected a level below {begin} to go to, found {to}")
-        for k in range(begin, to, -1):
-            coarse, fine = levels[k], levels[k - 1]
-            if not (coarse.folder / layout.BACKMAPPER).exists():
-                coarse.fit_backmapper(fine, **(fit or {}))
-            frames, step = step_down(
-                frames,
-                coarse.backmapper,
-                potential_of(fine),
-                potential_of(coarse),
-                name=fine.name,
-                n_draws=n_draws if k == begin else 1,
-                generator=generator,
-                resample_below=resample_below,
-                rounds=rounds,
-            )
-            yield frames, step
-
-    def _foresee(self, first: System) -> None:
-        """Make the Systems of all levels that can be known from that of level 0, and find every
-        wrong label in them.
-        """
-        made = [
-            layout.level_folder(self.folder, k) / layout.TARGETS / "system.json"
-            for k in range(1, len(self.recipes) + 1)
-        ]
-        known = [System.load(path) if path.exists() else None for path in made]
-        check_variables(self.variables, self.recipes, foresee(first, self.recipes, known))
-
-    def _check_recipe(self) -> None:
-        """Refuse what differs from what is there, at every level and before any work; then keep the
-        configuration.
-        """
-        level0 = layout.level_folder(self.folder, 0)
-        if (level0 / layout.FRAMES).exists() and not (self.folder / RECORD).exists():
-            raise OtherRecipe(
-                f"{self.folder} was made by an older version of cgrec, which kept no digests: "
-                "it can be looked at, not climbed; give another run=<folder>"
-            )
-        open_record(self.folder)
-        check_all(self.folder)
-        claim(self.folder, {"run": {"seed": self.seed}}, {"run": OF_ATOMS}, dry=True)
-        below = (
-            identity(level0 / layout.FRAMES)
-            if (level0 / layout.FRAMES / "frames.json").exists()
-            else None
-        )
-        self.source.claim(level0, seed_of(self.seed, 0), self._above(0), dry=True)  # type: ignore[union-attr]
-        for k, (name, recipe) in enumerate(self.recipes.items(), 1):
-            level = Level(layout.level_folder(self.folder, k), name)
-            level.claim(recipe, seed_of(self.seed, k), below, self._above(k), dry=True)
-            frames = level.folder / layout.FRAMES
-            below = identity(frames) if (frames / "frames.json").exists() else None
-        extra = self._above(len(self.recipes))
-        if extra:
-            raise OtherRecipe(
-                f"{self.folder} has {', '.join(p.name for p in extra)} and this command makes "
-                f"{len(self.recipes)} levels above the atoms: give "
-                "another run=<folder>, the command that made it, or remove "
-                f"{', '.join(map(str, extra))}"
-            )
-        claim(self.folder, {"run": {"seed": self.seed}}, {"run": OF_ATOMS})
-        if self.recipe is not None:
-            text = yaml.safe_dump(self.recipe, sort_keys=False)
-            path = self.folder / layout.CONFIG
-            if not made(path) or path.read_text() != text:
-                keep(path, lambda partial: partial.write_text(text))
-
-    def _check_records(self) -> None:
-        """Changed where a record of digests was removed: nothing below it could be compared."""
-        lost = lost_record([self.folder, *layout.level_folders(self.folder)])
-        if lost is not None:
-            raise lost
-
-    def _write_run(self, seconds: float) -> None:
-        """run.json, anew after every level: the command to repeat, what it ran with, seconds of all
-        sessions together.
-        """
-        packages = ("cgrec", "torch", "e3nn", "torch-geometric", "numpy")
-        keep_json(
-            self.folder / layout.RUN,
-            {
-                "command": shlex.join(["cgrec", *sys.argv[1:]]),
-                "commit": _commit(),
-                "versions": {p: version(p) for p in packages},
-                "seed": self.seed,
-                "device": platform.processor() or platform.machine(),
-                "threads": torch.get_num_threads(),
-                "chosen_threads": self.chosen_threads,
-                "seconds": seconds,
-            },
-        )
+        return _steps_down(self, frames, to, n_draws, generator, resample_below, rounds, fit)
 
     def _earlier_seconds(self) -> float:
         path = self.folder / layout.RUN
         return read_json(path)["seconds"] if made(path) else 0.0
+
+
+def _check_records(chain: Chain) -> None:
+    lost = lost_record([chain.folder, *layout.level_folders(chain.folder)])
+    if lost is not None:
+        raise lost
+
+
+def _foresee(chain: Chain, first: System) -> None:
+    made = [
+        layout.level_folder(chain.folder, k) / layout.TARGETS / "system.json"
+        for k in range(1, len(chain.recipes) + 1)
+    ]
+    known = [System.load(path) if path.exists() else None for path in made]
+    check_variables(chain.variables, chain.recipes, foresee(first, chain.recipes, known))
+
+
+def _verdict(chain: Chain, level: Level, below: Level | None) -> str:
+    report = level.report
+    if "verdict" not in report:  # made by a version that gave none
+        found = judge(report, None if below is None else below.report)
+        report = {**report, "verdict": found.to_json()}
+        keep_json(level.folder / layout.REPORT, report)
+    verdict = Verdict.from_json(report["verdict"])
+    print(f"{level.name}: {verdict.line()}", flush=True)
+    if verdict.word != DO_NOT_USE or chain.go_on:
+        return ""
+    return (
+        f"{level.folder}: the verdict on {level.name} is {DO_NOT_USE!r}: {verdict.reasons[0]} "
+        "All that was made is kept, and so is this verdict; go_on=true climbs on all the same"
+    )
+
+
+def _level_of(chain: Chain, frames: Frames) -> int:
+    levels = chain.levels
+    for k, level in enumerate(levels):
+        if level.system.agrees_with(frames.system):
+            return k
+    raise ValueError(
+        f"{chain.folder}: expected frames of one of its levels, with "
+        f"{[level.system.n_sites for level in levels]} sites, found "
+        f"{frames.n_sites} sites ({', '.join(frames.system.labels[:4])}, ...)"
+    )
+
+
+def _steps_down(
+    chain: Chain,
+    frames: Frames,
+    to: int,
+    n_draws: int,
+    generator: torch.Generator | None,
+    resample_below: float,
+    rounds: int,
+    fit: MappingType[str, Any] | None,
+) -> Iterator[tuple[Frames, DescentStep]]:
+    levels, generator = chain.levels, generator or torch.Generator().manual_seed(chain.seed)
+    begin = chain.level_of(frames)
+    if not 0 <= to < begin:
+        raise ValueError(f"descend: expected a level below {begin} to go to, found {to}")
+    for k in range(begin, to, -1):
+        coarse, fine = levels[k], levels[k - 1]
+        if not (coarse.folder / layout.BACKMAPPER).exists():
+            coarse.fit_backmapper(fine, **(fit or {}))
+        frames, step = step_down(
+            frames,
+            coarse.backmapper,
+            potential_of(fine),
+            potential_of(coarse),
+            name=fine.name,
+            n_draws=n_draws if k == begin else 1,
+            generator=generator,
+            resample_below=resample_below,
+            rounds=rounds,
+        )
+        yield frames, step
+
+
+def _write_run(chain: Chain, seconds: float) -> None:
+    packages = ("cgrec", "torch", "e3nn", "torch-geometric", "numpy")
+    keep_json(
+        chain.folder / layout.RUN,
+        {
+            "command": shlex.join(["cgrec", *sys.argv[1:]]),
+            "commit": _commit(),
+            "versions": {p: version(p) for p in packages},
+            "seed": chain.seed,
+            "device": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "chosen_threads": chain.chosen_threads,
+            "seconds": seconds,
+        },
+    )
+
+
+def _check_recipe(chain: Chain) -> None:
+    level0 = layout.level_folder(chain.folder, 0)
+    if (level0 / layout.FRAMES).exists() and not (chain.folder / RECORD).exists():
+        raise OtherRecipe(
+            f"{chain.folder} was made by an older version of cgrec, which kept no digests: "
+            "it can be looked at, not climbed; give another run=<folder>"
+        )
+    open_record(chain.folder)
+    check_all(chain.folder)
+    claim(chain.folder, {"run": {"seed": chain.seed}}, {"run": OF_ATOMS}, dry=True)
+    below = (
+        identity(level0 / layout.FRAMES)
+        if (level0 / layout.FRAMES / "frames.json").exists()
+        else None
+    )
+    chain.source.claim(level0, seed_of(chain.seed, 0), chain._above(0), dry=True)  # type: ignore[union-attr]
+    for k, (name, recipe) in enumerate(chain.recipes.items(), 1):
+        level = Level(layout.level_folder(chain.folder, k), name)
+        level.claim(recipe, seed_of(chain.seed, k), below, chain._above(k), dry=True)
+        frames = level.folder / layout.FRAMES
+        below = identity(frames) if (frames / "frames.json").exists() else None
+    extra = chain._above(len(chain.recipes))
+    if extra:
+        raise OtherRecipe(
+            f"{chain.folder} has {', '.join(p.name for p in extra)} and this command makes "
+            f"{len(chain.recipes)} levels above the atoms: give "
+            "another run=<folder>, the command that made it, or remove "
+            f"{', '.join(map(str, extra))}"
+        )
+    claim(chain.folder, {"run": {"seed": chain.seed}}, {"run": OF_ATOMS})
+    if chain.recipe is not None:
+        text = yaml.safe_dump(chain.recipe, sort_keys=False)
+        path = chain.folder / layout.CONFIG
+        if not made(path) or path.read_text() != text:
+            keep(path, lambda partial: partial.write_text(text))
 
 
 def load(folder: str | Path) -> Chain | Level:

@@ -83,32 +83,13 @@ class Frames:
             "replicas": ((n,),),
         }
         for name, shapes in expected.items():
-            self._check(name, shapes)
+            _check_array(self, name, shapes)
         if not self.temperature > 0:
             raise ValueError(
                 f"Frames.temperature: expected a positive number of K, found {self.temperature}"
             )
         if self.weights is not None and (self.weights.min() < 0 or self.weights.sum() == 0):
             raise ValueError("Frames.weights: expected non-negative weights that are not all zero")
-
-    def _check(self, name: str, shapes: tuple[tuple[int, ...], ...]) -> None:
-        array = getattr(self, name)
-        if array is None:
-            return
-        if array.shape not in shapes:
-            raise ValueError(
-                f"Frames.{name}: expected shape {' or '.join(map(str, shapes))}, found "
-                f"{array.shape}"
-            )
-        for piece in pieces(array):
-            finite = np.isfinite(array[piece])
-            if not finite.all():
-                frame = (piece.start or 0) + int(np.argwhere(~finite)[0][0])
-                raise ValueError(
-                    f"Frames.{name}: found NaN or infinity, first at index {frame}; drop that "
-                    "frame or repair the file"
-                )
-            release(array)
 
     def __repr__(self) -> str:
         arrays = ", ".join(
@@ -190,29 +171,7 @@ class Frames:
         Raises:
             ValueError: systems, temperatures or the fields present differ.
         """
-        first = parts[0]
-        for part in parts[1:]:
-            if not part.system.agrees_with(first.system):
-                raise ValueError("Frames.concatenate: the parts belong to different Systems")
-            if part.temperature != first.temperature:
-                raise ValueError(
-                    f"Frames.concatenate: temperatures differ ({first.temperature} K and "
-                    f"{part.temperature} K)"
-                )
-        merged: dict[str, Any] = {}
-        for name in ("positions", "forces", "energies", "weights"):
-            arrays = [getattr(p, name) for p in parts]
-            if any(a is None for a in arrays) and any(a is not None for a in arrays):
-                raise ValueError(f"Frames.concatenate: some parts have {name} and some have not")
-            merged[name] = None if arrays[0] is None else np.concatenate(arrays)
-        offset, replicas = 0, []
-        for part in parts:
-            own = np.zeros(len(part), int) if part.replicas is None else part.replicas
-            replicas.append(own + offset)
-            offset += own.max() + 1
-        boxes = [p.boxes() for p in parts]
-        box: Any = None if boxes[0] is None else np.concatenate(boxes)  # type: ignore[arg-type]
-        return replace(first, **merged, box=box, replicas=np.concatenate(replicas))
+        return _concatenated(parts)
 
     def save(self, folder: str | Path, beside: Callable[[Path], Any] | None = None) -> Path:
         """Write `folder` (system.json, frames.json and one .npy per array) under a temporary name,
@@ -225,23 +184,7 @@ class Frames:
         Raises:
             FileExistsError: `folder` exists; nothing made is ever overwritten.
         """
-        folder = Path(folder)
-        if folder.exists():
-            raise FileExistsError(
-                f"{folder} exists already: choose another folder or remove it yourself"
-            )
-        partial = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name in _ARRAYS:
-            if getattr(self, name) is not None:
-                with room_for(partial):
-                    _save(partial / f"{name}.npy", getattr(self, name))
-        if beside is not None:
-            beside(partial)
-        write_header(partial, self.system, self.temperature)
-        settle(partial, folder)
-        return folder
+        return _write(self, folder, beside)
 
     @classmethod
     def load(cls, folder: str | Path) -> Frames:
@@ -264,6 +207,72 @@ class Frames:
         return cls(
             system=System.load(folder / "system.json"), temperature=about["temperature"], **arrays
         )
+
+
+def _write(frames: Frames, folder: str | Path, beside: Callable[[Path], Any] | None) -> Path:
+    folder = Path(folder)
+    if folder.exists():
+        raise FileExistsError(
+            f"{folder} exists already: choose another folder or remove it yourself"
+        )
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name in _ARRAYS:
+        if getattr(frames, name) is not None:
+            with room_for(partial):
+                _save(partial / f"{name}.npy", getattr(frames, name))
+    if beside is not None:
+        beside(partial)
+    write_header(partial, frames.system, frames.temperature)
+    settle(partial, folder)
+    return folder
+
+
+def _concatenated(parts: list[Frames]) -> Frames:
+    first = parts[0]
+    for part in parts[1:]:
+        if not part.system.agrees_with(first.system):
+            raise ValueError("Frames.concatenate: the parts belong to different Systems")
+        if part.temperature != first.temperature:
+            raise ValueError(
+                f"Frames.concatenate: temperatures differ ({first.temperature} K and "
+                f"{part.temperature} K)"
+            )
+    merged: dict[str, Any] = {}
+    for name in ("positions", "forces", "energies", "weights"):
+        arrays = [getattr(p, name) for p in parts]
+        if any(a is None for a in arrays) and any(a is not None for a in arrays):
+            raise ValueError(f"Frames.concatenate: some parts have {name} and some have not")
+        merged[name] = None if arrays[0] is None else np.concatenate(arrays)
+    offset, replicas = 0, []
+    for part in parts:
+        own = np.zeros(len(part), int) if part.replicas is None else part.replicas
+        replicas.append(own + offset)
+        offset += own.max() + 1
+    boxes = [p.boxes() for p in parts]
+    box: Any = None if boxes[0] is None else np.concatenate(boxes)  # type: ignore[arg-type]
+    return replace(first, **merged, box=box, replicas=np.concatenate(replicas))
+
+
+def _check_array(frames: Frames, name: str, shapes: tuple[tuple[int, ...], ...]) -> None:
+    """ValueError: another shape, a NaN or an infinity in one of the arrays."""
+    array = getattr(frames, name)
+    if array is None:
+        return
+    if array.shape not in shapes:
+        raise ValueError(
+            f"Frames.{name}: expected shape {' or '.join(map(str, shapes))}, found {array.shape}"
+        )
+    for piece in pieces(array):
+        finite = np.isfinite(array[piece])
+        if not finite.all():
+            frame = (piece.start or 0) + int(np.argwhere(~finite)[0][0])
+            raise ValueError(
+                f"Frames.{name}: found NaN or infinity, first at index {frame}; drop that "
+                "frame or repair the file"
+            )
+        release(array)
 
 
 def write_header(folder: Path, system: System, temperature: float) -> None:

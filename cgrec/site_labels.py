@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 #: How many names an error lists.
@@ -51,6 +52,68 @@ class Address(NamedTuple):
         plain = f"{self.residue}:{self.name}"
         longest = [f"{self.chain}:{numbered}", f"{self.chain}:{plain}"] if self.chain else []
         return tuple(dict.fromkeys([*longest, numbered, plain, self.name]))
+
+
+class SiteLabels:
+    """The labels of all sites of a System, and the site each of them means.
+
+    Args:
+        addresses: of the sites, in order.
+    """
+
+    def __init__(self, addresses: Sequence[Address]) -> None:
+        self.addresses = tuple(addresses)
+
+    @property
+    def full(self) -> tuple[str, ...]:
+        """All that is known of each site."""
+        return tuple(address.forms[0] for address in self.addresses)
+
+    @property
+    def unique(self) -> tuple[str, ...]:
+        """The shortest label with a residue name that means each site alone, else with its index."""
+        known = self.known
+        return tuple(
+            unique_label(site, address, known) for site, address in enumerate(self.addresses)
+        )
+
+    @cached_property
+    def known(self) -> dict[str, list[int]]:
+        """{label: the sites it may mean}."""
+        return sites_by_label(self.addresses)
+
+    def site(self, label: str) -> int:
+        """Index of the one site called `label`, as `System.site`; "#7" is the index.
+
+        Raises:
+            SiteError: no site, or several, are called so.
+        """
+        if label.startswith("#") and label[1:].isdigit():
+            return self._at(label)
+        found = self.known.get(label) or self._numbered(label)
+        if not found:
+            few = len(self.addresses) <= MOST_COMPARED
+            short = tuple(f"{a.residue}:{a.name}" for a in self.addresses)
+            raise not_found(label, self.unique if few else short)
+        if len(found) > 1:
+            labels = self.unique
+            raise ambiguous(label, [labels[site] for site in found])
+        return found[0]
+
+    def _at(self, label: str) -> int:
+        number = int(label[1:])
+        if number < len(self.addresses):
+            return number
+        raise SiteError(
+            f"site {label!r}: expected an index below {len(self.addresses)}, found {label[1:]}"
+        )
+
+    def _numbered(self, label: str) -> list[int]:
+        """The site of a label with its index, as in `unique`: "HOH:O (#12)"."""
+        form, _, index = label.removesuffix(")").rpartition(" (#")
+        site = int(index) if form and index.isdigit() else len(self.addresses)
+        known = site < len(self.addresses) and form in self.addresses[site].forms
+        return [site] if known else []
 
 
 def sites_by_label(addresses: Iterable[Address]) -> dict[str, list[int]]:

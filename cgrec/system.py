@@ -17,15 +17,7 @@ from numpy.typing import NDArray
 from . import bonds as graph
 from .bonds import as_pairs, connected_components, members_of
 from .files import read_json, write_json
-from .site_labels import (
-    MOST_COMPARED,
-    Address,
-    SiteError,
-    ambiguous,
-    not_found,
-    sites_by_label,
-    unique_label,
-)
+from .site_labels import Address, SiteLabels
 
 #: Fields that say where in a file's residues and chains a site stands. A System that nobody told
 #: has none of them, and is then written, compared and hashed as if they did not exist.
@@ -76,66 +68,7 @@ class System:
     insertion_codes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        n = len(self.names)
-        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731  (frozen dataclass)
-        for name, default in (
-            ("names", ()),
-            ("types", self.names),
-            ("elements", ("X",) * n),
-            ("residue_names", ("MOL",) * n),
-        ):
-            put(name, tuple(str(s) for s in (getattr(self, name) or default)))
-        for name in ("chain_ids", "insertion_codes"):  # only empty strings say nothing
-            stated = tuple(str(s).strip() for s in getattr(self, name))
-            put(name, stated if any(stated) else ())
-        if self.residue_numbers is not None:
-            put("residue_numbers", np.asarray(self.residue_numbers, np.int64))
-        put("masses", np.asarray(self.masses, float))
-        put("charges", np.zeros(n) if self.charges is None else np.asarray(self.charges, float))
-        put("bonds", as_pairs(self.bonds))
-        put("constraints", as_pairs(self.constraints))
-        self._check_pairs()
-        put(
-            "residues",
-            self.molecules if self.residues is None else np.asarray(self.residues, np.int64),
-        )
-        self._check()
-
-    def _check(self) -> None:
-        n = self.n_sites
-        if n == 0:
-            raise ValueError("a System needs at least one site, found none")
-        stated = [field for field in ORIGIN if self.states(field)]
-        for field in (
-            "types",
-            "elements",
-            "residue_names",
-            "masses",
-            "charges",
-            "residues",
-            *stated,
-        ):
-            if len(getattr(self, field)) != n:
-                raise ValueError(
-                    f"System.{field}: expected {n} entries, one a site, found "
-                    f"{len(getattr(self, field))}"
-                )
-        if not np.all(self.masses > 0):
-            bad = int(np.flatnonzero(~(self.masses > 0))[0])
-            raise ValueError(
-                f"System.masses: expected positive amu, found {self.masses[bad]} at site {bad} "
-                f"({self.names[bad]})"
-            )
-
-    def _check_pairs(self) -> None:
-        n = self.n_sites
-        for field in ("bonds", "constraints"):
-            pairs = getattr(self, field)
-            if pairs.size and (pairs.min() < 0 or pairs.max() >= n):
-                raise ValueError(
-                    f"System.{field}: expected site indices 0..{n - 1}, found "
-                    f"{pairs.min()}..{pairs.max()}"
-                )
+        _fill_in(self)
 
     @property
     def n_sites(self) -> int:
@@ -168,7 +101,7 @@ class System:
         """All that is known of each site, e.g. "A:TYR52A:CA": chain, residue name, number with
         insertion code, name.
         """
-        return tuple(address.forms[0] for address in self._addresses)
+        return self._labels.full
 
     @property
     def unique_labels(self) -> tuple[str, ...]:
@@ -178,26 +111,11 @@ class System:
         Where no label does, because nobody states residue numbers, the index stands behind it:
         "HOH:O (#12)".
         """
-        known = self._sites_by_label
-        return tuple(
-            unique_label(site, address, known) for site, address in enumerate(self._addresses)
-        )
+        return self._labels.unique
 
     @cached_property
-    def _addresses(self) -> tuple[Address, ...]:
-        chains = self.chain_ids or ("",) * self.n_sites
-        codes = self.insertion_codes or ("",) * self.n_sites
-        if self.residue_numbers is None:
-            numbers = ["" for _ in codes]
-        else:
-            numbers = [
-                f"{number}{code}" for number, code in zip(self.residue_numbers.tolist(), codes)
-            ]
-        return tuple(map(Address, chains, self.residue_names, numbers, self.names))
-
-    @cached_property
-    def _sites_by_label(self) -> dict[str, list[int]]:
-        return sites_by_label(self._addresses)
+    def _labels(self) -> SiteLabels:
+        return SiteLabels(_addresses(self))
 
     def site(self, label: str) -> int:
         """Index of the one site called `label`.
@@ -209,27 +127,7 @@ class System:
             SiteError: (a KeyError) no site, or several, are called so; it names near misses or the
                 candidates.
         """
-        if label.startswith("#") and label[1:].isdigit():
-            if int(label[1:]) < self.n_sites:
-                return int(label[1:])
-            raise SiteError(
-                f"site {label!r}: expected an index below {self.n_sites}, found {label[1:]}"
-            )
-        found = self._sites_by_label.get(label) or self._numbered(label)
-        if not found:
-            raise not_found(
-                label, self.unique_labels if self.n_sites <= MOST_COMPARED else self.labels
-            )
-        if len(found) > 1:
-            labels = self.unique_labels
-            raise ambiguous(label, [labels[site] for site in found])
-        return found[0]
-
-    def _numbered(self, label: str) -> list[int]:
-        """The site of a label with its index, as in `unique_labels`: "HOH:O (#12)"."""
-        form, _, index = label.removesuffix(")").rpartition(" (#")
-        site = int(index) if form and index.isdigit() else self.n_sites
-        return [site] if site < self.n_sites and form in self._addresses[site].forms else []
+        return self._labels.site(label)
 
     def neighbours(self) -> list[list[int]]:
         """Bonded sites of each site."""
@@ -259,31 +157,14 @@ class System:
 
     def select(self, sites: Sequence[int]) -> System:
         """The same sites and bonds restricted to `sites`, in that order."""
-        sites = [int(s) for s in sites]
-        new = {s: k for k, s in enumerate(sites)}
-        keep = lambda pairs: [(new[i], new[j]) for i, j in pairs.tolist() if i in new and j in new]  # noqa: E731
-        picked = {
-            f.name: _picked(getattr(self, f.name), sites)
-            for f in fields(self)
-            if f.name not in ("bonds", "constraints")
-        }
-        return System(**picked, bonds=keep(self.bonds), constraints=keep(self.constraints))
+        return _selected(self, sites)
 
     def origin(self, sites: Sequence[int]) -> dict[str, Any]:
         """The fields of `ORIGIN` for `sites`, as keyword arguments of another System."""
         return {field: _picked(getattr(self, field), sites) for field in ORIGIN}
 
     def __repr__(self) -> str:
-        kinds = Counter(self.residue_names)
-        counted = ", ".join(f"{n} {name}" for name, n in kinds.most_common(4)) + (
-            ", ..." if len(kinds) > 4 else ""
-        )
-        return (
-            f"System({self.n_sites} sites in {int(self.molecules.max()) + 1} molecules and "
-            f"{len(np.unique(self.residues))} residues, {len(self.bonds)} bonds, "
-            f"{len(self.constraints)} "
-            f"constraints; sites by residue: {counted})"
-        )
+        return _described(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, for json. What nobody states of chains and numbers is left out."""
@@ -307,12 +188,7 @@ class System:
         """Whether both are the same System. Chains and numbers count where both state them: older
         files have none.
         """
-        if self is other or self.fingerprint() == other.fingerprint():
-            return True
-        mine, theirs = self.to_dict(), other.to_dict()
-        return set(mine) != set(theirs) and all(
-            mine[name] == theirs[name] for name in set(mine) & set(theirs)
-        )
+        return _agree(self, other)
 
     def fingerprint(self) -> str:
         """Short sha256 of everything in the System: two systems with one fingerprint are the same."""
@@ -323,8 +199,122 @@ class System:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
 
 
+def _fill_in(system: System) -> None:
+    n = len(system.names)
+    put = lambda name, value: object.__setattr__(system, name, value)  # noqa: E731  (frozen dataclass)
+    for name, default in (
+        ("names", ()),
+        ("types", system.names),
+        ("elements", ("X",) * n),
+        ("residue_names", ("MOL",) * n),
+    ):
+        put(name, tuple(str(s) for s in (getattr(system, name) or default)))
+    for name in ("chain_ids", "insertion_codes"):  # only empty strings say nothing
+        stated = tuple(str(s).strip() for s in getattr(system, name))
+        put(name, stated if any(stated) else ())
+    if system.residue_numbers is not None:
+        put("residue_numbers", np.asarray(system.residue_numbers, np.int64))
+    put("masses", np.asarray(system.masses, float))
+    put("charges", np.zeros(n) if system.charges is None else np.asarray(system.charges, float))
+    put("bonds", as_pairs(system.bonds))
+    put("constraints", as_pairs(system.constraints))
+    _check_pairs(system)
+    put(
+        "residues",
+        system.molecules if system.residues is None else np.asarray(system.residues, np.int64),
+    )
+    _check(system)
+
+
+def _selected(system: System, sites: Sequence[int]) -> System:
+    sites = [int(s) for s in sites]
+    new = {s: k for k, s in enumerate(sites)}
+    keep = lambda pairs: [(new[i], new[j]) for i, j in pairs.tolist() if i in new and j in new]  # noqa: E731
+    picked = {
+        f.name: _picked(getattr(system, f.name), sites)
+        for f in fields(system)
+        if f.name not in ("bonds", "constraints")
+    }
+    return System(**picked, bonds=keep(system.bonds), constraints=keep(system.constraints))
+
+
+def _agree(system: System, other: System) -> bool:
+    if system is other or system.fingerprint() == other.fingerprint():
+        return True
+    mine, theirs = system.to_dict(), other.to_dict()
+    return set(mine) != set(theirs) and all(
+        mine[name] == theirs[name] for name in set(mine) & set(theirs)
+    )
+
+
+def _described(system: System) -> str:
+    kinds = Counter(system.residue_names)
+    counted = ", ".join(f"{n} {name}" for name, n in kinds.most_common(4)) + (
+        ", ..." if len(kinds) > 4 else ""
+    )
+    return (
+        f"System({system.n_sites} sites in {int(system.molecules.max()) + 1} molecules and "
+        f"{len(np.unique(system.residues))} residues, {len(system.bonds)} bonds, "
+        f"{len(system.constraints)} "
+        f"constraints; sites by residue: {counted})"
+    )
+
+
+def _check_pairs(system: System) -> None:
+    """ValueError: a bond or a constraint of no site."""
+    n = system.n_sites
+    for field in ("bonds", "constraints"):
+        pairs = getattr(system, field)
+        if pairs.size and (pairs.min() < 0 or pairs.max() >= n):
+            raise ValueError(
+                f"System.{field}: expected site indices 0..{n - 1}, found "
+                f"{pairs.min()}..{pairs.max()}"
+            )
+
+
+def _check(system: System) -> None:
+    """ValueError: no site, a length that disagrees, or a mass that is not positive."""
+    n = system.n_sites
+    if n == 0:
+        raise ValueError("a System needs at least one site, found none")
+    stated = [field for field in ORIGIN if system.states(field)]
+    for field in (
+        "types",
+        "elements",
+        "residue_names",
+        "masses",
+        "charges",
+        "residues",
+        *stated,
+    ):
+        if len(getattr(system, field)) != n:
+            raise ValueError(
+                f"System.{field}: expected {n} entries, one a site, found "
+                f"{len(getattr(system, field))}"
+            )
+    if not np.all(system.masses > 0):
+        bad = int(np.flatnonzero(~(system.masses > 0))[0])
+        raise ValueError(
+            f"System.masses: expected positive amu, found {system.masses[bad]} at site {bad} "
+            f"({system.names[bad]})"
+        )
+
+
 def _picked(values: Any, sites: Sequence[int]) -> Any:
     """Entries of one field at `sites`; what nobody states stays so."""
     if isinstance(values, np.ndarray):
         return values[list(sites)]
     return tuple(values[s] for s in sites) if values else values
+
+
+def _addresses(system: System) -> tuple[Address, ...]:
+    """Where each site stands, as far as anybody stated it."""
+    chains = system.chain_ids or ("",) * system.n_sites
+    codes = system.insertion_codes or ("",) * system.n_sites
+    if system.residue_numbers is None:
+        numbers = ["" for _ in codes]
+    else:
+        numbers = [
+            f"{number}{code}" for number, code in zip(system.residue_numbers.tolist(), codes)
+        ]
+    return tuple(map(Address, chains, system.residue_names, numbers, system.names))

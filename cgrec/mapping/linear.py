@@ -93,14 +93,14 @@ class Mapping:
     force_weights: Any = _Weights(optional=True)
 
     def __post_init__(self) -> None:
-        self._put_matrix("position_weights")
-        self._check_row_sums()
+        _put_matrix(self, "position_weights")
+        _check_row_sums(self)
         if self.sparse_force_weights is None:
             self.__dict__["sparse_force_weights"] = basic_force_weights(
                 self.sparse_position_weights
             )
-        self._put_matrix("force_weights")
-        self._check_identity()
+        _put_matrix(self, "force_weights")
+        _check_identity(self)
 
     @property
     def sparse_position_weights(self) -> csr_array:
@@ -111,52 +111,6 @@ class Mapping:
     def sparse_force_weights(self) -> csr_array:
         """B, (n_sites, n_fine)."""
         return self.__dict__["sparse_force_weights"]
-
-    def _put_matrix(self, name: str) -> None:
-        given, shape = self.__dict__[f"sparse_{name}"], (self.coarse.n_sites, self.fine.n_sites)
-        given = given if issparse(given) else np.asarray(given, float)
-        if given.shape != shape:
-            raise ValueError(
-                f"Mapping.{name}: expected shape (n_sites, n_fine) = {shape}, found {given.shape}; "
-                "rows are sites of the coarse System, columns of the fine one"
-            )
-        matrix = csr_array(given, dtype=float, copy=True)
-        matrix.sum_duplicates()  # which sorts the indices too
-        matrix.eliminate_zeros()
-        if not np.isfinite(matrix.data).all():
-            bad = int(np.flatnonzero(~np.isfinite(matrix.data))[0])
-            site = int(np.searchsorted(matrix.indptr, bad, side="right")) - 1
-            raise ValueError(
-                f"Mapping.{name}: expected finite weights, found {matrix.data[bad]} for "
-                f"{self.fine.labels[matrix.indices[bad]]} in site {self.coarse.labels[site]}; "
-                "correct that weight"
-            )
-        for array in (matrix.data, matrix.indices, matrix.indptr):
-            array.setflags(write=False)
-        self.__dict__[f"sparse_{name}"] = matrix
-
-    def _check_row_sums(self) -> None:
-        sums = self.sparse_position_weights.sum(axis=1)
-        worst = int(np.argmax(np.abs(sums - 1)))
-        if abs(sums[worst] - 1) > IDENTITY_TOLERANCE:
-            raise ValueError(
-                "Mapping.position_weights: expected rows that sum to one, found "
-                f"{sums[worst]:.10g} for site "
-                f"{worst} ({self.coarse.labels[worst]}); divide its weights by their sum"
-            )
-
-    def _check_identity(self) -> None:
-        product = self.sparse_force_weights @ self.sparse_position_weights.T
-        i, j, error = _largest(product - eye_array(self.coarse.n_sites))
-        if error > IDENTITY_TOLERANCE:
-            raise ValueError(
-                f"Mapping.force_weights: expected B M^T = I, found {product[i, j]:.8g}, not "
-                f"{i == j:d}, "
-                f"for sites {self.coarse.labels[i]} and {self.coarse.labels[j]}: mapped forces "
-                "would be "
-                "biased. Leave force_weights out for the basic map, or make the sites linearly "
-                "independent"
-            )
 
     def __call__(self, frames: Frames) -> Frames:
         """Positions (nm) and, where present, forces (kJ/mol/nm) of the coarse sites, in float64.
@@ -210,28 +164,7 @@ class Mapping:
             f"forces of a constrained simulation: atoms {names} are held at a fixed distance, "
             "so they must "
             f"enter B with equal weight, found {found[0]:.6g} and {found[1]:.6g} in site "
-            f"{self.coarse.labels[site]}; " + self._way_for_constraints()
-        )
-
-    def _way_for_constraints(self) -> str:
-        """What to do about a B that constraints forbid: another B, where there is one, else other
-        sites.
-        """
-        group = connected_components(self.fine.n_sites, self.fine.constraints)
-        inside: dict[int, list[int]] = {}
-        rows = self.sparse_position_weights
-        for site, (first, last) in enumerate(pairwise(rows.indptr)):
-            groups = set(group[rows.indices[first:last]].tolist())
-            if len(groups) == 1:
-                inside.setdefault(groups.pop(), []).append(site)
-        crowded = next((sites for sites in inside.values() if len(sites) > 1), None)
-        if crowded is None:
-            return "use the force map constraint_aware or least_noise instead of basic"
-        atom = int(rows.indices[rows.indptr[crowded[0]]])
-        labels = " and ".join(self.coarse.labels[site] for site in crowded[:3])
-        return (
-            f"no force map can do that here, for sites {labels} lie in one rigid group: "
-            + way_for_rigid(self.fine, atom)
+            f"{self.coarse.labels[site]}; " + _way_for_constraints(self)
         )
 
     def __matmul__(self, first: Mapping) -> Mapping:
@@ -281,21 +214,7 @@ class Mapping:
         """Write one npz file (the weights that are not zero, both Systems as json): whole, or not
         at all.
         """
-        parts = {
-            f"{name}_{part}": getattr(matrix, part)
-            for name, matrix in self._matrices().items()
-            for part in _SPARSE_PARTS
-        }
-        systems: dict[str, Any] = {
-            name: np.array(json.dumps(system.to_dict()))
-            for name, system in (("fine", self.fine), ("coarse", self.coarse))
-        }
-
-        def write(partial: Path) -> None:
-            with partial.open("wb") as file:
-                np.savez_compressed(file, **parts, **systems)
-
-        write_whole(path, write)
+        _write(self, path)
 
     def _matrices(self) -> dict[str, csr_array]:
         return {
@@ -311,29 +230,125 @@ class Mapping:
             FileNotFoundError: no such file.
             ValueError: the file is truncated or holds something else.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                parts: dict[str, Any] = {
-                    name: System(**json.loads(str(file[name]))) for name in ("fine", "coarse")
-                }
-                shape = parts["coarse"].n_sites, parts["fine"].n_sites
-                parts |= {
-                    name: _matrix_in(file, name, shape)
-                    for name in ("position_weights", "force_weights")
-                }
-        except FileNotFoundError:
-            raise
-        except (
-            ValueError,
-            TypeError,
-            KeyError,
-            EOFError,
-            OSError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
-            raise ValueError(f"{path} is not a readable mapping ({error}); {WAY_BACK}") from error
-        return cls(**parts)
+        return _read(path)
+
+
+def _read(path: str | Path) -> Mapping:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            parts: dict[str, Any] = {
+                name: System(**json.loads(str(file[name]))) for name in ("fine", "coarse")
+            }
+            shape = parts["coarse"].n_sites, parts["fine"].n_sites
+            parts |= {
+                name: _matrix_in(file, name, shape)
+                for name in ("position_weights", "force_weights")
+            }
+    except FileNotFoundError:
+        raise
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        EOFError,
+        OSError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise ValueError(f"{path} is not a readable mapping ({error}); {WAY_BACK}") from error
+    return Mapping(**parts)
+
+
+def _write(mapping: Mapping, path: str | Path) -> None:
+    parts = {
+        f"{name}_{part}": getattr(matrix, part)
+        for name, matrix in mapping._matrices().items()
+        for part in _SPARSE_PARTS
+    }
+    systems: dict[str, Any] = {
+        name: np.array(json.dumps(system.to_dict()))
+        for name, system in (("fine", mapping.fine), ("coarse", mapping.coarse))
+    }
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:
+            np.savez_compressed(file, **parts, **systems)
+
+    write_whole(path, write)
+
+
+def _put_matrix(mapping: Mapping, name: str) -> None:
+    """Keep what was given for M or B as a sparse matrix; ValueError: a wrong shape, or a weight not finite."""
+    given, shape = (
+        mapping.__dict__[f"sparse_{name}"],
+        (mapping.coarse.n_sites, mapping.fine.n_sites),
+    )
+    given = given if issparse(given) else np.asarray(given, float)
+    if given.shape != shape:
+        raise ValueError(
+            f"Mapping.{name}: expected shape (n_sites, n_fine) = {shape}, found {given.shape}; "
+            "rows are sites of the coarse System, columns of the fine one"
+        )
+    matrix = csr_array(given, dtype=float, copy=True)
+    matrix.sum_duplicates()  # which sorts the indices too
+    matrix.eliminate_zeros()
+    if not np.isfinite(matrix.data).all():
+        bad = int(np.flatnonzero(~np.isfinite(matrix.data))[0])
+        site = int(np.searchsorted(matrix.indptr, bad, side="right")) - 1
+        raise ValueError(
+            f"Mapping.{name}: expected finite weights, found {matrix.data[bad]} for "
+            f"{mapping.fine.labels[matrix.indices[bad]]} in site {mapping.coarse.labels[site]}; "
+            "correct that weight"
+        )
+    for array in (matrix.data, matrix.indices, matrix.indptr):
+        array.setflags(write=False)
+    mapping.__dict__[f"sparse_{name}"] = matrix
+
+
+def _way_for_constraints(mapping: Mapping) -> str:
+    group = connected_components(mapping.fine.n_sites, mapping.fine.constraints)
+    inside: dict[int, list[int]] = {}
+    rows = mapping.sparse_position_weights
+    for site, (first, last) in enumerate(pairwise(rows.indptr)):
+        groups = set(group[rows.indices[first:last]].tolist())
+        if len(groups) == 1:
+            inside.setdefault(groups.pop(), []).append(site)
+    crowded = next((sites for sites in inside.values() if len(sites) > 1), None)
+    if crowded is None:
+        return "use the force map constraint_aware or least_noise instead of basic"
+    atom = int(rows.indices[rows.indptr[crowded[0]]])
+    labels = " and ".join(mapping.coarse.labels[site] for site in crowded[:3])
+    return (
+        f"no force map can do that here, for sites {labels} lie in one rigid group: "
+        + way_for_rigid(mapping.fine, atom)
+    )
+
+
+def _check_identity(mapping: Mapping) -> None:
+    """ValueError: B M^T is not I."""
+    product = mapping.sparse_force_weights @ mapping.sparse_position_weights.T
+    i, j, error = _largest(product - eye_array(mapping.coarse.n_sites))
+    if error > IDENTITY_TOLERANCE:
+        raise ValueError(
+            f"Mapping.force_weights: expected B M^T = I, found {product[i, j]:.8g}, not "
+            f"{i == j:d}, "
+            f"for sites {mapping.coarse.labels[i]} and {mapping.coarse.labels[j]}: mapped forces "
+            "would be "
+            "biased. Leave force_weights out for the basic map, or make the sites linearly "
+            "independent"
+        )
+
+
+def _check_row_sums(mapping: Mapping) -> None:
+    """ValueError: a row of M that does not sum to one."""
+    sums = mapping.sparse_position_weights.sum(axis=1)
+    worst = int(np.argmax(np.abs(sums - 1)))
+    if abs(sums[worst] - 1) > IDENTITY_TOLERANCE:
+        raise ValueError(
+            "Mapping.position_weights: expected rows that sum to one, found "
+            f"{sums[worst]:.10g} for site "
+            f"{worst} ({mapping.coarse.labels[worst]}); divide its weights by their sum"
+        )
 
 
 def _matrix_in(file: Any, name: str, shape: tuple[int, int]) -> NDArray[np.float64] | csr_array:

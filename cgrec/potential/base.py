@@ -150,17 +150,7 @@ class Potential(nn.Module, ABC):
         """All frames as one graph on this potential's device, positions in float64; `skin` nm are
         added to the reach.
         """
-        check_box(frames.box, self.cutoff)
-        positions = torch.as_tensor(np.array(frames.positions, dtype=float), device=self.device)
-        boxes = frames.boxes()
-        box = (
-            None
-            if boxes is None
-            else torch.as_tensor(np.array(boxes, dtype=float), device=self.device)
-        )
-        return site_graph(
-            positions, self.species(frames.system).to(self.device), self.reach(skin), box
-        )
+        return _graph_of(self, frames, skin)
 
     def reach(self, skin: float = 0.0) -> float:
         """Neighbour distance in nm to build graphs with: cutoff plus skin, 0 without neighbour
@@ -184,16 +174,7 @@ class Potential(nn.Module, ABC):
             batch_size: frames evaluated at a time, less where they have more than `PORTION` sites
                 together.
         """
-        on_kernel = self.device.type == "cpu" and kernel_pays(len(frames), frames.n_sites)
-        evaluate = self.compiled() if on_kernel else self
-        step = portion(frames.n_sites, batch_size)
-        energies, forces = np.empty(len(frames)), np.empty((len(frames), frames.n_sites, 3))
-        for start in range(0, len(frames), step):
-            part = slice(start, start + step)
-            energy, force = evaluate(self.graph(frames[part]))
-            energies[part] = energy.double().cpu().numpy()
-            forces[part] = force.double().cpu().numpy().reshape(-1, frames.n_sites, 3)
-        return energies, forces
+        return _evaluated(self, frames, batch_size)
 
     def __add__(self, other: Potential) -> SumPotential:
         return SumPotential([*_parts(self), *_parts(other)]).at_state_of(self, other)
@@ -215,13 +196,7 @@ class Potential(nn.Module, ABC):
         """State of a potential made of others, `name` being the attribute they are in; a compiled
         one is written as the plain one.
         """
-        states = [part.to_state() for part in parts]
-        joint = {
-            f"{name}.{k}.{key}": value
-            for k, s in enumerate(states)
-            for key, value in s["state"].items()
-        }
-        return self._state({"states": states}, joint)
+        return _joined(self, name, parts)
 
     @staticmethod
     def from_state(state: dict[str, Any]) -> Potential:
@@ -246,15 +221,58 @@ class Potential(nn.Module, ABC):
             ValueError: the file is truncated or not ours.
             NoPlugin: its class is of a package that is not installed here as a plugin.
         """
-        try:
-            state = torch.load(path, map_location=device, weights_only=True)
-            return Potential.from_state(state).to(device)
-        except FileNotFoundError:
-            raise
-        except NoPlugin as error:
-            raise NoPlugin(f"{path}: {error}") from error
-        except (RuntimeError, EOFError, OSError, ValueError, UnpicklingError) as error:
-            raise ValueError(f"{path} is not a readable potential ({error}); {WAY_BACK}") from error
+        return _loaded(path, device)
+
+
+def _joined(potential: Potential, name: str, parts: Iterable[Potential]) -> dict[str, Any]:
+    states = [part.to_state() for part in parts]
+    joint = {
+        f"{name}.{k}.{key}": value
+        for k, s in enumerate(states)
+        for key, value in s["state"].items()
+    }
+    return potential._state({"states": states}, joint)
+
+
+def _graph_of(potential: Potential, frames: Frames, skin: float) -> SiteGraph:
+    check_box(frames.box, potential.cutoff)
+    positions = torch.as_tensor(np.array(frames.positions, dtype=float), device=potential.device)
+    boxes = frames.boxes()
+    box = (
+        None
+        if boxes is None
+        else torch.as_tensor(np.array(boxes, dtype=float), device=potential.device)
+    )
+    return site_graph(
+        positions, potential.species(frames.system).to(potential.device), potential.reach(skin), box
+    )
+
+
+def _loaded(path: str | Path, device: str | torch.device) -> Potential:
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        return Potential.from_state(state).to(device)
+    except FileNotFoundError:
+        raise
+    except NoPlugin as error:
+        raise NoPlugin(f"{path}: {error}") from error
+    except (RuntimeError, EOFError, OSError, ValueError, UnpicklingError) as error:
+        raise ValueError(f"{path} is not a readable potential ({error}); {WAY_BACK}") from error
+
+
+def _evaluated(
+    potential: Potential, frames: Frames, batch_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    on_kernel = potential.device.type == "cpu" and kernel_pays(len(frames), frames.n_sites)
+    evaluate = potential.compiled() if on_kernel else potential
+    step = portion(frames.n_sites, batch_size)
+    energies, forces = np.empty(len(frames)), np.empty((len(frames), frames.n_sites, 3))
+    for start in range(0, len(frames), step):
+        part = slice(start, start + step)
+        energy, force = evaluate(potential.graph(frames[part]))
+        energies[part] = energy.double().cpu().numpy()
+        forces[part] = force.double().cpu().numpy().reshape(-1, frames.n_sites, 3)
+    return energies, forces
 
 
 class SumPotential(Potential):
