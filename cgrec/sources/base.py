@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from .. import layout
 from ..digests import check_all, keep, keep_json, made, open_record
@@ -25,6 +26,9 @@ from ..sampling import check_sample
 from ..stages import claim, noted
 from ..system import System
 from ..trajectory_files import check_force_units, record, recorded
+
+#: {stage: what defines its result}.
+Stages = dict[str, dict[str, object]]
 
 _CHUNK_ARRAYS = ("positions", "forces", "energies", "box")
 
@@ -51,7 +55,7 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, object]:
         """What the frames follow from, as json: the arguments, without defaults left out."""
 
     def files(self) -> list[Path]:
@@ -70,7 +74,7 @@ class Source(ABC):
         """Packages whose version matters."""
         return ("cgrec", "numpy")
 
-    def stages(self, seed: int) -> dict[str, Any]:
+    def stages(self, seed: int) -> Stages:
         """{stage: what defines its result}, one of each of `products`."""
         digests = [sha256(path) for path in self.files()]
         return {
@@ -137,7 +141,7 @@ class Source(ABC):
         """The frames of `folder` where nothing is left to do."""
         return Frames.load(folder / layout.FRAMES) if made(folder / layout.FRAMES) else None
 
-    def _description(self, seed: int) -> dict[str, Any]:
+    def _description(self, seed: int) -> dict[str, object]:
         files = [
             {"path": str(p), "sha256": sha256(p), "bytes": p.stat().st_size} for p in self.files()
         ]
@@ -159,7 +163,7 @@ def _check_temperature(frames: Frames) -> None:
         remark(f"level 0: {check.message}")
 
 
-def _say(checks: dict[str, list[Any]]) -> None:
+def _say(checks: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
     """Print what was checked and found right; what was not is a remark already."""
     for found in checks.get("temperature", []):
         if found["verdict"] == "ok":
@@ -181,7 +185,7 @@ class Chunks:
         self.paths = sorted(self.folder.glob("chunk_*.npz"))
         self.n_frames = sum(_load_chunk(p)["n_frames"].item() for p in self.paths)
 
-    def append(self, frames: dict[str, list[Any]], state: dict[str, Any]) -> None:
+    def append(self, frames: Mapping[str, Sequence[object]], state: Mapping[str, object]) -> None:
         """Write one piece: `frames` holds lists of positions, forces, energies and maybe box;
         `state` arrays or strings.
         """
@@ -198,7 +202,7 @@ class Chunks:
         self.paths.append(path)
         self.n_frames += n
 
-    def state(self) -> dict[str, NDArray[Any]] | None:
+    def state(self) -> dict[str, NDArray[np.generic]] | None:
         """State after the last piece; None before the first."""
         if not self.paths:
             return None
@@ -210,7 +214,7 @@ class Chunks:
 
     def frames(self, system: System, temperature: float) -> Frames:
         """All pieces as Frames; a box that never changes is kept once."""
-        pieces = [c for c in map(_load_chunk, self.paths) if c["n_frames"] > 0]
+        pieces = [c for c in map(_load_chunk, self.paths) if c["n_frames"].item() > 0]
         arrays = {
             n: np.concatenate([c[n] for c in pieces]) for n in _CHUNK_ARRAYS if n in pieces[0]
         }
@@ -220,10 +224,8 @@ class Chunks:
         return Frames(system=system, temperature=temperature, **arrays)
 
 
-def progress(total: int, done: int, name: str) -> Any:
+def progress(total: int, done: int, name: str) -> tqdm[NoReturn]:
     """A progress bar of frames, `done` of `total` made before."""
-    from tqdm import tqdm
-
     return tqdm(
         total=total, initial=done, desc=name, unit="frame", file=sys.stderr, mininterval=0.5
     )
@@ -254,7 +256,7 @@ def package_path(name: str | Path) -> Path:
     return path
 
 
-def _counts(frames: Frames) -> dict[str, Any]:
+def _counts(frames: Frames) -> dict[str, object]:
     return {
         "n_frames": len(frames),
         "n_sites": frames.n_sites,
@@ -271,7 +273,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _load_chunk(path: Path) -> dict[str, NDArray[Any]]:
+def _load_chunk(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {k: archive[k] for k in archive.files}

@@ -7,10 +7,10 @@ work) there is no active learning: a committee is trained, and it says where it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
 
@@ -21,10 +21,10 @@ from ..frames import Frames
 from ..potential import Committee, ExcludedVolume, Potential, fit_priors, network_maker
 from ..recipes import described
 from ..roles import Engine, NetworkMaker
-from ..training import CHECKPOINT, ForceMatching
-from .base import Source, package_path
+from ..training import ForceMatching, TrainingReport
+from .base import Source, Stages, package_path
 from .file import FileSource
-from .quantum import EV_PER_ANGSTROM, force_rmse, run_apart
+from .learned import EV_PER_ANGSTROM, force_rmse, run_apart, trained_once
 
 #: A start whose number density differs by more than this share from that of the labels is another
 #: state.
@@ -35,6 +35,28 @@ DENSITY_TOLERANCE = 0.03
 WALL = 5.0
 #: K around the temperature of the labels in which the NNP may be run.
 TEMPERATURE_RANGE = 60.0
+
+
+class AboutNetwork(TypedDict):
+    """What about.json beside a committee says.
+
+    Attributes:
+        temperature, density: K and atoms per nm^3 of the labels.
+        spread: kJ/mol/nm, largest of the committee on held-out labels.
+        force_rmse, force_rmse_committee: kJ/mol/nm on held-out labels, of each member and of the
+            mean.
+        n_training, n_held_out: labels.
+        energy_error_per_atom: kJ/mol, standard deviation, where labels have energies.
+    """
+
+    temperature: float
+    density: float
+    spread: float
+    force_rmse: list[float]
+    force_rmse_committee: float
+    n_training: int
+    n_held_out: int
+    energy_error_per_atom: NotRequired[float]
 
 
 class NetworkSource(Source):
@@ -73,7 +95,7 @@ class NetworkSource(Source):
         dynamics: Engine,
         labels: Mapping[str, Any] | None = None,
         potential: str | None = None,
-        network: Mapping[str, Any] | NetworkMaker | None = None,
+        network: Mapping[str, object] | NetworkMaker | None = None,
         training: ForceMatching | None = None,
         members: int = 3,
         held_out: float = 0.15,
@@ -104,7 +126,7 @@ class NetworkSource(Source):
         self.copies = copies
         self.margin = margin
 
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, object]:
         labels = FileSource(**self.labels).recipe() if self.labels else {}
         known = (
             None
@@ -113,7 +135,7 @@ class NetworkSource(Source):
         )
         return {**described(vars(self)), "labels": described(labels), "potential": known}
 
-    def stages(self, seed: int) -> dict[str, Any]:
+    def stages(self, seed: int) -> Stages:
         (own,) = super().stages(seed).values()
         return run_apart(own, "margin", "temperature", "copies")
 
@@ -136,8 +158,8 @@ class NetworkSource(Source):
         place = home / "learning" if self.potential is None else network_path(self.potential)
         if self.potential is None:
             self.learn(place, seed)
-        committee: Any = Potential.load(checked(place / "committee.pt"))
-        about = checked_json(place / "about.json")
+        committee = cast(Committee, Potential.load(checked(place / "committee.pt")))
+        about: AboutNetwork = checked_json(place / "about.json")
         start = replicated(Frames.load(checked(place / "starts")), self.copies)
         start = replace(start, temperature=self.temperature)
         self.check_range(start, about)
@@ -152,7 +174,7 @@ class NetworkSource(Source):
             self.dynamics(committee.members[0], start, frames, seed=seed, guard=guard, name=name)
         return self.dynamics.judged(frames)[0]
 
-    def check_range(self, start: Frames, about: dict[str, Any]) -> None:
+    def check_range(self, start: Frames, about: AboutNetwork) -> None:
         """ValueError where the run would leave the state the labels are of."""
         density = number_density(start)
         if abs(density / about["density"] - 1) > DENSITY_TOLERANCE:
@@ -180,26 +202,13 @@ class NetworkSource(Source):
         frames = without_net_force(FileSource(**self.labels).sample(place, seed))
         n_training = round((1 - self.held_out) * len(frames))
         training, held_out = frames[:n_training], frames[n_training:]
-        committee = Committee(
-            [self._member(place, training, k, seed + k) for k in range(self.members)]
-        )
+        committee = Committee([self._member(place, k, training, seed) for k in range(self.members)])
         if not made(place / "committee.pt"):
             keep(place / "committee.pt", committee.save)
         frames = replace(frames, forces=None, energies=None)
         if not made(place / "starts"):
             frames[:: max(1, len(frames) // 16)].save(place / "starts")
-        about: dict[str, Any] = {
-            "temperature": frames.temperature,
-            "density": number_density(frames),
-            "spread": largest_spread(committee, held_out),
-            "force_rmse": [force_rmse(m, held_out) for m in committee.members],
-            "force_rmse_committee": force_rmse(committee, held_out),
-            "n_training": n_training,
-            "n_held_out": len(held_out),
-        }
-        if held_out.energies is not None:
-            error = committee.energy_and_forces(held_out, batch_size=8)[0] - held_out.energies
-            about["energy_error_per_atom"] = float(np.std(error) / frames.n_sites)
+        about = about_network(committee, frames, held_out, n_training)
         print(
             f"all-atom NNP on {len(held_out)} held-out frames: force RMSE "
             f"{about['force_rmse_committee'] / EV_PER_ANGSTROM * 1e3:.1f} meV/A (committee), "
@@ -208,28 +217,67 @@ class NetworkSource(Source):
         )
         keep_json(place / "about.json", about)
 
-    def _member(self, place: Path, frames: Frames, k: int, seed: int) -> Potential:
-        path = place / f"member_{k}.pt"
-        if not made(path):
-            (place / f"member_{k}").mkdir(exist_ok=True)
-            network = network_maker(self.network, "for_frames")(frames, seed)
-            bonded = fit_priors(
-                frames, types=network.types, cutoff=network.cutoff, excluded_volume=False
-            )
-            wall = ExcludedVolume.fit(frames, network.types, network.cutoff, height=WALL)
-            fitted, report = self.training(
-                network,
-                frames,
-                priors=[*bonded, wall],
-                seed=seed,
-                folder=place / f"member_{k}",
-                name=f"NNP {k + 1} of {self.members}",
-            )
-            keep_json(place / f"member_{k}.json", report.to_json())
-            fitted.density = None
-            keep(path, fitted.made_at(None).save)  # an energy, not a PMF
-        (place / f"member_{k}" / CHECKPOINT).unlink(missing_ok=True)
-        return Potential.load(path)
+    def _member(self, place: Path, k: int, frames: Frames, seed: int) -> Potential:
+        make = network_maker(self.network, "for_frames")
+        name = f"NNP {k + 1} of {self.members}"
+        return trained_once(
+            place,
+            k,
+            lambda own: liquid_network(make, self.training, frames, seed + k, own, name),
+        )
+
+
+def liquid_network(
+    make: Callable[[Frames, int], Potential],
+    training: ForceMatching,
+    frames: Frames,
+    seed: int,
+    folder: Path,
+    name: str,
+) -> tuple[Potential, TrainingReport]:
+    """A network with bonded priors and a high wall, trained on `frames`: an energy, not a PMF.
+
+    Args:
+        make: makes the untrained network.
+        training: of it.
+        frames: labels.
+        seed: of first weights and batches.
+        folder: where its checkpoints go.
+        name: what its progress bar shows.
+    """
+    network = make(frames, seed)
+    bonded = fit_priors(frames, types=network.types, cutoff=network.cutoff, excluded_volume=False)
+    wall = ExcludedVolume.fit(frames, network.types, network.cutoff, height=WALL)
+    priors = [*bonded, wall]
+    fitted, report = training(network, frames, priors=priors, seed=seed, folder=folder, name=name)
+    fitted.density = None
+    return fitted.made_at(None), report
+
+
+def about_network(
+    committee: Committee, frames: Frames, held_out: Frames, n_training: int
+) -> AboutNetwork:
+    """What a committee is good for.
+
+    Args:
+        committee: trained.
+        frames: all that were labelled.
+        held_out: those that no member has seen.
+        n_training: how many the members have seen.
+    """
+    about: AboutNetwork = {
+        "temperature": frames.temperature,
+        "density": number_density(frames),
+        "spread": largest_spread(committee, held_out),
+        "force_rmse": [force_rmse(m, held_out) for m in committee.members],
+        "force_rmse_committee": force_rmse(committee, held_out),
+        "n_training": n_training,
+        "n_held_out": len(held_out),
+    }
+    if held_out.energies is not None:
+        error = committee.energy_and_forces(held_out, batch_size=8)[0] - held_out.energies
+        about["energy_error_per_atom"] = float(np.std(error) / frames.n_sites)
+    return about
 
 
 def network_path(name: str) -> Path:
