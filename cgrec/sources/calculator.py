@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
+from ase.calculators.calculator import Calculator
+from tqdm import tqdm
 
 from ..frames import Frames
 from ..system import System
@@ -20,6 +23,31 @@ from .calculators import make_calculator
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from ase.md.langevin import Langevin
+
+
+#: {name of an array of Frames: its value in each frame so far}.
+Kept = dict[str, list[object]]
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """Numbers of a run, as `CalculatorSource` takes them."""
+
+    temperature: float
+    n_frames: int
+    stride: int
+    timestep: float
+    friction: float
+    equilibration: int
+    frames_per_chunk: int
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not (value > 0 or (name == "equilibration" and value == 0)):
+                raise ValueError(
+                    f"CalculatorSource.{name}: expected a positive number, found {value}"
+                )
 
 
 class CalculatorSource(Source):
@@ -34,11 +62,11 @@ class CalculatorSource(Source):
     def __init__(
         self,
         *,
-        calculator: Any,
+        calculator: str | Calculator,
         structure: str | Path,
         temperature: float,
         n_frames: int,
-        calculator_arguments: Mapping[str, Any] | None = None,
+        calculator_arguments: Mapping[str, object] | None = None,
         python: str | None = None,
         stride: int = 20,
         timestep: float = 0.0005,
@@ -77,26 +105,15 @@ class CalculatorSource(Source):
                 "'module:callable', found "
                 "an object"
             )
-        self._arguments: dict[str, Any] = {
-            "temperature": temperature,
-            "n_frames": n_frames,
-            "stride": stride,
-            "timestep": timestep,
-            "friction": friction,
-            "equilibration": equilibration,
-            "frames_per_chunk": frames_per_chunk,
-        }
-        for name, value in self._arguments.items():
-            if not (value > 0 or (name == "equilibration" and value == 0)):
-                raise ValueError(
-                    f"CalculatorSource.{name}: expected a positive number, found {value}"
-                )
+        self._settings = _Settings(
+            temperature, n_frames, stride, timestep, friction, equilibration, frames_per_chunk
+        )
         self._structure = Path(structure)
         self._calculator = calculator
         self._calculator_arguments = dict(calculator_arguments or {})
         self._python = python
 
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, object]:
         """The arguments, the calculator by name; of the structure the content counts, not the path."""
         named = (
             self._calculator
@@ -107,7 +124,7 @@ class CalculatorSource(Source):
         settings = self._calculator_arguments or {
             k: v for k, v in dict(own).items() if isinstance(v, str | int | float | bool)
         }
-        return {**self._arguments, "calculator": named, "calculator_arguments": settings}
+        return {**vars(self._settings), "calculator": named, "calculator_arguments": settings}
 
     def files(self) -> list[Path]:
         """Start structure."""
@@ -136,26 +153,27 @@ class CalculatorSource(Source):
             SamplingStopped: the calculator failed or gave something not finite; what was saved is
                 kept.
         """
-        chunks, start = Chunks(folder), self._start_frame()
+        chunks, start, settings = Chunks(folder), self._start_frame(), self._settings
         dynamics, random = self._dynamics(start, seed)
-        a = self._arguments
-        if chunks.n_frames < a["n_frames"]:
-            self._resume_or_begin(dynamics, random, chunks)
-        with progress(a["n_frames"], chunks.n_frames, type(dynamics.atoms.calc).__name__) as bar:
-            for n in chunk_sizes(chunks.n_frames, a["n_frames"], a["frames_per_chunk"]):
-                self._run_chunk(dynamics, random, chunks, n, start.system, bar)
-        return chunks.frames(start.system, a["temperature"])
+        run = _Run(dynamics, random, start.system, chunks, settings)
+        total = settings.n_frames
+        if chunks.n_frames < total:
+            run.resume_or_begin()
+        with progress(total, chunks.n_frames, type(dynamics.atoms.calc).__name__) as bar:
+            for n in chunk_sizes(chunks.n_frames, total, settings.frames_per_chunk):
+                run.piece(n, bar)
+        return chunks.frames(start.system, settings.temperature)
 
     def _start_frame(self) -> Frames:
         frames = read(
             self._structure,
-            temperature=self._arguments["temperature"],
+            temperature=self._settings.temperature,
             check_units=False,
             find_constraints=False,
         )
         return frames[0]
 
-    def _dynamics(self, start: Frames, seed: int) -> tuple[Any, np.random.Generator]:
+    def _dynamics(self, start: Frames, seed: int) -> tuple[Langevin, np.random.Generator]:
         """ASE's integrator on the start structure, and the generator it draws from."""
         from ase import units
         from ase.md.langevin import Langevin
@@ -167,61 +185,77 @@ class CalculatorSource(Source):
             start.system, start.positions[0], None if boxes is None else boxes[0]
         )
         atoms.calc = self._make_calculator()
-        MaxwellBoltzmannDistribution(
-            atoms, temperature_K=self._arguments["temperature"], rng=random
-        )
+        MaxwellBoltzmannDistribution(atoms, temperature_K=self._settings.temperature, rng=random)
         picosecond = units.fs / TIME["fs"]  # in ASE's unit of time
         return Langevin(
             atoms,
-            self._arguments["timestep"] * picosecond,
-            temperature_K=self._arguments["temperature"],
-            friction=self._arguments["friction"] / picosecond,
+            self._settings.timestep * picosecond,
+            temperature_K=self._settings.temperature,
+            friction=self._settings.friction / picosecond,
             fixcm=False,
             rng=random,
         ), random
 
-    def _make_calculator(self) -> Any:
+    def _make_calculator(self) -> Calculator:
         if not isinstance(self._calculator, str):
             return self._calculator
         return make_calculator(self._calculator, self._calculator_arguments, self._python)
 
-    def _resume_or_begin(self, dynamics: Any, random: np.random.Generator, chunks: Chunks) -> None:
-        """Set the state after the last piece, or equilibrate and save the state that leaves."""
-        state = chunks.state()
-        if state is not None:
-            dynamics.atoms.set_positions(state["positions"])
-            dynamics.atoms.set_momenta(state["momenta"])
-            random.bit_generator.state = json.loads(str(state["random"]))
-            return
-        self._steps(dynamics, self._arguments["equilibration"], chunks)
-        chunks.append({"positions": []}, _state(dynamics, random))
 
-    def _run_chunk(
+class _Run:
+    """ASE's dynamics made in pieces.
+
+    Args:
+        dynamics: its integrator on the atoms.
+        random: the generator it draws from.
+        system: of the frames.
+        chunks: the pieces made so far.
+        settings: of the run.
+    """
+
+    def __init__(
         self,
-        dynamics: Any,
+        dynamics: Langevin,
         random: np.random.Generator,
-        chunks: Chunks,
-        n: int,
         system: System,
-        bar: Any,
+        chunks: Chunks,
+        settings: _Settings,
     ) -> None:
+        self.dynamics = dynamics
+        self.random = random
+        self.system = system
+        self.chunks = chunks
+        self.settings = settings
+
+    def resume_or_begin(self) -> None:
+        """Set the state after the last piece, or equilibrate and save the state that leaves."""
+        state = self.chunks.state()
+        if state is not None:
+            self.dynamics.atoms.set_positions(state["positions"])
+            self.dynamics.atoms.set_momenta(state["momenta"])
+            self.random.bit_generator.state = json.loads(str(state["random"]))
+            return
+        self._steps(self.settings.equilibration)
+        self.chunks.append({"positions": []}, self._state())
+
+    def piece(self, n: int, bar: tqdm[NoReturn]) -> None:
         """`n` frames as one piece; a failure saves the frames before it and raises."""
-        _forget(dynamics.atoms)
-        frames: dict[str, list[Any]] = {"positions": [], "forces": [], "energies": [], "box": []}
-        state = _state(dynamics, random)
+        _forget(self.dynamics.atoms)
+        frames: Kept = {"positions": [], "forces": [], "energies": [], "box": []}
+        state = self._state()
         try:
             for _ in range(n):
-                self._steps(dynamics, self._arguments["stride"], chunks)
-                _keep(frames, dynamics.atoms, system, self._arguments["temperature"])
-                state = _state(dynamics, random)
+                self._steps(self.settings.stride)
+                _keep(frames, self.dynamics.atoms, self.system, self.settings.temperature)
+                state = self._state()
                 bar.update()
         except SamplingStopped as stop:
             if frames["positions"]:
-                chunks.append(frames, state)
-            raise SamplingStopped(_advice(chunks, str(stop.args[0]))) from stop.__cause__
-        chunks.append(frames, state)
+                self.chunks.append(frames, state)
+            raise SamplingStopped(_advice(self.chunks, str(stop.args[0]))) from stop.__cause__
+        self.chunks.append(frames, state)
 
-    def _steps(self, dynamics: Any, n: int, chunks: Chunks) -> None:
+    def _steps(self, n: int) -> None:
         """`n` steps of the integrator, every result checked.
 
         Raises:
@@ -229,14 +263,23 @@ class CalculatorSource(Source):
         """
         for _ in range(n):
             try:
-                forces = dynamics.step()
+                forces = self.dynamics.step()
             except Exception as error:  # calculators fail each in their own way
                 raise SamplingStopped(f"{type(error).__name__}: {error}") from error
             if not np.isfinite(forces).all():
                 raise SamplingStopped("the calculator gave forces that are not finite")
 
+    def _state(self) -> dict[str, object]:
+        """Everything the next step depends on (ASE's units)."""
+        atoms = self.dynamics.atoms
+        return {
+            "positions": atoms.get_positions(),
+            "momenta": atoms.get_momenta(),
+            "random": json.dumps(self.random.bit_generator.state),
+        }
 
-def _keep(frames: dict[str, list[Any]], atoms: Atoms, system: System, temperature: float) -> None:
+
+def _keep(frames: Kept, atoms: Atoms, system: System, temperature: float) -> None:
     """Append positions, forces, energy and box of `atoms`, in our units."""
     from ase.calculators.singlepoint import SinglePointCalculator
 
@@ -251,16 +294,6 @@ def _keep(frames: dict[str, list[Any]], atoms: Atoms, system: System, temperatur
     frames["energies"].append(one.energies[0])  # type: ignore[index]
     if one.box is not None:
         frames["box"].append(one.box)
-
-
-def _state(dynamics: Any, random: np.random.Generator) -> dict[str, Any]:
-    """Everything the next step depends on (ASE's units)."""
-    atoms = dynamics.atoms
-    return {
-        "positions": atoms.get_positions(),
-        "momenta": atoms.get_momenta(),
-        "random": json.dumps(random.bit_generator.state),
-    }
 
 
 def _forget(atoms: Atoms) -> None:

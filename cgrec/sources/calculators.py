@@ -12,18 +12,21 @@ import shutil
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
 _WORKER = Path(__file__).with_name("worker.py")
 
 
-def make_calculator(name: str, arguments: Mapping[str, Any], python: str | None = None) -> Any:
+def make_calculator(
+    name: str, arguments: Mapping[str, object], python: str | None = None
+) -> Calculator:
     """The calculator that "module:callable" makes of `arguments`.
 
     Args:
@@ -65,7 +68,7 @@ class ForeignCalculator(Calculator):
 
     implemented_properties = ["energy", "forces"]
 
-    def __init__(self, python: str, name: str, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, python: str, name: str, arguments: Mapping[str, object]) -> None:
         self._process: subprocess.Popen[str] | None = None
         super().__init__()
         self.python = str(Path(python).expanduser())
@@ -95,7 +98,7 @@ class ForeignCalculator(Calculator):
             env={k: v for k, v in os.environ.items() if k not in own},
         )
 
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, request: Mapping[str, object]) -> dict[str, Any]:
         """The worker's answer.
 
         Raises:
@@ -138,9 +141,9 @@ class ForeignCalculator(Calculator):
 
     def calculate(
         self,
-        atoms: Any = None,
-        properties: Any = ("energy", "forces"),
-        system_changes: Any = all_changes,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy", "forces"),
+        system_changes: Sequence[str] = all_changes,
     ) -> None:
         """Energy in eV and forces in eV/angstrom of `atoms`, from the other interpreter."""
         super().calculate(atoms, properties, system_changes)
