@@ -29,7 +29,7 @@ from ..frames import Frames
 from ..mapping import Mapping
 from ..potential import Potential
 from ..remarks import remark
-from ..sources.openmm import openmm_modules
+from ..sources.openmm_system import openmm_modules
 from ..system import System
 
 Array = NDArray[np.float64]

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from ..frames import Frames
 from ..remarks import remark
 from ..system import System
 from ..trajectory_files import select_sites
 from .base import Chunks, SamplingStopped, Source, chunk_sizes, progress
+from .openmm_system import masses_of, openmm_modules, system_of
+
+if TYPE_CHECKING:
+    import openmm
+    from openmm.app import Simulation, Topology
 
 _NONBONDED = {
     "pme": "PME",
@@ -31,10 +38,58 @@ class _Run:
     kept.
     """
 
-    simulation: Any
+    simulation: Simulation
     system: System
     massive: NDArray[np.int64]
     kept: NDArray[np.int64]
+
+    def piece(self, chunks: Chunks, n: int, stride: int, bar: tqdm[NoReturn]) -> None:
+        """`n` frames, `stride` steps apart, as one piece."""
+        # As a resumed run does: lists of neighbours are made anew, whose order is that of sums.
+        self.simulation.context.reinitialize(preserveState=True)
+        frames: dict[str, list[object]] = {
+            "positions": [],
+            "forces": [],
+            "energies": [],
+            "box": [],
+        }
+        for _ in range(n):
+            self.steps(stride, chunks)
+            found = self._snapshot()
+            for name, value in found.items():
+                frames[name].append(value)
+            if not np.isfinite(found["forces"]).all():
+                raise SamplingStopped(_advice(chunks, "forces are not finite"))
+            bar.update()
+        chunks.append(frames, self.checkpoint())
+
+    def steps(self, n: int, chunks: Chunks) -> None:
+        """`n` steps. SamplingStopped where OpenMM fails."""
+        openmm, _ = _openmm()
+        try:
+            self.simulation.step(n)
+        except openmm.OpenMMException as error:
+            raise SamplingStopped(_advice(chunks, str(error))) from error
+
+    def checkpoint(self) -> dict[str, NDArray[np.uint8]]:
+        """OpenMM's own state, its random streams included."""
+        state = self.simulation.context.createCheckpoint()
+        return {"checkpoint": np.frombuffer(state, np.uint8)}
+
+    def _snapshot(self) -> dict[str, NDArray[np.floating] | float]:
+        """Positions nm, forces kJ/mol/nm, energy kJ/mol and box nm of the present state, molecules
+        whole.
+        """
+        state = self.simulation.context.getState(positions=True, forces=True, energy=True)
+        sites = self.massive[self.kept]
+        found = {
+            "positions": state.getPositions(asNumpy=True)._value[sites].astype(np.float32),
+            "forces": state.getForces(asNumpy=True)._value[sites].astype(np.float32),
+            "energies": state.getPotentialEnergy()._value,
+        }
+        if self.simulation.system.usesPeriodicBoundaryConditions():
+            found["box"] = np.array(state.getPeriodicBoxVectors(asNumpy=True)._value)
+        return found
 
 
 class OpenMMSource(Source):
@@ -108,7 +163,7 @@ class OpenMMSource(Source):
                     f"OpenMMSource.{name}: expected a positive number, found {arguments[name]}"
                 )
 
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, object]:
         """The arguments but for the path, whose content counts, and how the work is divided."""
         left_out = ("structure", "platform", "frames_per_chunk")
         return {
@@ -135,7 +190,7 @@ class OpenMMSource(Source):
         masses = np.array(
             [0.0 if a.element is None else a.element.mass._value for a in topology.atoms()]
         )
-        system = _system(topology, None, masses, np.flatnonzero(masses > 0))
+        system = system_of(topology, None, masses, np.flatnonzero(masses > 0))
         chosen = self._arguments["selection"]
         return system if chosen is None else system.select(select_sites(system, chosen))
 
@@ -146,39 +201,32 @@ class OpenMMSource(Source):
         total = self._arguments["n_frames"]
         with progress(total, chunks.n_frames, "OpenMM") as bar:
             for n in chunk_sizes(chunks.n_frames, total, self._arguments["frames_per_chunk"]):
-                self._run_chunk(run, chunks, n, bar)
+                run.piece(chunks, n, self._arguments["stride"], bar)
         return chunks.frames(run.system.select(run.kept.tolist()), self._arguments["temperature"])
 
     def _prepare(self, seed: int) -> _Run:
         openmm, app = _openmm()
         a = self._arguments
         pdb = app.PDBFile(str(self._structure))
-        plain = app.ForceField(*a["force_field"]).createSystem(
-            pdb.topology, **self._options(app, pdb.topology)
-        )
+        field = app.ForceField(*a["force_field"])
+        plain = field.createSystem(pdb.topology, **self._options(pdb.topology))
         integrator = openmm.LangevinMiddleIntegrator(a["temperature"], a["friction"], a["timestep"])
         integrator.setRandomNumberSeed(_openmm_seed(seed, 0))
-        simulation = _reproducible(app, openmm, pdb.topology, plain, integrator, a["platform"])
+        simulation = _reproducible(pdb.topology, plain, integrator, a["platform"])
         simulation.context.setPositions(pdb.positions)
-        masses = self._true_masses(app, pdb.topology, plain)
+        # Repartitioned masses belong to the integrator: centres of mass are those of the true ones.
+        moved = a["hydrogen_mass"] is not None
+        masses = masses_of(field.createSystem(pdb.topology) if moved else plain)
         massive = np.flatnonzero(masses > 0)
-        system = _system(pdb.topology, plain, masses, massive)
+        system = system_of(pdb.topology, plain, masses, massive)
         kept = np.array(
             range(len(massive)) if a["selection"] is None else select_sites(system, a["selection"])
         )
         return _Run(simulation, system, massive, kept)
 
-    def _true_masses(self, app: Any, topology: Any, plain: Any) -> NDArray[np.float64]:
-        """(n_particles,) amu of the force field, before `hydrogen_mass` moves any from atom to
-        atom.
-
-        Repartitioned masses belong to the integrator: centres of mass are those of the true masses.
-        """
-        if self._arguments["hydrogen_mass"] is not None:
-            plain = app.ForceField(*self._arguments["force_field"]).createSystem(topology)
-        return np.array([plain.getParticleMass(k)._value for k in range(plain.getNumParticles())])
-
-    def _options(self, app: Any, topology: Any) -> dict[str, Any]:
+    def _options(self, topology: Topology) -> dict[str, object]:
+        """Arguments of OpenMM's createSystem."""
+        _, app = _openmm()
         a = self._arguments
         if (
             a["nonbonded"] in ("pme", "cutoff_periodic")
@@ -208,8 +256,8 @@ class OpenMMSource(Source):
             context.setVelocitiesToTemperature(
                 self._arguments["temperature"], _openmm_seed(seed, 1)
             )
-            _steps(run.simulation, self._arguments["equilibration"], chunks)
-            chunks.append({"positions": []}, _checkpoint(run))
+            run.steps(self._arguments["equilibration"], chunks)
+            chunks.append({"positions": []}, run.checkpoint())
             return
         try:
             context.loadCheckpoint(state["checkpoint"].tobytes())
@@ -221,43 +269,19 @@ class OpenMMSource(Source):
                 f"OpenMM; finish it there, or remove {chunks.folder} to begin again"
             ) from error
 
-    def _run_chunk(self, run: _Run, chunks: Chunks, n: int, bar: Any) -> None:
-        # As a resumed run does: lists of neighbours are made anew, whose order is that of sums.
-        run.simulation.context.reinitialize(preserveState=True)
-        frames: dict[str, list[Any]] = {"positions": [], "forces": [], "energies": [], "box": []}
-        for _ in range(n):
-            _steps(run.simulation, self._arguments["stride"], chunks)
-            for name, value in _snapshot(run).items():
-                frames[name].append(value)
-            if not np.isfinite(frames["forces"][-1]).all():
-                raise SamplingStopped(_advice(chunks, "forces are not finite"))
-            bar.update()
-        chunks.append(frames, _checkpoint(run))
 
-
-def _openmm() -> tuple[Any, Any]:
+def _openmm() -> tuple[ModuleType, ModuleType]:
     return openmm_modules("OpenMMSource")
 
 
-def openmm_modules(owner: str) -> tuple[Any, Any]:
-    """openmm and openmm.app; ImportError that says what `owner` lacks and how to get it."""
-    try:
-        import openmm
-        from openmm import app
-    except ImportError as error:
-        raise ImportError(
-            f"{owner} needs OpenMM, which is not installed: pip install 'cgrec[openmm]'"
-        ) from error
-    return openmm, app
-
-
 def _reproducible(
-    app: Any, openmm: Any, topology: Any, plain: Any, integrator: Any, name: str | None
-) -> Any:
+    topology: Topology, plain: openmm.System, integrator: openmm.Integrator, name: str | None
+) -> Simulation:
     """OpenMM's Simulation on the platform asked for, or the fastest that works here, with forces
     that do not depend on the order in which threads end (property DeterministicForces) where the
     platform can, so that a run can be made again and resumed bit by bit; a remark where it cannot.
     """
+    openmm, app = _openmm()
     platforms = [openmm.Platform.getPlatform(k) for k in range(openmm.Platform.getNumPlatforms())]
     fastest = sorted(platforms, key=lambda p: -p.getSpeed())
     wanted = fastest if name is None else [openmm.Platform.getPlatformByName(name)]
@@ -292,94 +316,10 @@ def _openmm_seed(seed: int, stream: int) -> int:
     return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0] % (2**31 - 2)) + 1
 
 
-def _steps(simulation: Any, n: int, chunks: Chunks) -> None:
-    openmm, _ = _openmm()
-    try:
-        simulation.step(n)
-    except openmm.OpenMMException as error:
-        raise SamplingStopped(_advice(chunks, str(error))) from error
-
-
 def _advice(chunks: Chunks, why: str) -> str:
     return (
         f"OpenMM stopped ({why}); {chunks.n_frames} frames are kept in {chunks.folder}: look "
         "at the start "
         "structure, use a smaller "
         "timestep or a longer equilibration, in another folder"
-    )
-
-
-def _snapshot(run: _Run) -> dict[str, Any]:
-    """Positions nm, forces kJ/mol/nm, energy kJ/mol and box nm of the present state, molecules
-    whole.
-    """
-    state = run.simulation.context.getState(positions=True, forces=True, energy=True)
-    sites = run.massive[run.kept]
-    found = {
-        "positions": state.getPositions(asNumpy=True)._value[sites].astype(np.float32),
-        "forces": state.getForces(asNumpy=True)._value[sites].astype(np.float32),
-        "energies": state.getPotentialEnergy()._value,
-    }
-    if run.simulation.system.usesPeriodicBoundaryConditions():
-        found["box"] = np.array(state.getPeriodicBoxVectors(asNumpy=True)._value)
-    return found
-
-
-def _checkpoint(run: _Run) -> dict[str, Any]:
-    """OpenMM's own state, its random streams included."""
-    return {"checkpoint": np.frombuffer(run.simulation.context.createCheckpoint(), np.uint8)}
-
-
-def _system(
-    topology: Any, plain: Any | None, masses: NDArray[np.float64], massive: NDArray[np.int64]
-) -> System:
-    """System of the massive particles: bonds of the topology, constraints and charges of OpenMM's
-    System, if given.
-
-    Args:
-        topology: OpenMM's.
-        plain: OpenMM's System; None before there is one.
-        masses: (n_particles,) amu, zero for virtual sites.
-        massive: particles with mass.
-    """
-    atoms = [a for a, m in zip(topology.atoms(), masses) if m > 0]
-    new = {int(old): k for k, old in enumerate(massive)}
-    keep: Any = lambda pairs: [(new[i], new[j]) for i, j in pairs if i in new and j in new]  # noqa: E731
-    elements = ["X" if a.element is None else a.element.symbol for a in atoms]
-    count = 0 if plain is None else plain.getNumConstraints()
-    held = [plain.getConstraintParameters(k)[:2] for k in range(count)]  # type: ignore[union-attr]
-    return System(
-        names=tuple(a.name for a in atoms),
-        masses=masses[massive],
-        elements=tuple(elements),
-        types=tuple(a.name if e == "X" else e for a, e in zip(atoms, elements)),
-        charges=np.zeros(len(massive)) if plain is None else _charges(plain, len(masses))[massive],
-        bonds=keep([(b[0].index, b[1].index) for b in topology.bonds()]),
-        constraints=keep(held),
-        residues=np.array([a.residue.index for a in atoms]),
-        residue_names=tuple(a.residue.name for a in atoms),
-        **_origin([a.residue for a in atoms]),
-    )
-
-
-def _origin(residues: Sequence[Any]) -> dict[str, Any]:
-    """Chains, numbers and insertion codes of the residue of each site; numbers only where all of
-    them are numbers.
-    """
-    numbers = [str(r.id).strip() for r in residues]
-    stated = all(n.lstrip("-").isdigit() for n in numbers)
-    return {
-        "chain_ids": tuple(r.chain.id for r in residues),
-        "residue_numbers": np.array([int(n) for n in numbers]) if stated else None,
-        "insertion_codes": tuple(r.insertionCode for r in residues) if stated else (),
-    }
-
-
-def _charges(plain: Any, n: int) -> NDArray[np.float64]:
-    openmm, _ = _openmm()
-    forces = [f for f in plain.getForces() if isinstance(f, openmm.NonbondedForce)]
-    return (
-        np.array([forces[0].getParticleParameters(k)[0]._value for k in range(n)])
-        if forces
-        else np.zeros(n)
     )

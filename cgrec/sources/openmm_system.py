@@ -1,0 +1,104 @@
+"""OpenMM's Topology and System as a `System`: massive particles, bonds, constraints, charges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..system import System
+
+if TYPE_CHECKING:
+    import openmm
+    from openmm.app import Topology
+    from openmm.app.topology import Residue
+
+
+def openmm_modules(owner: str) -> tuple[ModuleType, ModuleType]:
+    """openmm and openmm.app; ImportError that says what `owner` lacks and how to get it."""
+    try:
+        import openmm
+        from openmm import app
+    except ImportError as error:
+        raise ImportError(
+            f"{owner} needs OpenMM, which is not installed: pip install 'cgrec[openmm]'"
+        ) from error
+    return openmm, app
+
+
+def masses_of(plain: openmm.System) -> NDArray[np.float64]:
+    """(n_particles,) amu."""
+    return np.array([plain.getParticleMass(k)._value for k in range(plain.getNumParticles())])
+
+
+def system_of(
+    topology: Topology,
+    plain: openmm.System | None,
+    masses: NDArray[np.float64],
+    massive: NDArray[np.int64],
+) -> System:
+    """System of the massive particles: bonds of the topology, constraints and charges of OpenMM's
+    System, if given.
+
+    Args:
+        topology: OpenMM's.
+        plain: OpenMM's System; None before there is one.
+        masses: (n_particles,) amu, zero for virtual sites.
+        massive: particles with mass.
+    """
+    atoms = [a for a, m in zip(topology.atoms(), masses) if m > 0]
+    new = {int(old): k for k, old in enumerate(massive)}
+
+    def keep(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        return [(new[i], new[j]) for i, j in pairs if i in new and j in new]
+
+    elements = ["X" if a.element is None else a.element.symbol for a in atoms]
+    held = []
+    if plain is not None:
+        held = [plain.getConstraintParameters(k)[:2] for k in range(plain.getNumConstraints())]
+    return System(
+        names=tuple(a.name for a in atoms),
+        masses=masses[massive],
+        elements=tuple(elements),
+        types=tuple(a.name if e == "X" else e for a, e in zip(atoms, elements)),
+        charges=np.zeros(len(massive)) if plain is None else _charges(plain, len(masses))[massive],
+        bonds=keep([(b[0].index, b[1].index) for b in topology.bonds()]),
+        constraints=keep(held),
+        residues=np.array([a.residue.index for a in atoms]),
+        residue_names=tuple(a.residue.name for a in atoms),
+        **_origin([a.residue for a in atoms]),
+    )
+
+
+class _Origin(TypedDict):
+    """Keywords of `System` that say what residue each site is of."""
+
+    chain_ids: tuple[str, ...]
+    residue_numbers: NDArray[np.int64] | None
+    insertion_codes: tuple[str, ...]
+
+
+def _origin(residues: Sequence[Residue]) -> _Origin:
+    """Chains, numbers and insertion codes of the residue of each site; numbers only where all of
+    them are numbers.
+    """
+    numbers = [str(r.id).strip() for r in residues]
+    stated = all(n.lstrip("-").isdigit() for n in numbers)
+    return {
+        "chain_ids": tuple(r.chain.id for r in residues),
+        "residue_numbers": np.array([int(n) for n in numbers]) if stated else None,
+        "insertion_codes": tuple(r.insertionCode for r in residues) if stated else (),
+    }
+
+
+def _charges(plain: openmm.System, n: int) -> NDArray[np.float64]:
+    openmm, _ = openmm_modules("OpenMMSource")
+    forces = [f for f in plain.getForces() if isinstance(f, openmm.NonbondedForce)]
+    return (
+        np.array([forces[0].getParticleParameters(k)[0]._value for k in range(n)])
+        if forces
+        else np.zeros(n)
+    )
