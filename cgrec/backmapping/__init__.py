@@ -11,7 +11,8 @@ from .force_field import OpenMMForceField
 from .library import LibraryBackmapper
 from .minimise import minimise
 from .residues import ResidueLibrary, ResidueTemplate
-from .resolvate import OpenMMEngine, PotentialEngine, Resolvation
+from .resolvate import Resolvation
+from .solvent_engines import OpenMMEngine, PotentialEngine
 from .split import Split
 from .template import TemplateBackmapper
 
