@@ -45,7 +45,7 @@ _FAILED = "failed"
 
 def claim(
     folder: Path,
-    now: dict[str, object],
+    now: Mapping[str, object],
     products: Mapping[str, Sequence[str]],
     *,
     prefix: str = "",

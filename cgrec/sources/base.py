@@ -163,10 +163,10 @@ def _check_temperature(frames: Frames) -> None:
         remark(f"level 0: {check.message}")
 
 
-def _say(checks: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
+def _say(checks: Mapping[str, Sequence[object]]) -> None:
     """Print what was checked and found right; what was not is a remark already."""
     for found in checks.get("temperature", []):
-        if found["verdict"] == "ok":
+        if isinstance(found, dict) and found["verdict"] == "ok":
             print(f"level 0: {found['message']}", file=sys.stderr)
 
 
