@@ -14,6 +14,7 @@ many passes as there are coordinates.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping as Table
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from ..checkpoints import in_pieces, load_state, save_state
-from .base import Backmapper
+from ..mapping import Mapping
+from .base import Model
+from .coordinate_backmapper import CoordinateBackmapper
 from .coordinates import Surroundings, spread
 from .scaled import Scaled, wrapped
 from .split import Unit
@@ -141,7 +144,7 @@ class FlowTraining:
     name: str = "flow"
 
 
-class FlowBackmapper(Backmapper):
+class FlowBackmapper(CoordinateBackmapper):
     """Draws as many different answers as wanted, each with its density. `fit` takes the options of
     `FlowTraining`.
 
@@ -153,7 +156,7 @@ class FlowBackmapper(Backmapper):
     has_density = True
     relabelled_copies = 8
 
-    def __init__(self, mapping: Any, models: dict[str, dict[str, Any]], steps: int = 4) -> None:
+    def __init__(self, mapping: Mapping, models: dict[str, Model], steps: int = 4) -> None:
         super().__init__(mapping, models)
         self.steps = steps
         self._flows = {
@@ -162,8 +165,8 @@ class FlowBackmapper(Backmapper):
 
     @classmethod
     def _learn(
-        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Any
-    ) -> dict[str, Any]:
+        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Table[str, Any]
+    ) -> Model:
         return _train(unit, scaled, sites, y, FlowTraining(**options))
 
     def _draw(
@@ -181,7 +184,7 @@ class FlowBackmapper(Backmapper):
 class _Flow:
     """A fitted flow of one kind of unit."""
 
-    def __init__(self, model: dict[str, Any]) -> None:
+    def __init__(self, model: Model) -> None:
         self.surroundings = Surroundings.from_state(model["surroundings"])
         self.mean = model["mean"]
         self.scale = model["scale"]
@@ -234,9 +237,7 @@ class _Flow:
         return y, growth
 
 
-def _train(
-    unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: FlowTraining
-) -> dict[str, Any]:
+def _train(unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: FlowTraining) -> Model:
     surroundings = Surroundings.of(unit, sites[:: max(1, len(sites) // 1000)])
     c = surroundings(sites)
     mean, scale = c.mean(0), spread(c)

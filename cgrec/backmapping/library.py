@@ -4,6 +4,7 @@ many answers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Table
 from functools import cached_property
 from typing import Any
 
@@ -12,13 +13,14 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from .base import Backmapper
+from .base import Model
+from .coordinate_backmapper import CoordinateBackmapper
 from .coordinates import Surroundings, spread
 from .scaled import Scaled
 from .split import Unit
 
 
-class LibraryBackmapper(Backmapper):
+class LibraryBackmapper(CoordinateBackmapper):
     """One of the `nearest` reference units by bonds, angles and dihedrals of their sites (in
     standard deviations), each as likely.
 
@@ -29,14 +31,12 @@ class LibraryBackmapper(Backmapper):
 
     @classmethod
     def _learn(
-        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Any
-    ) -> dict[str, Any]:
+        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Table[str, Any]
+    ) -> Model:
         return cls._keep(unit, sites, y, **options)
 
     @staticmethod
-    def _keep(
-        unit: Unit, sites: Tensor, y: Tensor, nearest: int = 10, most: int = 20_000
-    ) -> dict[str, Any]:
+    def _keep(unit: Unit, sites: Tensor, y: Tensor, nearest: int = 10, most: int = 20_000) -> Model:
         some = slice(None, None, max(1, -(-len(y) // most)))
         surroundings = Surroundings.of(unit, sites[some])
         seen = surroundings(sites[some])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..system import System
+from .base import Model
 from .reference import KINDS, ReferenceGeometry, Terms, measured
 
 #: Mean, spread, lowest and highest deviation of a disulphide: nm, and degrees at its sulphur (Engh
@@ -23,7 +23,7 @@ def geometry_of(
     system: System,
     names: Sequence[dict[str, int]],
     kinds: Sequence[str],
-    models: dict[str, dict[str, Any]],
+    models: dict[str, Model],
 ) -> ReferenceGeometry:
     """Bonds, angles, stiff dihedrals and hands of a chain.
 
@@ -62,7 +62,7 @@ def _seen(
     term: Sequence[int],
     owners: list[dict[int, str]],
     kinds: Sequence[str],
-    models: dict[str, dict[str, Any]],
+    models: dict[str, Model],
 ) -> Tensor | None:
     """(4,) mean, spread, low and high of one term in the residues of one kind; None where none has
     all its atoms.

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Table
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .base import Backmapper
+from .base import Model
+from .coordinate_backmapper import CoordinateBackmapper
 from .scaled import Scaled
 from .split import Unit
 
 
-class TemplateBackmapper(Backmapper):
+class TemplateBackmapper(CoordinateBackmapper):
     """Every bond, angle and dihedral at its mean; directions that nothing determines are drawn."""
 
     @classmethod
     def _learn(
-        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Any
-    ) -> dict[str, Any]:
+        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Table[str, Any]
+    ) -> Model:
         if options:
             raise ValueError(f"TemplateBackmapper takes no options, found {sorted(options)}")
         mean = torch.where(scaled.circles, torch.exp(1j * y).mean(0).angle(), y.mean(0))
