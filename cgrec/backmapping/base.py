@@ -5,6 +5,7 @@ in.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping as Table
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,8 @@ from .split import Split, Unit, whole
 BATCH = 4096
 #: What was learned of units of one kind, as a .pt keeps it: tensors, numbers, names.
 Model = dict[str, Any]
+#: Options of `fit`, as the class names them.
+Options = Table[str, Any]
 
 
 class Backmapper(ABC):

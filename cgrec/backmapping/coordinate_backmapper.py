@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping as Table
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from ..frames import Frames
 from ..mapping import Mapping
 from ..mapping.linear import need_same_system
 from ..resampling import resampled
-from .base import BATCH, Backmapper, Model
+from .base import BATCH, Backmapper, Model, Options
 from .coordinates import relabelled, terminal_groups
 from .reference import ReferenceGeometry
 from .scaled import Scaled
@@ -39,7 +38,7 @@ class CoordinateBackmapper(Backmapper, interface=True):
     @classmethod
     @abstractmethod
     def _learn(
-        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Table[str, Any]
+        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Options
     ) -> Model:
         """What to remember of units alike, given their sites (n, n_sites, 3) and free coordinates
         (n, n_y).
@@ -61,7 +60,7 @@ class CoordinateBackmapper(Backmapper, interface=True):
         )
 
     @classmethod
-    def fit(cls, fine: Frames, mapping: Mapping, **options: Any) -> Self:
+    def fit(cls, fine: Frames, mapping: Mapping, **options: object) -> Self:
         """Learn from `fine` frames how `mapping` is undone.
 
         Args:

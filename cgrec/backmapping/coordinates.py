@@ -16,10 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .split import Unit, site_bonds
 
+#: Plain values and tensors of which a .pt makes an object again.
+State = dict[str, Any]
 #: Sine of the smallest angle that may define a frame.
 _BENT = 0.25
 LINE, FREE = 0, -1  # else the number of equal places of an atom on its circle
@@ -54,7 +57,7 @@ class Coordinates(ABC):
     kinds: list[int]
 
     @abstractmethod
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Plain arguments, for `coordinates_from`."""
 
     @abstractmethod
@@ -83,8 +86,8 @@ class InternalCoordinates(Coordinates):
 
     def __init__(
         self,
-        weights: Any,
-        owner: Any,
+        weights: NDArray[np.float64] | Tensor,
+        owner: NDArray[np.int64] | Sequence[int],
         placements: Sequence[Sequence[int]],
         folds: dict[int, int],
     ) -> None:
@@ -108,7 +111,7 @@ class InternalCoordinates(Coordinates):
         """
         return cls(unit.weights, unit.owner, _plan(unit, sites, atoms), _folds(unit))
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Plain arguments."""
         return {
             "weights": self.weights,
@@ -176,7 +179,12 @@ class FrameCoordinates(Coordinates):
         three: the sites of the frame, -1 where there is none.
     """
 
-    def __init__(self, expansion: Sequence[Any], masses: Any, three: Sequence[int]) -> None:
+    def __init__(
+        self,
+        expansion: Sequence[NDArray[np.float64] | Tensor],
+        masses: NDArray[np.float64] | Tensor,
+        three: Sequence[int],
+    ) -> None:
         self.R, self.N = (torch.as_tensor(a) for a in expansion)
         self.masses = torch.as_tensor(masses)
         self.three = list(three)
@@ -190,7 +198,7 @@ class FrameCoordinates(Coordinates):
         second = next((k for k in others[1:] if _bent(sites, 0, 1, k)), -1)
         return cls(unit.expansion, unit.fine.masses, [0, others[0] if others else -1, second])
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Plain arguments."""
         return {"expansion": [self.R, self.N], "masses": self.masses, "three": self.three}
 
@@ -209,11 +217,12 @@ class FrameCoordinates(Coordinates):
 
 def coordinates_of(unit: Unit, sites: Tensor, atoms: Tensor) -> Coordinates:
     """The coordinates that suit `unit`."""
-    kind: Any = InternalCoordinates if unit.disjoint else FrameCoordinates
-    return kind.of(unit, sites, atoms)
+    if unit.disjoint:
+        return InternalCoordinates.of(unit, sites, atoms)
+    return FrameCoordinates.of(unit, sites, atoms)
 
 
-def coordinates_from(state: dict[str, Any]) -> Coordinates:
+def coordinates_from(state: State) -> Coordinates:
     """Inverse of `state()`."""
     return InternalCoordinates(**state) if "placements" in state else FrameCoordinates(**state)
 
@@ -246,7 +255,7 @@ class Surroundings:
         return cls(InternalCoordinates(first, [0] * n, _plan(alone, sites[:, :1], sites), {}))
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Surroundings:
+    def from_state(cls, state: State) -> Surroundings:
         """From the state of its coordinates."""
         return cls(InternalCoordinates(**state))
 

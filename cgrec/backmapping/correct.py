@@ -8,7 +8,6 @@ given the sites, exactly and without a step size.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,13 +19,13 @@ from ..frames import Frames
 from ..mapping import Mapping
 from ..units import thermal_energy
 from .base import Backmapper
-from .minimise import FreeHalf, field_of
+from .minimise import FreeHalf, GivesForces, field_of
 
 
 def null_space_langevin(
     frames: Frames,
     mapping: Mapping,
-    potential: Any,
+    potential: GivesForces,
     *,
     steps: int,
     timestep: float = 0.0005,
@@ -110,7 +109,7 @@ class MetropolisReport:
 def metropolis(
     coarse: Frames,
     backmapper: Backmapper,
-    potential: Any,
+    potential: GivesForces,
     *,
     rounds: int = 50,
     generator: torch.Generator | None = None,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from ..statistics import Estimate, effective_share
 from ..units import thermal_energy
 from .base import Backmapper
 from .correct import metropolis
+from .minimise import GivesForces
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ class Audit:
     entropy: Estimate
     ess: float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain numbers."""
         return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
 
 
-def energies_in_kT(potential: Any, frames: Frames) -> NDArray[np.float64]:
+def energies_in_kT(potential: GivesForces, frames: Frames) -> NDArray[np.float64]:
     """(n_frames,) W / kT."""
     energies, _ = potential.energy_and_forces(frames)
     return np.asarray(energies, float) / thermal_energy(frames.temperature)
@@ -84,8 +84,8 @@ def energies_in_kT(potential: Any, frames: Frames) -> NDArray[np.float64]:
 def step_down(
     coarse: Frames,
     backmapper: Backmapper,
-    fine_potential: Any,
-    coarse_potential: Any,
+    fine_potential: GivesForces | None,
+    coarse_potential: GivesForces | None,
     *,
     name: str = "",
     n_draws: int = 1,
@@ -139,8 +139,8 @@ def step_down(
 def audit(
     coarse: Frames,
     backmapper: Backmapper,
-    fine_potential: Any,
-    coarse_potential: Any,
+    fine_potential: GivesForces,
+    coarse_potential: GivesForces,
     *,
     n_draws: int = 64,
     generator: torch.Generator | None = None,
@@ -194,7 +194,7 @@ def audit(
     )
 
 
-def _log_mean(x: NDArray[np.float64]) -> Any:
+def _log_mean(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """(...,) ln of the mean of exp(x) over the last axis."""
     return logsumexp(x, axis=-1) - math.log(x.shape[-1])
 

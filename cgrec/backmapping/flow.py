@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping as Table
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from ..checkpoints import in_pieces, load_state, save_state
 from ..mapping import Mapping
-from .base import Model
+from .base import Model, Options
 from .coordinate_backmapper import CoordinateBackmapper
 from .coordinates import Surroundings, spread
 from .scaled import Scaled, wrapped
@@ -44,7 +44,8 @@ class Velocity(nn.Module):
 
     def __init__(self, circles: list[bool], n_surroundings: int, width: int = 256) -> None:
         super().__init__()
-        self.config: dict[str, Any] = {
+        self.width = width
+        self.config: dict[str, object] = {
             "circles": circles,
             "n_surroundings": n_surroundings,
             "width": width,
@@ -77,7 +78,7 @@ class Velocity(nn.Module):
         """v (n, n_y) at y (n, n_y) and t (n,) or (1,), given `sites(c)`; and, if asked, its
         divergence (n,).
         """
-        width = self.config["width"]
+        width = self.width
         waves = math.pi * t[:, None] * torch.arange(1, 9, device=t.device)
         gates = of_sites + self.by_time(torch.cat([waves.cos(), waves.sin()], -1))
         shift1, gain1, shift2, gain2 = gates[:, : 4 * width].chunk(4, -1)
@@ -165,7 +166,7 @@ class FlowBackmapper(CoordinateBackmapper):
 
     @classmethod
     def _learn(
-        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Table[str, Any]
+        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Options
     ) -> Model:
         return _train(unit, scaled, sites, y, FlowTraining(**options))
 
@@ -282,6 +283,14 @@ def _train(unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: FlowTr
     }
 
 
+class _Part(Protocol):
+    """What a checkpoint asks for its state."""
+
+    def state_dict(self) -> Table[str, object]: ...
+
+    def load_state_dict(self, state: dict[str, object], /) -> object: ...
+
+
 class _Training:
     """Fits a velocity to pairs of c (n, n_c) and y (n, n_y); the last tenth of them judges."""
 
@@ -310,7 +319,7 @@ class _Training:
         self.step = 0
         self.stale = 0
         self.best = math.inf
-        self.best_state: dict[str, Any] = {}
+        self.best_state: dict[str, Tensor] = {}
 
     def stretch(self) -> None:
         """Steps up to the next validation; the best running mean of the weights so far is kept."""
@@ -329,14 +338,17 @@ class _Training:
             self.step += 1
         with torch.no_grad():
             c, y = (v[:: -(-len(v) // 10_000)] for v in self.validation)
-            found = float(self._loss(self.averaged.module, c, y, torch.Generator().manual_seed(1)))
+            found = float(
+                self._loss(
+                    cast(Velocity, self.averaged.module), c, y, torch.Generator().manual_seed(1)
+                )
+            )
         self.stale = 0 if found < self.best else self.stale + 1
         if found < self.best:
-            module: Any = self.averaged.module
             self.best = found
-            self.best_state = {k: v.clone() for k, v in module.state_dict().items()}
+            self.best_state = {k: v.clone() for k, v in self.averaged.module.state_dict().items()}
 
-    def _parts(self) -> dict[str, Any]:
+    def _parts(self) -> dict[str, _Part]:
         return {
             "velocity": self.velocity,
             "averaged": self.averaged,
@@ -362,7 +374,7 @@ class _Training:
             setattr(self, k, state[k])
         self.generator.set_state(state["generator"])
 
-    def _loss(self, velocity: Any, c: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+    def _loss(self, velocity: Velocity, c: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
         """Mean square of v less the straight way from a draw to y, at a random t."""
         told = c + self.noise * torch.randn(c.shape, generator=generator)
         start, t = _noise(len(y), self.circles, generator), torch.rand(len(y), generator=generator)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..frames import Frames
+
+if TYPE_CHECKING:
+    import openmm
 
 
 class OpenMMForceField:
@@ -20,7 +23,7 @@ class OpenMMForceField:
         platform: OpenMM's name of it; "CPU" leaves OPENMM_CPU_THREADS to say how many threads.
     """
 
-    def __init__(self, system: Any, platform: str = "CPU") -> None:
+    def __init__(self, system: openmm.System, platform: str = "CPU") -> None:
         import openmm
 
         self.n_particles = system.getNumParticles()

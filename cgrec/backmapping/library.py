@@ -4,16 +4,14 @@ many answers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping as Table
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from .base import Model
+from .base import Model, Options
 from .coordinate_backmapper import CoordinateBackmapper
 from .coordinates import Surroundings, spread
 from .scaled import Scaled
@@ -31,7 +29,7 @@ class LibraryBackmapper(CoordinateBackmapper):
 
     @classmethod
     def _learn(
-        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Table[str, Any]
+        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Options
     ) -> Model:
         return cls._keep(unit, sites, y, **options)
 

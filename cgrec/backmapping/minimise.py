@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..frames import Frames
@@ -25,7 +26,17 @@ Field = Callable[[Tensor], tuple[Tensor, Tensor]]
 _SKIN = 0.05
 
 
-def field_of(potential: Any, frames: Frames) -> Field:
+class GivesForces(Protocol):
+    """A cgrec Potential, or anything else that has energies and forces of frames."""
+
+    def energy_and_forces(
+        self, frames: Frames, /
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n_frames,) kJ/mol and (n_frames, n_sites, 3) kJ/mol/nm."""
+        ...
+
+
+def field_of(potential: GivesForces, frames: Frames) -> Field:
     """Energies and forces at positions of the atoms of `frames`, in its boxes, one batch.
 
     Args:
@@ -52,7 +63,11 @@ def field_of(potential: Any, frames: Frames) -> Field:
 
 
 def minimise(
-    frames: Frames, mapping: Mapping | Split, potential: Any, steps: int = 50, longest: float = 0.01
+    frames: Frames,
+    mapping: Mapping | Split,
+    potential: GivesForces,
+    steps: int = 50,
+    longest: float = 0.01,
 ) -> Frames:
     """Less strained frames on the same sites, by FIRE (E. Bitzek et al., Phys. Rev. Lett. 97,
     170201 (2006)), each frame at its own pace.
@@ -102,7 +117,7 @@ def minimise(
 class FreeHalf:
     """Energy and force on u of all frames at once."""
 
-    def __init__(self, frames: Frames, mapping: Mapping | Split, potential: Any) -> None:
+    def __init__(self, frames: Frames, mapping: Mapping | Split, potential: GivesForces) -> None:
         self.split = mapping if isinstance(mapping, Split) else Split(mapping)
         self.start = frames
         x = torch.tensor(np.asarray(frames.positions, float))

@@ -11,16 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import geometry
 from ..frames import Frames
 from ..system import System
 from ..units import thermal_energy
+from .coordinates import State
 from .scaled import wrapped
 
 #: rad; a dihedral about a peptide bond, a double bond or in a ring that spreads less is part of the
@@ -48,14 +50,14 @@ class Kind(NamedTuple):
         scale, unit: for words.
     """
 
-    of: Callable[[Any, Any], Any]
+    of: Callable[[Tensor, Tensor], Tensor]
     least: float
     margin: float
     scale: float
     unit: str
 
 
-def _sine(positions: Any, sites: Any) -> Any:
+def _sine(positions: Tensor, sites: Tensor) -> Tensor:
     return geometry.dihedral(positions, sites).sin()
 
 
@@ -147,12 +149,12 @@ class ReferenceGeometry:
             found |= {k for k in middle if len(near[k]) == 2 and system.elements[k] != "X"}
         return found
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Plain tensors, for `from_state`."""
         return {kind: vars(t) for kind, t in self.terms.items()}
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> ReferenceGeometry:
+    def from_state(cls, state: State) -> ReferenceGeometry:
         """Inverse of `state`."""
         return cls({kind: Terms(**t) for kind, t in state.items()})
 
@@ -206,10 +208,10 @@ class ReferenceField:
         parts: (geometry, (n_copies, n_atoms) indices of its molecules in the fine System).
     """
 
-    def __init__(self, parts: Sequence[tuple[ReferenceGeometry, Any]]) -> None:
+    def __init__(self, parts: Sequence[tuple[ReferenceGeometry, NDArray[np.int64]]]) -> None:
         self.parts = list(parts)
 
-    def energy_and_forces(self, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
+    def energy_and_forces(self, frames: Frames) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(n_frames,) kJ/mol and (n_frames, n_sites, 3) kJ/mol/nm."""
         x = torch.tensor(np.asarray(frames.positions, float)).requires_grad_()
         energy = sum(

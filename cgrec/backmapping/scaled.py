@@ -5,7 +5,6 @@ simplest model.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from .coordinates import (
     LINE,
     Coordinates,
     FrameCoordinates,
+    State,
     coordinates_from,
     coordinates_of,
     spread,
@@ -78,7 +78,7 @@ class Scaled:
                     kinds[k] = 1
         return cls(coordinates, kinds, mean, std)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """For `from_state`."""
         return {
             "coordinates": self.coordinates.state(),
@@ -88,7 +88,7 @@ class Scaled:
         }
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Scaled:
+    def from_state(cls, state: State) -> Scaled:
         """Inverse of `state`."""
         return cls(**{**state, "coordinates": coordinates_from(state["coordinates"])})
 

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -231,7 +231,7 @@ class Split:
 
 
 def whole(
-    units: list[Unit], sites: NDArray[Any], boxes: NDArray[Any] | None
+    units: list[Unit], sites: NDArray[np.floating], boxes: NDArray[np.floating] | None
 ) -> NDArray[np.float64]:
     """(n_frames, n_sites, 3) nm with the sites of each unit on the same side of a periodic box as
     its first.

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping as Table
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from .base import Model
+from .base import Model, Options
 from .coordinate_backmapper import CoordinateBackmapper
 from .scaled import Scaled
 from .split import Unit
@@ -19,7 +16,7 @@ class TemplateBackmapper(CoordinateBackmapper):
 
     @classmethod
     def _learn(
-        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Table[str, Any]
+        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Options
     ) -> Model:
         if options:
             raise ValueError(f"TemplateBackmapper takes no options, found {sorted(options)}")

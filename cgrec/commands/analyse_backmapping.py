@@ -221,7 +221,7 @@ class _Truth:
             paired=paired,
             coarse=(mapping(model).positions, sites) if drawn.coarse.box is None else None,
             energies=None
-            if energies is None
+            if energies is None or self.potential is None
             else (energies_in_kT(self.potential, model), energies),
             log_weights=drawn.log_weights,
             restored=np.flatnonzero(~fixed).tolist(),

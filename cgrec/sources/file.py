@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -46,7 +45,7 @@ class FileSource(Source):
         lj: Mapping[str, float] | None = None,
         forces_path: str | Path | Sequence[str | Path] | None = None,
         box: ArrayLike | str | None = None,
-        species: Sequence[Any] | str | None = None,
+        species: Sequence[object] | str | None = None,
         masses: Mapping[str, float] | Sequence[float] | None = None,
         elements: Mapping[str, str] | None = None,
         keys: Mapping[str, str | Sequence[str]] | None = None,
@@ -73,7 +72,7 @@ class FileSource(Source):
             **self._arguments,
         )
 
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, object]:
         """The arguments but for paths, whose content counts and not their names."""
         # an argument newer than a run that goes on, and not used, is no part of its recipe
         plain = {
@@ -104,7 +103,7 @@ def _listed(paths: str | Path | Sequence[str | Path]) -> list[str | Path]:
     return [paths] if isinstance(paths, str | Path) else list(paths)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """`value` as json knows it."""
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}

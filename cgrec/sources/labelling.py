@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from multiprocessing import get_context
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -21,6 +23,10 @@ from ..system import System
 from ..trajectory_files import system_to_atoms
 from ..units import ENERGY, LENGTH, TIME
 from .calculators import ForeignCalculator, make_calculator
+
+#: Positions, energies and forces of the structures that converged, and how many did not.
+Labels = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], int]
+Job = TypeVar("Job")
 
 _EV, _ANGSTROM = ENERGY["eV"], LENGTH["angstrom"]
 
@@ -38,7 +44,7 @@ class Labeller:
     """
 
     calculator: str = "tblite.ase:TBLite"
-    arguments: Mapping[str, Any] = field(
+    arguments: Mapping[str, object] = field(
         default_factory=lambda: {
             "method": "GFN2-xTB",
             "solvation": ["alpb", "water"],
@@ -48,7 +54,7 @@ class Labeller:
     processes: int = 0
     python: str | None = None
 
-    def make(self) -> Any:
+    def make(self) -> Calculator:
         """The calculator; one of another interpreter is started once in a process, and forgets what
         it computed before.
 
@@ -67,7 +73,7 @@ class Labeller:
         return () if self.python or package in ("ase", "cgrec") else (package,)
 
     def label(
-        self, system: System, positions: NDArray[Any], temperature: float
+        self, system: System, positions: NDArray[np.float64], temperature: float
     ) -> tuple[Frames, int]:
         """Frames with energies and forces, and how many structures were skipped because the
         calculation did not converge.
@@ -89,8 +95,8 @@ class Labeller:
     def explore(
         self,
         system: System,
-        starts: NDArray[Any],
-        temperatures: NDArray[Any],
+        starts: NDArray[np.float64],
+        temperatures: NDArray[np.float64],
         *,
         target: float,
         frames: int,
@@ -107,7 +113,9 @@ class Labeller:
         ]
         return _collect(system, target, list(self._map(_explore, jobs, "quantum dynamics")))
 
-    def _map(self, function: Any, jobs: list[Any], name: str) -> Iterable[Any]:
+    def _map(
+        self, function: Callable[[Job], Labels], jobs: Sequence[Job], name: str
+    ) -> Iterable[Labels]:
         workers = self.processes or cores()
         with _one_thread(), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             yield from tqdm(
@@ -142,7 +150,7 @@ def _one_thread() -> Iterator[None]:
             os.environ["OMP_NUM_THREADS"] = before
 
 
-def _collect(system: System, temperature: float, parts: list[Any]) -> tuple[Frames, int]:
+def _collect(system: System, temperature: float, parts: Sequence[Labels]) -> tuple[Frames, int]:
     failed = sum(p[3] for p in parts)
     kept = [p for p in parts if len(p[0])]
     if not kept:
@@ -154,7 +162,7 @@ def _collect(system: System, temperature: float, parts: list[Any]) -> tuple[Fram
     return Frames(system, positions, temperature, forces=forces, energies=energies), failed
 
 
-def _evaluate(atoms: Any) -> tuple[float, NDArray[Any]] | None:
+def _evaluate(atoms: Atoms) -> tuple[float, NDArray[np.float64]] | None:
     """(kJ/mol, kJ/mol/nm), or None where the calculation failed or gave no number."""
     from ase.calculators.calculator import CalculationFailed
 
@@ -165,7 +173,7 @@ def _evaluate(atoms: Any) -> tuple[float, NDArray[Any]] | None:
     return (energy, forces) if np.isfinite(energy) and np.isfinite(forces).all() else None
 
 
-def _label(job: tuple[Labeller, System, NDArray[Any]]) -> tuple[Any, Any, Any, int]:
+def _label(job: tuple[Labeller, System, NDArray[np.float64]]) -> Labels:
     labeller, system, positions = job
     atoms, found, failed = system_to_atoms(system, positions[0]), [], 0
     for x in positions:
@@ -179,8 +187,8 @@ def _label(job: tuple[Labeller, System, NDArray[Any]]) -> tuple[Any, Any, Any, i
 
 
 def _explore(
-    job: tuple[Labeller, System, NDArray[Any], float, int, int, float, int],
-) -> tuple[Any, Any, Any, int]:
+    job: tuple[Labeller, System, NDArray[np.float64], float, int, int, float, int],
+) -> Labels:
     from ase import units
     from ase.calculators.calculator import CalculationFailed
     from ase.md.langevin import Langevin
@@ -215,7 +223,9 @@ def _explore(
     return (*_stack(found), frames - len(found))
 
 
-def _stack(found: list[Any]) -> tuple[Any, Any, Any]:
+def _stack(
+    found: Sequence[tuple[NDArray[np.float64], float, NDArray[np.float64]]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     if not found:
         return np.zeros(0), np.zeros(0), np.zeros(0)
     positions, energies, forces = zip(*found)
