@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from ..level import Level
+from ..level.products import fit_level_friction
 from ..options import Keywords
 from ._runs import LevelNumber, RunFolder, level_of
 
@@ -23,11 +23,11 @@ class Friction:
 
     run: RunFolder
     level: LevelNumber
-    options: Annotated[Mapping[str, Any], Keywords(Level.fit_friction)]
+    options: Annotated[Mapping[str, Any], Keywords(fit_level_friction)]
 
     def __call__(self) -> str:
         level = level_of("cgrec friction", self.run, self.level)
-        wanted, rounds = level.fit_friction(**self.options)
+        wanted, rounds = fit_level_friction(level, **self.options)
         lines = []
         for kind, d in wanted.items():
             value, error = rounds[-1].diffusion[kind]
