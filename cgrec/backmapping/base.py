@@ -80,7 +80,7 @@ class Backmapper(ABC):
 
     @abstractmethod
     def _references(self) -> list[tuple[ReferenceGeometry, NDArray[np.int64]]]:
-        """The covalent geometry of each kind of unit, and (n_copies, n_atoms) where its copies are."""
+        """Covalent geometry of each kind of unit, and (n_copies, n_atoms) where its copies are."""
 
     @abstractmethod
     def _draw_atoms(

@@ -1,4 +1,4 @@
-"""`Insertion`: whole molecules put at random on free points of a lattice, around sites that stay."""
+"""`Insertion`: whole molecules put on free points of a lattice, around sites that stay."""
 
 from __future__ import annotations
 
