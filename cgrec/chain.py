@@ -36,7 +36,7 @@ from .digests import (
     verify,
 )
 from .files import read_json
-from .foresight import check_indices, check_variables, foresee
+from .foresight import check_indices, check_variables, foresee, remark_basins
 from .frames import Frames, identity
 from .level import Level, LevelRecipe, potential_of, seed_of
 from .level_ledger import LevelLedger
@@ -146,6 +146,7 @@ class Chain:
         base = Level(layout.level_folder(self.folder, 0), "level 0")
         with keep_remarks(base.folder):
             frames = source.make(base.folder, seed_of(self.seed, 0))
+            remark_basins(self.basins, self.variables, self.recipes)
         _foresee(self, frames.system)
         parent = base
         rows: list[LedgerRow] = []

@@ -84,6 +84,10 @@ def variables_from_config(
     return tuple(CollectiveVariable(name, tuple(sites)) for name, sites in (config or {}).items())
 
 
+#: What `default_variables` may be called.
+DEFAULT_NAMES = frozenset({"ends", "turn", "bend"})
+
+
 def default_variables(system: System) -> tuple[CollectiveVariable, ...]:
     """What a level is compared in where nobody said: how its largest molecule is stretched and
     turned.

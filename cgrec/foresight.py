@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from .collective_variables import CollectiveVariable
+from .collective_variables import DEFAULT_NAMES, CollectiveVariable
 from .level import LevelRecipe
+from .remarks import remark
 from .site_labels import SiteError, not_found
 from .system import System
 
@@ -100,6 +101,23 @@ def check_variables(
                 if system is not None:
                     where = f"levels.{name}.corrections.{k}.variables"
                     check_variable(f"{where}.{variable.name}", variable, system)
+
+
+def remark_basins(
+    basins: Mapping[str, Mapping[str, Sequence[float]]],
+    variables: Iterable[CollectiveVariable],
+    recipes: Mapping[str, LevelRecipe],
+) -> None:
+    """A remark for each basin of a variable that no level is compared in."""
+    own = [v for recipe in recipes.values() for v in recipe.variables]
+    known = {v.name for v in (*variables, *own)} | DEFAULT_NAMES
+    for name, box in basins.items():
+        missing = [variable for variable in box if variable not in known]
+        if missing:
+            remark(
+                f"basins.{name} is left out: no level is compared in {', '.join(missing)} "
+                f"(known: {', '.join(sorted(known))}); give it under variables="
+            )
 
 
 def check_variable(where: str, variable: CollectiveVariable, system: System) -> None:

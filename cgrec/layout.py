@@ -16,6 +16,7 @@ runs/mine/
         potential.pt      the PMF; refined.pt after corrections
         unrefined/        the run before the first correction
         frames/           the ensemble that is handed on
+        correction.json   what a correction says, where the level was run again after it
         report.json       numbers, ledger and verdict
         direct/           the control: the same level made straight from level 0
         backmapper.pt, backmapper.json, backmapping.json, audit.json
@@ -51,6 +52,8 @@ REFINED = "refined.pt"
 LOSSES = "training.csv"
 FIT = "training.json"
 FIT_CHECKPOINT = "training.pt"
+#: What a correction says of a run that it changed, where the run has its own simulation.json.
+CORRECTION = "correction.json"
 REPORT = "report.json"
 
 BACKMAPPER = "backmapper.pt"

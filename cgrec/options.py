@@ -38,12 +38,35 @@ class Help:
         unit: of the value.
         word: what the command line calls it, where Python cannot: "from" for `begin`.
         level: the value is the number of a level, which may be written 1, l1, level1 or "level 1".
+        at_least, at_most: bounds of a number.
+        choices: the only values; empty: any.
     """
 
     says: str
     unit: str = ""
     word: str = ""
     level: bool = False
+    at_least: float | None = None
+    at_most: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def wanted(self) -> str:
+        """Its bounds or choices in words; empty without."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.at_least is not None and self.at_most is not None:
+            return f"{self.at_least:g} to {self.at_most:g}"
+        return "" if self.at_least is None else f"{self.at_least:g} or more"
+
+    def allows(self, value: object) -> bool:
+        """Whether `value` is inside."""
+        if self.choices:
+            return value in self.choices
+        if not isinstance(value, int | float):
+            return True
+        low = -math.inf if self.at_least is None else self.at_least
+        high = math.inf if self.at_most is None else self.at_most
+        return low <= value <= high
 
 
 @dataclass(frozen=True)
@@ -88,7 +111,16 @@ class Option:
         """
         if self.help.level:
             text = re.sub(r"^(level|l)\s*(?=\d)", "", text.strip())
-        return _value(command, self.word, text, self.hint)
+        value = _value(command, self.word, text, self.hint)
+        self.check(command, value)
+        return value
+
+    def check(self, command: str, value: object) -> None:
+        """ValueError where `value` is out of bounds or none of the choices."""
+        if not self.help.allows(value):
+            raise ValueError(
+                f"{command}: expected {self.word}= {self.help.wanted()}, found {value}"
+            )
 
 
 def options_of(target: Callable[..., object]) -> list[Option]:
@@ -175,6 +207,17 @@ def check(command: str, words: Sequence[str], options: Sequence[Option]) -> None
         raise ValueError(
             f"{command}: expected {twice[0]}= once, found it {keys.count(twice[0])} times"
         )
+
+
+def check_fields(command: str, options: object) -> None:
+    """Refuse a field of a dataclass of options that is out of its bounds.
+
+    Raises:
+        ValueError: naming it, as the command line calls it.
+    """
+    for option in options_of(type(options)):
+        if not option.inside:
+            option.check(command, getattr(options, option.name))
 
 
 def described(options: Sequence[Option]) -> str:

@@ -3,10 +3,12 @@ are the only door.
 
 A package says in its pyproject.toml what it brings:
 
-    [project.entry-points."cgrec.plugins"] toy = "toy"                      # a module: its public
-    names are targets, its classes may be named by a .pt [project.entry-points."cgrec.commands"]
-    greet = "toy.commands:greet"     # cgrec greet [project.entry-points."cgrec.exporters"] xyz =
-    "toy.export:write_xyz"     # cgrec export xyz
+    [project.entry-points."cgrec.plugins"]
+    toy = "toy"                      # a module: its public names are targets, classes of a .pt
+    [project.entry-points."cgrec.commands"]
+    greet = "toy.commands:greet"     # cgrec greet
+    [project.entry-points."cgrec.exporters"]
+    xyz = "toy.export:write_xyz"     # cgrec export xyz
 
 To install a package is the user's word that its code may run. A file in the folder of a run is no
 such word: a name in it is looked up among classes of cgrec, of installed plugins and of what the

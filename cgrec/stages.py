@@ -23,7 +23,7 @@ from .remarks import remark
 #: Patterns of what priors measured in the level below (`cgrec.roles.MeasuresParent`).
 MEASURED = ("coulomb.json", "prior_*.json")
 #: What corrections leave on the way.
-CORRECTED = ("correction_*.pt", "round_*", "corrected_*")
+CORRECTED = (layout.CORRECTION, "correction_*.pt", "round_*", "corrected_*")
 #: {stage: patterns of what it leaves}, in the order of making, of a level above 0.
 OF_LEVEL = {
     "map": (layout.MAPPING, layout.TARGETS),

@@ -37,9 +37,11 @@ from cgrec.analysis import (
     wasserstein,
 )
 from cgrec.analysis.divergence import Tally, divergence
+from cgrec.analysis.ledger import basin_differences
 from cgrec.collective_variables import CollectiveVariable
 from cgrec.frames import Frames
 from cgrec.geometry import dihedral
+from cgrec.remarks import Remark
 from cgrec.statistics import jackknife_rows
 from cgrec.system import System
 
@@ -520,3 +522,15 @@ def test_bonded_values_come_in_portions_of_sites(monkeypatch):
     monkeypatch.setattr(structure, "_MOST_SITES", 3 * frames.n_sites)
     np.testing.assert_array_equal(structure.bonded_values(frames, "bond", sites), whole)
     assert seen == [3, 3, 1] and whole.shape == (7, 2)
+
+
+def test_basins_that_the_reference_never_visited_are_remarked_not_an_error():
+    """A climb ended in an error, after its work, where the parent was in none of the basins."""
+    rng = np.random.default_rng(3)
+    system = System(names=("A", "B"), masses=np.ones(2), bonds=np.array([[0, 1]]))
+    frames = Frames(system, rng.normal(size=(60, 2, 3)), 300.0)
+    ends = (CollectiveVariable("ends", ("A", "B")),)
+    far = {"far": {"ends": (90.0, 91.0)}}
+    with pytest.warns(Remark, match="in any of the basins far"):
+        found = basin_differences(frames, frames, ends, far)
+    assert np.isnan(found["far"]).all()

@@ -86,6 +86,10 @@ WRONG = {
         [*GAUSS, "+levels.l1.training.stepz=3"],
         "levels.l1.training.stepz.*did you mean steps",
     ),
+    "other key beside one that no YAML lists": (
+        [*GAUSS, "source.n_frames=200", "basins={a: {ends: [0, 1]}}"],
+        "basins: expected values for the keys it has.*~basins",
+    ),
     "unread key": ([*GAUSS, "+contrl=false"], "contrl.*did you mean control"),
     "deleted key": ([*GAUSS, "~nothing"], "nothing"),
     "word for a number": (

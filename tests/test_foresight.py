@@ -13,7 +13,9 @@ from cgrec.analysis import flips_by_centre, stereocentres
 from cgrec.collective_variables import variables_from_config
 from cgrec.foresight import check_indices, check_variables, expressible, foresee
 from cgrec.mapping import Backbone, HeavyAtoms, Pick, ResidueCentres, alpha_carbons
+from cgrec.remarks import Remark
 from cgrec.site_labels import SiteError
+from cgrec.sources import GaussianChainSource
 from cgrec.sources.base import Source
 
 
@@ -274,3 +276,22 @@ def test_all_eleven_centres_of_a_mirrored_chignolin_are_counted():
     }
     found = flips_by_centre(mirrored(frames), frames)
     assert found == dict.fromkeys(expected | {"THR6:CB", "THR8:CB"}, 1)
+
+
+def test_a_basin_of_no_variable_is_remarked(tmp_path):
+    """It was left out without a word."""
+    chain = Chain(
+        tmp_path / "run", GaussianChainSource(n_frames=20), {}, basins={"a": {"phi": [0, 1]}}
+    )
+    with pytest.warns(Remark, match="basins.a is left out: no level is compared in phi"):
+        chain.climb()
+    said = json.loads((tmp_path / "run" / "level0" / "remarks.json").read_text())
+    assert any("basins.a" in sentence for sentence in said)
+
+
+def test_a_wrong_label_of_a_chain_is_refused_before_its_frames_are_made(tmp_path):
+    variables = {"ends": ["B0", "B99"]}
+    chain = Chain(tmp_path / "run", GaussianChainSource(n_frames=20), {}, variables=variables)
+    with pytest.raises(SiteError, match="B99"):
+        chain.climb()
+    assert not (tmp_path / "run" / "level0" / "frames").exists()

@@ -13,9 +13,10 @@ from plugin.toy.engine import MetropolisWalk
 from cgrec import Frames, Potential
 from cgrec.corrections import PairRefinement, Populations
 from cgrec.digests import open_record
+from cgrec.level import LevelFolder
 from cgrec.level.recipe import LevelRecipe
 from cgrec.level.run import LevelRun
-from cgrec.mapping import HeavyAtoms
+from cgrec.mapping import HeavyAtoms, Pick
 from cgrec.recipes import differences
 from cgrec.roles import Corrected
 from cgrec.training import ForceMatching
@@ -63,6 +64,7 @@ def test_a_correction_without_frames_is_run_again_with_another_seed(tmp_path):
     runs = [Frames.load(one.folder / name) for name in ("unrefined", "round_1", "frames")]
     assert not np.array_equal(runs[0].positions, runs[1].positions)
     assert mean(runs[2], size) < 0.7 * mean(runs[0], size)  # twice the springs
+    assert LevelFolder(one.folder).simulation["twice"] is True  # what the correction says is kept
     again = level(tmp_path / "one")
     again.make(springs(), [Rerun()])
     np.testing.assert_array_equal(Frames.load(again.folder / "frames").positions, runs[2].positions)
@@ -144,7 +146,9 @@ def test_names_of_classes_are_compared_without_their_modules():
 
 
 def test_what_is_no_correction_is_refused():
-    with pytest.raises(ValueError, match="corrections: expected tables .*found 3"):
+    with pytest.raises(ValueError, match="corrections: expected corrections .*found 3"):
         recipe(corrections=[3])
+    with pytest.raises(ValueError, match="priors: expected priors .*found Pick"):
+        recipe(priors=[Pick(["B0"])])
     with pytest.raises(ValueError, match="one or two dihedrals, found .*'far'"):
         recipe(refine={"far": ["A", "B"]})

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..frames import Frames
+from ..remarks import remark
 from ..units import shown
 from .free_energy import Comparison, Range, Variables, basins, compare_distributions
 from .structure import StructureComparison, compare_structure
@@ -170,7 +171,14 @@ def basin_differences(
 
     The basin both are relative to reads 0; a basin only one of them visited reads inf or -inf.
     """
-    right = basins(reference, variables, definitions)
+    try:
+        right = basins(reference, variables, definitions)
+    except ValueError:
+        remark(
+            f"no frame of the reference lies in any of the basins {', '.join(definitions)}: their "
+            "free energies are not compared; choose basins that it visits, or sample longer"
+        )
+        return {name: [float("nan"), float("nan")] for name in definitions}
     zero = max(right, key=lambda name: right[name].population)
     try:
         left = basins(model, variables, definitions, relative_to=zero)

@@ -27,7 +27,7 @@ from ..digests import keep, keep_json, open_record
 from ..frames import Frames
 from ..level import Level, backmapping_frames, potential_of, seed_of
 from ..lock import only_here
-from ..options import Help
+from ..options import Help, check_fields
 from ..potential import Potential
 from ..report import write_report
 from ..resampling import resampled
@@ -50,19 +50,25 @@ class AnalyseBackmapping:
 
     run: RunFolder
     level: LevelNumber
-    frames: Annotated[int, Help(says="coarse frames to restore from, of each kind")] = 500
-    draws: Annotated[int, Help(says="restored from each of them")] = 10
+    frames: Annotated[int, Help(says="coarse frames to restore from, of each kind", at_least=1)] = (
+        500
+    )
+    draws: Annotated[int, Help(says="restored from each of them", at_least=1)] = 10
     steps: Annotated[
         int,
         Help(
             says="steps of a corrector: Metropolis moves where the density is known, else of null-space "
-            "Langevin dynamics; 0: none"
+            "Langevin dynamics; 0: none",
+            at_least=0,
         ),
     ] = 50
-    audited: Annotated[int, Help(says="frames for the audit of the PMF")] = 200
-    audit_draws: Annotated[int, Help(says="restored from each of those")] = 100
-    worst: Annotated[int, Help(says="frames of each set to write out as PDB")] = 3
-    seed: Annotated[int, Help(says="of all draws")] = 0
+    audited: Annotated[int, Help(says="frames for the audit of the PMF", at_least=1)] = 200
+    audit_draws: Annotated[int, Help(says="restored from each of those", at_least=1)] = 100
+    worst: Annotated[int, Help(says="frames of each set to write out as PDB", at_least=0)] = 3
+    seed: Annotated[int, Help(says="of all draws", at_least=0)] = 0
+
+    def __post_init__(self) -> None:
+        check_fields("cgrec analyse-backmapping", self)
 
     def __call__(self) -> str:
         """The tables, and where the report is."""

@@ -12,13 +12,13 @@ import torch
 from tqdm import tqdm
 
 from .. import layout
-from ..backmapping import DescentStep
+from ..backmapping import BACKMAPPERS, DescentStep
 from ..chain import Chain
 from ..digests import check_all, checked, checked_json, keep, keep_json, made, open_record
 from ..frames import Frames, identity
 from ..level import seed_of
 from ..lock import only_here
-from ..options import Help
+from ..options import Help, check_fields
 from ..resampling import draw
 from ..stages import claim
 from ..trajectory_files import write
@@ -43,21 +43,33 @@ class Descend:
     ]
     to: Annotated[int, Help(says="level to arrive at", level=True)]
     frames: Annotated[
-        int, Help(says="frames of the level to start from, drawn by their weights")
+        int, Help(says="frames of the level to start from, drawn by their weights", at_least=1)
     ] = 2000
-    draws: Annotated[int, Help(says="restored from each of them, at the first step")] = 1
+    draws: Annotated[
+        int, Help(says="restored from each of them, at the first step", at_least=1)
+    ] = 1
     resample_below: Annotated[
-        float, Help(says="effective share of the weights under which frames are drawn anew by them")
+        float,
+        Help(
+            says="effective share of the weights under which frames are drawn anew by them",
+            at_least=0,
+            at_most=1,
+        ),
     ] = 0.5
-    rounds: Annotated[int, Help(says="Metropolis moves of each molecule after that")] = 5
+    rounds: Annotated[
+        int, Help(says="Metropolis moves of each molecule after that", at_least=0)
+    ] = 5
     method: Annotated[
-        str, Help(says="of a backmapper that has to be fitted first: flow, library or template")
+        str,
+        Help(
+            says=f"of a backmapper that has to be fitted first: {', '.join(BACKMAPPERS)}",
+            choices=tuple(BACKMAPPERS),
+        ),
     ] = "flow"
-    seed: Annotated[int, Help(says="of all draws")] = 0
+    seed: Annotated[int, Help(says="of all draws", at_least=0)] = 0
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise ValueError(f"cgrec descend: expected frames= 1 or more, found {self.frames}")
+        check_fields("cgrec descend", self)
 
     def __call__(self) -> str:
         """Go down; returns where the files are.

@@ -119,7 +119,13 @@ def _compose(overrides: list[str], hydra_too: bool) -> DictConfig:
 
 def choices_only(overrides: Sequence[str]) -> DictConfig:
     """The configuration that choices of groups and experiments make, without values of keys."""
-    return compose("config", overrides=[o for o in overrides if "." not in o.partition("=")[0]])
+    return compose("config", overrides=[o for o in overrides if _is_choice(o)])
+
+
+def _is_choice(override: str) -> bool:
+    """Whether its key is a group of files, such as source in source=file."""
+    key = override.partition("=")[0].lstrip("+~").partition("@")[0]
+    return bool(GlobalHydra.instance().config_loader().get_group_options(key))
 
 
 def own_folder(own: str) -> Path:
@@ -253,10 +259,11 @@ def _explained(error: ConfigCompositionException, overrides: list[str]) -> Value
         )
     rest = [o for o in overrides if o.partition("=")[0].lstrip("+~") != key]
     try:
-        config = compose("config", overrides=rest)
+        config = compose("config", overrides=with_plus(rest, choices_only(rest)))
         known = list(_keys(OmegaConf.to_container(config, resolve=False)))
         parent = key.rpartition(".")[0]
         known += [f"{parent}.{name}" for name in keywords(config, parent) if parent]
+        known = list(dict.fromkeys(known))
     except (HydraException, ValueError):  # another argument is wrong as well
         known = []
     near = get_close_matches(key, ["experiment", *known], 3, 0.75)

@@ -92,8 +92,9 @@ class LevelFolder:
         """
         places = (self.folder / layout.FRAMES, self.folder / layout.FIRST, self.folder)
         found = [p / layout.SIMULATION for p in places if (p / layout.SIMULATION).exists()]
-        known = [checked_json(self.folder / name) for name in (layout.LEARNING, layout.FORCE_ERROR)]
-        return {**known[0], **known[1], **(read_json(found[0]) if found else {})}
+        learned = [checked_json(self.folder / n) for n in (layout.LEARNING, layout.FORCE_ERROR)]
+        run = read_json(found[0]) if found else {}
+        return {**learned[0], **learned[1], **run, **checked_json(self.folder / layout.CORRECTION)}
 
     @property
     def measured(self) -> dict[str, dict[str, Any]]:

@@ -72,12 +72,10 @@ class LevelRecipe:
             )
         if isinstance(self.potential, partial):
             check_partial(self.potential)
-        no_corrections = [one for one in self.all_corrections if not callable(one)]
-        if no_corrections:
-            raise ValueError(
-                "corrections: expected tables that say what they are (_target_: ...), found "
-                f"{no_corrections[0]!r}"
-            )
+        check_kind("mapping", [self.mapping], 1, "a rule (System or Frames -> Mapping)")
+        check_kind("priors", self.listed_priors, 2, "priors (frames, types -> Potential)")
+        what = "corrections (potential, run, targets, again -> Corrected)"
+        check_kind("corrections", self.all_corrections, 4, what)
         check_priors(self.listed_priors)
 
     @property
@@ -132,6 +130,24 @@ class LevelRecipe:
         return {"refine": along, "refine_pairs": pairs, **more}
 
 
+def check_kind(key: str, given: Sequence[object], n: int, what: str) -> None:
+    """Refuse what cannot be called with `n` arguments, before any work.
+
+    Raises:
+        ValueError: naming the key, what was expected and what stands there.
+    """
+    for one in given:
+        try:
+            inspect.signature(one).bind(*range(n))  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            named = callable(one) or hasattr(one, "__dict__")
+            found = type(one).__name__ if named else repr(one)
+            raise ValueError(
+                f"{key}: expected {what}, each a table that says what it is (_target_: ...), "
+                f"found {found}"
+            ) from None
+
+
 def check_partial(function: partial[object]) -> None:
     """ValueError where a keyword given so far is none of the function's: hydra does not look before
     the call.
@@ -146,15 +162,9 @@ def check_partial(function: partial[object]) -> None:
 
 
 def check_priors(priors: Sequence[Prior]) -> None:
-    """ValueError where one cannot be called, or two would keep what they measured in one file, or
+    """ValueError where two would keep what they measured in one file, or
     in one that no level looks after.
     """
-    for prior in priors:
-        if not callable(prior):
-            raise ValueError(
-                f"priors: expected priors, each a table that says what it is (_target_: ...), found "
-                f"{prior!r}"
-            )
     records = [prior.record for prior in priors if isinstance(prior, MeasuresParent)]
     for record in records:
         if records.count(record) > 1:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from .. import layout
-from ..digests import keep, made, open_record
+from ..digests import keep, keep_json, made, open_record
 from ..dynamics import feature_guard
 from ..files import read_json, write_json
 from ..frames import Frames
@@ -75,6 +75,8 @@ class LevelRun:
         if not made(place / layout.REFINED):
             keep(place / layout.REFINED, corrected.potential.save)
         if corrected.frames is None:
+            if corrected.about and not made(place / layout.CORRECTION):
+                keep_json(place / layout.CORRECTION, dict(corrected.about))
             self.simulate(corrected.potential, place / layout.FRAMES)
         elif not made(place / layout.FRAMES):
             _keep_reweighted(corrected, run, place / layout.FRAMES)

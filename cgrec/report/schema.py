@@ -29,7 +29,7 @@ REPORT = {
     "seconds": {"*": NUMBER},
     "replicas": {"where": [LOST], "*": NUMBER},
     "kinetic_temperature": [NUMBER],
-    "training": {"stopped_early": ANY, "*": NUMBER},
+    "training": {"stopped_early": ANY, "objectives": {"*": NUMBER}, "*": NUMBER},
     "variables": {"*": [TEXT]},
     "ledger": [ROW],
     "liquid": [LIQUID],

@@ -50,6 +50,14 @@ class GaussianChainSource(Source):
         """Spring constant 3 kT / bond^2, kJ/mol/nm^2."""
         return 3 * thermal_energy(self.temperature) / self.bond**2
 
+    def system(self) -> System:
+        return System(
+            names=tuple(f"B{i}" for i in range(self.n_sites)),
+            types=("B",) * self.n_sites,
+            masses=np.full(self.n_sites, 12.0),
+            bonds=np.array([(i, i + 1) for i in range(self.n_sites - 1)]),
+        )
+
     def sample(self, folder: Path, seed: int) -> Frames:
         rng = np.random.default_rng((seed, 3))
         bonds = rng.normal(scale=self.bond / np.sqrt(3), size=(self.n_frames, self.n_sites - 1, 3))
@@ -59,15 +67,7 @@ class GaussianChainSource(Source):
         forces = -np.einsum(
             "ij,fjx->fix", self.stiffness * chain_laplacian(self.n_sites), positions
         )
-        pairs = [(i, i + 1) for i in range(self.n_sites - 1)]
-        names = tuple(f"B{i}" for i in range(self.n_sites))
-        system = System(
-            names=names,
-            types=("B",) * self.n_sites,
-            masses=np.full(self.n_sites, 12.0),
-            bonds=np.array(pairs),
-        )
-        return Frames(system, positions, self.temperature, forces=forces)
+        return Frames(self.system(), positions, self.temperature, forces=forces)
 
 
 def chain_laplacian(n: int) -> NDArray[np.float64]:

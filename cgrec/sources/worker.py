@@ -5,8 +5,9 @@ This file is all of cgrec that the other interpreter sees. It needs ase and nump
 lines of json: requests on stdin, one answer each on what was stdout. Units are ASE's: eV,
 eV/angstrom, angstrom.
 
-    {"make": "module:callable", "arguments": {...}}    -> {"made": name of its class} {"numbers":
-    [...], "positions": [...], "cell": [...] or null}  -> {"energy": E, "forces": [[...], ...]}
+    {"make": "module:callable", "arguments": {...}}    -> {"made": name of its class}
+    {"numbers": [...], "positions": [...], "cell": [...] or null}
+                                                       -> {"energy": E, "forces": [[...], ...]}
     {"forget": true}                                   -> {"forgotten": true}
 
 Whatever goes wrong is answered by {"error": sentence, "where": "make" or "calculate"}.

@@ -1,7 +1,8 @@
 """Compare level 1's own run with the frames of its file source that the climb never saw.
 
-    cgrec climb experiment=five_beads source.path=... source.forces_path=... source.stop=8000
-    run=runs/five_beads python scripts/benchmarks/held_out.py runs/five_beads
+    cgrec climb experiment=five_beads source.path=... source.forces_path=... source.stop=8000 \\
+        run=runs/five_beads
+    python scripts/benchmarks/held_out.py runs/five_beads
 
 Frames before source.start and from source.stop on are mapped to level 1 and compared on 64x64 bins
 (JS in nats).

@@ -4,8 +4,9 @@ library's environment.
 A library has a `variant` ("eager" or "compiled") and offers
 
     force_call(copies) -> a function that makes one force call; the neighbour list is made before,
-    for all three trainer(batch, seed, learning_rate) -> an object with `round(steps)`, seconds per
-    step, and `fit(minutes)`, see peer_worker.py
+        for all three
+    trainer(batch, seed, learning_rate) -> an object with `round(steps)`, seconds per step, and
+        `fit(minutes)`, see peer_worker.py
 
 Units for the peers: angstrom and eV.
 """

@@ -1,10 +1,11 @@
-"""The all-atom NNP of water against its ab initio labels: python scripts/benchmarks/water.py
---labels water_aimd.npz RUN [RUN ...]
+"""The all-atom NNP of water against its ab initio labels.
+
+    python scripts/benchmarks/water.py --labels water_aimd.npz RUN [RUN ...]
 
 Each RUN is a climb whose level 0 came from `source=network`, e.g. (at 300 K, 512 molecules)
 
-    cgrec climb experiment=water_nnp source.potential=package:water_nnp source.labels=null
-        source.temperature=300 source.copies=2 \\ source.dynamics.n_replicas=1
+    cgrec climb experiment=water_nnp source.potential=package:water_nnp source.labels=null \\
+        source.temperature=300 source.copies=2 source.dynamics.n_replicas=1 \\
         source.dynamics.length=50 run=runs/water_512_300
 
 Prints the error on the labels that were held out, the replicas lost, ns a day, and the radial

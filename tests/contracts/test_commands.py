@@ -12,6 +12,7 @@ import pytest
 
 from cgrec import commands
 from cgrec.cli import main
+from cgrec.commands.descend import Descend
 from cgrec.distillation import distil
 from cgrec.options import Help, Keywords, described, options_of, read
 
@@ -119,3 +120,25 @@ def test_the_table_shows_type_default_unit_and_meaning():
     assert re.search(r"sizes= +whole numbers with commas, 1,2 +numbers", table)
     assert re.search(r"width= +a number, null +nm, width", table)
     assert re.search(r"spacing= +a number, 0.025 +nm, between its knots", table)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["descend", "from=1", "to=0", "draws=0"], "draws= 1 or more, found 0"),
+        (["descend", "from=1", "to=0", "resample_below=7"], "resample_below= 0 to 1, found 7"),
+        (["descend", "from=1", "to=0", "seed=-3"], "seed= 0 or more, found -3"),
+        (["descend", "from=1", "to=0", "method=foo"], "method= one of flow, .*found foo"),
+        (["analyse-backmapping", "level=1", "frames=-5"], "frames= 1 or more, found -5"),
+    ],
+)
+def test_a_number_out_of_bounds_is_refused_before_the_run_is_looked_at(words, found, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "run=nowhere"])
+    said = f"{stop.value} {capsys.readouterr()}"
+    assert re.search(found, said), said
+
+
+def test_python_is_refused_the_same():
+    with pytest.raises(ValueError, match="draws= 1 or more, found 0"):
+        Descend(run="nowhere", begin=1, to=0, draws=0)

@@ -140,6 +140,7 @@ def test_a_plugin_is_first_class_and_missed_in_words(place):
         commands, folder, installed
     )
     assert "report: " in climb and "report: " in report, climb
+    assert "cannot be read" not in report, report
     simulation = json.loads((folder / "run/level1/frames/simulation.json").read_text())
     assert simulation["guard"]["guard"] == "FeatureGuard"
     assert simulation["hooks"]["tether"] == {"spring": 5, "looks": 9}
