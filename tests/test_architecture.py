@@ -135,3 +135,28 @@ def test_no_circle_between_files():
         graph.add_edges_from((module, found) for found in modules_imported(path) if found != module)
     circles = [sorted(c) for c in nx.strongly_connected_components(graph) if len(c) > 1]
     assert not circles, f"files import each other in circles: {circles}"
+
+
+#: Lines of a class, its docstring too: past it, a class does something besides its name.
+LONGEST_CLASS = 180
+#: Share of lines above 100 columns: docstrings of one line, addresses, commands in comments.
+LONG_LINES = 0.005
+
+
+def test_no_class_is_long():
+    long = [
+        f"{path.relative_to(ROOT)}: {node.name}, {node.end_lineno - node.lineno + 1} lines"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and node.end_lineno - node.lineno >= LONGEST_CLASS
+    ]
+    assert not long, long
+
+
+def test_lines_are_short_and_formatted():
+    sources = [
+        p for name in ("cgrec", "tests", "scripts") for p in (ROOT.parent / name).rglob("*.py")
+    ]
+    lines = [line for path in sources for line in path.read_text().splitlines()]
+    assert sum(len(line) > 100 for line in lines) <= LONG_LINES * len(lines)
+    assert not [line for line in lines if line.rstrip().endswith("fmt: " + "skip")]
