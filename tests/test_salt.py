@@ -14,6 +14,7 @@ from cgrec import Frames, Potential, System
 from cgrec.chain import Chain
 from cgrec.cli import composed
 from cgrec.level import Level
+from cgrec.level.maker import measured_priors
 from cgrec.potential import ScreenedCoulomb, UF3Potential
 from cgrec.sources import Source
 
@@ -92,7 +93,7 @@ def test_from_brine_to_ions(tmp_path):
     second = Level(tmp_path / "second")
     second.folder.mkdir()
     # the level above has no solvent to measure
-    *_, coulomb = second._measured_priors(recipe(), first.frames, first.measured)
+    *_, coulomb = measured_priors(second, recipe(), first.frames, first.measured)
     assert coulomb.permittivity == first.permittivity
     assert second.permittivity == first.permittivity
     assert first.system.types == ("Na", "Cl") * 8

@@ -100,7 +100,7 @@ def make_level(
         with noted(level.folder):
             targets = _map(level, parent, recipe)
             training = training_frames(parent, targets, bias)
-            priors = _measured_priors(level, recipe, parent, below or {})
+            priors = measured_priors(level, recipe, parent, below or {})
             potential = _fit(level, training, priors, recipe, seed)
             return _run(level, potential, training, targets, recipe, seed)
 
@@ -114,7 +114,7 @@ def _map(level: LevelFolder, parent: Frames, recipe: LevelRecipe) -> Frames:
     return level.targets
 
 
-def _measured_priors(
+def measured_priors(
     level: LevelFolder, recipe: LevelRecipe, parent: Frames, below: MappingType[str, Any]
 ) -> list[Prior]:
     """The recipe's priors, with what those of them that measure the parent measured there."""
