@@ -67,7 +67,7 @@ class Chain:
         threads: of a CPU; 0: every training and every run measures how many its kernels gain by
             (`cgrec.threads`), and takes them.
         basins: {name: {variable: (low, high)}} of the ledger, degrees for angles and dihedrals, nm
-            for distances; alanine dipeptide has its own where its variables are called phi and psi.
+            for distances.
         go_on: climb on from a level whose verdict is "do not use".
         recipe: the plain configuration the chain was made from; kept with the run, and another one
             is refused.
@@ -93,8 +93,6 @@ class Chain:
         self.recipes = dict(levels or {})
         self.variables = variables_from_config(variables)  # type: ignore[arg-type]
         self.seed = seed
-        self.control = control
-        self.bins = bins
         self.threads = threads
         self.recipe = recipe
         self.basins = dict(basins or {})
@@ -232,12 +230,16 @@ class Chain:
 
 
 def _check_records(chain: Chain) -> None:
+    """Changed where a record of digests was removed: nothing below it could be compared."""
     lost = lost_record([chain.folder, *layout.level_folders(chain.folder)])
     if lost is not None:
         raise lost
 
 
 def _foresee(chain: Chain, first: System) -> None:
+    """Make the Systems of all levels that can be known from that of level 0, and find every wrong
+    label in them.
+    """
     made = [
         layout.level_folder(chain.folder, k) / layout.TARGETS / "system.json"
         for k in range(1, len(chain.recipes) + 1)
@@ -247,6 +249,7 @@ def _foresee(chain: Chain, first: System) -> None:
 
 
 def _verdict(chain: Chain, level: Level, below: Level | None) -> str:
+    """Say the verdict on a level; the sentence that ends the climb, or "" where it goes on."""
     report = level.report
     if "verdict" not in report:  # made by a version that gave none
         found = judge(report, None if below is None else below.report)
@@ -307,6 +310,9 @@ def _steps_down(
 
 
 def _write_run(chain: Chain, seconds: float) -> None:
+    """run.json, anew after every level: the command to repeat, what it ran with, seconds of all
+    sessions together.
+    """
     packages = ("cgrec", "torch", "e3nn", "torch-geometric", "numpy")
     keep_json(
         chain.folder / layout.RUN,
@@ -324,6 +330,9 @@ def _write_run(chain: Chain, seconds: float) -> None:
 
 
 def _check_recipe(chain: Chain) -> None:
+    """Refuse what differs from what is there, at every level and before any work; then keep the
+    configuration.
+    """
     level0 = layout.level_folder(chain.folder, 0)
     if (level0 / layout.FRAMES).exists() and not (chain.folder / RECORD).exists():
         raise OtherRecipe(

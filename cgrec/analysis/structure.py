@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import geometry
+from ..bonds import four_different
 from ..frames import Frames
 from ..statistics import block_labels, jackknife_rows
 from ..system import System
@@ -304,10 +305,11 @@ def stereocentre_sites(system: System) -> list[tuple[int, int, int, int]]:
     Among three neighbours a planar centre looks the same as a chiral one; there a centre is known
     only by the names of a protein: CA with N, C and CB, and CB of THR and ILE.
     """
-    colours = system.equivalent_sites()
+    near = system.neighbours()
+    of_four = {centre for centre, *_ in four_different(near, system.equivalent_sites())}
     found = []
-    for centre, around in enumerate(system.neighbours()):
-        if len(around) == 4 and len({colours[i] for i in around}) == 4:
+    for centre, around in enumerate(near):
+        if centre in of_four:
             heaviest = sorted(around, key=lambda i: (-system.masses[i], i))[:3]
             found.append((centre, *heaviest))
         elif len(around) == 3:

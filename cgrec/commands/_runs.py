@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from .. import layout
 from ..chain import Chain
 from ..level import Level
 from ..options import Help
@@ -26,7 +27,7 @@ def run_folder(command: str, folder: str) -> Path:
         raise ValueError(
             f"{command}: expected run= the folder of a run, found no such run: {folder}"
         )
-    if not (path / "level0").is_dir():
+    if not layout.level_folder(path, 0).is_dir():
         raise ValueError(
             f"{command}: expected run= a folder that cgrec climb made, found no level0 in "
             f"{folder}; climb first, or choose another run"

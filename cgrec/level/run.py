@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..files import read_json, write_json
 from ..frames import Frames
 from ..potential import Potential
 from ..remarks import remark
-from ..roles import Corrected, Correction, Engine
+from ..roles import Correction, Engine
 
 #: Relative spread of the volume above which a parent is not one of constant volume: far above the
 #: rounding of boxes in files, far below what a barostat does.
@@ -79,7 +79,7 @@ class LevelRun:
                 keep_json(place / layout.CORRECTION, dict(corrected.about))
             self.simulate(corrected.potential, place / layout.FRAMES)
         elif not made(place / layout.FRAMES):
-            _keep_reweighted(corrected, run, place / layout.FRAMES)
+            _keep_reweighted(corrected.frames, corrected.about, run, place / layout.FRAMES)
         return corrected.potential
 
     def simulate(self, potential: Potential, place: Path) -> None:
@@ -131,20 +131,18 @@ class _Reruns:
         return Frames.load(self.folder / name)
 
 
-def _keep_reweighted(corrected: Corrected, run: Path, place: Path) -> None:
+def _keep_reweighted(frames: Frames, about: Mapping[str, object], run: Path, place: Path) -> None:
     """Frames that came from those of `run` without a run of their own: its report and its bias are
     theirs.
     """
-    frames = corrected.frames
-    assert frames is not None
-    about = {
+    said = {
         **(read_json(run / layout.SIMULATION) if (run / layout.SIMULATION).exists() else {}),
         "weight_efficiency": frames.weight_efficiency(),
-        **corrected.about,
+        **about,
     }
 
     def beside(partial: Path) -> None:
-        write_json(partial / layout.SIMULATION, about)
+        write_json(partial / layout.SIMULATION, said)
         if (run / layout.BIAS).exists():
             shutil.copy(run / layout.BIAS, partial / layout.BIAS)
 

@@ -306,6 +306,7 @@ def _put_matrix(mapping: Mapping, name: str) -> None:
 
 
 def _way_for_constraints(mapping: Mapping) -> str:
+    """What to do about a B that constraints forbid: another B, where there is one, else other sites."""
     group = connected_components(mapping.fine.n_sites, mapping.fine.constraints)
     inside: dict[int, list[int]] = {}
     rows = mapping.sparse_position_weights

@@ -24,6 +24,7 @@ class BondedPotential(Potential):
         bond_graph: of that System (`BondGraph.config`): another one is refused. None where nobody
             knows it; the terms then have to lie along bonds.
         paths: pairs of places in a row of `sites` that are bonded.
+        numbers: what else a term has; each is kept as a float64 tensor of its name.
     """
 
     sites: Tensor
@@ -37,7 +38,7 @@ class BondedPotential(Potential):
         bond_graph: BondGraphConfig | None = None,
         cutoff: float = 0.0,
         paths: Sequence[tuple[int, int]] = (),
-        **config: object,
+        **numbers: Sequence[object],
     ) -> None:
         super().__init__(
             types=types,
@@ -45,11 +46,13 @@ class BondedPotential(Potential):
             n_sites=n_sites,
             sites=sites,
             bond_graph=bond_graph,
-            **config,
+            **numbers,
         )
         self.n_sites = n_sites
         self.bond_graph = BondGraph.from_config(bond_graph)
         self.register_buffer("sites", torch.tensor(sites, dtype=torch.long), persistent=False)
+        for name, values in numbers.items():
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float64), persistent=False)
         self._edges = (
             [(int(row[a]), int(row[b])) for row in sites for a, b in paths]
             if bond_graph is None

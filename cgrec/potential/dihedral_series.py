@@ -53,9 +53,6 @@ class DihedralSeries(BondedPotential):
             cosine=cosine,
             sine=sine,
         )
-        self.register_buffer("orders", torch.tensor(orders, dtype=torch.float64), persistent=False)
-        self.register_buffer("cosine", torch.tensor(cosine, dtype=torch.float64), persistent=False)
-        self.register_buffer("sine", torch.tensor(sine, dtype=torch.float64), persistent=False)
 
     def energy(self, graph: SiteGraph) -> Tensor:
         x = geometry.dihedral(self.positions(graph), self.sites).double() @ self.orders.T

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ... import geometry
@@ -61,9 +60,6 @@ class LinePrior(BondedPotential):
             cutoff=cutoff,
             paths=HarmonicPrior.PATHS[3],
             stiffness=stiffness,
-        )
-        self.register_buffer(
-            "stiffness", torch.tensor(stiffness, dtype=torch.float64), persistent=False
         )
 
     def energy(self, graph: SiteGraph) -> Tensor:

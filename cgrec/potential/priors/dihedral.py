@@ -70,8 +70,6 @@ class DihedralPrior(BondedPotential):
             cosine=cosine,
             sine=sine,
         )
-        self.register_buffer("cosine", torch.tensor(cosine, dtype=torch.float64), persistent=False)
-        self.register_buffer("sine", torch.tensor(sine, dtype=torch.float64), persistent=False)
 
     def energy(self, graph: SiteGraph) -> Tensor:
         x = geometry.dihedral(self.positions(graph), self.sites)[..., None]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -68,10 +67,6 @@ class HarmonicTerms(BondedPotential):
             paths=self.PATHS[len(sites[0])],
             centre=centre,
             stiffness=stiffness,
-        )
-        self.register_buffer("centre", torch.tensor(centre, dtype=torch.float64), persistent=False)
-        self.register_buffer(
-            "stiffness", torch.tensor(stiffness, dtype=torch.float64), persistent=False
         )
 
     def energy(self, graph: SiteGraph) -> Tensor:
