@@ -411,3 +411,60 @@ def test_repartitioned_masses_stay_in_the_integrator(tmp_path):
     )
     early = source.system()
     assert early.full_labels == moved.full_labels and early.bonds.tolist() == moved.bonds.tolist()
+
+
+def peptide_source(**changes) -> OpenMMSource:
+    """OpenMMSource of alanine dipeptide, two frames."""
+    pytest.importorskip("openmm")
+    settings = {
+        "structure": Path(cgrec.__file__).parent / "data" / "alanine_dipeptide.pdb",
+        "force_field": ["amber14-all.xml", "implicit/obc2.xml"],
+        "temperature": 300.0,
+        "n_frames": 2,
+        "stride": 1,
+        "equilibration": 0,
+        "platform": "Reference",
+    }
+    return OpenMMSource(**{**settings, **changes})
+
+
+@pytest.mark.parametrize("solvent", ["implicit/obc2.xml", "implicit/gbn2.xml", "amber99_obc.xml"])
+def test_implicit_solvent_with_a_cutoff_beyond_the_molecule_is_that_without(solvent):
+    """The cutoff has its unit: energies are shifted by it, forces are the same."""
+    plain = "amber99sb.xml" if solvent == "amber99_obc.xml" else "amber14-all.xml"
+    made = {
+        nonbonded: peptide_source(
+            force_field=[plain, solvent], nonbonded=nonbonded, cutoff=3.0, minimise=False
+        )._prepare(0)
+        for nonbonded in ("no_cutoff", "cutoff_open")
+    }
+    forces = {
+        nonbonded: run.simulation.context.getState(forces=True).getForces(asNumpy=True)._value
+        for nonbonded, run in made.items()
+    }
+    assert np.abs(forces["no_cutoff"]).max() > 100
+    np.testing.assert_allclose(forces["cutoff_open"], forces["no_cutoff"], rtol=1e-6, atol=1e-6)
+
+
+def boxed(folder: Path) -> Path:
+    """Alanine dipeptide with a CRYST1 record."""
+    text = (Path(cgrec.__file__).parent / "data" / "alanine_dipeptide.pdb").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("CRYST1")]
+    box = "CRYST1   40.000   40.000   40.000  90.00  90.00  90.00 P 1           1"
+    path = folder / "boxed.pdb"
+    path.write_text("\n".join([box, *lines]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("solvent", ["implicit/obc2.xml", "implicit/gbn2.xml", "amber99_obc.xml"])
+def test_implicit_solvent_with_pme_is_refused(solvent, tmp_path):
+    plain = "amber99sb.xml" if solvent == "amber99_obc.xml" else "amber14-all.xml"
+    source = peptide_source(structure=boxed(tmp_path), force_field=[plain, solvent])
+    with pytest.raises(
+        ValueError, match=r"implicit solvent.*found nonbonded=pme: choose nonbonded=no_cutoff"
+    ):
+        source.make(tmp_path / "level0", 0)
+    open_one = peptide_source(
+        structure=boxed(tmp_path), force_field=[plain, solvent], nonbonded="no_cutoff"
+    )
+    assert open_one.make(tmp_path / "open", 0).box is None

@@ -183,11 +183,13 @@ class OpenMMEngine:
 
     def _simulation(self, start: Frames, kept: Indices, seed: int) -> Simulation:
         openmm, app = _openmm()
+        from openmm.unit import nanometer
+
         topology = _topology(start)
         plain = app.ForceField(*self.force_field).createSystem(
             topology,
             nonbondedMethod=app.PME,
-            nonbondedCutoff=self.cutoff,
+            nonbondedCutoff=self.cutoff * nanometer,
             constraints=app.HBonds,
             rigidWater=True,
             hydrogenMass=self.hydrogen_mass,

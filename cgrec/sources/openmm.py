@@ -17,7 +17,7 @@ from ..remarks import remark
 from ..system import System
 from ..trajectory_files import select_sites
 from .base import Chunks, SamplingStopped, Source, chunk_sizes, progress
-from .openmm_system import masses_of, openmm_modules, system_of
+from .openmm_system import created, masses_of, openmm_modules, system_of
 
 if TYPE_CHECKING:
     import openmm
@@ -209,7 +209,7 @@ class OpenMMSource(Source):
         a = self._arguments
         pdb = app.PDBFile(str(self._structure))
         field = app.ForceField(*a["force_field"])
-        plain = field.createSystem(pdb.topology, **self._options(pdb.topology))
+        plain = created(field, pdb.topology, self._options(pdb.topology))
         integrator = openmm.LangevinMiddleIntegrator(a["temperature"], a["friction"], a["timestep"])
         integrator.setRandomNumberSeed(_openmm_seed(seed, 0))
         simulation = _reproducible(pdb.topology, plain, integrator, a["platform"])
@@ -227,6 +227,8 @@ class OpenMMSource(Source):
     def _options(self, topology: Topology) -> dict[str, object]:
         """Arguments of OpenMM's createSystem."""
         _, app = _openmm()
+        from openmm.unit import nanometer
+
         a = self._arguments
         if (
             a["nonbonded"] in ("pme", "cutoff_periodic")
@@ -239,7 +241,7 @@ class OpenMMSource(Source):
         held = _CONSTRAINTS[a["constraints"]]
         return {
             "nonbondedMethod": getattr(app, _NONBONDED[a["nonbonded"]]),
-            "nonbondedCutoff": a["cutoff"],
+            "nonbondedCutoff": a["cutoff"] * nanometer,  # files of implicit solvents want a unit
             "constraints": None if held is None else getattr(app, held),
             "rigidWater": a["rigid_water"],
             "removeCMMotion": False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, TypedDict
 
@@ -13,7 +13,7 @@ from ..system import System
 
 if TYPE_CHECKING:
     import openmm
-    from openmm.app import Topology
+    from openmm.app import ForceField, Topology
     from openmm.app.topology import Residue
 
 
@@ -32,6 +32,38 @@ def openmm_modules(owner: str) -> tuple[ModuleType, ModuleType]:
 def masses_of(plain: openmm.System) -> NDArray[np.float64]:
     """(n_particles,) amu."""
     return np.array([plain.getParticleMass(k)._value for k in range(plain.getNumParticles())])
+
+
+def created(field: ForceField, topology: Topology, options: Mapping[str, object]) -> openmm.System:
+    """OpenMM's System, by its createSystem.
+
+    Raises:
+        ValueError: an implicit solvent together with PME. OpenMM refuses some of these and takes
+            others, whose molecule then feels its images in the Coulomb energy alone.
+    """
+    _, app = openmm_modules("OpenMMSource")
+    by_waves = options["nonbondedMethod"] is app.PME
+    try:
+        plain = field.createSystem(topology, **options)
+    except ValueError:
+        if by_waves:  # without PME every force field can be made, and tells what it is
+            _refuse_implicit(field.createSystem(topology))
+        raise
+    if by_waves:
+        _refuse_implicit(plain)
+    return plain
+
+
+def _refuse_implicit(plain: openmm.System) -> None:
+    openmm, _ = openmm_modules("OpenMMSource")
+    kinds = (openmm.GBSAOBCForce, openmm.CustomGBForce)
+    if any(isinstance(force, kinds) for force in plain.getForces()):
+        raise ValueError(
+            "OpenMMSource.nonbonded: the force field has an implicit solvent, which needs a "
+            "molecule without periodic images, found nonbonded=pme: choose nonbonded=no_cutoff "
+            "(a box in the structure is then not used), or cutoff_open with a long cutoff; or "
+            "take a force field without implicit solvent"
+        )
 
 
 def system_of(
