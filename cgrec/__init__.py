@@ -5,22 +5,26 @@ import pkgutil
 from importlib import import_module
 from typing import Any
 
+from ._moved import find_moved, moved
+
 # Before torch is imported, which reads it once. Threads of libgomp that wait for each other spin,
 # by default for so long that two programs on the same cores slow each other 10 to 46 times; this
 # bounds it.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
+find_moved()
+
 _HOMES = {
     "System": "system",
     "Frames": "frames",
-    "CollectiveVariable": "collective_variables",
+    "CollectiveVariable": "variables",
     "Mapping": "mapping",
     "Potential": "potential",
     "Backmapper": "backmapping",
-    "propose_mappings": "proposals",
+    "propose_mappings": "mapping.choose.proposals",
     "Level": "level",
     "Chain": "chain",
-    "read": "trajectory_files",
+    "read": "io",
     "load": "chain",
 }
 __all__ = list(_HOMES)
@@ -33,6 +37,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
     if name in _rooms():
+        return import_module(f".{name}", __name__)
+    if moved(name) is not None:
         return import_module(f".{name}", __name__)
     if name == "__version__":
         from importlib.metadata import version

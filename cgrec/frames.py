@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .digests import HEADER, Changed, digest, first_changed, read_sealed, sealed, settle
 from .files import WAY_BACK, read_json, room_for, sync, write_text
+from .run.digests import HEADER, Changed, digest, first_changed, read_sealed, sealed, settle
 from .system import System
 
 #: Bytes of an array worked on at once.

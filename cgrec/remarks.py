@@ -42,7 +42,7 @@ def kept(path: str | Path, write: Write = write_json) -> Iterator[None]:
 
     Args:
         path: of the list.
-        write: (path, list); whole or not at all (see `cgrec.digests.keep_remarks`, which keeps a
+        write: (path, list); whole or not at all (see `cgrec.run.digests.keep_remarks`, which keeps a
             digest of it too).
     """
     token = _OPEN.set((*_OPEN.get(), (Path(path), write)))

@@ -577,7 +577,7 @@ class Reruns(Protocol):
     @property
     def folder(self) -> Path:
         """Where its products go, so that a killed climb need not make them again: correction_*.pt,
-        written by `cgrec.digests.keep`. Names of the level's own files are taken.
+        written by `cgrec.run.digests.keep`. Names of the level's own files are taken.
         """
         ...
 

@@ -25,9 +25,9 @@ import torch
 from torch_geometric.data import Batch, Data
 
 from cgrec.mapping import learned
-from cgrec.mapping.learned import network as learned_network
-from cgrec.mapping.learned.grouping import Partition, group
-from cgrec.mapping.learned.molecule import (
+from cgrec.mapping.choose.learned import network as learned_network
+from cgrec.mapping.choose.learned.grouping import Partition, group
+from cgrec.mapping.choose.learned.molecule import (
     ELEMENTS,
     REACH,
     Molecule,

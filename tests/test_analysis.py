@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from contracts import random_frames
 
-from cgrec.analysis import (
+from cgrec.frames import Frames
+from cgrec.geometry import dihedral
+from cgrec.observables import (
     BASINS_ALANINE,
     Grid,
     LedgerRow,
@@ -36,14 +38,12 @@ from cgrec.analysis import (
     table,
     wasserstein,
 )
-from cgrec.analysis.divergence import Tally, divergence
-from cgrec.analysis.ledger import basin_differences
-from cgrec.collective_variables import CollectiveVariable
-from cgrec.frames import Frames
-from cgrec.geometry import dihedral
+from cgrec.observables.ledger import basin_differences
 from cgrec.remarks import Remark
 from cgrec.statistics import jackknife_rows
+from cgrec.statistics.divergence import Tally, divergence
 from cgrec.system import System
+from cgrec.variables import CollectiveVariable
 
 PAIR = System(names=("A", "B"), masses=[1.0, 1.0], bonds=[(0, 1)])
 DISTANCE = CollectiveVariable("r", ("A", "B"))

@@ -9,8 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[1] / "cgrec"
 RANKS = [
     {
+        "_moved",
         "bonds",
-        "layout",
         "units",
         "geometry",
         "files",
@@ -19,30 +19,21 @@ RANKS = [
         "ranges",
         "site_labels",
         "stopping",
-        "lock",
         "plugins",
         "threads",
     },
     {"cell", "remarks"},
-    {"digests", "native"},
-    {"checkpoints", "recipes"},
-    {"stages"},
+    {"native", "run"},
     {"system"},
     {"frames"},
-    {"collective_variables", "sampling", "resampling"},
-    {"statistics"},
+    {"roles", "statistics", "variables"},
     {"observables"},
-    {"trajectory_files", "mapping", "potential"},
-    {"roles"},
-    {"analysis"},
-    {"training", "dynamics", "distillation", "export", "proposals"},
+    {"io", "mapping", "potential"},
+    {"training", "dynamics", "export"},
     {"corrections"},
-    {"refinement"},
     {"sources", "verdict"},
     {"backmapping"},
     {"level"},
-    {"foresight"},
-    {"level_ledger"},
     {"chain"},
     {"report"},
     {"configuration"},
@@ -52,8 +43,8 @@ RANKS = [
 ]
 RANK = {room: k for k, rooms in enumerate(RANKS) for room in rooms}
 OWNERS = {
-    "MDAnalysis": {"trajectory_files"},
-    "mdtraj": {"trajectory_files"},
+    "MDAnalysis": {"io"},
+    "mdtraj": {"io"},
     "torch_geometric": {"potential", "training", "mapping"},
     "e3nn": {"potential"},
     "torchpme": {"potential"},
@@ -68,10 +59,22 @@ def room(path):
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
+def nodes(path):
+    """Every node of a file but those that only a type checker sees."""
+    tree = ast.parse(path.read_text())
+    unseen = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    return (node for node in ast.walk(tree) if id(node) not in unseen)
+
+
 def imported(path):
     """(room inside cgrec or None, outside package or None) of every import in the file."""
     depth = len(path.relative_to(ROOT).parts)
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom) and node.level == depth:
             yield from (
                 [(node.module.split(".")[0], None)]
@@ -110,16 +113,9 @@ MODULES = {module_of(p): p for p in ROOT.rglob("*.py")}
 
 def modules_imported(path):
     """The files of cgrec a file imports, anywhere in it; not those for type checkers alone."""
-    tree = ast.parse(path.read_text())
-    unseen = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for inner in ast.walk(node)
-    }
     package = path.relative_to(ROOT.parent).parts[:-1]
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.ImportFrom) or id(node) in unseen or not node.level:
+    for node in nodes(path):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
             continue
         base = package[: len(package) - node.level + 1]
         base += tuple(node.module.split(".")) if node.module else ()

@@ -218,7 +218,7 @@ def test_template_is_the_mean_geometry_and_keeps_the_hand(peptide):
     lengths = np.linalg.norm(peptide.positions[:, i] - peptide.positions[:, j], axis=-1)
     restored = np.linalg.norm(fine.positions[:, i] - fine.positions[:, j], axis=-1)
     assert np.abs(restored.mean(0) - lengths.mean(0)).max() < 0.004
-    from cgrec.analysis import chirality_flips, stereocentres
+    from cgrec.observables import chirality_flips, stereocentres
 
     for centre in stereocentres(peptide.system):
         assert chirality_flips(fine, centre, peptide[:1]) == 0

@@ -12,7 +12,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 
 import cgrec
-from cgrec.analysis.backmapping import (
+from cgrec.backmapping.judge import (
     BackmappingReport,
     Quantity,
     compare_backmapping,

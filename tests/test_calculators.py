@@ -15,10 +15,10 @@ from ase.calculators.calculator import CalculationFailed
 from ase.calculators.emt import EMT
 
 from cgrec.cli import main
+from cgrec.io import read
 from cgrec.sources import CalculatorSource, Labeller
 from cgrec.sources.calculators import ForeignCalculator, make_calculator
-from cgrec.sources.labelling import cores
-from cgrec.trajectory_files import read
+from cgrec.sources.nnp.labelling import cores
 
 NAME = "ase.calculators.emt:EMT"
 #: A calculator as people write them: it prints, it has a state, it fails for one element, and it

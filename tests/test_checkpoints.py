@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from cgrec.checkpoints import in_pieces
+from cgrec.run.checkpoints import in_pieces
 from cgrec.stopping import Stopped
 
 

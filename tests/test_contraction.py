@@ -12,9 +12,9 @@ import pytest
 from test_mapping import ALANINE_BONDS, ALANINE_DIPEPTIDE, MASS
 
 from cgrec import System
+from cgrec.io import read
 from cgrec.mapping import HeavyAtomGroups, Mapping, contract, from_partition, heavy_atom_groups
 from cgrec.mapping.graph import COSTS, local_variation, normalised_cut
-from cgrec.trajectory_files import read
 
 SHARED = Path(os.environ.get("CGREC_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PROTEIN = SHARED / "protein_structures" / "experimental" / "1uao.pdb"

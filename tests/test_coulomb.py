@@ -9,8 +9,8 @@ from contracts import PotentialContract
 from torch_geometric.loader import DataLoader
 
 from cgrec import Frames, Potential, System
-from cgrec.analysis import dielectric_constant, dipole_moments
 from cgrec.native import NoKernel
+from cgrec.observables import dielectric_constant, dipole_moments
 from cgrec.potential import ExcludedVolume, ScreenedCoulomb, SumPotential, fit_priors
 from cgrec.potential.graph import VerletList
 from cgrec.potential.priors.coulomb import charged, kernel

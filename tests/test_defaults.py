@@ -8,7 +8,7 @@ from hydra.utils import get_method
 from omegaconf import OmegaConf
 
 from cgrec.cli import build, composed, configuration, main
-from cgrec.recipes import described
+from cgrec.run.recipes import described
 
 CONF = configuration()
 FILES = sorted(p for p in CONF.rglob("*.yaml") if p.parent.name not in ("conf", "launcher"))

@@ -8,7 +8,14 @@ from contracts import mirrored, random_frames, small_system
 
 from cgrec import Frames, Potential, System
 from cgrec.cli import main
-from cgrec.distillation import distil, fit_splines, labelled, parts_of, split, torsion_series
+from cgrec.corrections.distillation import (
+    distil,
+    fit_splines,
+    labelled,
+    parts_of,
+    split,
+    torsion_series,
+)
 from cgrec.potential import DihedralSeries, ExcludedVolume, HarmonicPrior, UF3Potential, fit_priors
 from cgrec.potential.network import smooth_cutoff
 from cgrec.potential.uf3 import near_triples
@@ -182,7 +189,7 @@ def test_nothing_to_replace_is_said():
 def test_more_coefficients_than_can_be_solved_for_are_refused_unless_the_spacing_is_free(
     monkeypatch,
 ):
-    monkeypatch.setattr("cgrec.distillation.MOST_COEFFICIENTS", 600)
+    monkeypatch.setattr("cgrec.corrections.distillation.MOST_COEFFICIENTS", 600)
     options = {"three_cutoff": 0.42, "n_frames": 10, "n_held_out": 2, "disturbed": 0}
     with pytest.raises(ValueError, match="at most 600.*three_spacing"):
         distil(teacher(), fluid(), three_spacing=0.05, **options)

@@ -15,9 +15,9 @@ import cgrec
 from cgrec import commands
 from cgrec.backmapping import FlowBackmapper
 from cgrec.cli import main
+from cgrec.io import write
 from cgrec.options import options_of, read
 from cgrec.roles import __doc__ as roles
-from cgrec.trajectory_files import write
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "cgrec" / "docs"

@@ -224,7 +224,7 @@ def test_feature_guard_knows_training_frames_from_far_ones():
 
 
 def test_start_is_drawn_by_weight():
-    from cgrec.resampling import draw
+    from cgrec.statistics.resampling import draw
 
     frames = random_frames(4, weights=np.array([0.0, 1.0, 3.0, 0.0]))
     picked = draw(frames, 400, np.random.default_rng(0))

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 import cgrec
-from cgrec.remarks import Remark
-from cgrec.trajectory_files import load_topology
-from cgrec.trajectory_files.elements import (
+from cgrec.io import load_topology
+from cgrec.io.elements import (
     Doubt,
     classify,
     guess_element,
     guess_elements,
     mass_agrees,
 )
-from cgrec.trajectory_files.pdb import one_location
-from cgrec.trajectory_files.topology import read_species, read_topology
+from cgrec.io.pdb import one_location
+from cgrec.io.topology import read_species, read_topology
+from cgrec.remarks import Remark
 
 DATA = Path(__file__).parent / "data"
 
@@ -569,7 +569,7 @@ def test_a_bead_called_m_is_no_massless_site():
 
 
 def test_classify_says_when_it_does_not_know():
-    from cgrec.trajectory_files.elements import Atom
+    from cgrec.io.elements import Atom
 
     assert classify(Atom("CO", "LIG", frozenset({"C1"}))) == Doubt(("C", "Co"))
     assert guess_element("CO", residue="LIG", others=["C1"]) == "X"

@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from cgrec import Frames, System
-from cgrec.mapping.essential import essential_dynamics
+from cgrec.mapping.choose.essential import essential_dynamics
 
 RNG = np.random.default_rng(7)
 

@@ -10,8 +10,8 @@ import pytest
 from cgrec import Frames, Mapping, System
 from cgrec.backmapping.resolvate import _save_draws
 from cgrec.files import read_json, sha256, write_json, write_whole
+from cgrec.io import write
 from cgrec.remarks import Remark, kept, remark, remarks_in
-from cgrec.trajectory_files import write
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path):

@@ -1,4 +1,4 @@
-"""What the forces say of temperature, unit, frame and box: cgrec/trajectory_files/force_units.py,
+"""What the forces say of temperature, unit, frame and box: cgrec/io/force_units.py,
 hypervirial.py.
 """
 
@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from cgrec.frames import Frames
+from cgrec.io import check_force_units, hypervirial, read
+from cgrec.io.hypervirial import molecule_terms
 from cgrec.remarks import Remark
 from cgrec.sources import FileSource
 from cgrec.system import System
-from cgrec.trajectory_files import check_force_units, hypervirial, read
-from cgrec.trajectory_files.hypervirial import molecule_terms
 from cgrec.units import BOLTZMANN
 
 T = 300.0

@@ -1,4 +1,4 @@
-"""Single frames with the box of another: cgrec/trajectory_files/foreign_boxes.py."""
+"""Single frames with the box of another: cgrec/io/foreign_boxes.py."""
 
 from dataclasses import replace
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from cgrec.frames import Frames
+from cgrec.io import read
+from cgrec.io.findings import recorded
+from cgrec.io.foreign_boxes import foreign_boxes
 from cgrec.remarks import Remark
 from cgrec.system import System
-from cgrec.trajectory_files import read
-from cgrec.trajectory_files.findings import recorded
-from cgrec.trajectory_files.foreign_boxes import foreign_boxes
 
 EDGE = 2.0
 

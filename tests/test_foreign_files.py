@@ -17,9 +17,9 @@ import pytest
 
 import cgrec
 from cgrec import Frames, System
+from cgrec.io import write
 from cgrec.remarks import Remark
 from cgrec.sources import FileSource
-from cgrec.trajectory_files import write
 
 FOREIGN = Path(__file__).parent / "data" / "foreign"
 CASES = Path(__file__).parents[2] / "shared" / "cases"
@@ -474,7 +474,7 @@ def test_dcd_has_no_forces_and_its_end_is_looked_at(tmp_path):
 @pytest.mark.parametrize("ending, package", [("gsd", "gsd"), ("tng", "pytng")])
 def test_a_missing_package_is_named(tmp_path, monkeypatch, ending, package):
     (tmp_path / f"a.{ending}").write_bytes(b"0")
-    monkeypatch.setattr("cgrec.trajectory_files.molecular_dynamics.find_spec", lambda name: None)
+    monkeypatch.setattr("cgrec.io.molecular_dynamics.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=f"needs the package {package}: pip install {package}"):
         cgrec.read(tmp_path / f"a.{ending}", species=CO, temperature=T)
 
@@ -757,10 +757,10 @@ def test_cases_that_are_read(name):
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_frames_in_temporary_files_are_the_same(tmp_path, monkeypatch, compressed):
-    monkeypatch.setattr("cgrec.trajectory_files.portions.MEMORY_BYTES", 100)
-    monkeypatch.setattr("cgrec.trajectory_files.portions.PORTION_BYTES", 1000)
+    monkeypatch.setattr("cgrec.io.portions.MEMORY_BYTES", 100)
+    monkeypatch.setattr("cgrec.io.portions.PORTION_BYTES", 1000)
     monkeypatch.setattr("cgrec.frames._PIECE_BYTES", 1000)
-    monkeypatch.setattr("cgrec.trajectory_files.arrays._IN_MEMORY", 10)
+    monkeypatch.setattr("cgrec.io.arrays._IN_MEMORY", 10)
     wrapped = REFERENCE["positions"] % 2.0
     save = np.savez_compressed if compressed else np.savez
     save(

@@ -9,14 +9,14 @@ import pytest
 from contracts import small_system
 
 from cgrec import Chain, CollectiveVariable, Frames, System
-from cgrec.analysis import flips_by_centre, stereocentres
-from cgrec.collective_variables import variables_from_config
-from cgrec.foresight import check_indices, check_variables, expressible, foresee
+from cgrec.chain.foresight import check_indices, check_variables, expressible, foresee
 from cgrec.mapping import Backbone, HeavyAtoms, Pick, ResidueCentres, alpha_carbons
+from cgrec.observables import flips_by_centre, stereocentres
 from cgrec.remarks import Remark
 from cgrec.site_labels import SiteError
 from cgrec.sources import GaussianChainSource
 from cgrec.sources.base import Source
+from cgrec.variables import variables_from_config
 
 
 def peptide(n: int = 3, hydrogens: bool = True) -> System:

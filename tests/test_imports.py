@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,31 @@ def test_torchpme_is_imported_with_torchs_own_function(first):
     )
     done = run(code)
     assert done.returncode == 0, done.stderr
+
+
+def test_old_names_of_modules_still_stand():
+    """A program, a configuration and a file of before name modules that have moved."""
+    code = """
+import cgrec.trajectory_files.universe, cgrec.collective_variables
+from cgrec.analysis import compare_backmapping, jensen_shannon, rdf
+from cgrec.analysis.mapping_scores import hidden_fluctuation
+from cgrec.refinement import PairRefinement
+from cgrec.configuration.targets import is_ours
+import cgrec.io.universe, cgrec.mapping.choose.scores, cgrec.variables
+assert cgrec.trajectory_files.universe is cgrec.io.universe
+assert cgrec.io.universe.__spec__.name == "cgrec.io.universe"
+assert hidden_fluctuation is cgrec.mapping.choose.scores.hidden_fluctuation
+assert cgrec.collective_variables.CollectiveVariable is cgrec.CollectiveVariable
+assert is_ours("cgrec.refinement.PairRefinement")
+assert is_ours("cgrec.trajectory_files.select_sites")
+assert not is_ours("cgrec.refinement.Nobody")
+"""
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_old_name_leads_to_a_module():
+    from cgrec._moved import MOVED, PACKAGE
+
+    for name in MOVED:
+        import_module(f"{PACKAGE}.{name}")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cgrec import System
-from cgrec.mapping.learned import learned_beads
-from cgrec.mapping.learned.grouping import group
-from cgrec.mapping.learned.molecule import Molecule, canonical_order, features
+from cgrec.mapping.choose.learned import learned_beads
+from cgrec.mapping.choose.learned.grouping import group
+from cgrec.mapping.choose.learned.molecule import Molecule, canonical_order, features
 
 DATA = files("cgrec") / "data" / "learned_mapping"
 
@@ -270,7 +270,7 @@ class TestShipped:
 
     def test_torch_waits_until_it_is_needed(self):
         code = (
-            "import sys, cgrec.mapping.learned; assert not {'torch', 'torch_geometric'} & "
+            "import sys, cgrec.mapping.choose.learned; assert not {'torch', 'torch_geometric'} & "
             "set(sys.modules)"
         )
         subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,13 +12,13 @@ from plugin.toy.engine import MetropolisWalk
 
 from cgrec import Frames, Potential
 from cgrec.corrections import PairRefinement, Populations
-from cgrec.digests import open_record
 from cgrec.level import LevelFolder
 from cgrec.level.recipe import LevelRecipe
 from cgrec.level.run import LevelRun
 from cgrec.mapping import HeavyAtoms, Pick
-from cgrec.recipes import differences
 from cgrec.roles import Corrected
+from cgrec.run.digests import open_record
+from cgrec.run.recipes import differences
 from cgrec.training import ForceMatching
 
 

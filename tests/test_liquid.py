@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from cgrec.analysis import (
+from cgrec.frames import Frames
+from cgrec.observables import (
     Liquid,
     compare_liquids,
     first_shell_angles,
@@ -18,8 +19,7 @@ from cgrec.analysis import (
     tetrahedral_order,
     three_body,
 )
-from cgrec.analysis.structure import RadialDistribution
-from cgrec.frames import Frames
+from cgrec.observables.structure import RadialDistribution
 from cgrec.system import System
 
 FCC = np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2

@@ -5,7 +5,8 @@ import pytest
 from scipy.integrate import dblquad, quad, tplquad
 
 from cgrec import Frames, System
-from cgrec.analysis.mapping_scores import (
+from cgrec.mapping import Pick, Weighted, basic, least_noise
+from cgrec.mapping.choose.scores import (
     gaussian_mapping_entropy,
     grid_mapping_entropy,
     hidden_fluctuation,
@@ -13,7 +14,6 @@ from cgrec.analysis.mapping_scores import (
     noise_removed,
     shape_features,
 )
-from cgrec.mapping import Pick, Weighted, basic, least_noise
 from cgrec.units import thermal_energy
 
 KT = thermal_energy(300.0)

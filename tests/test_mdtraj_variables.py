@@ -5,8 +5,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from cgrec import Frames, System
-from cgrec.analysis import compare_distributions
-from cgrec.trajectory_files.variables import Deviation, Helix
+from cgrec.io.variables import Deviation, Helix
+from cgrec.observables import compare_distributions
 
 
 def placed(a, b, c, bond, angle, dihedral):

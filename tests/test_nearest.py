@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from cgrec.frames import Frames
+from cgrec.io import nearest, plausibility
+from cgrec.io.nearest import NearestSites
 from cgrec.native import NoKernel
 from cgrec.remarks import Remark
 from cgrec.system import System
-from cgrec.trajectory_files import nearest, plausibility
-from cgrec.trajectory_files.nearest import NearestSites
 
 SKEW = np.array([[2.0, 0, 0], [0.9, 1.8, 0], [-0.7, 0.6, 2.2]])
 #: sites, box, width of space they fill (nm), covalent radius

@@ -6,7 +6,7 @@ import pytest
 
 import cgrec
 from cgrec import Frames, System, geometry
-from cgrec.trajectory_files import to_mdanalysis, to_mdtraj
+from cgrec.io import to_mdanalysis, to_mdtraj
 
 DATA = "tests/data/disulphide.pdb"
 

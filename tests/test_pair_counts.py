@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cgrec import Frames, System
-from cgrec.analysis import pair_counts, radial_distributions, rdf
-from cgrec.analysis.pair_counts import half_width, pair_rows, pair_tables
 from cgrec.native import NoKernel
+from cgrec.observables import pair_counts, radial_distributions, rdf
+from cgrec.observables.pair_counts import half_width, pair_rows, pair_tables
 
 CUBE, OBLONG = 2.4 * np.eye(3), np.diag([1.1, 2.0, 3.7])
 TRICLINIC = np.array([[2.2, 0, 0], [0.7, 2.2, 0], [-0.6, 0.8, 2.2]])

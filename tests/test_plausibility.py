@@ -1,4 +1,4 @@
-"""Frames, bonds and boxes that cannot be: cgrec/trajectory_files/plausibility.py, bonding.py."""
+"""Frames, bonds and boxes that cannot be: cgrec/io/plausibility.py, bonding.py."""
 
 import json
 from dataclasses import replace
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from cgrec.frames import Frames
+from cgrec.io import read, write
+from cgrec.io.bonding import add_sampled_bonds
+from cgrec.io.plausibility import bad_frames, check_bonds, check_box
 from cgrec.remarks import Remark
 from cgrec.sources import FileSource
 from cgrec.system import System
-from cgrec.trajectory_files import read, write
-from cgrec.trajectory_files.bonding import add_sampled_bonds
-from cgrec.trajectory_files.plausibility import bad_frames, check_bonds, check_box
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
 WATER = np.array([[0.0, 0.0, 0.0], [0.0957, 0.0, 0.0], [-0.024, 0.0927, 0.0]])

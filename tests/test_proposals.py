@@ -8,7 +8,7 @@ import cgrec
 from cgrec import Frames
 from cgrec.cli import main
 from cgrec.commands.map import Map
-from cgrec.proposals import METHODS, inner_fluctuation, propose_mappings, ranked
+from cgrec.mapping.choose.proposals import METHODS, inner_fluctuation, propose_mappings, ranked
 from cgrec.sources.base import package_path
 
 

@@ -7,10 +7,10 @@ from contracts import random_frames
 from cgrec import Frames, System
 from cgrec.cli import build, composed
 from cgrec.dynamics import Langevin
+from cgrec.io import read
 from cgrec.sources import Labeller, QuantumSource
-from cgrec.sources.quantum import package_path, scatter, within_reach
+from cgrec.sources.nnp.quantum import package_path, scatter, within_reach
 from cgrec.training import ForceMatching
-from cgrec.trajectory_files import read
 
 
 class SometimesFails(LennardJones):

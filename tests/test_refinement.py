@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
+from cgrec.refinement import PairRefinement, correct_pairs, refine
 
 from cgrec import Frames, Potential, System
-from cgrec.collective_variables import CollectiveVariable
 from cgrec.potential import HarmonicPrior, half_space
-from cgrec.refinement import PairRefinement, correct_pairs, refine
 from cgrec.units import thermal_energy
+from cgrec.variables import CollectiveVariable
 
 CHAIN = System(
     names=tuple("ABCD"), types=("X",) * 4, masses=[1] * 4, bonds=[(0, 1), (1, 2), (2, 3)]

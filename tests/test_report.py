@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 from markupsafe import escape
 
-from cgrec.analysis import BackmappingReport
-from cgrec.analysis.backmapping import Quantity, TermDivergence
+from cgrec.backmapping.judge import (
+    BackmappingReport,
+    Quantity,
+    TermDivergence,
+)
 from cgrec.chain import Chain
 from cgrec.dynamics import Langevin
 from cgrec.frames import Frames

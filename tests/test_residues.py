@@ -21,9 +21,9 @@ from cgrec.backmapping import (
     alpha_carbons,
 )
 from cgrec.backmapping.residues import canonical
+from cgrec.io import read
 from cgrec.mapping import BackboneAndSideChain, CentresOfMass, ResidueCentres
 from cgrec.remarks import Remark
-from cgrec.trajectory_files import read
 
 SHARED = Path(os.environ.get("CGREC_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PROTEINS = SHARED / "protein_structures" / "experimental"

@@ -12,7 +12,6 @@ import torch
 import cgrec
 import cgrec.report
 from cgrec.cli import main
-from cgrec.digests import note
 from cgrec.potential import (
     DensityNetwork,
     MetadynamicsBias,
@@ -20,6 +19,7 @@ from cgrec.potential import (
     ScreenedCoulomb,
     UF3Potential,
 )
+from cgrec.run.digests import note
 
 NETWORK = DensityNetwork(types=["A", "B"], cutoff=0.6, channels=8, width=16, n_layers=1)
 SPLINES = UF3Potential(types=["A"], cutoff=0.6, spacing=0.1)

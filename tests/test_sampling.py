@@ -1,4 +1,4 @@
-"""Repeated frames and a lost order of time: cgrec/sampling.py and what effective sample sizes make
+"""Repeated frames and a lost order of time: cgrec/statistics/sampling.py and what effective sample sizes make
 of them.
 """
 
@@ -7,14 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from cgrec.analysis import block_average, effective_sample_size, jackknife
 from cgrec.frames import Frames
+from cgrec.io import read
+from cgrec.observables import block_average, effective_sample_size, jackknife
 from cgrec.remarks import Remark
-from cgrec.sampling import blocks_of, order_is_lost, repeated_frames
 from cgrec.sources import FileSource
+from cgrec.statistics.sampling import blocks_of, order_is_lost, repeated_frames
 from cgrec.system import System
 from cgrec.training import split
-from cgrec.trajectory_files import read
 
 
 def walk(n_frames: int = 1000, n: int = 6, seed: int = 0) -> Frames:

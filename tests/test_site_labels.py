@@ -10,6 +10,7 @@ from contracts import random_frames, small_system
 
 import cgrec
 from cgrec import Frames, System
+from cgrec.io import load_topology, select_sites, write
 from cgrec.mapping import (
     Backbone,
     BackboneAndSideChain,
@@ -21,7 +22,6 @@ from cgrec.mapping import (
     alpha_carbons,
 )
 from cgrec.site_labels import SiteError
-from cgrec.trajectory_files import load_topology, select_sites, write
 
 DATA = Path(__file__).parent / "data"
 INSERTIONS = DATA / "insertion_codes.pdb"

@@ -8,6 +8,7 @@ import pytest
 from test_mapping import MASS
 
 from cgrec import Frames, System
+from cgrec.io import select_sites
 from cgrec.mapping import (
     Backbone,
     BackboneAndSideChain,
@@ -23,7 +24,6 @@ from cgrec.mapping import (
     alpha_carbons,
 )
 from cgrec.remarks import Remark
-from cgrec.trajectory_files import select_sites
 
 #: Atoms of side chains, each bonded to the one named.
 SIDE = {

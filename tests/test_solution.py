@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from cgrec.analysis import activity_derivative, kirkwood_buff, osmotic_coefficient, pressure
-from cgrec.analysis.solution import finite_volume_weights
 from cgrec.frames import Frames
+from cgrec.observables import activity_derivative, kirkwood_buff, osmotic_coefficient, pressure
+from cgrec.observables.solution import finite_volume_weights
 from cgrec.potential import Potential
 from cgrec.potential.harmonic import PairStiffness
 from cgrec.potential.network import DensityNetwork

@@ -10,9 +10,9 @@ import pytest
 
 import cgrec
 from cgrec import Frames, System
+from cgrec.io import write
 from cgrec.sources import CalculatorSource, FileSource, OpenMMSource, SamplingStopped
 from cgrec.sources.base import Chunks, chunk_sizes
-from cgrec.trajectory_files import write
 
 WATER = [(0.0, 0.0, 0.0), (0.0957, 0.0, 0.0), (-0.024, 0.0927, 0.0)]
 

@@ -12,7 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cgrec.digests import (
+from cgrec.files import sha256, write_whole
+from cgrec.frames import Frames
+from cgrec.remarks import remark
+from cgrec.run.digests import (
     Changed,
     check_all,
     checked,
@@ -26,12 +29,9 @@ from cgrec.digests import (
     sealed,
     verify,
 )
-from cgrec.files import sha256, write_whole
-from cgrec.frames import Frames
-from cgrec.lock import Busy, only_here
-from cgrec.recipes import OtherRecipe, described, differences
-from cgrec.remarks import remark
-from cgrec.stages import claim, noted
+from cgrec.run.lock import Busy, only_here
+from cgrec.run.recipes import OtherRecipe, described, differences
+from cgrec.run.stages import claim, noted
 from cgrec.stopping import Stopped, deferred
 from cgrec.system import System
 from cgrec.training import ForceMatching
@@ -108,7 +108,7 @@ def test_a_full_disk_says_so_whatever_the_library_calls_it(tmp_path):
 
 OWNER = """
 import sys, time
-from cgrec.lock import only_here
+from cgrec.run.lock import only_here
 with only_here(sys.argv[1]):
     print("here", flush=True)
     time.sleep(60)
@@ -257,7 +257,7 @@ def test_a_few_damages(benchmarks):
 
 
 def test_a_long_step_checkpoints_by_wall_time(monkeypatch):
-    from cgrec.checkpoints import Clock
+    from cgrec.run.checkpoints import Clock
 
     clock = Clock()
     assert not clock.due

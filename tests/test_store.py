@@ -10,11 +10,11 @@ import pytest
 from contracts import random_frames
 
 from cgrec import Frames, System
-from cgrec.checkpoints import load_state, save_state
-from cgrec.digests import Changed
 from cgrec.dynamics import AllLost, BiasPlan, Langevin
 from cgrec.dynamics.store import FrameStore
 from cgrec.potential import ExcludedVolume, HarmonicPrior
+from cgrec.run.checkpoints import load_state, save_state
+from cgrec.run.digests import Changed
 
 T = 300.0
 QUICK = {

@@ -12,7 +12,7 @@ import pytest
 
 import cgrec
 from cgrec import Frames, System
-from cgrec.trajectory_files import (
+from cgrec.io import (
     atoms_to_frames,
     check_force_units,
     read,
@@ -21,8 +21,8 @@ from cgrec.trajectory_files import (
     system_to_atoms,
     write,
 )
-from cgrec.trajectory_files.periodic import box_rows, close_pairs, make_whole
-from cgrec.trajectory_files.topology import guess_element
+from cgrec.io.periodic import box_rows, close_pairs, make_whole
+from cgrec.io.topology import guess_element
 from cgrec.units import BOLTZMANN
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -362,7 +362,7 @@ def test_rigid_pairs_become_constraints():
         names=("O", "H", "H"), masses=[16, 1, 1], bonds=[(0, 1), (0, 2)], elements=("O", "H", "H")
     )
     frames = Frames(system, water @ turns, T)
-    from cgrec.trajectory_files.topology import add_rigid_pairs
+    from cgrec.io.topology import add_rigid_pairs
 
     assert add_rigid_pairs(system, frames.positions).constraints.tolist() == [
         [0, 1],

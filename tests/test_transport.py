@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cgrec.analysis import diffusion, friction_for_diffusion, yeh_hummer
 from cgrec.frames import Frames
+from cgrec.observables import diffusion, friction_for_diffusion, yeh_hummer
 from cgrec.system import System
 from cgrec.units import thermal_energy
 

@@ -9,13 +9,13 @@ import json
 import numpy as np
 import pytest
 
-from cgrec.analysis import compare_conformations, flips_by_centre, own_conformation
-from cgrec.analysis.backbone import backbone_torsions, cis_rows, peptide_bonds
-from cgrec.collective_variables import default_variables, longest_chain
 from cgrec.frames import Frames
 from cgrec.mapping import Backbone, HeavyAtoms, alpha_carbons
+from cgrec.observables import compare_conformations, flips_by_centre, own_conformation
+from cgrec.observables.backbone import backbone_torsions, cis_rows, peptide_bonds
 from cgrec.system import System
 from cgrec.units import shown
+from cgrec.variables import default_variables, longest_chain
 from cgrec.verdict import DO_NOT_USE, LOOK, RULES, TRUST, Verdict, judge
 
 

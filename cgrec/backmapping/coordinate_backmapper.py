@@ -14,7 +14,7 @@ from torch import Tensor
 from ..frames import Frames
 from ..mapping import Mapping
 from ..mapping.linear import need_same_system
-from ..resampling import resampled
+from ..statistics.resampling import resampled
 from .base import BATCH, Backmapper, Model, Options
 from .coordinates import relabelled, terminal_groups
 from .reference import ReferenceGeometry

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from ..frames import Frames
-from ..resampling import draw
-from ..sampling import blocks_of
-from ..statistics import Estimate, effective_share
+from ..statistics.errors import Estimate, effective_share
+from ..statistics.resampling import draw
+from ..statistics.sampling import blocks_of
 from ..units import thermal_energy
 from .base import Backmapper
 from .correct import metropolis

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from ..checkpoints import in_pieces, load_state, save_state
 from ..mapping import Mapping
+from ..run.checkpoints import in_pieces, load_state, save_state
 from .base import Model, Options
 from .coordinate_backmapper import CoordinateBackmapper
 from .coordinates import Surroundings, spread

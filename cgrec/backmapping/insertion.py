@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis.pair_counts import half_width
 from ..cell import widths
 from ..frames import Frames
 from ..mapping import Mapping
+from ..observables.pair_counts import half_width
 from ..system import System
 
 Array = NDArray[np.float64]

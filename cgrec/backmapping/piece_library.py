@@ -10,14 +10,7 @@ from torch import Tensor
 
 from ..remarks import remark
 from .base import Model
-from .residue_pieces import (
-    Piece,
-    Residue,
-    axes_at,
-    cut_out,
-    local_points,
-    points_of,
-)
+from .residue_pieces import Piece, Residue, axes_at, cut_out, local_points, points_of
 
 #: nm, half way between the distances of the C-alpha atoms of a cis and of a trans peptide bond.
 CIS = 0.335

@@ -36,7 +36,14 @@ from .base import Backmapper
 from .piece_library import PieceLibrary
 from .reference import ReferenceGeometry
 from .residue_geometry import bridged, bridges, geometry_of
-from .residue_pieces import Piece, Residue, neighbours_of, pieces_of, residue_points, residues_of
+from .residue_pieces import (
+    Piece,
+    Residue,
+    neighbours_of,
+    pieces_of,
+    residue_points,
+    residues_of,
+)
 from .residue_pieces import canonical as canonical
 from .split import Unit
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis.pair_counts import half_width
 from ..files import write_whole
 from ..frames import Frames
 from ..mapping import Mapping
+from ..observables.pair_counts import half_width
 from ..remarks import remark
 from .insertion import Insertion
 from .solvent_engines import Engine

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis import block_average, mean_absolute_difference, rdf
-from ..analysis.pair_counts import half_width
-from ..analysis.structure import RadialDistribution
 from ..frames import Frames
+from ..observables import block_average, mean_absolute_difference, rdf
+from ..observables.pair_counts import half_width
+from ..observables.structure import RadialDistribution
 from ..system import System
 from .insertion import heavy_atoms
 

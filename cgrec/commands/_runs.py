@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from .. import layout
-from ..chain import Chain
+from ..chain.chain import Chain
 from ..level import Level
 from ..options import Help
+from ..run import layout
 
 RunFolder = Annotated[str, Help(says="folder of a run")]
 LevelNumber = Annotated[

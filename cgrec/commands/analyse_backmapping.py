@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .. import layout
-from ..analysis import BackmappingReport, compare_backmapping, worst_frames
 from ..backmapping import (
     BACKMAPPERS,
     Backmapper,
@@ -22,16 +20,22 @@ from ..backmapping import (
     metropolis,
     null_space_langevin,
 )
-from ..chain import Chain
-from ..digests import keep, keep_json, open_record
+from ..backmapping.judge import (
+    BackmappingReport,
+    compare_backmapping,
+    worst_frames,
+)
+from ..chain.chain import Chain
 from ..frames import Frames
+from ..io import write
 from ..level import Level, backmapping_frames, potential_of, seed_of
-from ..lock import only_here
 from ..options import Help, check_fields
 from ..potential import Potential
 from ..report import write_report
-from ..resampling import resampled
-from ..trajectory_files import write
+from ..run import layout
+from ..run.digests import keep, keep_json, open_record
+from ..run.lock import only_here
+from ..statistics.resampling import resampled
 from ._runs import LevelNumber, RunFolder, level_of
 
 

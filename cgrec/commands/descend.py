@@ -11,17 +11,25 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .. import layout
 from ..backmapping import BACKMAPPERS, DescentStep
-from ..chain import Chain
-from ..digests import check_all, checked, checked_json, keep, keep_json, made, open_record
+from ..chain.chain import Chain
 from ..frames import Frames, identity
+from ..io import write
 from ..level import seed_of
-from ..lock import only_here
 from ..options import Help, check_fields
-from ..resampling import draw
-from ..stages import claim
-from ..trajectory_files import write
+from ..run import layout
+from ..run.digests import (
+    check_all,
+    checked,
+    checked_json,
+    keep,
+    keep_json,
+    made,
+    open_record,
+)
+from ..run.lock import only_here
+from ..run.stages import claim
+from ..statistics.resampling import draw
 from ._runs import RunFolder, run_folder
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from ..distillation import distil
+from ..corrections.distillation import distil
 from ..options import Keywords
 from ._runs import LevelNumber, RunFolder, level_of
 

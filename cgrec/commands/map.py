@@ -12,10 +12,10 @@ import numpy as np
 
 from ..files import read_json, write_json, write_text
 from ..frames import Frames
+from ..io import read
+from ..mapping.choose.proposals import METHODS, Proposal, propose_mappings, ranked, table
 from ..options import Help
-from ..proposals import METHODS, Proposal, propose_mappings, ranked, table
 from ..report.maps import beads, pareto, save
-from ..trajectory_files import read
 from ._runs import level_of
 
 #: What the proposals of a folder were made from and how; a request that differs would overwrite

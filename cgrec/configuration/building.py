@@ -16,7 +16,7 @@ from .shapes import wrong_shape
 from .targets import Allowed, located
 
 if TYPE_CHECKING:
-    from ..chain import Chain
+    from ..chain.chain import Chain
 
 #: Keys of a table that say how its target is called, not with what.
 _SIGNS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
@@ -46,7 +46,7 @@ def build(config: DictConfig, trust: bool = False, given: frozenset[str] = froze
     Raises:
         ValueError: the key, what was expected of its value, and what was found.
     """
-    from ..chain import Chain
+    from ..chain.chain import Chain
 
     plain: Any = OmegaConf.to_container(config, resolve=True)
     Allowed(trust, given).check(plain)

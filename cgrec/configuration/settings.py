@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
-from .. import layout
+from ..run import layout
 from .shapes import misshapen, undecodable
 from .unlisted import keywords, with_plus
 

@@ -14,7 +14,7 @@ import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from .. import layout
+from ..run import layout
 from .settings import (
     choices_only,
     composed,

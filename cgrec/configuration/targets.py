@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from .._moved import moved
 from ..plugins import trusted_modules
 
 #: Rooms whose public classes are roles: sources, rules, potentials, training, dynamics,
@@ -27,7 +28,6 @@ ROOMS = frozenset(
         "training",
         "dynamics",
         "corrections",
-        "refinement",
         "backmapping",
         "level",
     }
@@ -35,7 +35,7 @@ ROOMS = frozenset(
 #: Class methods that make an object from a configuration, beside the class itself.
 MAKERS = frozenset({"for_frames", "for_labels", "identity"})
 #: Functions that are rules.
-RULES = frozenset({"cgrec.mapping.alpha_carbons", "cgrec.trajectory_files.select_sites"})
+RULES = frozenset({"cgrec.mapping.alpha_carbons", "cgrec.io.select_sites"})
 #: ASE calculators that compute in the process itself. Those of ase that start a program (Vasp,
 #: CP2K, ...) take its command line as an argument and are not among them.
 CALCULATORS = frozenset(
@@ -173,7 +173,10 @@ def located(target: str) -> Callable[..., object]:
 
 def is_ours(target: str) -> bool:
     """Whether it is a class of cgrec that a configuration may call."""
-    return target.startswith("cgrec.") and (target in RULES or _is_role(target))
+    if not target.startswith("cgrec."):
+        return False
+    now = moved(target) or target
+    return now in RULES or _is_role(now)
 
 
 def _is_role(target: str) -> bool:

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..analysis.transport import diffusion, friction_for_diffusion
-from ..digests import keep_json
 from ..dynamics.langevin import Langevin
 from ..frames import Frames
+from ..observables.transport import diffusion, friction_for_diffusion
 from ..potential.base import Potential
+from ..run.digests import keep_json
 
 #: Relative deviation of a diffusion coefficient that is good enough: a choice.
 TOLERANCE = 0.05

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from ..analysis import effective_sample_size
 from ..frames import Frames
+from ..observables import effective_sample_size
 
 
 def multipliers(

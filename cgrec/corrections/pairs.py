@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..digests import keep, made
 from ..frames import Frames
 from ..potential import Potential, UF3Potential
 from ..roles import Corrected, Reruns
-from ..statistics import effective_share
+from ..run.digests import keep, made
+from ..statistics.errors import effective_share
 from ..units import thermal_energy
 from .maximum_entropy import multipliers
 

@@ -17,11 +17,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..collective_variables import CollectiveVariable, variables_from_config
 from ..frames import Frames
 from ..potential import BondGraph, DihedralSeries, Potential, half_space
 from ..roles import Corrected, Reruns
 from ..units import thermal_energy
+from ..variables import CollectiveVariable, variables_from_config
 from .maximum_entropy import multipliers
 
 #: Highest Fourier order per dihedral: three minima, the most of a dihedral of single bonds, show in

@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..checkpoints import load_state
 from ..frames import Frames
-from ..lock import only_here
 from ..potential.base import Potential, kernel_pays
 from ..potential.graph import check_box
 from ..potential.state import other_density
 from ..ranges import expect
-from ..resampling import draw
 from ..roles import Guard, Hook
+from ..run.checkpoints import load_state
+from ..run.lock import only_here
+from ..statistics.resampling import draw
 from .hooks import BiasPlan, Exchange, Watch
 from .integrators import Baoab, ReplicaNoise
 from .replicas import Field, Replicas

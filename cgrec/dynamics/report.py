@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import layout
 from ..files import read_json
 from ..roles import Lost
+from ..run import layout
 
 #: Where it is kept, beside the frames.
 SIMULATION = layout.SIMULATION

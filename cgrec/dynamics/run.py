@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ..checkpoints import Clock, in_pieces, load_state, save_state
 from ..files import write_json
+from ..run.checkpoints import Clock, in_pieces, load_state, save_state
 from ..threads import chosen
 from .going_on import restore, state_of
 from .replicas import Replicas

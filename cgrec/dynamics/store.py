@@ -13,9 +13,9 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import DTypeLike, NDArray
 
-from ..digests import HEADER, Changed, settle
 from ..files import room_for, sync, write_whole
 from ..frames import Frames, check_files, header, write_header
+from ..run.digests import HEADER, Changed, settle
 from ..system import System
 
 #: State of a run between two of its steps, while it is made and, at its end, for making it longer.

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import layout
 from ..backmapping import Backmapper
-from ..collective_variables import CollectiveVariable, variables_from_config
-from ..digests import checked, checked_json
 from ..files import read_json
 from ..frames import Frames
 from ..mapping import Mapping
 from ..potential import Coulomb, MetadynamicsBias, Potential
-from ..stages import MEASURED
+from ..run import layout
+from ..run.digests import checked, checked_json
+from ..run.stages import MEASURED
 from ..system import System
+from ..variables import CollectiveVariable, variables_from_config
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..analysis.transport import Diffusion
 from ..backmapping import Backmapper
-from ..collective_variables import CollectiveVariable
 from ..corrections import FrictionRound
-from ..distillation import DistillationReport
+from ..corrections.distillation import DistillationReport
 from ..frames import Frames
+from ..observables.transport import Diffusion
 from ..potential import Potential
+from ..variables import CollectiveVariable
 from .folder import LevelFolder
 from .maker import claim_level, make_level
 from .products import distil_level, fit_backmapper, fit_level_friction

@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from .. import layout
-from ..collective_variables import CollectiveVariable
-from ..digests import check_all, keep, keep_json, made, note, open_record
 from ..files import read_json
 from ..frames import Frames
-from ..lock import only_here
 from ..mapping import Mapping
 from ..potential import Potential
 from ..potential.priors import fitted
-from ..recipes import OtherRecipe, stored
 from ..roles import MeasuresParent, Prior, Rule
-from ..stages import OF_LEVEL, claim, noted
+from ..run import layout
+from ..run.digests import check_all, keep, keep_json, made, note, open_record
+from ..run.lock import only_here
+from ..run.recipes import OtherRecipe, stored
+from ..run.stages import OF_LEVEL, claim, noted
+from ..variables import CollectiveVariable
 from .folder import LevelFolder
 from .recipe import LevelRecipe
 from .run import LevelRun
@@ -36,7 +36,7 @@ def claim_level(
     dry: bool = False,
 ) -> None:
     """Refuse another recipe, or other frames below, than what is there was made with (see
-    `cgrec.stages.claim`).
+    `cgrec.run.stages.claim`).
 
     Args:
         level: to be made.

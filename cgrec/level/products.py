@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import layout
-from ..analysis.transport import Diffusion, diffusion
 from ..backmapping import BACKMAPPERS, Backmapper
 from ..corrections import FrictionRound, fit_friction
-from ..digests import keep, keep_json, open_record
-from ..distillation import DistillationReport, distil
+from ..corrections.distillation import DistillationReport, distil
 from ..dynamics import Langevin
 from ..frames import Frames
-from ..lock import only_here
+from ..observables.transport import Diffusion, diffusion
+from ..run import layout
+from ..run.digests import keep, keep_json, open_record
+from ..run.lock import only_here
 from ..training import split
 from .folder import LevelFolder
 from .maker import training_frames
@@ -92,7 +92,7 @@ def distil_level(level: LevelFolder, **options: Any) -> DistillationReport:
 
     Args:
         level: with a potential and frames.
-        options: of `cgrec.distillation.distil`.
+        options: of `cgrec.corrections.distillation.distil`.
 
     Raises:
         FileExistsError: it is there already.

@@ -9,23 +9,15 @@ from fnmatch import fnmatch
 from functools import partial
 from typing import Any
 
-from ..collective_variables import variables_from_config
 from ..corrections import PairRefinement, Populations
 from ..corrections.populations import ORDER
 from ..mapping import FORCE_MAPS
 from ..potential.priors import priors_by_name
-from ..recipes import described
-from ..roles import (
-    Correction,
-    Engine,
-    ForceMap,
-    MeasuresParent,
-    NetworkMaker,
-    Prior,
-    Rule,
-)
-from ..stages import MEASURED
+from ..roles import Correction, Engine, ForceMap, MeasuresParent, NetworkMaker, Prior, Rule
+from ..run.recipes import described
+from ..run.stages import MEASURED
 from ..training import ForceMatching
+from ..variables import variables_from_config
 
 
 @dataclass(frozen=True)
@@ -102,7 +94,7 @@ class LevelRecipe:
         return FORCE_MAPS[self.force_map] if isinstance(self.force_map, str) else self.force_map
 
     def stages(self, seed: int, parent: str | None = None) -> dict[str, Any]:
-        """{stage: what defines its result} (see `cgrec.stages`); `parent` is the identity of the
+        """{stage: what defines its result} (see `cgrec.run.stages`); `parent` is the identity of the
         frames below.
         """
         own: Any = {name: described(getattr(self, name)) for name in self.__dataclass_fields__}

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import layout
-from ..digests import keep, keep_json, made, open_record
 from ..dynamics import feature_guard
 from ..files import read_json, write_json
 from ..frames import Frames
 from ..potential import Potential
 from ..remarks import remark
 from ..roles import Correction, Engine
+from ..run import layout
+from ..run.digests import keep, keep_json, made, open_record
 
 #: Relative spread of the volume above which a parent is not one of constant volume: far above the
 #: rounding of boxes in files, far below what a barostat does.

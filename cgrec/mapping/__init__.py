@@ -3,13 +3,19 @@ hand (sites), by residues, in mixed resolution (mixed), from the bond graph (gra
 (essential), as people draw them (learned).
 """
 
-from .essential import EssentialDynamics, essential_dynamics
+from .choose.essential import EssentialDynamics, essential_dynamics
+from .choose.learned import Learned, learned_beads
 from .forces import FORCE_MAPS, basic, constraint_aware, force_noise, least_noise
 from .graph import Contracted, Contraction, HeavyAtomGroups, contract, heavy_atom_groups
-from .learned import Learned, learned_beads
 from .linear import Mapping, basic_force_weights
 from .mixed import Protected
-from .residues import Backbone, BackboneAndSideChain, ResidueCentres, ResidueTable, alpha_carbons
+from .residues import (
+    Backbone,
+    BackboneAndSideChain,
+    ResidueCentres,
+    ResidueTable,
+    alpha_carbons,
+)
 from .sites import (
     CentresOfMass,
     Drop,

@@ -20,7 +20,13 @@ from scipy.sparse import csr_array
 
 from ..bonds import connected_components, members_of
 from ..frames import Frames
-from .linear import Mapping, basic_force_weights, frame_chunks, need_same_system, way_for_rigid
+from .linear import (
+    Mapping,
+    basic_force_weights,
+    frame_chunks,
+    need_same_system,
+    way_for_rigid,
+)
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]

@@ -3,7 +3,7 @@ map.
 
 Labels are those of `System.site`: "A:TYR2:CA", and "TYR2:CA", "TYR:CA" or "CA" where unique, "#3"
 for an index. In place of a list of labels may stand a selection, any `system -> indices`;
-`cgrec.trajectory_files.select_sites` makes them from MDAnalysis' language. The coarse System has no
+`cgrec.io.select_sites` makes them from MDAnalysis' language. The coarse System has no
 constraints; its sites keep the chain, residue number and insertion code of the site they begin
 with.
 """

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..cell import widths
 from ..frames import Frames
-from ..sampling import blocks_of
-from ..statistics import Estimate, default_blocks, jackknife_error
+from ..statistics.errors import Estimate, default_blocks, jackknife_error
+from ..statistics.sampling import blocks_of
 from ..units import COULOMB, thermal_energy
 
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ..collective_variables import variables_from_config
 from ..system import System
 from ..units import thermal_energy
+from ..variables import variables_from_config
 from .base import Potential
 from .graph import SiteGraph
 

@@ -5,7 +5,7 @@ U = 1/2 sum_{i != j} V2(r_ij) + sum_i sum_{j < k} V3(r_ij, r_ik, r_jk), with one
 of types and one V3 for every type of the middle site and pair of types of the other two. V2 is a
 sum of B-splines, V3 a sum of products of three. Every evaluation costs four numbers a pair and 64 a
 triple, however many knots there are, and the energy is linear in its coefficients, so a fit is one
-linear solve (`cgrec.distillation`). It is symmetric in a mirror: two enantiomers have one energy.
+linear solve (`cgrec.corrections.distillation`). It is symmetric in a mirror: two enantiomers have one energy.
 """
 
 from __future__ import annotations

@@ -15,10 +15,11 @@ from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from numpy.typing import NDArray
 
-from ..analysis.backmapping import BackmappingReport
-from ..analysis.free_energy import FreeEnergy, Grid, free_energy
-from ..analysis.ledger import AGAINST, LedgerRow
-from ..analysis.liquid import (
+from ..backmapping.judge import BackmappingReport
+from ..frames import Frames
+from ..observables.free_energy import FreeEnergy, Grid, free_energy
+from ..observables.ledger import AGAINST, LedgerRow
+from ..observables.liquid import (
     LocalOrder,
     NoShell,
     compared_range,
@@ -26,17 +27,16 @@ from ..analysis.liquid import (
     first_shell_angles,
     radial_distributions,
 )
-from ..analysis.structure import (
+from ..observables.structure import (
     KINDS,
     bonded_terms,
     bonded_values,
     circular_wasserstein,
     wasserstein,
 )
-from ..collective_variables import CollectiveVariable
-from ..frames import Frames
 from ..roles import Variable
 from ..system import System
+from ..variables import CollectiveVariable
 from .read import Ensembles, LevelFiles, thin
 
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import shortest_path
 
 from ..files import write_whole
-from ..proposals import METHODS, SCORES, Proposal
+from ..mapping.choose.proposals import METHODS, SCORES, Proposal
 from ..system import System
 from .figures import INK, MUTED, _figure, _panels, _style, level_colour
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from .. import layout
-from ..analysis.ledger import LedgerRow, check_triangle
 from ..files import write_whole
+from ..observables.ledger import LedgerRow, check_triangle
 from ..remarks import remark
+from ..run import layout
 from ..units import shown
 from . import figures
 from .pieces import DASH, NOT_YET, duration, image, number, render, within

@@ -12,15 +12,15 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from .. import layout
-from ..analysis.backmapping import BackmappingReport
-from ..analysis.ledger import LedgerRow
-from ..collective_variables import CollectiveVariable, variables_from_config
-from ..digests import REMARKS, Changed, faults, lost_record
+from ..backmapping.judge import BackmappingReport
 from ..frames import Frames
 from ..mapping import Mapping
+from ..observables.ledger import LedgerRow
 from ..remarks import remarks_in
+from ..run import layout
+from ..run.digests import REMARKS, Changed, faults, lost_record
 from ..system import System
+from ..variables import CollectiveVariable, variables_from_config
 from ..verdict import DO_NOT_USE, Verdict
 from .schema import AUDIT, REPORT, RUN, SOURCE, fitting
 

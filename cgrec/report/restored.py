@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from ..analysis.backmapping import BackmappingReport, Quantity
-from ..analysis.structure import KINDS
+from ..backmapping.judge import BackmappingReport, Quantity
+from ..observables.structure import KINDS
 from . import figures
 from .pieces import DASH, image, number, render
 from .read import LevelFiles, RunFiles

@@ -6,10 +6,10 @@ from .base import SamplingStopped, Source
 from .calculator import CalculatorSource
 from .file import FileSource
 from .gaussian_chain import GaussianChainSource
-from .labelling import Labeller
 from .network import NetworkSource
+from .nnp.labelling import Labeller
+from .nnp.quantum import QuantumSource
 from .openmm import OpenMMSource
-from .quantum import QuantumSource
 
 __all__ = [
     "CalculatorSource",

@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from .. import layout
-from ..digests import check_all, keep, keep_json, made, open_record
 from ..files import sha256
 from ..frames import Frames
-from ..lock import only_here
-from ..recipes import described
+from ..io import check_force_units, record, recorded
 from ..remarks import remark
-from ..sampling import check_sample
-from ..stages import claim, noted
+from ..run import layout
+from ..run.digests import check_all, keep, keep_json, made, open_record
+from ..run.lock import only_here
+from ..run.recipes import described
+from ..run.stages import claim, noted
+from ..statistics.sampling import check_sample
 from ..system import System
-from ..trajectory_files import check_force_units, record, recorded
 
 #: {stage: what defines its result}.
 Stages = dict[str, dict[str, object]]
@@ -41,7 +41,7 @@ class Source(ABC):
     """Makes the Frames of a level that has no parent. A final class gives `sample` and `recipe`."""
 
     #: {stage: patterns of what it leaves in the folder of level 0}, in the order of making (see
-    #: `cgrec.stages`).
+    #: `cgrec.run.stages`).
     products: Mapping[str, Sequence[str]] = {"sample": ("sampling", "frames")}
 
     #: Whether its frames are drawn one by one, so that those that follow each other are no more
@@ -88,7 +88,7 @@ class Source(ABC):
 
     def claim(self, folder: Path, seed: int, above: Sequence[Path] = (), dry: bool = False) -> None:
         """Refuse another recipe than the one what is in `folder` was made with (see
-        `cgrec.stages.claim`).
+        `cgrec.run.stages.claim`).
 
         Raises:
             OtherRecipe: naming the key and both values.

@@ -15,8 +15,8 @@ from ase.calculators.calculator import Calculator
 from tqdm import tqdm
 
 from ..frames import Frames
+from ..io import atoms_to_frames, read, system_to_atoms
 from ..system import System
-from ..trajectory_files import atoms_to_frames, read, system_to_atoms
 from ..units import TIME
 from .base import Chunks, SamplingStopped, Source, chunk_sizes, progress
 from .calculators import make_calculator

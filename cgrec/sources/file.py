@@ -8,8 +8,8 @@ from pathlib import Path
 from numpy.typing import ArrayLike
 
 from ..frames import Frames
+from ..io import LammpsUnits, files_of, read
 from ..system import System
-from ..trajectory_files import LammpsUnits, files_of, read
 from .base import Source, package_path
 
 #: Arguments that runs begun with an older version do not know; not used, they are no part of the

@@ -14,17 +14,26 @@ from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
 
-from .. import layout
-from ..digests import check_all, checked, checked_json, digest, keep, keep_json, made, open_record
 from ..dynamics import CommitteeGuard
 from ..frames import Frames
 from ..potential import Committee, ExcludedVolume, Potential, fit_priors, network_maker
-from ..recipes import described
 from ..roles import Engine, NetworkMaker
+from ..run import layout
+from ..run.digests import (
+    check_all,
+    checked,
+    checked_json,
+    digest,
+    keep,
+    keep_json,
+    made,
+    open_record,
+)
+from ..run.recipes import described
 from ..training import ForceMatching, TrainingReport
 from .base import Source, Stages, package_path
 from .file import FileSource
-from .learned import EV_PER_ANGSTROM, force_rmse, run_apart, trained_once
+from .nnp.learned import EV_PER_ANGSTROM, force_rmse, run_apart, trained_once
 
 #: A start whose number density differs by more than this share from that of the labels is another
 #: state.

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..frames import Frames
+from ..io import select_sites
 from ..remarks import remark
 from ..system import System
-from ..trajectory_files import select_sites
 from .base import Chunks, SamplingStopped, Source, chunk_sizes, progress
 from .openmm_system import created, masses_of, openmm_modules, system_of
 

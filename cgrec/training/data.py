@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from ..frames import Frames
 from ..potential.base import Potential, portion
 from ..potential.graph import SiteGraph
-from ..sampling import blocks_of
+from ..statistics.sampling import blocks_of
 from ..system import System
 
 #: Blocks of time a sample without replicas is cut into: enough to hold out any tenth, and each

@@ -9,11 +9,11 @@ from typing import cast
 
 import numpy as np
 
-from .. import layout
-from ..checkpoints import load_state, save_state
 from ..files import write_text
 from ..frames import Frames
-from ..recipes import described
+from ..run import layout
+from ..run.checkpoints import load_state, save_state
+from ..run.recipes import described
 from .history import History, HistoryState
 from .learner import LearnerState
 from .options import FitOptions

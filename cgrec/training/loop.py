@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..checkpoints import Clock
 from ..frames import Frames
 from ..potential.base import Potential, SumPotential
 from ..potential.graph import SiteGraph
 from ..potential.state import density_range
+from ..run.checkpoints import Clock
 from ..stopping import Request, deferred
 from ..threads import chosen, has_kernel
 from .data import LabelledGraphs

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..statistics import Estimate
+from ..statistics.errors import Estimate
 
 #: Blocks of frames from whose scatter the error of an explained fraction comes: ten give it to a
 #: quarter of itself.

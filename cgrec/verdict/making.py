@@ -9,7 +9,7 @@ from ..units import shown
 from .reasons import DO_NOT_USE, LOOK, Reason, Report, entries, joined, mapping, number
 
 #: Independent samples of the parent, in its slowest variable. Below the first no sampling floor can
-#: be relied on (measured, see `cgrec.analysis.divergence`); below the second a population of one
+#: be relied on (measured, see `cgrec.statistics.divergence`); below the second a population of one
 #: half is known to 0.09 at best.
 N_EFF_LOOK, N_EFF_LEAST = 100.0, 30.0
 

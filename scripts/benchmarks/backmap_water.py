@@ -17,9 +17,9 @@ import one_site_water
 import torch
 
 import cgrec
-from cgrec.analysis.liquid import mean_absolute_difference, radial_distributions
 from cgrec.backmapping import LibraryBackmapper, minimise, null_space_langevin
 from cgrec.dynamics import Langevin
+from cgrec.observables.liquid import mean_absolute_difference, radial_distributions
 from cgrec.potential import Potential
 from cgrec.sources.base import package_path
 

@@ -20,12 +20,12 @@ import one_site_water
 import torch
 
 import cgrec
-from cgrec.analysis.free_energy import BASINS_ALANINE, basins
-from cgrec.analysis.ledger import basin_differences
-from cgrec.collective_variables import variables_from_config
 from cgrec.commands.analyse_backmapping import AnalyseBackmapping
 from cgrec.commands.descend import Descend
 from cgrec.level import Level
+from cgrec.observables.free_energy import BASINS_ALANINE, basins
+from cgrec.observables.ledger import basin_differences
+from cgrec.variables import variables_from_config
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
             analysis.reports(level, chain.levels[0])
         reports = json.loads((level.folder / "backmapping.json").read_text())
         found[name] = {
-            key: cgrec.analysis.BackmappingReport.from_json(r) for key, r in reports.items()
+            key: cgrec.observables.BackmappingReport.from_json(r) for key, r in reports.items()
         }
         for key, report in found[name].items():
             print(f"{name} -> 22 atoms, {key}: {report.table()}\n")

@@ -33,8 +33,8 @@ from matplotlib.figure import Figure
 
 import cgrec.backmapping
 import cgrec.report  # noqa: F401  whatever a child would import, the parent has: seconds for each of thousands of children
-from cgrec.checkpoints import load_state
 from cgrec.cli import main as cgrec
+from cgrec.run.checkpoints import load_state
 
 #: What tells time and not result; what belongs to one machine or one moment.
 TIMES = {

@@ -2,7 +2,7 @@
 runs/alanine_dipeptide
 
 Distributions are compared on 64x64 bins; excess is JS minus its sampling floor, in nats (see
-cgrec.analysis).
+cgrec.observables).
 """
 
 import argparse

@@ -16,8 +16,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import cgrec
-from cgrec.analysis import BASINS_ALANINE, ledger_row, table
-from cgrec.collective_variables import variables_from_config
+from cgrec.observables import BASINS_ALANINE, ledger_row, table
+from cgrec.variables import variables_from_config
 
 
 def main() -> None:

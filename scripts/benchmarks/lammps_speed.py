@@ -35,9 +35,9 @@ import numpy as np
 import torch
 
 from cgrec import Frames, System
-from cgrec.analysis.structure import rdf
-from cgrec.distillation import distil, split
+from cgrec.corrections.distillation import distil, split
 from cgrec.export import lammps_command, write_lammps
+from cgrec.observables.structure import rdf
 from cgrec.potential import DensityNetwork, Potential, fit_priors
 from cgrec.training import ForceMatching
 

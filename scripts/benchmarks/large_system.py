@@ -231,7 +231,7 @@ def radial(folder: Path, molecules: int, frames: int) -> Callable[[], None]:
     import numpy as np
 
     from cgrec import Frames
-    from cgrec.analysis import radial_distributions
+    from cgrec.observables import radial_distributions
 
     targets = Frames.load(folder / "targets") if (folder / "targets").exists() else None
     if targets is None:

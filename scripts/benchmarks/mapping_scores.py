@@ -18,7 +18,6 @@ from one_site_water import keep, table
 from scipy.spatial.distance import pdist, squareform
 
 import cgrec
-from cgrec.analysis.mapping_scores import hidden_fluctuation, kinetic_share, noise_removed
 from cgrec.mapping import (
     CentresOfMass,
     Drop,
@@ -29,7 +28,8 @@ from cgrec.mapping import (
     basic,
     least_noise,
 )
-from cgrec.mapping.essential import essential_dynamics
+from cgrec.mapping.choose.essential import essential_dynamics
+from cgrec.mapping.choose.scores import hidden_fluctuation, kinetic_share, noise_removed
 from cgrec.sources.base import package_path
 from cgrec.units import thermal_energy
 

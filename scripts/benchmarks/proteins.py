@@ -35,7 +35,6 @@ import torch
 from one_site_water import keep, table
 
 import cgrec
-from cgrec.analysis.structure import handedness, stereocentres
 from cgrec.backmapping import (
     OpenMMForceField,
     ResidueLibrary,
@@ -43,7 +42,8 @@ from cgrec.backmapping import (
     alpha_carbons,
     minimise,
 )
-from cgrec.trajectory_files.topology import add_guessed_bonds
+from cgrec.io.topology import add_guessed_bonds
+from cgrec.observables.structure import handedness, stereocentres
 
 #: nm, Bondi 1964.
 RADII = {"C": 0.170, "N": 0.155, "O": 0.152, "S": 0.180}

@@ -21,9 +21,9 @@ import numpy as np
 import one_site_water
 
 import cgrec
-from cgrec.analysis import mean_absolute_difference, rdf
 from cgrec.backmapping.resolvate import OpenMMEngine, Resolvation
 from cgrec.mapping import Drop
+from cgrec.observables import mean_absolute_difference, rdf
 from cgrec.sources import OpenMMSource
 
 sys.path.append(str(Path(__file__).parents[1] / "references"))

@@ -21,9 +21,9 @@ from ase import units
 from ase.md.verlet import VelocityVerlet
 
 import cgrec
-from cgrec.analysis import activity_derivative, compare_liquids, liquid_table, rdf
 from cgrec.dynamics import Langevin
 from cgrec.export.ase import PotentialCalculator, atoms_of
+from cgrec.observables import activity_derivative, compare_liquids, liquid_table, rdf
 from cgrec.potential import ScreenedCoulomb, SumPotential
 from cgrec.units import thermal_energy
 

@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from cgrec.frames import Frames
+from cgrec.io import check_force_units, read
 from cgrec.system import System
-from cgrec.trajectory_files import check_force_units, read
 
 FIVE = System(
     names=("C1", "N2", "CA", "C4", "N5"),

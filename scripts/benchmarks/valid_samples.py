@@ -22,7 +22,7 @@ import openmm as mm
 from numpy.typing import NDArray
 from openmm import app, unit
 
-from cgrec.trajectory_files import read
+from cgrec.io import read
 
 #: nm, kJ/mol, amu of argon.
 SIGMA, EPSILON, MASS = 0.34, 0.996, 39.948

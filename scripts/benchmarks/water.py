@@ -21,10 +21,10 @@ import one_site_water
 import torch
 
 import cgrec
-from cgrec.analysis import mean_absolute_difference, radial_distributions
+from cgrec.observables import mean_absolute_difference, radial_distributions
 from cgrec.potential import Potential
 from cgrec.sources.network import network_path, without_net_force
-from cgrec.sources.quantum import EV_PER_ANGSTROM, force_rmse
+from cgrec.sources.nnp.quantum import EV_PER_ANGSTROM, force_rmse
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import pytest
 from cgrec import commands
 from cgrec.cli import main
 from cgrec.commands.descend import Descend
-from cgrec.distillation import distil
+from cgrec.corrections.distillation import distil
 from cgrec.options import Help, Keywords, described, options_of, read
 
 CLASSES = [name for name in commands.own() if inspect.isclass(commands.find(name))]

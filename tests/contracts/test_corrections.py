@@ -11,11 +11,11 @@ import torch
 from plugin.toy.correction import SameSize
 
 from cgrec import Frames, Potential, System
-from cgrec.collective_variables import CollectiveVariable
 from cgrec.corrections import PairRefinement, Populations
 from cgrec.potential import PairStiffness
 from cgrec.roles import Corrected, Correction
 from cgrec.units import thermal_energy
+from cgrec.variables import CollectiveVariable
 
 T = 300.0
 KT = thermal_energy(T)

@@ -159,7 +159,7 @@ def test_what_is_no_hook_is_refused():
 
 def test_checkpoints_of_the_time_before_hooks_are_gone_on_from(tmp_path, monkeypatch):
     """They held the bias, the rungs and the guard's largest score under names of their own."""
-    from cgrec.checkpoints import load_state, save_state
+    from cgrec.run.checkpoints import load_state, save_state
 
     options = {**HOOKS["bias"](), **HOOKS["guard"](), **HOOKS["exchange"]()}
     whole, told = run(tmp_path / "whole", options)

@@ -11,8 +11,8 @@ from plugin.toy.objective import NoisedForces
 
 from cgrec import Frames
 from cgrec.potential import DensityNetwork, HarmonicPrior, PairStiffness
-from cgrec.recipes import described
 from cgrec.roles import HasColumn, Objective
+from cgrec.run.recipes import described
 from cgrec.training import (
     Evaluation,
     Fit,

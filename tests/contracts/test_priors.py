@@ -13,7 +13,7 @@ from cgrec import Frames, Potential, System
 from cgrec.cli import build, composed
 from cgrec.potential import Angles, Bonds, Branches, Coulomb, Dihedrals, Repulsion
 from cgrec.potential.priors import fitted, priors_by_name
-from cgrec.recipes import described
+from cgrec.run.recipes import described
 from contracts import PotentialContract, random_frames
 
 TYPES = ["A", "B", "C"]

@@ -7,13 +7,13 @@ import inspect
 import pytest
 
 from cgrec import roles
-from cgrec.collective_variables import CollectiveVariable
 from cgrec.commands import find
 from cgrec.commands import own as commands
 from cgrec.corrections import PairRefinement, Populations
 from cgrec.dynamics import BiasPlan, CommitteeGuard, Exchange, FeatureGuard, Langevin
 from cgrec.dynamics.hooks import Watch
 from cgrec.export import EXPORTERS
+from cgrec.io.variables import Deviation, Helix
 from cgrec.mapping import FORCE_MAPS
 from cgrec.potential import (
     Angles,
@@ -37,7 +37,7 @@ from cgrec.sources import (
 )
 from cgrec.training import LabelledGraphs, MatchEnergies, MatchForces, MatchTorques
 from cgrec.training.objectives.energies import EnergyLoss
-from cgrec.trajectory_files.variables import Deviation, Helix
+from cgrec.variables import CollectiveVariable
 
 CLASSES = [
     *(

@@ -7,7 +7,7 @@ from plugin.toy.rule import EveryOther
 import cgrec
 from cgrec import Frames
 from cgrec import mapping as room
-from cgrec.recipes import described
+from cgrec.run.recipes import described
 from cgrec.sources.base import package_path
 
 RESIDUES = {

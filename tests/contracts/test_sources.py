@@ -9,10 +9,10 @@ import pytest
 from plugin.toy.source import SpringRing
 
 from cgrec import Frames, System
-from cgrec.recipes import OtherRecipe
+from cgrec.io import write
 from cgrec.roles import Source
+from cgrec.run.recipes import OtherRecipe
 from cgrec.sources import CalculatorSource, FileSource, GaussianChainSource
-from cgrec.trajectory_files import write
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ... import layout
 from ...frames import Frames
 from ...potential.base import Potential
 from ...potential.bias import MetadynamicsBias
 from ...ranges import expect
 from ...roles import Replicas
+from ...run import layout
 from .hook import Hook
 
 

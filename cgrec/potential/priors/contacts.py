@@ -36,7 +36,7 @@ from torch import Tensor
 from ... import geometry
 from ...bonds import close_pairs
 from ...frames import Frames
-from ...sampling import blocks_of
+from ...statistics.sampling import blocks_of
 from ...system import System
 from ..graph import SiteGraph
 

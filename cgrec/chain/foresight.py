@@ -1,0 +1,175 @@
+"""What is known of a run before its work starts: the Systems of its levels, and what each can be
+compared in.
+
+Most rules choose sites from a System alone, so the Systems of all levels follow from that of level
+0. A label that is wrong is then found before hours of sampling and training, not after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..level import LevelRecipe
+from ..remarks import remark
+from ..site_labels import SiteError, not_found
+from ..system import System
+from ..variables import DEFAULT_NAMES, CollectiveVariable
+
+
+def check_indices(variables: Iterable[CollectiveVariable]) -> None:
+    """Refuse "#7" in a variable that several levels are compared in: it is another site at every
+    level.
+
+    Raises:
+        ValueError: naming variable and label.
+    """
+    for variable in variables:
+        numbered = [label for label in variable.sites if "#" in label]
+        if numbered:
+            raise ValueError(
+                f"variables.{variable.name}: expected labels that mean the same at every "
+                f"level, found {numbered[0]!r}, "
+                'the index of a site; write a label such as "A:TYR2:CA", or give the variable '
+                "to one level, as "
+                f"levels.<name>.variables.{variable.name}"
+            )
+
+
+def foresee(
+    first: System, recipes: Mapping[str, LevelRecipe], known: Sequence[System | None] = ()
+) -> list[System | None]:
+    """Systems of level 0 and of every level above it; None from the first rule on that needs frames
+    to choose sites.
+
+    Args:
+        first: of level 0.
+        recipes: of the levels, from fine to coarse.
+        known: Systems of levels that were made already.
+
+    Raises:
+        SiteError, ValueError: what a rule raises, with the name of the level before it.
+    """
+    systems: list[System | None] = [first]
+    for k, (name, recipe) in enumerate(recipes.items()):
+        before = systems[-1]
+        if k < len(known) and known[k] is not None:
+            systems.append(known[k])
+        elif before is None or getattr(recipe.mapping, "needs_frames", False):
+            systems.append(None)
+        else:
+            systems.append(_coarse(name, recipe, before))
+    return systems
+
+
+def _coarse(name: str, recipe: LevelRecipe, system: System) -> System:
+    try:
+        return recipe.mapping(system).coarse
+    except SiteError as error:
+        raise SiteError(f"levels.{name}.mapping: {error}", error.candidates) from error
+    except ValueError as error:
+        raise ValueError(f"levels.{name}.mapping: {error}") from error
+
+
+def check_variables(
+    variables: Iterable[CollectiveVariable],
+    recipes: Mapping[str, LevelRecipe],
+    systems: Sequence[System | None],
+) -> None:
+    """Refuse variables that mean nothing: of the chain at no level, of one level not at that level.
+
+    Where the sites of a level cannot be foreseen, a variable of the chain may still be one of it,
+    and is not refused.
+
+    Args:
+        variables: of the chain.
+        recipes: of the levels, from fine to coarse.
+        systems: of level 0 and of the levels; None where unknown.
+
+    Raises:
+        SiteError: a label means no site anywhere (near misses are named), or several of one level
+            (all are named).
+    """
+    for variable in variables:
+        _check_chain_wide(variable, [s for s in systems if s is not None], None in systems)
+    for (name, recipe), system in zip(recipes.items(), systems[1:]):
+        for where in ("variables", "refine"):
+            for variable in getattr(recipe, where) or ():
+                if system is not None:
+                    check_variable(f"levels.{name}.{where}.{variable.name}", variable, system)
+        for k, correction in enumerate(getattr(recipe, "corrections", ())):
+            for variable in getattr(correction, "variables", ()):
+                if system is not None:
+                    where = f"levels.{name}.corrections.{k}.variables"
+                    check_variable(f"{where}.{variable.name}", variable, system)
+
+
+def remark_basins(
+    basins: Mapping[str, Mapping[str, Sequence[float]]],
+    variables: Iterable[CollectiveVariable],
+    recipes: Mapping[str, LevelRecipe],
+) -> None:
+    """A remark for each basin of a variable that no level is compared in."""
+    own = [v for recipe in recipes.values() for v in recipe.variables]
+    known = {v.name for v in (*variables, *own)} | DEFAULT_NAMES
+    for name, box in basins.items():
+        missing = [variable for variable in box if variable not in known]
+        if missing:
+            remark(
+                f"basins.{name} is left out: no level is compared in {', '.join(missing)} "
+                f"(known: {', '.join(sorted(known))}); give it under variables="
+            )
+
+
+def check_variable(where: str, variable: CollectiveVariable, system: System) -> None:
+    """SiteError that begins with `where` unless every label of `variable` means one site of
+    `system`.
+    """
+    try:
+        variable.indices(system)
+    except SiteError as error:
+        raise SiteError(f"{where}: {error}", error.candidates) from error
+
+
+def _check_chain_wide(variable: CollectiveVariable, systems: list[System], more: bool) -> None:
+    where = f"variables.{variable.name}"
+    for label in variable.sites:
+        errors = [_error_of(label, system) for system in systems]
+        for level, error in enumerate(errors):
+            if error is not None and error.candidates:
+                raise SiteError(f"{where}, level {level}: {error}", error.candidates)
+        if all(errors) and not more:
+            every = [name for system in systems for name in system.unique_labels]
+            raise SiteError(f"{where}, at every level: {not_found(label, every)}")
+    if not more and not any(variable.defined_on(system) for system in systems):
+        error = _error_of(_first_missing(variable, systems[0]), systems[0])
+        raise SiteError(f"{where}: no level has all of its sites; at level 0 {error}")
+
+
+def _first_missing(variable: CollectiveVariable, system: System) -> str:
+    return next(label for label in variable.sites if _error_of(label, system) is not None)
+
+
+def _error_of(label: str, system: System) -> SiteError | None:
+    try:
+        system.site(label)
+    except SiteError as error:
+        return error
+    return None
+
+
+def expressible(
+    variables: Iterable[CollectiveVariable], system: System
+) -> tuple[tuple[CollectiveVariable, ...], dict[str, str]]:
+    """The variables that are functions of the sites of `system`, and {name of another: why it is
+    not}.
+    """
+    own, why = [], {}
+    for variable in variables:
+        errors = {label: _error_of(label, system) for label in variable.sites}
+        wrong = {label: error for label, error in errors.items() if error is not None}
+        several = [str(error) for error in wrong.values() if error.candidates]
+        if wrong:
+            why[variable.name] = several[0] if several else f"it has no site {' or '.join(wrong)}"
+        else:
+            own.append(variable)
+    return tuple(own), why

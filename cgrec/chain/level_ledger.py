@@ -1,0 +1,222 @@
+"""What a level is compared with: the rows of the error ledger, the control, the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingType
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ..frames import Frames, identity
+from ..level import Level, LevelRecipe, seed_of
+from ..mapping import Mapping
+from ..observables import (
+    LedgerRow,
+    Liquid,
+    basin_definitions,
+    compare_conformations,
+    compare_liquids,
+    effective_sample_size,
+    flips_by_centre,
+    ledger_row,
+    own_conformation,
+)
+from ..remarks import remark
+from ..run import layout
+from ..run.digests import keep_json, keep_remarks, made
+from ..run.recipes import differences
+from ..variables import CollectiveVariable, default_variables
+from ..verdict import TRUST, Verdict, judge
+from .foresight import expressible
+
+
+@dataclass(frozen=True)
+class LevelLedger:
+    """Compares the levels of a chain, and keeps what it finds in their report.json.
+
+    Attributes:
+        variables: every level that has the sites is compared in these.
+        bins: per variable.
+        control: train a direct model for every level above the first, straight from level 0.
+        basins: {name: {variable: (low, high)}}, as of `Chain`.
+        seed: of the run.
+    """
+
+    variables: tuple[CollectiveVariable, ...]
+    bins: int
+    control: bool
+    basins: MappingType[str, Any]
+    seed: int
+
+    def keep_level0(self, base: Level, frames: Frames) -> None:
+        """report.json of level 0."""
+        with keep_remarks(base.folder):
+            variables = self._own(frames, None, base)
+        about = {
+            "n_eff": {
+                v.name: effective_sample_size(frames, v.of(frames), v.periodic) for v in variables
+            },
+            "chirality_flips": flips_by_centre(frames, frames[:1]),
+            "conformation": own_conformation(frames),
+            **self._not_expressible(frames, None),
+        }
+        report = {**base.summary(variables, []), **about}
+        keep_json(base.folder / layout.REPORT, {**report, "verdict": judge(report).to_json()})
+
+    def _own(
+        self, frames: Frames, recipe: LevelRecipe | None, level: Level
+    ) -> tuple[CollectiveVariable, ...]:
+        """The variables `level` is compared in; a remark names those of the chain that it cannot
+        express.
+        """
+        if recipe is not None and recipe.variables:
+            return recipe.variables
+        own, missing = expressible(self.variables, frames.system)
+        for name, why in missing.items():
+            remark(f"{level.name} is not compared in the variable {name}: {why}")
+        liquid = frames.box is not None and bool(frames.system.molecules.any())
+        return own or (() if liquid else default_variables(frames.system))
+
+    def _not_expressible(
+        self, frames: Frames, recipe: LevelRecipe | None
+    ) -> dict[str, dict[str, str]]:
+        """{"not_expressible": {variable: why}} for report.json; empty for a level with variables of
+        its own.
+        """
+        own = recipe is not None and bool(recipe.variables)
+        return {"not_expressible": {} if own else expressible(self.variables, frames.system)[1]}
+
+    def rows_of(
+        self, level: Level, below: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int
+    ) -> list[LedgerRow]:
+        """Rows of one level: against its parent, against level 0, and the direct model as control.
+
+        Args:
+            level, below, base: the level, the one it was made from, and level 0.
+            path: from level 0 to it.
+            recipe, k: of it, and its number.
+        """
+        compared = self._compared_by(recipe)
+        if self._unchanged(level, compared, k):
+            return [LedgerRow.from_json(row) for row in level.report["ledger"]]
+        own = level.frames
+        with keep_remarks(level.folder):
+            variables = self._own(own, recipe, level)
+        found = _Rows(variables, self.bins, basin_definitions(self.basins, variables))
+        targets = level.targets
+        found.compare(level.name, "parent", own, targets)
+        if (level.folder / layout.FIRST).exists():
+            first = Frames.load(level.folder / layout.FIRST)
+            found.compare(f"{level.name} (forces alone)", "parent", first, targets)
+        control: Verdict | None = None
+        if k == 1:
+            found.repeat(level.name, "level 0")
+        else:
+            atoms = path(base.frames)
+            found.compare(level.name, "level 0", own, atoms)
+            if self.control:
+                direct = self._direct(level, base, path, recipe, k)
+                control = self.judge_direct(level)
+                found.compare(f"{level.name} (direct)", "level 0", direct, atoms)
+                found.compare(level.name, "direct model", own, direct)
+        report = {
+            **level.summary(variables, [row.to_json() for row in found.rows]),
+            "liquid": found.liquid,
+            "chirality_flips": flips_by_centre(own, base.frames[:1], path.kept_sites()),
+            "conformation": compare_conformations(own, targets),
+            "compared_by": compared,
+            **({"control": control.to_json()} if control else {}),
+            **self._not_expressible(own, recipe),
+        }
+        verdict = judge(report, below.report)
+        keep_json(level.folder / layout.REPORT, {**report, "verdict": verdict.to_json()})
+        return found.rows
+
+    def _unchanged(self, level: Level, compared: dict[str, object], k: int) -> bool:
+        """Whether the ledger is there already, with its control, and what it follows from is the
+        same.
+        """
+        report = level.report if made(level.folder / layout.REPORT) else {}
+        if "ledger" not in report or differences(report.get("compared_by", compared), compared):
+            return False
+        return k == 1 or not self.control or made(level.folder / layout.DIRECT / layout.FRAMES)
+
+    def _compared_by(self, recipe: LevelRecipe) -> dict[str, Any]:
+        """What a ledger follows from besides the frames; where it changes, the ledger is made anew."""
+        variables = {v.name: list(v.sites) for v in recipe.variables or self.variables}
+        return {
+            "variables": variables,
+            "bins": self.bins,
+            "control": self.control,
+            "basins": self.basins,
+        }
+
+    def _direct(
+        self, level: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int
+    ) -> Frames:
+        """The control: the same recipe, trained straight from level 0 through the composed mapping."""
+        straight = replace(recipe, mapping=lambda system: path)
+        return Level(level.folder / layout.DIRECT, f"{level.name} (direct)").make(
+            base.frames,
+            straight,
+            seed_of(self.seed, k, 1),
+            base.bias_variables(),
+            level.measured,
+            identity=identity(base.folder / layout.FRAMES),
+        )
+
+    def judge_direct(self, level: Level) -> Verdict:
+        """The verdict on the control, by how it was made; a remark of the level unless it is trust."""
+        direct = Level(level.folder / layout.DIRECT, f"{level.name} (direct)")
+        about = direct.summary((), [])
+        del about["ledger"]  # the level's own: rows of the control say how far apart the two are
+        verdict = judge(about, {})
+        if verdict.word != TRUST:
+            found = "; ".join(reason.found for reason in verdict.reasons)
+            with keep_remarks(level.folder):
+                remark(
+                    f"{direct.name}, the control, is not to be relied on ({verdict.word}): {found}. "
+                    "A row of the ledger that compares with it says little; "
+                    f"{level.name} itself was not made from it"
+                )
+        return verdict
+
+
+@dataclass
+class _Rows:
+    """Rows of one level as they are found; what is counted of a liquid is counted once."""
+
+    variables: tuple[CollectiveVariable, ...]
+    bins: int
+    basins: MappingType[str, MappingType[str, Any]]
+    rows: list[LedgerRow] = field(default_factory=list)
+    liquid: list[dict[str, Any]] = field(default_factory=list)
+    counted: list[tuple[Frames, Liquid]] = field(default_factory=list)
+
+    def compare(self, name: str, against: str, model: Frames, reference: Frames) -> None:
+        """Add what is found between `model`, called `name`, and `reference`, called `against`."""
+        # A histogram has three axes at most: more variables are compared one by one.
+        single = len(self.variables) > 3
+        groups = [(v,) for v in self.variables] if single else [self.variables]
+        for group in groups if self.variables else ():
+            names = {v.name for v in group}
+            known = {n: box for n, box in self.basins.items() if set(box) <= names}
+            self.rows.append(
+                ledger_row(name, against, model, reference, group, self.bins, definitions=known)
+            )
+        if model.box is not None:
+            both = self._count(model), self._count(reference)
+            self.liquid += [
+                {"level": name, "against": against, **asdict(d)} for d in compare_liquids(*both)
+            ]
+
+    def repeat(self, name: str, against: str) -> None:
+        """The rows of `name` once more, against what its reference is called, too."""
+        same = [row.to_json() for row in self.rows if row.level == name]
+        self.rows += [LedgerRow.from_json({**row, "against": against}) for row in same]
+
+    def _count(self, frames: Frames) -> Liquid:
+        for known, liquid in self.counted:
+            if known is frames:
+                return liquid
+        self.counted.append((frames, Liquid(frames)))
+        return self.counted[-1][1]

@@ -1,0 +1,3 @@
+"""Sites chosen from data: essential dynamics, as people draw them (learned), proposals and their
+scores.
+"""
