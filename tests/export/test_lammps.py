@@ -1,0 +1,225 @@
+"""Energies and forces of real LAMMPS against ours, on one and on two MPI ranks."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from contracts import random_frames
+from samples import periodic_frames, splines
+
+from cgrec import Frames, System
+from cgrec.cli import main
+from cgrec.export import lammps_command, write_lammps
+from cgrec.export.lammps import uf3_file
+from cgrec.potential import (
+    DihedralPrior,
+    DihedralSeries,
+    ExcludedVolume,
+    HarmonicPrior,
+    UF3Potential,
+)
+from cgrec.units import ENERGY
+
+WATER = Path(__file__).parents[3] / "shared" / "data" / "water_onesite_spce" / "frames_000_799.npz"
+TYPES = ["A", "B", "C"]
+
+
+def command(ranks):
+    try:
+        return lammps_command(ranks)
+    except ModuleNotFoundError as missing:
+        pytest.skip(str(missing))
+
+
+def run(folder, script, ranks=1, *options):
+    """stdout of LAMMPS."""
+    start, environment = command(ranks)
+    done = subprocess.run(
+        [*start, "-in", script, *options],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0 and "ERROR" not in done.stdout, (
+        done.stdout[-2000:] + done.stderr[-2000:]
+    )
+    return done.stdout
+
+
+def lammps(folder, ranks):
+    """Energy in kJ/mol and forces in kJ/mol/nm of the exported frame."""
+    setup = (folder / "run.in").read_text().split("velocity")[0]
+    (folder / "once.in").write_text(
+        setup + "thermo_style custom step pe\nthermo_modify format float %.16g\n"
+        "dump forces all custom 1 forces.txt id fx fy fz\ndump_modify forces sort id format "
+        "float %.16g\nrun 0\n"
+    )
+    said = run(folder, "once.in", ranks).splitlines()
+    grid = next(line for line in said if "MPI processor grid" in line).split()
+    assert int(grid[0]) * int(grid[2]) * int(grid[4]) == ranks
+    energy = float(said[next(k for k, line in enumerate(said) if "PotEng" in line) + 1].split()[1])
+    kcal = ENERGY["kcal/mol"]
+    return energy * kcal, np.loadtxt(folder / "forces.txt", skiprows=9)[:, 1:] * 10 * kcal
+
+
+def assert_same(potential, frames, folder):
+    command(1)
+    write_lammps(potential, frames, folder)
+    energy, force = (x[0] for x in potential.energy_and_forces(frames[-1:]))
+    for ranks in (1, 2):
+        found, forces = lammps(folder, ranks)
+        assert found == pytest.approx(energy, rel=1e-8)
+        np.testing.assert_allclose(forces, force, atol=1e-8 * np.abs(force).max())
+
+
+def bonded():
+    """All kinds of bonded terms beside splines for the small branched chain."""
+    frames = random_frames(300, seed=3)
+    parts = [HarmonicPrior.fit(frames, TYPES, 2), HarmonicPrior.fit(frames, TYPES, 3)]
+    parts.append(DihedralPrior.fit(frames, TYPES))
+    own = {"types": TYPES, "n_sites": 6, "cosine": [1.0, 2.0, -1.5], "sine": [0.5, -1.0, 2.0]}
+    parts.append(DihedralSeries(**own, sites=[[0, 1, 2, 3]], orders=[[1], [-2], [3]]))
+    parts.append(
+        DihedralSeries(**own, sites=[[0, 1, 2, 3], [1, 2, 3, 4]], orders=[[0, 1], [1, -1], [2, 1]])
+    )
+    return sum(parts, splines())
+
+
+@pytest.fixture
+def water():
+    if not WATER.exists():
+        pytest.skip("shared water data is not here")
+    data = np.load(WATER)
+    system = System(names=("W",) * 316, masses=np.full(316, 18.0154))
+    potential = UF3Potential(types=["W"], cutoff=0.7, three_cutoff=0.4, energy_scale=3.0)
+    potential.coefficients.data = torch.randn(
+        len(potential.coefficients), generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    return potential, Frames(system, data["positions"][-1:], 300.0, box=data["box"])
+
+
+def test_water(water, tmp_path):
+    assert_same(*water, tmp_path / "water")
+
+
+def test_bonded_open_molecule(tmp_path):
+    assert_same(bonded(), random_frames(3), tmp_path / "chain")
+
+
+@pytest.mark.parametrize("triclinic", [False, True])
+def test_three_types_in_a_box(triclinic, tmp_path):
+    assert_same(splines(three_cutoff=0.45), periodic_frames(1, triclinic), tmp_path / "box")
+
+
+def test_pairs_only_with_given_knots(tmp_path):
+    knots = 0.5 * np.linspace(0, 1, 12) ** 1.3
+    assert_same(splines(three_cutoff=0.0, knots=knots), periodic_frames(1), tmp_path / "box")
+
+
+def test_one_type_with_two_masses_and_names_lammps_would_not_take(tmp_path):
+    frames, potential = periodic_frames(1), splines(three_cutoff=0.45)
+    types = {"A": "ALA:CA", "B": "NULL", "C": "C"}
+    potential = UF3Potential(**{**potential.config, "types": list(types.values())})
+    potential.coefficients.data = splines(three_cutoff=0.45).coefficients.data
+    system = replace(
+        frames.system,
+        types=tuple(types[t] for t in frames.system.types),
+        masses=np.arange(36) % 4 + 10.0,
+    )
+    assert_same(potential, replace(frames, system=system), tmp_path / "box")
+    assert "12 atom types" in (tmp_path / "box" / "system.data").read_text()
+
+
+def test_dynamics_keep_the_temperature(tmp_path):
+    """The input script as written: bonds hold and the thermostat works."""
+    command(1)
+    sample = random_frames(300, seed=3)
+    still = UF3Potential(types=TYPES, cutoff=0.5) + HarmonicPrior.fit(sample, TYPES, 2)
+    still += HarmonicPrior.fit(sample, TYPES, 3)
+    write_lammps(still, random_frames(), tmp_path / "run", friction=10.0, timestep=0.001)
+    said = run(tmp_path / "run", "run.in", 1, "-var", "steps", "100000")
+    rows = [
+        line.split()
+        for line in said.splitlines()
+        if line.strip()[:1].isdigit() and len(line.split()) == 6
+    ]
+    temperatures = [float(row[1]) for row in rows[3:]]
+    # 18 degrees of freedom: one reading scatters by a third, the mean of 98 of them by a thirtieth.
+    assert len(temperatures) == 98 and np.mean(temperatures) == pytest.approx(300, rel=0.12)
+    assert (tmp_path / "run" / "run.lammpstrj").exists()
+
+
+def test_what_lammps_has_no_words_for_is_refused(tmp_path):
+    wall = ExcludedVolume.fit(random_frames(), TYPES, 0.5)
+    with pytest.raises(ValueError, match="ExcludedVolume.*distil"):
+        write_lammps(splines() + wall, random_frames(), tmp_path / "x")
+    with pytest.raises(ValueError, match="one UF3Potential"):
+        write_lammps(splines() + splines(), random_frames(), tmp_path / "x")
+    with pytest.raises(ValueError, match="timestep a positive number, found -1"):
+        write_lammps(splines(), random_frames(), tmp_path / "x", timestep=-1)
+    turned = np.roll(np.diag([1.2, 1.3, 1.4]), 1, axis=0)
+    with pytest.raises(ValueError, match="along x"):
+        write_lammps(splines(), replace(periodic_frames(1), box=turned), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_nothing_is_overwritten(tmp_path):
+    write_lammps(splines(), random_frames(), tmp_path / "x")
+    with pytest.raises(FileExistsError, match="exists already"):
+        write_lammps(splines(), random_frames(), tmp_path / "x")
+
+
+def test_file_has_a_block_for_every_pair_and_triple_of_types():
+    heads = [line for line in uf3_file(splines()).splitlines() if line[:2] in ("2B", "3B")]
+    assert (
+        sum(h.startswith("2B") for h in heads) == 6 and sum(h.startswith("3B") for h in heads) == 18
+    )
+    assert "3B B A C 0 3 uk" in heads and "2B A C 0 3 uk" in heads
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    level = tmp_path / "run" / "level1"
+    level.mkdir(parents=True)
+    random_frames().save(level / "frames")
+    return level
+
+
+def test_command_exports_what_was_distilled(run_folder, tmp_path, capsys):
+    (run_folder.parent / "level0").mkdir()
+    arguments = [
+        "export",
+        "lammps",
+        f"run={run_folder.parent}",
+        "level=1",
+        f"to={tmp_path / 'out'}",
+    ]
+    with pytest.raises(SystemExit, match="no distilled potential.*cgrec distil"):
+        main(arguments)
+    bonded().save(run_folder / "distilled.pt")
+    main([*arguments, "timestep=0.004"])
+    files = {p.name for p in (tmp_path / "out").iterdir()}
+    assert files == {"system.data", "potential.in", "potential.uf3", "run.in", "series.colvars"}
+    assert (
+        "timestep 4.0\n" in (tmp_path / "out" / "run.in").read_text()
+        and "lmp -in" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ([], "expected the program to export to, lammps, found nothing"),
+        (["gromacs"], "found gromacs"),
+        (["lammps", "run=x", "level=1"], "missing: to="),
+        (["lammps", "run=x", "level=1", "to=y", "step=3"], "unknown: step=3"),
+    ],
+)
+def test_command_refuses_with_a_reason(arguments, said):
+    with pytest.raises(SystemExit, match=said):
+        main(["export", *arguments])
