@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,24 @@ WAY_BACK = (
     "away, and give the command of "
     "the run again, which makes them anew"
 )
+
+
+def missing(what: str, path: str | Path) -> FileNotFoundError:
+    """The error for a file that is not there, with a name near it where its folder has one.
+
+    Args:
+        what: the argument that names it, e.g. "path".
+        path: as it was given.
+    """
+    path = Path(path)
+    there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = get_close_matches(path.name, there, 1)
+    way = (
+        f"did you mean {path.parent / near[0]}?"
+        if near
+        else f"a relative path counts from {Path.cwd()}"
+    )
+    return FileNotFoundError(f"{what}: expected a file, found none at {path}; {way}")
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:

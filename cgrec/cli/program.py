@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -52,7 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        sys.exit(f"cgrec: {told(error, folder_of(arguments))}")
+        said = re.sub(r"^cgrec (?=[a-z -]+: )", "", told(error, folder_of(arguments)))
+        sys.exit(f"cgrec: {said}")
     finally:
         warnings.formatwarning = shown
 

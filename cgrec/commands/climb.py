@@ -96,6 +96,8 @@ def _take_pair(arguments: list[str], flag: str) -> str | None:
     if place + 1 >= len(arguments):
         raise ValueError(f"{flag}: expected a value after it, found none; e.g. {example}")
     value = arguments[place + 1]
+    if flag == "--cfg" and value != "job":
+        raise ValueError(f"--cfg: expected job, found {value}; e.g. {example}")
     del arguments[place : place + 2]
     return value
 

@@ -90,7 +90,7 @@ class Descend:
         begin, to = self.begin, self.to
         if not 0 <= to < begin < len(levels):
             raise ValueError(
-                f"descend: expected 0 <= to < from <= {len(levels) - 1}, levels of "
+                f"cgrec descend: expected 0 <= to < from <= {len(levels) - 1}, levels of "
                 f"{chain.folder}, found from={begin} to={to}"
             )
         folder = chain.folder / f"descent_{begin}_{to}"

@@ -14,7 +14,7 @@ from ..files import read_json, write_json, write_text
 from ..frames import Frames
 from ..io import read
 from ..mapping.choose.proposals import METHODS, Proposal, propose_mappings, ranked, table
-from ..options import Help
+from ..options import Help, check_fields
 from ..report.maps import beads, pareto, save
 from ._runs import level_of
 
@@ -50,9 +50,15 @@ class Map:
         int, Help(says="level of the run: 1, l1 and level1 are the same", level=True)
     ] = 0
     n_sites: Annotated[Sequence[int], Help(says="numbers of sites to propose")] = (5,)
-    method: Annotated[str, Help(says=f"{', '.join(METHODS)} or all")] = "all"
+    method: Annotated[str, Help(says=f"{', '.join(METHODS)} or all", choices=(*METHODS, "all"))] = (
+        "all"
+    )
     place: Annotated[
-        str, Help(says="where in its bead a site lies: centre (of mass), atom or both")
+        str,
+        Help(
+            says="where in its bead a site lies: centre (of mass), atom or both",
+            choices=("centre", "atom", "both"),
+        ),
     ] = "both"
     protected: Annotated[
         Sequence[str], Help(says="names of sites that stay sites of their own")
@@ -67,6 +73,7 @@ class Map:
     ] = ""
 
     def __post_init__(self) -> None:
+        check_fields("cgrec map", self)
         if bool(self.system) == bool(self.run):
             raise ValueError(
                 "cgrec map: expected either system=FILE or run=FOLDER, "
@@ -98,7 +105,7 @@ class Map:
         _check_folder(folder, request)
         proposals, refused = self._proposals(frames)
         if not proposals:
-            raise ValueError("cgrec map: no method has a proposal:\n" + "\n".join(refused))
+            raise ValueError(f"cgrec map: no method has a proposal: {'; '.join(refused)}")
         chosen = self._chosen(proposals)
         _keep(folder, proposals, chosen, request)
         pictures = {

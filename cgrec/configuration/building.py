@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from .shapes import wrong_shape
-from .targets import Allowed, located
+from .targets import Allowed, NoSuchName, located
 
 if TYPE_CHECKING:
     from ..chain.chain import Chain
@@ -135,6 +135,8 @@ def _called(
     """
     try:
         function = located(target)
+    except NoSuchName as error:
+        raise ValueError(f"{key}._target_: {error}") from error
     except ImportError as error:
         raise ImportError(f"{key}._target_: {error}", name=error.name) from error
     # a class is a rule to be made; an experiment's Mapping.identity, which it takes the place of,

@@ -273,14 +273,21 @@ def _explained(error: ConfigCompositionException, overrides: list[str]) -> Value
             "its place with "
             f"'~{key}' '+{key}=...'"
         )
-    hint = (
-        f"did you mean {' or '.join(near)}?"
-        if near
-        else f"+{key}=... adds a key that has no default"
-    )
+    hint = f"did you mean {' or '.join(near)}?" if near else _way_to(key, known)
     return ValueError(
         f"{key}: expected a key of the configuration, found none of that name; {hint}"
     )
+
+
+def _way_to(key: str, known: Sequence[str]) -> str:
+    """What could be meant by a key that resembles none: what its table takes."""
+    parent = key.rpartition(".")[0]
+    inside = [k for k in known if k.rpartition(".")[0] == parent and not k.endswith("._target_")]
+    if parent and not inside:
+        return f"there is no table {parent} either; cgrec climb --cfg job shows what there is"
+    if not parent:
+        return f"at the top stand {', '.join(TOP)}"
+    return f"{parent} takes {', '.join(k.rpartition('.')[2] for k in inside)}"
 
 
 def _keys(node: object, prefix: str = "") -> Iterator[str]:

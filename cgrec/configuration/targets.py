@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,7 @@ class Allowed:
                 f"{key}: expected the dotted name of a class, found {target!r}; {_WAY}"
             )
         if not (is_ours(target) or any(target.startswith(f"{module}.") for module in self.plugins)):
+            _check_name(key, target)
             raise ValueError(
                 f"{key}: expected a class of cgrec's rooms {', '.join(sorted(ROOMS))} or of an "
                 "installed plugin, found "
@@ -152,7 +154,8 @@ def located(target: str) -> Callable[..., object]:
     """The object of a dotted name.
 
     Raises:
-        ImportError: its package is not there, or holds no such name.
+        ImportError: its package is not there.
+        NoSuchName: it is there, and holds no such name.
     """
     words = target.split(".")
     for n in range(len(words), 0, -1):
@@ -165,10 +168,42 @@ def located(target: str) -> Callable[..., object]:
             continue
         for attribute in words[n:]:
             if not hasattr(found, attribute):
-                raise ImportError(f"{target}: {found.__name__} has no {attribute}", name=name)
+                raise NoSuchName(
+                    f"{target}: expected a name in {found.__name__}, found none; "
+                    f"{_near(attribute, found)}"
+                )
             found = getattr(found, attribute)
         return found
     raise ImportError(f"{target}: there is no package {words[0]}", name=words[0])
+
+
+class NoSuchName(ImportError):
+    """A module is there, and holds no such name: nothing has to be installed."""
+
+
+def _check_name(key: str, target: str) -> None:
+    """Refuse a name that resembles one of our rooms, which does not hold it.
+
+    Raises:
+        ValueError: the key, what is near.
+    """
+    words = target.split(".")
+    if words[0] != "cgrec" or len(words) < 3 or words[1] not in ROOMS:
+        return
+    try:
+        located(target)
+    except NoSuchName as error:
+        if "did you mean" in str(error):
+            raise ValueError(f"{key}: {error}") from error
+    except ImportError:
+        return
+
+
+def _near(name: str, room: object) -> str:
+    """Names of a module or class that resemble `name`."""
+    public = [word for word in dir(room) if not word.startswith("_")]
+    near = get_close_matches(name, public, 3)
+    return f"did you mean {' or '.join(near)}?" if near else "correct it, or update its package"
 
 
 def is_ours(target: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..files import missing
 from ..frames import Frames, pieces, release
 from ..remarks import remark
 from ..statistics.sampling import check_sample
@@ -206,8 +207,9 @@ def files_of(path: str | Path | Sequence[str | Path]) -> list[Path]:
             [Path(name)] if Path(name).exists() else [Path(p) for p in sorted(glob.glob(str(name)))]
         )
         if not matching:
-            is_pattern = any(c in str(name) for c in "*?[")
-            raise FileNotFoundError(f"{name} {'fits no file' if is_pattern else 'does not exist'}")
+            if any(c in str(name) for c in "*?["):
+                raise FileNotFoundError(f"path: expected files, found none that {name} fits")
+            raise missing("path", name)
         found += matching
     if not found:
         raise ValueError("path: expected at least one file, found none")

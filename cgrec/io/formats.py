@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..files import missing
 from ..frames import Frames
 from . import arrays, hdf5, lammps, molecular_dynamics
 from .atoms import open_extxyz, open_traj
@@ -190,7 +191,7 @@ class Opener:
             FileNotFoundError, ValueError: as `read`.
         """
         if not request.path.exists():
-            raise FileNotFoundError(f"{request.path} does not exist")
+            raise missing("path", request.path)
         inner = _inner(request.path)
         name = format_of(inner, None if request.as_forces else self._format) if inner.name else ""
         if not request.as_forces:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..files import missing
 from ..remarks import remark
 from ..site_labels import listed
 from ..system import System
@@ -118,7 +119,7 @@ def read_topology(
         return Topology(topology, n_file=topology.n_sites)
     path = Path(topology)
     if not path.exists():
-        raise FileNotFoundError(f"topology {path} does not exist")
+        raise missing("topology", path)
     if path.is_dir() or path.suffix == ".json":
         system = System.load(path / "system.json" if path.is_dir() else path)
         return Topology(system, n_file=system.n_sites)

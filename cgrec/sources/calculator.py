@@ -14,6 +14,7 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 from tqdm import tqdm
 
+from ..files import missing
 from ..frames import Frames
 from ..io import atoms_to_frames, read, system_to_atoms
 from ..system import System
@@ -129,7 +130,7 @@ class CalculatorSource(Source):
     def files(self) -> list[Path]:
         """Start structure."""
         if not self._structure.exists():
-            raise FileNotFoundError(f"structure {self._structure} does not exist")
+            raise missing("structure", self._structure)
         return [self._structure]
 
     def packages(self) -> Sequence[str]:

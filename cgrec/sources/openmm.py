@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..files import missing
 from ..frames import Frames
 from ..io import select_sites
 from ..remarks import remark
@@ -174,7 +175,7 @@ class OpenMMSource(Source):
     def files(self) -> list[Path]:
         """Start structure."""
         if not self._structure.exists():
-            raise FileNotFoundError(f"structure {self._structure} does not exist")
+            raise missing("structure", self._structure)
         return [self._structure]
 
     def packages(self) -> Sequence[str]:

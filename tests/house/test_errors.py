@@ -216,6 +216,15 @@ WRONG = {
     "map a word": (["map", "run=runs/done", "n_sites=many"], "n_sites.*many"),
     "map method": (["map", "run=runs/done", "method=guess"], "method.*guess"),
     "map too many": (["map", "run=runs/done", "n_sites=99"], "99"),
+    "typo in a class": (
+        ["climb", *TINY, "levels.l1.mapping._target_=cgrec.mapping.Pik"],
+        r"levels.l1.mapping._target_: .*did you mean Pick\?",
+    ),
+    "key unlike any": (["climb", *TINY, "source.path=foo"], r"source.path: .*source takes .*bond"),
+    "key at the top": (["climb", *TINY, "temperature=300"], "temperature: .*at the top stand"),
+    "table unlike any": (["climb", *TINY, "levels.l1.foo.bar=2"], "no table levels.l1.foo"),
+    "kind of cfg": (["climb", "--cfg", "joob"], "--cfg: expected job"),
+    "file of that name": (["map", "system=nope.pdb"], "path: expected a file.*nope.pdb"),
     "map place": (["map", "run=runs/done", "n_sites=4", "place=moon"], "place.*moon"),
 }
 WRONG["broken recipe"] = (["climb", *TINY, "run=half"], "half/config.yaml")

@@ -503,7 +503,7 @@ def test_unknown_formats_files_and_arguments(frames, tmp_path):
         ValueError, match=r"unknown format '\.doc'; expected one of trr \(\.trr\), .*npz"
     ):
         read(tmp_path / "a.doc")
-    with pytest.raises(FileNotFoundError, match="b.trr does not exist"):
+    with pytest.raises(FileNotFoundError, match="expected a file, found none at .*b.trr"):
         read(tmp_path / "b.trr")
     with pytest.raises(ValueError, match="length_unit means nothing for trr"):
         read(write(frames, tmp_path / "a.trr"), frames.system, temperature=T, length_unit="nm")

@@ -160,7 +160,7 @@ def test_a_plugin_is_first_class_and_missed_in_words(place):
     assert "unknown: digit=2; did you mean digits=" in wrong
     assert "cgrec count" in usage and "cgrec export table" in usage and "package cgrec-toy" in usage
     assert "how many sites each level" in own_help
-    assert "cgrec: cgrec count: expected run=FOLDER, found nothing" in nothing
+    assert "cgrec: count: expected run=FOLDER, found nothing" in nothing
     assert "did you mean count?" in near
     assert modules == "toy.prior toy.network cgrec.potential.harmonic toy.network"
 
