@@ -20,6 +20,7 @@ _HOMES = {
     "CollectiveVariable": "variables",
     "Mapping": "mapping",
     "Potential": "potential",
+    "ForceField": "potential",
     "Backmapper": "backmapping",
     "propose_mappings": "mapping.choose.proposals",
     "Level": "level",

@@ -6,6 +6,7 @@ from .bias import MetadynamicsBias
 from .bond_graph import BondGraph
 from .committee import Committee
 from .dihedral_series import DihedralSeries, half_space
+from .force_field import ForceField
 from .harmonic import PairStiffness
 from .network import DensityNetwork, network_maker
 from .priors import (
@@ -38,6 +39,7 @@ __all__ = [
     "DihedralSeries",
     "Dihedrals",
     "ExcludedVolume",
+    "ForceField",
     "HarmonicPrior",
     "LinePrior",
     "MetadynamicsBias",

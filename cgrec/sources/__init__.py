@@ -6,6 +6,7 @@ from .base import SamplingStopped, Source
 from .calculator import CalculatorSource
 from .file import FileSource
 from .gaussian_chain import GaussianChainSource
+from .molecule import molecule
 from .network import NetworkSource
 from .nnp.labelling import Labeller
 from .nnp.quantum import QuantumSource
@@ -21,4 +22,5 @@ __all__ = [
     "QuantumSource",
     "SamplingStopped",
     "Source",
+    "molecule",
 ]
