@@ -7,6 +7,7 @@ from scipy.integrate import dblquad, quad, tplquad
 from cgrec import Frames, System
 from cgrec.mapping import Pick, Weighted, basic, least_noise
 from cgrec.mapping.choose.scores import (
+    _vamp_e,
     gaussian_mapping_entropy,
     grid_mapping_entropy,
     hidden_fluctuation,
@@ -270,6 +271,52 @@ def test_a_sum_of_two_modes_keeps_what_projection_theory_says():
     assert found.share.value == pytest.approx(
         values.mean() ** 2 / (values**2).sum(), abs=4 * found.share.error
     )
+
+
+def deeptime_model(moments):
+    """VAMP of deeptime from moments (00, 0t, tt) of features without their mean."""
+    deeptime = pytest.importorskip("deeptime", reason="deeptime, of the extra 'test', is absent")
+    covariances = deeptime.covariance.CovarianceModel(
+        *moments, *np.zeros((2, len(moments[0]))), data_mean_removed=True
+    )
+    return (
+        deeptime.decomposition.VAMP(epsilon=1e-12).fit_from_covariances(covariances).fetch_model()
+    )
+
+
+def lagged_moments(x, lag):
+    start, end = x[:-lag], x[lag:]
+    return [a.T @ b / len(start) for a, b in ((start, start), (start, end), (end, end))]
+
+
+@pytest.mark.parametrize("n_processes", [1, 3])
+def test_scores_of_moments_are_those_of_deeptime(n_processes):
+    """VAMP-2 of a sample on itself, and VAMP-E of functions found on its first half."""
+    rng = np.random.default_rng(3)
+    x = relaxing([0.02, 0.05, 0.2, 0.7], 4000, seed=3) @ rng.normal(size=(4, 4))
+    x -= x.mean(axis=0)
+    whole, half = lagged_moments(x, 5), lagged_moments(x[:2000], 5)
+    theirs, of_half = deeptime_model(whole), deeptime_model(half)
+    # deeptime counts the constant process, whose share is 1
+    assert _vamp_e(whole, whole, whole, n_processes) == pytest.approx(
+        theirs.score(2, dim=n_processes) - 1, rel=1e-8
+    )
+    assert _vamp_e(half, whole, whole, n_processes) == pytest.approx(
+        of_half.score("E", test_model=theirs, dim=n_processes) - 1, rel=1e-8
+    )
+
+
+def test_the_share_is_that_which_deeptime_finds():
+    """Of distances that relax in a mixture, with and without one bead in the middle."""
+    modes = relaxing([0.02, 0.06, 0.3], 20000, seed=4)
+    frames = sliding_beads(modes, np.array([[1, 0.4, 0], [0.3, 1, 0.5], [0, 0.6, 1]]))
+    coarse = Pick(["B0", "B1", "B3"])(frames.system)(frames)
+    found = kinetic_share(frames, coarse, 5)
+    for score, seen in ((found.fine, frames), (found.coarse, coarse)):
+        distances = np.diff(np.asarray(seen.positions)[:, :, 0], axis=1)
+        model = deeptime_model(lagged_moments(distances - distances.mean(axis=0), 5))
+        assert score.value == pytest.approx(model.score(2) - 1, abs=3 * score.error)
+        assert score.error < 0.1 * score.value
 
 
 def rigid_modes(rest: np.ndarray) -> np.ndarray:
