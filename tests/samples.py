@@ -5,6 +5,7 @@ import torch
 
 from cgrec import Frames, System
 from cgrec.potential import PairStiffness, UF3Potential
+from cgrec.variables import CollectiveVariable
 
 ATOM_LABELS = """
 ACE:HH31 ACE:CH3 ACE:HH32 ACE:HH33 ACE:C ACE:O ALA:N ALA:H ALA:CA ALA:HA ALA:CB
@@ -112,6 +113,46 @@ def periodic_frames(n_frames=2, triclinic=True):
     grid = np.stack(np.meshgrid(*[(np.arange(k) + 0.5) / k for k in (3, 3, 4)], indexing="ij"), -1)
     positions = grid.reshape(-1, 3) @ box + rng.normal(scale=0.02, size=(n_frames, 36, 3))
     return Frames(system, positions, 300.0, box=box)
+
+
+PAIR = System(names=("A", "B"), masses=[1.0, 1.0], bonds=[(0, 1)])
+DISTANCE = CollectiveVariable("r", ("A", "B"))
+PHI = CollectiveVariable("phi", ("C1", "N1", "CA", "C2"))
+PSI = CollectiveVariable("psi", ("N1", "CA", "C2", "N2"))
+BACKBONE = System(
+    names=("C1", "N1", "CA", "C2", "N2"),
+    masses=[12, 14, 12, 12, 14],
+    bonds=[(0, 1), (1, 2), (2, 3), (3, 4)],
+)
+
+
+def pair_frames(distances, **fields):
+    """Frames of two sites at these distances along x, nm."""
+    positions = np.zeros((len(distances), 2, 3))
+    positions[:, 1, 0] = distances
+    return Frames(PAIR, positions, 300.0, **fields)
+
+
+def backbone_frames(phi, psi, bond=0.15, **fields):
+    """Frames of a five-site chain with these two dihedrals, rad, and right angles."""
+    zero = np.zeros_like(phi)
+    n1, ca = np.stack([zero, zero, zero], 1), np.stack([zero, zero, zero + bond], 1)
+    c1 = n1 + bond * np.stack([zero + 1, zero, zero], 1)
+    c2 = ca + bond * np.stack([np.cos(phi), np.sin(phi), zero], 1)
+    # psi about the axis CA-C2, perpendicular to z: started from the direction of N1 seen from CA
+    axis, down = c2 - ca, np.stack([zero, zero, zero - 1], 1)
+    side = np.cross(axis / bond, down)
+    n2 = c2 + bond * (np.cos(psi)[:, None] * down + np.sin(psi)[:, None] * side)
+    return Frames(BACKBONE, np.stack([c1, n1, ca, c2, n2], 1), 300.0, **fields)
+
+
+def ar1(rng, n_replicas, n, decay):
+    """(n_replicas, n) unit normal AR(1) series, rho(t) = decay^t."""
+    x = np.empty((n, n_replicas))
+    x[0] = rng.normal(size=n_replicas)
+    for t in range(1, n):
+        x[t] = decay * x[t - 1] + np.sqrt(1 - decay**2) * rng.normal(size=n_replicas)
+    return x.T
 
 
 TINY = [
