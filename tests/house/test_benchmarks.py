@@ -3,7 +3,7 @@ never needed.
 """
 
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -13,18 +13,37 @@ BENCHMARKS = Path(__file__).parents[2] / "scripts" / "benchmarks"
 COMMANDS = sorted(p.name for p in BENCHMARKS.glob("*.py") if "__main__" in p.read_text())
 
 
-def run(name, *arguments):
-    command = [sys.executable, BENCHMARKS / name, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """(name, arguments) -> what the script prints; in this process, as torch is imported already."""
+    known = set(sys.modules)
+
+    def started(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        monkeypatch.syspath_prepend(BENCHMARKS)
+        try:
+            runpy.run_path(str(BENCHMARKS / name), run_name="__main__")
+        except SystemExit as stop:
+            assert not stop.code, f"{name}: {stop}"
+        return capsys.readouterr().out
+
+    yield started
+    for name in set(sys.modules) - known:  # siblings that a script imports by bare names
+        if str(BENCHMARKS) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help(name):
+def test_help(name, run):
     assert "usage" in run(name, "--help")
 
 
-@pytest.mark.parametrize("name", ["ceiling.py", "large_system.py", "scaling.py", "sizes.py"])
-def test_quick_mode_writes_what_it_prints(name, tmp_path):
+#: Those that run dynamics to have something to time.
+LONG = [pytest.param(name, marks=pytest.mark.slow) for name in ("large_system.py", "scaling.py")]
+
+
+@pytest.mark.parametrize("name", ["ceiling.py", "sizes.py", *LONG])
+def test_quick_mode_writes_what_it_prints(name, tmp_path, run):
     printed = run(name, "--quick", "--json", tmp_path / "out.json")
     found = json.loads((tmp_path / "out.json").read_text())
     assert found["torch"] and len(printed.splitlines()) >= 4
