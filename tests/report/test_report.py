@@ -22,7 +22,7 @@ from cgrec.chain import Chain
 from cgrec.dynamics import Langevin
 from cgrec.frames import Frames
 from cgrec.level import Level, LevelRecipe
-from cgrec.mapping import Pick
+from cgrec.mapping import Mapping, Pick
 from cgrec.potential.network import DensityNetwork
 from cgrec.report import figures, page, pieces, write_report
 from cgrec.report.figures import superpose, wrap_molecules
@@ -30,6 +30,7 @@ from cgrec.report.read import LevelFiles, read_run
 from cgrec.sources.base import Source
 from cgrec.system import System
 from cgrec.training import ForceMatching
+from cgrec.units import thermal_energy
 
 VARIABLES = {"phi": ["C1", "N1", "CA", "C2"], "psi": ["N1", "CA", "C2", "N2"]}
 NAMES = ("C1", "O1", "N1", "CA", "CB", "C2", "O2", "N2")
@@ -401,14 +402,14 @@ ONE = System(names=("W",) * 32, masses=[18] * 32)
 SEED = np.random.default_rng(4)
 
 
-def crystal(system, nearest, n=12):
+def crystal(system, nearest, n=12, spread=0.0003):
     """Face-centred cubic, 32 sites, `nearest` nm from neighbour to neighbour; all have diffused by
     whole boxes.
     """
     cells = np.stack(np.meshgrid(*[np.arange(2.0)] * 3), -1).reshape(-1, 1, 3)
     basis = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
     edge = np.sqrt(8) * nearest
-    x = edge / 2 * (cells + basis).reshape(-1, 3) + 0.0003 * SEED.normal(size=(n, 32, 3))
+    x = edge / 2 * (cells + basis).reshape(-1, 3) + spread * SEED.normal(size=(n, 32, 3))
     return Frames(system, x + edge * SEED.integers(-5, 6, (n, 32, 3)), 300.0, box=edge * np.eye(3))
 
 
@@ -432,23 +433,65 @@ def row(what, types, value, **other):
     return {**base, **numbers, **other}
 
 
-def write_training(folder, rng):
-    lines = [
-        "step,epoch,learning_rate,training_loss,validation_loss,explained_fraction,noise_estimate,seconds"
-    ]
-    for k in range(60):
-        loss = 900 + 4000 * np.exp(-k / 9)
-        noisy, noise = loss * (1 + 0.06 * rng.normal()), 870 if k == 59 else ""
-        lines.append(f"{100 * k},{k},0.001,{noisy},{loss + 60},{0.5},{noise},{2 * k}")
-    (folder / "training.csv").write_text("\n".join(lines) + "\n")
+class Salt(Source):
+    """Level 0: ions about the places of a crystal; the forces are those of springs to them."""
+
+    def recipe(self):
+        return {}
+
+    def sample(self, folder, seed):
+        frames = crystal(SALT, 0.505, 200, spread=0.02)
+        spring = thermal_energy(300.0) / 0.02**2
+        places = crystal(SALT, 0.505, 1, spread=0.0).positions[0]
+        edge = frames.box[0, 0]
+        moved = frames.positions - places
+        return replace(frames, forces=-spring * (moved - edge * np.round(moved / edge)))
 
 
-def write_liquid(folder):
-    """Ions in a box: no collective variables, no bonds; a complete run."""
-    about = {"device": "cpu", "seconds": 9.0, "command": "cgrec climb experiment=nacl"}
-    folder.mkdir()
-    (folder / "run.json").write_text(json.dumps(about))
-    (folder / "config.yaml").write_text("levels: {ions: {potential: {}}}\n")
+@pytest.fixture(scope="module")
+def liquid(tmp_path_factory):
+    """A real climb of one level of ions in a box, without bonds and without variables."""
+    folder = tmp_path_factory.mktemp("liquid") / "run"
+    run = Langevin(
+        n_replicas=4, length=0.4, equilibration=0.0, save_every=0.02, timestep=0.002, compile=False
+    )
+    level = LevelRecipe(
+        mapping=partial(Mapping.identity),
+        potential=partial(DensityNetwork.for_frames, cutoff=0.6, channels=2, l_max=1, width=8),
+        training=ForceMatching(steps=20, batch_size=8, validate_every=1, compile=False),
+        dynamics=run,
+        force_map="basic",
+        priors={"cutoff": 0.6, "bonds": False, "angles": False},
+    )
+    config = {"levels": {"ions": {}}}
+    chain = Chain(folder, Salt(), {"ions": level}, control=False, go_on=True, recipe=config)
+    chain.climb()
+    return folder
+
+
+@pytest.fixture
+def salt(liquid, tmp_path):
+    """The same run, to be changed."""
+    return Path(shutil.copytree(liquid, tmp_path / "run"))
+
+
+def test_a_liquid_is_told_by_its_distributions_and_nothing_it_cannot_have(liquid):
+    text = write_report(liquid).read_text()
+    assert "not there yet" not in text and "could not be drawn" not in text
+    assert not any(t in text for t in ("Free energy", "Error per level", "Bonds, angles", "√JS"))
+    assert text.count("data:image/png;base64,") == 3  # structures, one level's liquid, losses
+    rows = json.loads((liquid / "level1" / "report.json").read_text())["liquid"]
+    radial = {"-".join(row["types"]): row for row in rows if row["what"] == "g(r)"}
+    assert set(radial) == {"Cl-Cl", "Cl-Na", "Na-Na"}
+    for types, row in radial.items():
+        (told,) = re.findall(rf"<td>g\(r\) {types}</td><td>([\d.]+) ± [\d.]+</td>", text)
+        assert float(told) == pytest.approx(row["value"], abs=1e-4)
+    worst = max(radial, key=lambda types: radial[types]["value"])
+    assert f"largest mean |difference| of g(r) from the parent ({worst})" in text
+    assert "One frame solid" not in text
+
+
+def test_numbers_of_a_liquid_are_rounded_with_their_errors(salt):
     rows = [
         row("g(r)", ["Cl", "Na"], 0.0512),
         row("g(r)", ["Na", "Na"], 0.0256),
@@ -456,28 +499,8 @@ def write_liquid(folder):
         row("g(r)", ["Cl", "Na"], 0.9, level="ions (forces alone)"),
         row("tetrahedrality", ["Cl"], float("nan"), low=-2.99, high=0.99),
     ]
-    for k, name in enumerate(("level 0", "ions")):
-        level = folder / f"level{k}"
-        crystal(SALT, 0.505).save(level / "frames")
-        report = {
-            "name": name,
-            "variables": {},
-            "ledger": [],
-            "replicas": {"started": None, "lost": 0},
-        }
-        if k:
-            crystal(SALT, 0.505).save(level / "targets")
-            write_training(level, SEED)
-            report["liquid"] = rows
-        (level / "report.json").write_text(json.dumps(report))
-    return folder
-
-
-def test_a_liquid_is_told_by_its_distributions_and_nothing_it_cannot_have(tmp_path):
-    text = write_report(write_liquid(tmp_path / "run")).read_text()
-    assert "not there yet" not in text
-    assert not any(t in text for t in ("Free energy", "Error per level", "Bonds, angles", "√JS"))
-    assert text.count("data:image/png;base64,") == 3  # structures, one level's liquid, losses
+    change(salt / "level1" / "report.json", liquid=rows)
+    text = write_report(salt).read_text()
     cells = (
         "<td>ions</td><td>parent</td><td>g(r) Cl-Na</td><td>0.0512 ± "
         "0.0012</td><td>0.0077</td><td>0.0666</td>"
@@ -489,11 +512,10 @@ def test_a_liquid_is_told_by_its_distributions_and_nothing_it_cannot_have(tmp_pa
         "(Cl-Na)</span>"
     )
     assert card in text  # neither the angles nor the run on forces alone, which are further off
-    assert "One frame solid" not in text
 
 
-def test_a_liquid_on_its_way_up_says_what_is_missing(tmp_path):
-    run = write_liquid(tmp_path / "run")
+def test_a_liquid_on_its_way_up_says_what_is_missing(salt):
+    run = salt
     (run / "config.yaml").write_text("levels: {ions: {}, fewer: {}}\n")
     text = write_report(run).read_text()
     assert text.count(pieces.NOT_YET) == 3  # the next level may have variables and bonds
