@@ -47,11 +47,13 @@ def repeated_frames(
 
     new = np.flatnonzero(equal == np.arange(n))
     tree = cKDTree(features[new])
-    near = tree.query_pairs(tolerance, p=np.inf, output_type="ndarray")
-    far = tree.count_neighbors(tree, 4 * tolerance, p=np.inf) - len(new)
+    # each pair is counted in both orders, and each frame with itself
+    counted = tree.count_neighbors(tree, tolerance * np.array([1.0, 4.0]), p=np.inf) - len(new)
+    n_near, n_far = int(counted[0]) // 2, int(counted[1])
     # of a smooth density, a cube four times as wide holds at least four times as many pairs
-    if not len(near) or 4 * len(near) < far:
+    if not n_near or 4 * n_near < n_far:
         return equal
+    near = tree.query_pairs(tolerance, p=np.inf, output_type="ndarray")
     found = equal.copy()
     for a, b in np.sort(new[near], axis=1):
         if b - a > 1:
