@@ -16,7 +16,7 @@ from cgrec.statistics import jackknife_rows
 
 
 @pytest.mark.parametrize(
-    ("n_replicas", "n", "decay"), [(1, 60_000, 0.9), (50, 4000, 0.95), (200, 300, 0.8)]
+    ("n_replicas", "n", "decay"), [(1, 60_000, 0.9), (20, 3000, 0.95), (200, 300, 0.8)]
 )
 def test_effective_sample_size_of_ar1(n_replicas, n, decay):
     x = ar1(np.random.default_rng(0), n_replicas, n, decay)
