@@ -2,7 +2,7 @@
 scripts/references/peptides.py --data FOLDER
 
 FOLDER holds PDB files of experimental structures (CC0): chignolin_cln025, 1uao, wwdomain_1pin. Two
-peptides are cut out of the last. ALA2 and ALA5 are capped
+peptides are cut out of the last. ala2, ala5 and ala10 are capped
 (ACE, NME) alpha helices with the bond lengths and angles of R. A. Engh, R. Huber, Acta Cryst. A 47,
 392 (1991), rounded. Hydrogens are put on by OpenMM at pH 7.
 """
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of PDB files")
     arguments = parser.parse_args()
     HOME.mkdir(parents=True, exist_ok=True)
-    for n in (2, 5):
+    for n in (2, 5, 10):
         write(f"ala{n}", *alanines(n))
     for name, (file, first, last) in CUT.items():
         write(name, *cut(arguments.data / f"{file}.pdb", first, last))

@@ -33,10 +33,12 @@ typedef float part __attribute__((vector_size(HALF * sizeof(float))));
 typedef double wide __attribute__((vector_size(HALF * sizeof(double))));
 
 struct Problem {  // as in kernel.py
-    int64_t n_frames, n_sites, threads, n_bonds, n_angles, n_torsions, born, neck;
+    int64_t n_frames, n_sites, threads, n_bonds, n_angles, n_torsions, n_maps, points, born, neck;
     const double *positions;
     const int64_t *bond_sites, *angle_sites, *torsion_sites, *torsion_orders;
     const double *bond_terms, *angle_terms, *torsion_series;
+    const int64_t *map_sites, *map_kinds;
+    const double *map_tables;  // of each point: value, slope along the first, the second and both dihedrals
     const float *pairs;        // of each pair: charge product, C6, C12
     const float *born_sites;   // of each site: BORN_SITE numbers
     const float *born_pairs;   // of each pair: square of the distance beyond which it is far
@@ -203,6 +205,8 @@ struct Block {
             for (int64_t k = 0; k < p.n_angles; k++) angle(h, p.angle_sites + 3 * k, p.angle_terms + 2 * k);
             for (int64_t k = 0; k < p.n_torsions; k++)
                 torsion(h, p.torsion_sites + 4 * k, p.torsion_series + 13 * k, p.torsion_orders[k]);
+            for (int64_t k = 0; k < p.n_maps; k++)
+                map(h, p.map_sites + 8 * k, p.map_tables + 4 * p.points * p.points * p.map_kinds[k]);
         }
         if (!p.born) {
             pairs<false>();
@@ -279,24 +283,71 @@ struct Block {
         pull(h, s[0], first), pull(h, s[2], last), pull(h, s[1], (first + last) * (wide{} - 1.0));
     }
 
-    // Forces as A. Blondel, M. Karplus, J. Comput. Chem. 17, 1132 (1996) write them.
+    // A dihedral, and its forces as A. Blondel, M. Karplus, J. Comput. Chem. 17, 1132 (1996) write them.
+    struct Dihedral {
+        Vector F, G, H, A, B;
+        wide AA, BB, g, cosine, sine;
+        Dihedral(const Block& block, int h, const int64_t* s) {
+            const Vector j = block.position(h, s[1]), k = block.position(h, s[2]);
+            F = block.position(h, s[0]) - j, G = j - k, H = block.position(h, s[3]) - k, A = cross(F, G), B = cross(H, G);
+            AA = dot(A, A) + 1e-30, BB = dot(B, B) + 1e-30, g = root(dot(G, G));
+            const wide norm = 1.0 / root(AA * BB);
+            cosine = dot(A, B) * norm, sine = dot(B, F) * norm * (-g);
+        }
+        void pull(Block& block, int h, const int64_t* s, wide slope) const {  // slope: of the energy, by the dihedral
+            const Vector first = A * (slope * g / AA), last = B * (slope * g / BB);
+            const Vector inner = A * (slope * dot(F, G) / (AA * g)) - B * (slope * dot(H, G) / (BB * g));
+            block.pull(h, s[0], first), block.pull(h, s[3], last * (wide{} - 1.0));
+            block.pull(h, s[1], (first + inner) * (wide{} - 1.0)), block.pull(h, s[2], last + inner);
+        }
+    };
+
     void torsion(int h, const int64_t* s, const double* series, int64_t orders) {
-        const Vector j = position(h, s[1]), k = position(h, s[2]);
-        const Vector F = position(h, s[0]) - j, G = j - k, H = position(h, s[3]) - k, A = cross(F, G), B = cross(H, G);
-        const wide AA = dot(A, A) + 1e-30, BB = dot(B, B) + 1e-30, g = root(dot(G, G)), norm = 1.0 / root(AA * BB);
-        const wide c = dot(A, B) * norm, z = dot(B, F) * norm * (-g);
-        wide cn = wide{} + 1.0, zn{}, e = wide{} + series[0], slope{};
+        const Dihedral d(*this, h, s);
+        wide c = wide{} + 1.0, z{}, e = wide{} + series[0], slope{};
         for (int64_t m = 1; m <= orders; m++) {
-            const wide next = c * cn - z * zn;
-            zn = z * cn + c * zn, cn = next;
-            e += series[m] * cn + series[6 + m] * zn;
-            slope += double(m) * (series[6 + m] * cn - series[m] * zn);
+            const wide next = d.cosine * c - d.sine * z;
+            z = d.sine * c + d.cosine * z, c = next;
+            e += series[m] * c + series[6 + m] * z;
+            slope += double(m) * (series[6 + m] * c - series[m] * z);
         }
         energy[h] += e;
-        const Vector first = A * (slope * g / AA), last = B * (slope * g / BB);
-        const Vector inner = A * (slope * dot(F, G) / (AA * g)) - B * (slope * dot(H, G) / (BB * g));
-        pull(h, s[0], first), pull(h, s[3], last * (wide{} - 1.0));
-        pull(h, s[1], (first + inner) * (wide{} - 1.0)), pull(h, s[2], last + inner);
+        d.pull(*this, h, s, slope);
+    }
+
+    void map(int h, const int64_t* s, const double* table) {
+        const Dihedral first(*this, h, s), second(*this, h, s + 4);
+        wide e, by_first, by_second;
+        for (int k = 0; k < HALF; k++) {
+            double found[3];
+            patch(table, std::atan2(first.sine[k], first.cosine[k]), std::atan2(second.sine[k], second.cosine[k]), found);
+            e[k] = found[0], by_first[k] = found[1], by_second[k] = found[2];
+        }
+        energy[h] += e;
+        first.pull(*this, h, s, by_first), second.pull(*this, h, s + 4, by_second);
+    }
+
+    // Value and slopes by both angles, bicubic between the points of a table.
+    void patch(const double* table, double first, double second, double* found) const {
+        const double step = 2 * M_PI / p.points, angles[2] = {first, second};
+        double w[2][4], dw[2][4];  // value at 0, slope at 0, value at 1, slope at 1
+        int64_t cell[2];
+        for (int a = 0; a < 2; a++) {
+            const double place = (angles[a] < 0 ? angles[a] + 2 * M_PI : angles[a]) / step;
+            cell[a] = std::clamp<int64_t>(int64_t(place), 0, p.points - 1);  // a lost frame has no angle
+            const double t = place - cell[a], far = t * t * (3 - 2 * t), rise = 6 * t * (1 - t);
+            w[a][0] = 1 - far, w[a][1] = t * (1 - t) * (1 - t), w[a][2] = far, w[a][3] = -t * t * (1 - t);
+            dw[a][0] = -rise, dw[a][1] = (1 - t) * (1 - 3 * t), dw[a][2] = rise, dw[a][3] = t * (3 * t - 2);
+        }
+        found[0] = found[1] = found[2] = 0;
+        for (int a = 0; a < 2; a++)
+            for (int b = 0; b < 2; b++) {
+                const double* at = table + 4 * ((cell[0] + a) % p.points * p.points + (cell[1] + b) % p.points);
+                const double *x = w[0] + 2 * a, *y = w[1] + 2 * b, *dx = dw[0] + 2 * a, *dy = dw[1] + 2 * b;
+                found[0] += x[0] * (at[0] * y[0] + at[2] * y[1]) + x[1] * (at[1] * y[0] + at[3] * y[1]);
+                found[1] += (dx[0] * (at[0] * y[0] + at[2] * y[1]) + dx[1] * (at[1] * y[0] + at[3] * y[1])) / step;
+                found[2] += (x[0] * (at[0] * dy[0] + at[2] * dy[1]) + x[1] * (at[1] * dy[0] + at[3] * dy[1])) / step;
+            }
     }
 
     // ---- pairs ------------------------------------------------------------------------------------------------------

@@ -25,8 +25,9 @@ PAIRS = 300_000
 
 
 class ForceField(Potential):
-    """All atoms under the force field of an OpenMM System: bonds, angles, torsions, Coulomb and
-    Lennard-Jones terms with exceptions, generalised Born solvent with its surface term.
+    """All atoms under the force field of an OpenMM System: bonds, angles, torsions, maps
+    of two torsions (CMAP), Coulomb and Lennard-Jones terms with exceptions, generalised Born
+    solvent with its surface term.
 
     It is an energy and no PMF: it holds at any temperature and needs no guard. It has no
     constraints: a run at 4 fs makes hydrogens heavier instead (`Langevin(minimum_mass=12,
@@ -54,6 +55,9 @@ class ForceField(Potential):
     angle_terms: Tensor
     torsion_sites: Tensor
     torsion_series: Tensor
+    map_sites: Tensor
+    map_kinds: Tensor
+    map_tables: Tensor
     charges: Tensor
     sizes: Tensor
     exception_sites: Tensor
@@ -107,6 +111,9 @@ class ForceField(Potential):
             "angle_terms": (counts["angles"], 2),
             "torsion_sites": (counts["torsions"], 4),
             "torsion_series": (counts["torsions"], 1 + 2 * ORDERS),
+            "map_sites": (counts["maps"], 8),
+            "map_kinds": (counts["maps"],),
+            "map_tables": (counts["tables"], counts["points"], counts["points"], 4),
             "charges": (n,),
             "sizes": (n, 2),
             "exception_sites": (counts["exceptions"], 2),
@@ -161,6 +168,8 @@ class ForceField(Potential):
             "torsions": terms.torsions(x, self.torsion_sites, self.torsion_series),
             "pairs": terms.pairs(r, self.pair_table()),
         }
+        if len(self.map_sites):
+            found["maps"] = terms.maps(x, self.map_sites, self.map_kinds, self.map_tables)
         if born is not None:
             found["solvent"] = terms.born_energy(r, born)
         return found

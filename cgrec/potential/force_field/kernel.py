@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...native import NoKernel, native_library
 from ...remarks import remark
+from ...system import System
 from ...threads import kernel_threads
 from ..backends import faster
 from ..base import Potential
@@ -26,7 +27,7 @@ from .terms import ORDERS, Born, pair_sites
 FAR = 3.0
 #: Terms of that series: the first left out is 1e-7 of it at `FAR`.
 FAR_TERMS = 7
-_SITES = ("bond_sites", "angle_sites", "torsion_sites")
+_SITES = ("bond_sites", "angle_sites", "torsion_sites", "map_sites")
 #: Degrees of the polynomials: errors below the rounding of single precision, 1e-12 for the angle.
 _EXP2_DEGREE, _LOG_DEGREE, _ATAN_DEGREE = 6, 9, 17
 
@@ -50,7 +51,7 @@ class CompiledForceField(Potential):
         self.at_state_of(plain)
         self._packed: tuple[object, _Packed] | None = None
 
-    def check(self, system: Any) -> None:
+    def check(self, system: System) -> None:
         self.plain.check(system)
 
     def energy(self, graph: SiteGraph) -> Tensor:
@@ -81,13 +82,27 @@ class _Problem(ctypes.Structure):  # as in force_field.cpp
         "bond_terms",
         "angle_terms",
         "torsion_series",
+        "map_sites",
+        "map_kinds",
+        "map_tables",
         "pairs",
         "born_sites",
         "born_pairs",
         "neck_pairs",
     )
     NUMBERS = ("strength", "surface", "probe")
-    COUNTS = ("n_frames", "n_sites", "threads", "n_bonds", "n_angles", "n_torsions", "born", "neck")
+    COUNTS = (
+        "n_frames",
+        "n_sites",
+        "threads",
+        "n_bonds",
+        "n_angles",
+        "n_torsions",
+        "n_maps",
+        "points",
+        "born",
+        "neck",
+    )
     _fields_ = [
         *((n, ctypes.c_int64) for n in COUNTS),
         ("positions", ctypes.c_void_p),
@@ -111,6 +126,8 @@ class _Packed:
             "angle_terms": plain.angle_terms.double(),
             "torsion_series": plain.torsion_series.double(),
             "torsion_orders": _orders(plain.torsion_series),
+            "map_kinds": _within(plain.map_kinds, len(plain.map_tables), "map_kinds"),
+            "map_tables": plain.map_tables.double(),
             "pairs": plain.pair_table().float(),
             **({} if born is None else _born_tables(born)),
         }
@@ -121,6 +138,8 @@ class _Packed:
             n_bonds=len(plain.bond_sites),
             n_angles=len(plain.angle_sites),
             n_torsions=len(plain.torsion_sites),
+            n_maps=len(plain.map_sites),
+            points=plain.map_tables.shape[1],
             born=int(born is not None),
             neck=int("neck_pairs" in self.held),
             **{name: numbers.get(name, 0.0) for name in _Problem.NUMBERS},
@@ -141,20 +160,20 @@ class _Packed:
         return energies, forces
 
 
-def _within(sites: Tensor, n_sites: int, name: str) -> Tensor:
-    """Numbers of sites, all of them there.
+def _within(numbers: Tensor, n: int, name: str) -> Tensor:
+    """Numbers of sites or tables, all of them there.
 
     Raises:
         ValueError: one is not.
     """
-    sites = sites.long()
-    wrong = sites[(sites < 0) | (sites >= n_sites)]
+    numbers = numbers.long()
+    wrong = numbers[(numbers < 0) | (numbers >= n)]
     if len(wrong):
         raise ValueError(
-            f"ForceField.{name}: expected sites 0 to {n_sites - 1}, found {int(wrong[0])}: the "
+            f"ForceField.{name}: expected 0 to {n - 1}, found {int(wrong[0])}: the "
             "file was changed; make the potential anew from its OpenMM System"
         )
-    return sites
+    return numbers
 
 
 def _orders(series: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from ...system import System
@@ -29,11 +30,16 @@ WAY = (
 
 
 class Counts(TypedDict):
-    """How many terms of each kind there are; necks: rows of their tables."""
+    """How many terms of each kind there are; tables and points: of maps; necks: rows of their
+    tables.
+    """
 
     bonds: int
     angles: int
     torsions: int
+    maps: int
+    tables: int
+    points: int
     exceptions: int
     necks: int
 
@@ -104,6 +110,8 @@ class _Found:
         self.bonds: Terms = []
         self.angles: Terms = []
         self.torsions: dict[tuple[int, ...], NDArray[np.float64]] = {}
+        self.maps: Terms = []
+        self.tables = np.zeros((0, 0, 0, 4))
         self.atoms = np.tile([0.0, 1.0, 0.0], (n_sites, 1))  # charge, sigma, epsilon
         self.exceptions: Terms = []
         self.charged = False
@@ -114,6 +122,9 @@ class _Found:
             "bonds": len(self.bonds),
             "angles": len(self.angles),
             "torsions": len(self.torsions),
+            "maps": len(self.maps),
+            "tables": len(self.tables),
+            "points": self.tables.shape[1],
             "exceptions": len(self.exceptions),
             "necks": 0 if self.born is None else len(self.born.heights),
         }
@@ -125,6 +136,9 @@ class _Found:
             **_table("angle", "terms", self.angles, 3, 2),
             **_table("torsion", "series", torsions, 4, 1 + 2 * ORDERS),
             **_table("exception", "terms", self.exceptions, 2, 3),
+            "map_sites": torch.tensor([s for s, _ in self.maps], dtype=torch.int64).reshape(-1, 8),
+            "map_kinds": torch.tensor([int(k) for _, (k,) in self.maps], dtype=torch.int64),
+            "map_tables": torch.from_numpy(self.tables),
             "charges": torch.from_numpy(self.atoms[:, 0].copy()),
             "sizes": torch.from_numpy(self.atoms[:, 1:].copy()),
         }
@@ -174,6 +188,37 @@ def _torsions(force: openmm.PeriodicTorsionForce, found: _Found) -> None:
             series[ORDERS + order] += size * np.sin(phase)
 
 
+def _maps(force: openmm.CMAPTorsionForce, found: _Found) -> None:
+    terms = [force.getTorsionParameters(k) for k in range(force.getNumTorsions())]
+    used = sorted({kind for kind, *_ in terms})
+    sizes = {force.getMapParameters(kind)[0] for kind in used}
+    if len(sizes) > 1 or found.maps:
+        raise ValueError(
+            f"ForceField: expected one CMAPTorsionForce with maps of one size, found sizes "
+            f"{sorted(sizes)}: run it by cgrec.sources.OpenMMSource"
+        )
+    if used:
+        found.tables = np.stack([_table_of(*force.getMapParameters(kind)) for kind in used])
+        found.maps = [(tuple(sites), [used.index(kind)]) for kind, *sites in terms]
+
+
+def _table_of(points: int, energies: Sequence[object]) -> NDArray[np.float64]:
+    """(points, points, 4) of `terms.maps`, from energies whose first angle runs fastest: slopes of
+    the periodic cubic splines through them.
+    """
+    values = np.array(_plain(energies)).reshape(points, points).T
+    along = _slopes(values, 0)
+    return np.stack([values, along, _slopes(values, 1), _slopes(along, 1)], -1)
+
+
+def _slopes(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """At each point of a period, per step."""
+    n = values.shape[axis]
+    closed = np.concatenate([values, values.take([0], axis)], axis)
+    spline = CubicSpline(np.arange(n + 1), closed, axis=axis, bc_type="periodic")
+    return np.asarray(spline(np.arange(n), 1))
+
+
 def _pairs(force: openmm.NonbondedForce, found: _Found) -> None:
     if force.getNonbondedMethod() != force.NoCutoff:
         raise ValueError(f"ForceField: expected NonbondedForce without a cutoff, found one; {WAY}")
@@ -220,6 +265,7 @@ _READERS: dict[str, Callable[..., None]] = {
     "HarmonicBondForce": _bonds,
     "HarmonicAngleForce": _angles,
     "PeriodicTorsionForce": _torsions,
+    "CMAPTorsionForce": _maps,
     "NonbondedForce": _pairs,
     "GBSAOBCForce": _solvent(native_born),
     "CustomGBForce": _solvent(custom_born),

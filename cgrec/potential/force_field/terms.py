@@ -6,6 +6,7 @@ gives (n_frames,) kJ/mol.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -86,13 +87,49 @@ def torsions(x: Tensor, sites: Tensor, series: Tensor) -> Tensor:
         sites: (n, 4).
         series: (n, 1 + 2 ORDERS) kJ/mol: a_0, then a_1 ..., then b_1 ...
     """
-    i, j, k, m = (x[:, sites[:, a]] for a in range(4))
-    f, g, h = i - j, j - k, m - k
-    a, b = cross(f, g), cross(h, g)
-    phi = torch.atan2(-vector_norm(g, dim=-1) * (b * f).sum(-1), (a * b).sum(-1))
+    phi = dihedral(x, sites)
     turns = phi[..., None] * torch.arange(1, ORDERS + 1, device=x.device)
     cosines, sines = series[:, 1 : 1 + ORDERS], series[:, 1 + ORDERS :]
     return (series[:, 0] + (cosines * turns.cos() + sines * turns.sin()).sum(-1)).sum(-1)
+
+
+def maps(x: Tensor, sites: Tensor, kinds: Tensor, tables: Tensor) -> Tensor:
+    """Corrections of two dihedrals by tables, bicubic between their points (A. D. MacKerell,
+    M. Feig, C. L. Brooks, J. Comput. Chem. 25, 1400 (2004)).
+
+    Args:
+        x: positions.
+        sites: (n, 8) of the first and of the second dihedral.
+        kinds: (n,) table of each.
+        tables: (n_tables, points, points, 4) kJ/mol by first and second dihedral, from 0 in equal
+            steps: value, slope along the first, along the second, and along both, per step.
+    """
+    points = tables.shape[1]
+    places = [dihedral(x, sites[:, part]) % (2 * math.pi) for part in (slice(4), slice(4, 8))]
+    places = [angle * (points / (2 * math.pi)) for angle in places]
+    cells = [place.detach().floor().long() for place in places]
+    weights = [_hermite(place - cell) for place, cell in zip(places, cells)]
+    energy = x.new_zeros(x.shape[0], len(sites))
+    for a, (value, slope) in enumerate(weights[0]):
+        for b, (other, other_slope) in enumerate(weights[1]):
+            at = tables[kinds, (cells[0] + a) % points, (cells[1] + b) % points]
+            factors = (value * other, slope * other, value * other_slope, slope * other_slope)
+            energy = energy + (at * torch.stack(factors, -1)).sum(-1)
+    return energy.sum(-1)
+
+
+def _hermite(t: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Weights of value and slope at 0, then at 1, for a cubic between them."""
+    far = t * t * (3 - 2 * t)
+    return (1 - far, t * (1 - t).square()), (far, -t * t * (1 - t))
+
+
+def dihedral(x: Tensor, sites: Tensor) -> Tensor:
+    """(n_frames, n) rad in (-pi, pi], IUPAC sign."""
+    i, j, k, m = (x[:, sites[:, a]] for a in range(4))
+    f, g, h = i - j, j - k, m - k
+    a, b = cross(f, g), cross(h, g)
+    return torch.atan2(-vector_norm(g, dim=-1) * (b * f).sum(-1), (a * b).sum(-1))
 
 
 def pair_sites(n_sites: int, device: torch.device) -> tuple[Tensor, Tensor]:
