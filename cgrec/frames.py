@@ -7,10 +7,10 @@ import json
 import mmap
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,13 +55,13 @@ class Frames:
     """
 
     system: System
-    positions: NDArray[Any]
+    positions: NDArray[np.floating]
     temperature: float
-    forces: NDArray[Any] | None = None
-    energies: NDArray[Any] | None = None
-    box: NDArray[Any] | None = None
-    weights: NDArray[Any] | None = None
-    replicas: NDArray[Any] | None = None
+    forces: NDArray[np.floating] | None = None
+    energies: NDArray[np.floating] | None = None
+    box: NDArray[np.floating] | None = None
+    weights: NDArray[np.floating] | None = None
+    replicas: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         for name in _ARRAYS:
@@ -105,10 +105,12 @@ class Frames:
         """Number of sites."""
         return self.system.n_sites
 
-    def __getitem__(self, index: Any) -> Frames:
+    def __getitem__(
+        self, index: SupportsIndex | slice | Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]
+    ) -> Frames:
         """Frames picked by slice, mask or integer array."""
         if isinstance(index, int | np.integer):
-            index = [index]
+            index = [int(index)]
         per_frame = {n: getattr(self, n) for n in _ARRAYS if getattr(self, n) is not None}
         some = isinstance(index, list | np.ndarray) and len(index) > 0
         pick = lambda a: taken(a, np.asarray(index)) if some else a[index]  # noqa: E731
@@ -117,11 +119,11 @@ class Frames:
         }
         return replace(self, **picked)
 
-    def boxes(self) -> NDArray[Any] | None:
+    def boxes(self) -> NDArray[np.floating] | None:
         """(n_frames, 3, 3) nm, or None for an open system."""
         return None if self.box is None else np.broadcast_to(self.box, (len(self), 3, 3))
 
-    def need_forces(self) -> NDArray[Any]:
+    def need_forces(self) -> NDArray[np.floating]:
         """The forces; ValueError that says what to do where there are none."""
         if self.forces is None:
             raise ValueError(
@@ -173,7 +175,7 @@ class Frames:
         """
         return _concatenated(parts)
 
-    def save(self, folder: str | Path, beside: Callable[[Path], Any] | None = None) -> Path:
+    def save(self, folder: str | Path, beside: Callable[[Path], object] | None = None) -> Path:
         """Write `folder` (system.json, frames.json and one .npy per array) under a temporary name,
         then rename.
 
@@ -209,7 +211,7 @@ class Frames:
         )
 
 
-def _write(frames: Frames, folder: str | Path, beside: Callable[[Path], Any] | None) -> Path:
+def _write(frames: Frames, folder: str | Path, beside: Callable[[Path], object] | None) -> Path:
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(
@@ -251,7 +253,7 @@ def _concatenated(parts: list[Frames]) -> Frames:
         replicas.append(own + offset)
         offset += own.max() + 1
     boxes = [p.boxes() for p in parts]
-    box: Any = None if boxes[0] is None else np.concatenate(boxes)  # type: ignore[arg-type]
+    box = None if boxes[0] is None else np.concatenate([b for b in boxes if b is not None])
     return replace(first, **merged, box=box, replicas=np.concatenate(replicas))
 
 
@@ -355,7 +357,7 @@ def check_files(folder: Path, about: dict[str, Any]) -> None:
         raise Changed(f"{folder / added[0]} was not made with these frames: remove it, or {way}")
 
 
-def pieces(array: NDArray[Any]) -> Iterator[slice]:
+def pieces(array: NDArray[np.floating]) -> Iterator[slice]:
     """Slices of the first axis, each of a bounded number of bytes, for work on arrays larger than
     the memory.
     """
@@ -363,7 +365,11 @@ def pieces(array: NDArray[Any]) -> Iterator[slice]:
     return (slice(k, k + rows) for k in range(0, len(array), rows))
 
 
-def taken(array: NDArray[Any], frames: NDArray[Any], sites: Any = slice(None)) -> NDArray[Any]:
+def taken(
+    array: NDArray[np.floating],
+    frames: NDArray[np.int64] | NDArray[np.bool_],
+    sites: NDArray[np.int64] | slice = slice(None),
+) -> NDArray[np.floating]:
     """Copies of some frames, or of some sites of them, of an array that may be larger than the
     memory.
 
@@ -382,16 +388,16 @@ def taken(array: NDArray[Any], frames: NDArray[Any], sites: Any = slice(None)) -
     return np.concatenate(parts)
 
 
-def room(shape: tuple[int, ...], dtype: Any = float) -> NDArray[Any]:
+def room(shape: tuple[int, ...]) -> NDArray[np.float64]:
     """An array to be filled: in memory, or where it is large in a temporary file that vanishes with
     it (TMPDIR).
     """
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = int(np.prod(shape)) * np.dtype(float).itemsize
     if size <= MEMORY_BYTES:
-        return np.empty(shape, dtype)
+        return np.empty(shape)
     file = tempfile.TemporaryFile(prefix="cgrec-")  # noqa: SIM115
     file.truncate(size)
-    return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+    return np.memmap(file, dtype=float, mode="r+", shape=shape)
 
 
 def _is_mapped(array: object) -> bool:
@@ -416,7 +422,7 @@ def release(array: object) -> None:
         mapping.madvise(mmap.MADV_DONTNEED)
 
 
-def _save(path: Path, array: NDArray[Any]) -> None:
+def _save(path: Path, array: NDArray[np.floating]) -> None:
     """`np.save` in pieces."""
     with path.open("wb") as file:
         shaped = np.lib.format.header_data_from_array_1_0(array)

@@ -8,21 +8,35 @@ be whole.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: What the formulas take and give back.
+X = TypeVar("X", NDArray[np.float64], "Tensor")
 
 
-def _library(x: Any) -> Any:
+class Formula(Protocol):
+    """Any of `distance`, `angle`, `cosine`, `dihedral` and `signed_volume`."""
+
+    def __call__(self, positions: X, sites: NDArray[np.int64] | Tensor, /) -> X: ...
+
+
+def _library(x: object) -> ModuleType:
     return np if isinstance(x, np.ndarray) else sys.modules["torch"]
 
 
-def distance(positions: Any, sites: Any) -> Any:
+def distance(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
     """(..., n_terms) distance of sites (n_terms, 2), in the unit of `positions`."""
     return _norm(positions[..., sites[:, 1], :] - positions[..., sites[:, 0], :])
 
 
-def angle(positions: Any, sites: Any) -> Any:
+def angle(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
     """(..., n_terms) angle at the middle site of (n_terms, 3), rad in [0, pi]."""
     u = positions[..., sites[:, 0], :] - positions[..., sites[:, 1], :]
     v = positions[..., sites[:, 2], :] - positions[..., sites[:, 1], :]
@@ -31,7 +45,7 @@ def angle(positions: Any, sites: Any) -> Any:
     return lib.arctan2(_norm(lib.linalg.cross(u, v)), (u * v).sum(-1))
 
 
-def cosine(positions: Any, sites: Any) -> Any:
+def cosine(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
     """(..., n_terms) cosine of the angle at the middle site of (n_terms, 3): smooth for three sites
     on a line.
     """
@@ -40,7 +54,7 @@ def cosine(positions: Any, sites: Any) -> Any:
     return (u * v).sum(-1) / (_norm(u) * _norm(v))
 
 
-def dihedral(positions: Any, sites: Any) -> Any:
+def dihedral(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
     """(..., n_terms) dihedral of (n_terms, 4), rad in (-pi, pi], IUPAC sign (trans = pi)."""
     a, b, c, d = (positions[..., sites[:, k], :] for k in range(4))
     u, v, w = b - a, c - b, d - c
@@ -49,7 +63,7 @@ def dihedral(positions: Any, sites: Any) -> Any:
     return lib.arctan2((_norm(v)[..., None] * u * n).sum(-1), (m * n).sum(-1))
 
 
-def signed_volume(positions: Any, sites: Any) -> Any:
+def signed_volume(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
     """(..., n_terms) triple product of the three arms from the first site of (n_terms, 4),
     normalised to unit arms: its sign is the handedness.
     """
@@ -59,7 +73,12 @@ def signed_volume(positions: Any, sites: Any) -> Any:
     return (u * lib.linalg.cross(v, w)).sum(-1) / (_norm(u) * _norm(v) * _norm(w))
 
 
-def superpose(x: Any, masses: Any, weights: Any, tolerance: float = 1e-7) -> Any:
+def superpose(
+    x: NDArray[np.float64],
+    masses: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    tolerance: float = 1e-7,
+) -> NDArray[np.float64]:
     """(n_frames, n_sites, 3) frames of one molecule, centred and turned onto their mean, which is
     found on the way.
 
@@ -85,7 +104,7 @@ def superpose(x: Any, masses: Any, weights: Any, tolerance: float = 1e-7) -> Any
     return x
 
 
-def _norm(x: Any) -> Any:
+def _norm(x: X) -> X:
     if isinstance(x, np.ndarray):
         return (x * x).sum(-1) ** 0.5
     return sys.modules["torch"].linalg.vector_norm(

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import geometry
 from .bonds import shortest_paths
 from .frames import Frames
+from .geometry import X
 from .system import System
 
-_KINDS = {2: geometry.distance, 3: geometry.angle, 4: geometry.dihedral}
+_KINDS: dict[int, geometry.Formula] = {
+    2: geometry.distance,
+    3: geometry.angle,
+    4: geometry.dihedral,
+}
 
 
 @dataclass(frozen=True)
@@ -64,15 +69,15 @@ class CollectiveVariable:
             return False
         return True
 
-    def indices(self, system: System) -> np.ndarray:
+    def indices(self, system: System) -> NDArray[np.int64]:
         """(1, k) site indices. Raises KeyError where a site does not exist."""
         return np.array([[system.site(label) for label in self.sites]])
 
-    def values(self, positions: Any, system: System) -> Any:
+    def values(self, positions: X, system: System) -> X:
         """(...,) value for positions (..., n_sites, 3) nm, a numpy array or a torch tensor."""
         return _KINDS[len(self.sites)](positions, self.indices(system))[..., 0]
 
-    def of(self, frames: Frames) -> np.ndarray:
+    def of(self, frames: Frames) -> NDArray[np.float64]:
         """(n_frames,) value in every frame."""
         return self.values(np.asarray(frames.positions, float), frames.system)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -172,7 +173,10 @@ def metropolis(
 
 
 def redraw(
-    fine: Frames, backmapper: Backmapper, bad: np.ndarray, generator: torch.Generator | None = None
+    fine: Frames,
+    backmapper: Backmapper,
+    bad: NDArray[np.bool_],
+    generator: torch.Generator | None = None,
 ) -> Frames:
     """New draws for the molecules marked in `bad` (n_frames, n_molecules, in the order of
     `backmapper.split.units`); the rest as it is.

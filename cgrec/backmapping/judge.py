@@ -313,7 +313,7 @@ def _mean(values: Floats, weights: Floats, labels: Integers) -> Estimate:
     return Estimate(float(sums.sum() / totals.sum()), float(jackknife_error(left)))
 
 
-def _rate(counts: NDArray[Any], weights: Floats, labels: Integers) -> Estimate:
+def _rate(counts: NDArray[np.floating], weights: Floats, labels: Integers) -> Estimate:
     """Mean count a frame; its error is at least that of one event, so that none seen is not none
     for certain.
     """
@@ -321,7 +321,9 @@ def _rate(counts: NDArray[Any], weights: Floats, labels: Integers) -> Estimate:
     return Estimate(value, max(error, float((weights**2).sum() / weights.sum() ** 2)))
 
 
-def _rates(counts: Sequence[NDArray[Any]], pair: tuple[Frames, Frames], labels: Any) -> Quantity:
+def _rates(
+    counts: Sequence[NDArray[np.floating]], pair: tuple[Frames, Frames], labels: Any
+) -> Quantity:
     found = [_rate(c, f.normalised_weights(), b) for c, f, b in zip(counts, pair, labels)]
     return Quantity(*found[0], *found[1])
 
@@ -404,7 +406,8 @@ def _term(
     for x, frames, labels in zip(values, pair, blocks):
         place = np.clip(np.floor((x - low) / (high - low) * bins), -1, bins).astype(np.int64) + 1
         place[x == high] = bins  # the last bin is closed, as numpy.histogram has it
-        w, every = (np.repeat(a, len(sites)) for a in (frames.normalised_weights(), labels))
+        w = np.repeat(frames.normalised_weights(), len(sites))
+        every = np.repeat(labels, len(sites))
         tallies.append(Tally.count(place.ravel(), w, every, bins + 2))
     js = divergence(tallies[0], tallies[1])
     return TermDivergence(kind, label, len(sites), js.js, js.floor, js.error)
@@ -511,7 +514,9 @@ class _Rules:
             number(np.array(ends)),
         )
 
-    def count(self, positions: NDArray[Any], boxes: NDArray[Any] | None) -> Integers:
+    def count(
+        self, positions: NDArray[np.floating], boxes: NDArray[np.floating] | None
+    ) -> Integers:
         """(3, n_frames) missing bonds, spurious bonds, clashes."""
         n, n_frames = len(self.radius), len(positions)
         frame, i, j, d = self._close(positions, boxes)
@@ -528,7 +533,7 @@ class _Rules:
         return np.stack([len(self.bonds) - found, spurious, clashes])
 
     def _close(
-        self, positions: NDArray[Any], boxes: NDArray[Any] | None
+        self, positions: NDArray[np.floating], boxes: NDArray[np.floating] | None
     ) -> tuple[Integers, Integers, Integers, Floats]:
         """Frame, sites i < j and distance (nm) of all pairs within reach, each by its nearest
         image.

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..backmapping import (
@@ -137,7 +138,7 @@ class AnalyseBackmapping:
         coarse: Frames,
         potential: Potential | None,
         coarse_potential: Potential | None,
-    ) -> Iterator[tuple[str, Frames, np.ndarray | None]]:
+    ) -> Iterator[tuple[str, Frames, NDArray[np.float64] | None]]:
         """(name, frames, log weights) of draws as they are, and corrected."""
         generator = torch.Generator().manual_seed(seed_of(self.seed, 1))
         model, density = backmapper.draw(coarse, self.draws, generator)
@@ -202,7 +203,7 @@ class _Drawn:
     coarse: Frames
     model: Frames
     draws: int
-    log_weights: np.ndarray | None
+    log_weights: NDArray[np.float64] | None
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,7 @@ class _Truth:
     potential: Potential | None
 
     @cached_property
-    def energies(self) -> np.ndarray | None:
+    def energies(self) -> NDArray[np.float64] | None:
         """(n_frames,) kT."""
         return None if self.potential is None else energies_in_kT(self.potential, self.frames)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -35,7 +33,7 @@ class Engine:
         )
 
     def __call__(
-        self, positions: NDArray[Any], box: NDArray[Any] | None = None
+        self, positions: NDArray[np.floating], box: NDArray[np.floating] | None = None
     ) -> tuple[float, NDArray[np.float64]]:
         """kJ/mol and (n_sites, 3) kJ/mol/nm at `positions` (n_sites, 3) nm in `box` (3, 3) nm or
         None.
@@ -53,5 +51,5 @@ class Engine:
         energy, forces = self.potential(self.neighbours(self._tensor(positions), cell))
         return float(energy), forces.double().cpu().numpy()
 
-    def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
+    def _tensor(self, array: NDArray[np.floating]) -> torch.Tensor:
         return torch.as_tensor(np.array(array, dtype=float)[None], device=self.device)

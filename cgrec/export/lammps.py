@@ -18,7 +18,6 @@ from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from itertools import combinations_with_replacement
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -214,7 +213,9 @@ def _dihedral_series(series: DihedralSeries, terms: BondedTerms, /) -> None:
     terms.add("dihedral", series.sites, [line])
 
 
-def _fourier(orders: NDArray[Any], cosine: NDArray[Any], sine: NDArray[Any]) -> str:
+def _fourier(
+    orders: NDArray[np.int64], cosine: NDArray[np.floating], sine: NDArray[np.floating]
+) -> str:
     """sum a cos(n x) + b sin(n x) as sum K (1 + cos(n x - d)); a term of order zero takes the ones
     away.
     """
@@ -282,7 +283,7 @@ def uf3_file(potential: UF3Potential) -> str:
 
 
 def _triple_block(
-    potential: UF3Potential, cube: NDArray[Any], names: list[str], spacing: str
+    potential: UF3Potential, cube: NDArray[np.floating], names: list[str], spacing: str
 ) -> list[str]:
     side, across = (
         _clamped(s.knots.numpy()) for s in (potential.side_spline, potential.across_spline)
@@ -307,18 +308,18 @@ def _uniform(potential: UF3Potential) -> bool:
     return all(np.ptp(np.diff(s.knots.numpy())) < 1e-9 * float(s.knots[-1]) for s in splines)
 
 
-def _clamped(knots: NDArray[Any]) -> NDArray[Any]:
+def _clamped(knots: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.concatenate([[knots[0]] * 3, knots, [knots[-1]] * 3]) * _ANGSTROM
 
 
-def _row(numbers: NDArray[Any]) -> str:
+def _row(numbers: NDArray[np.floating]) -> str:
     return " ".join(repr(x) for x in np.asarray(numbers, float).tolist())
 
 
 def _data(
     frames: Frames,
     kinds: list[tuple[str, float]],
-    site_kinds: NDArray[Any],
+    site_kinds: NDArray[np.int64],
     terms: BondedTerms,
     reach: float,
 ) -> str:
@@ -355,7 +356,7 @@ def _data(
     )
 
 
-def _bounds(frames: Frames, positions: NDArray[Any], reach: float) -> list[str]:
+def _bounds(frames: Frames, positions: NDArray[np.floating], reach: float) -> list[str]:
     boxes = frames.boxes()
     if boxes is None:
         # Room on all sides: LAMMPS grows an open box, and cannot bin one that is small beside the

@@ -47,7 +47,7 @@ def python_force(
 
 
 def openmm_system(
-    potential: Potential, system: System, box: NDArray[Any] | None = None
+    potential: Potential, system: System, box: NDArray[np.floating] | None = None
 ) -> openmm.System:
     """An OpenMM System of the sites with their masses, the box (3, 3) nm if any, and `potential` as
     its only force.

@@ -91,7 +91,7 @@ class Archive:
         except Exception as error:  # BadZipFile, ValueError, zlib.error, OSError
             raise broken(path, error) from error
 
-    def _header(self, member: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    def _header(self, member: str) -> tuple[tuple[int, ...], bool, np.dtype[np.generic], int]:
         """Shape, whether columns come first, type, and length of the header of one member."""
         with self._zip.open(member) as file:
             version = np.lib.format.read_magic(file)
@@ -103,7 +103,7 @@ class Archive:
             shape, fortran, dtype = reader(file)
             return shape, fortran, dtype, file.tell()
 
-    def __getitem__(self, name: str) -> NDArray[Any]:
+    def __getitem__(self, name: str) -> NDArray[np.floating]:
         """The array; memory-mapped where it is large, after its checksum was compared."""
         member = f"{name}.npy"
         try:
@@ -116,8 +116,8 @@ class Archive:
             raise broken(self._path, error) from error
 
     def _mapped(
-        self, member: str, shape: tuple[int, ...], dtype: np.dtype[Any], header: int
-    ) -> NDArray[Any]:
+        self, member: str, shape: tuple[int, ...], dtype: np.dtype[np.generic], header: int
+    ) -> NDArray[np.floating]:
         """A large member as a memory map: of the archive itself, or of a temporary file where it is
         compressed.
         """
@@ -233,7 +233,7 @@ def _box(path: Path, box: Any, n_frames: int) -> NDArray[np.float64]:
     return rows[0] if rows.ndim == 3 and len(rows) == 1 else rows
 
 
-def _temperature(request: Request, array: NDArray[Any] | None) -> float | None:
+def _temperature(request: Request, array: NDArray[np.floating] | None) -> float | None:
     """The number in `array`. One a frame is a kinetic temperature and fluctuates: it is no property
     of the ensemble.
     """
@@ -273,7 +273,7 @@ def _columns(request: Request, found: dict[str, object]) -> SiteColumns | None:
     return None if names is None else SiteColumns(elements=names)
 
 
-def system_names(request: Request, species: NDArray[Any]) -> tuple[str, ...] | None:
+def system_names(request: Request, species: NDArray[np.floating]) -> tuple[str, ...] | None:
     """Names of species that may be atomic numbers; None where they are numbers of something else."""
     from ase.data import chemical_symbols
 
@@ -375,7 +375,7 @@ def open_deepmd(request: Request) -> Opened:
     )
 
 
-def _joined(folder: Path, sets: list[Path], name: str) -> NDArray[Any]:
+def _joined(folder: Path, sets: list[Path], name: str) -> NDArray[np.floating]:
     """The array `name` of all sets; of a single one it stays on disk."""
     parts = []
     for each in sets:

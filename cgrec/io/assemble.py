@@ -232,7 +232,7 @@ def _scaled(
     if isinstance(request.box, str):  # "open"
         box = None
     if box is not None:
-        check_rows(box, str(request.path))
+        check_rows(np.asarray(box, float), str(request.path))
     return replace(
         portion,
         positions=_times(portion.positions, length),
@@ -242,7 +242,7 @@ def _scaled(
     )
 
 
-def _times(array: NDArray[Any] | None, factor: float) -> NDArray[Any] | None:
+def _times(array: NDArray[np.floating] | None, factor: float) -> NDArray[np.floating] | None:
     """`array` times `factor` in its own precision, so that float32 stays float32."""
     if array is None:
         return None
@@ -343,12 +343,14 @@ def _check_constraints(request: Request, system: System, sites: list[int]) -> No
     )
 
 
-def _one_box(boxes: NDArray[Any]) -> NDArray[np.float64]:
+def _one_box(boxes: NDArray[np.floating]) -> NDArray[np.float64]:
     """(3, 3) where the box never changes, else (n, 3, 3)."""
     return box_rows(boxes)
 
 
-def _make_whole(positions: NDArray[Any], system: System, box: NDArray[Any] | None) -> None:
+def _make_whole(
+    positions: NDArray[np.floating], system: System, box: NDArray[np.floating] | None
+) -> None:
     if box is None or not len(system.bonds):
         return
     for piece in pieces(positions):
@@ -358,7 +360,9 @@ def _make_whole(positions: NDArray[Any], system: System, box: NDArray[Any] | Non
         release(positions)
 
 
-def _selected(array: NDArray[Any], sites: list[int], scratch: Path | None) -> NDArray[Any]:
+def _selected(
+    array: NDArray[np.floating], sites: list[int], scratch: Path | None
+) -> NDArray[np.floating]:
     """The chosen sites of an array that may be on disk."""
     collected = Collected(scratch)
     for piece in pieces(array):

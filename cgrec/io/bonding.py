@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,9 @@ _NEAREST, _BONDED = 0.6, 0.9
 _FRAMES, _SITES = 25, 3_000_000
 
 
-def add_sampled_bonds(system: System, positions: NDArray[Any], box: NDArray[Any] | None) -> System:
+def add_sampled_bonds(
+    system: System, positions: NDArray[np.floating], box: NDArray[np.floating] | None
+) -> System:
     """`system` with the bonds that most of the frames show and its list lacks.
 
     Two atoms are bonded when their median distance is less than 1.25 times the sum of their
@@ -65,7 +66,7 @@ def add_sampled_bonds(system: System, positions: NDArray[Any], box: NDArray[Any]
 
 
 def at_bonds_of_atoms(
-    elements: Sequence[str], positions: NDArray[Any], box: NDArray[Any] | None
+    elements: Sequence[str], positions: NDArray[np.floating], box: NDArray[np.floating] | None
 ) -> bool:
     """Whether sites that may be these elements have neighbours at the distances of covalent bonds.
 
@@ -92,7 +93,10 @@ def at_bonds_of_atoms(
 
 
 def _pairs_of_frame(
-    system: System, able: NDArray[np.int64], positions: NDArray[Any], box: NDArray[Any] | None
+    system: System,
+    able: NDArray[np.int64],
+    positions: NDArray[np.floating],
+    box: NDArray[np.floating] | None,
 ) -> tuple[list[int], list[int], list[float]] | None:
     """Pairs within reach of a bond and their lengths; None for a frame in which atoms coincide."""
     radii = covalent_radii(system.elements)
@@ -122,7 +126,11 @@ def _with_bonds(system: System, lengths: dict[tuple[int, int], float]) -> System
 
 
 def check_order(
-    system: System, topology: Path, positions: NDArray[Any], box: NDArray[Any] | None, where: str
+    system: System,
+    topology: Path,
+    positions: NDArray[np.floating],
+    box: NDArray[np.floating] | None,
+    where: str,
 ) -> None:
     """ValueError where a structure file shows bonds that the frames do not: its atoms stand in
     another order.

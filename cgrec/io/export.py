@@ -95,7 +95,7 @@ def _write_mdanalysis(frames: Frames, path: Path, **options: Any) -> None:
                 writer.write(universe.atoms)
 
 
-def _dimensions(box: NDArray[Any]) -> NDArray[np.float32]:
+def _dimensions(box: NDArray[np.floating]) -> NDArray[np.float32]:
     """(3, 3) rows -> edges and angles (6,); these files know no other orientation than a along x, b
     in the xy plane.
 

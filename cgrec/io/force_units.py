@@ -286,7 +286,10 @@ def check_length_unit(frames: Frames, where: str) -> None:
 
 
 def _neighbour_ratio(
-    frames: Frames, first: NDArray[Any], atoms: NDArray[np.int64], box: NDArray[Any] | None
+    frames: Frames,
+    first: NDArray[np.floating],
+    atoms: NDArray[np.int64],
+    box: NDArray[np.floating] | None,
 ) -> float:
     """Median distance of a hydrogen's nearest atom, else of bonds, over the sum of covalent radii;
     1 where neither is.

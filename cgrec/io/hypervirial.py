@@ -20,7 +20,6 @@ bias.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -224,12 +223,12 @@ class Molecules:
         names = ["".join(system.types[i] for i in member) for member in system.molecule_sites()]
         self.species = np.unique(names, return_inverse=True)[1]
 
-    def total(self, vectors: NDArray[Any]) -> NDArray[np.float64]:
+    def total(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
         """(n, n_sites, 3) -> (n, n_molecules, 3) sums."""
         flat = np.asarray(vectors, float).transpose(1, 0, 2).reshape(vectors.shape[1], -1)
         return (self._members @ flat).reshape(self._n, len(vectors), 3).transpose(1, 0, 2)
 
-    def centres(self, positions: NDArray[Any]) -> NDArray[np.float64]:
+    def centres(self, positions: NDArray[np.floating]) -> NDArray[np.float64]:
         """(n, n_sites, 3) -> (n, n_molecules, 3) centres of mass."""
         mass = self._members @ self._masses
         return self.total(np.asarray(positions, float) * self._masses[:, None]) / mass[:, None]
@@ -323,8 +322,8 @@ class _Sums:
         frame: int,
         pairs: NDArray[np.int64],
         numbers: NDArray[np.int64],
-        vectors: NDArray[Any],
-        forces: NDArray[Any],
+        vectors: NDArray[np.floating],
+        forces: NDArray[np.floating],
     ) -> None:
         """The pairs (n_pairs, 2) of one frame, numbers of their kinds, vectors (n_pairs, 3) nm, and
         the force on each molecule (n_molecules, 3).

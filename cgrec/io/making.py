@@ -195,7 +195,7 @@ class SystemMaker:
         _check_elements(self.system, columns, where)
         _check_types(self.system, columns, where)
 
-    def complete(self, positions: NDArray[Any], box: NDArray[Any] | None) -> System:
+    def complete(self, positions: NDArray[np.floating], box: NDArray[np.floating] | None) -> System:
         """The System with the bonds that frames show and its list lacks.
 
         Args:

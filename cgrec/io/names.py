@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,13 +164,15 @@ def without_index(name: str) -> str:
     return re.sub(r"\[\d+\]$", "", name)
 
 
-def one_column(name: str, array: NDArray[Any]) -> NDArray[Any]:
+def one_column(name: str, array: NDArray[np.floating]) -> NDArray[np.floating]:
     """The column a name like 'energies[0]' asks for; the whole array of a plain name."""
     index = re.search(r"\[(\d+)\]$", name)
     return array if index is None else array[..., int(index[1])]
 
 
-def potential_energies(path: Path, array: NDArray[Any], n_frames: int) -> NDArray[Any] | None:
+def potential_energies(
+    path: Path, array: NDArray[np.floating], n_frames: int
+) -> NDArray[np.floating] | None:
     """(n_frames,) energies of an array that may hold kinetic ones beside them.
 
     Programs that write (n_frames, 2) or (n_frames, 3) put the potential energy first, then the

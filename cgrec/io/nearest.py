@@ -6,7 +6,6 @@ import ctypes
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +70,9 @@ class NearestSites:
         #: Whether every frame can be looked at in a bearable time.
         self.fast = self._library is not None or size <= SLOW_BUDGET
 
-    def __call__(self, positions: NDArray[Any], box: NDArray[Any] | None) -> Nearest:
+    def __call__(
+        self, positions: NDArray[np.floating], box: NDArray[np.floating] | None
+    ) -> Nearest:
         """Of frames (n, n_sites, 3) nm in their box (3, 3) or (n, 3, 3), or None."""
         n, n_sites = positions.shape[:2]
         if n_sites < 2:
@@ -88,7 +89,7 @@ class NearestSites:
         return found
 
     def _compiled(
-        self, positions: NDArray[Any], boxes: NDArray[np.float64] | None, most: float
+        self, positions: NDArray[np.floating], boxes: NDArray[np.float64] | None, most: float
     ) -> Nearest:
         assert self._library is not None
         kind = np.float32 if positions.dtype == np.float32 else np.float64
@@ -112,7 +113,11 @@ class NearestSites:
         return Nearest(values[:, 0], sites[:, 0], values[:, 1], sites[:, 1])
 
     def _of_frame(
-        self, positions: NDArray[Any], boxes: NDArray[np.float64] | None, t: int, dense: bool
+        self,
+        positions: NDArray[np.floating],
+        boxes: NDArray[np.float64] | None,
+        t: int,
+        dense: bool,
     ) -> Nearest:
         """One frame in numpy."""
         x = np.asarray(positions, float)

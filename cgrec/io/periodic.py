@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -82,7 +80,9 @@ def _rows_from_angles(box: NDArray[np.float64]) -> NDArray[np.float64]:
     return rows * edges[..., None]
 
 
-def make_whole(positions: NDArray[Any], system: System, box: NDArray[Any] | None) -> NDArray[Any]:
+def make_whole(
+    positions: NDArray[np.floating], system: System, box: NDArray[np.floating] | None
+) -> NDArray[np.floating]:
     """(n_frames, n_sites, 3) with no bond across the box; the first site of each molecule stays
     where it is.
 
@@ -98,7 +98,7 @@ def make_whole(positions: NDArray[Any], system: System, box: NDArray[Any] | None
 
 
 def close_pairs(
-    positions: NDArray[Any], cutoff: float, box: NDArray[Any] | None
+    positions: NDArray[np.floating], cutoff: float, box: NDArray[np.floating] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Pairs of sites of one frame closer than `cutoff`, each once.
 
@@ -124,7 +124,7 @@ def close_pairs(
 
 
 def _close_pairs_dense(
-    positions: NDArray[Any], cutoff: float
+    positions: NDArray[np.floating], cutoff: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """`close_pairs` of an open system by all distances: cells would be many where few sites lie far
     apart.

@@ -14,7 +14,6 @@ the smallest distance was 0.98 to 1.13 times the one expected, the largest force
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -268,7 +267,7 @@ def _filled(x: NDArray[np.float64]) -> float | None:
     return high - low if even and min(counts[0], counts[-1]) > 0.6 * np.median(counts) else None
 
 
-def _lengths(positions: NDArray[Any], pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+def _lengths(positions: NDArray[np.floating], pairs: NDArray[np.int64]) -> NDArray[np.float64]:
     """(n_frames, n_pairs) nm."""
     return np.linalg.norm(
         positions[:, pairs[:, 1]].astype(float) - positions[:, pairs[:, 0]].astype(float), axis=-1
@@ -316,7 +315,7 @@ class _BondLimits:
         self._low = low[judged]
         self._high = high[judged]
 
-    def broken(self, positions: NDArray[Any], start: int) -> list[BadFrame]:
+    def broken(self, positions: NDArray[np.floating], start: int) -> list[BadFrame]:
         """Of frames (n, n_sites, 3), the first of which has the number `start`."""
         if not len(self._pairs):
             return []
@@ -344,7 +343,7 @@ class _SitesTooNear:
         self._step = 1 if self._search.fast else size // SLOW_BUDGET + 1
         self._nearest = Nearest.empty(len(frames))
 
-    def look(self, positions: NDArray[Any], piece: slice) -> None:
+    def look(self, positions: NDArray[np.floating], piece: slice) -> None:
         """Search the frames `piece`, whose positions are (n, n_sites, 3)."""
         first = -piece.start % self._step
         where = slice(piece.start + first, min(piece.stop, len(self._frames)), self._step)

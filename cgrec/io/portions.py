@@ -38,13 +38,13 @@ class Portion:
         steps: (n,) number the file gives each frame, to compare two files of one run, or None.
     """
 
-    positions: NDArray[Any] | None = None
-    forces: NDArray[Any] | None = None
-    energies: NDArray[Any] | None = None
-    box: NDArray[Any] | None = None
-    weights: NDArray[Any] | None = None
-    replicas: NDArray[Any] | None = None
-    steps: NDArray[Any] | None = None
+    positions: NDArray[np.floating] | None = None
+    forces: NDArray[np.floating] | None = None
+    energies: NDArray[np.floating] | None = None
+    box: NDArray[np.floating] | None = None
+    weights: NDArray[np.floating] | None = None
+    replicas: NDArray[np.int64] | None = None
+    steps: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return next((len(a) for a in self.present().values()), 0)
@@ -66,10 +66,10 @@ class Snapshot:
     step numbers.
     """
 
-    positions: NDArray[Any] | None = None
-    forces: NDArray[Any] | None = None
+    positions: NDArray[np.floating] | None = None
+    forces: NDArray[np.floating] | None = None
     energies: float | None = None
-    box: NDArray[Any] | None = None
+    box: NDArray[np.floating] | None = None
     steps: int | None = None
 
 
@@ -126,7 +126,7 @@ def sliced(arrays: dict[str, Any], n_frames: int) -> Portions:
     return portions
 
 
-def with_box(portions: Portions, rows: NDArray[np.float64], n_frames: int) -> Portions:
+def with_box(portions: Portions, rows: NDArray[np.floating], n_frames: int) -> Portions:
     """Portions with a box: rows (3, 3) for all frames, or (n_frames, 3, 3)."""
     each = np.broadcast_to(rows, (n_frames, 3, 3))
 

@@ -158,13 +158,13 @@ class Contents:
     """What was read, in nm and kJ/mol; fields as in `Frames`."""
 
     system: System
-    positions: NDArray[Any]
-    forces: NDArray[Any] | None = None
-    energies: NDArray[Any] | None = None
-    box: NDArray[Any] | None = None
+    positions: NDArray[np.floating]
+    forces: NDArray[np.floating] | None = None
+    energies: NDArray[np.floating] | None = None
+    box: NDArray[np.floating] | None = None
     temperature: float | None = None
-    weights: NDArray[Any] | None = None
-    replicas: NDArray[Any] | None = None
+    weights: NDArray[np.floating] | None = None
+    replicas: NDArray[np.int64] | None = None
     force_unit: str = "kJ/mol/nm"
 
 

@@ -307,7 +307,9 @@ def _elements_by_distance(
     return guessed
 
 
-def add_guessed_bonds(system: System, positions: NDArray[Any], box: NDArray[Any] | None) -> System:
+def add_guessed_bonds(
+    system: System, positions: NDArray[np.floating], box: NDArray[np.floating] | None
+) -> System:
     """`system` with the bonds that distances of one frame show and its list lacks.
 
     Two atoms are bonded when closer than 1.25 times the sum of their covalent radii (Cordero et al.
@@ -358,7 +360,7 @@ def covalent_radii(elements: Sequence[str]) -> NDArray[np.float64]:
     return np.array([0.0 if e == "X" else table[atomic_numbers[e]] / 10 for e in elements])
 
 
-def add_rigid_pairs(system: System, positions: NDArray[Any]) -> System:
+def add_rigid_pairs(system: System, positions: NDArray[np.floating]) -> System:
     """`system` with bonds and 1-3 distances that never change marked as constraints.
 
     A pair is rigid where its length varies by less than 0.1 % (flexible bonds vary by 2 % or more,

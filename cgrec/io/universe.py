@@ -54,7 +54,7 @@ class Topology:
     owners: NDArray[np.int64] | None = None
 
     def check_massless(
-        self, forces: NDArray[Any], sites: Sequence[int] | slice, where: str
+        self, forces: NDArray[np.floating], sites: Sequence[int] | slice, where: str
     ) -> None:
         """Refuse forces on massless sites that are left out: they belong to atoms and would be
         lost.

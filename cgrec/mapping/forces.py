@@ -228,7 +228,7 @@ def _need_samples(kinds: Sequence[_Kind], n_frames: int) -> None:
         )
 
 
-def _second_moments(forces: Array, weights: Array, atoms: Indices) -> Array:
+def _second_moments(forces: NDArray[np.floating], weights: Array, atoms: Indices) -> Array:
     """(n_copies, n_atoms, n_atoms) <sum_xyz F F^T> over the weighted frames, of the `atoms`
     (n_copies, n_atoms).
     """

@@ -412,7 +412,7 @@ def basic_force_weights(position_weights: ArrayLike | csr_array) -> Any:
     return basic
 
 
-def frame_chunks(vectors: NDArray[Any]) -> Iterator[slice]:
+def frame_chunks(vectors: NDArray[np.floating]) -> Iterator[slice]:
     """Slices over the frames of (n_frames, n_sites, 3) `vectors` that bound what is in memory at a
     time.
     """
@@ -420,7 +420,7 @@ def frame_chunks(vectors: NDArray[Any]) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, len(vectors), step))
 
 
-def _apply(sparse: csr_array, vectors: NDArray[Any]) -> NDArray[np.float64]:
+def _apply(sparse: csr_array, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
     """(n_frames, n_out, 3) = matrix (n_out, n_in) times each frame of (n_frames, n_in, 3)."""
     n_out, n_in = sparse.shape
     mapped = room((len(vectors), n_out, 3))

@@ -98,8 +98,8 @@ def half_width(frames: Frames) -> tuple[float, Array]:
             "these Frames have no box: a distribution in a liquid needs a periodic system; "
             "give Frames.box"
         )
-    boxes = np.asarray(boxes, float)
-    return float(widths(boxes).min()) / 2, boxes
+    rows = np.asarray(boxes, float)
+    return float(widths(rows).min()) / 2, rows
 
 
 def _number_of_pairs(

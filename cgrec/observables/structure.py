@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,7 +56,7 @@ def bonded_values(frames: Frames, kind: str, sites: NDArray[np.int64]) -> NDArra
     return np.concatenate([formula(np.asarray(part, float), sites) for part in _portions(frames)])
 
 
-def _portions(frames: Frames) -> Iterator[NDArray[Any]]:
+def _portions(frames: Frames) -> Iterator[NDArray[np.floating]]:
     """Positions of a few frames at a time, fewer of many sites."""
     step = max(1, min(_CHUNK, _MOST_SITES // frames.n_sites))
     return (frames.positions[start : start + step] for start in range(0, len(frames), step))

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..files import WAY_BACK, write_whole
@@ -165,7 +166,7 @@ class Potential(nn.Module, ABC):
 
     def energy_and_forces(
         self, frames: Frames, batch_size: int = 256
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(n_frames,) kJ/mol and (n_frames, n_sites, 3) kJ/mol/nm in float64, through `compiled()`
         where it pays.
 
@@ -262,7 +263,7 @@ def _loaded(path: str | Path, device: str | torch.device) -> Potential:
 
 def _evaluated(
     potential: Potential, frames: Frames, batch_size: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     on_kernel = potential.device.type == "cpu" and kernel_pays(len(frames), frames.n_sites)
     evaluate = potential.compiled() if on_kernel else potential
     step = portion(frames.n_sites, batch_size)

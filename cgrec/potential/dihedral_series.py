@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import geometry
@@ -59,7 +60,7 @@ class DihedralSeries(BondedPotential):
         return (torch.cos(x) @ self.cosine + torch.sin(x) @ self.sine).sum(-1)
 
 
-def half_space(order: int, n: int) -> np.ndarray:
+def half_space(order: int, n: int) -> NDArray[np.int64]:
     """(n_terms, n) integer vectors with entries up to `order`, one of each pair n, -n, without
     zero.
     """

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -247,7 +248,7 @@ def box_widths(box: Tensor) -> Tensor:
     return 1.0 / torch.linalg.inv(box).norm(dim=1)
 
 
-def check_box(box: np.ndarray | Tensor | None, reach: float) -> None:
+def check_box(box: NDArray[np.floating] | Tensor | None, reach: float) -> None:
     """ValueError where a box (..., 3, 3) is narrower than 2 * reach in any direction, so that a
     site would meet two images of another.
     """

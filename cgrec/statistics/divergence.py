@@ -7,7 +7,6 @@ Public: `jensen_shannon`, `Tally`, `Divergence`, `divergence`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -64,7 +63,11 @@ class Tally:
 
     @classmethod
     def count(
-        cls, cells: NDArray[Any], weights: NDArray[Any], blocks: NDArray[Any], n_cells: int
+        cls,
+        cells: NDArray[np.int64],
+        weights: NDArray[np.float64],
+        blocks: NDArray[np.int64],
+        n_cells: int,
     ) -> Tally:
         """Tally entries that fall in `cells`, each with a weight and a block number, all (n,)."""
         n_blocks = int(blocks.max()) + 1
@@ -242,7 +245,12 @@ def split_floor(
 
 
 def _bootstrap_floor(
-    p: Any, q: Any, n_p: float, n_q: float, rng: np.random.Generator, draws: int
+    p: NDArray[np.float64],
+    q: NDArray[np.float64],
+    n_p: float,
+    n_q: float,
+    rng: np.random.Generator,
+    draws: int,
 ) -> float:
     a, b = max(1, round(n_p)), max(1, round(n_q))
     pooled = (a * p + b * q) / (a + b)

@@ -169,8 +169,8 @@ def jackknife(
 
 def jackknife_rows(
     frames: Frames,
-    rows: NDArray[Any],
-    statistic: Callable[[NDArray[Any]], object] = np.asarray,
+    rows: NDArray[np.float64],
+    statistic: Callable[[NDArray[np.float64]], object] = np.asarray,
     n_blocks: int | None = None,
 ) -> Estimate:
     """`statistic` of the weighted mean of `rows`, with its jackknife error: what `jackknife` gives,
@@ -196,7 +196,7 @@ def jackknife_rows(
     return Estimate(value, jackknife_error(np.array(left)))
 
 
-def jackknife_error(left_out: NDArray[Any]) -> Any:
+def jackknife_error(left_out: NDArray[np.float64]) -> Any:
     """Standard error from the (n_blocks, ...) values of a statistic with one block left out each."""
     n = len(left_out)
     # an infinite value has an unknown error: nan, not a warning

@@ -412,7 +412,7 @@ def _local_out_of_fold(x: Array, y: Array, weights: Array, fold: Indices, neighb
 
 
 def _scores_by_block(
-    features: Array, replicas: Array | None, blocks: Indices, lag: int, n_processes: int
+    features: Array, replicas: Indices | None, blocks: Indices, lag: int, n_processes: int
 ) -> Array:
     """(n_folds,) score of each block with the singular functions of the others, in as many
     coordinates as are best.
@@ -444,7 +444,7 @@ def _scores_by_block(
     return max(scores, key=np.sum)
 
 
-def _lagged(blocks: Indices, replicas: Array | None, lag: int) -> tuple[Indices, Indices]:
+def _lagged(blocks: Indices, replicas: Indices | None, lag: int) -> tuple[Indices, Indices]:
     """Indices of the frames at both ends of each pair `lag` apart in one replica and one block."""
     replica = np.zeros(len(blocks), int) if replicas is None else np.asarray(replicas)
     order = np.argsort(replica, kind="stable")

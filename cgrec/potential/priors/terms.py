@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from ...system import System
 #: Numbers of one portion of frames: 50 MB of float64.
 PORTION = 6_000_000
 #: A term's coordinate by its number of sites: nm, rad, 1. They take arrays and tensors alike.
-COORDINATES: dict[int, Callable[[Any, Any], Any]] = {
+COORDINATES: dict[int, geometry.Formula] = {
     2: geometry.distance,
     3: geometry.angle,
     4: geometry.signed_volume,
@@ -59,7 +58,7 @@ class Alike:
 
 
 def portions(
-    frames: Frames, term: Callable[[Any, Any], Any], paths: NDArray[np.int64]
+    frames: Frames, term: geometry.Formula, paths: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """(weights, values) of `term` over `paths` for portions of the frames: (n,), summing to one
     over all, and (n, n_terms).
