@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,17 @@ _PICKED = 64
 #: Bytes of an array that is kept in memory; a larger one is a temporary file.
 MEMORY_BYTES = 2**26
 _ARRAYS = ("positions", "forces", "energies", "box", "weights", "replicas")
+
+
+class Header(TypedDict, total=False):
+    """frames.json: kelvin, units, the digest of the frames, and {file: sha256}. Older versions
+    wrote the first two only.
+    """
+
+    temperature: float
+    units: str
+    frames: str
+    files: dict[str, str]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -305,7 +316,7 @@ def write_header(folder: Path, system: System, temperature: float) -> None:
     write_text(folder / HEADER, sealed(about))
 
 
-def header(folder: Path) -> dict[str, Any]:
+def header(folder: Path) -> Header:
     """frames.json of a folder of frames.
 
     Raises:
@@ -331,7 +342,7 @@ def identity(folder: Path) -> str | None:
     return header(folder).get("frames")
 
 
-def check_files(folder: Path, about: dict[str, Any]) -> None:
+def check_files(folder: Path, about: Header) -> None:
     """Compare the files of a folder of frames with the digests of its header.
 
     Raises:

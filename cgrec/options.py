@@ -163,7 +163,7 @@ def _said(target: Callable[..., object]) -> dict[str, str]:
     return found
 
 
-def read(command: str, words: Sequence[str], options: Sequence[Option]) -> dict[str, Any]:
+def read(command: str, words: Sequence[str], options: Sequence[Option]) -> dict[str, object]:
     """{keyword in Python: value} of key=value words.
 
     Args:
@@ -177,7 +177,7 @@ def read(command: str, words: Sequence[str], options: Sequence[Option]) -> dict[
     """
     check(command, words, options)
     texts = dict(word.split("=", 1) for word in words)
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for option in options:
         if option.word in texts:
             home = found.setdefault(option.inside, {}) if option.inside else found

@@ -99,7 +99,7 @@ class Rule(Protocol):
     the level below and not its System.
     """
 
-    def __call__(self, fine: Any, /) -> Mapping:
+    def __call__(self, fine: object, /) -> Mapping:
         """The Mapping from `fine` (a System; or Frames, with `needs_frames`): every row of its
         weights sums to one.
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
 
 #: What clusters and users send. SIGUSR1 is what SLURM's --signal is mostly told to send before the
 #: time is up.
@@ -89,7 +88,7 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def _handled(handler: Any) -> Iterator[None]:
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     # only the main thread may set handlers
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,18 @@ from .bonds import as_pairs, connected_components, members_of
 from .files import read_json, write_json
 from .site_labels import Address, SiteLabels
 
+
+class Origin(TypedDict):
+    """Where sites stand in the file they come from; fields as in `System`."""
+
+    chain_ids: tuple[str, ...]
+    residue_numbers: NDArray[np.int64] | None
+    insertion_codes: tuple[str, ...]
+
+
 #: Fields that say where in a file's residues and chains a site stands. A System that nobody told
 #: has none of them, and is then written, compared and hashed as if they did not exist.
-ORIGIN = ("chain_ids", "residue_numbers", "insertion_codes")
+ORIGIN = tuple(Origin.__annotations__)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,8 +68,8 @@ class System:
     types: tuple[str, ...] = ()
     elements: tuple[str, ...] = ()
     charges: NDArray[np.float64] = None  # type: ignore[assignment]
-    bonds: Any = None  # type: ignore[assignment]
-    constraints: Any = None  # type: ignore[assignment]
+    bonds: NDArray[np.int64] = None  # type: ignore[assignment]
+    constraints: NDArray[np.int64] = None  # type: ignore[assignment]
     residues: NDArray[np.int64] = None  # type: ignore[assignment]
     residue_names: tuple[str, ...] = ()
     chain_ids: tuple[str, ...] = ()
@@ -159,14 +168,19 @@ class System:
         """The same sites and bonds restricted to `sites`, in that order."""
         return _selected(self, sites)
 
-    def origin(self, sites: Sequence[int]) -> dict[str, Any]:
+    def origin(self, sites: Sequence[int]) -> Origin:
         """The fields of `ORIGIN` for `sites`, as keyword arguments of another System."""
-        return {field: _picked(getattr(self, field), sites) for field in ORIGIN}
+        numbers = self.residue_numbers
+        return Origin(
+            chain_ids=_picked(self.chain_ids, sites),
+            residue_numbers=None if numbers is None else numbers[list(sites)],
+            insertion_codes=_picked(self.insertion_codes, sites),
+        )
 
     def __repr__(self) -> str:
         return _described(self)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, list[object]]:
         """Plain lists, for json. What nobody states of chains and numbers is left out."""
         values = {
             f.name: getattr(self, f.name)
@@ -230,12 +244,18 @@ def _selected(system: System, sites: Sequence[int]) -> System:
     sites = [int(s) for s in sites]
     new = {s: k for k, s in enumerate(sites)}
     keep = lambda pairs: [(new[i], new[j]) for i, j in pairs.tolist() if i in new and j in new]  # noqa: E731
-    picked = {
-        f.name: _picked(getattr(system, f.name), sites)
-        for f in fields(system)
-        if f.name not in ("bonds", "constraints")
-    }
-    return System(**picked, bonds=keep(system.bonds), constraints=keep(system.constraints))
+    return System(
+        names=_picked(system.names, sites),
+        masses=system.masses[sites],
+        types=_picked(system.types, sites),
+        elements=_picked(system.elements, sites),
+        charges=system.charges[sites],
+        bonds=as_pairs(keep(system.bonds)),
+        constraints=as_pairs(keep(system.constraints)),
+        residues=system.residues[sites],
+        residue_names=_picked(system.residue_names, sites),
+        **system.origin(sites),
+    )
 
 
 def _agree(system: System, other: System) -> bool:
@@ -300,10 +320,8 @@ def _check(system: System) -> None:
         )
 
 
-def _picked(values: Any, sites: Sequence[int]) -> Any:
+def _picked(values: tuple[str, ...], sites: Sequence[int]) -> tuple[str, ...]:
     """Entries of one field at `sites`; what nobody states stays so."""
-    if isinstance(values, np.ndarray):
-        return values[list(sites)]
     return tuple(values[s] for s in sites) if values else values
 
 

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -78,7 +77,7 @@ def use_threads(n: int) -> Iterator[dict[str, object]]:
 
 @contextmanager
 def chosen(
-    name: str, trial: Callable[[], Callable[[], Any] | None], n_sites: int
+    name: str, trial: Callable[[], Callable[[], object] | None], n_sites: int
 ) -> Iterator[Callable[[], None]]:
     """Inside the block, use the number of threads that suits a long step; nothing where a number
     was given.
@@ -127,7 +126,7 @@ def numbers(most: int) -> list[int]:
 
 
 def measured(
-    step: Callable[[], Any], tried: Sequence[int], clock: Callable[[], float] = time.perf_counter
+    step: Callable[[], object], tried: Sequence[int], clock: Callable[[], float] = time.perf_counter
 ) -> dict[int, float]:
     """{number of threads: seconds of one `step`, mean over bursts}; {} where there is nothing to
     choose.

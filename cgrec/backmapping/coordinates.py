@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor
 from .split import Unit, site_bonds
 
 #: Plain values and tensors of which a .pt makes an object again.
-State = dict[str, Any]
+State = dict[str, object]
 #: Sine of the smallest angle that may define a frame.
 _BENT = 0.25
 LINE, FREE = 0, -1  # else the number of equal places of an atom on its circle

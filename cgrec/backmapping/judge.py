@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -144,14 +143,14 @@ class BackmappingReport:
         """
         return max((t for t in self.terms if t.kind == kind), key=lambda t: t.excess, default=None)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain numbers, strings, lists and dicts; what is not finite becomes None (json has no
         inf).
         """
         return plain(asdict(self))
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> BackmappingReport:
+    def from_json(cls, data: Mapping[str, object]) -> BackmappingReport:
         """What `to_json` wrote. Raises ValueError on a key that is missing or unknown."""
         known = {f.name: f for f in fields(cls)}
         required = {"n_frames", "n_reference", "n_draws", "bins", "terms"}
@@ -269,7 +268,7 @@ def compare_backmapping(
     """
     check_same_sites(model, reference, "compare_backmapping")
     labels = _draw_blocks(model, n_draws, n_blocks), block_labels(reference, n_blocks)
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "terms": term_divergences(model, reference, *labels, bins, restored),
         "n_stereocentres": len(stereocentres(model.system)),
         "chirality": chirality_errors(model, reference, *labels),
@@ -322,7 +321,7 @@ def _rate(counts: NDArray[np.floating], weights: Floats, labels: Integers) -> Es
 
 
 def _rates(
-    counts: Sequence[NDArray[np.floating]], pair: tuple[Frames, Frames], labels: Any
+    counts: Sequence[NDArray[np.floating]], pair: tuple[Frames, Frames], labels: object
 ) -> Quantity:
     found = [_rate(c, f.normalised_weights(), b) for c, f, b in zip(counts, pair, labels)]
     return Quantity(*found[0], *found[1])
@@ -756,8 +755,8 @@ def energy_distance(
 
 
 def _compare_energies(
-    energies: tuple[ArrayLike, ArrayLike], pair: tuple[Frames, Frames], labels: Any
-) -> dict[str, Any]:
+    energies: tuple[ArrayLike, ArrayLike], pair: tuple[Frames, Frames], labels: object
+) -> dict[str, object]:
     n, weights = pair[0].n_sites, [f.normalised_weights() for f in pair]
     distance = energy_distance(*energies, n, *labels, *weights)
     values = [np.asarray(e, float) for e in energies]
@@ -813,7 +812,7 @@ def _check_log_weights(log_weights: ArrayLike) -> Floats:
 
 def _compare_weights(
     log_weights: ArrayLike, model: Frames, n_draws: int, labels: Integers
-) -> dict[str, Any]:
+) -> dict[str, object]:
     x = _check_log_weights(log_weights)
     if x.shape != (len(model),):
         raise ValueError(
@@ -886,5 +885,5 @@ def _bond_deviation(frames: Frames) -> tuple[Floats, Integers, list[str]]:
     return deviation, at, list(types)
 
 
-def _finite(data: Mapping[str, Any]) -> dict[str, Any]:
+def _finite(data: Mapping[str, object]) -> dict[str, object]:
     return {key: float("nan") if value is None else value for key, value in data.items()}

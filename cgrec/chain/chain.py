@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from collections.abc import Mapping as MappingType
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -75,14 +74,14 @@ class Chain:
         source: Source | None = None,
         levels: MappingType[str, LevelRecipe] | None = None,
         *,
-        variables: MappingType[str, Any] | None = None,
+        variables: MappingType[str, object] | None = None,
         seed: int = 0,
         control: bool = True,
         bins: int = 64,
         threads: int = 0,
-        basins: MappingType[str, Any] | None = None,
+        basins: MappingType[str, object] | None = None,
         go_on: bool = False,
-        recipe: dict[str, Any] | None = None,
+        recipe: dict[str, object] | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.source = source
@@ -94,7 +93,7 @@ class Chain:
         self.basins = dict(basins or {})
         self.go_on = go_on
         self.ledger = LevelLedger(self.variables, bins, control, self.basins, seed)
-        self.chosen_threads: dict[str, Any] = {}
+        self.chosen_threads: dict[str, object] = {}
 
     @property
     def levels(self) -> list[Level]:
@@ -185,7 +184,7 @@ class Chain:
         """Number of the level whose sites `frames` have; ValueError where there is none."""
         return _level_of(self, frames)
 
-    def descend(self, frames: Frames, to: int = 0, **options: Any) -> Frames:
+    def descend(self, frames: Frames, to: int = 0, **options: object) -> Frames:
         """Frames of level `to` from those of a coarser one, weighted where both levels' energies
         are known. Options of `steps_down`.
         """
@@ -200,7 +199,7 @@ class Chain:
         generator: torch.Generator | None = None,
         resample_below: float = 0.5,
         rounds: int = 5,
-        fit: MappingType[str, Any] | None = None,
+        fit: MappingType[str, object] | None = None,
     ) -> Iterator[tuple[Frames, DescentStep]]:
         """Go down level by level; what a level lacks of a backmapper is fitted first and kept
         there.
@@ -281,7 +280,7 @@ def _steps_down(
     generator: torch.Generator | None,
     resample_below: float,
     rounds: int,
-    fit: MappingType[str, Any] | None,
+    fit: MappingType[str, object] | None,
 ) -> Iterator[tuple[Frames, DescentStep]]:
     levels, generator = chain.levels, generator or torch.Generator().manual_seed(chain.seed)
     begin = chain.level_of(frames)

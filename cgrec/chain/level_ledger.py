@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping as MappingType
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 from ..frames import Frames, identity
 from ..level import Level, LevelRecipe, seed_of
@@ -44,7 +43,7 @@ class LevelLedger:
     variables: tuple[CollectiveVariable, ...]
     bins: int
     control: bool
-    basins: MappingType[str, Any]
+    basins: MappingType[str, object]
     seed: int
 
     def keep_level0(self, base: Level, frames: Frames) -> None:
@@ -140,7 +139,7 @@ class LevelLedger:
             return False
         return k == 1 or not self.control or made(level.folder / layout.DIRECT / layout.FRAMES)
 
-    def _compared_by(self, recipe: LevelRecipe) -> dict[str, Any]:
+    def _compared_by(self, recipe: LevelRecipe) -> dict[str, object]:
         """What a ledger follows from besides the frames; where it changes, the ledger is made anew."""
         variables = {v.name: list(v.sites) for v in recipe.variables or self.variables}
         return {
@@ -187,9 +186,9 @@ class _Rows:
 
     variables: tuple[CollectiveVariable, ...]
     bins: int
-    basins: MappingType[str, MappingType[str, Any]]
+    basins: MappingType[str, MappingType[str, object]]
     rows: list[LedgerRow] = field(default_factory=list)
-    liquid: list[dict[str, Any]] = field(default_factory=list)
+    liquid: list[dict[str, object]] = field(default_factory=list)
     counted: list[tuple[Frames, Liquid]] = field(default_factory=list)
 
     def compare(self, name: str, against: str, model: Frames, reference: Frames) -> None:

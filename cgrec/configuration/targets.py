@@ -222,7 +222,7 @@ def _is_role(target: str) -> bool:
     if words[1] not in ROOMS or any(word.startswith("_") for word in words):
         return False
     try:
-        found: Any = located(".".join(words[:-1]) if words[-1] in MAKERS else target)
+        found: object = located(".".join(words[:-1]) if words[-1] in MAKERS else target)
         own = found.__module__
     except (ImportError, AttributeError):
         return False

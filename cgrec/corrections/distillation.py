@@ -13,8 +13,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations, product
-from typing import Any
 
 import numpy as np
 import torch
@@ -179,14 +179,19 @@ def _splines(
     three_cutoff: float | None,
     three_spacing: float | None,
     *,
+    types: Sequence[str],
     cutoff: float,
-    **options: Any,
+    spacing: float,
+    across_spacing: float | None,
 ) -> UF3Potential:
     """Untrained, with the three-body term asked for; where that is left open, the first with few
     enough coefficients.
     """
+    pairs = partial(
+        UF3Potential, types=types, cutoff=cutoff, spacing=spacing, across_spacing=across_spacing
+    )
     if three_cutoff == 0:
-        return UF3Potential(cutoff=cutoff, **options)
+        return pairs()
     reaches = (
         dict.fromkeys(min(c, cutoff) for c in CUTOFFS) if three_cutoff is None else (three_cutoff,)
     )
@@ -194,10 +199,10 @@ def _splines(
     choices = list(product(reaches, spacings))
     for reach, fine in choices:
         if fine <= reach / 4 or len(choices) == 1:
-            made = UF3Potential(cutoff=cutoff, three_cutoff=reach, three_spacing=fine, **options)
+            made = pairs(three_cutoff=reach, three_spacing=fine)
             if len(choices) == 1 or len(_active(made, samples)) <= MOST_COEFFICIENTS:
                 return made
-    return UF3Potential(cutoff=cutoff, **options)
+    return pairs()
 
 
 def parts_of(potential: Potential) -> tuple[list[Potential], list[Potential]]:

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
+from torch import Tensor
+
+from ..potential.graph import VerletState
 from ..remarks import remark
 from ..roles import Hook, Lost
 from .hooks import BiasPlan, Exchange, Watch
 from .replicas import Replicas
 
 
-def state_of(replicas: Replicas) -> dict[str, object]:
+class ReplicaState(TypedDict):
+    """What a checkpoint holds of moving replicas."""
+
+    step: int
+    positions: Tensor
+    velocities: Tensor
+    alive: Tensor
+    neighbours: VerletState
+    hooks: NotRequired[list[object]]
+    generators: list[Tensor]
+    device: str
+
+
+def state_of(replicas: Replicas) -> ReplicaState:
     """What `restore` needs, the order of neighbours included."""
     return {
         "step": replicas.step,
@@ -26,7 +42,7 @@ def state_of(replicas: Replicas) -> dict[str, object]:
     }
 
 
-def restore(replicas: Replicas, state: Mapping[str, Any], lost: list[Lost], folder: Path) -> None:
+def restore(replicas: Replicas, state: ReplicaState, lost: list[Lost], folder: Path) -> None:
     """Go on from a state.
 
     Args:
@@ -36,8 +52,9 @@ def restore(replicas: Replicas, state: Mapping[str, Any], lost: list[Lost], fold
         folder: of the run, for a remark where the random numbers are others from here on.
     """
     here = replicas.positions.device
-    for name in ("step", "positions", "velocities", "alive"):
-        setattr(replicas, name, state[name])
+    replicas.step = state["step"]
+    replicas.positions, replicas.velocities = state["positions"], state["velocities"]
+    replicas.alive = state["alive"]
     replicas.lost = lost
     replicas.field.neighbours.restore(state["neighbours"], here, replicas.box)
     for hook, own in zip(replicas.hooks, _hook_states(state, replicas), strict=True):

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 from tqdm import tqdm
 
 from ..files import write_json
 from ..run.checkpoints import Clock, in_pieces, load_state, save_state
 from ..threads import chosen
-from .going_on import restore, state_of
+from .going_on import ReplicaState, restore, state_of
 from .replicas import Replicas
 from .report import SIMULATION, AllLost, SimulationReport, Tally, why_lost
-from .store import CHECKPOINT, RAW_WEIGHTS, FrameStore
+from .store import CHECKPOINT, RAW_WEIGHTS, FrameStore, Piece
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,15 @@ class Schedule:
     first_step: int
     total_steps: int
     checkpoint_every: int
+
+
+class RunState(ReplicaState):
+    """What a checkpoint of a run holds: of its replicas, and what it kept so far."""
+
+    saved: int
+    kinetic: Tensor
+    report: dict[str, Any]
+    pieces: list[Piece]
 
 
 class Run:
@@ -82,10 +92,10 @@ class Run:
         """Whether this run goes on beyond the end of that of a checkpoint."""
         return path.exists() and load_state(path)["step"] < self.schedule.total_steps
 
-    def _restored(self, path: Path) -> dict[str, Any]:
+    def _restored(self, path: Path) -> RunState:
         """A checkpoint, from which this run goes on."""
         here = self.replicas.positions
-        state = load_state(path, here.device)
+        state: RunState = load_state(path, here.device)
         if state["positions"].shape != here.shape:
             raise ValueError(
                 f"{path}: expected {tuple(here.shape[:2])} replicas and sites, found "
@@ -172,7 +182,7 @@ class Run:
 
     def checkpoint(self) -> None:
         """Everything needed to go on as if nothing had happened."""
-        state = {
+        state: RunState = {
             **state_of(self.replicas),
             "saved": self.saved,
             "kinetic": self.tally.sums,

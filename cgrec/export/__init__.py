@@ -7,7 +7,6 @@ that `cgrec export` knows them by; installed packages bring others by the entry-
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ..plugins import EXPORTERS as GROUP
 from ..plugins import loaded, offered
@@ -17,7 +16,7 @@ from .marks import exports
 EXPORTERS: dict[str, Callable[..., Path]] = {"lammps": write_lammps}
 
 
-def exporter(name: str) -> Any:
+def exporter(name: str) -> Callable[..., object]:
     """The exporter of this name: cgrec's own first, else an installed package's.
 
     Raises:

@@ -5,7 +5,6 @@ there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -60,7 +59,10 @@ class PotentialCalculator(Calculator):
             )
         box = self.atoms.cell.array * ANGSTROM if periodic.all() else None
         energy, forces = self.engine(self.atoms.positions * ANGSTROM, box)
-        self.results: dict[str, Any] = {"energy": energy / ELECTRONVOLT, "forces": forces / FORCE}
+        self.results: dict[str, object] = {
+            "energy": energy / ELECTRONVOLT,
+            "forces": forces / FORCE,
+        }
         self.results["free_energy"] = self.results["energy"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -27,6 +27,6 @@ def exports(*, distilled: bool = False, then: str = "") -> Callable[[F], F]:
     return marked
 
 
-def wishes_of(function: Callable[..., Any]) -> Wishes:
+def wishes_of(function: object) -> Wishes:
     """What `exports` marked it with."""
     return getattr(function, "wishes", Wishes())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ def python_force(
 
     engine = Engine(potential, system, skin)
 
-    def compute(state: Any) -> tuple[float, NDArray[np.float64]]:
+    def compute(state: openmm.State) -> tuple[float, NDArray[np.float64]]:
         positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
         box = (
             state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer)

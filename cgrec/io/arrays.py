@@ -8,7 +8,7 @@ import zipfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ def open_npz(request: Request) -> Opened:
     archive = Archive(request.path)
     chosen = Chosen(request.shown, archive.shapes, request.keys)
     needed = "forces" if request.as_forces else "positions"
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for thing in chosen.names:
         if thing in chosen:
             found[thing] = _summed(archive, chosen[thing])
@@ -171,7 +171,7 @@ def _may_be_box(shape: tuple[int, ...], n_frames: int) -> bool:
     return shape in ((3, 3), (3,), (6,), (n_frames, 3), (n_frames, 6), (n_frames, 3, 3))
 
 
-def _opened(request: Request, found: dict[str, Any], box_like: tuple[str, ...]) -> Opened:
+def _opened(request: Request, found: dict[str, object], box_like: tuple[str, ...]) -> Opened:
     needed = "forces" if request.as_forces else "positions"
     vectors = found[needed]
     if vectors.ndim != 3 or vectors.shape[-1] != 3:
@@ -216,7 +216,7 @@ def _opened(request: Request, found: dict[str, Any], box_like: tuple[str, ...]) 
     return replace(opened, system=_system(request, found, opened))
 
 
-def _box(path: Path, box: Any, n_frames: int) -> NDArray[np.float64]:
+def _box(path: Path, box: object, n_frames: int) -> NDArray[np.float64]:
     """Rows (3, 3) or (n_frames, 3, 3).
 
     Raises:
@@ -283,7 +283,7 @@ def system_names(request: Request, species: NDArray[np.floating]) -> tuple[str, 
     return tuple(str(s) for s in species)
 
 
-def _system(request: Request, found: dict[str, Any], opened: Opened) -> Known | None:
+def _system(request: Request, found: dict[str, object], opened: Opened) -> Known | None:
     """What the archive says of its sites; None where it does not, or the caller says it all.
 
     Bonds of the archive stay beside names that the caller gives.
@@ -308,7 +308,7 @@ def _system(request: Request, found: dict[str, Any], opened: Opened) -> Known | 
     return Known(sites.system, bonds_complete="bonds" in found, sites=sites)
 
 
-def _check_lengths(path: Path, arrays: dict[str, Any], shape: tuple[int, ...]) -> None:
+def _check_lengths(path: Path, arrays: dict[str, object], shape: tuple[int, ...]) -> None:
     """ValueError where arrays disagree, before picking frames would hide it."""
     n = shape[0]
     for name, array in arrays.items():

@@ -226,7 +226,7 @@ def _check_keys(request: Request, given: dict[str, str], there: set[str]) -> Non
 
 
 def _forces_name(
-    request: Request, first: Atoms, shapes: dict[str, tuple[int, ...]], results: Any
+    request: Request, first: Atoms, shapes: dict[str, tuple[int, ...]], results: object
 ) -> str:
     """Name of the forces: "forces", or the one other array that is called so.
 
@@ -309,7 +309,7 @@ def _all_or_none(images: list[Atoms], name: str, where: Path) -> NDArray[np.floa
     return np.array(values, float)
 
 
-def _system(atoms: Atoms, where: str, given: Any = None) -> System:
+def _system(atoms: Atoms, where: str, given: object = None) -> System:
     """Names, elements and masses of one image."""
     symbols = atoms.get_chemical_symbols()
     masses = atoms.get_masses()

@@ -28,9 +28,9 @@ def build_system(
     *,
     names: Sequence[str],
     elements: Sequence[Any],
-    masses: Any,
-    charges: Any,
-    bonds: Any,
+    masses: object,
+    charges: object,
+    bonds: object,
     where: str,
     types: Sequence[Any] | None = None,
 ) -> System:

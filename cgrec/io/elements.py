@@ -292,7 +292,7 @@ def guess_elements(
     names: Sequence[str],
     residue_names: Sequence[str] | None = None,
     residues: Sequence[int] | None = None,
-    masses: Any = None,
+    masses: object = None,
 ) -> list[str | Doubt]:
     """The element of every site, "X" for beads, a Doubt where a name could be several elements'.
 

@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +47,7 @@ def write(frames: Frames, path: str | Path) -> Path:
 
 def _write_npz(frames: Frames, path: Path) -> None:
     names = [n for n in KEYS if getattr(frames, n, None) is not None and n != "system"]
-    arrays: dict[str, Any] = {n: np.asarray(getattr(frames, n)) for n in names}
+    arrays: dict[str, object] = {n: np.asarray(getattr(frames, n)) for n in names}
     arrays |= {"length_unit": "nm", "energy_unit": "kJ/mol", "force_unit": "kJ/mol/nm"}
     np.savez(path, system=json.dumps(frames.system.to_dict()), **arrays)
 
@@ -65,7 +64,7 @@ def _write_extxyz(frames: Frames, path: Path) -> None:
         atoms = system_to_atoms(
             frames.system, frames.positions[t], None if boxes is None else boxes[t]
         )
-        results: dict[str, Any] = {}
+        results: dict[str, object] = {}
         if frames.forces is not None:
             results["forces"] = np.asarray(frames.forces[t], float) / force_factor("eV/angstrom")
         if frames.energies is not None:
@@ -75,7 +74,7 @@ def _write_extxyz(frames: Frames, path: Path) -> None:
     write_atoms(path, images, format="extxyz")
 
 
-def _write_mdanalysis(frames: Frames, path: Path, **options: Any) -> None:
+def _write_mdanalysis(frames: Frames, path: Path, **options: object) -> None:
     """Through MDAnalysis, in its units (angstrom, kJ/mol/angstrom)."""
     import MDAnalysis
 

@@ -16,7 +16,7 @@ _OPEN: ContextVar[tuple[dict[str, list[object]], ...]] = ContextVar(
 )
 
 
-def record(name: str, finding: Any) -> None:
+def record(name: str, finding: object) -> None:
     """Keep `finding`, plain values as json knows them, under `name` wherever findings are being
     recorded.
     """

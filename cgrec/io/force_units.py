@@ -9,7 +9,6 @@ and after are judged as well, since a share of wrong frames hides in the mean of
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +73,7 @@ class UnitCheck:
         """How many standard errors the estimate lies from the temperature given."""
         return (self.estimate - self.temperature) / max(self.error, 1e-300)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """For json; numbers that are not known are None."""
         values = {**asdict(self), "sigmas": self.sigmas}
         return {
@@ -204,7 +203,7 @@ def _mistakes(force_unit: str, length_unit: str | None) -> list[tuple[float, str
     ]
 
 
-def _shifted(frames: Frames, terms: Any, estimate: float) -> str:
+def _shifted(frames: Frames, terms: object, estimate: float) -> str:
     """The cause, where the forces of the frame before or after fit and those of the frame itself do
     not.
     """

@@ -52,7 +52,7 @@ def open_hdf5(request: Request) -> Opened:
 # -----------------------------------------------------------------------
 
 
-def _open_h5md(request: Request, particles: Any) -> Opened:
+def _open_h5md(request: Request, particles: object) -> Opened:
     groups = [name for name, group in particles.items() if "position" in group or "force" in group]
     if len(groups) != 1:
         raise ValueError(
@@ -76,12 +76,12 @@ def _open_h5md(request: Request, particles: Any) -> Opened:
     return Opened(portions, frozenset(values), stated, columns=_h5md_columns(group), open=is_open)
 
 
-def _value(element: Any) -> Any:
+def _value(element: object) -> Any:
     """The dataset of an H5MD element that changes in time, or does not."""
     return element["value"] if hasattr(element, "keys") else element
 
 
-def _unit_text(group: Any, name: str, value: Any) -> str:
+def _unit_text(group: object, name: str, value: object) -> str:
     """The unit attribute, which H5MD puts at the values and some programs at their group."""
     places = [value, group[name]] if name in group else [value]
     found = next((p.attrs["unit"] for p in places if "unit" in p.attrs), "")
@@ -99,7 +99,7 @@ def _units(request: Request, texts: dict[str, str]) -> Stated:
     return Stated(names.get("length"), names.get("energy"), names.get("force"), frozenset(names))
 
 
-def _one_length(path: Path, values: dict[str, Any]) -> int:
+def _one_length(path: Path, values: dict[str, object]) -> int:
     counts = {name: len(array) for name, array in values.items()}
     if len(set(counts.values())) > 1:
         found = " and ".join(f"{n} of {name}" for name, n in counts.items())
@@ -111,7 +111,7 @@ def _one_length(path: Path, values: dict[str, Any]) -> int:
     return next(iter(counts.values()))
 
 
-def _check_steps(path: Path, group: Any, names: dict[str, str]) -> None:
+def _check_steps(path: Path, group: object, names: dict[str, str]) -> None:
     """ValueError where positions and forces are of other steps."""
     steps = [
         group[n]["step"]
@@ -126,7 +126,7 @@ def _check_steps(path: Path, group: Any, names: dict[str, str]) -> None:
 
 
 def _with_h5md_box(
-    request: Request, group: Any, portions: Portions, n_frames: int
+    request: Request, group: object, portions: Portions, n_frames: int
 ) -> tuple[Portions, bool | None]:
     """Portions with their box, and whether the file says that there is none.
 
@@ -164,9 +164,9 @@ def mixed_boundary(path: Path, periodic: Sequence[bool]) -> ValueError:
     )
 
 
-def _h5md_columns(group: Any) -> SiteColumns | None:
+def _h5md_columns(group: object) -> SiteColumns | None:
     """Elements, masses and charges the file gives its particles once for all frames."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for name, column in (("mass", "masses"), ("charge", "charges")):
         if name in group and not hasattr(group[name], "keys") and group[name].ndim == 1:
             found[column] = np.asarray(group[name][:], float)
@@ -180,8 +180,8 @@ def _h5md_columns(group: Any) -> SiteColumns | None:
 # -------------------------------------------------------------------
 
 
-def _open_mdtraj(request: Request, file: Any) -> Opened:
-    values: dict[str, Any] = {"positions": file["coordinates"]}
+def _open_mdtraj(request: Request, file: object) -> Opened:
+    values: dict[str, object] = {"positions": file["coordinates"]}
     for thing, key in (request.keys or {}).items():
         values[thing] = _named(request.path, file, str(key))
     if request.as_forces:
@@ -198,7 +198,7 @@ def _open_mdtraj(request: Request, file: Any) -> Opened:
     return Opened(portions, frozenset(values), _units(request, texts), system)
 
 
-def _mdtraj_system(request: Request, file: Any) -> System:
+def _mdtraj_system(request: Request, file: object) -> System:
     """System of the topology mdtraj keeps as json: chains of residues of atoms, and bonds."""
     text = file["topology"][()]
     text = text[0] if isinstance(text, np.ndarray) else text
@@ -240,7 +240,7 @@ def _mdtraj_system(request: Request, file: Any) -> System:
 # ----------------------------------------------------------------------------------------------
 
 
-def _open_named(request: Request, file: Any) -> Opened:
+def _open_named(request: Request, file: object) -> Opened:
     """Arrays of frames chosen by name, e.g. mlcg's `<set>/<molecule>/cg_coords` and `cg_forces`."""
     shapes: dict[str, tuple[int, ...]] = {}
     file.visititems(
@@ -250,7 +250,7 @@ def _open_named(request: Request, file: Any) -> Opened:
     chosen = Chosen(request.shown, shapes, request.keys, things)
     needed = "forces" if request.as_forces else "positions"
     chosen.need(needed)
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for thing in things:
         if thing in chosen and not (request.as_forces and thing != "forces"):
             values[thing] = _named(request.path, file, chosen[thing][0])
@@ -270,7 +270,7 @@ def _open_named(request: Request, file: Any) -> Opened:
     return Opened(portions, frozenset(arrays), _units(request, texts))
 
 
-def _named(path: Path, file: Any, key: str) -> Any:
+def _named(path: Path, file: object, key: str) -> Any:
     """The dataset called `key`."""
     name = without_index(key)
     if name not in file or hasattr(file[name], "keys"):

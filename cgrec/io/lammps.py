@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -304,7 +304,7 @@ def _frames(request: Request) -> Iterator[_Frame]:
 
 def _header(path: Path, file: BinaryIO, k: int) -> _Header | None:
     """The lines from ITEM: TIMESTEP to ITEM: ATOMS; None at the end of the file."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     units = None
     while True:
         line = file.readline()
@@ -346,7 +346,7 @@ def _cut(path: Path, k: int) -> ValueError:
 
 
 def _made(
-    path: Path, k: int, found: dict[str, Any], columns: tuple[str, ...], units: str | None
+    path: Path, k: int, found: dict[str, object], columns: tuple[str, ...], units: str | None
 ) -> _Header:
     missing = [n for n in ("TIMESTEP", "NUMBER OF ATOMS", "bounds") if n not in found]
     if missing:

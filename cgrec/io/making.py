@@ -128,7 +128,7 @@ class SystemMaker:
             return species
         return [species[i] for i in kept]
 
-    def _of_sites(self, masses: Any) -> Any:
+    def _of_sites(self, masses: object) -> Any:
         """Masses given for the sites of the file, of those that are sites of the System."""
         if masses is None or self._sites is None or self._sites.kept is None:
             return masses
@@ -328,7 +328,9 @@ def _check_types(system: System, columns: SiteColumns, where: str) -> None:
             )
 
 
-def with_species(system: System, species: Sequence[Any] | str, masses: Any, where: str) -> System:
+def with_species(
+    system: System, species: Sequence[Any] | str, masses: object, where: str
+) -> System:
     """`system` whose sites are called `species`: what a site is comes from them, bonds, charges and
     residues stay.
 

@@ -119,7 +119,7 @@ def _cryst1(line: str) -> NDArray[np.float64] | None:
     return box_rows(numbers) if numbers[:3] != [1.0, 1.0, 1.0] else None
 
 
-def _gromacs(path: Path, opener: Any) -> Iterator[Snapshot]:
+def _gromacs(path: Path, opener: object) -> Iterator[Snapshot]:
     """Frames of a TRR or XTC in order. Read without MDAnalysis' index, which passes over a last
     frame cut in half.
     """
@@ -229,7 +229,7 @@ def open_netcdf(request: Request) -> Opened:
             + ("" if thing == "forces" else ", or give an mdfrc file as forces_path=")
         )
     n_frames = len(next(iter(held.values())))
-    arrays: dict[str, Any] = {k: _with_frames(v) for k, v in held.items()}
+    arrays: dict[str, object] = {k: _with_frames(v) for k, v in held.items()}
     portions = sliced(arrays, n_frames)
     box = None
     if not request.as_forces:
@@ -239,7 +239,7 @@ def open_netcdf(request: Request) -> Opened:
     return Opened(portions, frozenset(held), _netcdf_units(request, held))
 
 
-def _variables(path: Path) -> dict[str, Any]:
+def _variables(path: Path) -> dict[str, object]:
     """Variables of a NetCDF file by name, read from disk as they are cut.
 
     Raises:
@@ -284,7 +284,7 @@ def _check_names(
         )
 
 
-def _with_frames(variable: Any) -> Any:
+def _with_frames(variable: object) -> Any:
     """A variable with frames along its first axis: a restart file has one frame and no axis for it."""
     return (
         variable
@@ -293,7 +293,7 @@ def _with_frames(variable: Any) -> Any:
     )
 
 
-def _cells(lengths: Any, angles: Any, n_frames: int) -> NDArray[np.float64] | None:
+def _cells(lengths: object, angles: object, n_frames: int) -> NDArray[np.float64] | None:
     """Box rows of the cell variables; None where there are none, or they are zero, which means no
     box.
     """

@@ -103,7 +103,7 @@ def in_order(path: Path, snapshots: Callable[[], Iterator[Snapshot]]) -> Portion
     return portions
 
 
-def sliced(arrays: dict[str, Any], n_frames: int) -> Portions:
+def sliced(arrays: dict[str, object], n_frames: int) -> Portions:
     """Portions of arrays that can be cut anywhere: of numpy, HDF5 or NetCDF, each with frames along
     its first axis.
     """
@@ -139,7 +139,7 @@ def with_box(portions: Portions, rows: NDArray[np.floating], n_frames: int) -> P
     return boxed
 
 
-def _cut(array: Any, where: slice) -> NDArray[Any]:
+def _cut(array: object, where: slice) -> NDArray[Any]:
     """Frames `where` of an array; h5py knows no negative steps."""
     if where.step > 0 or isinstance(array, np.ndarray):
         cut = np.array(array[where])

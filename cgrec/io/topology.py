@@ -206,8 +206,8 @@ def _without(
     names: list[str],
     symbols: list[str],
     masses: NDArray[np.float64],
-    charges: Any,
-    bonds: Any,
+    charges: object,
+    bonds: object,
     where: str,
 ) -> Topology:
     """The Topology of the sites that are not `virtual`."""
@@ -262,7 +262,7 @@ def site_names(species: Sequence[object] | str, n_sites: int, where: str) -> lis
     return [_name(s) for s in listed_names]
 
 
-def _name(species: Any) -> str:
+def _name(species: object) -> str:
     from ase.data import chemical_symbols
 
     if isinstance(species, int | np.integer):
@@ -277,7 +277,7 @@ def _elements_of_names(
     needs a mass.
     """
     if isinstance(masses, Mapping):
-        stated: Any = np.array([masses.get(n, 0.0) for n in names], float)
+        stated: object = np.array([masses.get(n, 0.0) for n in names], float)
     else:
         stated = None if masses is None else np.asarray(masses, float)
     guessed = guess_elements(names, masses=stated)

@@ -102,16 +102,16 @@ class Topology:
 class _Columns:
     """Columns of a topology file, one entry a site; None where the file has no such column."""
 
-    names: Any
-    residue_names: Any
-    residues: Any
-    masses: Any
-    elements: Any
-    types: Any
-    charges: Any
-    chain_ids: Any
-    residue_numbers: Any
-    insertion_codes: Any
+    names: object
+    residue_names: object
+    residues: object
+    masses: object
+    elements: object
+    types: object
+    charges: object
+    chain_ids: object
+    residue_numbers: object
+    insertion_codes: object
 
     def take(self, sites: NDArray[np.int64]) -> _Columns:
         """The columns of these sites."""
@@ -167,7 +167,7 @@ def open_universe(path: Path) -> Any:
 
 
 def topology_from_universe(
-    universe: Any,
+    universe: object,
     path: Path,
     *,
     bonds_complete: bool,
@@ -244,7 +244,7 @@ def topology_from_universe(
     )
 
 
-def _columns(universe: Any, path: Path) -> _Columns:
+def _columns(universe: object, path: Path) -> _Columns:
     atoms = universe.atoms
     n = len(atoms)
     found = {
@@ -278,7 +278,7 @@ def _columns(universe: Any, path: Path) -> _Columns:
     )
 
 
-def _chains(atoms: Any) -> Any:
+def _chains(atoms: object) -> Any:
     """Chain of every atom, or its segment where a file has segments (PSF); "SYSTEM" is MDAnalysis'
     word for none.
 
@@ -295,7 +295,7 @@ def _chains(atoms: Any) -> Any:
     )
 
 
-def _attribute(atoms: Any, name: str) -> Any:
+def _attribute(atoms: object, name: str) -> Any:
     try:
         return getattr(atoms, name)
     except Exception:  # MDAnalysis raises NoDataError where the file has no such column
@@ -320,7 +320,7 @@ def _with_masses(columns: _Columns, given: Mapping[str, float] | ArrayLike | Non
     )
 
 
-def _one_location(atoms: Any, columns: _Columns, path: Path) -> NDArray[np.int64]:
+def _one_location(atoms: object, columns: _Columns, path: Path) -> NDArray[np.int64]:
     """Sites of the file that are kept where some are given at several places."""
     letters = _attribute(atoms, "altLocs")
     if letters is None or not any(letters):
@@ -498,7 +498,7 @@ def _masses(columns: _Columns, symbols: Sequence[Any]) -> NDArray[np.float64]:
     return np.where(np.isnan(stated), masses, stated)
 
 
-def _bonds_among(universe: Any, kept: NDArray[np.int64], n_file: int) -> NDArray[np.int64]:
+def _bonds_among(universe: object, kept: NDArray[np.int64], n_file: int) -> NDArray[np.int64]:
     """(n_bonds, 2) bonds of the file between kept sites, in their numbers."""
     pairs = np.asarray(
         universe.bonds.indices if hasattr(universe, "bonds") else [], np.int64

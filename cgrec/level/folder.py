@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..backmapping import Backmapper
 from ..files import read_json
@@ -81,12 +80,12 @@ class LevelFolder:
         return Backmapper.load(self._made(layout.BACKMAPPER, "backmapper", way), self.mapping)
 
     @property
-    def report(self) -> dict[str, Any]:
+    def report(self) -> dict[str, object]:
         """Numbers of its making, empty before it is done."""
         return checked_json(self.folder / layout.REPORT)
 
     @property
-    def simulation(self) -> dict[str, Any]:
+    def simulation(self) -> dict[str, object]:
         """What its run came to (`SimulationReport`), and at level 0 what is known of its NNP; empty
         before it is done.
         """
@@ -97,7 +96,7 @@ class LevelFolder:
         return {**learned[0], **learned[1], **run, **checked_json(self.folder / layout.CORRECTION)}
 
     @property
-    def measured(self) -> dict[str, dict[str, Any]]:
+    def measured(self) -> dict[str, dict[str, object]]:
         """{file: what its priors measured in the level below} (`cgrec.roles.MeasuresParent`)."""
         found = [path for pattern in MEASURED for path in sorted(self.folder.glob(pattern))]
         return {path.name: checked_json(path) for path in found}
@@ -108,8 +107,8 @@ class LevelFolder:
         return self.measured.get(Coulomb.record, {}).get("permittivity")
 
     def summary(
-        self, variables: tuple[CollectiveVariable, ...], ledger: list[dict[str, Any]]
-    ) -> dict[str, Any]:
+        self, variables: tuple[CollectiveVariable, ...], ledger: list[dict[str, object]]
+    ) -> dict[str, object]:
         """What report.json holds."""
         training, run = checked_json(self.folder / layout.FIT), self.simulation
         return {

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -47,22 +46,22 @@ class Level(LevelFolder):
         recipe: LevelRecipe,
         seed: int,
         bias: tuple[CollectiveVariable, ...] = (),
-        below: MappingType[str, Any] | None = None,
+        below: MappingType[str, object] | None = None,
         identity: str | None = None,
         above: Sequence[Path] = (),
     ) -> Frames:
         """Map, fit, run, keep (`cgrec.level.maker.make_level`)."""
         return make_level(self, parent, recipe, seed, bias, below, identity, above)
 
-    def fit_backmapper(self, below: Level, method: str = "flow", **options: Any) -> Backmapper:
+    def fit_backmapper(self, below: Level, method: str = "flow", **options: object) -> Backmapper:
         """Make what brings frames of the level below back (`cgrec.level.products.fit_backmapper`)."""
         return fit_backmapper(self, below, method, **options)
 
-    def distil(self, **options: Any) -> DistillationReport:
+    def distil(self, **options: object) -> DistillationReport:
         """Make a fast potential of its PMF (`cgrec.level.products.distil_level`)."""
         return distil_level(self, **options)
 
-    def fit_friction(self, **options: Any) -> tuple[dict[str, Diffusion], list[FrictionRound]]:
+    def fit_friction(self, **options: object) -> tuple[dict[str, Diffusion], list[FrictionRound]]:
         """Find the friction with which it diffuses as its parent does
         (`cgrec.level.products.fit_level_friction`).
         """

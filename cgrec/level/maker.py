@@ -6,7 +6,6 @@ from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -71,7 +70,7 @@ def make_level(
     recipe: LevelRecipe,
     seed: int,
     bias: tuple[CollectiveVariable, ...] = (),
-    below: MappingType[str, Any] | None = None,
+    below: MappingType[str, object] | None = None,
     identity: str | None = None,
     above: Sequence[Path] = (),
 ) -> Frames:
@@ -115,7 +114,7 @@ def _map(level: LevelFolder, parent: Frames, recipe: LevelRecipe) -> Frames:
 
 
 def measured_priors(
-    level: LevelFolder, recipe: LevelRecipe, parent: Frames, below: MappingType[str, Any]
+    level: LevelFolder, recipe: LevelRecipe, parent: Frames, below: MappingType[str, object]
 ) -> list[Prior]:
     """The recipe's priors, with what those of them that measure the parent measured there."""
     priors: list[Prior] = []

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +30,7 @@ HELD_OUT = 0.15
 
 
 def fit_backmapper(
-    level: LevelFolder, below: LevelFolder, method: str = "flow", **options: Any
+    level: LevelFolder, below: LevelFolder, method: str = "flow", **options: object
 ) -> Backmapper:
     """Make backmapper.pt, which undoes the mapping from the level below.
 
@@ -58,10 +57,10 @@ def fit_backmapper(
 
 
 def _fit_backmapper(
-    level: LevelFolder, below: LevelFolder, method: str, path: Path, options: dict[str, Any]
+    level: LevelFolder, below: LevelFolder, method: str, path: Path, options: dict[str, object]
 ) -> Backmapper:
     begin = time.time()
-    shown: Any = (
+    shown: object = (
         {"name": f"{level.name}: backmapper", "folder": level.folder} if method == "flow" else {}
     )
     fitted = BACKMAPPERS[method].fit(
@@ -87,7 +86,7 @@ def backmapping_frames(level: LevelFolder, below: LevelFolder) -> tuple[Frames, 
     ]
 
 
-def distil_level(level: LevelFolder, **options: Any) -> DistillationReport:
+def distil_level(level: LevelFolder, **options: object) -> DistillationReport:
     """Make distilled.pt, a fast potential, of its PMF, and distilled.json, what was lost.
 
     Args:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import partial
-from typing import Any
 
 from ..corrections import PairRefinement, Populations
 from ..corrections.populations import ORDER
@@ -48,9 +47,9 @@ class LevelRecipe:
     training: ForceMatching
     dynamics: Engine
     force_map: str | ForceMap = "least_noise"
-    priors: Mapping[str, Any] | Sequence[Prior] | None = None
-    variables: Any = ()
-    refine: Any = ()
+    priors: Mapping[str, object] | Sequence[Prior] | None = None
+    variables: object = ()
+    refine: object = ()
     refine_pairs: PairRefinement | None = None
     corrections: Sequence[Correction] = ()
 
@@ -93,11 +92,11 @@ class LevelRecipe:
         """The force map that the recipe names or holds."""
         return FORCE_MAPS[self.force_map] if isinstance(self.force_map, str) else self.force_map
 
-    def stages(self, seed: int, parent: str | None = None) -> dict[str, Any]:
+    def stages(self, seed: int, parent: str | None = None) -> dict[str, object]:
         """{stage: what defines its result} (see `cgrec.run.stages`); `parent` is the identity of the
         frames below.
         """
-        own: Any = {name: described(getattr(self, name)) for name in self.__dataclass_fields__}
+        own: object = {name: described(getattr(self, name)) for name in self.__dataclass_fields__}
         return {
             "map": {"parent": parent, "mapping": own["mapping"], "force_map": own["force_map"]},
             "fit": {"seed": seed, **{n: own[n] for n in ("potential", "priors", "training")}},

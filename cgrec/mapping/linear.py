@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,9 @@ from ..bonds import connected_components, members_of
 from ..files import WAY_BACK, write_whole
 from ..frames import Frames, release, room
 from ..system import System
+
+if TYPE_CHECKING:
+    from numpy.lib.npyio import NpzFile
 
 #: How closely rows of M must sum to one and B M^T must be the identity.
 IDENTITY_TOLERANCE = 1e-8
@@ -48,7 +51,7 @@ class _Weights:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, mapping: Mapping | None, owner: type) -> object:
+    def __get__(self, mapping: Mapping | None, owner: type) -> NDArray[np.float64] | csr_array:
         if mapping is None:  # the dataclass asks for a default
             if self.optional:
                 return None
@@ -89,8 +92,8 @@ class Mapping:
 
     fine: System
     coarse: System
-    position_weights: Any = _Weights()
-    force_weights: Any = _Weights(optional=True)
+    position_weights: _Weights = _Weights()
+    force_weights: _Weights = _Weights(optional=True)
 
     def __post_init__(self) -> None:
         _put_matrix(self, "position_weights")
@@ -236,14 +239,11 @@ class Mapping:
 def _read(path: str | Path) -> Mapping:
     try:
         with np.load(path, allow_pickle=False) as file:
-            parts: dict[str, Any] = {
-                name: System(**json.loads(str(file[name]))) for name in ("fine", "coarse")
-            }
-            shape = parts["coarse"].n_sites, parts["fine"].n_sites
-            parts |= {
-                name: _matrix_in(file, name, shape)
+            fine, coarse = (System(**json.loads(str(file[name]))) for name in ("fine", "coarse"))
+            position_weights, force_weights = (
+                _matrix_in(file, name, (coarse.n_sites, fine.n_sites))
                 for name in ("position_weights", "force_weights")
-            }
+            )
     except FileNotFoundError:
         raise
     except (
@@ -256,7 +256,7 @@ def _read(path: str | Path) -> Mapping:
         zlib.error,
     ) as error:
         raise ValueError(f"{path} is not a readable mapping ({error}); {WAY_BACK}") from error
-    return Mapping(**parts)
+    return Mapping(fine, coarse, position_weights, force_weights)
 
 
 def _write(mapping: Mapping, path: str | Path) -> None:
@@ -265,14 +265,12 @@ def _write(mapping: Mapping, path: str | Path) -> None:
         for name, matrix in mapping._matrices().items()
         for part in _SPARSE_PARTS
     }
-    systems: dict[str, Any] = {
-        name: np.array(json.dumps(system.to_dict()))
-        for name, system in (("fine", mapping.fine), ("coarse", mapping.coarse))
-    }
+    for name, system in (("fine", mapping.fine), ("coarse", mapping.coarse)):
+        parts[name] = np.array(json.dumps(system.to_dict()))
 
     def write(partial: Path) -> None:
         with partial.open("wb") as file:
-            np.savez_compressed(file, **parts, **systems)
+            np.savez_compressed(file, **parts)
 
     write_whole(path, write)
 
@@ -352,7 +350,7 @@ def _check_row_sums(mapping: Mapping) -> None:
         )
 
 
-def _matrix_in(file: Any, name: str, shape: tuple[int, int]) -> NDArray[np.float64] | csr_array:
+def _matrix_in(file: NpzFile, name: str, shape: tuple[int, int]) -> NDArray[np.float64] | csr_array:
     """Matrix `name` of an open npz file of `Mapping.save`."""
     if name in file:
         return file[name]
@@ -375,7 +373,7 @@ def _largest(matrix: csr_array) -> tuple[int, int, float]:
     return row, int(rows.indices[k]), float(abs(rows.data[k]))
 
 
-def basic_force_weights(position_weights: ArrayLike | csr_array) -> Any:
+def basic_force_weights(position_weights: ArrayLike | csr_array) -> NDArray[np.float64] | csr_array:
     """(n_sites, n_fine) plain B of M: sum over a site's atoms, or the pseudo-inverse where sites
     share atoms.
 
@@ -386,7 +384,8 @@ def basic_force_weights(position_weights: ArrayLike | csr_array) -> Any:
         position_weights: M, (n_sites, n_fine), dense or sparse; B is given back alike.
     """
     if not issparse(position_weights):
-        return basic_force_weights(csr_array(np.asarray(position_weights, float))).toarray()
+        sparse = basic_force_weights(csr_array(np.asarray(position_weights, float)))
+        return csr_array(sparse).toarray()
     weights = csr_array(position_weights, dtype=float)
     support = csr_array(
         (np.ones(weights.nnz), weights.indices, weights.indptr), shape=weights.shape

@@ -7,7 +7,6 @@ Public: `compare_conformations`, `own_conformation`, which give plain numbers fo
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +51,7 @@ class TorsionDifference:
     n_eff_reference: float
 
 
-def compare_conformations(model: Frames, reference: Frames) -> dict[str, Any]:
+def compare_conformations(model: Frames, reference: Frames) -> dict[str, object]:
     """{"cis": [...], "torsions": [...], "bonded": [...]} of two ensembles of one System, as plain
     numbers.
 
@@ -66,7 +65,7 @@ def compare_conformations(model: Frames, reference: Frames) -> dict[str, Any]:
     bonded = (
         compare_structure(model, reference).terms if min(len(model), len(reference)) > 1 else ()
     )
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "cis": [asdict(c) for c in cis_fractions(model, reference)],
         "torsions": [asdict(t) for t in torsion_differences(model, reference, torsions)],
         "bonded": [asdict(t) for t in bonded],
@@ -74,7 +73,7 @@ def compare_conformations(model: Frames, reference: Frames) -> dict[str, Any]:
     return plain(found)
 
 
-def own_conformation(frames: Frames) -> dict[str, Any]:
+def own_conformation(frames: Frames) -> dict[str, object]:
     """The same of an ensemble that has no reference, level 0: its cis bonds, which chemistry can
     judge.
     """

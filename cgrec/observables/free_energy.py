@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -430,7 +429,7 @@ def _position(names: list[str], name: str) -> int:
 def _inside(
     frames: Frames, variables: Variables, basin: str, box: Mapping[str, Range]
 ) -> NDArray[np.bool_]:
-    by_name: dict[str, Any] = {v.name: v for v in variables}
+    by_name = {v.name: v for v in variables}
     inside = np.ones(len(frames), bool)
     for name, (low, high) in box.items():
         if name not in by_name:

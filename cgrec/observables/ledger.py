@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -20,6 +20,15 @@ from .structure import StructureComparison, compare_structure
 
 #: What a level can be compared with.
 AGAINST = ("parent", "level 0", "direct model")
+
+
+class WorstTerm(TypedDict):
+    """The term of a kind whose Wasserstein distance is furthest above its floor."""
+
+    term: str
+    wasserstein: float
+    floor: float
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ class LedgerRow:
     n_eff_model: float
     n_eff_reference: float
     occupied: int
-    worst: dict[str, dict[str, Any]] = field(default_factory=dict)
+    worst: dict[str, WorstTerm] = field(default_factory=dict)
     basins: dict[str, list[float]] = field(default_factory=dict)
     floors: dict[str, float] = field(default_factory=dict)
 
@@ -71,7 +80,7 @@ class LedgerRow:
         object.__setattr__(self, "variables", tuple(self.variables))
         object.__setattr__(self, "bins", tuple(self.bins))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain numbers, strings and lists, for json; what is not finite becomes None (json has no
         inf).
         """
@@ -145,7 +154,7 @@ def _floors(comparison: Comparison) -> dict[str, float]:
     return {**named, "spread": d.floor_spread}
 
 
-def worst_terms(structure: StructureComparison) -> dict[str, dict[str, object]]:
+def worst_terms(structure: StructureComparison) -> dict[str, WorstTerm]:
     """The worst bond, angle and dihedral, as `LedgerRow.worst` holds them."""
     found = {kind: structure.worst(kind) for kind in ("bond", "angle", "dihedral")}
     return {
@@ -294,7 +303,7 @@ def _triangle(total: LedgerRow, steps: list[LedgerRow], excess: bool) -> Triangl
     return Triangle(total.level, total.variables, sizes[0], sum(sizes[1:]), tolerance)
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """`value` for json: tuples as lists, numpy numbers as Python's, None for what is not finite."""
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}

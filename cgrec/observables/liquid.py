@@ -10,7 +10,7 @@ are right: neighbours are those of the infinite periodic system.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -422,7 +422,7 @@ def _difference(
     )
 
 
-def liquid_table(rows: list[dict[str, Any]]) -> str:
+def liquid_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Aligned plain text of `LiquidDifference`s, each with the "level" it is of and what it is
     "against".
     """

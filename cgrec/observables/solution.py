@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from ..frames import Frames
 from ..statistics.errors import Estimate, jackknife_rows
 from ..units import PRESSURE, thermal_energy
 from .pair_counts import Ends, PairTable, half_width, pair_tables
+
+if TYPE_CHECKING:
+    from ..potential import Potential
 
 Array = NDArray[np.float64]
 #: Strain of the central difference: its square and rounding, 1e-16 / strain, are both far below any
@@ -210,7 +213,7 @@ class Pressure:
 
 
 def pressure(
-    potential: Any, frames: Frames, batch_size: int = 64, n_blocks: int | None = None
+    potential: Potential, frames: Frames, batch_size: int = 64, n_blocks: int | None = None
 ) -> Pressure:
     """P = N kT / V - <dU/dV> with everything scaled together, for any `Potential`; see `Pressure`
     for what it lacks.
@@ -249,7 +252,7 @@ def pressure(
 
 
 def osmotic_coefficient(
-    potential: Any, frames: Frames, batch_size: int = 64, n_blocks: int | None = None
+    potential: Potential, frames: Frames, batch_size: int = 64, n_blocks: int | None = None
 ) -> Estimate:
     """phi = Pi / (rho kT) of solutes without solvent, rho being the density of all sites; 1 in an
     ideal solution.
@@ -338,7 +341,7 @@ def _one_volume(frames: Frames) -> float:
     return float(abs(np.linalg.det(boxes[0])))
 
 
-def _strain_derivative(potential: Any, frames: Frames) -> Array:
+def _strain_derivative(potential: Potential, frames: Frames) -> Array:
     """(n_frames,) dU/ds of U with all lengths times 1 + s, kJ/mol, by central differences."""
     import torch  # its import takes seconds that the rest of the analysis does not need
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NotRequired, Self, TypedDict
 
 import numpy as np
 import torch
@@ -43,6 +43,21 @@ def kernel_pays(evaluations: int, n_sites: int) -> bool:
     return evaluations * n_sites * min(n_sites, 50) > PAIRS_THAT_PAY
 
 
+#: Keyword arguments a potential is made with; what they are is up to its class.
+Config = dict[str, Any]
+#: What a file of a potential holds: "state" are its tensors. Earlier versions knew no density.
+PotentialState = TypedDict(
+    "PotentialState",
+    {
+        "class": str,
+        "config": Config,
+        "state": dict[str, Tensor],
+        "temperature": float | None,
+        "density": NotRequired[tuple[float, float] | None],
+    },
+)
+
+
 class Potential(nn.Module, ABC):
     """Interface of everything that has an energy: a PMF network, a prior, a bias, a sum of them.
 
@@ -69,18 +84,18 @@ class Potential(nn.Module, ABC):
 
     registry: ClassVar[Registry[Potential]] = Registry("potential")
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         Potential.registry.add(cls)
 
-    def __init__(self, *, types: Sequence[str], cutoff: float, **config: Any) -> None:
+    def __init__(self, *, types: Sequence[str], cutoff: float, **config: object) -> None:
         super().__init__()
         self.types = tuple(types)
         self.cutoff = float(cutoff)
-        self.config = {"types": list(self.types), "cutoff": self.cutoff, **config}
+        self.config: Config = {"types": list(self.types), "cutoff": self.cutoff, **config}
 
     @classmethod
-    def shapes(cls, config: dict[str, Any]) -> dict[str, tuple[int | None, ...]]:
+    def shapes(cls, config: Config) -> dict[str, tuple[int | None, ...]]:
         """Shapes of its tensors by its configuration, None for any length: a file is checked by
         them before it is built.
         """
@@ -180,11 +195,11 @@ class Potential(nn.Module, ABC):
     def __add__(self, other: Potential) -> SumPotential:
         return SumPotential([*_parts(self), *_parts(other)]).at_state_of(self, other)
 
-    def to_state(self) -> dict[str, Any]:
+    def to_state(self) -> PotentialState:
         """Everything needed to make it again: module and class, configuration, tensors."""
         return self._state(self.config)
 
-    def _state(self, config: dict[str, Any], state: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _state(self, config: Config, state: dict[str, Tensor] | None = None) -> PotentialState:
         return {
             "class": Registry.name(type(self)),
             "config": config,
@@ -193,14 +208,14 @@ class Potential(nn.Module, ABC):
             "density": self.density,
         }
 
-    def _joint_state(self, name: str, parts: Iterable[Potential]) -> dict[str, Any]:
+    def _joint_state(self, name: str, parts: Iterable[Potential]) -> PotentialState:
         """State of a potential made of others, `name` being the attribute they are in; a compiled
         one is written as the plain one.
         """
         return _joined(self, name, parts)
 
     @staticmethod
-    def from_state(state: dict[str, Any]) -> Potential:
+    def from_state(state: PotentialState) -> Potential:
         """Inverse of `to_state`. Raises ValueError where configuration and tensors are not of one
         potential.
         """
@@ -225,7 +240,7 @@ class Potential(nn.Module, ABC):
         return _loaded(path, device)
 
 
-def _joined(potential: Potential, name: str, parts: Iterable[Potential]) -> dict[str, Any]:
+def _joined(potential: Potential, name: str, parts: Iterable[Potential]) -> PotentialState:
     states = [part.to_state() for part in parts]
     joint = {
         f"{name}.{k}.{key}": value
@@ -285,7 +300,7 @@ class SumPotential(Potential):
         ValueError: parts with other tables of types, or PMFs of different states.
     """
 
-    parts: Any  # a ModuleList, which type checkers take for a list of plain modules
+    parts: Sequence[Potential]  # a ModuleList
 
     def __init__(
         self,
@@ -293,7 +308,7 @@ class SumPotential(Potential):
         *,
         types: Sequence[str] = (),
         cutoff: float = 0.0,
-        states: Sequence[dict[str, Any]] = (),
+        states: Sequence[PotentialState] = (),
     ) -> None:
         parts = list(parts or [Potential.from_state(s) for s in states])
         tables = {p.types for p in parts}
@@ -303,7 +318,7 @@ class SumPotential(Potential):
                 f"{sorted(tables)}"
             )
         super().__init__(types=parts[0].types, cutoff=max(p.cutoff for p in parts))
-        self.parts = nn.ModuleList(parts)
+        self.add_module("parts", nn.ModuleList(parts))
         self.at_state_of(*parts)
 
     def check(self, system: System) -> None:
@@ -332,7 +347,7 @@ class SumPotential(Potential):
             parts = [*own, SumPotential(rest)] if rest else own
         return SumPotential([part.compiled() for part in parts]).at_state_of(self)
 
-    def to_state(self) -> dict[str, Any]:
+    def to_state(self) -> PotentialState:
         return self._joint_state("parts", self.parts)
 
 
@@ -353,4 +368,4 @@ def _total(parts: Iterable[Potential], graph: SiteGraph) -> Tensor:
 
 
 def _parts(potential: Potential) -> list[Potential]:
-    return list(potential.parts) if isinstance(potential, SumPotential) else [potential]  # type: ignore[arg-type]
+    return list(potential.parts) if isinstance(potential, SumPotential) else [potential]

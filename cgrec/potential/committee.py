@@ -5,13 +5,12 @@ have not seen enough.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..system import System
-from .base import Potential
+from .base import Potential, PotentialState
 from .graph import SiteGraph
 
 
@@ -23,14 +22,17 @@ class Committee(Potential):
         states: the members as `to_state` wrote them, when loaded from disk.
     """
 
-    members: Any  # a ModuleList of potentials
+    members: Sequence[Potential]  # a ModuleList
 
     def __init__(
-        self, members: Sequence[Potential] | None = None, *, states: Sequence[dict[str, Any]] = ()
+        self,
+        members: Sequence[Potential] | None = None,
+        *,
+        states: Sequence[PotentialState] = (),
     ) -> None:
         members = list(members or [Potential.from_state(s) for s in states])
         super().__init__(types=members[0].types, cutoff=max(m.cutoff for m in members))
-        self.members = nn.ModuleList(members)
+        self.add_module("members", nn.ModuleList(members))
         self.at_state_of(*members)
 
     def check(self, system: System) -> None:
@@ -48,5 +50,5 @@ class Committee(Potential):
         forces = torch.stack([m(graph)[1] for m in self.members])
         return graph.per_frame(forces.var(0).sum(-1).sqrt()).amax(1)
 
-    def to_state(self) -> dict[str, Any]:
+    def to_state(self) -> PotentialState:
         return self._joint_state("members", self.members)

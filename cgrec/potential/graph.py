@@ -4,7 +4,7 @@ in.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -129,6 +129,13 @@ def site_graph(
     )
 
 
+class VerletState(TypedDict, total=False):
+    """Where neighbours were last found, and how many slots a site had; nothing before."""
+
+    found_at: Tensor
+    slots: int
+
+
 class VerletList:
     """The graph of moving sites, whose neighbours are found again only when a site has moved half
     of the skin.
@@ -166,15 +173,13 @@ class VerletList:
         """Find neighbours anew at the next call."""
         self.found = None
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> VerletState:
         """What `restore` needs to find the very same table again, order and width included."""
         if self.found is None:
             return {}
         return {"found_at": self.found_at.cpu(), "slots": self.found.neighbour_index.shape[1]}
 
-    def restore(
-        self, state: dict[str, Any], device: torch.device, box: Tensor | None = None
-    ) -> None:
+    def restore(self, state: VerletState, device: torch.device, box: Tensor | None = None) -> None:
         """Go on from a `state`, in the boxes it was taken in."""
         self.forget()
         if state:

@@ -11,7 +11,6 @@ import ctypes
 import math
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,10 +19,10 @@ from ..native import NoKernel, compiler_name, native_library, processor
 from ..remarks import remark
 from ..threads import kernel_threads
 from .backends import faster
-from .base import Potential
+from .base import Potential, PotentialState
 from .graph import SiteGraph
 from .kernel_code import generated
-from .network import DensityNetwork
+from .network import DensityLayer, DensityNetwork
 from .traced import traced
 
 SOURCE = Path(__file__).with_name("density_kernel.cpp")
@@ -46,7 +45,7 @@ class CompiledDensityNetwork(Potential):
         self.at_state_of(network)
         sizes = _sizes(network)
         self.library = _library(**sizes)
-        self.lanes = sizes["VECTOR"] // network.embedding.element_size()
+        self.lanes = int(sizes["VECTOR"]) // network.embedding.element_size()
         self._packed: tuple[object, _Packed] | None = None
         self._call: _Call | None = None
 
@@ -59,7 +58,7 @@ class CompiledDensityNetwork(Potential):
         with torch.no_grad():
             return self.evaluate(graph)
 
-    def to_state(self) -> dict[str, Any]:
+    def to_state(self) -> PotentialState:
         return self.network.to_state()
 
     def descriptors(self, graph: SiteGraph) -> Tensor:
@@ -107,17 +106,22 @@ class CompiledDensityNetwork(Potential):
         return self._packed[1]
 
 
+class _Context(torch.autograd.function.FunctionCtx):
+    compiled: CompiledDensityNetwork
+    graph: SiteGraph
+
+
 class _Differentiable(torch.autograd.Function):
     @staticmethod
     def forward(
-        context: Any, compiled: CompiledDensityNetwork, graph: SiteGraph, *parameters: Tensor
+        context: _Context, compiled: CompiledDensityNetwork, graph: SiteGraph, *parameters: Tensor
     ) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         context.compiled, context.graph = compiled, graph
         return compiled.evaluate(graph)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(context: Any, energy: Tensor, force: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(context: _Context, energy: Tensor, force: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         return None, None, *context.compiled.gradient(context.graph, energy, force)
 
 
@@ -194,7 +198,7 @@ class _Packed:
         )
 
     @staticmethod
-    def _layer(layer: Any, lanes: int) -> dict[str, Tensor]:
+    def _layer(layer: DensityLayer, lanes: int) -> dict[str, Tensor]:
         plain = {n: getattr(layer, n).detach().clone() for n in _LayerGradient.NAMES if n != "out"}
         out = torch.cat(
             [layer.out[:, 1:], layer.out[:, :1], layer.out.new_zeros(len(layer.out), lanes - 1)], 1
@@ -283,8 +287,8 @@ class _Call:
         return [embedding, *(g[n] for g in layers for n in _LayerGradient.NAMES)]
 
 
-def _sizes(network: DensityNetwork) -> dict[str, Any]:
-    layer: Any = network.layers[0]
+def _sizes(network: DensityNetwork) -> dict[str, int | str]:
+    layer = network.layers[0]
     channels, width = network.embedding.shape[1], layer.second.shape[0]
     if network.device.type != "cpu":
         raise NoKernel(f"the network is on {network.device} and the kernel runs on a CPU")
@@ -308,9 +312,9 @@ def _sizes(network: DensityNetwork) -> dict[str, Any]:
 
 
 @lru_cache
-def _library(**sizes: Any) -> ctypes.CDLL:
+def _library(**sizes: int | str) -> ctypes.CDLL:
     return native_library(
-        SOURCE, tuple(f"-D{k}={v}" for k, v in sizes.items()), generated(sizes["L_MAX"])
+        SOURCE, tuple(f"-D{k}={v}" for k, v in sizes.items()), generated(int(sizes["L_MAX"]))
     )
 
 

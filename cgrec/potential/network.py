@@ -29,7 +29,7 @@ from e3nn import o3
 from torch import Tensor, nn
 
 from ..frames import Frames
-from .base import Potential
+from .base import Config, Potential
 from .couplings import triples
 from .graph import SiteGraph
 
@@ -52,6 +52,7 @@ class DensityNetwork(Potential):
 
     site_energy: Tensor
     frequencies: Tensor
+    layers: Sequence[DensityLayer]  # a ModuleList
 
     def __init__(
         self,
@@ -86,8 +87,8 @@ class DensityNetwork(Potential):
         self.energy_scale = energy_scale
         generator = torch.Generator().manual_seed(seed)
         self.embedding = _normal(generator, len(self.types), channels)
-        make = lambda: _DensityLayer(len(self.types), channels, l_max, n_radial, width, generator)  # noqa: E731
-        self.layers = nn.ModuleList(make() for _ in range(n_layers))
+        make = lambda: DensityLayer(len(self.types), channels, l_max, n_radial, width, generator)  # noqa: E731
+        self.add_module("layers", nn.ModuleList(make() for _ in range(n_layers)))
         self.register_buffer("site_energy", torch.zeros(len(self.types), dtype=torch.float64))
         self.register_buffer(
             "frequencies",
@@ -96,7 +97,7 @@ class DensityNetwork(Potential):
         )
 
     @classmethod
-    def shapes(cls, config: dict[str, Any]) -> dict[str, tuple[int | None, ...]]:
+    def shapes(cls, config: Config) -> dict[str, tuple[int | None, ...]]:
         types, layers = len(config.get("types", ())), config.get("n_layers", 1)
         channels, width = config.get("channels", 16), config.get("width", 64)
         l_max, n_radial = config.get("l_max", 2), config.get("n_radial", 8)
@@ -191,7 +192,7 @@ class DensityNetwork(Potential):
         )
 
 
-class _DensityLayer(nn.Module):
+class DensityLayer(nn.Module):
     """Densities of weighted neighbours -> scalars -> (new site state, site energy)."""
 
     def __init__(
@@ -274,7 +275,7 @@ class _DensityLayer(nn.Module):
 
 
 def network_maker(
-    given: Mapping[str, Any] | Callable[[Frames, int], Potential],
+    given: Mapping[str, object] | Callable[[Frames, int], Potential],
     usual: Literal["for_frames", "for_labels"],
 ) -> Callable[[Frames, int], Potential]:
     """What makes a network: `given` itself, or a `DensityNetwork` with these arguments, made as

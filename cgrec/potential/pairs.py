@@ -7,7 +7,6 @@ from __future__ import annotations
 import ctypes
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +14,7 @@ from torch import Tensor
 from ..native import NoKernel, native_library
 from ..system import System
 from ..threads import kernel_threads
-from .base import Potential
+from .base import Potential, PotentialState
 from .graph import SiteGraph
 
 
@@ -41,7 +40,7 @@ class CompiledPairs(Potential):
 
     own_forces = threaded = True
 
-    def __init__(self, plain: Potential, function: str, *arguments: object) -> None:
+    def __init__(self, plain: Potential, function: str, *arguments: Tensor | float) -> None:
         super().__init__(types=plain.types, cutoff=plain.cutoff)
         self.plain = plain
         self.at_state_of(plain)
@@ -55,7 +54,7 @@ class CompiledPairs(Potential):
     def energy(self, graph: SiteGraph) -> Tensor:
         return self.plain.energy(graph)
 
-    def to_state(self) -> dict[str, Any]:
+    def to_state(self) -> PotentialState:
         return self.plain.to_state()
 
     def forward(self, graph: SiteGraph, differentiable: bool = False) -> tuple[Tensor, Tensor]:
@@ -83,7 +82,7 @@ class CompiledPairs(Potential):
         return energies, forces
 
 
-def _argument(value: Any) -> Any:
+def _argument(value: Tensor | float) -> ctypes.c_void_p | ctypes.c_int64 | ctypes.c_double:
     if isinstance(value, Tensor):
         return ctypes.c_void_p(value.data_ptr() if value.numel() else None)
     return ctypes.c_int64(value) if isinstance(value, int) else ctypes.c_double(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch import Tensor
 from ..remarks import remark
 from ..system import System
 from .backends import faster
-from .base import Potential
+from .base import Potential, PotentialState
 from .graph import SiteGraph
 
 #: Columns by which the neighbour table grows, so that a changed neighbour count hardly ever
@@ -60,7 +59,7 @@ class TracedPotential(Potential):
             self.functions[shape] = self._compile(graph, given)
         return self.functions[shape](*given)
 
-    def to_state(self) -> dict[str, Any]:
+    def to_state(self) -> PotentialState:
         return self.potential.to_state()
 
     def _compile(

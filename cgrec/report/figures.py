@@ -184,7 +184,7 @@ def _differences(
     axes[0].set_axis_off()
     middle = {"ha": "center", "va": "center", "transform": axes[0].transAxes, "color": MUTED}
     axes[0].text(0.5, 0.5, f"difference\nfrom {name}", **middle)
-    image: Any = None
+    image: object = None
     for column, (_, surface) in zip(axes[1:], drawn[1:]):
         both = (first.values < TOP - 2) & np.isfinite(surface.values)
         difference = np.full(both.shape, np.nan)
@@ -206,7 +206,7 @@ _POPULATED = 3.0
 
 
 def _only_one(
-    axes: Axes, edges: Any, first: NDArray[np.float64], other: NDArray[np.float64]
+    axes: Axes, edges: object, first: NDArray[np.float64], other: NDArray[np.float64]
 ) -> None:
     """Mark bins that one of two surfaces has well populated and the other never saw: the worst of
     differences.
@@ -353,7 +353,7 @@ def _worst(
 
 
 def _overlay(
-    axes: Axes, kind: str, label: str, shown: Sequence[tuple[Frames, str | None]], sites: Any
+    axes: Axes, kind: str, label: str, shown: Sequence[tuple[Frames, str | None]], sites: object
 ) -> None:
     factor = 1.0 if kind == "bond" else 180 / np.pi
     values = [bonded_values(frames, kind, sites).ravel() * factor for frames, _ in shown]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -216,7 +215,7 @@ def _error_row(row: LedgerRow) -> list[str]:
     ]
 
 
-def _worst(term: Mapping[str, Any] | None) -> str:
+def _worst(term: Mapping[str, object] | None) -> str:
     if term is None:
         return DASH
     factor, unit = (1000.0, "pm") if term["unit"] == "nm" else (180 / np.pi, "°")
@@ -256,7 +255,7 @@ def _liquid(run: RunFiles) -> Markup:
     return render("liquid.html", pictures=pictures, rows=rows, otherwise=otherwise)
 
 
-def _liquid_row(row: Mapping[str, Any]) -> list[str]:
+def _liquid_row(row: Mapping[str, object]) -> list[str]:
     return [
         row["level"],
         row["against"],
@@ -319,7 +318,7 @@ def _health_row(level: LevelFiles) -> list[str]:
     ]
 
 
-def _place(lost: Mapping[str, Any]) -> str:
+def _place(lost: Mapping[str, object]) -> str:
     """Where a replica was lost, as the simulation reports it, in words."""
     values = [
         f"{k} {v:.2f}"

@@ -52,15 +52,15 @@ class LevelFiles:
 
     number: int
     folder: Path
-    report: dict[str, Any] = field(default_factory=dict)
+    report: dict[str, object] = field(default_factory=dict)
     system: System | None = None
     frames: Frames | None = None
     targets: Frames | None = None
     mapping: Mapping | None = None
     training: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    source: dict[str, Any] = field(default_factory=dict)
+    source: dict[str, object] = field(default_factory=dict)
     backmapping: dict[str, BackmappingReport] = field(default_factory=dict)
-    audit: dict[str, Any] = field(default_factory=dict)
+    audit: dict[str, object] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     made: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class LevelFiles:
         return [_row(row) for row in self.report.get("ledger") or []]
 
     @property
-    def liquid(self) -> list[dict[str, Any]]:
+    def liquid(self) -> list[dict[str, object]]:
         """`LiquidDifference`s of a periodic level as dicts, each with its "level" and what it is
         "against".
         """
@@ -105,7 +105,7 @@ class LevelFiles:
         return Verdict.from_json(found) if found else None
 
     @property
-    def checks(self) -> list[dict[str, Any]]:
+    def checks(self) -> list[dict[str, object]]:
         """What was found out about the sample while it was read, of level 0."""
         return [
             entry
@@ -141,7 +141,7 @@ class RunFiles:
     """A run as found on disk: run.json, the text of config.yaml, and the levels from the atoms up."""
 
     folder: Path
-    about: dict[str, Any]
+    about: dict[str, object]
     config: str
     levels: tuple[LevelFiles, ...]
     trouble: tuple[str, ...] = ()
@@ -289,7 +289,7 @@ def _level(number: int, folder: Path) -> LevelFiles:
     )
 
 
-def _try(read: Any, path: Path, problems: list[str]) -> Any:
+def _try(read: object, path: Path, problems: list[str]) -> Any:
     if not path.exists():
         return None
     try:
@@ -317,7 +317,7 @@ def _told(folder: Path, found: list[Changed], problems: list[str]) -> tuple[str,
     return (*map(str, found), *new)
 
 
-def _report(path: Path, problems: list[str]) -> dict[str, Any]:
+def _report(path: Path, problems: list[str]) -> dict[str, object]:
     """report.json, with the rows and the verdict that mean something."""
     found, where = _fitted(path, REPORT, problems), f"{path.parent.name}/{path.name}"
     rows = [
@@ -332,13 +332,13 @@ def _report(path: Path, problems: list[str]) -> dict[str, Any]:
     return found
 
 
-def _row(data: dict[str, Any]) -> LedgerRow:
+def _row(data: dict[str, object]) -> LedgerRow:
     if not isinstance(data.get("level"), str):
         raise ValueError(f"ledger row: expected the name of its level, found {data.get('level')!r}")
     return LedgerRow.from_json(_finite(data))
 
 
-def _sound(make: Any, data: Any, where: str, problems: list[str]) -> bool:
+def _sound(make: object, data: object, where: str, problems: list[str]) -> bool:
     try:
         make(data)
     except ValueError as error:
@@ -347,13 +347,13 @@ def _sound(make: Any, data: Any, where: str, problems: list[str]) -> bool:
     return True
 
 
-def _fitted(path: Path, specification: Any, problems: list[str]) -> dict[str, Any]:
+def _fitted(path: Path, specification: object, problems: list[str]) -> dict[str, object]:
     """A json table without what is of another type than it should be, which is named."""
     found = _try(_json, path, problems)
     return fitting(found, specification, f"{path.parent.name}/{path.name}", problems) or {}
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path) -> dict[str, object]:
     return json.loads(path.read_text())
 
 
@@ -377,7 +377,7 @@ def _number(text: str | None) -> float:
         return float("nan")
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> Any:
     """json has no nan: None stands for it in the ledger's numbers."""
     if isinstance(value, dict):
         return {key: _finite(v) for key, v in value.items()}

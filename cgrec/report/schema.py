@@ -74,7 +74,7 @@ _WHOLE = (ROW, LIQUID, REASON)
 _MISSING = object()
 
 
-def fitting(value: Any, spec: Any, where: str, problems: list[str]) -> Any:
+def fitting(value: object, spec: object, where: str, problems: list[str]) -> Any:
     """`value` without what does not fit, each of which is named in `problems`; None where nothing
     is left.
     """
@@ -82,7 +82,7 @@ def fitting(value: Any, spec: Any, where: str, problems: list[str]) -> Any:
     return None if found is _MISSING else found
 
 
-def _fitting(value: Any, spec: Any, where: str, problems: list[str]) -> Any:
+def _fitting(value: object, spec: object, where: str, problems: list[str]) -> Any:
     if spec == ANY:
         return value
     if isinstance(spec, str):

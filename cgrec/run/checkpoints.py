@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ _MARK = b"cgrec checkpoint, sha256 "
 _HEAD = len(_MARK) + 64 + 1
 
 
-def save_state(path: Path, state: dict[str, object]) -> None:
+def save_state(path: Path, state: Mapping[str, object]) -> None:
     """Write what torch can save, behind its own sha256."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -34,7 +34,7 @@ def save_state(path: Path, state: dict[str, object]) -> None:
     write_whole(path, lambda partial: partial.write_bytes(head + content))
 
 
-def load_state(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+def load_state(path: Path, device: str | torch.device = "cpu") -> Any:
     """What `save_state` wrote.
 
     Raises:

@@ -94,7 +94,7 @@ def open_record(folder: Path, listed: bool = True) -> None:
         _write(around, recorded(around), [*inner(around), folder.name])
 
 
-def keep(path: str | Path, write: Callable[[Path], Any]) -> None:
+def keep(path: str | Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file, keep its digest, rename it to `path`."""
     path = Path(path)
     partial = _partial(path)
@@ -102,7 +102,7 @@ def keep(path: str | Path, write: Callable[[Path], Any]) -> None:
     settle(partial, path)
 
 
-def keep_json(path: str | Path, value: Any) -> None:
+def keep_json(path: str | Path, value: object) -> None:
     """`keep` `value` as json."""
     keep(path, lambda partial: partial.write_text(json.dumps(value, indent=1)))
 
@@ -311,7 +311,7 @@ def digest(path: Path) -> str:
     return _SEEN[key]
 
 
-def read_sealed(path: Path) -> dict[str, Any]:
+def read_sealed(path: Path) -> Any:
     """What `keep_sealed` wrote, without its seal.
 
     Raises:
@@ -358,7 +358,7 @@ def _seal(value: object) -> str:
 
 def _write(folder: Path, known: dict[str, str], folders: Sequence[str] | None = None) -> None:
     listed = list(inner(folder) if folders is None else folders)
-    about: dict[str, Any] = {"files": known, **({"folders": listed} if listed else {})}
+    about: dict[str, object] = {"files": known, **({"folders": listed} if listed else {})}
     write_text(folder / RECORD, sealed(about))
 
 

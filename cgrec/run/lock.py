@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 #: Name of the lock inside a folder.
 LOCK = ".lock"
@@ -118,14 +117,14 @@ def busy(folder: Path) -> bool:
     return _alive(_owner(folder / LOCK))
 
 
-def _owner(path: Path) -> dict[str, object]:
+def _owner(path: Path) -> dict[str, int | str]:
     try:
         return _read(path.read_bytes())
     except OSError:
         return {}
 
 
-def _read(content: bytes) -> dict[str, object]:
+def _read(content: bytes) -> dict[str, int | str]:
     try:
         found = json.loads(content)
     except ValueError:
@@ -133,7 +132,7 @@ def _read(content: bytes) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _alive(owner: dict[str, Any]) -> bool:
+def _alive(owner: dict[str, int | str]) -> bool:
     if not owner or owner.get("host") != socket.gethostname():
         return bool(owner)
     try:
@@ -145,7 +144,7 @@ def _alive(owner: dict[str, Any]) -> bool:
     return int(owner["pid"]) != os.getpid()
 
 
-def _busy(path: Path, owner: dict[str, object]) -> Busy:
+def _busy(path: Path, owner: dict[str, int | str]) -> Busy:
     who = (
         f"process {owner.get('pid', 'unknown')} on host {owner.get('host', 'unknown')}, since "
         f"{owner.get('since', 'unknown')}"

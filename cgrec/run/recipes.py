@@ -46,7 +46,7 @@ class OtherRecipe(ValueError):
     """A folder was made with another recipe."""
 
 
-def described(value: Any, name: str = "") -> Any:
+def described(value: object, name: str = "") -> Any:
     """`value` as json knows it: settings as {"class": ..., argument: value}, files by their sha256,
     means left out.
     """
@@ -65,7 +65,7 @@ def described(value: Any, name: str = "") -> Any:
     return _object(value)
 
 
-def _object(value: Any) -> Any:
+def _object(value: object) -> Any:
     if isinstance(value, partial):
         given = inspect.signature(value.func).parameters
         defaults = {k: p.default for k, p in given.items() if p.default is not p.empty}
@@ -81,7 +81,7 @@ def _public(value: object) -> dict[str, object]:
     return {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_")}
 
 
-def _name(value: Any) -> str:
+def _name(value: object) -> str:
     return (
         f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else str(value)
     )
@@ -91,7 +91,7 @@ def flatten(config: object, prefix: str = "") -> dict[str, object]:
     """{"a": {"b": 1}} -> {"a.b": 1}."""
     if not isinstance(config, dict):
         return {prefix: config}
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for key, value in config.items():
         flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
     return flat
@@ -151,13 +151,13 @@ def same_recipe(folder: Path, before: object, now: object, way: str) -> None:
     refuse(folder, differences(before, now), way)
 
 
-def stored(folder: Path) -> dict[str, Any]:
+def stored(folder: Path) -> dict[str, object]:
     """{stage: recipe} a folder was made with so far."""
     path = folder / RECIPE
     return read_sealed(path) if path.exists() else {}
 
 
-def store(folder: Path, stages: dict[str, Any]) -> None:
+def store(folder: Path, stages: dict[str, object]) -> None:
     """Remember the recipes of the stages of a folder."""
     plain = json.loads(json.dumps(stages))
     if plain != stored(folder) or not kept_by_digest(folder / RECIPE):

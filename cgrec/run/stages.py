@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from ..remarks import remark
 from . import layout
@@ -167,10 +166,12 @@ def clear(folder: Path, products: Mapping[str, Sequence[str]]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _longer(found: list[tuple[str, Any, Any]]) -> bool:
+def _longer(found: list[tuple[str, object, object]]) -> bool:
     """Whether nothing but the length of a run differs, and it grows."""
     key, old, new = found[0]
-    return len(found) == 1 and key.endswith(LENGTH) and isinstance(old, int | float) and new > old
+    if len(found) > 1 or not key.endswith(LENGTH):
+        return False
+    return isinstance(old, int | float) and isinstance(new, int | float) and new > old
 
 
 def _after_a_longer_run(folder: Path) -> Mapping[str, Sequence[str]]:
@@ -178,7 +179,7 @@ def _after_a_longer_run(folder: Path) -> Mapping[str, Sequence[str]]:
 
 
 def _refuse_above(
-    folder: Path, found: list[tuple[str, Any, Any]], above: Sequence[Path], prefix: str
+    folder: Path, found: list[tuple[str, object, object]], above: Sequence[Path], prefix: str
 ) -> None:
     there = [path for path in above if path.exists()]
     if there:

@@ -15,7 +15,6 @@ import weakref
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -98,7 +97,7 @@ class ForeignCalculator(Calculator):
             env={k: v for k, v in os.environ.items() if k not in own},
         )
 
-    def _ask(self, request: Mapping[str, object]) -> dict[str, Any]:
+    def _ask(self, request: Mapping[str, object]) -> dict[str, object]:
         """The worker's answer.
 
         Raises:

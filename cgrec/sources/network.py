@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 
@@ -102,7 +102,7 @@ class NetworkSource(Source):
         *,
         temperature: float,
         dynamics: Engine,
-        labels: Mapping[str, Any] | None = None,
+        labels: Mapping[str, object] | None = None,
         potential: str | None = None,
         network: Mapping[str, object] | NetworkMaker | None = None,
         training: ForceMatching | None = None,

@@ -7,7 +7,7 @@ Public: `statistical_inefficiency`, `effective_sample_size`, `default_blocks`, `
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,12 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from ..frames import Frames
 from .sampling import blocks_of, counted_once
 
+#: A number or an array of them.
+Value = TypeVar("Value")
 
-class Estimate(NamedTuple):
+
+class Estimate(NamedTuple, Generic[Value]):
     """A number, or an array of them, with its standard error in the same unit."""
 
-    value: Any
-    error: Any
+    value: Value
+    error: Value
 
 
 def statistical_inefficiency(series: ArrayLike, replicas: ArrayLike | None = None) -> float:
@@ -105,7 +108,7 @@ def effective_sample_size(frames: Frames, series: ArrayLike, periodic: bool = Fa
     )
 
 
-def effective_share(log_weights: ArrayLike) -> Any:
+def effective_share(log_weights: ArrayLike) -> NDArray[np.float64]:
     """(...,) (sum w)^2 / (n sum w^2) over the last axis of weights given by their logarithms
     (Kish); 0 where all are zero.
     """
@@ -134,8 +137,8 @@ def default_blocks(frames: Frames, most: int = 64) -> int:
 
 
 def block_average(
-    frames: Frames, statistic: Callable[[Frames], Any], n_blocks: int | None = None
-) -> Estimate:
+    frames: Frames, statistic: Callable[[Frames], Value], n_blocks: int | None = None
+) -> Estimate[Value]:
     """`statistic` of all frames, with the standard error of its mean over blocks.
 
     For statistics that are averages; a ratio or a logarithm is less biased by `jackknife`.
@@ -149,8 +152,8 @@ def block_average(
 
 
 def jackknife(
-    frames: Frames, statistic: Callable[[Frames], Any], n_blocks: int | None = None
-) -> Estimate:
+    frames: Frames, statistic: Callable[[Frames], Value], n_blocks: int | None = None
+) -> Estimate[Value]:
     """`statistic` of all frames, with its delete-one-block jackknife error (Kunsch, Ann. Stat. 17,
     1217 (1989)).
 
@@ -172,7 +175,7 @@ def jackknife_rows(
     rows: NDArray[np.float64],
     statistic: Callable[[NDArray[np.float64]], object] = np.asarray,
     n_blocks: int | None = None,
-) -> Estimate:
+) -> Estimate[Any]:
     """`statistic` of the weighted mean of `rows`, with its jackknife error: what `jackknife` gives,
     at the cost of one pass over the frames.
 

@@ -4,7 +4,6 @@ that was destroyed.
 
 from __future__ import annotations
 
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -150,7 +149,7 @@ def check_sample(frames: Frames) -> tuple[dict[str, object], str]:
     distances = _distances(frames)  # once: a long trajectory is read from the disk for them
     original = originals(frames, distances)
     again = np.flatnonzero(original != np.arange(len(original)))
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     said = []
     if len(again):
         share = len(again) / len(frames)

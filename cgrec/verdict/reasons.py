@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 import numpy as np
 
@@ -59,7 +58,7 @@ class Verdict:
         return {"word": self.word, "reasons": [asdict(reason) for reason in self.reasons]}
 
     @classmethod
-    def from_json(cls, data: Any) -> Verdict:
+    def from_json(cls, data: object) -> Verdict:
         """What `to_json` gave.
 
         Raises:
@@ -83,14 +82,14 @@ class NotToBeUsed(ValueError):
     """A climb that ended at a level whose verdict is "do not use"."""
 
 
-def number(value: Any) -> float | None:
+def number(value: object) -> float | None:
     """`value` as a float; None where it is no finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if np.isfinite(value) else None
 
 
-def mapping(value: Any) -> Mapping[str, Any]:
+def mapping(value: object) -> Mapping[str, object]:
     """`value` where it is a mapping, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
@@ -100,7 +99,7 @@ def entries(value: object) -> list[Mapping[str, object]]:
     return [v for v in value if isinstance(v, Mapping)] if isinstance(value, list | tuple) else []
 
 
-def joined(value: Any, between: str = ", ") -> str:
+def joined(value: object, between: str = ", ") -> str:
     """The entries of the list `value` in one string; "" where it is no list."""
     return between.join(map(str, value)) if isinstance(value, list | tuple) else ""
 

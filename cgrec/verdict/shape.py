@@ -226,7 +226,7 @@ def handed_on(report: Report) -> Reason | None:
     )
 
 
-def _distance(row: Mapping[str, Any]) -> str:
+def _distance(row: Mapping[str, object]) -> str:
     variables, error = joined(row.get("variables")), number(row.get("error")) or 0.0
     return f"the distribution of {variables} is {row['excess']:.3g} +- {shown(error, 1)} nats"
 

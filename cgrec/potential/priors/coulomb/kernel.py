@@ -6,7 +6,6 @@ import ctypes
 import math
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from torch.nn.functional import pad
 
 from ....native import native_library
 from ....threads import kernel_threads
-from ...base import Potential
+from ...base import Potential, PotentialState
 from ...graph import SiteGraph
 from .charged import ChargedSites
 from .waves import tops, vectors
@@ -55,7 +54,7 @@ class CompiledCoulomb(Potential):
             self._call = _Call(self.plain, graph)
         return self._call.evaluate(self.library, graph.positions)
 
-    def to_state(self) -> dict[str, Any]:
+    def to_state(self) -> PotentialState:
         return self.plain.to_state()
 
 

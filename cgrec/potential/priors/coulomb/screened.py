@@ -9,10 +9,10 @@ ways: torch-pme, differentiable and on any device, and coulomb.cpp for many forc
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ....index_select import own_index_select
 from ....native import NoKernel
@@ -32,6 +32,8 @@ MESH_NODES = 5
 #: `accuracy` of the order of the nodes: so the mesh added less than a third to the error of forces
 #: from 1e-4 to 1e-7.
 MESH_SPACING = 4.0
+#: One of torch-pme's calculators.
+M = TypeVar("M", bound=nn.Module)
 #: Numbers (waves times sites) in one tensor of the plain sum: 32 MB of float64.
 _MOST = 4_000_000
 
@@ -156,7 +158,7 @@ class ScreenedCoulomb(ChargedSites):
             found.append(calculator(q, cell, points, of[near], r[near]))
         return torch.stack(found)
 
-    def _calculator(self, kind: Any, like: Tensor, **options: Any) -> Any:
+    def _calculator(self, kind: type[M], like: Tensor, **options: float) -> M:
         potential = CoulombPotential(smearing=2**-0.5)
         return kind(potential, full_neighbor_list=self.cutoff > 0, **options).to(
             like.device, like.dtype
