@@ -85,7 +85,7 @@ def read(
     lj: Mapping[str, float] | None = None,
     forces_path: str | Path | Sequence[str | Path] | None = None,
     box: ArrayLike | str | None = None,
-    species: Sequence[Any] | str | None = None,
+    species: Sequence[object] | str | None = None,
     masses: Mapping[str, float] | Sequence[float] | None = None,
     elements: Mapping[str, str] | None = None,
     keys: Mapping[str, str | Sequence[str]] | None = None,
@@ -216,7 +216,7 @@ def files_of(path: str | Path | Sequence[str | Path]) -> list[Path]:
     return found
 
 
-def _requests(given: dict[str, object]) -> list[Request]:
+def _requests(given: dict[str, Any]) -> list[Request]:
     """One request a file, with its partner of forces."""
     paths = files_of(given["path"])
     kelvin = given["temperature"]
@@ -244,7 +244,7 @@ def _requests(given: dict[str, object]) -> list[Request]:
     if len(requests) == 1:
         return requests
     # a folder of frames among several files says itself what the others are told
-    bare: dict[str, object] = dict.fromkeys(
+    bare: dict[str, Any] = dict.fromkeys(
         (
             "topology",
             "species",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..remarks import remark
 from ..system import System
@@ -47,7 +48,7 @@ def open_npz(request: Request) -> Opened:
     archive = Archive(request.path)
     chosen = Chosen(request.shown, archive.shapes, request.keys)
     needed = "forces" if request.as_forces else "positions"
-    found: dict[str, object] = {}
+    found: dict[str, NDArray[Any]] = {}
     for thing in chosen.names:
         if thing in chosen:
             found[thing] = _summed(archive, chosen[thing])
@@ -103,7 +104,7 @@ class Archive:
             shape, fortran, dtype = reader(file)
             return shape, fortran, dtype, file.tell()
 
-    def __getitem__(self, name: str) -> NDArray[np.floating]:
+    def __getitem__(self, name: str) -> NDArray[Any]:
         """The array; memory-mapped where it is large, after its checksum was compared."""
         member = f"{name}.npy"
         try:
@@ -153,13 +154,13 @@ def broken(path: Path, error: Exception) -> ValueError:
     )
 
 
-def _summed(archive: Archive, names: tuple[str, ...]) -> object:
+def _summed(archive: Archive, names: tuple[str, ...]) -> NDArray[Any]:
     """The array of one name, or the sum of several."""
     if len(names) == 1:
         return one_column(names[0], archive[without_index(names[0])])
     first = archive[names[0]]
     if first.nbytes < _IN_MEMORY:
-        return sum(archive[n] for n in names)
+        return sum((archive[n] for n in names[1:]), first)
     parts, collected = [archive[n] for n in names], Collected()
     for start in range(0, len(first), 100):
         collected.append("sum", np.sum([p[start : start + 100] for p in parts], axis=0))
@@ -171,7 +172,7 @@ def _may_be_box(shape: tuple[int, ...], n_frames: int) -> bool:
     return shape in ((3, 3), (3,), (6,), (n_frames, 3), (n_frames, 6), (n_frames, 3, 3))
 
 
-def _opened(request: Request, found: dict[str, object], box_like: tuple[str, ...]) -> Opened:
+def _opened(request: Request, found: dict[str, NDArray[Any]], box_like: tuple[str, ...]) -> Opened:
     needed = "forces" if request.as_forces else "positions"
     vectors = found[needed]
     if vectors.ndim != 3 or vectors.shape[-1] != 3:
@@ -216,7 +217,7 @@ def _opened(request: Request, found: dict[str, object], box_like: tuple[str, ...
     return replace(opened, system=_system(request, found, opened))
 
 
-def _box(path: Path, box: object, n_frames: int) -> NDArray[np.float64]:
+def _box(path: Path, box: ArrayLike, n_frames: int) -> NDArray[np.float64]:
     """Rows (3, 3) or (n_frames, 3, 3).
 
     Raises:
@@ -259,7 +260,7 @@ def _temperature(request: Request, array: NDArray[np.floating] | None) -> float 
     return None
 
 
-def _columns(request: Request, found: dict[str, object]) -> SiteColumns | None:
+def _columns(request: Request, found: dict[str, NDArray[Any]]) -> SiteColumns | None:
     """Elements the archive states beside a topology, or names beside species=, to compare."""
     given = request.topology is not None or request.species is not None
     if request.as_forces or "species" not in found or not given:
@@ -283,7 +284,7 @@ def system_names(request: Request, species: NDArray[np.floating]) -> tuple[str, 
     return tuple(str(s) for s in species)
 
 
-def _system(request: Request, found: dict[str, object], opened: Opened) -> Known | None:
+def _system(request: Request, found: dict[str, NDArray[Any]], opened: Opened) -> Known | None:
     """What the archive says of its sites; None where it does not, or the caller says it all.
 
     Bonds of the archive stay beside names that the caller gives.
@@ -308,7 +309,7 @@ def _system(request: Request, found: dict[str, object], opened: Opened) -> Known
     return Known(sites.system, bonds_complete="bonds" in found, sites=sites)
 
 
-def _check_lengths(path: Path, arrays: dict[str, object], shape: tuple[int, ...]) -> None:
+def _check_lengths(path: Path, arrays: Mapping[str, NDArray[Any]], shape: tuple[int, ...]) -> None:
     """ValueError where arrays disagree, before picking frames would hide it."""
     n = shape[0]
     for name, array in arrays.items():

@@ -5,9 +5,9 @@ files.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -226,7 +226,10 @@ def _check_keys(request: Request, given: dict[str, str], there: set[str]) -> Non
 
 
 def _forces_name(
-    request: Request, first: Atoms, shapes: dict[str, tuple[int, ...]], results: object
+    request: Request,
+    first: Atoms,
+    shapes: dict[str, tuple[int, ...]],
+    results: Mapping[str, ArrayLike],
 ) -> str:
     """Name of the forces: "forces", or the one other array that is called so.
 
@@ -275,12 +278,12 @@ def _energy_name(entries: set[str], forces: str) -> str:
     return like[0] if len(like) == 1 else ""
 
 
-def _getter(name: str | None) -> Callable[[Atoms], Any] | None:
+def _getter(name: str | None) -> Callable[[Atoms], NDArray[np.float64] | None] | None:
     """Reads an entry of an image by its name."""
     if name is None:
         return None
 
-    def get(atoms: Atoms) -> Any:
+    def get(atoms: Atoms) -> NDArray[np.float64] | None:
         results = getattr(atoms.calc, "results", {}) if atoms.calc is not None else {}
         found = results.get(name, results.get("free_energy") if name == "energy" else None)
         return found if found is not None else atoms.arrays.get(name, atoms.info.get(name))
@@ -309,7 +312,9 @@ def _all_or_none(images: list[Atoms], name: str, where: Path) -> NDArray[np.floa
     return np.array(values, float)
 
 
-def _system(atoms: Atoms, where: str, given: object = None) -> System:
+def _system(
+    atoms: Atoms, where: str, given: Mapping[str, float] | ArrayLike | None = None
+) -> System:
     """Names, elements and masses of one image."""
     symbols = atoms.get_chemical_symbols()
     masses = atoms.get_masses()

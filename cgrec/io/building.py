@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,12 +26,12 @@ _SUM_TOLERANCE = 0.1
 def build_system(
     *,
     names: Sequence[str],
-    elements: Sequence[Any],
-    masses: object,
-    charges: object,
-    bonds: object,
+    elements: Sequence[str],
+    masses: ArrayLike | None,
+    charges: ArrayLike | None,
+    bonds: ArrayLike | None,
     where: str,
-    types: Sequence[Any] | None = None,
+    types: Sequence[object] | None = None,
 ) -> System:
     """System of columns, with the masses of the elements where none are stated; types are the
     elements of atoms, the force field's `types` or the names of united atoms, the names of all
@@ -42,8 +41,9 @@ def build_system(
         ValueError: a site has no mass.
     """
     if masses is None:
-        masses = np.array([element_mass(e) for e in elements])
-    bad = np.flatnonzero(~(np.asarray(masses, float) > 0))
+        masses = [element_mass(e) for e in elements]
+    masses = np.asarray(masses, float)
+    bad = np.flatnonzero(~(masses > 0))
     if len(bad) and elements[bad[0]] != "X":
         raise ValueError(
             f"{where}: site {bad[0]} ({names[bad[0]]}) has a mass of {masses[bad[0]]:g}: "
@@ -66,14 +66,14 @@ def build_system(
             masses=masses,
             types=kinds,
             elements=tuple(elements),
-            charges=charges,
+            charges=np.zeros(len(names)) if charges is None else np.asarray(charges, float),
             bonds=pairs,
         )
     )
 
 
 def united_or_element(
-    names: Sequence[str], elements: Sequence[str], masses: ArrayLike, types: Sequence[Any] | None
+    names: Sequence[str], elements: Sequence[str], masses: ArrayLike, types: Sequence[object] | None
 ) -> tuple[str, ...]:
     """What the network calls alike: the element of an atom, the force field's type or the name of
     anything else.

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 #: amu of deuterium, which has no symbol of its own among the elements.
 DEUTERIUM = 2.014
@@ -292,7 +293,7 @@ def guess_elements(
     names: Sequence[str],
     residue_names: Sequence[str] | None = None,
     residues: Sequence[int] | None = None,
-    masses: object = None,
+    masses: NDArray[np.float64] | None = None,
 ) -> list[str | Doubt]:
     """The element of every site, "X" for beads, a Doubt where a name could be several elements'.
 
@@ -300,11 +301,11 @@ def guess_elements(
     so are the others, unless their masses say that they are atoms; likewise where all are called
     like one heavy element with numbers.
     """
-    groups: dict[Any, list[int]] = {}
+    groups: dict[int, list[int]] = {}
     for i in range(len(names)):
         groups.setdefault(0 if residues is None else residues[i], []).append(i)
     found: list[str | Doubt] = ["X"] * len(names)
-    known: dict[Any, list[str | Doubt]] = {}
+    known: dict[tuple[str | float, ...], list[str | Doubt]] = {}
     for members in groups.values():
         residue = "" if residue_names is None else residue_names[members[0]]
         stated = None if masses is None else [float(masses[i]) for i in members]

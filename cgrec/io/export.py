@@ -47,7 +47,7 @@ def write(frames: Frames, path: str | Path) -> Path:
 
 def _write_npz(frames: Frames, path: Path) -> None:
     names = [n for n in KEYS if getattr(frames, n, None) is not None and n != "system"]
-    arrays: dict[str, object] = {n: np.asarray(getattr(frames, n)) for n in names}
+    arrays = {n: getattr(frames, n) for n in names}
     arrays |= {"length_unit": "nm", "energy_unit": "kJ/mol", "force_unit": "kJ/mol/nm"}
     np.savez(path, system=json.dumps(frames.system.to_dict()), **arrays)
 

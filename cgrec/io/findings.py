@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 _OPEN: ContextVar[tuple[dict[str, list[object]], ...]] = ContextVar(
     "findings that are being kept", default=()
@@ -29,7 +28,7 @@ def recorded() -> Iterator[dict[str, list[object]]]:
     """The findings made inside the block: name -> one entry for every time it was recorded, such as
     once a file.
     """
-    kept: dict[str, list[Any]] = {}
+    kept: dict[str, list[object]] = {}
     token = _OPEN.set((*_OPEN.get(), kept))
     try:
         yield kept

@@ -8,6 +8,7 @@ and after are judged as well, since a share of wrong frames hides in the mean of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -203,7 +204,7 @@ def _mistakes(force_unit: str, length_unit: str | None) -> list[tuple[float, str
     ]
 
 
-def _shifted(frames: Frames, terms: object, estimate: float) -> str:
+def _shifted(frames: Frames, terms: Callable[[Frames, int], Sample], estimate: float) -> str:
     """The cause, where the forces of the frame before or after fit and those of the frame itself do
     not.
     """

@@ -8,7 +8,6 @@ many frames fits it, too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -29,7 +28,7 @@ _GRAM_PER_CM3 = 1.66053907e-3
 
 
 def check_names_given(
-    species: Sequence[Any] | str, columns: SiteColumns | None, where: str
+    species: Sequence[object] | str, columns: SiteColumns | None, where: str
 ) -> None:
     """Compare species= with the elements or names that the file states for its sites.
 

@@ -5,10 +5,10 @@ named.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from .portions import Portions, sliced, with_box
 from .request import Known, Opened, Request, SiteColumns, Stated
 from .topology import build_system, guess_element
 from .unit_names import energy_name, force_name, length_name
+
+if TYPE_CHECKING:
+    import h5py
 
 _PARSERS: dict[str, tuple[str, Callable[[str], str | None]]] = {
     "positions": ("length", length_name),
@@ -52,7 +55,7 @@ def open_hdf5(request: Request) -> Opened:
 # -----------------------------------------------------------------------
 
 
-def _open_h5md(request: Request, particles: object) -> Opened:
+def _open_h5md(request: Request, particles: h5py.Group) -> Opened:
     groups = [name for name, group in particles.items() if "position" in group or "force" in group]
     if len(groups) != 1:
         raise ValueError(
@@ -76,12 +79,12 @@ def _open_h5md(request: Request, particles: object) -> Opened:
     return Opened(portions, frozenset(values), stated, columns=_h5md_columns(group), open=is_open)
 
 
-def _value(element: object) -> Any:
+def _value(element: h5py.Group | h5py.Dataset) -> h5py.Dataset:
     """The dataset of an H5MD element that changes in time, or does not."""
     return element["value"] if hasattr(element, "keys") else element
 
 
-def _unit_text(group: object, name: str, value: object) -> str:
+def _unit_text(group: Mapping[str, h5py.Dataset], name: str, value: h5py.Dataset) -> str:
     """The unit attribute, which H5MD puts at the values and some programs at their group."""
     places = [value, group[name]] if name in group else [value]
     found = next((p.attrs["unit"] for p in places if "unit" in p.attrs), "")
@@ -99,7 +102,7 @@ def _units(request: Request, texts: dict[str, str]) -> Stated:
     return Stated(names.get("length"), names.get("energy"), names.get("force"), frozenset(names))
 
 
-def _one_length(path: Path, values: dict[str, object]) -> int:
+def _one_length(path: Path, values: Mapping[str, Sized]) -> int:
     counts = {name: len(array) for name, array in values.items()}
     if len(set(counts.values())) > 1:
         found = " and ".join(f"{n} of {name}" for name, n in counts.items())
@@ -111,7 +114,7 @@ def _one_length(path: Path, values: dict[str, object]) -> int:
     return next(iter(counts.values()))
 
 
-def _check_steps(path: Path, group: object, names: dict[str, str]) -> None:
+def _check_steps(path: Path, group: h5py.Group, names: dict[str, str]) -> None:
     """ValueError where positions and forces are of other steps."""
     steps = [
         group[n]["step"]
@@ -126,7 +129,7 @@ def _check_steps(path: Path, group: object, names: dict[str, str]) -> None:
 
 
 def _with_h5md_box(
-    request: Request, group: object, portions: Portions, n_frames: int
+    request: Request, group: h5py.Group, portions: Portions, n_frames: int
 ) -> tuple[Portions, bool | None]:
     """Portions with their box, and whether the file says that there is none.
 
@@ -164,24 +167,25 @@ def mixed_boundary(path: Path, periodic: Sequence[bool]) -> ValueError:
     )
 
 
-def _h5md_columns(group: object) -> SiteColumns | None:
+def _h5md_columns(group: h5py.Group) -> SiteColumns | None:
     """Elements, masses and charges the file gives its particles once for all frames."""
-    found: dict[str, object] = {}
-    for name, column in (("mass", "masses"), ("charge", "charges")):
-        if name in group and not hasattr(group[name], "keys") and group[name].ndim == 1:
-            found[column] = np.asarray(group[name][:], float)
-    species = group.get("species")
-    if species is not None and not hasattr(species, "keys") and species.ndim == 1:
-        found["types"] = tuple(str(s) for s in species[:])
-    return SiteColumns(**found) if found else None
+    there = {n: group[n] for n in ("mass", "charge", "species") if n in group}
+    once = {n: d for n, d in there.items() if not hasattr(d, "keys") and d.ndim == 1}
+    if not once:
+        return None
+    return SiteColumns(
+        masses=np.asarray(once["mass"][:], float) if "mass" in once else None,
+        charges=np.asarray(once["charge"][:], float) if "charge" in once else None,
+        types=tuple(str(s) for s in once["species"][:]) if "species" in once else None,
+    )
 
 
 # --- mdtraj (mdtraj.org, HDF5 format 1.1)
 # -------------------------------------------------------------------
 
 
-def _open_mdtraj(request: Request, file: object) -> Opened:
-    values: dict[str, object] = {"positions": file["coordinates"]}
+def _open_mdtraj(request: Request, file: h5py.File) -> Opened:
+    values: dict[str, h5py.Dataset] = {"positions": file["coordinates"]}
     for thing, key in (request.keys or {}).items():
         values[thing] = _named(request.path, file, str(key))
     if request.as_forces:
@@ -198,7 +202,7 @@ def _open_mdtraj(request: Request, file: object) -> Opened:
     return Opened(portions, frozenset(values), _units(request, texts), system)
 
 
-def _mdtraj_system(request: Request, file: object) -> System:
+def _mdtraj_system(request: Request, file: h5py.File) -> System:
     """System of the topology mdtraj keeps as json: chains of residues of atoms, and bonds."""
     text = file["topology"][()]
     text = text[0] if isinstance(text, np.ndarray) else text
@@ -240,7 +244,7 @@ def _mdtraj_system(request: Request, file: object) -> System:
 # ----------------------------------------------------------------------------------------------
 
 
-def _open_named(request: Request, file: object) -> Opened:
+def _open_named(request: Request, file: h5py.File) -> Opened:
     """Arrays of frames chosen by name, e.g. mlcg's `<set>/<molecule>/cg_coords` and `cg_forces`."""
     shapes: dict[str, tuple[int, ...]] = {}
     file.visititems(
@@ -250,7 +254,7 @@ def _open_named(request: Request, file: object) -> Opened:
     chosen = Chosen(request.shown, shapes, request.keys, things)
     needed = "forces" if request.as_forces else "positions"
     chosen.need(needed)
-    values: dict[str, object] = {}
+    values: dict[str, h5py.Dataset] = {}
     for thing in things:
         if thing in chosen and not (request.as_forces and thing != "forces"):
             values[thing] = _named(request.path, file, chosen[thing][0])
@@ -270,7 +274,7 @@ def _open_named(request: Request, file: object) -> Opened:
     return Opened(portions, frozenset(arrays), _units(request, texts))
 
 
-def _named(path: Path, file: object, key: str) -> Any:
+def _named(path: Path, file: h5py.File, key: str) -> h5py.Dataset:
     """The dataset called `key`."""
     name = without_index(key)
     if name not in file or hasattr(file[name], "keys"):

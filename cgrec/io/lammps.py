@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -44,6 +44,9 @@ _NAMED = {
 STYLES = (*_STYLES, "lj")
 _POSITIONS = (("x", "y", "z"), ("xu", "yu", "zu"), ("xs", "ys", "zs"), ("xsu", "ysu", "zsu"))
 _FORCES = ("fx", "fy", "fz")
+
+#: Words after BOX BOUNDS, and those of the three lines below.
+Bounds = tuple[list[str], list[list[bytes]]]
 
 
 @dataclass(frozen=True)
@@ -304,12 +307,13 @@ def _frames(request: Request) -> Iterator[_Frame]:
 
 def _header(path: Path, file: BinaryIO, k: int) -> _Header | None:
     """The lines from ITEM: TIMESTEP to ITEM: ATOMS; None at the end of the file."""
-    found: dict[str, object] = {}
+    found: dict[str, str] = {}
+    bounds: Bounds | None = None
     units = None
     while True:
         line = file.readline()
         if not line:
-            if found or units:
+            if found or bounds or units:
                 raise _cut(path, k)
             return None
         if not line.endswith(b"\n"):
@@ -323,9 +327,9 @@ def _header(path: Path, file: BinaryIO, k: int) -> _Header | None:
                 f"{line[:60]!r}"
             )
         if text[1] == "ATOMS":
-            return _made(path, k, found, tuple(text[2:]), units)
+            return _made(path, k, found, bounds, tuple(text[2:]), units)
         if text[1] == "BOX":
-            found["bounds"] = (text[3:], [_line(path, file, k).split() for _ in range(3)])
+            bounds = (text[3:], [_line(path, file, k).split() for _ in range(3)])
         else:
             found[" ".join(text[1:])] = _line(path, file, k).decode(errors="replace").strip()
         units = found.get("UNITS", units)
@@ -346,13 +350,20 @@ def _cut(path: Path, k: int) -> ValueError:
 
 
 def _made(
-    path: Path, k: int, found: dict[str, object], columns: tuple[str, ...], units: str | None
+    path: Path,
+    k: int,
+    found: Mapping[str, str],
+    bounds: Bounds | None,
+    columns: tuple[str, ...],
+    units: str | None,
 ) -> _Header:
-    missing = [n for n in ("TIMESTEP", "NUMBER OF ATOMS", "bounds") if n not in found]
-    if missing:
-        raise ValueError(f"{path} is no LAMMPS dump: frame {k} has no {', '.join(missing)}")
+    missing = [n for n in ("TIMESTEP", "NUMBER OF ATOMS") if n not in found]
+    if missing or bounds is None:
+        raise ValueError(
+            f"{path} is no LAMMPS dump: frame {k} has no {', '.join(missing) or 'bounds'}"
+        )
     try:
-        periodic, box, origin = _box(*found["bounds"])
+        periodic, box, origin = _box(*bounds)
         step, n_sites = int(found["TIMESTEP"]), int(found["NUMBER OF ATOMS"])
     except (ValueError, IndexError) as error:
         raise ValueError(f"{path}: the header of frame {k} is not understood ({error})") from error

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -91,9 +90,9 @@ class SystemMaker:
         if opened.units.mass != 1.0 and _is_lammps_data(request.topology):
             system = _in_amu(system, opened)
         if request.species is not None:
-            system = with_species(
-                system, self._names_of_sites(request.species), self._of_sites(request.masses), where
-            )
+            names, masses = self._names_of_sites(request.species), request.masses
+            own = None if masses is None else self._of_sites(masses)
+            system = with_species(system, names, own, where)
         stated = _states_masses(request.topology)
         return with_columns(system, self._own(opened.columns), where, had_masses=stated), complete
 
@@ -128,9 +127,9 @@ class SystemMaker:
             return species
         return [species[i] for i in kept]
 
-    def _of_sites(self, masses: object) -> Any:
+    def _of_sites(self, masses: Mapping[str, float] | ArrayLike) -> Mapping[str, float] | ArrayLike:
         """Masses given for the sites of the file, of those that are sites of the System."""
-        if masses is None or self._sites is None or self._sites.kept is None:
+        if self._sites is None or self._sites.kept is None:
             return masses
         if not isinstance(masses, Mapping):
             listed = np.asarray(masses, float)
@@ -329,7 +328,10 @@ def _check_types(system: System, columns: SiteColumns, where: str) -> None:
 
 
 def with_species(
-    system: System, species: Sequence[Any] | str, masses: object, where: str
+    system: System,
+    species: Sequence[object] | str,
+    masses: Mapping[str, float] | ArrayLike | None,
+    where: str,
 ) -> System:
     """`system` whose sites are called `species`: what a site is comes from them, bonds, charges and
     residues stay.

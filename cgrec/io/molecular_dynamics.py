@@ -7,16 +7,20 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .periodic import box_rows
-from .portions import Snapshot, in_order, sliced, with_box
+from .portions import PerFrame, Snapshot, in_order, sliced, with_box
 from .request import Known, Opened, Request, Stated
 from .topology import read_topology
 from .unit_names import force_name, known, length_name
+
+if TYPE_CHECKING:
+    from MDAnalysis.lib.formats.libmdaxdr import TRRFile, XTCFile
+    from netCDF4 import Variable
 
 #: What MDAnalysis turns lengths and forces into.
 _MDANALYSIS = Stated("angstrom", "kJ/mol", "kJ/mol/angstrom")
@@ -119,7 +123,7 @@ def _cryst1(line: str) -> NDArray[np.float64] | None:
     return box_rows(numbers) if numbers[:3] != [1.0, 1.0, 1.0] else None
 
 
-def _gromacs(path: Path, opener: object) -> Iterator[Snapshot]:
+def _gromacs(path: Path, opener: type[TRRFile] | type[XTCFile]) -> Iterator[Snapshot]:
     """Frames of a TRR or XTC in order. Read without MDAnalysis' index, which passes over a last
     frame cut in half.
     """
@@ -229,7 +233,7 @@ def open_netcdf(request: Request) -> Opened:
             + ("" if thing == "forces" else ", or give an mdfrc file as forces_path=")
         )
     n_frames = len(next(iter(held.values())))
-    arrays: dict[str, object] = {k: _with_frames(v) for k, v in held.items()}
+    arrays = {k: _with_frames(v) for k, v in held.items()}
     portions = sliced(arrays, n_frames)
     box = None
     if not request.as_forces:
@@ -239,7 +243,7 @@ def open_netcdf(request: Request) -> Opened:
     return Opened(portions, frozenset(held), _netcdf_units(request, held))
 
 
-def _variables(path: Path) -> dict[str, object]:
+def _variables(path: Path) -> dict[str, Variable]:
     """Variables of a NetCDF file by name, read from disk as they are cut.
 
     Raises:
@@ -275,7 +279,7 @@ def _check_classic(path: Path) -> None:
 
 
 def _check_names(
-    request: Request, variables: Mapping[str, object], names: Mapping[str, str]
+    request: Request, variables: Mapping[str, Variable], names: Mapping[str, str]
 ) -> None:
     missing = sorted(set(names.values()) - set(variables))
     if missing:
@@ -284,7 +288,7 @@ def _check_names(
         )
 
 
-def _with_frames(variable: object) -> Any:
+def _with_frames(variable: Variable) -> PerFrame:
     """A variable with frames along its first axis: a restart file has one frame and no axis for it."""
     return (
         variable
@@ -293,7 +297,9 @@ def _with_frames(variable: object) -> Any:
     )
 
 
-def _cells(lengths: object, angles: object, n_frames: int) -> NDArray[np.float64] | None:
+def _cells(
+    lengths: Variable | None, angles: Variable | None, n_frames: int
+) -> NDArray[np.float64] | None:
     """Box rows of the cell variables; None where there are none, or they are zero, which means no
     box.
     """

@@ -4,9 +4,9 @@ alternate locations.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -65,7 +65,7 @@ def one_location(
     occupancies: ArrayLike,
     names: Sequence[str],
     residue_names: Sequence[str],
-    places: Sequence[Any],
+    places: Sequence[Hashable],
 ) -> NDArray[np.int64]:
     """Atoms that are kept where some are given at several places: one location in every residue.
 
@@ -80,7 +80,7 @@ def one_location(
         places: chain, number and insertion code per atom; what shares them is one residue.
     """
     share = np.asarray(occupancies, float)
-    members: dict[Any, list[int]] = {}
+    members: dict[Hashable, list[int]] = {}
     for atom, place in enumerate(places):
         members.setdefault(place, []).append(atom)
     kept = []

@@ -8,11 +8,11 @@ A trajectory may be larger than the memory. So every reader gives `Portion`s of 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +103,18 @@ def in_order(path: Path, snapshots: Callable[[], Iterator[Snapshot]]) -> Portion
     return portions
 
 
-def sliced(arrays: dict[str, object], n_frames: int) -> Portions:
+class PerFrame(Protocol):
+    """Numbers with frames along the first axis: an array, or a dataset of HDF5 or NetCDF."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, where: slice, /) -> NDArray[Any]: ...
+
+
+def sliced(arrays: Mapping[str, PerFrame], n_frames: int) -> Portions:
     """Portions of arrays that can be cut anywhere: of numpy, HDF5 or NetCDF, each with frames along
     its first axis.
     """
@@ -139,7 +150,7 @@ def with_box(portions: Portions, rows: NDArray[np.floating], n_frames: int) -> P
     return boxed
 
 
-def _cut(array: object, where: slice) -> NDArray[Any]:
+def _cut(array: PerFrame, where: slice) -> NDArray[Any]:
     """Frames `where` of an array; h5py knows no negative steps."""
     if where.step > 0 or isinstance(array, np.ndarray):
         cut = np.array(array[where])

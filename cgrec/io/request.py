@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,7 +36,7 @@ class Request:
     lj: Mapping[str, float] | None = None
     forces_path: Path | None = None
     box: ArrayLike | str | None = None
-    species: Sequence[Any] | str | None = None
+    species: Sequence[object] | str | None = None
     masses: Mapping[str, float] | Sequence[float] | None = None
     elements: Mapping[str, str] | None = None
     keys: Mapping[str, str | Sequence[str]] | None = None

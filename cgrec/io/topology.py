@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +28,9 @@ from .elements import (
 )
 from .periodic import close_pairs
 from .universe import Topology, given_elements, open_universe, topology_from_universe
+
+if TYPE_CHECKING:
+    from MDAnalysis import Universe
 
 __all__ = [
     "add_guessed_bonds",
@@ -130,7 +133,7 @@ def read_topology(
 
 
 def system_from_species(
-    species: Sequence[Any] | str,
+    species: Sequence[object] | str,
     n_sites: int,
     *,
     masses: Mapping[str, float] | ArrayLike | None = None,
@@ -145,7 +148,7 @@ def system_from_species(
 
 
 def read_species(
-    species: Sequence[Any] | str,
+    species: Sequence[object] | str,
     n_sites: int,
     *,
     masses: Mapping[str, float] | ArrayLike | None = None,
@@ -206,8 +209,8 @@ def _without(
     names: list[str],
     symbols: list[str],
     masses: NDArray[np.float64],
-    charges: object,
-    bonds: object,
+    charges: ArrayLike | None,
+    bonds: ArrayLike | None,
     where: str,
 ) -> Topology:
     """The Topology of the sites that are not `virtual`."""
@@ -277,7 +280,7 @@ def _elements_of_names(
     needs a mass.
     """
     if isinstance(masses, Mapping):
-        stated: object = np.array([masses.get(n, 0.0) for n in names], float)
+        stated: NDArray[np.float64] | None = np.array([masses.get(n, 0.0) for n in names], float)
     else:
         stated = None if masses is None else np.asarray(masses, float)
     guessed = guess_elements(names, masses=stated)
@@ -381,7 +384,7 @@ def add_rigid_pairs(system: System, positions: NDArray[np.floating]) -> System:
     return replace(system, constraints=np.unique(both, axis=0)) if len(rigid) else system
 
 
-def universe_of(system: System) -> Any:
+def universe_of(system: System) -> Universe:
     """MDAnalysis Universe of a System, for selections and export.
 
     resid is the residue's number in its file, and counts residues from 1 where nobody states one;

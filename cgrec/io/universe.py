@@ -7,9 +7,9 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +28,9 @@ from .elements import (
     is_virtual,
     mass_agrees,
 )
+
+if TYPE_CHECKING:
+    from MDAnalysis import AtomGroup, Universe
 
 #: Share of the largest force below which the force on a massless site is rounding.
 _NO_FORCE = 1e-4
@@ -98,27 +101,29 @@ class Topology:
         )
 
 
+#: A text a site.
+Texts = NDArray[np.object_]
+
+
 @dataclass
 class _Columns:
     """Columns of a topology file, one entry a site; None where the file has no such column."""
 
-    names: object
-    residue_names: object
-    residues: object
-    masses: object
-    elements: object
-    types: object
-    charges: object
-    chain_ids: object
-    residue_numbers: object
-    insertion_codes: object
+    names: Texts
+    residue_names: Texts
+    residues: NDArray[np.int64]
+    masses: NDArray[np.float64] | None
+    elements: Texts | None
+    types: Texts | None
+    charges: NDArray[np.float64] | None
+    chain_ids: Texts | None
+    residue_numbers: NDArray[np.int64] | None
+    insertion_codes: Texts | None
 
     def take(self, sites: NDArray[np.int64]) -> _Columns:
         """The columns of these sites."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return _Columns(
-            **{k: None if v is None else np.asarray(v)[sites] for k, v in values.items()}
-        )
+        stated = {name: column for name, column in vars(self).items() if column is not None}
+        return replace(self, **{name: np.asarray(column)[sites] for name, column in stated.items()})
 
     def labels(self) -> list[str]:
         """'residue name:site name' of every site."""
@@ -151,7 +156,7 @@ def _atom_style(path: Path) -> dict[str, str]:
     return {}
 
 
-def open_universe(path: Path) -> Any:
+def open_universe(path: Path) -> Universe:
     """MDAnalysis Universe of `path` without guesses of its own."""
     import MDAnalysis
 
@@ -167,7 +172,7 @@ def open_universe(path: Path) -> Any:
 
 
 def topology_from_universe(
-    universe: object,
+    universe: Universe,
     path: Path,
     *,
     bonds_complete: bool,
@@ -207,18 +212,16 @@ def topology_from_universe(
             "are no atoms"
         )
     kept = located[~virtual]
-    columns, symbols = (
-        columns.take(np.flatnonzero(~virtual)),
-        [s for s, v in zip(symbols, virtual) if not v],
-    )
+    columns = columns.take(np.flatnonzero(~virtual))
+    certain = [s for s, v in zip(symbols, virtual) if not v and isinstance(s, str)]
     system = build_system(
         names=list(columns.names),
-        elements=symbols,
-        masses=_masses(columns, symbols),
+        elements=certain,
+        masses=_masses(columns, certain),
         charges=columns.charges,
         bonds=_bonds_among(universe, kept, n_file),
         where=str(path),
-        types=columns.types,
+        types=None if columns.types is None else list(columns.types),
     )
     system = replace(
         system,
@@ -244,7 +247,7 @@ def topology_from_universe(
     )
 
 
-def _columns(universe: object, path: Path) -> _Columns:
+def _columns(universe: Universe, path: Path) -> _Columns:
     atoms = universe.atoms
     n = len(atoms)
     found = {
@@ -278,7 +281,7 @@ def _columns(universe: object, path: Path) -> _Columns:
     )
 
 
-def _chains(atoms: object) -> Any:
+def _chains(atoms: AtomGroup) -> Texts | None:
     """Chain of every atom, or its segment where a file has segments (PSF); "SYSTEM" is MDAnalysis'
     word for none.
 
@@ -295,14 +298,16 @@ def _chains(atoms: object) -> Any:
     )
 
 
-def _attribute(atoms: object, name: str) -> Any:
+def _attribute(atoms: AtomGroup, name: str) -> Any:
     try:
         return getattr(atoms, name)
     except Exception:  # MDAnalysis raises NoDataError where the file has no such column
         return None
 
 
-def _with_masses(columns: _Columns, given: Mapping[str, float] | ArrayLike | None) -> Any:
+def _with_masses(
+    columns: _Columns, given: Mapping[str, float] | ArrayLike | None
+) -> NDArray[np.float64] | None:
     """The masses of the file (amu, NaN where nobody states one) with those given in their place."""
     if given is None or (isinstance(given, Mapping) and not given):
         return columns.masses
@@ -320,7 +325,7 @@ def _with_masses(columns: _Columns, given: Mapping[str, float] | ArrayLike | Non
     )
 
 
-def _one_location(atoms: object, columns: _Columns, path: Path) -> NDArray[np.int64]:
+def _one_location(atoms: AtomGroup, columns: _Columns, path: Path) -> NDArray[np.int64]:
     """Sites of the file that are kept where some are given at several places."""
     letters = _attribute(atoms, "altLocs")
     if letters is None or not any(letters):
@@ -334,7 +339,9 @@ def _one_location(atoms: object, columns: _Columns, path: Path) -> NDArray[np.in
     places = list(
         zip(blank if chains is None else chains, numbers, blank if codes is None else codes)
     )
-    kept = pdb.one_location(letters, occupancies, columns.names, columns.residue_names, places)
+    kept = pdb.one_location(
+        letters, occupancies, list(columns.names), list(columns.residue_names), places
+    )
     if len(kept) == len(letters):  # one letter everywhere: nothing was chosen
         return kept
     chosen = sorted({letters[i] for i in kept if letters[i]})
@@ -482,7 +489,7 @@ def _need_certain(
         )
 
 
-def _masses(columns: _Columns, symbols: Sequence[Any]) -> NDArray[np.float64]:
+def _masses(columns: _Columns, symbols: Sequence[str]) -> NDArray[np.float64]:
     """amu: as stated, else the element's; 2.014 for an H that is called or typed D."""
     stated = (
         np.full(len(symbols), np.nan)
@@ -498,7 +505,7 @@ def _masses(columns: _Columns, symbols: Sequence[Any]) -> NDArray[np.float64]:
     return np.where(np.isnan(stated), masses, stated)
 
 
-def _bonds_among(universe: object, kept: NDArray[np.int64], n_file: int) -> NDArray[np.int64]:
+def _bonds_among(universe: Universe, kept: NDArray[np.int64], n_file: int) -> NDArray[np.int64]:
     """(n_bonds, 2) bonds of the file between kept sites, in their numbers."""
     pairs = np.asarray(
         universe.bonds.indices if hasattr(universe, "bonds") else [], np.int64
