@@ -122,6 +122,10 @@ def write_json(path: str | Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=1))
 
 
+#: An object of json, read or to be written: whoever reads one from a file says its shape.
+Json = dict[str, Any]
+
+
 def read_json(path: str | Path) -> Any:
     """What `write_json` wrote.
 

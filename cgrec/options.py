@@ -16,8 +16,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from difflib import get_close_matches
 from types import NoneType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
+#: A function.
+F = TypeVar("F", bound=Callable[..., object])
 #: Columns of the text of --help.
 WIDTH = 100
 #: What types are called.
@@ -103,7 +105,7 @@ class Option:
         """Whether it must be given."""
         return self.default is inspect.Parameter.empty
 
-    def read(self, command: str, text: str) -> Any:
+    def read(self, command: str, text: str) -> object:
         """`text` as the type wants it: a number, text, a list with commas, null.
 
         Raises:
@@ -150,6 +152,27 @@ def _options(name: str, hint: object, default: object, about: Help) -> list[Opti
     return [Option(word=about.word or name, name=name, hint=hint, default=default, help=about)]
 
 
+def keywords_of(source: Callable[..., object]) -> Callable[[F], F]:
+    """Let `help` and `inspect.signature` of a function that passes `**options` on to `source` show
+    what of `source` has a default: each name, type and default then stands in one place.
+    """
+
+    def shown(function: F) -> F:
+        own = inspect.signature(function)
+        named = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        given = inspect.signature(source).parameters.values()
+        passed = [
+            p.replace(kind=p.KEYWORD_ONLY)
+            for p in given
+            if p.default is not p.empty and p.name not in own.parameters
+        ]
+        whole = own.replace(parameters=[*named, *passed])
+        setattr(function, "__signature__", whole)  # noqa: B010 (unknown to type checkers)
+        return function
+
+    return shown
+
+
 def _said(target: Callable[..., object]) -> dict[str, str]:
     """{argument: what the "Args:" of its docstring say}; "length, timestep: ps" is said of both."""
     section = re.search(r"^Args:\n((?: +.*\n?|\n)+)", inspect.getdoc(target) or "", re.MULTILINE)
@@ -163,7 +186,7 @@ def _said(target: Callable[..., object]) -> dict[str, str]:
     return found
 
 
-def read(command: str, words: Sequence[str], options: Sequence[Option]) -> dict[str, object]:
+def read(command: str, words: Sequence[str], options: Sequence[Option]) -> dict[str, Any]:
     """{keyword in Python: value} of key=value words.
 
     Args:
@@ -178,11 +201,12 @@ def read(command: str, words: Sequence[str], options: Sequence[Option]) -> dict[
     check(command, words, options)
     texts = dict(word.split("=", 1) for word in words)
     found: dict[str, object] = {}
+    inside: dict[str, dict[str, object]] = {}
     for option in options:
         if option.word in texts:
-            home = found.setdefault(option.inside, {}) if option.inside else found
+            home = inside.setdefault(option.inside, {}) if option.inside else found
             home[option.name] = option.read(command, texts[option.word])
-    return found
+    return found | inside
 
 
 def check(command: str, words: Sequence[str], options: Sequence[Option]) -> None:
@@ -263,7 +287,7 @@ def _meaning(option: Option) -> str:
     return unit + option.help.says
 
 
-def _value(command: str, key: str, text: str, hint: object) -> Any:
+def _value(command: str, key: str, text: str, hint: object) -> object:
     if get_origin(hint) is Sequence:
         return [_value(command, key, part, get_args(hint)[0]) for part in text.split(",")]
     kinds = get_args(hint) or (hint,)

@@ -48,6 +48,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from .frames import Frames
     from .mapping import Mapping
@@ -99,7 +100,7 @@ class Rule(Protocol):
     the level below and not its System.
     """
 
-    def __call__(self, fine: object, /) -> Mapping:
+    def __call__(self, fine: Any, /) -> Mapping:
         """The Mapping from `fine` (a System; or Frames, with `needs_frames`): every row of its
         weights sums to one.
 
@@ -698,6 +699,6 @@ class Variable(Protocol):
         """Whether all its sites are there."""
         ...
 
-    def of(self, frames: Frames) -> Any:
+    def of(self, frames: Frames) -> NDArray[np.float64]:
         """(n_frames,) value in every frame."""
         ...

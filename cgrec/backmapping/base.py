@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -29,9 +29,9 @@ from .split import Split, Unit, whole
 #: Units drawn at a time.
 BATCH = 4096
 #: What was learned of units of one kind, as a .pt keeps it: tensors, numbers, names.
-Model = dict[str, object]
+Model = dict[str, Any]
 #: Options of `fit`, as the class names them.
-Options = Table[str, object]
+Options = Table[str, Any]
 
 
 class Backmapper(ABC):
@@ -67,7 +67,7 @@ class Backmapper(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, fine: Frames, mapping: Mapping, **options: object) -> Self:
+    def fit(cls, fine: Frames, mapping: Mapping, **options: Any) -> Self:
         """Learn from `fine` frames how `mapping` is undone; options are those of the class.
 
         Raises:

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..bonds import as_pairs
 from .split import Unit, site_bonds
 
 #: Plain values and tensors of which a .pt makes an object again.
-State = dict[str, object]
+State = dict[str, Any]
 #: Sine of the smallest angle that may define a frame.
 _BENT = 0.25
 LINE, FREE = 0, -1  # else the number of equal places of an atom on its circle
@@ -249,7 +250,9 @@ class Surroundings:
         from ..system import System
 
         n = unit.coarse.n_sites
-        chain = System(names=unit.coarse.names, masses=unit.coarse.masses, bonds=site_bonds(unit))
+        chain = System(
+            names=unit.coarse.names, masses=unit.coarse.masses, bonds=as_pairs(site_bonds(unit))
+        )
         first = np.eye(n)[:1]
         alone = Unit(chain, chain.select([0]), first, np.arange(n)[None], np.zeros((1, 1), int))
         return cls(InternalCoordinates(first, [0] * n, _plan(alone, sites[:, :1], sites), {}))

@@ -17,14 +17,16 @@ import math
 from collections.abc import Mapping as Table
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, Self, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from ..frames import Frames
 from ..mapping import Mapping
+from ..options import keywords_of
 from ..run.checkpoints import in_pieces, load_state, save_state
 from .base import Model, Options
 from .coordinate_backmapper import CoordinateBackmapper
@@ -163,6 +165,12 @@ class FlowBackmapper(CoordinateBackmapper):
         self._flows = {
             u.key: _Flow(models[u.key]) for u in self.split.units if "velocity" in models[u.key]
         }
+
+    @classmethod
+    @keywords_of(FlowTraining)
+    def fit(cls, fine: Frames, mapping: Mapping, **options: object) -> Self:
+        """As `CoordinateBackmapper.fit`; the options are those of `FlowTraining`."""
+        return super().fit(fine, mapping, **options)
 
     @classmethod
     def _learn(

@@ -11,16 +11,18 @@ were made of (`paired`) where those exist. Public: `compare_backmapping` -> `Bac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import geometry
 from ..cell import minimum_image
+from ..files import Json
 from ..frames import Frames
 from ..observables.ledger import plain
 from ..observables.structure import (
@@ -143,14 +145,14 @@ class BackmappingReport:
         """
         return max((t for t in self.terms if t.kind == kind), key=lambda t: t.excess, default=None)
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> Json:
         """Plain numbers, strings, lists and dicts; what is not finite becomes None (json has no
         inf).
         """
         return plain(asdict(self))
 
     @classmethod
-    def from_json(cls, data: Mapping[str, object]) -> BackmappingReport:
+    def from_json(cls, data: Json) -> BackmappingReport:
         """What `to_json` wrote. Raises ValueError on a key that is missing or unknown."""
         known = {f.name: f for f in fields(cls)}
         required = {"n_frames", "n_reference", "n_draws", "bins", "terms"}
@@ -268,7 +270,7 @@ def compare_backmapping(
     """
     check_same_sites(model, reference, "compare_backmapping")
     labels = _draw_blocks(model, n_draws, n_blocks), block_labels(reference, n_blocks)
-    found: dict[str, object] = {
+    found: dict[str, Any] = {
         "terms": term_divergences(model, reference, *labels, bins, restored),
         "n_stereocentres": len(stereocentres(model.system)),
         "chirality": chirality_errors(model, reference, *labels),
@@ -321,7 +323,9 @@ def _rate(counts: NDArray[np.floating], weights: Floats, labels: Integers) -> Es
 
 
 def _rates(
-    counts: Sequence[NDArray[np.floating]], pair: tuple[Frames, Frames], labels: object
+    counts: Sequence[NDArray[np.floating]],
+    pair: tuple[Frames, Frames],
+    labels: tuple[Integers, Integers],
 ) -> Quantity:
     found = [_rate(c, f.normalised_weights(), b) for c, f, b in zip(counts, pair, labels)]
     return Quantity(*found[0], *found[1])
@@ -559,7 +563,9 @@ class _Rules:
         return frame[first], i[first], j[first], d[first]
 
 
-def _contact_rates(pair: tuple[Frames, Frames], labels: object) -> dict[str, Quantity]:
+def _contact_rates(
+    pair: tuple[Frames, Frames], labels: tuple[Integers, Integers]
+) -> dict[str, Quantity]:
     found = [contacts(frames) for frames in pair]
     names = {"missing_bonds": "missing", "spurious_bonds": "spurious", "clashes": "clashes"}
     return {
@@ -755,7 +761,9 @@ def energy_distance(
 
 
 def _compare_energies(
-    energies: tuple[ArrayLike, ArrayLike], pair: tuple[Frames, Frames], labels: object
+    energies: tuple[ArrayLike, ArrayLike],
+    pair: tuple[Frames, Frames],
+    labels: tuple[Integers, Integers],
 ) -> dict[str, object]:
     n, weights = pair[0].n_sites, [f.normalised_weights() for f in pair]
     distance = energy_distance(*energies, n, *labels, *weights)
@@ -812,7 +820,7 @@ def _check_log_weights(log_weights: ArrayLike) -> Floats:
 
 def _compare_weights(
     log_weights: ArrayLike, model: Frames, n_draws: int, labels: Integers
-) -> dict[str, object]:
+) -> dict[str, Quantity]:
     x = _check_log_weights(log_weights)
     if x.shape != (len(model),):
         raise ValueError(
@@ -885,5 +893,5 @@ def _bond_deviation(frames: Frames) -> tuple[Floats, Integers, list[str]]:
     return deviation, at, list(types)
 
 
-def _finite(data: Mapping[str, object]) -> dict[str, object]:
+def _finite(data: Json) -> Json:
     return {key: float("nan") if value is None else value for key, value in data.items()}

@@ -5,12 +5,16 @@ many answers.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from ..frames import Frames
+from ..mapping import Mapping
+from ..options import keywords_of
 from .base import Model, Options
 from .coordinate_backmapper import CoordinateBackmapper
 from .coordinates import Surroundings, spread
@@ -27,12 +31,6 @@ class LibraryBackmapper(CoordinateBackmapper):
         most: reference units to keep.
     """
 
-    @classmethod
-    def _learn(
-        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Options
-    ) -> Model:
-        return cls._keep(unit, sites, y, **options)
-
     @staticmethod
     def _keep(unit: Unit, sites: Tensor, y: Tensor, nearest: int = 10, most: int = 20_000) -> Model:
         some = slice(None, None, max(1, -(-len(y) // most)))
@@ -45,6 +43,18 @@ class LibraryBackmapper(CoordinateBackmapper):
             "y": y[some].clone(),
             "nearest": min(nearest, len(seen)),
         }
+
+    @classmethod
+    @keywords_of(_keep)
+    def fit(cls, fine: Frames, mapping: Mapping, **options: object) -> Self:
+        """As `CoordinateBackmapper.fit`; the options are those of the class."""
+        return super().fit(fine, mapping, **options)
+
+    @classmethod
+    def _learn(
+        cls, unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: Options
+    ) -> Model:
+        return cls._keep(unit, sites, y, **options)
 
     def _draw(
         self, unit: Unit, scaled: Scaled, sites: Tensor, generator: torch.Generator, density: bool

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class PotentialEngine:
         *,
         save_every: float = 0.1,
         relaxation: int = 200,
-        **dynamics: object,
+        **dynamics: Any,
     ) -> None:
         self.potential = potential
         self.save_every = save_every

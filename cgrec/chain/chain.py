@@ -7,20 +7,22 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingType
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 
 from ..backmapping import DescentStep, step_down
-from ..files import read_json
+from ..files import Json, read_json
 from ..frames import Frames, identity
 from ..level import Level, LevelRecipe, potential_of, seed_of
 from ..mapping import Mapping
 from ..observables import LedgerRow, liquid_table, table
+from ..options import keywords_of
 from ..roles import Source
 from ..run import layout
 from ..run.digests import (
@@ -74,26 +76,26 @@ class Chain:
         source: Source | None = None,
         levels: MappingType[str, LevelRecipe] | None = None,
         *,
-        variables: MappingType[str, object] | None = None,
+        variables: MappingType[str, Sequence[str]] | None = None,
         seed: int = 0,
         control: bool = True,
         bins: int = 64,
         threads: int = 0,
-        basins: MappingType[str, object] | None = None,
+        basins: MappingType[str, MappingType[str, Sequence[float]]] | None = None,
         go_on: bool = False,
-        recipe: dict[str, object] | None = None,
+        recipe: Json | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.source = source
         self.recipes = dict(levels or {})
-        self.variables = variables_from_config(variables)  # type: ignore[arg-type]
+        self.variables = variables_from_config(variables)
         self.seed = seed
         self.threads = threads
         self.recipe = recipe
         self.basins = dict(basins or {})
         self.go_on = go_on
         self.ledger = LevelLedger(self.variables, bins, control, self.basins, seed)
-        self.chosen_threads: dict[str, object] = {}
+        self.chosen_threads: Json = {}
 
     @property
     def levels(self) -> list[Level]:
@@ -184,12 +186,6 @@ class Chain:
         """Number of the level whose sites `frames` have; ValueError where there is none."""
         return _level_of(self, frames)
 
-    def descend(self, frames: Frames, to: int = 0, **options: object) -> Frames:
-        """Frames of level `to` from those of a coarser one, weighted where both levels' energies
-        are known. Options of `steps_down`.
-        """
-        return list(self.steps_down(frames, to, **options))[-1][0]
-
     def steps_down(
         self,
         frames: Frames,
@@ -199,7 +195,7 @@ class Chain:
         generator: torch.Generator | None = None,
         resample_below: float = 0.5,
         rounds: int = 5,
-        fit: MappingType[str, object] | None = None,
+        fit: MappingType[str, Any] | None = None,
     ) -> Iterator[tuple[Frames, DescentStep]]:
         """Go down level by level; what a level lacks of a backmapper is fitted first and kept
         there.
@@ -218,6 +214,13 @@ class Chain:
             ValueError: frames of no level, or of one that does not lie above `to`.
         """
         return _steps_down(self, frames, to, n_draws, generator, resample_below, rounds, fit)
+
+    @keywords_of(steps_down)
+    def descend(self, frames: Frames, to: int = 0, **options: Any) -> Frames:
+        """Frames of level `to` from those of a coarser one, weighted where both levels' energies
+        are known. Options of `steps_down`.
+        """
+        return list(self.steps_down(frames, to, **options))[-1][0]
 
     def _earlier_seconds(self) -> float:
         path = self.folder / layout.RUN
@@ -280,7 +283,7 @@ def _steps_down(
     generator: torch.Generator | None,
     resample_below: float,
     rounds: int,
-    fit: MappingType[str, object] | None,
+    fit: MappingType[str, Any] | None,
 ) -> Iterator[tuple[Frames, DescentStep]]:
     levels, generator = chain.levels, generator or torch.Generator().manual_seed(chain.seed)
     begin = chain.level_of(frames)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingType
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from ..files import Json
 from ..frames import Frames, identity
 from ..level import Level, LevelRecipe, seed_of
 from ..mapping import Mapping
@@ -19,6 +21,7 @@ from ..observables import (
     ledger_row,
     own_conformation,
 )
+from ..observables.free_energy import Range
 from ..remarks import remark
 from ..run import layout
 from ..run.digests import keep_json, keep_remarks, made
@@ -43,7 +46,7 @@ class LevelLedger:
     variables: tuple[CollectiveVariable, ...]
     bins: int
     control: bool
-    basins: MappingType[str, object]
+    basins: MappingType[str, MappingType[str, Sequence[float]]]
     seed: int
 
     def keep_level0(self, base: Level, frames: Frames) -> None:
@@ -139,7 +142,7 @@ class LevelLedger:
             return False
         return k == 1 or not self.control or made(level.folder / layout.DIRECT / layout.FRAMES)
 
-    def _compared_by(self, recipe: LevelRecipe) -> dict[str, object]:
+    def _compared_by(self, recipe: LevelRecipe) -> Json:
         """What a ledger follows from besides the frames; where it changes, the ledger is made anew."""
         variables = {v.name: list(v.sites) for v in recipe.variables or self.variables}
         return {
@@ -186,9 +189,9 @@ class _Rows:
 
     variables: tuple[CollectiveVariable, ...]
     bins: int
-    basins: MappingType[str, MappingType[str, object]]
+    basins: MappingType[str, MappingType[str, Range]]
     rows: list[LedgerRow] = field(default_factory=list)
-    liquid: list[dict[str, object]] = field(default_factory=list)
+    liquid: list[Json] = field(default_factory=list)
     counted: list[tuple[Frames, Liquid]] = field(default_factory=list)
 
     def compare(self, name: str, against: str, model: Frames, reference: Frames) -> None:

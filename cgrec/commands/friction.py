@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from ..level.products import fit_level_friction
 from ..options import Keywords
@@ -23,7 +23,7 @@ class Friction:
 
     run: RunFolder
     level: LevelNumber
-    options: Annotated[Mapping[str, object], Keywords(fit_level_friction)]
+    options: Annotated[Mapping[str, Any], Keywords(fit_level_friction)]
 
     def __call__(self) -> str:
         level = level_of("cgrec friction", self.run, self.level)

@@ -8,10 +8,11 @@ import typing
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ..files import Json
 from .shapes import wrong_shape
 from .targets import Allowed, NoSuchName, located
 
@@ -48,13 +49,13 @@ def build(config: DictConfig, trust: bool = False, given: frozenset[str] = froze
     """
     from ..chain.chain import Chain
 
-    plain: object = OmegaConf.to_container(config, resolve=True)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
     Allowed(trust, given).check(plain)
     _check_top(plain)
-    made: dict[str, object] = {key: _made(value, str(key)) for key, value in plain.items()}
+    made: dict[str, Any] = {key: _made(value, str(key)) for key, value in plain.items()}
     _check_roles(made)
     recipe = {k: v for k, v in plain.items() if k not in ("run", "threads", "go_on")}
-    known: dict[str, object] = {
+    known: dict[str, Any] = {
         k: made.get(k)
         for k in (
             "source",
@@ -71,7 +72,7 @@ def build(config: DictConfig, trust: bool = False, given: frozenset[str] = froze
     return Chain(made["run"], recipe=recipe, **known)
 
 
-def _check_top(plain: dict[str, object]) -> None:
+def _check_top(plain: Json) -> None:
     for key, kind in _TOP_TYPES.items():
         if key in plain and plain[key] != "???" and not _fits(plain[key], kind):
             raise ValueError(f"{key}: expected {_in_words(kind)}, found {plain[key]!r}")
@@ -85,7 +86,7 @@ def _check_top(plain: dict[str, object]) -> None:
         raise ValueError(misshapen)
 
 
-def _check_roles(made: dict[str, object]) -> None:
+def _check_roles(made: Json) -> None:
     """Refuse a configuration without a source, and levels that no recipe was put under."""
     from ..level import LevelRecipe
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -150,7 +151,7 @@ def _look_first_in(folder: Path) -> None:
     """Put `folder` before the shipped conf: what has the name of something shipped takes its place."""
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None  # made by initialize_config_dir
-    loader: object = hydra.config_loader
+    loader: Any = hydra.config_loader
     loader.config_search_path.prepend("--config-dir", f"file://{folder}")
     loader.repository.initialize_sources(loader.config_search_path)
 
@@ -348,7 +349,7 @@ def stays_inside(config: DictConfig, overrides: list[str]) -> None:
         ValueError: `run`, where it would be, and how to have it there.
     """
     own = OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
-    plain: object = OmegaConf.to_container(own, resolve=True)
+    plain: Any = OmegaConf.to_container(own, resolve=True)
     run, name = str(plain.get("run")), str(plain.get("name"))
     if "run" in given_keys(overrides) or inside(run):
         return

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..backmapping import Backmapper
-from ..files import read_json
+from ..files import Json, read_json
 from ..frames import Frames
 from ..mapping import Mapping
 from ..potential import Coulomb, MetadynamicsBias, Potential
@@ -80,12 +80,12 @@ class LevelFolder:
         return Backmapper.load(self._made(layout.BACKMAPPER, "backmapper", way), self.mapping)
 
     @property
-    def report(self) -> dict[str, object]:
+    def report(self) -> Json:
         """Numbers of its making, empty before it is done."""
         return checked_json(self.folder / layout.REPORT)
 
     @property
-    def simulation(self) -> dict[str, object]:
+    def simulation(self) -> Json:
         """What its run came to (`SimulationReport`), and at level 0 what is known of its NNP; empty
         before it is done.
         """
@@ -96,7 +96,7 @@ class LevelFolder:
         return {**learned[0], **learned[1], **run, **checked_json(self.folder / layout.CORRECTION)}
 
     @property
-    def measured(self) -> dict[str, dict[str, object]]:
+    def measured(self) -> dict[str, Json]:
         """{file: what its priors measured in the level below} (`cgrec.roles.MeasuresParent`)."""
         found = [path for pattern in MEASURED for path in sorted(self.folder.glob(pattern))]
         return {path.name: checked_json(path) for path in found}
@@ -106,9 +106,7 @@ class LevelFolder:
         """Relative permittivity of the solvent in its Coulomb prior; None without one."""
         return self.measured.get(Coulomb.record, {}).get("permittivity")
 
-    def summary(
-        self, variables: tuple[CollectiveVariable, ...], ledger: list[dict[str, object]]
-    ) -> dict[str, object]:
+    def summary(self, variables: tuple[CollectiveVariable, ...], ledger: list[Json]) -> Json:
         """What report.json holds."""
         training, run = checked_json(self.folder / layout.FIT), self.simulation
         return {

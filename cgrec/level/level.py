@@ -4,23 +4,12 @@ fit, run, keep.
 
 from __future__ import annotations
 
-from collections.abc import Mapping as MappingType
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 
-from ..backmapping import Backmapper
-from ..corrections import FrictionRound
-from ..corrections.distillation import DistillationReport
-from ..frames import Frames
-from ..observables.transport import Diffusion
 from ..potential import Potential
-from ..variables import CollectiveVariable
 from .folder import LevelFolder
 from .maker import claim_level, make_level
 from .products import distil_level, fit_backmapper, fit_level_friction
-from .recipe import LevelRecipe
 
 
 class Level(LevelFolder):
@@ -29,43 +18,11 @@ class Level(LevelFolder):
     `LevelFolder` says what can be read of it.
     """
 
-    def claim(
-        self,
-        recipe: LevelRecipe,
-        seed: int,
-        parent: str | None = None,
-        above: Sequence[Path] = (),
-        dry: bool = False,
-    ) -> None:
-        """See `cgrec.level.maker.claim_level`."""
-        claim_level(self, recipe, seed, parent, above, dry)
-
-    def make(
-        self,
-        parent: Frames,
-        recipe: LevelRecipe,
-        seed: int,
-        bias: tuple[CollectiveVariable, ...] = (),
-        below: MappingType[str, object] | None = None,
-        identity: str | None = None,
-        above: Sequence[Path] = (),
-    ) -> Frames:
-        """Map, fit, run, keep (`cgrec.level.maker.make_level`)."""
-        return make_level(self, parent, recipe, seed, bias, below, identity, above)
-
-    def fit_backmapper(self, below: Level, method: str = "flow", **options: object) -> Backmapper:
-        """Make what brings frames of the level below back (`cgrec.level.products.fit_backmapper`)."""
-        return fit_backmapper(self, below, method, **options)
-
-    def distil(self, **options: object) -> DistillationReport:
-        """Make a fast potential of its PMF (`cgrec.level.products.distil_level`)."""
-        return distil_level(self, **options)
-
-    def fit_friction(self, **options: object) -> tuple[dict[str, Diffusion], list[FrictionRound]]:
-        """Find the friction with which it diffuses as its parent does
-        (`cgrec.level.products.fit_level_friction`).
-        """
-        return fit_level_friction(self, **options)
+    claim = claim_level
+    make = make_level
+    fit_backmapper = fit_backmapper
+    distil = distil_level
+    fit_friction = fit_level_friction
 
 
 def potential_of(level: Level) -> Potential | None:

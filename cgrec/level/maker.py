@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import read_json
+from ..files import Json, read_json
 from ..frames import Frames
 from ..mapping import Mapping
 from ..potential import Potential
@@ -70,7 +70,7 @@ def make_level(
     recipe: LevelRecipe,
     seed: int,
     bias: tuple[CollectiveVariable, ...] = (),
-    below: MappingType[str, object] | None = None,
+    below: MappingType[str, Json] | None = None,
     identity: str | None = None,
     above: Sequence[Path] = (),
 ) -> Frames:
@@ -114,7 +114,7 @@ def _map(level: LevelFolder, parent: Frames, recipe: LevelRecipe) -> Frames:
 
 
 def measured_priors(
-    level: LevelFolder, recipe: LevelRecipe, parent: Frames, below: MappingType[str, object]
+    level: LevelFolder, recipe: LevelRecipe, parent: Frames, below: MappingType[str, Json]
 ) -> list[Prior]:
     """The recipe's priors, with what those of them that measure the parent measured there."""
     priors: list[Prior] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,10 @@ from ..backmapping import BACKMAPPERS, Backmapper
 from ..corrections import FrictionRound, fit_friction
 from ..corrections.distillation import DistillationReport, distil
 from ..dynamics import Langevin
+from ..files import Json
 from ..frames import Frames
 from ..observables.transport import Diffusion, diffusion
+from ..options import keywords_of
 from ..run import layout
 from ..run.digests import keep, keep_json, open_record
 from ..run.lock import only_here
@@ -30,7 +33,7 @@ HELD_OUT = 0.15
 
 
 def fit_backmapper(
-    level: LevelFolder, below: LevelFolder, method: str = "flow", **options: object
+    level: LevelFolder, below: LevelFolder, method: str = "flow", **options: Any
 ) -> Backmapper:
     """Make backmapper.pt, which undoes the mapping from the level below.
 
@@ -40,7 +43,8 @@ def fit_backmapper(
             judged (`HELD_OUT`). Weights that are a function of this level's sites say nothing
             about atoms given sites, and are left out.
         method: "flow", "library" or "template".
-        options: of its `fit`.
+        options: of the `fit` of its class: `FlowBackmapper`, `LibraryBackmapper` or
+            `TemplateBackmapper`.
 
     Raises:
         FileExistsError: it is there already. ValueError: an unknown method.
@@ -57,10 +61,10 @@ def fit_backmapper(
 
 
 def _fit_backmapper(
-    level: LevelFolder, below: LevelFolder, method: str, path: Path, options: dict[str, object]
+    level: LevelFolder, below: LevelFolder, method: str, path: Path, options: Json
 ) -> Backmapper:
     begin = time.time()
-    shown: object = (
+    shown: Json = (
         {"name": f"{level.name}: backmapper", "folder": level.folder} if method == "flow" else {}
     )
     fitted = BACKMAPPERS[method].fit(
@@ -86,7 +90,8 @@ def backmapping_frames(level: LevelFolder, below: LevelFolder) -> tuple[Frames, 
     ]
 
 
-def distil_level(level: LevelFolder, **options: object) -> DistillationReport:
+@keywords_of(distil)
+def distil_level(level: LevelFolder, **options: Any) -> DistillationReport:
     """Make distilled.pt, a fast potential, of its PMF, and distilled.json, what was lost.
 
     Args:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import partial
+from typing import Any
 
 from ..corrections import PairRefinement, Populations
 from ..corrections.populations import ORDER
@@ -47,9 +48,9 @@ class LevelRecipe:
     training: ForceMatching
     dynamics: Engine
     force_map: str | ForceMap = "least_noise"
-    priors: Mapping[str, object] | Sequence[Prior] | None = None
-    variables: object = ()
-    refine: object = ()
+    priors: Mapping[str, Any] | Sequence[Prior] | None = None
+    variables: Any = ()
+    refine: Any = ()
     refine_pairs: PairRefinement | None = None
     corrections: Sequence[Correction] = ()
 
@@ -96,7 +97,7 @@ class LevelRecipe:
         """{stage: what defines its result} (see `cgrec.run.stages`); `parent` is the identity of the
         frames below.
         """
-        own: object = {name: described(getattr(self, name)) for name in self.__dataclass_fields__}
+        own = {name: described(getattr(self, name)) for name in self.__dataclass_fields__}
         return {
             "map": {"parent": parent, "mapping": own["mapping"], "force_map": own["force_map"]},
             "fit": {"seed": seed, **{n: own[n] for n in ("potential", "priors", "training")}},

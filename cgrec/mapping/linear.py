@@ -63,7 +63,7 @@ class _Weights:
         dense.setflags(write=False)
         return dense
 
-    def __set__(self, mapping: Mapping, value: object) -> None:
+    def __set__(self, mapping: Mapping, value: NDArray[np.float64] | csr_array) -> None:
         mapping.__dict__[f"sparse_{self.name}"] = value
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -63,7 +63,7 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _style(axes: Axes, title: str = "", x: str = "", y: str = "") -> Any:
+def _style(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
     axes.set_title(title, fontsize=10, color=INK, loc="left", fontweight="bold")
     axes.set_xlabel(x, fontsize=9, color=INK)
     axes.set_ylabel(y, fontsize=9, color=INK)
@@ -75,7 +75,7 @@ def _style(axes: Axes, title: str = "", x: str = "", y: str = "") -> Any:
     return axes
 
 
-def _panels(figure: Figure, n: int, least: int) -> Any:
+def _panels(figure: Figure, n: int, least: int) -> NDArray[np.object_]:
     """`n` panels in a row, as wide as if there were at least `least`."""
     axes = figure.subplots(1, max(n, least), squeeze=False)[0]
     for unused in axes[n:]:
@@ -161,7 +161,7 @@ def _unit(variable: Variable) -> str:
     return "deg" if variable.unit == "rad" else variable.unit
 
 
-def _surface(axes: Axes, surface: FreeEnergy) -> Any:
+def _surface(axes: Axes, surface: FreeEnergy) -> QuadMesh:
     x, y = _scaled(surface.grid.centres, surface.grid)
     values = np.where(surface.values < TOP, surface.values, np.nan).T
     edges = _scaled(surface.grid.edges, surface.grid)
@@ -184,7 +184,7 @@ def _differences(
     axes[0].set_axis_off()
     middle = {"ha": "center", "va": "center", "transform": axes[0].transAxes, "color": MUTED}
     axes[0].text(0.5, 0.5, f"difference\nfrom {name}", **middle)
-    image: object = None
+    images = []
     for column, (_, surface) in zip(axes[1:], drawn[1:]):
         both = (first.values < TOP - 2) & np.isfinite(surface.values)
         difference = np.full(both.shape, np.nan)
@@ -193,11 +193,11 @@ def _differences(
             difference -= np.average(difference[both], weights=np.exp(-first.values[both]))
         edges = _scaled(surface.grid.edges, surface.grid)
         _only_one(column, edges, first.values, surface.values)
-        image = column.pcolormesh(
-            *edges, difference.T, cmap="RdBu_r", vmin=-2, vmax=2, rasterized=True
+        images.append(
+            column.pcolormesh(*edges, difference.T, cmap="RdBu_r", vmin=-2, vmax=2, rasterized=True)
         )
         _style(column)
-    figure.colorbar(image, ax=axes.tolist(), label=r"$\Delta$F / kT", shrink=0.9, pad=0.01)
+    figure.colorbar(images[-1], ax=axes.tolist(), label=r"$\Delta$F / kT", shrink=0.9, pad=0.01)
 
 
 #: kT below which a bin is so populated that the other ensemble's never having been there means
@@ -206,7 +206,10 @@ _POPULATED = 3.0
 
 
 def _only_one(
-    axes: Axes, edges: object, first: NDArray[np.float64], other: NDArray[np.float64]
+    axes: Axes,
+    edges: Sequence[NDArray[np.float64]],
+    first: NDArray[np.float64],
+    other: NDArray[np.float64],
 ) -> None:
     """Mark bins that one of two surfaces has well populated and the other never saw: the worst of
     differences.
@@ -353,7 +356,11 @@ def _worst(
 
 
 def _overlay(
-    axes: Axes, kind: str, label: str, shown: Sequence[tuple[Frames, str | None]], sites: object
+    axes: Axes,
+    kind: str,
+    label: str,
+    shown: Sequence[tuple[Frames, str | None]],
+    sites: NDArray[np.int64],
 ) -> None:
     factor = 1.0 if kind == "bond" else 180 / np.pi
     values = [bonded_values(frames, kind, sites).ravel() * factor for frames, _ in shown]

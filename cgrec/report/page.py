@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
 
-from ..files import write_whole
-from ..observables.ledger import LedgerRow, check_triangle
+from ..files import Json, write_whole
+from ..observables.ledger import LedgerRow, WorstTerm, check_triangle
 from ..remarks import remark
 from ..run import layout
 from ..units import shown
@@ -215,7 +215,7 @@ def _error_row(row: LedgerRow) -> list[str]:
     ]
 
 
-def _worst(term: Mapping[str, object] | None) -> str:
+def _worst(term: WorstTerm | None) -> str:
     if term is None:
         return DASH
     factor, unit = (1000.0, "pm") if term["unit"] == "nm" else (180 / np.pi, "°")
@@ -255,7 +255,7 @@ def _liquid(run: RunFiles) -> Markup:
     return render("liquid.html", pictures=pictures, rows=rows, otherwise=otherwise)
 
 
-def _liquid_row(row: Mapping[str, object]) -> list[str]:
+def _liquid_row(row: Json) -> list[str]:
     return [
         row["level"],
         row["against"],
@@ -318,7 +318,7 @@ def _health_row(level: LevelFiles) -> list[str]:
     ]
 
 
-def _place(lost: Mapping[str, object]) -> str:
+def _place(lost: Json) -> str:
     """Where a replica was lost, as the simulation reports it, in words."""
     values = [
         f"{k} {v:.2f}"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
 from ..backmapping.judge import BackmappingReport
+from ..files import Json
 from ..frames import Frames
 from ..mapping import Mapping
 from ..observables.ledger import LedgerRow
@@ -22,10 +24,13 @@ from ..run.digests import REMARKS, Changed, faults, lost_record
 from ..system import System
 from ..variables import CollectiveVariable, variables_from_config
 from ..verdict import DO_NOT_USE, Verdict
-from .schema import AUDIT, REPORT, RUN, SOURCE, fitting
+from .schema import AUDIT, REPORT, RUN, SOURCE, Table, fitting
 
 #: Levels that have an ensemble to show, with it.
 Ensembles = list[tuple["LevelFiles", Frames]]
+
+#: What a file is read as.
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,15 +57,15 @@ class LevelFiles:
 
     number: int
     folder: Path
-    report: dict[str, object] = field(default_factory=dict)
+    report: Json = field(default_factory=dict)
     system: System | None = None
     frames: Frames | None = None
     targets: Frames | None = None
     mapping: Mapping | None = None
     training: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    source: dict[str, object] = field(default_factory=dict)
+    source: Json = field(default_factory=dict)
     backmapping: dict[str, BackmappingReport] = field(default_factory=dict)
-    audit: dict[str, object] = field(default_factory=dict)
+    audit: Json = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     made: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
@@ -92,7 +97,7 @@ class LevelFiles:
         return [_row(row) for row in self.report.get("ledger") or []]
 
     @property
-    def liquid(self) -> list[dict[str, object]]:
+    def liquid(self) -> list[Json]:
         """`LiquidDifference`s of a periodic level as dicts, each with its "level" and what it is
         "against".
         """
@@ -105,7 +110,7 @@ class LevelFiles:
         return Verdict.from_json(found) if found else None
 
     @property
-    def checks(self) -> list[dict[str, object]]:
+    def checks(self) -> list[Json]:
         """What was found out about the sample while it was read, of level 0."""
         return [
             entry
@@ -141,7 +146,7 @@ class RunFiles:
     """A run as found on disk: run.json, the text of config.yaml, and the levels from the atoms up."""
 
     folder: Path
-    about: dict[str, object]
+    about: Json
     config: str
     levels: tuple[LevelFiles, ...]
     trouble: tuple[str, ...] = ()
@@ -289,7 +294,7 @@ def _level(number: int, folder: Path) -> LevelFiles:
     )
 
 
-def _try(read: object, path: Path, problems: list[str]) -> Any:
+def _try(read: Callable[[Path], T], path: Path, problems: list[str]) -> T | None:
     if not path.exists():
         return None
     try:
@@ -317,7 +322,7 @@ def _told(folder: Path, found: list[Changed], problems: list[str]) -> tuple[str,
     return (*map(str, found), *new)
 
 
-def _report(path: Path, problems: list[str]) -> dict[str, object]:
+def _report(path: Path, problems: list[str]) -> Json:
     """report.json, with the rows and the verdict that mean something."""
     found, where = _fitted(path, REPORT, problems), f"{path.parent.name}/{path.name}"
     rows = [
@@ -332,13 +337,13 @@ def _report(path: Path, problems: list[str]) -> dict[str, object]:
     return found
 
 
-def _row(data: dict[str, object]) -> LedgerRow:
+def _row(data: Json) -> LedgerRow:
     if not isinstance(data.get("level"), str):
         raise ValueError(f"ledger row: expected the name of its level, found {data.get('level')!r}")
     return LedgerRow.from_json(_finite(data))
 
 
-def _sound(make: object, data: object, where: str, problems: list[str]) -> bool:
+def _sound(make: Callable[[Json], object], data: Json, where: str, problems: list[str]) -> bool:
     try:
         make(data)
     except ValueError as error:
@@ -347,13 +352,13 @@ def _sound(make: object, data: object, where: str, problems: list[str]) -> bool:
     return True
 
 
-def _fitted(path: Path, specification: object, problems: list[str]) -> dict[str, object]:
+def _fitted(path: Path, specification: Table, problems: list[str]) -> Json:
     """A json table without what is of another type than it should be, which is named."""
     found = _try(_json, path, problems)
     return fitting(found, specification, f"{path.parent.name}/{path.name}", problems) or {}
 
 
-def _json(path: Path) -> dict[str, object]:
+def _json(path: Path) -> Json:
     return json.loads(path.read_text())
 
 

@@ -7,11 +7,16 @@ specification for every entry, or a dict: of keys, or of "*" for every other key
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeAlias
 
+from ..files import Json
+
+#: A specification.
+Spec: TypeAlias = "str | list[Spec] | dict[str, Spec]"
+Table = dict[str, Spec]
 NUMBER, TEXT, ANY = "number", "text", "any"
 
-ROW = {
+ROW: Table = {
     "level": TEXT,
     "against": TEXT,
     "variables": [TEXT],
@@ -21,10 +26,10 @@ ROW = {
     "floors": {"*": NUMBER},
     "*": NUMBER,
 }
-LIQUID = {"level": TEXT, "against": TEXT, "what": TEXT, "types": [TEXT], "*": NUMBER}
-REASON = {"rule": TEXT, "word": TEXT, "found": TEXT, "expected": TEXT, "do": TEXT}
-LOST = {"replica": NUMBER, "time": NUMBER, "why": TEXT, "*": ANY}
-REPORT = {
+LIQUID: Table = {"level": TEXT, "against": TEXT, "what": TEXT, "types": [TEXT], "*": NUMBER}
+REASON: Table = {"rule": TEXT, "word": TEXT, "found": TEXT, "expected": TEXT, "do": TEXT}
+LOST: Table = {"replica": NUMBER, "time": NUMBER, "why": TEXT, "*": ANY}
+REPORT: Table = {
     "name": TEXT,
     "seconds": {"*": NUMBER},
     "replicas": {"where": [LOST], "*": NUMBER},
@@ -53,7 +58,7 @@ REPORT = {
     "weight_efficiency": NUMBER,
     "*": ANY,
 }
-RUN = {
+RUN: Table = {
     "command": TEXT,
     "commit": TEXT,
     "device": TEXT,
@@ -63,8 +68,8 @@ RUN = {
     "versions": {"*": TEXT},
     "*": ANY,
 }
-SOURCE = {"checks": {"*": [{"message": TEXT, "verdict": TEXT, "*": ANY}]}, "*": ANY}
-AUDIT = {
+SOURCE: Table = {"checks": {"*": [{"message": TEXT, "verdict": TEXT, "*": ANY}]}, "*": ANY}
+AUDIT: Table = {
     "ess": NUMBER,
     **{key: [NUMBER] for key in ("rms", "slope", "entropy", "audited", "learned", "error")},
     "*": ANY,
@@ -74,15 +79,15 @@ _WHOLE = (ROW, LIQUID, REASON)
 _MISSING = object()
 
 
-def fitting(value: object, spec: object, where: str, problems: list[str]) -> Any:
+def fitting(value: object, spec: Table, where: str, problems: list[str]) -> Json | None:
     """`value` without what does not fit, each of which is named in `problems`; None where nothing
     is left.
     """
     found = _fitting(value, spec, where, problems)
-    return None if found is _MISSING else found
+    return found if isinstance(found, dict) else None
 
 
-def _fitting(value: object, spec: object, where: str, problems: list[str]) -> Any:
+def _fitting(value: object, spec: Spec, where: str, problems: list[str]) -> object:
     if spec == ANY:
         return value
     if isinstance(spec, str):

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..files import Json
 from . import layout
 from .digests import digest, keep_sealed, kept_by_digest, read_sealed
 
@@ -151,7 +152,7 @@ def same_recipe(folder: Path, before: object, now: object, way: str) -> None:
     refuse(folder, differences(before, now), way)
 
 
-def stored(folder: Path) -> dict[str, object]:
+def stored(folder: Path) -> Json:
     """{stage: recipe} a folder was made with so far."""
     path = folder / RECIPE
     return read_sealed(path) if path.exists() else {}

@@ -20,6 +20,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
+from ..files import Json
+
 _WORKER = Path(__file__).with_name("worker.py")
 
 
@@ -97,7 +99,7 @@ class ForeignCalculator(Calculator):
             env={k: v for k, v in os.environ.items() if k not in own},
         )
 
-    def _ask(self, request: Mapping[str, object]) -> dict[str, object]:
+    def _ask(self, request: Mapping[str, object]) -> Json:
         """The worker's answer.
 
         Raises:
@@ -113,7 +115,7 @@ class ForeignCalculator(Calculator):
         except BrokenPipeError:
             line = ""
         if not line:
-            answer = {
+            answer: Json = {
                 "error": self._last_words(process.wait()),
                 "where": "make" if "make" in request else "calculate",
             }

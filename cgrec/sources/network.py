@@ -15,6 +15,7 @@ from typing import NotRequired, TypedDict, cast
 import numpy as np
 
 from ..dynamics import CommitteeGuard
+from ..files import Json
 from ..frames import Frames
 from ..potential import Committee, ExcludedVolume, Potential, fit_priors, network_maker
 from ..roles import Engine, NetworkMaker
@@ -102,7 +103,7 @@ class NetworkSource(Source):
         *,
         temperature: float,
         dynamics: Engine,
-        labels: Mapping[str, object] | None = None,
+        labels: Json | None = None,
         potential: str | None = None,
         network: Mapping[str, object] | NetworkMaker | None = None,
         training: ForceMatching | None = None,

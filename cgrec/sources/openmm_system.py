@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bonds import as_pairs
 from ..system import System
 
 if TYPE_CHECKING:
@@ -97,8 +98,8 @@ def system_of(
         elements=tuple(elements),
         types=tuple(a.name if e == "X" else e for a, e in zip(atoms, elements)),
         charges=np.zeros(len(massive)) if plain is None else _charges(plain, len(masses))[massive],
-        bonds=keep([(b[0].index, b[1].index) for b in topology.bonds()]),
-        constraints=keep(held),
+        bonds=as_pairs(keep([(b[0].index, b[1].index) for b in topology.bonds()])),
+        constraints=as_pairs(keep(held)),
         residues=np.array([a.residue.index for a in atoms]),
         residue_names=tuple(a.residue.name for a in atoms),
         **_origin([a.residue for a in atoms]),

@@ -5,7 +5,7 @@ allows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -62,7 +62,11 @@ def word_for(value: float | None, error: float | None, look: float, most: float)
     return DO_NOT_USE if value > most else LOOK
 
 
-def gravest(found: list[tuple[str, float, Any]]) -> tuple[str, float, Any]:
+#: What is found.
+T = TypeVar("T")
+
+
+def gravest(found: list[tuple[str, float, T]]) -> tuple[str, float, T]:
     """Of (word, size, what) the one with the gravest word, then the largest size."""
     return max(found, key=lambda entry: (WORDS.index(entry[0]), entry[1]))
 
@@ -71,7 +75,7 @@ def cis(report: Report) -> Reason | None:
     """Every peptide bond: cis where the parent is trans, or the other way round, or where chemistry
     has none.
     """
-    found: list[tuple[str, float, Any]] = []
+    found = []
     for bond in entries(mapping(report.get("conformation")).get("cis")):
         (own, error), (parent, other) = _pair(bond.get("model")), _pair(bond.get("reference"))
         imino = bool(bond.get("imino"))
@@ -126,7 +130,7 @@ def hands(report: Report) -> Reason | None:
 
 def bonded(report: Report) -> Reason | None:
     """Every bond, angle and dihedral, beside the parent's."""
-    found: list[tuple[str, float, Any]] = []
+    found = []
     for term in entries(mapping(report.get("conformation")).get("bonded")):
         js, floor, size = (number(term.get(k)) for k in ("js", "js_floor", "wasserstein"))
         bounds = BONDED_SIZE.get(str(term.get("kind")))
@@ -155,7 +159,7 @@ def bonded(report: Report) -> Reason | None:
 
 def torsions(report: Report) -> Reason | None:
     """Every phi and psi, beside the parent's."""
-    found: list[tuple[str, float, Any]] = []
+    found = []
     for torsion in entries(mapping(report.get("conformation")).get("torsions")):
         excess, error = number(torsion.get("excess")), number(torsion.get("error"))
         word = word_for(excess, error, JS_LOOK, JS_MOST)
@@ -233,7 +237,7 @@ def _distance(row: Mapping[str, object]) -> str:
 
 def liquid(report: Report) -> Reason | None:
     """g(r) of every two types, beside the parent's and level 0's."""
-    found: list[tuple[str, float, Any]] = []
+    found = []
     for row in entries(report.get("liquid")):
         value, floor = number(row.get("value")), number(row.get("floor"))
         own = row.get("what") == "g(r)" and row.get("level") == report.get("name")
@@ -244,12 +248,12 @@ def liquid(report: Report) -> Reason | None:
             found.append((word, value, (row, floor)))
     if not found:
         return None
-    word, value, (row, floor) = gravest(found)
+    word, off, (row, least) = gravest(found)
     types = joined(row.get("types"), "-")
     return Reason(
         rule="liquid",
         word=word,
-        found=f"g(r) of {types} is {value:.3f} off that of the {row.get('against')}, on average",
-        expected=f"{floor:.3f}, as sampling alone gives, and at most {RADIAL_LOOK} more",
+        found=f"g(r) of {types} is {off:.3f} off that of the {row.get('against')}, on average",
+        expected=f"{least:.3f}, as sampling alone gives, and at most {RADIAL_LOOK} more",
         do="add refine_pairs to the level, train longer, or give more frames",
     )
