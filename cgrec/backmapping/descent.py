@@ -65,9 +65,9 @@ class Audit:
     audited: NDArray[np.float64]
     learned: NDArray[np.float64]
     error: NDArray[np.float64]
-    rms: Estimate
-    slope: Estimate
-    entropy: Estimate
+    rms: Estimate[float]
+    slope: Estimate[float]
+    entropy: Estimate[float]
     ess: float
 
     def to_json(self) -> dict[str, object]:

@@ -307,14 +307,14 @@ def _draw_blocks(model: Frames, n_draws: int, n_blocks: int | None) -> Integers:
     return np.repeat(block_labels(model[::n_draws], n_blocks), n_draws)
 
 
-def _mean(values: Floats, weights: Floats, labels: Integers) -> Estimate:
+def _mean(values: Floats, weights: Floats, labels: Integers) -> Estimate[float]:
     """Weighted mean of (n,) values with its delete-one-block jackknife error."""
     sums, totals = np.bincount(labels, weights * values), np.bincount(labels, weights)
     left = (sums.sum() - sums) / np.maximum(totals.sum() - totals, 1e-300)
     return Estimate(float(sums.sum() / totals.sum()), float(jackknife_error(left)))
 
 
-def _rate(counts: NDArray[np.floating], weights: Floats, labels: Integers) -> Estimate:
+def _rate(counts: NDArray[np.floating], weights: Floats, labels: Integers) -> Estimate[float]:
     """Mean count a frame; its error is at least that of one event, so that none seen is not none
     for certain.
     """

@@ -50,11 +50,11 @@ class Series:
         work = sum(w * k.work for w, k in zip(c, kinds))
         divergence = sum(w * k.divergence for w, k in zip(c, kinds))
         # linear in the deviation of the divergence, so that a mean over frames is the ratio of sums
-        values = -work / norm / BOLTZMANN  # type: ignore[operator]
+        values = -work / norm / BOLTZMANN
         estimate = float(p @ values)
-        values = values - estimate * (divergence / norm - 1)  # type: ignore[operator]
+        values = values - estimate * (divergence / norm - 1)
         pairs = sum((w * k.noise) ** 2 * k.n_pairs for w, k in zip(c, kinds))
-        noise = float(np.sqrt(pairs * (p**2).sum()) / norm / BOLTZMANN)  # type: ignore[operator]
+        noise = float(np.sqrt(pairs * (p**2).sum()) / norm / BOLTZMANN)
         return cls(values, p, noise, sample.used)
 
     @property

@@ -17,7 +17,7 @@ from ..units import COULOMB, thermal_energy
 
 def dielectric_constant(
     frames: Frames, charges: ArrayLike | None = None, n_blocks: int | None = None
-) -> Estimate:
+) -> Estimate[float]:
     """Relative permittivity 1 + 4 pi / (3 V kT) (<M^2> - <M>^2) / (4 pi epsilon_0), with its
     jackknife error.
 

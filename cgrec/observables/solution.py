@@ -253,7 +253,7 @@ def pressure(
 
 def osmotic_coefficient(
     potential: Potential, frames: Frames, batch_size: int = 64, n_blocks: int | None = None
-) -> Estimate:
+) -> Estimate[float]:
     """phi = Pi / (rho kT) of solutes without solvent, rho being the density of all sites; 1 in an
     ideal solution.
 

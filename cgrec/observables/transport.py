@@ -42,7 +42,7 @@ class Diffusion:
     msd: Array
 
     @property
-    def si(self) -> Estimate:
+    def si(self) -> Estimate[float]:
         """Value and error in 1e-9 m^2/s."""
         unit = DIFFUSION["1e-9 m^2/s"]
         return Estimate(self.value / unit, self.error / unit)

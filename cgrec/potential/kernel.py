@@ -115,13 +115,13 @@ class _Differentiable(torch.autograd.Function):
     @staticmethod
     def forward(
         context: _Context, compiled: CompiledDensityNetwork, graph: SiteGraph, *parameters: Tensor
-    ) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    ) -> tuple[Tensor, Tensor]:
         context.compiled, context.graph = compiled, graph
         return compiled.evaluate(graph)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(context: _Context, energy: Tensor, force: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(context: _Context, energy: Tensor, force: Tensor) -> tuple[Tensor | None, ...]:
         return None, None, *context.compiled.gradient(context.graph, energy, force)
 
 
@@ -185,7 +185,7 @@ class _Packed:
             self.site_energy = network.site_energy.double()
             self.dtype = self.embedding.dtype
             self.layers = [self._layer(layer, lanes) for layer in network.layers]
-        self.n_features = len(network.layers[0].first)  # type: ignore[arg-type]
+        self.n_features = len(network.layers[0].first)
         self.numbers = {
             "n_layers": len(self.layers),
             "n_types": len(network.types),

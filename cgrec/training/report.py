@@ -57,7 +57,7 @@ class TrainingReport:
         """Its fields by name; `objectives` where there are some."""
         return {k: v for k, v in vars(self).items() if k != "objectives" or v}
 
-    def frames_needed(self, share: float = 0.1) -> Estimate:
+    def frames_needed(self, share: float = 0.1) -> Estimate[float]:
         """Training frames with which what is lost to their finite number would be `share` of what
         is explained.
 

@@ -57,7 +57,7 @@ class Proposal(Mapping):
     method: str = ""
     beads: tuple[tuple[int, ...], ...] = ()
     place: str = "centre"
-    scores: dict[str, Estimate] = field(default_factory=dict)
+    scores: dict[str, Estimate[float]] = field(default_factory=dict)
 
     def rule(self) -> dict[str, object]:
         """What a level's configuration takes as `mapping`."""
@@ -260,7 +260,7 @@ def ranked(proposals: Sequence[Proposal]) -> list[Proposal]:
     return [proposals[k] for k in np.argsort(sums, kind="stable")]
 
 
-def scores(mapping: Proposal, frames: Frames, lag: int = 10) -> dict[str, Estimate]:
+def scores(mapping: Proposal, frames: Frames, lag: int = 10) -> dict[str, Estimate[float]]:
     """Those of `SCORES` that `frames` allow."""
     coarse = mapping(replace(frames, forces=None))
     found = {"inner": inner_fluctuation(mapping.beads, frames)}
@@ -277,7 +277,7 @@ def scores(mapping: Proposal, frames: Frames, lag: int = 10) -> dict[str, Estima
     return found
 
 
-def inner_fluctuation(beads: Sequence[Sequence[int]], frames: Frames) -> Estimate:
+def inner_fluctuation(beads: Sequence[Sequence[int]], frames: Frames) -> Estimate[float]:
     """Root mean square, over pairs of atoms in one bead, of the standard deviation of their
     distance, nm, with a jackknife error.
     """
@@ -299,7 +299,7 @@ def inner_fluctuation(beads: Sequence[Sequence[int]], frames: Frames) -> Estimat
     return Estimate(float(value), float(error))
 
 
-def _noise(mapping: Mapping, frames: Frames) -> Estimate:
+def _noise(mapping: Mapping, frames: Frames) -> Estimate[float]:
     """Root mean square of the least-noise force on a site, kJ/mol/nm: fitted to one half of the
     frames, judged on the other.
     """

@@ -46,10 +46,10 @@ class ForceNoise(NamedTuple):
         total: the same of the sum over sites.
     """
 
-    before: Estimate
-    after: Estimate
-    removed: Estimate
-    total: Estimate
+    before: Estimate[Array]
+    after: Estimate[Array]
+    removed: Estimate[float]
+    total: Estimate[float]
 
 
 def noise_removed(before: Frames, after: Frames) -> ForceNoise:
@@ -172,8 +172,8 @@ class HiddenFluctuation(NamedTuple):
         unmapped: Var(U / kT) / 2, that of a map which keeps nothing.
     """
 
-    value: Estimate
-    unmapped: Estimate
+    value: Estimate[float]
+    unmapped: Estimate[float]
 
 
 def hidden_fluctuation(
@@ -234,9 +234,9 @@ class KineticShare(NamedTuple):
         share: coarse / fine.
     """
 
-    fine: Estimate
-    coarse: Estimate
-    share: Estimate
+    fine: Estimate[float]
+    coarse: Estimate[float]
+    share: Estimate[float]
 
 
 def kinetic_share(

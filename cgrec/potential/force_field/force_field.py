@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ...system import System
-from ..base import Potential
+from ..base import Config, Potential
 from ..bond_graph import BondGraph, BondGraphConfig
 from ..graph import SiteGraph
 from . import terms
@@ -101,7 +101,7 @@ class ForceField(Potential):
             self.register_buffer(name, empty if known is None else known)
 
     @classmethod
-    def shapes(cls, config: dict[str, Any]) -> dict[str, tuple[int | None, ...]]:
+    def shapes(cls, config: Config) -> dict[str, tuple[int | None, ...]]:
         n, counts, kinds = _sizes(config)
         solvated = n if config["born"] else 0
         return {
@@ -196,7 +196,7 @@ class ForceField(Potential):
         return torch.stack(list(self.energies(x).values())).sum(0)
 
 
-def _sizes(config: dict[str, Any]) -> tuple[int, Counts, int]:
+def _sizes(config: Config) -> tuple[int, Counts, int]:
     """Atoms, terms of each kind, and rows of the tables of necks.
 
     Raises:

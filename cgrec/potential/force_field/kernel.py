@@ -6,7 +6,6 @@ import ctypes
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from ...remarks import remark
 from ...system import System
 from ...threads import kernel_threads
 from ..backends import faster
-from ..base import Potential
+from ..base import Potential, PotentialState
 from ..graph import SiteGraph
 from .force_field import ForceField
 from .terms import ORDERS, Born, pair_sites
@@ -69,7 +68,7 @@ class CompiledForceField(Potential):
             self._packed = (version, _Packed(self.plain))
         return self._packed[1]
 
-    def to_state(self) -> dict[str, Any]:
+    def to_state(self) -> PotentialState:
         return self.plain.to_state()
 
 
