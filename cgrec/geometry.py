@@ -22,7 +22,7 @@ X = TypeVar("X", NDArray[np.float64], "Tensor")
 
 
 class Formula(Protocol):
-    """Any of `distance`, `angle`, `cosine`, `dihedral` and `signed_volume`."""
+    """One of `distance`, `angle`, `cosine`, `dihedral` and `signed_volume`."""
 
     def __call__(self, positions: X, sites: NDArray[np.int64] | Tensor, /) -> X: ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -60,7 +60,7 @@ class CoordinateBackmapper(Backmapper, interface=True):
         )
 
     @classmethod
-    def fit(cls, fine: Frames, mapping: Mapping, **options: Any) -> Self:
+    def fit(cls, fine: Frames, mapping: Mapping, **options: object) -> Self:
         """Learn from `fine` frames how `mapping` is undone.
 
         Args:

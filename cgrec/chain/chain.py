@@ -17,6 +17,7 @@ import torch
 import yaml
 
 from ..backmapping import DescentStep, step_down
+from ..backmapping.base import Options
 from ..files import Json, read_json
 from ..frames import Frames, identity
 from ..level import Level, LevelRecipe, potential_of, seed_of
@@ -195,7 +196,7 @@ class Chain:
         generator: torch.Generator | None = None,
         resample_below: float = 0.5,
         rounds: int = 5,
-        fit: MappingType[str, Any] | None = None,
+        fit: Options | None = None,
     ) -> Iterator[tuple[Frames, DescentStep]]:
         """Go down level by level; what a level lacks of a backmapper is fitted first and kept
         there.
@@ -283,7 +284,7 @@ def _steps_down(
     generator: torch.Generator | None,
     resample_below: float,
     rounds: int,
-    fit: MappingType[str, Any] | None,
+    fit: Options | None,
 ) -> Iterator[tuple[Frames, DescentStep]]:
     levels, generator = chain.levels, generator or torch.Generator().manual_seed(chain.seed)
     begin = chain.level_of(frames)

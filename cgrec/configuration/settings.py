@@ -349,7 +349,8 @@ def stays_inside(config: DictConfig, overrides: list[str]) -> None:
         ValueError: `run`, where it would be, and how to have it there.
     """
     own = OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
-    plain: Any = OmegaConf.to_container(own, resolve=True)
+    plain = OmegaConf.to_container(own, resolve=True)
+    assert isinstance(plain, dict)  # of a DictConfig
     run, name = str(plain.get("run")), str(plain.get("name"))
     if "run" in given_keys(overrides) or inside(run):
         return

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from ..files import write_json
+from ..files import Json, write_json
 from ..run.checkpoints import Clock, in_pieces, load_state, save_state
 from ..threads import chosen
 from .going_on import ReplicaState, restore, state_of
@@ -42,7 +41,7 @@ class RunState(ReplicaState):
 
     saved: int
     kinetic: Tensor
-    report: dict[str, Any]
+    report: Json
     pieces: list[Piece]
 
 

@@ -6,6 +6,7 @@ import glob
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -244,19 +245,18 @@ def _requests(given: dict[str, Any]) -> list[Request]:
     if len(requests) == 1:
         return requests
     # a folder of frames among several files says itself what the others are told
-    bare: dict[str, Any] = dict.fromkeys(
-        (
-            "topology",
-            "species",
-            "masses",
-            "elements",
-            "box",
-            "length_unit",
-            "energy_unit",
-            "force_unit",
-        )
+    bare = partial(
+        replace,
+        topology=None,
+        species=None,
+        masses=None,
+        elements=None,
+        box=None,
+        length_unit=None,
+        energy_unit=None,
+        force_unit=None,
     )
-    return [replace(r, **bare) if (r.path / "frames.json").exists() else r for r in requests]
+    return [bare(r) if (r.path / "frames.json").exists() else r for r in requests]
 
 
 def _is_whole_folder(request: Request) -> bool:

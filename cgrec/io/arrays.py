@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +19,7 @@ from ..system import System
 from .making import first_frames_show
 from .names import Chosen, one_column, potential_energies, without_index
 from .periodic import box_rows
-from .portions import Collected, sliced, with_box
+from .portions import Collected, Rows, sliced, with_box
 from .request import Known, Opened, Request, SiteColumns, Stated
 from .topology import read_species
 
@@ -48,7 +48,7 @@ def open_npz(request: Request) -> Opened:
     archive = Archive(request.path)
     chosen = Chosen(request.shown, archive.shapes, request.keys)
     needed = "forces" if request.as_forces else "positions"
-    found: dict[str, NDArray[Any]] = {}
+    found: dict[str, Rows] = {}
     for thing in chosen.names:
         if thing in chosen:
             found[thing] = _summed(archive, chosen[thing])
@@ -104,7 +104,7 @@ class Archive:
             shape, fortran, dtype = reader(file)
             return shape, fortran, dtype, file.tell()
 
-    def __getitem__(self, name: str) -> NDArray[Any]:
+    def __getitem__(self, name: str) -> Rows:
         """The array; memory-mapped where it is large, after its checksum was compared."""
         member = f"{name}.npy"
         try:
@@ -154,7 +154,7 @@ def broken(path: Path, error: Exception) -> ValueError:
     )
 
 
-def _summed(archive: Archive, names: tuple[str, ...]) -> NDArray[Any]:
+def _summed(archive: Archive, names: tuple[str, ...]) -> Rows:
     """The array of one name, or the sum of several."""
     if len(names) == 1:
         return one_column(names[0], archive[without_index(names[0])])
@@ -172,7 +172,7 @@ def _may_be_box(shape: tuple[int, ...], n_frames: int) -> bool:
     return shape in ((3, 3), (3,), (6,), (n_frames, 3), (n_frames, 6), (n_frames, 3, 3))
 
 
-def _opened(request: Request, found: dict[str, NDArray[Any]], box_like: tuple[str, ...]) -> Opened:
+def _opened(request: Request, found: dict[str, Rows], box_like: tuple[str, ...]) -> Opened:
     needed = "forces" if request.as_forces else "positions"
     vectors = found[needed]
     if vectors.ndim != 3 or vectors.shape[-1] != 3:
@@ -260,7 +260,7 @@ def _temperature(request: Request, array: NDArray[np.floating] | None) -> float 
     return None
 
 
-def _columns(request: Request, found: dict[str, NDArray[Any]]) -> SiteColumns | None:
+def _columns(request: Request, found: dict[str, Rows]) -> SiteColumns | None:
     """Elements the archive states beside a topology, or names beside species=, to compare."""
     given = request.topology is not None or request.species is not None
     if request.as_forces or "species" not in found or not given:
@@ -284,7 +284,7 @@ def system_names(request: Request, species: NDArray[np.floating]) -> tuple[str, 
     return tuple(str(s) for s in species)
 
 
-def _system(request: Request, found: dict[str, NDArray[Any]], opened: Opened) -> Known | None:
+def _system(request: Request, found: dict[str, Rows], opened: Opened) -> Known | None:
     """What the archive says of its sites; None where it does not, or the caller says it all.
 
     Bonds of the archive stay beside names that the caller gives.
@@ -309,7 +309,7 @@ def _system(request: Request, found: dict[str, NDArray[Any]], opened: Opened) ->
     return Known(sites.system, bonds_complete="bonds" in found, sites=sites)
 
 
-def _check_lengths(path: Path, arrays: Mapping[str, NDArray[Any]], shape: tuple[int, ...]) -> None:
+def _check_lengths(path: Path, arrays: Mapping[str, Rows], shape: tuple[int, ...]) -> None:
     """ValueError where arrays disagree, before picking frames would hide it."""
     n = shape[0]
     for name, array in arrays.items():

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from ..frames import pieces, release, taken
 from ..system import System
 from .making import SystemMaker, check_open
 from .periodic import box_rows, check_rows, make_whole
-from .portions import Collected, Portion, changed_number, partly
+from .portions import Collected, Portion, Rows, changed_number, partly
 from .request import Contents, Opened, Request, Units, units_of
 from .topology import add_rigid_pairs, select_sites
 
@@ -278,7 +277,7 @@ def _count_replica(collected: Collected, before: int, several: bool) -> None:
     )
 
 
-def _replicas(arrays: dict[str, NDArray[Any]]) -> NDArray[np.int64] | None:
+def _replicas(arrays: dict[str, Rows]) -> NDArray[np.int64] | None:
     """(n_frames,) replicas that stay apart between files; None for one run in one file."""
     pairs = np.stack([arrays.pop("file"), np.asarray(arrays.pop("replicas_of_file"), np.int64)], -1)
     if len(np.unique(pairs[:, 0])) == 1:
@@ -291,7 +290,7 @@ def _finished(
     request: Request,
     maker: SystemMaker,
     opened: Opened,
-    arrays: dict[str, NDArray[Any]],
+    arrays: dict[str, Rows],
     force_unit: str,
     scratch: Path | None,
 ) -> Contents:

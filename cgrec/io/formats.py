@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ..files import missing
 from ..frames import Frames
@@ -84,7 +83,11 @@ FORMATS: dict[str, Format] = {
     "frames": Format(lambda request: _open_frames(request), ()),
 }
 
-_COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_COMPRESSED: dict[str, type[gzip.GzipFile] | type[bz2.BZ2File] | type[lzma.LZMAFile]] = {
+    ".gz": gzip.GzipFile,
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+}
 #: Formats people bring that hold no frames cgrec can use, and what to do.
 _OTHERS = {
     ".mdcrd": "ASCII mdcrd has no forces and ambiguous boxes: convert it with cpptraj to NetCDF (.nc)",

@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 
 from ..frames import MEMORY_BYTES, release
 
+#: Numbers with frames along the first axis, real or whole, of any precision.
+Rows = NDArray[Any]
+
 #: Bytes of positions in one portion: small against the memory of any machine, large against the
 #: cost of a call.
 PORTION_BYTES = 2**22
@@ -49,7 +52,7 @@ class Portion:
     def __len__(self) -> int:
         return next((len(a) for a in self.present().values()), 0)
 
-    def present(self) -> dict[str, NDArray[Any]]:
+    def present(self) -> dict[str, Rows]:
         """The arrays there are, by name."""
         return {
             f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None
@@ -111,7 +114,7 @@ class PerFrame(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, where: slice, /) -> NDArray[Any]: ...
+    def __getitem__(self, where: slice, /) -> Rows: ...
 
 
 def sliced(arrays: Mapping[str, PerFrame], n_frames: int) -> Portions:
@@ -150,7 +153,7 @@ def with_box(portions: Portions, rows: NDArray[np.floating], n_frames: int) -> P
     return boxed
 
 
-def _cut(array: PerFrame, where: slice) -> NDArray[Any]:
+def _cut(array: PerFrame, where: slice) -> Rows:
     """Frames `where` of an array; h5py knows no negative steps."""
     if where.step > 0 or isinstance(array, np.ndarray):
         cut = np.array(array[where])
@@ -217,12 +220,12 @@ class Collected:
     """
 
     folder: Path | None = None
-    _parts: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+    _parts: dict[str, list[Rows]] = field(default_factory=dict)
     _files: dict[str, BinaryIO] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
     _bytes: int = 0
 
-    def append(self, name: str, array: NDArray[Any]) -> None:
+    def append(self, name: str, array: Rows) -> None:
         """Add frames (n, ...) to the array `name`, in the precision of the first that came."""
         parts = self._parts.setdefault(name, [])
         array = np.asarray(array, parts[0].dtype if parts else None)
@@ -245,11 +248,11 @@ class Collected:
         # an empty part keeps shape and precision
         self._parts[name] = [part[:0] for part in self._parts[name][:1]]
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> dict[str, Rows]:
         """Everything that was added, (n_frames, ...) each, and writable."""
         return {name: self._array(name) for name in list(self._parts)}
 
-    def _array(self, name: str) -> NDArray[Any]:
+    def _array(self, name: str) -> Rows:
         parts = self._parts.pop(name)
         if name not in self._files:
             return parts[0] if len(parts) == 1 else np.concatenate(parts)

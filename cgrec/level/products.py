@@ -33,7 +33,7 @@ HELD_OUT = 0.15
 
 
 def fit_backmapper(
-    level: LevelFolder, below: LevelFolder, method: str = "flow", **options: Any
+    level: LevelFolder, below: LevelFolder, method: str = "flow", **options: object
 ) -> Backmapper:
     """Make backmapper.pt, which undoes the mapping from the level below.
 
@@ -43,8 +43,8 @@ def fit_backmapper(
             judged (`HELD_OUT`). Weights that are a function of this level's sites say nothing
             about atoms given sites, and are left out.
         method: "flow", "library" or "template".
-        options: of the `fit` of its class: `FlowBackmapper`, `LibraryBackmapper` or
-            `TemplateBackmapper`.
+        options: of `FlowBackmapper.fit` or `LibraryBackmapper.fit`, which `help` shows; a
+            template has none.
 
     Raises:
         FileExistsError: it is there already. ValueError: an unknown method.

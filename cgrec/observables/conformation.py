@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import geometry
+from ..files import Json
 from ..frames import Frames
 from ..statistics.divergence import Tally, divergence
 from ..statistics.errors import block_labels, effective_sample_size, jackknife_rows
@@ -51,7 +52,7 @@ class TorsionDifference:
     n_eff_reference: float
 
 
-def compare_conformations(model: Frames, reference: Frames) -> dict[str, object]:
+def compare_conformations(model: Frames, reference: Frames) -> Json:
     """{"cis": [...], "torsions": [...], "bonded": [...]} of two ensembles of one System, as plain
     numbers.
 
@@ -65,7 +66,7 @@ def compare_conformations(model: Frames, reference: Frames) -> dict[str, object]
     bonded = (
         compare_structure(model, reference).terms if min(len(model), len(reference)) > 1 else ()
     )
-    found: dict[str, object] = {
+    found = {
         "cis": [asdict(c) for c in cis_fractions(model, reference)],
         "torsions": [asdict(t) for t in torsion_differences(model, reference, torsions)],
         "bonded": [asdict(t) for t in bonded],
@@ -73,7 +74,7 @@ def compare_conformations(model: Frames, reference: Frames) -> dict[str, object]
     return plain(found)
 
 
-def own_conformation(frames: Frames) -> dict[str, object]:
+def own_conformation(frames: Frames) -> Json:
     """The same of an ensemble that has no reference, level 0: its cis bonds, which chemistry can
     judge.
     """

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 
+from ..files import Json
 from ..frames import Frames
 from ..remarks import remark
 from ..units import shown
@@ -80,14 +81,14 @@ class LedgerRow:
         object.__setattr__(self, "variables", tuple(self.variables))
         object.__setattr__(self, "bins", tuple(self.bins))
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> Json:
         """Plain numbers, strings and lists, for json; what is not finite becomes None (json has no
         inf).
         """
         return plain(asdict(self))
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> LedgerRow:
+    def from_json(cls, data: Json) -> LedgerRow:
         """The row `to_json` wrote. Raises ValueError on a key that is missing or unknown."""
         known = {f.name for f in fields(cls)}
         required = known - {"worst", "basins", "floors"}
@@ -140,7 +141,7 @@ def ledger_row(
     )
 
 
-def _numbers(comparison: Comparison) -> dict[str, Any]:
+def _numbers(comparison: Comparison) -> Json:
     names = (
         "js floor excess error sqrt_js sqrt_excess sqrt_excess_error n_eff_model n_eff_reference "
         "occupied"
@@ -303,12 +304,16 @@ def _triangle(total: LedgerRow, steps: list[LedgerRow], excess: bool) -> Triangl
     return Triangle(total.level, total.variables, sizes[0], sum(sizes[1:]), tolerance)
 
 
-def plain(value: object) -> Any:
-    """`value` for json: tuples as lists, numpy numbers as Python's, None for what is not finite."""
+def plain(table: Mapping[str, object]) -> Json:
+    """`table` for json: tuples as lists, numpy numbers as Python's, None for what is not finite."""
+    return {key: _plain(value) for key, value in table.items()}
+
+
+def _plain(value: object) -> object:
     if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
+        return plain(value)
     if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
+        return [_plain(one) for one in value]
     if isinstance(value, float | np.floating):
         return float(value) if np.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value

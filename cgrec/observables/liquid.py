@@ -10,13 +10,13 @@ are right: neighbours are those of the infinite periodic system.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import Json
 from ..frames import Frames
 from ..statistics.errors import jackknife_rows
 from .pair_counts import half_width, pair_tables
@@ -422,7 +422,7 @@ def _difference(
     )
 
 
-def liquid_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def liquid_table(rows: Sequence[Json]) -> str:
     """Aligned plain text of `LiquidDifference`s, each with the "level" it is of and what it is
     "against".
     """

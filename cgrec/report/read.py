@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import yaml
@@ -382,12 +382,16 @@ def _number(text: str | None) -> float:
         return float("nan")
 
 
-def _finite(value: object) -> Any:
+def _finite(row: Json) -> Json:
     """json has no nan: None stands for it in the ledger's numbers."""
+    return {key: _known(value) for key, value in row.items()}
+
+
+def _known(value: object) -> object:
     if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
+        return _finite(value)
     if isinstance(value, list):
-        return [_finite(v) for v in value]
+        return [_known(one) for one in value]
     return float("nan") if value is None else value
 
 

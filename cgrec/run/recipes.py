@@ -66,7 +66,7 @@ def described(value: object, name: str = "") -> Any:
     return _object(value)
 
 
-def _object(value: object) -> Any:
+def _object(value: object) -> object:
     if isinstance(value, partial):
         given = inspect.signature(value.func).parameters
         defaults = {k: p.default for k, p in given.items() if p.default is not p.empty}

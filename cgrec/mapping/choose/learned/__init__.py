@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from heapq import heapify, heappop, heapreplace
 from importlib.resources import as_file, files
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ from ...linear import Mapping
 from ...sites import from_partition
 from .grouping import Partition, group
 from .molecule import ELEMENTS, Features, Molecule, canonical_order, features
+
+if TYPE_CHECKING:
+    from .network import PairNetwork
 
 
 def learned_beads(system: System, n_sites: int | Sequence[int] | None = None) -> Partition:
@@ -191,7 +194,7 @@ def pair_values(given: Features, values: NDArray[np.float64]) -> dict[tuple[int,
 
 
 @lru_cache(maxsize=1)
-def _networks() -> Any:
+def _networks() -> list[PairNetwork]:
     from . import network
 
     with as_file(files("cgrec") / "data" / "learned_mapping" / "weights.npz") as path:
