@@ -358,10 +358,9 @@ def _made(
     units: str | None,
 ) -> _Header:
     missing = [n for n in ("TIMESTEP", "NUMBER OF ATOMS") if n not in found]
+    missing += ["bounds"] if bounds is None else []
     if missing or bounds is None:
-        raise ValueError(
-            f"{path} is no LAMMPS dump: frame {k} has no {', '.join(missing) or 'bounds'}"
-        )
+        raise ValueError(f"{path} is no LAMMPS dump: frame {k} has no {', '.join(missing)}")
     try:
         periodic, box, origin = _box(*bounds)
         step, n_sites = int(found["TIMESTEP"]), int(found["NUMBER OF ATOMS"])
