@@ -82,7 +82,7 @@ def loaded(group: str, name: str) -> Callable[..., object]:
             f"{package_of(points[0])}, found "
             f"{type(found).__name__}; mend or uninstall it"
         )
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 class NoPlugin(ValueError):

@@ -33,6 +33,7 @@ from ..potential import (
     UF3Potential,
     half_space,
 )
+from ..potential.graph import SiteGraph
 from ..statistics.sampling import blocks_of
 from ..system import System
 
@@ -406,7 +407,7 @@ def _normal_equations(
     return (matrix / total).numpy(), (right / total).numpy()
 
 
-def _batches(splines: UF3Potential, samples: list[Frames]) -> Iterator[tuple]:
+def _batches(splines: UF3Potential, samples: list[Frames]) -> Iterator[tuple[SiteGraph, Tensor]]:
     """Graphs of a few frames with their forces, flat (3 * n_sites,)."""
     for frames in samples:
         forces = torch.from_numpy(np.array(frames.need_forces(), dtype=float))

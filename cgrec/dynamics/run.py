@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from torch import Tensor
@@ -107,7 +108,7 @@ class Run:
         restore(self.replicas, state, self.report.lost, self.store.folder)
         return state
 
-    def loop(self, bar: tqdm) -> None:
+    def loop(self, bar: tqdm[NoReturn]) -> None:
         """To the end, or until nothing lives, or until asked to stop; a checkpoint is left in each
         case.
         """
@@ -137,7 +138,7 @@ class Run:
             f"{self.store.partial}"
         )
 
-    def stretch(self, bar: tqdm) -> None:
+    def stretch(self, bar: tqdm[NoReturn]) -> None:
         """One stride of steps, then save, checkpoint and show."""
         begin = time.time()
         replicas = self.replicas
@@ -166,7 +167,7 @@ class Run:
         self.store.put(self.saved, **frames)
         self.saved += len(frames["positions"])
 
-    def _show(self, bar: tqdm) -> None:
+    def _show(self, bar: tqdm[NoReturn]) -> None:
         replicas = self.replicas
         if self.saved:
             kinetic = float(self.tally.mean)

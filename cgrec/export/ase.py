@@ -51,6 +51,7 @@ class PotentialCalculator(Calculator):
                 in their order.
         """
         super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None  # it has taken them
         _check_atoms(self.atoms, self.engine.system)
         periodic = self.atoms.pbc
         if periodic.any() and not periodic.all():

@@ -20,7 +20,6 @@ from .given_names import check_names_given
 from .portions import Portion
 from .request import Opened, Request, SiteColumns, units_of
 from .topology import (
-    Topology,
     element_mass,
     guess_element,
     name_residues,
@@ -29,6 +28,7 @@ from .topology import (
     select_sites,
     site_names,
 )
+from .universe import Topology
 
 #: amu by which the masses of one atom in two files may differ: isotopes and rounding differ by less
 #: than a hydrogen.

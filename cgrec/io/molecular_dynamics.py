@@ -243,7 +243,7 @@ def open_netcdf(request: Request) -> Opened:
     return Opened(portions, frozenset(held), _netcdf_units(request, held))
 
 
-def _variables(path: Path) -> dict[str, Variable]:
+def _variables(path: Path) -> dict[str, Variable[np.generic]]:
     """Variables of a NetCDF file by name, read from disk as they are cut.
 
     Raises:
@@ -279,7 +279,7 @@ def _check_classic(path: Path) -> None:
 
 
 def _check_names(
-    request: Request, variables: Mapping[str, Variable], names: Mapping[str, str]
+    request: Request, variables: Mapping[str, Variable[np.generic]], names: Mapping[str, str]
 ) -> None:
     missing = sorted(set(names.values()) - set(variables))
     if missing:
@@ -288,7 +288,7 @@ def _check_names(
         )
 
 
-def _with_frames(variable: Variable) -> PerFrame:
+def _with_frames(variable: Variable[np.generic]) -> PerFrame:
     """A variable with frames along its first axis: a restart file has one frame and no axis for it."""
     return (
         variable
@@ -298,7 +298,7 @@ def _with_frames(variable: Variable) -> PerFrame:
 
 
 def _cells(
-    lengths: Variable | None, angles: Variable | None, n_frames: int
+    lengths: Variable[np.generic] | None, angles: Variable[np.generic] | None, n_frames: int
 ) -> NDArray[np.float64] | None:
     """Box rows of the cell variables; None where there are none, or they are zero, which means no
     box.

@@ -54,7 +54,7 @@ class CompiledDensityNetwork(Potential):
 
     def forward(self, graph: SiteGraph, differentiable: bool = False) -> tuple[Tensor, Tensor]:
         if differentiable:
-            return _Differentiable.apply(self, graph, *self.weights())  # type: ignore[no-any-return]
+            return _Differentiable.apply(self, graph, *self.weights())
         with torch.no_grad():
             return self.evaluate(graph)
 

@@ -148,6 +148,7 @@ class ForeignCalculator(Calculator):
     ) -> None:
         """Energy in eV and forces in eV/angstrom of `atoms`, from the other interpreter."""
         super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None  # it has taken them
         answer = self._ask(
             {
                 "numbers": self.atoms.numbers.tolist(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -112,7 +113,7 @@ class Fit:
                 self.advance(bar)
             self.request.stop(self.files.kept(f"step {self.step} of {self.options.steps}"))
 
-    def advance(self, bar: tqdm) -> None:
+    def advance(self, bar: tqdm[NoReturn]) -> None:
         """Steps up to the next validation, validate, checkpoint; or up to where it is asked to
         stop.
         """

@@ -65,7 +65,7 @@ class Problem:
     def loader(self, begin: int, end: int) -> TorchLoader[SiteGraph]:
         """Batches of the steps `begin` ... `end`."""
         batches = [self.order.batch(step) for step in range(begin, end)]
-        return DataLoader(self.training, batch_size=1, sampler=batches)  # type: ignore[arg-type]
+        return DataLoader(self.training, batch_size=1, sampler=batches)
 
     def by_frame(
         self, model: nn.Module, graph: SiteGraph, step: int

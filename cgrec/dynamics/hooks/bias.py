@@ -71,7 +71,7 @@ class BiasPlan(Hook):
         self.growing = round(self.growth / replicas.timestep)  # steps
 
     def push(self, replicas: Replicas) -> tuple[Tensor, Tensor]:
-        return self.bias(replicas.graph())  # type: ignore[no-any-return]
+        return self.bias(replicas.graph())
 
     def after_step(self, replicas: Replicas) -> None:
         """Let the walkers raise the bias under them, while it grows."""

@@ -58,7 +58,7 @@ class CompiledForceField(Potential):
 
     def forward(self, graph: SiteGraph, differentiable: bool = False) -> tuple[Tensor, Tensor]:
         if differentiable:
-            return self.plain(graph, differentiable)  # type: ignore[no-any-return]
+            return self.plain(graph, differentiable)
         return self.packed().evaluate(self.library, graph.positions, graph.n_frames)
 
     def packed(self) -> _Packed:
