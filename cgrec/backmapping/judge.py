@@ -314,7 +314,7 @@ def _mean(values: Floats, weights: Floats, labels: Integers) -> Estimate[float]:
     return Estimate(float(sums.sum() / totals.sum()), float(jackknife_error(left)))
 
 
-def _rate(counts: NDArray[np.floating], weights: Floats, labels: Integers) -> Estimate[float]:
+def _rate(counts: ArrayLike, weights: Floats, labels: Integers) -> Estimate[float]:
     """Mean count a frame; its error is at least that of one event, so that none seen is not none
     for certain.
     """
@@ -323,7 +323,7 @@ def _rate(counts: NDArray[np.floating], weights: Floats, labels: Integers) -> Es
 
 
 def _rates(
-    counts: Sequence[NDArray[np.floating]],
+    counts: Sequence[ArrayLike],
     pair: tuple[Frames, Frames],
     labels: tuple[Integers, Integers],
 ) -> Quantity:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -274,7 +274,7 @@ def _columns(request: Request, found: dict[str, Rows]) -> SiteColumns | None:
     return None if names is None else SiteColumns(elements=names)
 
 
-def system_names(request: Request, species: NDArray[np.floating]) -> tuple[str, ...] | None:
+def system_names(request: Request, species: NDArray[Any]) -> tuple[str, ...] | None:
     """Names of species that may be atomic numbers; None where they are numbers of something else."""
     from ase.data import chemical_symbols
 
@@ -376,7 +376,7 @@ def open_deepmd(request: Request) -> Opened:
     )
 
 
-def _joined(folder: Path, sets: list[Path], name: str) -> NDArray[np.floating]:
+def _joined(folder: Path, sets: list[Path], name: str) -> Rows:
     """The array `name` of all sets; of a single one it stays on disk."""
     parts = []
     for each in sets:

@@ -45,6 +45,8 @@ STYLES = (*_STYLES, "lj")
 _POSITIONS = (("x", "y", "z"), ("xu", "yu", "zu"), ("xs", "ys", "zs"), ("xsu", "ysu", "zsu"))
 _FORCES = ("fx", "fy", "fz")
 
+#: Numbers, or words such as elements.
+Column = NDArray[np.float64 | np.bytes_]
 #: Words after BOX BOUNDS, and those of the three lines below.
 Bounds = tuple[list[str], list[list[bytes]]]
 
@@ -71,7 +73,7 @@ class _Frame:
     """One frame, ordered by id: its header and each column."""
 
     header: _Header
-    table: dict[str, NDArray[np.floating]]
+    table: dict[str, Column]
 
 
 def open_lammps(request: Request) -> Opened:
@@ -227,14 +229,14 @@ def _site_columns(first: _Frame, stated: Stated) -> SiteColumns:
     )
 
 
-def _real(path: Path, name: str, column: NDArray[np.floating]) -> NDArray[np.float64]:
+def _real(path: Path, name: str, column: Column) -> NDArray[np.float64]:
     try:
         return column.astype(float)
     except ValueError as error:
         raise ValueError(f"{path}: column {name}: expected numbers ({error})") from error
 
 
-def _text(column: NDArray[np.floating]) -> list[str]:
+def _text(column: Column) -> list[str]:
     if column.dtype.kind == "f":
         return [f"{v:g}" for v in column]
     return [v.decode() if isinstance(v, bytes) else str(v) for v in column]
@@ -405,7 +407,7 @@ def _box(
     return (sides[0], sides[1], sides[2]), rows, low
 
 
-def _table(path: Path, file: BinaryIO, header: _Header, k: int) -> dict[str, NDArray[np.floating]]:
+def _table(path: Path, file: BinaryIO, header: _Header, k: int) -> dict[str, Column]:
     """Columns of the atoms of one frame: numbers as floats, elements as text."""
     lines = list(itertools.islice(file, header.n_sites))
     if len(lines) < header.n_sites or (lines and not lines[-1].endswith(b"\n")):
@@ -431,7 +433,7 @@ def _all_numbers(text: bytes) -> NDArray[np.float64]:
             return np.zeros(0)
 
 
-def _numbers(column: NDArray[np.floating]) -> NDArray[np.floating]:
+def _numbers(column: NDArray[np.bytes_]) -> Column:
     """A column as floats; as it is where it holds words (a type may have a name)."""
     try:
         return column.astype(float)

@@ -7,11 +7,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..remarks import remark
+
+#: Of numbers, or of text.
+S = TypeVar("S", bound=np.generic)
 
 #: Usual names of each thing, in order of preference.
 KEYS: dict[str, tuple[str, ...]] = {
@@ -164,7 +168,7 @@ def without_index(name: str) -> str:
     return re.sub(r"\[\d+\]$", "", name)
 
 
-def one_column(name: str, array: NDArray[np.floating]) -> NDArray[np.floating]:
+def one_column(name: str, array: NDArray[S]) -> NDArray[S]:
     """The column a name like 'energies[0]' asks for; the whole array of a plain name."""
     index = re.search(r"\[(\d+)\]$", name)
     return array if index is None else array[..., int(index[1])]
