@@ -52,21 +52,18 @@ class Langevin:
         friction: 1/ps, one for all or {site type: its own} (see `fit_friction`).
         minimum_mass: amu; lighter sites are given this mass.
         held: labels of sites that stay where they start, as `System.site` takes them.
-        skin: nm added to the cutoff so that neighbours are found again only when a site has moved
-            half of it.
+        skin: nm added to the cutoff: neighbours are found again when a site has moved half of it.
         bias: to grow and freeze a bias first.
         exchange: replica exchange in temperature.
         hooks: what else is done beside the steps (see `cgrec.roles.Hook`), after these two.
-        checkpoint_every: saved frames per replica between two points from which a killed run goes
-            on.
+        checkpoint_every: saved frames per replica between checkpoints.
         keep_energies: store potential energies: for level 0 only, where they are true energies.
         compile: run on `Potential.compiled()`: "auto" does so where the work saved outweighs the
             time a compiler takes.
         other_temperature: run a PMF at a temperature it was not made at.
         other_density: run a PMF at a density it was not made at; a PMF of a periodic system knows
             the range of its frames.
-        use_lost: let the frames of a run that lost all its replicas before its end stand for the
-            ensemble all the same.
+        use_lost: let frames of a run that lost all its replicas stand for the ensemble.
     """
 
     n_replicas: int = 128
@@ -106,6 +103,10 @@ class Langevin:
                     "Langevin.hooks: expected tables that say what they are (_target_: ...), "
                     f"each a cgrec.dynamics.Hook, found {hook!r}"
                 )
+        if self.bias is not None and _keeps_hot(self):
+            raise ValueError(
+                "Langevin.exchange: expected keep=lowest beside a bias, found all; leave one out"
+            )
         self.held = tuple(self.held)
 
     @property
@@ -276,15 +277,24 @@ def _schedule(options: Langevin) -> Schedule:
 
 def _store(options: Langevin, replicas: Replicas, folder: Path) -> FrameStore:
     box = replicas.box
+    hot = _keeps_hot(options)
     return FrameStore(
         folder,
         replicas.system,
         replicas.temperature,
         options.n_saves * int(replicas.kept.sum()),
-        energies=options.keep_energies,
+        energies=options.keep_energies or hot,
         weights=bool(replicas.pushing),
+        temperatures=hot,
         boxes=box is not None and bool((box != box[0]).any()),
     )
+
+
+def _keeps_hot(options: Langevin) -> bool:
+    """Whether frames of all temperatures are kept. Their weights and those of a bias do not go
+    together.
+    """
+    return options.exchange is not None and options.exchange.keep == "all"
 
 
 def _pays(options: Langevin, device: torch.device, n_sites: int) -> bool:

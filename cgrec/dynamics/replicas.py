@@ -15,9 +15,9 @@ from ..potential.graph import SiteGraph, VerletList
 from ..roles import Hook, Lost
 from ..system import System
 from ..threads import has_kernel
-from ..units import thermal_energy
+from ..units import BOLTZMANN, thermal_energy
 from .integrators import Baoab, ReplicaNoise
-from .store import RAW_WEIGHTS
+from .store import RAW_WEIGHTS, TEMPERATURES
 
 #: A replica whose kinetic temperature is so many times that of the thermostat has exploded: chance
 #: does this to a single free site once in 10^12 looks, to larger systems never.
@@ -201,6 +201,7 @@ class Replicas:
             values[RAW_WEIGHTS] = torch.exp(self.pushed / thermal_energy(self.temperature))
         if self.box is not None:
             values["box"] = self.box
+        values[TEMPERATURES] = self.kT[:, 0, 0] / BOLTZMANN
         which = self.kept & self.alive
         return {name: value[which].cpu().numpy() for name, value in values.items()}
 

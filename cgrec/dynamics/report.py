@@ -38,6 +38,8 @@ class SimulationReport:
             thermostat makes good within about 1 / friction. A longer equilibration mends that.
         frames: saved.
         exchange_acceptance: of replica exchange, nan without.
+        exchange: {"factors": of the ladder, "acceptance": of each pair of neighbours, "round_trips":
+            of all replicas to the highest rung and back}.
         weight_efficiency: (sum w)^2 / (n sum w^2); 1 for an unbiased run.
         guard: which guard watched, how many false alarms it is set to give, the largest score of a
             replica that was kept. Replicas that it stopped are in `lost`: what is left is an
@@ -53,6 +55,7 @@ class SimulationReport:
     kinetic_temperature: list[float] = field(default_factory=lambda: [float("nan")] * 2)
     frames: int = 0
     exchange_acceptance: float = float("nan")
+    exchange: dict[str, object] = field(default_factory=dict)
     weight_efficiency: float = 1.0
     guard: dict[str, object] = field(default_factory=dict)
     hooks: dict[str, object] = field(default_factory=dict)
@@ -79,9 +82,9 @@ class SimulationReport:
                 self.hooks[name] = value
 
     def plain(self) -> dict[str, object]:
-        """As json; `hooks` only where they say something."""
+        """As json; `exchange` and `hooks` only where they say something."""
         about = asdict(self)
-        return about if self.hooks else {k: v for k, v in about.items() if k != "hooks"}
+        return {k: v for k, v in about.items() if v or k not in ("exchange", "hooks")}
 
     @classmethod
     def read(cls, folder: Path) -> SimulationReport:

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from ..files import Json, write_json
 from ..run.checkpoints import Clock, in_pieces, load_state, save_state
+from ..statistics.temperatures import weights_at
 from ..threads import chosen
 from .going_on import ReplicaState, restore, state_of
 from .replicas import Replicas
 from .report import SIMULATION, AllLost, SimulationReport, Tally, why_lost
-from .store import CHECKPOINT, RAW_WEIGHTS, FrameStore, Piece
+from .store import CHECKPOINT, RAW_WEIGHTS, TEMPERATURES, FrameStore, Piece
 
 
 @dataclass(frozen=True)
@@ -203,12 +205,21 @@ class Run:
             )
         report.frames = self.saved
         report.kinetic_temperature = self.tally.over_replicas()
-        if RAW_WEIGHTS in self.store.arrays:
-            report.weigh(np.array(self.store.arrays[RAW_WEIGHTS][: self.saved]))
+        weights = self._weights()
+        if weights is not None:
+            report.weigh(weights)
         for hook in replicas.hooks:
             report.say(hook.about())
         write_json(self.store.partial / SIMULATION, report.plain())
         for hook in replicas.hooks:
             hook.finish(self.store.partial)
         box = None if "box" in self.store.arrays else replicas.box
-        self.store.close(self.saved, None if box is None else box[0].cpu().numpy())
+        self.store.close(self.saved, None if box is None else box[0].cpu().numpy(), weights)
+
+    def _weights(self) -> NDArray[np.float64] | None:
+        """(n_frames,) of the frames at the temperature of the run; None where all weigh the same."""
+        arrays = {name: array[: self.saved] for name, array in self.store.arrays.items()}
+        if TEMPERATURES in arrays:
+            temperature = self.replicas.temperature
+            return weights_at(temperature, arrays["energies"], arrays[TEMPERATURES])
+        return np.array(arrays[RAW_WEIGHTS], float) if RAW_WEIGHTS in arrays else None

@@ -22,6 +22,8 @@ from ..system import System
 CHECKPOINT = "checkpoint.pt"
 #: Name of the weights as they come, which are normalised into weights.npy when all are there.
 RAW_WEIGHTS = "raw_weights"
+#: Name of the temperatures that frames were sampled at, K, where they are not all that of the run.
+TEMPERATURES = "temperatures"
 
 
 class Piece(TypedDict):
@@ -47,7 +49,7 @@ class FrameStore:
         system: of the frames.
         temperature: K.
         capacity: frames to come.
-        energies, weights, boxes: whether these are kept, one a frame.
+        energies, weights, boxes, temperatures: whether these are kept, one a frame.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class FrameStore:
         energies: bool = False,
         weights: bool = False,
         boxes: bool = False,
+        temperatures: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self.system = system
@@ -76,6 +79,8 @@ class FrameStore:
             self.shapes["energies"] = ((capacity,), np.float64)
         if weights:
             self.shapes[RAW_WEIGHTS] = ((capacity,), np.float64)
+        if temperatures:
+            self.shapes[TEMPERATURES] = ((capacity,), np.float64)
         if boxes:
             self.shapes["box"] = ((capacity, 3, 3), np.float64)
         self.arrays: dict[str, Array] = {}
@@ -171,20 +176,23 @@ class FrameStore:
             for name, array in self.arrays.items()
         }
 
-    def close(self, n_frames: int, box: Array | None) -> Frames:
+    def close(self, n_frames: int, box: Array | None, weights: Array | None = None) -> Frames:
         """Cut to the frames really made, normalise weights, rename into place. May be called again
         after a crash at any point.
+
+        Args:
+            n_frames: made.
+            box: of all frames, where they have one.
+            weights: (n_frames,) of any mean.
 
         A run that was made longer takes the place of the shorter one.
         """
         for name, array in self.arrays.items():
             if n_frames < len(array):
                 write_whole(self.partial / f"{name}.npy", partial(_save, array=array[:n_frames]))
-        if RAW_WEIGHTS in self.arrays:
-            raw = np.array(self.arrays[RAW_WEIGHTS][:n_frames])
-            write_whole(
-                self.partial / "weights.npy", lambda partial: _save(partial, raw / raw.mean())
-            )
+        if weights is not None:
+            normalised = weights / weights.mean()
+            write_whole(self.partial / "weights.npy", lambda partial: _save(partial, normalised))
         if box is not None:
             write_whole(self.partial / "box.npy", lambda partial: _save(partial, box))
         write_header(self.partial, self.system, self.temperature)

@@ -6,7 +6,7 @@ runs/mine/
     report.html           the page to open
     level0/               from a source
         source.json       what is known of the source and its sample
-        frames/           the ensemble, with simulation.json and bias.pt of the run it is from
+        frames/           the ensemble, with simulation.json, bias.pt, walks.npy of the run it is from
         learning.json     level 0 by an NNP: how it was learned
         force_error.json  and how far it is from its labels on frames of its own run
     level1/, level2/ ...  each made from the one below
@@ -40,6 +40,8 @@ FIRST = "unrefined"
 DIRECT = "direct"
 SIMULATION = "simulation.json"
 BIAS = "bias.pt"
+#: Rungs of replicas in temperature exchange, over time.
+WALKS = "walks.npy"
 
 SOURCE = "source.json"
 LEARNING = "learning.json"

@@ -5,6 +5,7 @@ trained on labels.
 from .base import SamplingStopped, Source
 from .calculator import CalculatorSource
 from .file import FileSource
+from .force_field import ForceFieldSource
 from .gaussian_chain import GaussianChainSource
 from .molecule import molecule
 from .network import NetworkSource
@@ -15,6 +16,7 @@ from .openmm import OpenMMSource
 __all__ = [
     "CalculatorSource",
     "FileSource",
+    "ForceFieldSource",
     "GaussianChainSource",
     "Labeller",
     "NetworkSource",

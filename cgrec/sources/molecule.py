@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from ..frames import Frames
-from ..potential import ForceField
+from ..potential import ForceField, Potential
 from .openmm_system import masses_of, openmm_modules, system_of
 
 #: Steps of the minimiser, at most: a structure put together by rules needs some hundred.
@@ -28,7 +28,8 @@ def molecule(
     temperature: float = 300.0,
     minimise: bool = True,
 ) -> tuple[ForceField, Frames]:
-    """The energy of a molecule, and its structure as one frame to start runs from.
+    """The energy of a molecule, and its structure, a frame of each model of the file, to start runs
+    from.
 
     Args:
         structure: PDB file of the molecule alone, complete with hydrogens.
@@ -48,22 +49,32 @@ def molecule(
     masses = masses_of(plain)
     system = system_of(pdb.topology, plain, masses, np.flatnonzero(masses > 0))
     potential = ForceField(plain, system)
-    start = Frames(system, np.array(pdb.getPositions(asNumpy=True)._value)[None], temperature)
-    return potential, _relaxed(potential, start) if minimise else start
+    models = range(pdb.getNumFrames())
+    positions = np.array([pdb.getPositions(asNumpy=True, frame=k)._value for k in models])
+    starts = Frames(system, positions, temperature)
+    return potential, relaxed(potential, starts) if minimise else starts
 
 
-def _relaxed(potential: ForceField, start: Frames) -> Frames:
-    fast, shape = potential.compiled(), start.positions.shape
+def relaxed(potential: Potential, frames: Frames) -> Frames:
+    """Each frame brought down in energy until nothing clashes, by L-BFGS (scipy)."""
+    fast = potential.compiled()
+    found = [_downhill(fast, frames[k : k + 1]) for k in range(len(frames))]
+    return replace(frames, positions=np.stack(found))
 
-    def downhill(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        energy, force = fast(fast.graph(replace(start, positions=x.reshape(shape))))
-        return float(energy[0]), -force.numpy().ravel()
+
+def _downhill(potential: Potential, start: Frames) -> NDArray[np.float64]:
+    """(n_sites, 3) nm below a frame."""
+    shape = start.positions.shape
+
+    def energy(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        value, force = potential(potential.graph(replace(start, positions=x.reshape(shape))))
+        return float(value[0]), -force.numpy().ravel()
 
     found = optimize.minimize(
-        downhill,
+        energy,
         np.asarray(start.positions, float).ravel(),
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": STEPS, "gtol": FLAT},
     )
-    return replace(start, positions=found.x.reshape(shape))
+    return np.asarray(found.x).reshape(shape[1:])

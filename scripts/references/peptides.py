@@ -1,10 +1,10 @@
-"""Makes tests/data/peptides: small peptides with hydrogens, as PDB files: python
-scripts/references/peptides.py --data FOLDER
+"""Makes tests/data/peptides and cgrec/data/peptides: small peptides with hydrogens, as PDB files:
+python scripts/references/peptides.py --data FOLDER
 
 FOLDER holds PDB files of experimental structures (CC0): chignolin_cln025, 1uao, wwdomain_1pin. Two
-peptides are cut out of the last. ala2, ala5 and ala10 are capped
-(ACE, NME) alpha helices with the bond lengths and angles of R. A. Engh, R. Huber, Acta Cryst. A 47,
-392 (1991), rounded. Hydrogens are put on by OpenMM at pH 7.
+peptides are cut out of the last. Those of alanine are capped (ACE, NME), alpha helices or extended,
+with the bond lengths and angles of R. A. Engh, R. Huber, Acta Cryst. A 47, 392 (1991), rounded.
+Hydrogens are put on by OpenMM at pH 7.
 """
 
 from __future__ import annotations
@@ -17,8 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from openmm import app, unit
 
-HOME = Path(__file__).resolve().parents[2] / "tests" / "data" / "peptides"
-PHI, PSI = -57.0, -47.0
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = ROOT / "tests" / "data" / "peptides"
+SHIPPED = ROOT / "cgrec" / "data" / "peptides"
+#: phi and psi, degrees.
+HELIX = (-57.0, -47.0)
+EXTENDED = (-120.0, 130.0)
 #: {name: (file, first and last residue by their number)}.
 CUT = {
     "cln025": ("chignolin_cln025", 1, 10),
@@ -35,14 +39,16 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of PDB files")
     arguments = parser.parse_args()
-    HOME.mkdir(parents=True, exist_ok=True)
     for n in (2, 5, 10):
-        write(f"ala{n}", *alanines(n))
+        write(TESTS / f"ala{n}.pdb", *alanines(n, *HELIX))
     for name, (file, first, last) in CUT.items():
-        write(name, *cut(arguments.data / f"{file}.pdb", first, last))
+        write(TESTS / f"{name}.pdb", *cut(arguments.data / f"{file}.pdb", first, last))
+    write(SHIPPED / "ala10_helix.pdb", *alanines(10, *HELIX))
+    write(SHIPPED / "ala10_extended.pdb", *alanines(10, *EXTENDED))
+    write(SHIPPED / "cln025.pdb", *cut(arguments.data / "chignolin_cln025.pdb", 1, 10))
 
 
-def alanines(n: int) -> tuple[app.Topology, list[Point]]:
+def alanines(n: int, phi: float, psi: float) -> tuple[app.Topology, list[Point]]:
     """ACE, `n` ALA and NME: heavy atoms, nm."""
     chain = Builder()
     methyl, c = np.zeros(3), np.array([0.152, 0, 0])
@@ -52,11 +58,11 @@ def alanines(n: int) -> tuple[app.Topology, list[Point]]:
     for _ in range(n):
         nitrogen = placed(*behind, 0.133, 116.2, turn)
         alpha = placed(*behind[1:], nitrogen, 0.1458, 121.7, 180.0)
-        c = placed(behind[2], nitrogen, alpha, 0.1525, 111.0, PHI)
+        c = placed(behind[2], nitrogen, alpha, 0.1525, 111.0, phi)
         beta = placed(c, nitrogen, alpha, 0.153, 110.4, -122.6)
-        o = placed(nitrogen, alpha, c, 0.1231, 120.5, PSI + 180.0)
+        o = placed(nitrogen, alpha, c, 0.1231, 120.5, psi + 180.0)
         chain.add("ALA", N=nitrogen, CA=alpha, C=c, O=o, CB=beta)
-        behind, turn = (nitrogen, alpha, c), PSI
+        behind, turn = (nitrogen, alpha, c), psi
     nitrogen = placed(*behind, 0.133, 116.2, turn)
     chain.add("NME", N=nitrogen, C=placed(*behind[1:], nitrogen, 0.1458, 121.7, 180.0))
     chain.topology.createStandardBonds()
@@ -116,8 +122,9 @@ def cut(path: Path, first: int, last: int) -> tuple[app.Topology, list[Point]]:
     return topology, x
 
 
-def write(name: str, topology: app.Topology, x: list[Point]) -> None:
+def write(path: Path, topology: app.Topology, x: list[Point]) -> None:
     """With hydrogens, and minimised a little."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     random.seed(0)  # addHydrogens draws the places it starts from
     field = app.ForceField("amber14-all.xml", "implicit/obc2.xml")
     full = app.Modeller(topology, np.array(x) * unit.nanometer)
@@ -133,8 +140,8 @@ def write(name: str, topology: app.Topology, x: list[Point]) -> None:
     simulation.context.setPositions(full.positions)
     simulation.minimizeEnergy(maxIterations=30)
     state = simulation.context.getState(positions=True, energy=True)
-    print(name, full.topology.getNumAtoms(), "atoms", state.getPotentialEnergy())
-    with (HOME / f"{name}.pdb").open("w") as file:
+    print(path.stem, full.topology.getNumAtoms(), "atoms", state.getPotentialEnergy())
+    with path.open("w") as file:
         app.PDBFile.writeFile(full.topology, state.getPositions(), file, keepIds=True)
 
 

@@ -30,6 +30,7 @@ from cgrec.potential.kernel import CompiledDensityNetwork
 from cgrec.sources import (
     CalculatorSource,
     FileSource,
+    ForceFieldSource,
     GaussianChainSource,
     NetworkSource,
     OpenMMSource,
@@ -45,6 +46,7 @@ CLASSES = [
         for c in (
             CalculatorSource,
             FileSource,
+            ForceFieldSource,
             GaussianChainSource,
             NetworkSource,
             OpenMMSource,

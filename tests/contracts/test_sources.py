@@ -3,16 +3,18 @@ refused.
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from plugin.toy.source import SpringRing
 
 from cgrec import Frames, System
+from cgrec.dynamics import Langevin
 from cgrec.io import write
 from cgrec.roles import Source
 from cgrec.run.recipes import OtherRecipe
-from cgrec.sources import CalculatorSource, FileSource, GaussianChainSource
+from cgrec.sources import CalculatorSource, FileSource, ForceFieldSource, GaussianChainSource
 
 
 @pytest.fixture
@@ -52,11 +54,23 @@ def calculator(water):
     )
 
 
+def force_field(water):
+    pytest.importorskip("openmm")
+    return ForceFieldSource(
+        structure=Path(__file__).parents[1] / "data" / "peptides" / "ala2.pdb",
+        force_field=["amber14-all.xml"],
+        temperature=300,
+        dynamics=Langevin(n_replicas=2, length=0.02, save_every=0.01, equilibration=0),
+    )
+
+
 def plugin(water):
     return SpringRing(n_sites=5, n_frames=50)
 
 
-@pytest.fixture(params=[chain, file, calculator, plugin], ids=lambda make: make.__name__)
+@pytest.fixture(
+    params=[chain, file, calculator, force_field, plugin], ids=lambda make: make.__name__
+)
 def source(request, water):
     return request.param(water)
 

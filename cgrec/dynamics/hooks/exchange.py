@@ -2,54 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypedDict, cast
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NotRequired, TypedDict, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...frames import Frames
 from ...potential.base import Potential
+from ...ranges import expect
 from ...roles import Replicas
+from ...run import layout
 from ...units import BOLTZMANN
+from ..walks import round_trips
 from .hook import Hook
 
 
 class _State(TypedDict):
+    """`swaps`: (2, n_rungs - 1) accepted and attempted of each pair of neighbours; until walks were
+    kept, two sums.
+    """
+
     rungs: Tensor
-    swaps: list[int]
+    swaps: Tensor | list[int]
+    walks: NotRequired[Tensor]
 
 
 class Exchange(Hook):
     """Parallel tempering (Sugita, Okamoto, Chem. Phys. Lett. 314, 141 (1999)) within a batch of
     replicas.
 
-    Replicas form ladders of len(factors) rungs. Neighbouring rungs trade temperatures with the
-    Metropolis probability; only what stands on the lowest rung is kept as a frame. At a level above
-    the atoms the energy is a PMF of the lowest temperature: the hot rungs are then a sampling
-    device, not another thermodynamic state.
+    Replicas form ladders of rungs. Neighbouring rungs trade temperatures with the Metropolis
+    probability. At a level above the atoms the energy is a PMF of the lowest temperature: the hot
+    rungs are then a sampling device, not another thermodynamic state, and only what stands on the
+    lowest rung may be kept.
+
+    Leaves walks.npy beside the frames: (n_times, n_replicas), the rung of each replica at the end
+    of each stretch, equilibration included.
 
     Args:
         factors: temperatures of the rungs relative to the lowest, rising from 1.
+        highest: in place of factors, that of the highest rung; those between rise by the same
+            factor each, which gives all neighbours of a ladder the same acceptance where the heat
+            capacity does not change (D. A. Kofke, J. Chem. Phys. 117, 6911 (2002)).
+        rungs: of such a ladder.
         every: steps between attempts.
+        keep: "lowest", frames of the lowest rung, numbered by ladder; "all", those of all rungs
+            with weights by MBAR at the lowest temperature, numbered by replica, which walks. For
+            energies, such as a force field, not for a PMF.
     """
 
-    def __init__(self, *, factors: list[float], every: int = 100) -> None:
-        if len(factors) < 2 or factors[0] != 1 or sorted(factors) != list(factors):
-            raise ValueError(
-                f"Exchange.factors: expected at least two, rising from 1, found {list(factors)}"
-            )
-        self.factors = [float(f) for f in factors]
+    def __init__(
+        self,
+        *,
+        factors: Sequence[float] | None = None,
+        highest: float | None = None,
+        rungs: int | None = None,
+        every: int = 100,
+        keep: Literal["lowest", "all"] = "lowest",
+    ) -> None:
+        self.factors = _ladder(factors, highest, rungs)
+        expect("Exchange", at_least=1, every=every)
+        if keep not in ("lowest", "all"):
+            raise ValueError(f"Exchange.keep: expected lowest or all, found {keep!r}")
         self.every = every
+        self.keep = keep
 
     def begin(self, replicas: Replicas, potential: Potential, start: Frames) -> None:
         """Put consecutive replicas on the rungs of a ladder, which is one replica of the frames."""
         n = len(replicas.positions)
         self.standing = self.rungs(n)
-        self.accepted = 0
-        self.attempted = 0
+        self.swaps = torch.zeros(2, len(self.factors) - 1, dtype=torch.int64)
+        self.walks: list[Tensor] = []
+        if self.keep == "all" and potential.temperature is not None:
+            raise ValueError(
+                "Exchange.keep: expected lowest at a level above the atoms, found all: a PMF holds "
+                f"at {potential.temperature:g} K alone, so its hot frames belong to no ensemble"
+            )
         device = replicas.positions.device
-        replicas.numbers = torch.arange(n, device=device) // len(self.factors)
+        numbers = torch.arange(n, device=device)
+        replicas.numbers = numbers if self.keep == "all" else numbers // len(self.factors)
         self._heat(replicas)
 
     def rungs(self, n_replicas: int) -> Tensor:
@@ -73,21 +107,24 @@ class Exchange(Hook):
         # the dead go to the hottest rung
         energy = torch.where(replicas.alive & energy.isfinite(), energy, torch.inf)
         before = replicas.kT.clone()
-        self.standing, accepted, attempted = self.swap(
+        self.standing = self.swap(
             self.standing,
             energy,
             replicas.temperature,
             replicas.common,
             (replicas.step // self.every) % 2 == 1,
         )
-        self.accepted += accepted
-        self.attempted += attempted
         self._heat(replicas)
         replicas.velocities *= (replicas.kT / before).sqrt()
 
     def _heat(self, replicas: Replicas) -> None:
         replicas.heat(torch.tensor(self.factors).double()[self.standing])
-        replicas.kept = (self.standing == 0).to(replicas.positions.device)
+        kept = self.standing >= 0 if self.keep == "all" else self.standing == 0
+        replicas.kept = kept.to(replicas.positions.device)
+
+    def at_frame(self, replicas: Replicas) -> None:
+        """Note where everyone stands."""
+        self.walks.append(self.standing.to(torch.int8))
 
     def swap(
         self,
@@ -96,9 +133,9 @@ class Exchange(Hook):
         temperature: float,
         generator: torch.Generator,
         odd: bool,
-    ) -> tuple[Tensor, int, int]:
-        """(new rungs, accepted, attempted) after one attempt for every other pair of neighbours of
-        every ladder.
+    ) -> Tensor:
+        """(n_replicas,) new rungs after one attempt for every other pair of neighbours of every
+        ladder.
 
         Args:
             rungs: (n_replicas,) present rung; ladders are consecutive replicas.
@@ -111,8 +148,6 @@ class Exchange(Hook):
         holder = torch.argsort(rungs.view(-1, n), dim=1)
         beta = 1 / (BOLTZMANN * temperature * torch.tensor(self.factors, dtype=torch.float64))
         new = rungs.view(-1, n).clone()
-        accepted = 0
-        attempted = 0
         ladder = torch.arange(len(holder))
         energy = energies.double().cpu().view(-1, n)
         for low in range(int(odd), n - 1, 2):
@@ -125,20 +160,55 @@ class Exchange(Hook):
             yes = chance.cpu().log() < log_p
             new[ladder[yes], a[yes]] = low + 1
             new[ladder[yes], b[yes]] = low
-            accepted += int(yes.sum())
-            attempted += len(a)
-        return new.view(-1), accepted, attempted
+            self.swaps[0, low] += int(yes.sum())
+            self.swaps[1, low] += len(a)
+        return new.view(-1)
 
     def state(self) -> object:
-        return _State(rungs=self.standing, swaps=[self.accepted, self.attempted])
+        walks = torch.stack(self.walks) if self.walks else torch.empty(0, len(self.standing))
+        return _State(rungs=self.standing, swaps=self.swaps, walks=walks.to(torch.int8))
 
     def restore(self, state: object, replicas: Replicas) -> None:
         known = cast(_State, state)
         self.standing = known["rungs"].cpu()
-        self.accepted, self.attempted = known["swaps"]
+        swaps = torch.as_tensor(known["swaps"]).cpu()
+        if swaps.ndim == 1:  # sums of all pairs, of an older version
+            swaps = torch.stack([swaps, *[torch.zeros_like(swaps)] * (len(self.factors) - 2)], 1)
+        self.swaps = swaps
+        self.walks = list(known["walks"].cpu()) if "walks" in known else []
         self._heat(replicas)
 
     def about(self) -> Mapping[str, object]:
-        if not self.attempted:
+        accepted, attempted = self.swaps.sum(1).tolist()
+        if not attempted:
             return {}
-        return {"exchange_acceptance": self.accepted / self.attempted}
+        pairs = (self.swaps[0] / self.swaps[1].clamp(min=1)).tolist()
+        walks = torch.stack(self.walks).numpy()
+        trips = int(round_trips(walks, len(self.factors) - 1).sum())
+        exchange = {"factors": self.factors, "acceptance": pairs, "round_trips": trips}
+        return {"exchange_acceptance": accepted / attempted, "exchange": exchange}
+
+    def finish(self, folder: Path) -> None:
+        np.save(folder / layout.WALKS, torch.stack(self.walks).numpy())
+
+
+def _ladder(
+    factors: Sequence[float] | None, highest: float | None, rungs: int | None
+) -> list[float]:
+    """Relative temperatures, from either way to say them."""
+    if factors is not None and (highest is not None or rungs is not None):
+        raise ValueError(
+            "Exchange: expected either factors, or highest and rungs, found both; leave one out"
+        )
+    if factors is None:
+        if highest is None or rungs is None or not highest > 1 or rungs < 2:
+            raise ValueError(
+                "Exchange: expected factors=[1, ...], or highest above 1 with rungs of 2 or more, "
+                f"found highest={highest} and rungs={rungs}"
+            )
+        factors = np.geomspace(1, highest, rungs).tolist()
+    if len(factors) < 2 or factors[0] != 1 or sorted(factors) != list(factors):
+        raise ValueError(
+            f"Exchange.factors: expected at least two, rising from 1, found {list(factors)}"
+        )
+    return [float(f) for f in factors]

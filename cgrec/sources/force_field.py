@@ -1,0 +1,129 @@
+"""Level 0 of a molecule under a force field, as many replicas side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ..files import missing
+from ..frames import Frames
+from ..potential import ForceField
+from ..roles import Engine
+from ..run import layout
+from ..run.digests import keep, made
+from ..run.recipes import described
+from ..system import System
+from .base import Source, package_path
+from .molecule import molecule, relaxed
+
+
+class ForceFieldSource(Source):
+    """Dynamics of a molecule in vacuum or implicit solvent, by `cgrec.ForceField`, whose parameters
+    are OpenMM's.
+
+    Replicas, temperature exchange, bias, checkpoints are those of the engine. It pays on a CPU for
+    up to some hundred atoms; for explicit solvent, on a GPU or for a large protein take
+    `OpenMMSource`, or bring a trajectory.
+
+    Args:
+        structure: PDB file of the molecule alone, complete with hydrogens, or several of the same
+            molecule, such as one folded and one unfolded. Every model of each is a start, and
+            replicas share the starts evenly. "package:name" is one that ships with cgrec.
+        force_field: OpenMM force-field files, e.g. ["amber14-all.xml", "implicit/obc2.xml"].
+        temperature: K; the lowest, where the engine exchanges temperatures.
+        dynamics: the run. There are no constraints: with minimum_mass=12 a timestep of 0.004 ps
+            leaves distributions of positions as they are.
+        minimise: take clashes out of each start.
+    """
+
+    products = {"start": ("starts", layout.POTENTIAL), "run": ("frames", layout.SOURCE)}
+
+    def __init__(
+        self,
+        *,
+        structure: str | Path | Sequence[str | Path],
+        force_field: Sequence[str],
+        temperature: float,
+        dynamics: Engine,
+        minimise: bool = True,
+    ) -> None:
+        given = [structure] if isinstance(structure, str | Path) else structure
+        self.structures = [package_path(path) for path in given]
+        self.force_field = tuple(force_field)
+        self.temperature = float(temperature)
+        self.dynamics = dynamics
+        self.minimise = minimise
+
+    def recipe(self) -> dict[str, object]:
+        """Everything but the paths, whose content counts."""
+        known = ("force_field", "temperature", "dynamics", "minimise")
+        return described({name: getattr(self, name) for name in known})
+
+    def files(self) -> list[Path]:
+        for path in self.structures:
+            if not path.exists():
+                raise missing("structure", path)
+        return self.structures
+
+    def packages(self) -> Sequence[str]:
+        return ("cgrec", "numpy", "torch", "openmm")
+
+    def system(self) -> System | None:
+        self.files()
+        return self.molecule[1].system
+
+    def stages(self, seed: int) -> dict[str, dict[str, object]]:
+        (own,) = super().stages(seed).values()
+        run = {name: own[name] for name in ("dynamics", "seed")}
+        return {"start": {k: v for k, v in own.items() if k not in run}, "run": run}
+
+    def finished(self, folder: Path) -> Frames | None:
+        found = super().finished(folder)
+        done = found is not None and self.dynamics.long_enough(folder / layout.FRAMES)
+        return found if done else None
+
+    @cached_property
+    def molecule(self) -> tuple[ForceField, Frames]:
+        """The energy, and the starts of all files.
+
+        Raises:
+            ValueError: the files hold different molecules.
+        """
+        found = [
+            molecule(path, self.force_field, self.temperature, minimise=False)
+            for path in self.structures
+        ]
+        potential, first = found[0]
+        for path, (_, frames) in zip(self.structures, found):
+            if frames.system.fingerprint() != first.system.fingerprint():
+                raise ValueError(
+                    f"structure: expected in {path} the molecule of {self.structures[0]}, with "
+                    f"atoms in the same order, found another one of {frames.n_sites} atoms "
+                    f"(the first has {first.n_sites}); take files of one molecule"
+                )
+        positions = np.concatenate([np.asarray(frames.positions) for _, frames in found])
+        return potential, replace(first, positions=positions)
+
+    def sample(self, folder: Path, seed: int) -> Frames:
+        home = folder.parent
+        potential, starts = self.molecule
+        if not made(home / "starts"):
+            if self.minimise:
+                starts = relaxed(potential, starts)
+            starts.save(home / "starts")
+        if not made(home / layout.POTENTIAL):
+            keep(home / layout.POTENTIAL, potential.save)
+        place = home / layout.FRAMES
+        if not (made(place) and self.dynamics.long_enough(place)):
+            self.dynamics(
+                potential,
+                Frames.load(home / "starts"),
+                place,
+                seed=seed,
+                name="level 0: force field",
+            )
+        return self.dynamics.judged(place)[0]

@@ -1,0 +1,95 @@
+"""Parent of CLN025 (YYDPETGTWY) by temperature exchange: python scripts/references/chignolin.py OUT
+
+Amber ff14SB in GBn2, 32 replicas on 4 ladders of 8 temperatures from 300 to 510 K; half of them begin
+folded, half unfolded. OUT/unfolded.pdb are the unfolded starts, from 700 K; OUT/level0 the run. The
+same command goes on after a stop; a larger --length goes on from the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import mdtraj
+import numpy as np
+from openmm import app, unit
+
+from cgrec.dynamics import Exchange, Langevin
+from cgrec.frames import Frames
+from cgrec.sources import ForceFieldSource, molecule
+
+FOLDED = Path(__file__).resolve().parents[2] / "cgrec" / "data" / "peptides" / "cln025.pdb"
+FORCE_FIELD = ("amber14-all.xml", "implicit/gbn2.xml")
+#: K at which it unfolds within a nanosecond, and ps it is given for that.
+HOT, MELTING = 700.0, 1000.0
+#: nm from the native alpha carbons, beyond which nothing of the hairpin is left.
+UNFOLDED = 0.45
+#: Unfolded starts.
+STARTS = 8
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--length", type=float, default=8000, help="ps of each replica")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    unfolded = arguments.out / "unfolded.pdb"
+    if not unfolded.exists():
+        melt(unfolded, arguments.out / "melt")
+    source = ForceFieldSource(
+        structure=[*[FOLDED] * unfolded.read_text().count("ENDMDL"), unfolded],
+        force_field=FORCE_FIELD,
+        temperature=300,
+        dynamics=Langevin(
+            n_replicas=32,
+            length=arguments.length,
+            save_every=5,
+            equilibration=100,
+            timestep=0.004,
+            minimum_mass=12,
+            friction=0.5,
+            keep_energies=True,
+            exchange=Exchange(highest=1.7, rungs=8, every=50, keep="all"),
+        ),
+    )
+    frames = source.make(arguments.out / "level0", seed=1)
+    print(frames)
+
+
+def melt(path: Path, folder: Path) -> None:
+    """Unfolded starts, from a hot run, as models of a PDB."""
+    potential, start = molecule(FOLDED, FORCE_FIELD, HOT)
+    engine = Langevin(
+        n_replicas=STARTS,
+        length=50,
+        equilibration=MELTING,
+        save_every=50,
+        timestep=0.002,
+        minimum_mass=12,
+    )
+    frames, _ = engine(potential, start, folder, seed=1, name="melt")
+    native = mdtraj.load(str(FOLDED))
+    found = mdtraj.Trajectory(np.asarray(frames.positions), native.topology)
+    carbons = native.topology.select("name CA")
+    away = mdtraj.rmsd(found, native, atom_indices=carbons) > UNFOLDED
+    print(f"{away.sum()} of {len(frames)} frames at {HOT:.0f} K are unfolded")
+    write(frames[np.flatnonzero(away)[-STARTS:]], path)
+
+
+def write(frames: Frames, path: Path) -> None:
+    """As models, whatever their atoms are called in the folded file."""
+    topology = app.PDBFile(str(FOLDED)).topology
+    with path.open("w") as file:
+        app.PDBFile.writeHeader(topology, file)
+        for k, positions in enumerate(np.asarray(frames.positions, float)):
+            app.PDBFile.writeModel(
+                topology, positions * unit.nanometer, file, modelIndex=k + 1, keepIds=True
+            )
+        app.PDBFile.writeFooter(topology, file)
+
+
+if __name__ == "__main__":
+    main()
