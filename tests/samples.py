@@ -1,5 +1,7 @@
 """Systems, frames and potentials that tests of several rooms look at, and a climb of seconds."""
 
+import json
+
 import numpy as np
 import torch
 
@@ -165,3 +167,8 @@ TINY = [
     *(f"levels.l{k}.dynamics.n_replicas=16" for k in (1, 2, 3)),
     *(f"levels.l{k}.dynamics.length=40" for k in (1, 2, 3)),
 ]
+
+
+def change(path, **values):
+    """Give some keys of a json other values."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
