@@ -1,7 +1,7 @@
 """Keys that no YAML lists: keywords of the class that a table names, which have their default there.
 
 A YAML of ours states only what it changes, so hydra knows only those keys, and takes another one
-only as +key=value. `with_plus` writes the plus where the key is a keyword of the class.
+only as ++key=value. `with_plus` writes the pluses where the key is a keyword of the class.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from .targets import is_ours, located
 
 
 def with_plus(overrides: Sequence[str], config: DictConfig) -> list[str]:
-    """`overrides` with a plus before those of keys that only a class knows.
+    """`overrides` with pluses before those of keys that only a class knows.
 
     Args:
         overrides: key=value, of the command line.
         config: as composed without them; classes of cgrec that it names are imported.
     """
-    return [f"+{o}" if _is_unlisted(o.partition("=")[0], config) else o for o in overrides]
+    return [f"++{o}" if _is_unlisted(o.partition("=")[0], config) else o for o in overrides]
 
 
 def keywords(config: DictConfig, parent: str) -> list[str]:

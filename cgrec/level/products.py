@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,7 @@ def fit_level_friction(
     """
     targets = level.targets
     wanted = {t: diffusion(targets, t, interval) for t in sorted(set(targets.system.types))}
+    _need_motion(wanted)
     dynamics = Langevin(
         n_replicas=replicas,
         length=length,
@@ -165,3 +167,14 @@ def fit_level_friction(
         about = {"parent": parent, "rounds": [asdict(r) for r in found]}
         keep_json(level.folder / layout.ABOUT_FRICTION, about)
     return wanted, found
+
+
+def _need_motion(wanted: Mapping[str, Diffusion]) -> None:
+    """Refuse a parent in which a type does not diffuse: no friction does as much."""
+    for kind, found in wanted.items():
+        if not found.value > 0:
+            raise ValueError(
+                f"friction: expected frames of the parent in which {kind} diffuses, found D = "
+                f"{1e3 * found.value:.3f} +- {1e3 * found.error:.3f} 1e-9 m^2/s. Give a longer "
+                "parent whose sites are not put back into the box, or measure another one"
+            )

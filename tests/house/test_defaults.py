@@ -110,6 +110,12 @@ def test_a_key_that_no_yaml_lists_can_be_given(words):
     )
 
 
+def test_of_a_key_given_twice_the_last_counts():
+    """As of keys that a YAML lists, e.g. where a script appends to what it was given."""
+    config = composed(["experiment=gaussian_chain", "source.bond=0.4", "source.bond=0.5"])
+    assert config.source.bond == 0.5
+
+
 def test_a_misspelt_keyword_is_not_added():
     with pytest.raises(SystemExit, match=r"levels.l1.training.devise: .*levels.l1.training.device"):
         main(["climb", "experiment=gaussian_chain", "levels.l1.training.devise=cpu"])
