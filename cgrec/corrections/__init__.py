@@ -6,12 +6,14 @@ and mean forces change no ensemble: they are functions to call.
 """
 
 from ..roles import Corrected
+from .chain import ChainRefinement
 from .friction import FrictionRound, fit_friction
 from .mean_force import mean_force_labels
 from .pairs import PairRefinement, correct_pairs
 from .populations import Populations, refine
 
 __all__ = [
+    "ChainRefinement",
     "Corrected",
     "FrictionRound",
     "PairRefinement",

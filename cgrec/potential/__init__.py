@@ -24,6 +24,7 @@ from .priors import (
     ScreenedCoulomb,
     fit_priors,
 )
+from .site_pair_splines import SitePairSplines
 from .uf3 import UF3Potential
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Potential",
     "Repulsion",
     "ScreenedCoulomb",
+    "SitePairSplines",
     "SumPotential",
     "UF3Potential",
     "fit_priors",

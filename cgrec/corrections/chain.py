@@ -1,0 +1,267 @@
+"""`ChainRefinement`: let the parent say how a chain is folded, which its forces are too noisy to
+say.
+
+Forces know every basin of a chain by its shape, and hardly how much of the ensemble is in it: the
+noise of the labels adds up on the way from folded to unfolded. How often two sites far along the
+chain are near each other, and which dihedrals the chain has, the parent's frames say far better. So
+the averages of many observables at once, splines of the distances of sites and Fourier modes of
+dihedrals along the chain, are brought to the parent's, each as closely as both samples know it
+(`maximum_entropy`). Weights of so many observables soon rest on a few frames, so only a step is
+taken by weights and the model is run again, as in `PairRefinement`.
+
+A part of the parent's frames and of the pairs of sites is held out of all this. They say which round
+to take, and how good it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .. import geometry
+from ..frames import Frames
+from ..potential import BondGraph, DihedralPrior, Potential, SumPotential
+from ..potential.site_pair_splines import SitePairSplines
+from ..ranges import expect
+from ..roles import Corrected, Reruns
+from ..run.digests import keep, made
+from ..statistics import jensen_shannon
+from ..statistics.errors import effective_share
+from ..statistics.sampling import blocks_of
+from ..system import System
+from ..units import thermal_energy
+from ..variables import longest_chain
+from .maximum_entropy import multipliers
+from .pairs import SHORTER
+
+#: Effective frames of either ensemble in which a spline must be alive to get a coefficient of its
+#: own: its average is then known to a quarter.
+FEWEST = 16.0
+#: Every so many pairs one is held out.
+HELD_PAIRS = 5
+#: Blocks of the parent's frames, of which some are held out: long enough to forget each other.
+BLOCKS = 20
+#: nm, bins in which held-out distances are compared.
+WIDTH = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainRefinement:
+    """Brings the distances and dihedrals along a chain to the parent's.
+
+    The chain is that of the alpha carbons, else the longest along bonds (`longest_chain`).
+
+    Attributes:
+        offset: least number of bonds along the chain between the sites of a pair.
+        shortest, reach: nm between which distances are corrected.
+        spacing: nm between the knots of the splines.
+        order: highest Fourier order of a dihedral.
+        rounds: of correcting and running again. The best of them is taken, if it is better than
+            none.
+        efficiency: least Kish efficiency of the weights a step may amount to; a larger one is scaled
+            down.
+        held_out: share of the parent's frames that judges the rounds.
+    """
+
+    offset: int = 3
+    shortest: float = 0.35
+    reach: float = 2.0
+    spacing: float = 0.1
+    order: int = 2
+    rounds: int = 3
+    efficiency: float = 0.2
+    held_out: float = 0.25
+
+    def __post_init__(self) -> None:
+        expect("ChainRefinement", at_least=1, offset=self.offset, rounds=self.rounds)
+        expect("ChainRefinement", above=0, spacing=self.spacing, order=self.order)
+        expect("ChainRefinement", above=0, efficiency=self.efficiency, held_out=self.held_out)
+        if not self.held_out < 1 or not self.reach > self.shortest + 3 * self.spacing:
+            raise ValueError(
+                "ChainRefinement: expected held_out below 1 and reach above shortest + 3 spacing, "
+                f"found held_out={self.held_out}, shortest={self.shortest}, reach={self.reach}, "
+                f"spacing={self.spacing}"
+            )
+
+    def __call__(
+        self, potential: Potential, run: Frames, targets: Frames, again: Reruns
+    ) -> Corrected:
+        """Correct and run again, `rounds` times; the level runs again with the best of them.
+
+        Raises:
+            ValueError: no chain of `offset` + 2 sites.
+        """
+        known, judging = _parts(targets, self.held_out)
+        chain = _Chain.of(run.system, self)
+        said = [chain.divergence(run, judging)]
+        found: list[Potential] = []
+        for k in range(1, self.rounds + 1):
+            path = again.folder / f"correction_{k}.pt"
+            if not made(path):
+                step = chain.step(potential.types, run, known, found[-1:])
+                keep(path, step.save)
+            found.append(Potential.load(path, again.device))
+            run = again(potential + found[-1], f"round_{k}")
+            said.append(chain.divergence(run, judging))
+        best = int(np.argmin(said))
+        about: dict[str, object] = {
+            "held_out_divergence": said,
+            "round": best,
+            "floor": chain.divergence(known, judging),
+        }
+        print(
+            "chain: divergence of held-out distances "
+            + ", ".join(f"{value:.4f}" for value in said)
+            + f"; the parent's own {about['floor']:.4f}; round {best} is taken"
+        )
+        return Corrected(potential if best == 0 else potential + found[best - 1], about=about)
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """The observables of one chain.
+
+    Attributes:
+        system: whose chain it is.
+        options: what was asked for.
+        pairs, held_pairs: (n, 2) sites of those corrected and of those that judge.
+        dihedrals: (n, 4) sites.
+    """
+
+    system: System
+    options: ChainRefinement
+    pairs: NDArray[np.int64]
+    held_pairs: NDArray[np.int64]
+    dihedrals: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, system: System, options: ChainRefinement) -> _Chain:
+        chain = np.array(longest_chain(system), np.int64)
+        first, second = np.triu_indices(len(chain), options.offset)
+        if len(first) < 2:
+            raise ValueError(
+                f"ChainRefinement: expected a chain of {options.offset + 2} sites or more, found "
+                f"{len(chain)}; leave this correction out at this level"
+            )
+        pairs = np.stack([chain[first], chain[second]], 1)
+        held = np.arange(len(pairs)) % HELD_PAIRS == HELD_PAIRS // 2
+        dihedrals = np.stack([chain[k : len(chain) - 3 + k] for k in range(4)], 1)
+        return cls(system, options, pairs[~held], pairs[held], dihedrals)
+
+    def splines(self, types: tuple[str, ...], values: NDArray[np.float64]) -> SitePairSplines:
+        """With these coefficients (n_pairs, n), kJ/mol."""
+        return SitePairSplines(
+            types=types,
+            n_sites=self.system.n_sites,
+            sites=self.pairs.tolist(),
+            knots=self.knots.tolist(),
+            coefficients=values.tolist(),
+            bond_graph=BondGraph.of(self.system).config,
+        )
+
+    def series(self, types: tuple[str, ...], modes: NDArray[np.float64]) -> DihedralPrior:
+        """With these coefficients (n_dihedrals, 2 order), cosines first, kJ/mol."""
+        order = self.options.order
+        return DihedralPrior(
+            types=types,
+            n_sites=self.system.n_sites,
+            sites=self.dihedrals.tolist(),
+            cosine=modes[:, :order].tolist(),
+            sine=modes[:, order:].tolist(),
+            bond_graph=BondGraph.of(self.system).config,
+        )
+
+    @property
+    def knots(self) -> NDArray[np.float64]:
+        """nm."""
+        options = self.options
+        return np.arange(options.shortest, options.reach + 0.5 * options.spacing, options.spacing)
+
+    def step(
+        self, types: tuple[str, ...], model: Frames, target: Frames, so_far: list[Potential]
+    ) -> Potential:
+        """The last correction `so_far`, or none, and a step towards that under which `model` would
+        have the averages of `target`.
+        """
+        splines = self.splines(types, np.zeros((len(self.pairs), len(self.knots) - 2)))
+        x, y = (np.hstack([splines.design(f), self._modes(f)]) for f in (model, target))
+        n_pairs = splines.coefficients.numel()
+        known = np.minimum(_alive(model, x), _alive(target, y)) > FEWEST
+        known[n_pairs:] = True
+        found = np.zeros(x.shape[1])
+        found[known] = multipliers(model, target, x[:, known], y[:, known])
+        deviation = (x - x.mean(0)) @ found
+        scale = 1.0
+        log_p = np.log(np.maximum(model.normalised_weights(), 1e-300))
+        while effective_share(log_p - scale * deviation) < self.options.efficiency * (
+            effective_share(log_p)
+        ):
+            scale *= SHORTER
+        found *= scale * thermal_energy(model.temperature)
+        pulls = _held_constant(
+            found[:n_pairs].reshape(len(self.pairs), -1),
+            known[:n_pairs].reshape(len(self.pairs), -1),
+        )
+        modes = found[n_pairs:].reshape(len(self.dihedrals), -1)
+        for before in so_far:
+            for part in cast(SumPotential, before).parts:
+                if isinstance(part, SitePairSplines):
+                    pulls = pulls + part.coefficients.cpu().numpy()
+                elif isinstance(part, DihedralPrior):
+                    modes = modes + torch.hstack([part.cosine, part.sine]).cpu().numpy()
+        return SumPotential([self.splines(types, pulls), self.series(types, modes)])
+
+    def _modes(self, frames: Frames) -> NDArray[np.float64]:
+        """(n_frames, n_dihedrals * 2 order), for each dihedral its cosines, then its sines."""
+        x = geometry.dihedral(np.asarray(frames.positions, float), self.dihedrals)[..., None]
+        orders = np.arange(1, self.options.order + 1)
+        modes = np.concatenate([np.cos(orders * x), np.sin(orders * x)], -1)
+        return np.asarray(modes.reshape(len(frames), -1))
+
+    def divergence(self, model: Frames, target: Frames) -> float:
+        """Mean Jensen-Shannon divergence, nats, of the distances of the held-out pairs."""
+        edges = np.arange(0, self.options.reach + 2 * WIDTH, WIDTH)
+        found = []
+        for pair in self.held_pairs:
+            p, q = (_histogram(frames, pair, edges) for frames in (model, target))
+            found.append(jensen_shannon(p, q))
+        return float(np.mean(found))
+
+
+def _parts(targets: Frames, held_out: float) -> tuple[Frames, Frames]:
+    """The parent's frames to correct by, and those that judge: blocks spread over all of them."""
+    blocks = blocks_of(targets, min(BLOCKS, len(targets)))
+    every = max(2, round(1 / held_out))
+    judging = np.sort(np.concatenate(blocks[every // 2 :: every]))
+    return targets[np.setdiff1d(np.arange(len(targets)), judging)], targets[judging]
+
+
+def _alive(frames: Frames, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) effective frames in which each of the quantities is not zero."""
+    share = frames.normalised_weights() @ (x > 0)
+    return np.asarray(share * len(frames) * frames.weight_efficiency())
+
+
+def _held_constant(values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Coefficients that nothing is known of get that of the nearest known one: no force there."""
+    places = np.arange(values.shape[1])
+    filled = np.zeros_like(values)
+    for row, (value, there) in enumerate(zip(values, known)):
+        if there.any():
+            nearest = np.abs(places[:, None] - places[there]).argmin(1)
+            filled[row] = value[there][nearest]
+    return filled
+
+
+def _histogram(
+    frames: Frames, pair: NDArray[np.int64], edges: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Share of the weight in each bin; what lies beyond the last edge is in the last bin."""
+    r = geometry.distance(np.asarray(frames.positions, float), pair[None])[:, 0]
+    weights = frames.normalised_weights()
+    found, _ = np.histogram(r.clip(edges[0], edges[-1]), edges, weights=weights)
+    return np.asarray(found, float)
