@@ -51,7 +51,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--peptide", default="cln025", help="of tests/data/peptides")
+    parser.add_argument(
+        "--peptide", default="cln025", help="of tests/data/peptides, or a PDB file with hydrogens"
+    )
     parser.add_argument("--replicas", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS))
@@ -67,6 +69,12 @@ def main() -> None:
     keep(given.json, found)
 
 
+def structure(peptide: str) -> Path:
+    """The PDB file of a name."""
+    path = Path(peptide)
+    return path if path.suffix == ".pdb" else HOME / f"{peptide}.pdb"
+
+
 # --- speed ------------------------------------------------------------------------------------------
 
 
@@ -79,7 +87,7 @@ def speeds(given: argparse.Namespace) -> dict[str, Any]:
     print(f"{given.peptide}, {given.replicas} replicas, one core of {name} ({wide}); ns/day")
     rows, found = [], {}
     for model in given.models:
-        potential, start = molecule(HOME / f"{given.peptide}.pdb", MODELS[model])
+        potential, start = molecule(structure(given.peptide), MODELS[model])
         runs = {
             "langevin": lambda p=potential, s=start: langevin_speed(p, s, given.replicas),
             "kernel": lambda p=potential, s=start: kernel_speed(p, s, given.replicas),
@@ -172,7 +180,7 @@ def simulation(
     seed: int = 1,
 ) -> app.Simulation:
     """OpenMM's, bonds to hydrogen held."""
-    pdb = app.PDBFile(str(HOME / f"{peptide}.pdb"))
+    pdb = app.PDBFile(str(structure(peptide)))
     plain = app.ForceField(*MODELS[model]).createSystem(
         pdb.topology,
         nonbondedMethod=app.NoCutoff,
@@ -201,7 +209,7 @@ class Means:
 
 def populations(given: argparse.Namespace) -> dict[str, Any]:
     """Means of a peptide by both programs."""
-    potential, start = molecule(HOME / f"{given.populations}.pdb", MODELS["native"])
+    potential, start = molecule(structure(given.populations), MODELS["native"])
     start = replace(start, temperature=given.temperature)
     measure = Measure(given.populations, start)
     samples: dict[str, Means] = {}
@@ -275,7 +283,7 @@ class Measure:
     """Means of a sample and their errors over replicas."""
 
     def __init__(self, peptide: str, start: Frames) -> None:
-        pdb = app.PDBFile(str(HOME / f"{peptide}.pdb"))
+        pdb = app.PDBFile(str(structure(peptide)))
         plain = app.ForceField(*MODELS["native"]).createSystem(
             pdb.topology, nonbondedMethod=app.NoCutoff, constraints=None, rigidWater=False
         )
