@@ -1,4 +1,6 @@
 import weakref
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from cgrec import Frames, System
 from cgrec.potential import DensityNetwork, PairStiffness, base, fit_priors
+from cgrec.sources import GaussianChainSource
 from cgrec.training import Fit, ForceMatching, LabelledGraphs, Torques, split
 
 
@@ -323,3 +326,19 @@ def test_sizes_of_torques_are_measured_in_portions(monkeypatch):
     )
     np.testing.assert_allclose(Torques.scaled(data, most=10).size, whole.size, rtol=1e-12)
     assert seen == [3, 3, 3, 1] and float(whole.size.min()) > 0.1
+
+
+def test_torques_that_rounding_leaves_are_no_objective():
+    """The springs of an ideal chain turn no bond. Their torques were divided by 1e-12 once, which
+    left nothing of the forces.
+    """
+    frames = GaussianChainSource(n_sites=6, n_frames=400).sample(Path(), 0)
+    data = LabelledGraphs(PairStiffness.for_frames(frames), frames, np.arange(400))
+    assert len(Torques(frames.system).size) == 3 and Torques.scaled(data) is None
+    fitted, report = quick(learning_rate=0.3)(PairStiffness.for_frames(frames), frames)
+    assert report.explained_fraction > 0.9  # 0.02 before
+    # a push on site 4 turns what lies beyond bonds 1-2 and 2-3, and goes through the axis of 3-4
+    push = np.eye(6)[4][:, None] * [0.0, 0.0, 1.0]
+    turned = replace(frames, forces=frames.forces + push)
+    kept = Torques.scaled(LabelledGraphs(PairStiffness.for_frames(turned), turned, np.arange(400)))
+    assert kept is not None and kept.first.tolist() == [1, 2] and float(kept.size.min()) > 1e-2

@@ -15,8 +15,11 @@ from ..data import thinned
 
 #: Frames at most that typical torques are measured in: they are known to 2 % then.
 MEASURED_IN = 2000
-#: kJ/mol/rad: a typical torque of less is none, and must not be divided by.
-LEAST = 1e-12
+#: nm: typical torque over typical force below which a bond has no torque but what rounding leaves,
+#: as in an ideal chain, whose springs turn nothing. It must not be divided by.
+LEAST = 1e-6
+#: Tensors of `Torques` with a row for each bond.
+_BY_BOND = ("first", "second", "moved", "size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +33,7 @@ class MatchTorques:
     weight: float = 1.0
 
     def loss_of(self, data: LabelledFrames, /) -> Loss | None:
-        """(n_frames,) loss of a batch; None in a box, and where no bond can be turned."""
+        """(n_frames,) loss of a batch; None in a box, and where the labels turn no bond."""
         if data.frames.box is not None:
             return None
         torques = Torques.scaled(data)
@@ -65,8 +68,8 @@ class Torques:
 
     @classmethod
     def scaled(cls, data: LabelledFrames, most: int = MEASURED_IN) -> Torques | None:
-        """With the root mean square torques of the labels as sizes; None where no bond can be
-        turned.
+        """With the root mean square torques of the labels as sizes, without bonds that the labels
+        do not turn; None where none is left.
         """
         torques = cls(data.frames.system)
         if not len(torques.size):
@@ -78,12 +81,21 @@ class Torques:
             part = some[start : start + step]
             positions = torch.from_numpy(np.array(data.frames.positions[part], float))
             found.append(torques(positions, data.forces[part]))
-        torques.size = torch.cat(found).square().mean(0).sqrt().clamp_min(LEAST)
+        torques.size = torch.cat(found).square().mean(0).sqrt()
+        turned = torques.size > LEAST * data.scale
+        if not turned.any():
+            return None
+        torques._keep(turned)
         return torques.to(data.potential.device)
+
+    def _keep(self, bonds: Tensor) -> None:
+        """Only those where (n_bonds,) `bonds` is set."""
+        for name in _BY_BOND:
+            setattr(self, name, getattr(self, name)[bonds])
 
     def to(self, device: torch.device) -> Torques:
         """Move to `device`."""
-        for name in ("first", "second", "moved", "size"):
+        for name in _BY_BOND:
             setattr(self, name, getattr(self, name).to(device))
         return self
 
