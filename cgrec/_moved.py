@@ -30,6 +30,7 @@ MOVED = {
     "digests": "run.digests",
     "distillation": "corrections.distillation",
     "foresight": "chain.foresight",
+    "io.variables": "variables",
     "layout": "run.layout",
     "level_ledger": "chain.level_ledger",
     "lock": "run.lock",
@@ -55,7 +56,8 @@ def moved(name: str) -> str | None:
     for n in range(len(parts), 0, -1):
         now = MOVED.get(".".join(parts[:n]))
         if now is not None:
-            return ".".join([PACKAGE, now, *parts[n:]])
+            found = ".".join([PACKAGE, now, *parts[n:]])
+            return moved(found) or found  # it may have moved more than once
     return None
 
 

@@ -33,7 +33,7 @@ def _library(x: object) -> ModuleType:
 
 def distance(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
     """(..., n_terms) distance of sites (n_terms, 2), in the unit of `positions`."""
-    return _norm(positions[..., sites[:, 1], :] - positions[..., sites[:, 0], :])
+    return norm(positions[..., sites[:, 1], :] - positions[..., sites[:, 0], :])
 
 
 def angle(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
@@ -42,7 +42,7 @@ def angle(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
     v = positions[..., sites[:, 2], :] - positions[..., sites[:, 1], :]
     lib = _library(u)
     # atan2 keeps its gradient finite where arccos loses it, near a straight angle.
-    return lib.arctan2(_norm(lib.linalg.cross(u, v)), (u * v).sum(-1))
+    return lib.arctan2(norm(lib.linalg.cross(u, v)), (u * v).sum(-1))
 
 
 def cosine(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
@@ -51,7 +51,7 @@ def cosine(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
     """
     u = positions[..., sites[:, 0], :] - positions[..., sites[:, 1], :]
     v = positions[..., sites[:, 2], :] - positions[..., sites[:, 1], :]
-    return (u * v).sum(-1) / (_norm(u) * _norm(v))
+    return (u * v).sum(-1) / (norm(u) * norm(v))
 
 
 def dihedral(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
@@ -60,7 +60,7 @@ def dihedral(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
     u, v, w = b - a, c - b, d - c
     lib = _library(u)
     m, n = lib.linalg.cross(u, v), lib.linalg.cross(v, w)
-    return lib.arctan2((_norm(v)[..., None] * u * n).sum(-1), (m * n).sum(-1))
+    return lib.arctan2((norm(v)[..., None] * u * n).sum(-1), (m * n).sum(-1))
 
 
 def signed_volume(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
@@ -70,7 +70,7 @@ def signed_volume(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
     centre = positions[..., sites[:, 0], :]
     u, v, w = (positions[..., sites[:, k], :] - centre for k in (1, 2, 3))
     lib = _library(u)
-    return (u * lib.linalg.cross(v, w)).sum(-1) / (_norm(u) * _norm(v) * _norm(w))
+    return (u * lib.linalg.cross(v, w)).sum(-1) / (norm(u) * norm(v) * norm(w))
 
 
 def superpose(
@@ -104,9 +104,13 @@ def superpose(
     return x
 
 
-def _norm(x: X) -> X:
+def tanh(x: X) -> X:
+    """The hyperbolic tangent, element by element."""
+    return _library(x).tanh(x)
+
+
+def norm(x: X) -> X:
+    """(...,) length of vectors (..., n); its gradient at zero is zero."""
     if isinstance(x, np.ndarray):
         return (x * x).sum(-1) ** 0.5
-    return sys.modules["torch"].linalg.vector_norm(
-        x, dim=-1
-    )  # its gradient at zero is zero, that of a root is not finite
+    return sys.modules["torch"].linalg.vector_norm(x, dim=-1)  # of a root it is not finite

@@ -23,6 +23,11 @@ object that can be another one. What such an object must offer is its role, writ
     Hook                  Replicas of a run, at its moments                 levels.X.dynamics.hooks
     Correction            Potential, its run, targets -> both corrected     levels.X.corrections
     Variable              Frames -> a number of each frame                  variables, levels.X.variables
+    HasColumns            its names                                         (a variable of several numbers has it)
+    SaysWhatIsMissing     System -> why not                                 (a variable that has it is explained)
+    Differentiable        positions -> values                               (a variable that has it can be biased)
+    MovesUp               Mapped -> Variable                                (a variable with a structure has it)
+    Mapped                (what a Variable uses of a Mapping)
     Exporter              Potential, Frames, folder -> files                cgrec export NAME
     Command               words of the command line -> nothing              cgrec NAME
 
@@ -51,6 +56,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .frames import Frames
+    from .geometry import X
     from .mapping import Mapping
     from .potential import Potential
     from .potential.graph import SiteGraph
@@ -670,9 +676,11 @@ class Command(Protocol):
         ...
 
 
+@runtime_checkable
 class Variable(Protocol):
-    """A number that every frame has: what levels are compared in. `cgrec.CollectiveVariable` is
-    one.
+    """A number that every frame has: what levels are compared in. Variables are the classes of
+    `cgrec.variables`: CollectiveVariable, RMSD, NativeContacts, RadiusOfGyration, Helix, and those
+    of several numbers, PairDistances, ContactMap and TICA.
     """
 
     @property
@@ -682,7 +690,7 @@ class Variable(Protocol):
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """Labels of the sites it is a function of."""
+        """Labels of the sites it is a function of; none where it finds them itself."""
         ...
 
     @property
@@ -692,13 +700,74 @@ class Variable(Protocol):
 
     @property
     def unit(self) -> str:
-        """Unit of the value."""
+        """Unit of the value: nm, rad or 1."""
         ...
 
     def defined_on(self, system: System) -> bool:
-        """Whether all its sites are there."""
+        """Whether it can be computed from the sites of `system`."""
         ...
 
     def of(self, frames: Frames) -> NDArray[np.float64]:
-        """(n_frames,) value in every frame."""
+        """(n_frames,) value in every frame; (n_frames, n_columns) of one with `columns`."""
+        ...
+
+    def __call__(self, frames: Frames, /) -> NDArray[np.float64]:
+        """The same as `of`."""
+        ...
+
+
+@runtime_checkable
+class HasColumns(Variable, Protocol):
+    """A Variable of several numbers of each frame."""
+
+    def columns(self, system: System) -> tuple[str, ...]:
+        """Names of the numbers, as many as `of` gives for frames of `system`."""
+        ...
+
+
+@runtime_checkable
+class SaysWhatIsMissing(Protocol):
+    """What a Variable may offer beside: why it cannot be computed."""
+
+    def missing_on(self, system: System) -> str | None:
+        """Why not from the sites of `system`, in words; None where it can."""
+        ...
+
+
+@runtime_checkable
+class Differentiable(Protocol):
+    """What a Variable may offer beside: it takes positions, and tensors of them, so that it can be
+    biased.
+    """
+
+    def values(self, positions: X, system: System) -> X:
+        """(...,) value, or (..., n_columns), for positions (..., n_sites, 3) nm."""
+        ...
+
+
+class Mapped(Protocol):
+    """A Mapping, as far as a Variable uses it: from Frames of `fine` to those of a level."""
+
+    @property
+    def fine(self) -> System:
+        """Of the frames it takes."""
+        ...
+
+    def __call__(self, frames: Frames, /) -> Frames:
+        """The frames of the level."""
+        ...
+
+
+@runtime_checkable
+class MovesUp(Protocol):
+    """What a Variable may offer beside: it holds a structure, which can be mapped as frames are, so
+    that levels without its sites can express it.
+    """
+
+    def through(self, mapping: Mapped) -> Variable:
+        """The variable of the level above `mapping`.
+
+        Raises:
+            ValueError: it means nothing there, in words.
+        """
         ...

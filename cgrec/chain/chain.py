@@ -42,7 +42,7 @@ from ..run.recipes import OtherRecipe
 from ..run.stages import claim
 from ..system import System
 from ..threads import use_threads
-from ..variables import variables_from_config
+from ..variables import named_variables
 from ..verdict import DO_NOT_USE, NotToBeUsed, Verdict, judge
 from .foresight import check_indices, check_variables, foresee, remark_basins
 from .level_ledger import LevelLedger
@@ -58,7 +58,8 @@ class Chain:
         folder: of the run.
         source: makes level 0; None to look at a finished run.
         levels: {name: recipe} from fine to coarse.
-        variables: {name: site labels} every level that has the sites is compared in.
+        variables: {name: site labels, or a variable} every level that can express it is compared
+            in.
         seed: of everything.
         control: train a direct model for every level above the first, straight from level 0.
         bins: per variable in the ledger.
@@ -89,7 +90,7 @@ class Chain:
         self.folder = Path(folder)
         self.source = source
         self.recipes = dict(levels or {})
-        self.variables = variables_from_config(variables)
+        self.variables = named_variables(variables)
         self.seed = seed
         self.threads = threads
         self.recipe = recipe

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..level import LevelRecipe
+from ..mapping import Mapping as LevelMapping
 from ..remarks import remark
+from ..roles import HasColumns, MovesUp, SaysWhatIsMissing, Variable
 from ..site_labels import SiteError, not_found
 from ..system import System
-from ..variables import DEFAULT_NAMES, CollectiveVariable
+from ..variables import DEFAULT_NAMES, single_numbers
 
 
-def check_indices(variables: Iterable[CollectiveVariable]) -> None:
+def check_indices(variables: Iterable[Variable]) -> None:
     """Refuse "#7" in a variable that several levels are compared in: it is another site at every
     level.
 
@@ -71,7 +73,7 @@ def _coarse(name: str, recipe: LevelRecipe, system: System) -> System:
 
 
 def check_variables(
-    variables: Iterable[CollectiveVariable],
+    variables: Iterable[Variable],
     recipes: Mapping[str, LevelRecipe],
     systems: Sequence[System | None],
 ) -> None:
@@ -92,10 +94,10 @@ def check_variables(
     for variable in variables:
         _check_chain_wide(variable, [s for s in systems if s is not None], None in systems)
     for (name, recipe), system in zip(recipes.items(), systems[1:]):
-        for where in ("variables", "refine"):
+        for where, check in (("variables", _check_compared), ("refine", check_variable)):
             for variable in getattr(recipe, where) or ():
                 if system is not None:
-                    check_variable(f"levels.{name}.{where}.{variable.name}", variable, system)
+                    check(f"levels.{name}.{where}.{variable.name}", variable, system)
         for k, correction in enumerate(getattr(recipe, "corrections", ())):
             for variable in getattr(correction, "variables", ()):
                 if system is not None:
@@ -105,14 +107,15 @@ def check_variables(
 
 def remark_basins(
     basins: Mapping[str, Mapping[str, Sequence[float]]],
-    variables: Iterable[CollectiveVariable],
+    variables: Iterable[Variable],
     recipes: Mapping[str, LevelRecipe],
 ) -> None:
     """A remark for each basin of a variable that no level is compared in."""
     own = [v for recipe in recipes.values() for v in recipe.variables]
     known = {v.name for v in (*variables, *own)} | DEFAULT_NAMES
+    several = tuple(f"{v.name} " for v in (*variables, *own) if isinstance(v, HasColumns))
     for name, box in basins.items():
-        missing = [variable for variable in box if variable not in known]
+        missing = [v for v in box if v not in known and not v.startswith(several or ("\0",))]
         if missing:
             remark(
                 f"basins.{name} is left out: no level is compared in {', '.join(missing)} "
@@ -120,17 +123,38 @@ def remark_basins(
             )
 
 
-def check_variable(where: str, variable: CollectiveVariable, system: System) -> None:
-    """SiteError that begins with `where` unless every label of `variable` means one site of
-    `system`.
+def check_variable(where: str, variable: Variable, system: System) -> None:
+    """Refuse a variable that `system` cannot express.
+
+    Raises:
+        SiteError: it begins with `where`, and names the label that means no site, or several.
+        ValueError: of a variable that is not given by labels alone.
     """
-    try:
-        variable.indices(system)
-    except SiteError as error:
+    wrong = _wrong_labels(variable, system)
+    if wrong:
+        error = next(iter(wrong.values()))
         raise SiteError(f"{where}: {error}", error.candidates) from error
+    why = _missing(variable, system)
+    if why is not None:
+        raise ValueError(f"{where}: {why}")
 
 
-def _check_chain_wide(variable: CollectiveVariable, systems: list[System], more: bool) -> None:
+def _check_compared(where: str, variable: Variable, system: System) -> None:
+    """As `check_variable`; and refuse one of so many numbers that levels cannot be compared in each.
+
+    Raises:
+        SiteError, ValueError: in words that begin with `where`.
+    """
+    check_variable(where, variable, system)
+    if isinstance(variable, HasColumns) and not single_numbers(variable, system):
+        raise ValueError(
+            f"{where}: expected a variable of a few numbers, found {len(variable.columns(system))} "
+            "columns. Distances of all pairs are compared in every ledger of a chain as they are; "
+            "take cgrec.variables.TICA, RMSD or NativeContacts to compare them in one number"
+        )
+
+
+def _check_chain_wide(variable: Variable, systems: list[System], more: bool) -> None:
     where = f"variables.{variable.name}"
     for label in variable.sites:
         errors = [_error_of(label, system) for system in systems]
@@ -140,13 +164,31 @@ def _check_chain_wide(variable: CollectiveVariable, systems: list[System], more:
         if all(errors) and not more:
             every = [name for system in systems for name in system.unique_labels]
             raise SiteError(f"{where}, at every level: {not_found(label, every)}")
-    if not more and not any(variable.defined_on(system) for system in systems):
-        error = _error_of(_first_missing(variable, systems[0]), systems[0])
-        raise SiteError(f"{where}: no level has all of its sites; at level 0 {error}")
+    able = [system for system in systems if variable.defined_on(system)]
+    if not able and not more:
+        wrong = _wrong_labels(variable, systems[0])
+        if wrong:
+            raise SiteError(
+                f"{where}: no level has all of its sites; at level 0 {next(iter(wrong.values()))}"
+            )
+        raise ValueError(
+            f"{where}: no level can express it; at level 0 {_missing(variable, systems[0])}"
+        )
+    for system in able[:1]:
+        _check_compared(where, variable, system)
 
 
-def _first_missing(variable: CollectiveVariable, system: System) -> str:
-    return next(label for label in variable.sites if _error_of(label, system) is not None)
+def _wrong_labels(variable: Variable, system: System) -> dict[str, SiteError]:
+    """Its labels that do not mean one site of `system`, and why."""
+    errors = {label: _error_of(label, system) for label in variable.sites}
+    return {label: error for label, error in errors.items() if error is not None}
+
+
+def _missing(variable: Variable, system: System) -> str | None:
+    """Why `system` cannot express it, in words; None where it can."""
+    if isinstance(variable, SaysWhatIsMissing):
+        return variable.missing_on(system)
+    return None if variable.defined_on(system) else "it is not defined there"
 
 
 def _error_of(label: str, system: System) -> SiteError | None:
@@ -158,18 +200,43 @@ def _error_of(label: str, system: System) -> SiteError | None:
 
 
 def expressible(
-    variables: Iterable[CollectiveVariable], system: System
-) -> tuple[tuple[CollectiveVariable, ...], dict[str, str]]:
+    variables: Iterable[Variable], system: System, path: LevelMapping | None = None
+) -> tuple[tuple[Variable, ...], dict[str, str]]:
     """The variables that are functions of the sites of `system`, and {name of another: why it is
     not}.
+
+    Args:
+        variables: of the chain.
+        system: of the level.
+        path: from level 0 to the level. A variable that holds a structure is mapped by it, where
+            the level has no sites of the structure's own.
     """
-    own, why = [], {}
+    own: list[Variable] = []
+    why: dict[str, str] = {}
     for variable in variables:
-        errors = {label: _error_of(label, system) for label in variable.sites}
-        wrong = {label: error for label, error in errors.items() if error is not None}
+        wrong = _wrong_labels(variable, system)
         several = [str(error) for error in wrong.values() if error.candidates]
         if wrong:
             why[variable.name] = several[0] if several else f"it has no site {' or '.join(wrong)}"
+            continue
+        found, reason = _on_level(variable, system, path)
+        if found is None:
+            why[variable.name] = reason
         else:
-            own.append(variable)
+            own.append(found)
     return tuple(own), why
+
+
+def _on_level(
+    variable: Variable, system: System, path: LevelMapping | None
+) -> tuple[Variable | None, str]:
+    """The variable as it is, or mapped; else None and the reason."""
+    why = _missing(variable, system)
+    if why is None:
+        return variable, ""
+    if path is None or not isinstance(variable, MovesUp):
+        return None, why
+    try:
+        return variable.through(path), ""
+    except (KeyError, ValueError) as error:
+        return None, str(error)

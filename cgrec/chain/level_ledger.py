@@ -21,14 +21,20 @@ from ..observables import (
     ledger_row,
     own_conformation,
 )
-from ..observables.free_energy import Range
 from ..remarks import remark
+from ..roles import Variable
 from ..run import layout
 from ..run.digests import keep_json, keep_remarks, made
-from ..run.recipes import differences
-from ..variables import CollectiveVariable, default_variables
+from ..run.recipes import described, differences
+from ..variables import (
+    CollectiveVariable,
+    compared_together,
+    default_variables,
+    single_numbers,
+)
 from ..verdict import TRUST, Verdict, judge
 from .foresight import expressible
+from .states import compare_pairs, of_chain, states_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class LevelLedger:
         seed: of the run.
     """
 
-    variables: tuple[CollectiveVariable, ...]
+    variables: tuple[Variable, ...]
     bins: int
     control: bool
     basins: MappingType[str, MappingType[str, Sequence[float]]]
@@ -55,37 +61,41 @@ class LevelLedger:
             variables = self._own(frames, None, base)
         about = {
             "n_eff": {
-                v.name: effective_sample_size(frames, v.of(frames), v.periodic) for v in variables
+                v.name: effective_sample_size(frames, v.of(frames), v.periodic)
+                for v in singles(variables, frames)
             },
             "chirality_flips": flips_by_centre(frames, frames[:1]),
             "conformation": own_conformation(frames),
+            **of_chain(frames),
+            **states_of(frames, variables, self.basins),
             **self._not_expressible(frames, None),
         }
         report = {**base.summary(variables, []), **about}
         keep_json(base.folder / layout.REPORT, {**report, "verdict": judge(report).to_json()})
 
     def _own(
-        self, frames: Frames, recipe: LevelRecipe | None, level: Level
-    ) -> tuple[CollectiveVariable, ...]:
+        self, frames: Frames, recipe: LevelRecipe | None, level: Level, path: Mapping | None = None
+    ) -> tuple[Variable, ...]:
         """The variables `level` is compared in; a remark names those of the chain that it cannot
         express.
         """
         if recipe is not None and recipe.variables:
             return recipe.variables
-        own, missing = expressible(self.variables, frames.system)
+        own, missing = expressible(self.variables, frames.system, path)
         for name, why in missing.items():
             remark(f"{level.name} is not compared in the variable {name}: {why}")
         liquid = frames.box is not None and bool(frames.system.molecules.any())
         return own or (() if liquid else default_variables(frames.system))
 
     def _not_expressible(
-        self, frames: Frames, recipe: LevelRecipe | None
+        self, frames: Frames, recipe: LevelRecipe | None, path: Mapping | None = None
     ) -> dict[str, dict[str, str]]:
         """{"not_expressible": {variable: why}} for report.json; empty for a level with variables of
         its own.
         """
         own = recipe is not None and bool(recipe.variables)
-        return {"not_expressible": {} if own else expressible(self.variables, frames.system)[1]}
+        missing = expressible(self.variables, frames.system, path)[1]
+        return {"not_expressible": {} if own else missing}
 
     def rows_of(
         self, level: Level, below: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int
@@ -102,8 +112,8 @@ class LevelLedger:
             return [LedgerRow.from_json(row) for row in level.report["ledger"]]
         own = level.frames
         with keep_remarks(level.folder):
-            variables = self._own(own, recipe, level)
-        found = _Rows(variables, self.bins, basin_definitions(self.basins, variables))
+            variables = self._own(own, recipe, level, path)
+        found = _Rows(variables, self.bins, self.basins)
         targets = level.targets
         found.compare(level.name, "parent", own, targets)
         if (level.folder / layout.FIRST).exists():
@@ -123,11 +133,14 @@ class LevelLedger:
         report = {
             **level.summary(variables, [row.to_json() for row in found.rows]),
             "liquid": found.liquid,
+            "pair_distances": found.pairs,
+            **of_chain(own, targets),
+            **states_of(own, variables, self.basins, targets),
             "chirality_flips": flips_by_centre(own, base.frames[:1], path.kept_sites()),
             "conformation": compare_conformations(own, targets),
             "compared_by": compared,
             **({"control": control.to_json()} if control else {}),
-            **self._not_expressible(own, recipe),
+            **self._not_expressible(own, recipe, path),
         }
         verdict = judge(report, below.report)
         keep_json(level.folder / layout.REPORT, {**report, "verdict": verdict.to_json()})
@@ -144,7 +157,7 @@ class LevelLedger:
 
     def _compared_by(self, recipe: LevelRecipe) -> Json:
         """What a ledger follows from besides the frames; where it changes, the ledger is made anew."""
-        variables = {v.name: list(v.sites) for v in recipe.variables or self.variables}
+        variables = {v.name: _described(v) for v in recipe.variables or self.variables}
         return {
             "variables": variables,
             "bins": self.bins,
@@ -187,24 +200,26 @@ class LevelLedger:
 class _Rows:
     """Rows of one level as they are found; what is counted of a liquid is counted once."""
 
-    variables: tuple[CollectiveVariable, ...]
+    variables: tuple[Variable, ...]
     bins: int
-    basins: MappingType[str, MappingType[str, Range]]
+    basins: MappingType[str, MappingType[str, Sequence[float]]]
     rows: list[LedgerRow] = field(default_factory=list)
     liquid: list[Json] = field(default_factory=list)
+    pairs: list[Json] = field(default_factory=list)
     counted: list[tuple[Frames, Liquid]] = field(default_factory=list)
 
     def compare(self, name: str, against: str, model: Frames, reference: Frames) -> None:
         """Add what is found between `model`, called `name`, and `reference`, called `against`."""
-        # A histogram has three axes at most: more variables are compared one by one.
-        single = len(self.variables) > 3
-        groups = [(v,) for v in self.variables] if single else [self.variables]
-        for group in groups if self.variables else ():
+        basins = basin_definitions(self.basins, singles(self.variables, model))
+        for group in compared_together(self.variables, model.system):
             names = {v.name for v in group}
-            known = {n: box for n, box in self.basins.items() if set(box) <= names}
+            known = {n: box for n, box in basins.items() if set(box) <= names}
             self.rows.append(
                 ledger_row(name, against, model, reference, group, self.bins, definitions=known)
             )
+        row, pairs = compare_pairs(name, against, model, reference)
+        self.rows += row
+        self.pairs += pairs
         if model.box is not None:
             both = self._count(model), self._count(reference)
             self.liquid += [
@@ -222,3 +237,15 @@ class _Rows:
                 return liquid
         self.counted.append((frames, Liquid(frames)))
         return self.counted[-1][1]
+
+
+def singles(variables: tuple[Variable, ...], frames: Frames) -> list[Variable]:
+    """The numbers that the levels are compared in, one variable each."""
+    return [one for v in variables for one in single_numbers(v, frames.system)]
+
+
+def _described(variable: Variable) -> object:
+    """As a recipe on disk names it: a distance, an angle or a dihedral by its sites."""
+    if isinstance(variable, CollectiveVariable):
+        return list(variable.sites)
+    return described(variable)

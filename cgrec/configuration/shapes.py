@@ -35,7 +35,7 @@ _LISTS = (
 )
 _WAYS = {
     ("defaults",): "put each choice on a line of its own, such as '- /source: file'",
-    ("variables", "*"): "name the sites, such as [A, B]",
+    ("variables", "*"): "name the sites, such as [A, B], or say what it is by _target_",
     ("basins", "*", "*"): "give the bounds, such as [-100, -40]",
 }
 
@@ -112,7 +112,8 @@ def _wrong(
         if _like(key, _TABLES) is not None and not isinstance(value, dict):
             yield ".".join(key), value, "a table", ""
         pattern = _like(key, _LISTS)
-        if pattern is not None and not isinstance(value, list):
+        made = "variables" in key[-2:-1] and isinstance(value, dict) and "_target_" in value
+        if pattern is not None and not isinstance(value, list) and not made:
             yield ".".join(key), value, "a list", _WAYS.get(pattern, _WAYS["variables", "*"])
         if isinstance(value, dict) and "_target_" not in value:
             yield from _wrong(value, key)

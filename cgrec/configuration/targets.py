@@ -20,7 +20,7 @@ from .._moved import moved
 from ..plugins import trusted_modules
 
 #: Rooms whose public classes are roles: sources, rules, potentials, training, dynamics,
-#: corrections, recipes.
+#: corrections, variables, recipes.
 ROOMS = frozenset(
     {
         "sources",
@@ -31,10 +31,11 @@ ROOMS = frozenset(
         "corrections",
         "backmapping",
         "level",
+        "variables",
     }
 )
 #: Class methods that make an object from a configuration, beside the class itself.
-MAKERS = frozenset({"for_frames", "for_labels", "identity"})
+MAKERS = frozenset({"for_frames", "for_labels", "from_file", "identity"})
 #: Functions that are rules.
 RULES = frozenset({"cgrec.mapping.alpha_carbons", "cgrec.io.select_sites"})
 #: ASE calculators that compute in the process itself. Those of ase that start a program (Vasp,

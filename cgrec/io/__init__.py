@@ -36,6 +36,7 @@ from .plausibility import (
     sentence,
 )
 from .request import Contents, Request
+from .secondary import secondary_structure
 from .topology import add_rigid_pairs, load_topology, select_sites
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "read",
     "record",
     "recorded",
+    "secondary_structure",
     "select_sites",
     "system_from_atoms",
     "system_to_atoms",

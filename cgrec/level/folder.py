@@ -10,11 +10,12 @@ from ..files import Json, read_json
 from ..frames import Frames
 from ..mapping import Mapping
 from ..potential import Coulomb, MetadynamicsBias, Potential
+from ..roles import Variable
 from ..run import layout
 from ..run.digests import checked, checked_json
 from ..run.stages import MEASURED
 from ..system import System
-from ..variables import CollectiveVariable, variables_from_config
+from ..variables import CollectiveVariable, to_plain, variables_from_config
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class LevelFolder:
         """Relative permittivity of the solvent in its Coulomb prior; None without one."""
         return self.measured.get(Coulomb.record, {}).get("permittivity")
 
-    def summary(self, variables: tuple[CollectiveVariable, ...], ledger: list[Json]) -> Json:
+    def summary(self, variables: tuple[Variable, ...], ledger: list[Json]) -> Json:
         """What report.json holds."""
         training, run = checked_json(self.folder / layout.FIT), self.simulation
         return {
@@ -129,7 +130,7 @@ class LevelFolder:
             "kinetic_temperature": run.get("kinetic_temperature"),
             "weight_efficiency": run.get("weight_efficiency"),
             "training": training,
-            "variables": {v.name: list(v.sites) for v in variables},
+            "variables": {v.name: to_plain(v) for v in variables},
             "ledger": ledger,
         }
 

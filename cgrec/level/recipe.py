@@ -17,7 +17,7 @@ from ..roles import Correction, Engine, ForceMap, MeasuresParent, NetworkMaker, 
 from ..run.recipes import described
 from ..run.stages import MEASURED
 from ..training import ForceMatching
-from ..variables import variables_from_config
+from ..variables import named_variables, variables_from_config
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class LevelRecipe:
         force_map: "basic", "constraint_aware" or "least_noise", or one of somebody else.
         priors: which priors to fit: a list of them, or a table, the arguments of
             `cgrec.potential.priors.priors_by_name`; None: none.
-        variables: {name: site labels} this level is compared in; empty: the chain's variables.
+        variables: {name: site labels, or a variable} this level is compared in; empty: the chain's
+            variables.
         corrections: what follows the run, in this order (see `cgrec.corrections`).
         refine: {name: site labels}, short for a first correction `Populations`.
         refine_pairs: short for a correction before those of the list.
@@ -55,9 +56,9 @@ class LevelRecipe:
     corrections: Sequence[Correction] = ()
 
     def __post_init__(self) -> None:
-        for name in ("variables", "refine"):
+        for name, make in (("variables", named_variables), ("refine", variables_from_config)):
             if isinstance(getattr(self, name), dict):
-                object.__setattr__(self, name, variables_from_config(getattr(self, name)))
+                object.__setattr__(self, name, make(getattr(self, name)))
         if not callable(self.force_map) and self.force_map not in FORCE_MAPS:
             raise ValueError(
                 f"force_map: expected one of {', '.join(FORCE_MAPS)}, found {self.force_map!r}"

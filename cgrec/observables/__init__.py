@@ -25,7 +25,8 @@ from .free_energy import (
     free_energy_difference,
     histogram,
 )
-from .ledger import LedgerRow, check_triangle, ledger_row, table
+from .hand import HelixHand, helix_hand, mirror_images
+from .ledger import LedgerRow, check_triangle, ledger_row, pair_row, table
 from .liquid import (
     Difference,
     Liquid,
@@ -39,6 +40,7 @@ from .liquid import (
     tetrahedral_order,
     three_body,
 )
+from .pair_distances import PairDistanceDivergence, pair_distance_divergence
 from .solution import (
     ActivityDerivative,
     KirkwoodBuff,
@@ -57,6 +59,7 @@ from .structure import (
     stereocentres,
     wasserstein,
 )
+from .transitions import Transitions, transitions
 from .transport import Diffusion, diffusion, friction_for_diffusion, yeh_hummer
 
 __all__ = [
@@ -69,12 +72,15 @@ __all__ = [
     "FreeEnergy",
     "FreeEnergyDifference",
     "Grid",
+    "HelixHand",
     "KirkwoodBuff",
     "LedgerRow",
     "Liquid",
     "LiquidDifference",
     "LocalOrder",
+    "PairDistanceDivergence",
     "Pressure",
+    "Transitions",
     "activity_derivative",
     "basin_definitions",
     "basins",
@@ -95,6 +101,7 @@ __all__ = [
     "free_energy",
     "free_energy_difference",
     "friction_for_diffusion",
+    "helix_hand",
     "histogram",
     "jackknife",
     "jensen_shannon",
@@ -102,8 +109,11 @@ __all__ = [
     "ledger_row",
     "liquid_table",
     "mean_absolute_difference",
+    "mirror_images",
     "osmotic_coefficient",
     "own_conformation",
+    "pair_distance_divergence",
+    "pair_row",
     "pressure",
     "radial_distributions",
     "rdf",
@@ -112,6 +122,7 @@ __all__ = [
     "table",
     "tetrahedral_order",
     "three_body",
+    "transitions",
     "wasserstein",
     "yeh_hummer",
 ]

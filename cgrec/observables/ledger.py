@@ -15,12 +15,16 @@ import numpy as np
 from ..files import Json
 from ..frames import Frames
 from ..remarks import remark
+from ..statistics.divergence import Divergence
 from ..units import shown
 from .free_energy import Comparison, Range, Variables, basins, compare_distributions
+from .pair_distances import PairDistanceDivergence
 from .structure import StructureComparison, compare_structure
 
 #: What a level can be compared with.
 AGAINST = ("parent", "level 0", "direct model")
+#: What stands under variables in a row of `pair_row`: distances of each level's own sites.
+PAIR_DISTANCES = "pair distances"
 
 
 class WorstTerm(TypedDict):
@@ -137,7 +141,30 @@ def ledger_row(
         **_numbers(comparison),
         worst=worst_terms(compare_structure(model, reference)),
         basins=basin_differences(model, reference, variables, definitions) if definitions else {},
-        floors=_floors(comparison),
+        floors=_floors(comparison.divergence),
+    )
+
+
+def pair_row(level: str, against: str, found: PairDistanceDivergence) -> LedgerRow:
+    """The row of a mean divergence of pair distances; what `ledger_row` says of it."""
+    js, excess, error = found.js, found.excess, found.error
+    root = float(np.sqrt(max(excess, 0.0)))
+    return LedgerRow(
+        level,
+        against,
+        (PAIR_DISTANCES,),
+        (found.n_bins,),
+        js=js,
+        floor=found.floor,
+        excess=excess,
+        error=error,
+        sqrt_js=float(np.sqrt(js)),
+        sqrt_excess=root,
+        sqrt_excess_error=float(np.sqrt(root**2 + error)) - root,
+        n_eff_model=found.n_eff_model,
+        n_eff_reference=found.n_eff_reference,
+        occupied=found.divergence.occupied,
+        floors=_floors(found.divergence),
     )
 
 
@@ -149,8 +176,7 @@ def _numbers(comparison: Comparison) -> Json:
     return {name: getattr(comparison, name) for name in names.split()}
 
 
-def _floors(comparison: Comparison) -> dict[str, float]:
-    d = comparison.divergence
+def _floors(d: Divergence) -> dict[str, float]:
     named = {"formula": d.floor_formula, "bootstrap": d.floor_bootstrap, "halves": d.floor_halves}
     return {**named, "spread": d.floor_spread}
 
@@ -274,7 +300,8 @@ def check_triangle(
     sqrt(JS) is a metric (Endres & Schindelin, IEEE Trans. Inf. Theory 49, 1858 (2003)) and shrinks
     under mapping, so d(k, 0) <= sum of d(i, i - 1), i <= k. With one sample per level, histogrammed
     alike everywhere, it holds for the raw sqrt(JS) to rounding: a violation is a mistake in the
-    bookkeeping, not bad luck. For the excess it holds within errors.
+    bookkeeping, not bad luck. For the excess it holds within errors. Pair distances are left out:
+    each level has sites of its own.
 
     Args:
         rows: any ledger rows.
@@ -287,7 +314,7 @@ def check_triangle(
     """
     at = {(row.level, row.against, row.variables): row for row in rows}
     found = []
-    for variables in dict.fromkeys(row.variables for row in rows):
+    for variables in dict.fromkeys(r.variables for r in rows if r.variables != (PAIR_DISTANCES,)):
         for k, level in enumerate(order):
             total = at.get((level, "level 0", variables))
             steps = [at.get((name, "parent", variables)) for name in order[: k + 1]]

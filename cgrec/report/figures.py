@@ -36,7 +36,6 @@ from ..observables.structure import (
 )
 from ..roles import Variable
 from ..system import System
-from ..variables import CollectiveVariable
 from .read import Ensembles, LevelFiles, thin
 
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
@@ -131,9 +130,7 @@ def _loss_curves(axes: Axes, history: dict[str, NDArray[np.float64]]) -> None:
 # ---- free energy -------------------------------------------------------------------------------
 
 
-def surfaces(
-    ensembles: Ensembles, variables: Sequence[CollectiveVariable], bins: int = 48
-) -> Figure | None:
+def surfaces(ensembles: Ensembles, variables: Sequence[Variable], bins: int = 48) -> Figure | None:
     """F/kT of two variables, all levels on one colour scale; below, the difference from the finest."""
     if not ensembles:
         return None
@@ -157,8 +154,9 @@ def _scaled(values: Sequence[NDArray[np.float64]], grid: Grid) -> list[NDArray[n
     return [np.degrees(x) if v.unit == "rad" else x for x, v in zip(values, grid.variables)]
 
 
-def _unit(variable: Variable) -> str:
-    return "deg" if variable.unit == "rad" else variable.unit
+def _axis(variable: Variable) -> str:
+    unit = "deg" if variable.unit == "rad" else variable.unit
+    return _symbol(variable.name) + ("" if unit == "1" else f" / {unit}")
 
 
 def _surface(axes: Axes, surface: FreeEnergy) -> QuadMesh:
@@ -223,7 +221,7 @@ def _only_one(
 
 
 def _label_axes(axes: NDArray[np.object_], grid: Grid) -> None:
-    x, y = (f"{_symbol(v.name)} / {_unit(v)}" for v in grid.variables)
+    x, y = (_axis(v) for v in grid.variables)
     for column in axes.ravel():
         column.set_box_aspect(1)
         if grid.variables[0].periodic:
@@ -242,15 +240,13 @@ def _symbol(name: str) -> str:
     return rf"$\{name}$" if name in ("phi", "psi", "omega", "theta", "chi") else name
 
 
-def profiles(
-    ensembles: Ensembles, variables: Sequence[CollectiveVariable], bins: int = 50
-) -> Figure | None:
+def profiles(ensembles: Ensembles, variables: Sequence[Variable], bins: int = 50) -> Figure | None:
     """F/kT of each variable alone, all levels over each other, with bands of one block error."""
     if not ensembles:
         return None
     figure = _figure(4.0 * max(2, len(variables)), 3.1)
     for axes, variable in zip(_panels(figure, len(variables), 2), variables):
-        _style(axes, "", f"{_symbol(variable.name)} / {_unit(variable)}", "F / kT")
+        _style(axes, "", _axis(variable), "F / kT")
         grid = Grid.over([variable], *(frames for _, frames in ensembles), bins=bins)
         for level, frames in ensembles:
             _profile(axes, free_energy(frames, grid), level)

@@ -14,7 +14,9 @@ from ..observables.ledger import LedgerRow, WorstTerm, check_triangle
 from ..remarks import remark
 from ..run import layout
 from ..units import shown
+from ..variables import compared_together
 from . import figures
+from .chains import chains
 from .pieces import DASH, NOT_YET, duration, image, number, render, within
 from .read import Ensembles, LevelFiles, RunFiles, read_run
 from .restored import audit, restored
@@ -168,10 +170,13 @@ def _free_energy(run: RunFiles) -> Markup:
     profiles = []
     for variables, ensembles in run.comparisons:
         names = ", ".join(v.name for v in variables)
-        if len(variables) == 2:
-            drawing = figures.surfaces(ensembles, variables)
-            surfaces.append(image(drawing, f"free energy over {names}"))
-        profile = image(figures.profiles(ensembles, variables), f"free energy along {names}")
+        sets = compared_together(variables, ensembles[0][1].system) if ensembles else []
+        for pair in (members for members in sets if len(members) == 2):
+            drawing = figures.surfaces(ensembles, pair)
+            over = ", ".join(v.name for v in pair)
+            surfaces.append(image(drawing, f"free energy over {over}"))
+        single = [v for members in sets for v in members]
+        profile = image(figures.profiles(ensembles, single), f"free energy along {names}")
         profiles.append((profile, [(name, names) for name in _undefined(run, ensembles)]))
     if not profiles:
         return _nothing(run, "Free energy")
@@ -361,6 +366,7 @@ SECTIONS: tuple[Callable[[RunFiles], Markup], ...] = (
     _structures,
     _free_energy,
     _errors,
+    chains,
     _liquid,
     _training,
     _bonded,

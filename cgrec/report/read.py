@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,13 +20,16 @@ from ..frames import Frames
 from ..mapping import Mapping
 from ..observables.ledger import LedgerRow
 from ..remarks import remarks_in
+from ..roles import Variable
 from ..run import layout
 from ..run.digests import REMARKS, Changed, faults, lost_record
 from ..system import System
-from ..variables import CollectiveVariable, variables_from_config
+from ..variables import from_plain
 from ..verdict import DO_NOT_USE, Verdict
 from .schema import AUDIT, REPORT, RUN, SOURCE, Table, fitting
 
+#: Variables as report.json describes them (`cgrec.variables.to_plain`).
+Described = dict[str, object]
 #: Levels that have an ensemble to show, with it.
 Ensembles = list[tuple["LevelFiles", Frames]]
 
@@ -207,32 +211,30 @@ class RunFiles:
         )
 
     @property
-    def comparisons(self) -> list[tuple[tuple[CollectiveVariable, ...], Ensembles]]:
-        """Each set of collective variables and what to draw over it: the levels that define it, and
-        the finer ones mapped up to the first that does.
+    def comparisons(self) -> list[tuple[tuple[Variable, ...], Ensembles]]:
+        """Each set of variables and what to draw over it: the levels that define it, and the finer
+        ones mapped up to the first that does.
         """
-        sets: list[tuple[dict[str, list[str]], int]] = []
+        sets: list[tuple[Described, int]] = []
         for k, level in enumerate(self.levels):
             given = level.report.get("variables") or {}
-            names = {name: sites for name, sites in given.items() if len(sites) in (2, 3, 4)}
+            names = {name: d for name, d in given.items() if _can_be_drawn(d)}
             if names and not any(names == known and self._shared(names, j, k) for known, j in sets):
                 sets.append((names, k))
-        return [
-            (variables_from_config(names), self._ensembles(names, home)) for names, home in sets
-        ]
+        return [(_made(names), self._ensembles(names, home)) for names, home in sets]
 
-    def _shared(self, names: dict[str, list[str]], home: int, k: int) -> bool:
+    def _shared(self, names: Described, home: int, k: int) -> bool:
         """Whether level k compares itself in the set of variables that level `home` was the first
         to define.
         """
-        by_number = any(site.startswith("#") for sites in names.values() for site in sites)
+        by_number = any(site.startswith("#") for d in names.values() for site in _sites(d))
         # "#2" is another site at every level: such a set belongs to one level alone.
         return k == home or (
             not by_number and self.levels[k].report.get("variables", names) == names
         )
 
-    def _ensembles(self, names: dict[str, list[str]], home: int) -> Ensembles:
-        variables, found = variables_from_config(names), list[tuple[LevelFiles, Frames]]()
+    def _ensembles(self, names: Described, home: int) -> Ensembles:
+        variables, found = _made(names), list[tuple[LevelFiles, Frames]]()
         for k, level in enumerate(self.levels):
             frames = level.frames
             for above in self.levels[k + 1 : home + 1]:
@@ -330,11 +332,33 @@ def _report(path: Path, problems: list[str]) -> Json:
     ]
     if "ledger" in found:
         found["ledger"] = rows
+    given = found.get("variables") or {}
+    for name in [n for n, d in given.items() if not isinstance(d, list)]:
+        if not _sound(partial(from_plain, name), given[name], f"{where}.variables", problems):
+            del given[name]
     if not _sound(
         Verdict.from_json, found.get("verdict", {"reasons": []}), f"{where}.verdict", problems
     ):
         del found["verdict"]
     return found
+
+
+def _can_be_drawn(described: object) -> bool:
+    """Whether it describes a distance, an angle, a dihedral or another variable of ours."""
+    if isinstance(described, list):
+        return len(described) in (2, 3, 4)
+    return from_plain("", described) is not None
+
+
+def _made(names: Described) -> tuple[Variable, ...]:
+    """The variables that can be made again: not those of somebody else's package."""
+    found = [from_plain(name, described) for name, described in names.items()]
+    return tuple(variable for variable in found if variable is not None)
+
+
+def _sites(described: object) -> list[str]:
+    found = described.get("sites") if isinstance(described, dict) else described
+    return [site for site in found if isinstance(site, str)] if isinstance(found, list) else []
 
 
 def _row(data: Json) -> LedgerRow:

@@ -2,7 +2,8 @@
 page survives it.
 
 A specification is "number" (None stands for one that is not finite), "text", "any", a list of one
-specification for every entry, or a dict: of keys, or of "*" for every other key.
+specification for every entry, or a dict: of keys, or of "*" for every other key. Of a tuple of them
+it is the one of the value's own type.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TypeAlias
 from ..files import Json
 
 #: A specification.
-Spec: TypeAlias = "str | list[Spec] | dict[str, Spec]"
+Spec: TypeAlias = "str | list[Spec] | dict[str, Spec] | tuple[Spec, ...]"
 Table = dict[str, Spec]
 NUMBER, TEXT, ANY = "number", "text", "any"
 
@@ -35,7 +36,10 @@ REPORT: Table = {
     "replicas": {"where": [LOST], "*": NUMBER},
     "kinetic_temperature": [NUMBER],
     "training": {"stopped_early": ANY, "objectives": {"*": NUMBER}, "*": NUMBER},
-    "variables": {"*": [TEXT]},
+    "variables": {"*": ([TEXT], {"class": TEXT, "*": ANY})},
+    "pair_distances": [{"level": TEXT, "against": TEXT, "*": ANY}],
+    "hand": {"*": {"right": [NUMBER], "left": [NUMBER], "*": ANY}},
+    "states": {"*": {"relative_to": TEXT, "basins": {"*": {"*": NUMBER}}, "*": ANY}},
     "ledger": [ROW],
     "liquid": [LIQUID],
     "chirality_flips": {"*": NUMBER},
@@ -90,6 +94,9 @@ def fitting(value: object, spec: Table, where: str, problems: list[str]) -> Json
 def _fitting(value: object, spec: Spec, where: str, problems: list[str]) -> object:
     if spec == ANY:
         return value
+    if isinstance(spec, tuple):
+        own = next((one for one in spec if isinstance(value, type(one))), spec[0])
+        return _fitting(value, own, where, problems)
     if isinstance(spec, str):
         if value is None or (_is_number(value) if spec == NUMBER else isinstance(value, str)):
             return value

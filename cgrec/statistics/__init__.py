@@ -2,7 +2,14 @@
 their sampling floors, samples drawn by weight, repeated frames.
 """
 
-from .divergence import Divergence, Tally, divergence, jensen_shannon, split_floor
+from .divergence import (
+    Divergence,
+    Tally,
+    divergence,
+    jensen_shannon,
+    jensen_shannon_rows,
+    split_floor,
+)
 from .errors import (
     Estimate,
     autocovariance,
@@ -34,6 +41,7 @@ __all__ = [
     "jackknife_error",
     "jackknife_rows",
     "jensen_shannon",
+    "jensen_shannon_rows",
     "resampled",
     "split_floor",
     "statistical_inefficiency",

@@ -33,11 +33,13 @@ def jensen_shannon(p: ArrayLike, q: ArrayLike) -> float:
         raise ValueError(
             "jensen_shannon: expected non-negative entries with a positive sum in both histograms"
         )
-    return max(0.0, float(_js(a.ravel()[None] / a.sum(), b.ravel()[None] / b.sum())[0]))
+    return max(
+        0.0, float(jensen_shannon_rows(a.ravel()[None] / a.sum(), b.ravel()[None] / b.sum())[0])
+    )
 
 
-def _js(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n,) JS of normalised rows."""
+def jensen_shannon_rows(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) JS in nats of normalised rows (n, n_cells)."""
     total = p + q
 
     def half(a: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -241,7 +243,7 @@ def split_floor(
     valid = (a.sum(1) > 0) & (b.sum(1) > 0)
     if not valid.any():
         return np.array([np.log(2)])
-    return _js(*(x[valid] / x[valid].sum(1, keepdims=True) for x in (a, b)))
+    return jensen_shannon_rows(*(x[valid] / x[valid].sum(1, keepdims=True) for x in (a, b)))
 
 
 def _bootstrap_floor(
@@ -256,14 +258,20 @@ def _bootstrap_floor(
     pooled = (a * p + b * q) / (a + b)
     pooled = pooled[pooled > 0] / pooled.sum()
     return float(
-        _js(rng.multinomial(a, pooled, draws) / a, rng.multinomial(b, pooled, draws) / b).mean()
+        jensen_shannon_rows(
+            rng.multinomial(a, pooled, draws) / a, rng.multinomial(b, pooled, draws) / b
+        ).mean()
     )
 
 
 def _js_error(model: Tally, reference: Tally) -> float:
     p, q = model.probability, reference.probability
-    first = jackknife_error(_js(model.left_out(), np.broadcast_to(q, model.sums.shape)))
-    second = jackknife_error(_js(np.broadcast_to(p, reference.sums.shape), reference.left_out()))
+    first = jackknife_error(
+        jensen_shannon_rows(model.left_out(), np.broadcast_to(q, model.sums.shape))
+    )
+    second = jackknife_error(
+        jensen_shannon_rows(np.broadcast_to(p, reference.sums.shape), reference.left_out())
+    )
     return float(np.hypot(first, second))
 
 

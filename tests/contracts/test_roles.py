@@ -13,7 +13,6 @@ from cgrec.corrections import PairRefinement, Populations
 from cgrec.dynamics import BiasPlan, CommitteeGuard, Exchange, FeatureGuard, Langevin
 from cgrec.dynamics.hooks import Watch
 from cgrec.export import EXPORTERS
-from cgrec.io.variables import Deviation, Helix
 from cgrec.mapping import FORCE_MAPS
 from cgrec.potential import (
     Angles,
@@ -38,7 +37,17 @@ from cgrec.sources import (
 )
 from cgrec.training import LabelledGraphs, MatchEnergies, MatchForces, MatchTorques
 from cgrec.training.objectives.energies import EnergyLoss
-from cgrec.variables import CollectiveVariable
+from cgrec.variables import (
+    RMSD,
+    TICA,
+    CollectiveVariable,
+    Column,
+    ContactMap,
+    Helix,
+    NativeContacts,
+    PairDistances,
+    RadiusOfGyration,
+)
 
 CLASSES = [
     *(
@@ -63,7 +72,20 @@ CLASSES = [
     (roles.FitsEnergies, EnergyLoss),
     (roles.Engine, Langevin),
     *((roles.Correction, c) for c in (Populations, PairRefinement)),
-    *((roles.Variable, c) for c in (CollectiveVariable, Deviation, Helix)),
+    *(
+        (roles.Variable, c)
+        for c in (CollectiveVariable, Column, Helix, NativeContacts, RMSD, RadiusOfGyration)
+    ),
+    *((roles.HasColumns, c) for c in (ContactMap, PairDistances, TICA)),
+    *(
+        (roles.SaysWhatIsMissing, c)
+        for c in (ContactMap, Helix, NativeContacts, PairDistances, RMSD, RadiusOfGyration, TICA)
+    ),
+    *(
+        (roles.Differentiable, c)
+        for c in (CollectiveVariable, NativeContacts, PairDistances, RMSD, RadiusOfGyration, TICA)
+    ),
+    *((roles.MovesUp, c) for c in (NativeContacts, RMSD)),
 ]
 FUNCTIONS = [
     *((roles.ForceMap, f) for f in FORCE_MAPS.values()),

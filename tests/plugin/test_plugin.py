@@ -19,7 +19,7 @@ defaults:
   - /level@levels.l1: gaussian
 name: ring
 source: {_target_: toy.SpringRing, n_sites: 8, n_frames: 400}
-variables: {across: [R0, R4]}
+variables: {across: [R0, R4], spread: {_target_: toy.Spread}}
 levels:
   l1:
     mapping: {_target_: toy.EveryOther, step: 2}
@@ -148,6 +148,9 @@ def test_a_plugin_is_first_class_and_missed_in_words(place):
     assert (folder / "run/level1/refined.pt").exists()
     walked = json.loads((folder / "run/level2/frames/simulation.json").read_text())
     assert 0 < walked["acceptance"] < 1 and walked["replicas"] == 4
+    about = json.loads((folder / "run/level1/report.json").read_text())
+    assert {tuple(row["variables"]) for row in about["ledger"]} == {("across", "spread")}
+    assert about["variables"]["spread"] == {"class": "toy.variable.Spread"}
     assert count.strip() == "8 4 2"
     frames = np.load(folder / "run" / "level2" / "frames" / "positions.npy")
     lines = (folder / "table" / "energies.txt").read_text().splitlines()

@@ -8,6 +8,7 @@ from .objective import NoisedForces
 from .prior import Size, SizePrior
 from .rule import EveryOther
 from .source import SpringRing
+from .variable import Spread
 
 __all__ = [
     "EveryOther",
@@ -17,6 +18,7 @@ __all__ = [
     "Size",
     "SizePrior",
     "SoftPairs",
+    "Spread",
     "SpringRing",
     "Tether",
 ]

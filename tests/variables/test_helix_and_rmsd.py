@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from cgrec.io.variables import Deviation, Helix
 from scipy.spatial.transform import Rotation
 
 from cgrec import Frames, System
-from cgrec.io.variables import Deviation, Helix
 from cgrec.observables import compare_distributions
 
 

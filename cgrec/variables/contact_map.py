@@ -1,0 +1,99 @@
+"""Which sites of a chain are near each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import geometry
+from ..frames import Frames
+from ..statistics.errors import Estimate, jackknife_rows
+from ..system import System
+from .evaluate import in_portions
+from .pairs import OFFSET, SitePairs, pair_names
+
+#: nm between alpha carbons whose side chains may touch.
+CUTOFF = 0.8
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactMap:
+    """Whether two sites along a chain are within a distance: 1 or 0, one column a pair.
+
+    Attributes:
+        sites: labels in the order of the chain; by default the alpha carbons of the largest
+            molecule, else its longest way along bonds.
+        cutoff: nm.
+        offset: least number of places between the two sites of a pair.
+        name: what plots and tables call it.
+    """
+
+    sites: tuple[str, ...] = ()
+    cutoff: float = CUTOFF
+    offset: int = OFFSET
+    name: str = "contacts"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sites", tuple(self.sites))
+        if not self.cutoff > 0:
+            raise ValueError(f"{self.name}: cutoff: expected a length in nm, found {self.cutoff}")
+        self._chosen  # noqa: B018  refuses what it cannot be
+
+    @property
+    def _chosen(self) -> SitePairs:
+        return SitePairs(self.sites, self.offset)
+
+    @property
+    def periodic(self) -> bool:
+        """No."""
+        return False
+
+    @property
+    def unit(self) -> str:
+        """Yes or no: 1."""
+        return "1"
+
+    def columns(self, system: System) -> tuple[str, ...]:
+        """Names of the pairs."""
+        return tuple(pair_names(system, self._chosen.pairs(system)))
+
+    def missing_on(self, system: System) -> str | None:
+        """Why it cannot be computed there, in words; None where it can."""
+        return self._chosen.missing_on(system)
+
+    def defined_on(self, system: System) -> bool:
+        """Whether there are such pairs."""
+        return self.missing_on(system) is None
+
+    def of(self, frames: Frames) -> NDArray[np.float64]:
+        """(n_frames, n_pairs) 1 where they are in contact, else 0. Molecules must be whole."""
+        pairs = self._chosen.pairs(frames.system)
+
+        def near(positions: NDArray[np.float64], _: System) -> NDArray[np.float64]:
+            return (geometry.distance(positions, pairs) < self.cutoff).astype(float)
+
+        return in_portions(near, frames, len(pairs))
+
+    def __call__(self, frames: Frames) -> NDArray[np.float64]:
+        """The same as `of`."""
+        return self.of(frames)
+
+    def mean(self, frames: Frames, n_blocks: int | None = None) -> Estimate[NDArray[np.float64]]:
+        """The mean map (n, n), symmetric, and its standard error from blocks; nan for pairs nearer
+        along the chain than `offset`.
+
+        Args:
+            frames: the ensemble, with its weights.
+            n_blocks: for the error; default `statistics.default_blocks`.
+        """
+        found = jackknife_rows(frames, self.of(frames), n_blocks=n_blocks)
+        n = len(self._chosen.chain(frames.system))
+        return Estimate(self._square(found.value, n), self._square(found.error, n))
+
+    def _square(self, columns: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+        square = np.full((n, n), np.nan)
+        i, j = np.triu_indices(n, self.offset)
+        square[i, j] = square[j, i] = columns
+        return square

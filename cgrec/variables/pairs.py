@@ -1,0 +1,77 @@
+"""Pairs of sites along a chain: their distances, and which of them are in contact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..site_labels import SiteError
+from ..system import System
+from ..trace import longest_chain
+
+#: Places between the two sites of a pair along the chain: nearer ones are held by bonds and angles.
+OFFSET = 3
+
+
+@dataclass(frozen=True)
+class SitePairs:
+    """The pairs of sites along a chain that are `offset` places apart or more.
+
+    Attributes:
+        sites: labels in the order of the chain; empty: the alpha carbons, else the longest way
+            along bonds (`cgrec.trace.longest_chain`).
+        offset: least number of places between the two.
+    """
+
+    sites: tuple[str, ...] = ()
+    offset: int = OFFSET
+
+    def __post_init__(self) -> None:
+        if self.offset < 1:
+            raise ValueError(f"offset: expected 1 or more, found {self.offset}")
+
+    def chain(self, system: System) -> list[int]:
+        """Sites of `system`, in order.
+
+        Raises:
+            SiteError: a label that it does not have.
+        """
+        return [system.site(label) for label in self.sites] or longest_chain(system)
+
+    def pairs(self, system: System) -> NDArray[np.int64]:
+        """(n_pairs, 2) sites.
+
+        Raises:
+            ValueError: a chain too short to have one.
+        """
+        return _pairs(self, system)
+
+    def missing_on(self, system: System) -> str | None:
+        """Why `system` has no such pairs, in words; None where it has."""
+        try:
+            self.pairs(system)
+        except (SiteError, ValueError) as error:
+            return str(error)
+        return None
+
+
+@lru_cache(maxsize=32)  # a bias asks at every step
+def _pairs(chosen: SitePairs, system: System) -> NDArray[np.int64]:
+    chain = np.array(chosen.chain(system), np.int64)
+    i, j = np.triu_indices(len(chain), chosen.offset)
+    if not len(i):
+        raise ValueError(
+            f"expected a chain of more than {chosen.offset} sites, found {len(chain)}: give a "
+            "smaller offset, or name the sites"
+        )
+    return np.stack([chain[i], chain[j]], 1)
+
+
+def pair_names(system: System, pairs: Sequence[Sequence[int]] | NDArray[np.int64]) -> list[str]:
+    """ "TYR1:CA - GLY7:CA" of each pair."""
+    labels = system.unique_labels
+    return [f"{labels[int(i)]} - {labels[int(j)]}" for i, j in pairs]
