@@ -15,6 +15,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.lib.npyio import NpzFile
+
 #: What to do about a file of a run that was cut or changed: a way that is always open.
 WAY_BACK = (
     "bring it back from a copy; or move the folder of its level and those of the levels above "
@@ -141,6 +144,13 @@ def read_json(path: str | Path) -> Any:
             f"{path}: expected json, found a file of {path.stat().st_size} bytes that is none "
             f"({error}); it was cut or changed"
         ) from error
+
+
+@contextmanager
+def open_npz(path: str | Path) -> Iterator[NpzFile]:
+    """The arrays of an .npz. numpy alone leaves a file open that it cannot read."""
+    with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        yield arrays
 
 
 def sha256(path: str | Path) -> str:

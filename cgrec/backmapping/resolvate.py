@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import write_whole
+from ..files import open_npz, write_whole
 from ..frames import Frames
 from ..mapping import Mapping
 from ..observables.pair_counts import half_width
@@ -135,7 +135,7 @@ class Resolvation:
             drawn, trace = self._sample(frame, n_draws, seed)
             path.parent.mkdir(parents=True, exist_ok=True)
             _save_draws(path, drawn, json.dumps([asdict(c) for c in trace]))
-        with np.load(path) as saved:
+        with open_npz(path) as saved:
             drawn, trace = saved["positions"], [Check(**c) for c in json.loads(str(saved["trace"]))]
         if len(drawn) != n_draws or not np.array_equal(drawn[0, self.kept], frame.positions[0]):
             raise ValueError(

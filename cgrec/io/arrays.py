@@ -130,8 +130,9 @@ class Archive:
                 if target is not None:
                     target.write(block)
         if target is not None:
-            target.flush()
-            return np.memmap(target, dtype, "r", header, shape)
+            with target:  # the map holds it open by itself
+                target.flush()
+                return np.memmap(target, dtype, "r", header, shape)
         start = info.header_offset
         with self._path.open("rb") as plain:
             # lengths of the name and of the extra field: zip's local file header

@@ -32,7 +32,8 @@ def box_rows(box: ArrayLike) -> NDArray[np.float64]:
     if array.shape[-1] == 6 and array.ndim <= 2:
         array = _rows_from_angles(array)
     elif array.shape[-1] == 3 and (array.ndim == 1 or (array.ndim == 2 and len(array) != 3)):
-        array = array[..., None] * np.eye(3)
+        edges, array = array, np.zeros((*array.shape, 3))
+        array[..., range(3), range(3)] = edges
     if array.shape[-2:] != (3, 3) or array.ndim not in (2, 3):
         raise ValueError(
             "box: expected one edge, 3 edges, 3 edges and 3 angles or 3 x 3 rows, found shape "

@@ -256,7 +256,7 @@ class Collected:
         parts = self._parts.pop(name)
         if name not in self._files:
             return parts[0] if len(parts) == 1 else np.concatenate(parts)
-        file = self._files.pop(name)
-        file.flush()
         shape = (self.count(name), *parts[0].shape[1:])
-        return np.memmap(file, dtype=parts[0].dtype, mode="r+", shape=shape)
+        with self._files.pop(name) as file:  # the map holds it open by itself
+            file.flush()
+            return np.memmap(file, dtype=parts[0].dtype, mode="r+", shape=shape)

@@ -23,7 +23,7 @@ from scipy.sparse import csr_array, diags_array, eye_array, issparse
 from scipy.sparse.csgraph import connected_components as label_components
 
 from ..bonds import connected_components, members_of
-from ..files import WAY_BACK, write_whole
+from ..files import WAY_BACK, open_npz, write_whole
 from ..frames import Frames, release, room
 from ..system import System
 
@@ -238,7 +238,7 @@ class Mapping:
 
 def _read(path: str | Path) -> Mapping:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_npz(path) as file:
             fine, coarse = (System(**json.loads(str(file[name]))) for name in ("fine", "coarse"))
             position_weights, force_weights = (
                 _matrix_in(file, name, (coarse.n_sites, fine.n_sites))

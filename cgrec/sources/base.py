@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..files import sha256
+from ..files import open_npz, sha256
 from ..frames import Frames
 from ..io import check_force_units, record, recorded
 from ..remarks import remark
@@ -275,7 +275,7 @@ def _version(package: str) -> str:
 
 def _load_chunk(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open_npz(path) as archive:
             return {k: archive[k] for k in archive.files}
     except Exception as error:
         raise ValueError(

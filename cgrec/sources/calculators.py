@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from ase import Atoms
@@ -82,7 +83,7 @@ class ForeignCalculator(Calculator):
             )
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open as long as the process)
         self._process = self._started()
-        weakref.finalize(self, _end, self._process)
+        weakref.finalize(self, _end, self._process, self._said)
         answer = self._ask({"make": name, "arguments": dict(arguments)})
         self.parameters = dict(arguments)
         self.kind = answer["made"]
@@ -165,7 +166,7 @@ class ForeignCalculator(Calculator):
             self._ask({"forget": True})
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[str], said: IO[str]) -> None:
     """End the worker: its stdin closes, and it leaves by itself."""
     if process.stdin is not None:
         process.stdin.close()
@@ -173,3 +174,7 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.wait(5)
     except subprocess.TimeoutExpired:
         process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+    said.close()

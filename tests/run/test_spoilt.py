@@ -128,7 +128,7 @@ def test_a_second_process_is_told_who_works_here_and_a_dead_one_holds_nothing_up
             pass
     finally:
         owner.kill()
-        owner.wait()
+        owner.communicate()
     assert (tmp_path / ".lock").exists()  # what a killed process leaves
     with only_here(tmp_path), only_here(tmp_path):  # and inside one process it is no hindrance
         pass
@@ -154,7 +154,7 @@ def test_what_a_killed_run_left_beside_its_frames_is_removed_and_what_another_pr
             assert [p.name for p in tmp_path.glob("?*.lock")] == ["held.lock"]
     finally:
         owner.kill()
-        owner.wait()
+        owner.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GINEConv
 
+from ....files import open_npz
 from .molecule import Features
 
 #: Channels of an atom, and how many bonds away its surroundings are seen.
@@ -125,7 +126,7 @@ def save(networks: Sequence[PairNetwork], path: str | Path) -> None:
 def load(path: str | Path) -> list[PairNetwork]:
     """Networks that `save` wrote, ready to use."""
     states: dict[str, dict[str, Tensor]] = {}
-    with np.load(path) as arrays:
+    with open_npz(path) as arrays:
         for key in arrays.files:
             member, name = key.split("/")
             states.setdefault(member, {})[name] = torch.from_numpy(arrays[key].astype(np.float32))
