@@ -335,9 +335,12 @@ def test_stopped(raised, code, words, monkeypatch, capsys):
         raise raised
 
     monkeypatch.setattr("cgrec.commands.climb.climb", stop)
-    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    before = sys.stdout
+    monkeypatch.setattr(sys, "stdout", before)
     with pytest.raises(SystemExit) as stopped:
         main(["climb"])
+    if sys.stdout is not before:  # where nobody listens any more
+        sys.stdout.close()
     said = capsys.readouterr().err
     assert stopped.value.code == code and words in said and "Traceback" not in said
 

@@ -34,7 +34,7 @@ def salt(positions, box, types=None):
         masses=np.where(np.arange(n) % 2, 35.45, 22.99),
         charges=np.resize([1.0, -1.0], n),
     )
-    return Frames(system, np.reshape(positions, (-1, n, 3)), 300.0, box=box)
+    return Frames(system, np.asarray(positions).reshape(-1, n, 3), 300.0, box=box)
 
 
 def gas(n=76, box=CUBE, n_frames=1, seed=0):

@@ -32,7 +32,7 @@ def test_it_is_mdtrajs():
 
 def test_it_is_mdtrajs_for_sites_by_label():
     frames = shaken(20, 0.1)
-    labels = ("TYR1:N", "TRP9:CG", "PRO4:CD", "TYR10:OH")
+    labels = ("TYR1:N", "PRO4:CD", "TRP9:CG", "TYR10:OH")  # as in the file: mdtraj warns else
     sites = [frames.system.site(label) for label in labels]
     own, reference = (to_mdtraj(f).atom_slice(sites) for f in (frames, native()))
     found = RMSD(structure=PDB, sites=labels)(frames)
