@@ -7,6 +7,7 @@ from cgrec import Frames, System
 from cgrec.dynamics import BiasPlan, Exchange, Langevin
 from cgrec.dynamics.walks import round_trips
 from cgrec.potential import Potential
+from cgrec.run.recipes import described, differences
 from cgrec.statistics.temperatures import weights_at
 from cgrec.units import BOLTZMANN
 
@@ -46,6 +47,15 @@ def test_a_ladder_rises_by_the_same_factor():
 def test_wrong_ladders_are_refused(options, said):
     with pytest.raises(ValueError, match=said):
         Exchange(**options)
+
+
+def test_a_recipe_of_before_is_still_the_same():
+    """Runs were begun with factors and every alone."""
+    before = {"class": "cgrec.dynamics.hooks.exchange.Exchange", "factors": [1, 1.3], "every": 100}
+    assert not differences(before, described(Exchange(factors=[1, 1.3])))
+    assert not differences(before, described(Exchange(highest=1.3, rungs=2)))
+    found = differences(before, described(Exchange(factors=[1, 1.3], keep="all")))
+    assert found == [("keep", None, "all")]
 
 
 def test_round_trips_are_counted_from_the_bottom():

@@ -68,12 +68,13 @@ class Exchange(Hook):
         if keep not in ("lowest", "all"):
             raise ValueError(f"Exchange.keep: expected lowest or all, found {keep!r}")
         self.every = every
-        self.keep = keep
+        # None and no word: recipes of runs that know no keep= are still the same
+        self.keep = "all" if keep == "all" else None
 
     def begin(self, replicas: Replicas, potential: Potential, start: Frames) -> None:
         """Put consecutive replicas on the rungs of a ladder, which is one replica of the frames."""
         n = len(replicas.positions)
-        self.standing = self.rungs(n)
+        self.standing = self.first_rungs(n)
         self.swaps = torch.zeros(2, len(self.factors) - 1, dtype=torch.int64)
         self.walks: list[Tensor] = []
         if self.keep == "all" and potential.temperature is not None:
@@ -86,7 +87,7 @@ class Exchange(Hook):
         replicas.numbers = numbers if self.keep == "all" else numbers // len(self.factors)
         self._heat(replicas)
 
-    def rungs(self, n_replicas: int) -> Tensor:
+    def first_rungs(self, n_replicas: int) -> Tensor:
         """(n_replicas,) first rung of each replica. Raises ValueError where replicas do not fill
         whole ladders.
         """
