@@ -37,8 +37,8 @@ MEANS = frozenset(
 FILES = ("path", "file", "structure", "topology", "weights")
 #: Of a folder: {stage: recipe}.
 RECIPE = layout.RECIPE
-#: A dotted name of cgrec's own.
-_OURS = re.compile(r"cgrec(\.[A-Za-z]\w*)+")
+#: A dotted name of cgrec's own, also of something inside a function of it.
+_OURS = re.compile(r"cgrec(\.([A-Za-z_]\w*|<\w+>))+")
 #: Arrays of more numbers are known by their digest.
 _MOST_NUMBERS = 1000
 
