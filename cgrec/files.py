@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.lib.npyio import NpzFile
+if TYPE_CHECKING:
+    from numpy.lib.npyio import NpzFile
 
 #: What to do about a file of a run that was cut or changed: a way that is always open.
 WAY_BACK = (
@@ -149,6 +149,8 @@ def read_json(path: str | Path) -> Any:
 @contextmanager
 def open_npz(path: str | Path) -> Iterator[NpzFile]:
     """The arrays of an .npz. numpy alone leaves a file open that it cannot read."""
+    import numpy as np  # a quarter of the time of `cgrec --help`
+
     with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         yield arrays
 
