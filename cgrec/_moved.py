@@ -5,9 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader, MetaPathFinder
+else:  # every start of cgrec would pay for the abstract classes, and nothing asks for them
+    Loader = MetaPathFinder = object
 
 PACKAGE = __package__ or "cgrec"
 #: A room that was divided, and the modules that have its names now.
