@@ -95,13 +95,25 @@ def superpose(
     x = x - np.einsum("i,fik->fk", share, x)[:, None]
     mean = x[np.argmax(weights)]
     for _ in range(50):
-        u, _, v = np.linalg.svd(np.einsum("fia,ib->fab", x, share[:, None] * mean, optimize=True))
-        v[:, 2] *= np.sign(np.linalg.det(u @ v))[:, None]  # a rotation, never a mirror image
-        x = x @ (u @ v)
+        x = x @ rotation(x, share[:, None] * mean)
         before, mean = mean, np.tensordot(weights, x, 1)
         if np.abs(mean - before).max() < tolerance:
             break
     return x
+
+
+def rotation(x: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(..., 3, 3) R so that x @ R is nearest to `target` in least squares (W. Kabsch, Acta Cryst.
+    A32, 922 (1976)).
+
+    Args:
+        x: (..., n_sites, 3), centred.
+        target: (n_sites, 3), centred; each row times the weight of its site where they differ.
+    """
+    u, _, v = np.linalg.svd(np.einsum("...ia,ib->...ab", x, target, optimize=True))
+    v[..., 2, :] *= np.sign(np.linalg.det(u @ v))[..., None]  # a rotation, never a mirror image
+    found: NDArray[np.float64] = u @ v
+    return found
 
 
 def tanh(x: X) -> X:

@@ -169,17 +169,31 @@ def located(target: str) -> Callable[..., object]:
             continue
         for attribute in words[n:]:
             if not hasattr(found, attribute):
-                raise NoSuchName(
-                    f"{target}: expected a name in {found.__name__}, found none; "
-                    f"{_near(attribute, found)}"
-                )
+                raise NoSuchName(target, attribute, found)
             found = getattr(found, attribute)
         return found
     raise ImportError(f"{target}: there is no package {words[0]}", name=words[0])
 
 
 class NoSuchName(ImportError):
-    """A module is there, and holds no such name: nothing has to be installed."""
+    """A module is there, and holds no such name: nothing has to be installed.
+
+    Attributes:
+        near: names that it holds and that resemble the one.
+    """
+
+    def __init__(self, target: str, name: str, room: object) -> None:
+        public = [word for word in dir(room) if not word.startswith("_")]
+        self.near = get_close_matches(name, public, 3)
+        where = getattr(room, "__name__", repr(room))
+        super().__init__(
+            f"{target}: expected a name in {where}, found none; "
+            + (
+                f"did you mean {' or '.join(self.near)}?"
+                if self.near
+                else "correct it, or update its package"
+            )
+        )
 
 
 def _check_name(key: str, target: str) -> None:
@@ -194,17 +208,10 @@ def _check_name(key: str, target: str) -> None:
     try:
         located(target)
     except NoSuchName as error:
-        if "did you mean" in str(error):
+        if error.near:
             raise ValueError(f"{key}: {error}") from error
     except ImportError:
         return
-
-
-def _near(name: str, room: object) -> str:
-    """Names of a module or class that resemble `name`."""
-    public = [word for word in dir(room) if not word.startswith("_")]
-    near = get_close_matches(name, public, 3)
-    return f"did you mean {' or '.join(near)}?" if near else "correct it, or update its package"
 
 
 def is_ours(target: str) -> bool:

@@ -29,14 +29,14 @@ from ..potential.site_pair_splines import SitePairSplines
 from ..ranges import expect
 from ..roles import Corrected, Reruns
 from ..run.digests import keep, made
-from ..statistics import jensen_shannon
+from ..statistics.divergence import jensen_shannon_rows
 from ..statistics.errors import effective_share
 from ..statistics.sampling import blocks_of
 from ..system import System
 from ..units import thermal_energy
-from ..variables import longest_chain
-from .maximum_entropy import multipliers
-from .pairs import SHORTER
+from ..variables.evaluate import in_portions
+from ..variables.pairs import OFFSET, SitePairs
+from .maximum_entropy import multipliers, step_length
 
 #: Effective frames of either ensemble in which a spline must be alive to get a coefficient of its
 #: own: its average is then known to a quarter.
@@ -67,7 +67,7 @@ class ChainRefinement:
         held_out: share of the parent's frames that judges the rounds.
     """
 
-    offset: int = 3
+    offset: int = OFFSET
     shortest: float = 0.35
     reach: float = 2.0
     spacing: float = 0.1
@@ -140,14 +140,14 @@ class _Chain:
 
     @classmethod
     def of(cls, system: System, options: ChainRefinement) -> _Chain:
-        chain = np.array(longest_chain(system), np.int64)
-        first, second = np.triu_indices(len(chain), options.offset)
-        if len(first) < 2:
+        chosen = SitePairs(offset=options.offset)
+        chain = np.array(chosen.chain(system), np.int64)
+        if len(chain) < options.offset + 2:
             raise ValueError(
                 f"ChainRefinement: expected a chain of {options.offset + 2} sites or more, found "
                 f"{len(chain)}; leave this correction out at this level"
             )
-        pairs = np.stack([chain[first], chain[second]], 1)
+        pairs = chosen.pairs(system)
         held = np.arange(len(pairs)) % HELD_PAIRS == HELD_PAIRS // 2
         dihedrals = np.stack([chain[k : len(chain) - 3 + k] for k in range(4)], 1)
         return cls(system, options, pairs[~held], pairs[held], dihedrals)
@@ -195,13 +195,9 @@ class _Chain:
         found = np.zeros(x.shape[1])
         found[known] = multipliers(model, target, x[:, known], y[:, known])
         deviation = (x - x.mean(0)) @ found
-        scale = 1.0
         log_p = np.log(np.maximum(model.normalised_weights(), 1e-300))
-        while effective_share(log_p - scale * deviation) < self.options.efficiency * (
-            effective_share(log_p)
-        ):
-            scale *= SHORTER
-        found *= scale * thermal_energy(model.temperature)
+        least = self.options.efficiency * float(effective_share(log_p))
+        found *= step_length(deviation, least, log_p) * thermal_energy(model.temperature)
         pulls = _held_constant(
             found[:n_pairs].reshape(len(self.pairs), -1),
             known[:n_pairs].reshape(len(self.pairs), -1),
@@ -224,12 +220,22 @@ class _Chain:
 
     def divergence(self, model: Frames, target: Frames) -> float:
         """Mean Jensen-Shannon divergence, nats, of the distances of the held-out pairs."""
-        edges = np.arange(0, self.options.reach + 2 * WIDTH, WIDTH)
-        found = []
-        for pair in self.held_pairs:
-            p, q = (_histogram(frames, pair, edges) for frames in (model, target))
-            found.append(jensen_shannon(p, q))
-        return float(np.mean(found))
+        rows = [self._histograms(frames) for frames in (model, target)]
+        return float(jensen_shannon_rows(*rows).mean())
+
+    def _histograms(self, frames: Frames) -> NDArray[np.float64]:
+        """(n_pairs, n_bins) share of the weight in each bin, of the held-out pairs; what lies
+        beyond the last edge is in the last bin.
+        """
+
+        def bins(positions: NDArray[np.float64], _: System) -> NDArray[np.float64]:
+            r = geometry.distance(positions, self.held_pairs)
+            return np.minimum(np.floor(r / WIDTH), n_bins - 1)
+
+        n_bins = round(self.options.reach / WIDTH) + 1
+        places = in_portions(bins, frames, len(self.held_pairs)).astype(np.int64)
+        weights = frames.normalised_weights()
+        return np.array([np.bincount(row, weights, n_bins) for row in places.T])
 
 
 def _parts(targets: Frames, held_out: float) -> tuple[Frames, Frames]:
@@ -255,13 +261,3 @@ def _held_constant(values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDA
             nearest = np.abs(places[:, None] - places[there]).argmin(1)
             filled[row] = value[there][nearest]
     return filled
-
-
-def _histogram(
-    frames: Frames, pair: NDArray[np.int64], edges: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Share of the weight in each bin; what lies beyond the last edge is in the last bin."""
-    r = geometry.distance(np.asarray(frames.positions, float), pair[None])[:, 0]
-    weights = frames.normalised_weights()
-    found, _ = np.histogram(r.clip(edges[0], edges[-1]), edges, weights=weights)
-    return np.asarray(found, float)

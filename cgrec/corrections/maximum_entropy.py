@@ -12,6 +12,11 @@ from scipy.optimize import minimize
 
 from ..frames import Frames
 from ..observables import effective_sample_size
+from ..statistics.errors import effective_share
+
+#: By how much a step whose weights rest on too few frames is shortened at a time: short enough to
+#: lose no more than a fifth of what would have been allowed.
+SHORTER = 0.8
 
 
 def multipliers(
@@ -43,3 +48,20 @@ def multipliers(
         return value, slope
 
     return minimize(dual, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x / unit
+
+
+def step_length(
+    deviation: NDArray[np.float64], efficiency: float, log_p: NDArray[np.float64] | float = 0.0
+) -> float:
+    """The longest of 1, `SHORTER`, `SHORTER`^2, ... times the multipliers whose weights rest on
+    enough frames.
+
+    Args:
+        deviation: (n_frames,) the quantities times their multipliers, whose change is -ln weight.
+        efficiency: least Kish efficiency of the weights.
+        log_p: of the frames before.
+    """
+    scale = 1.0
+    while effective_share(log_p - scale * deviation) < efficiency:
+        scale *= SHORTER
+    return scale

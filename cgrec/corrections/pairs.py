@@ -24,14 +24,11 @@ from ..roles import Corrected, Reruns
 from ..run.digests import keep, made
 from ..statistics.errors import effective_share
 from ..units import thermal_energy
-from .maximum_entropy import multipliers
+from .maximum_entropy import multipliers, step_length
 
 #: Pairs a spline must have met, in all frames of either ensemble, to get a coefficient of its own:
 #: their number is then known to a tenth.
 FEWEST_PAIRS = 100.0
-#: By how much a step whose weights rest on too few frames is shortened at a time: short enough to
-#: lose no more than a fifth of what would have been allowed.
-SHORTER = 0.8
 #: Frames whose pairs are counted at a time, which bounds the memory.
 _PORTION = 64
 
@@ -96,9 +93,7 @@ def correct_pairs(
     known = np.minimum(x.sum(0), y.sum(0)) > FEWEST_PAIRS
     found = multipliers(model, target, x[:, known], y[:, known])
     deviation = (x[:, known] - x[:, known].mean(0)) @ found
-    scale = 1.0
-    while effective_share(-scale * deviation) < options.efficiency:
-        scale *= SHORTER
+    scale = step_length(deviation, options.efficiency)
     print(
         f"pairs: a step of {100 * scale:.0f} %, efficiency of its weights "
         f"{effective_share(-scale * deviation):.2f}"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..frames import Frames
 from ..roles import Variable
-from ..statistics.divergence import Divergence, Tally, divergence
+from ..statistics.divergence import ByDivergence, Divergence, Tally, divergence
 from ..statistics.errors import block_labels, effective_sample_size, jackknife_error
 from ..units import thermal_energy
 
@@ -117,7 +117,7 @@ def histogram(frames: Frames, grid: Grid) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(ByDivergence):
     """How far a model's ensemble is from a reference: JS divergence in nats beside its sampling
     floor.
 
@@ -149,26 +149,6 @@ class Comparison:
     def occupied(self) -> int:
         """Bins occupied in either ensemble."""
         return self.divergence.occupied
-
-    @property
-    def js(self) -> float:
-        """Jensen-Shannon divergence of the histograms, nats."""
-        return self.divergence.js
-
-    @property
-    def error(self) -> float:
-        """Standard error of `js` and of `excess`, nats."""
-        return self.divergence.error
-
-    @property
-    def floor(self) -> float:
-        """JS expected of two such samples from one density, nats."""
-        return self.divergence.floor
-
-    @property
-    def excess(self) -> float:
-        """js - floor, nats; negative where the two agree by luck."""
-        return self.js - self.floor
 
     @property
     def sqrt_js(self) -> float:

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from .. import geometry
 from ..frames import Frames, release
 from ..site_labels import SiteError
-from ..statistics.divergence import Divergence, Tally, divergence, jensen_shannon_rows
+from ..statistics.divergence import (
+    ByDivergence,
+    Divergence,
+    Tally,
+    divergence,
+    jensen_shannon_rows,
+)
 from ..statistics.errors import block_labels, effective_sample_size
 from ..trace import counterparts, longest_chain
 from ..variables.pairs import OFFSET, pair_names
@@ -34,7 +40,7 @@ class WorstPair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PairDistanceDivergence:
+class PairDistanceDivergence(ByDivergence):
     """Mean over site pairs of the Jensen-Shannon divergence of their distances, in nats (natural
     logarithm: ln 2 at most), with its sampling floor.
 
@@ -56,26 +62,6 @@ class PairDistanceDivergence:
     worst: tuple[WorstPair, ...]
     n_eff_model: float
     n_eff_reference: float
-
-    @property
-    def js(self) -> float:
-        """Mean divergence, nats."""
-        return self.divergence.js
-
-    @property
-    def floor(self) -> float:
-        """What it would be of two such samples from one ensemble, nats."""
-        return self.divergence.floor
-
-    @property
-    def excess(self) -> float:
-        """js - floor, nats."""
-        return self.js - self.floor
-
-    @property
-    def error(self) -> float:
-        """Standard error of `js` and of `excess`, nats."""
-        return self.divergence.error
 
     def to_json(self) -> dict[str, object]:
         """Plain numbers and words."""

@@ -93,19 +93,19 @@ class ForceFieldSource(Source):
         Raises:
             ValueError: the files hold different molecules.
         """
-        found = [
-            molecule(path, self.force_field, self.temperature, minimise=False)
-            for path in self.structures
-        ]
-        potential, first = found[0]
-        for path, (_, frames) in zip(self.structures, found):
+        found = {
+            path: molecule(path, self.force_field, self.temperature, minimise=False)
+            for path in dict.fromkeys(self.structures)  # a file may stand several times
+        }
+        potential, first = found[self.structures[0]]
+        for path, (_, frames) in found.items():
             if frames.system.fingerprint() != first.system.fingerprint():
                 raise ValueError(
                     f"structure: expected in {path} the molecule of {self.structures[0]}, with "
                     f"atoms in the same order, found another one of {frames.n_sites} atoms "
                     f"(the first has {first.n_sites}); take files of one molecule"
                 )
-        positions = np.concatenate([np.asarray(frames.positions) for _, frames in found])
+        positions = np.concatenate([found[path][1].positions for path in self.structures])
         return potential, replace(first, positions=positions)
 
     def sample(self, folder: Path, seed: int) -> Frames:

@@ -161,6 +161,32 @@ class Divergence:
     n_reference: float
 
 
+class ByDivergence:
+    """Interface of comparisons that come to one divergence, whose numbers are theirs."""
+
+    divergence: Divergence
+
+    @property
+    def js(self) -> float:
+        """Jensen-Shannon divergence, nats."""
+        return self.divergence.js
+
+    @property
+    def error(self) -> float:
+        """Standard error of `js` and of `excess`, nats."""
+        return self.divergence.error
+
+    @property
+    def floor(self) -> float:
+        """JS expected of two such samples from one density, nats."""
+        return self.divergence.floor
+
+    @property
+    def excess(self) -> float:
+        """js - floor, nats; negative where the two agree by luck."""
+        return self.js - self.floor
+
+
 def divergence(model: Tally, reference: Tally, seed: int = 0, draws: int = 50) -> Divergence:
     """Compare two tallies over the same cells, with every floor stated.
 

@@ -12,14 +12,14 @@ from ..frames import Frames
 from ..statistics.errors import Estimate, jackknife_rows
 from ..system import System
 from .evaluate import in_portions
-from .pairs import OFFSET, SitePairs, pair_names
+from .pairs import OFFSET, PairVariable
 
 #: nm between alpha carbons whose side chains may touch.
 CUTOFF = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContactMap:
+class ContactMap(PairVariable):
     """Whether two sites along a chain are within a distance: 1 or 0, one column a pair.
 
     Attributes:
@@ -36,49 +36,23 @@ class ContactMap:
     name: str = "contacts"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sites", tuple(self.sites))
+        super().__post_init__()
         if not self.cutoff > 0:
             raise ValueError(f"{self.name}: cutoff: expected a length in nm, found {self.cutoff}")
-        self._chosen  # noqa: B018  refuses what it cannot be
-
-    @property
-    def _chosen(self) -> SitePairs:
-        return SitePairs(self.sites, self.offset)
-
-    @property
-    def periodic(self) -> bool:
-        """No."""
-        return False
 
     @property
     def unit(self) -> str:
         """Yes or no: 1."""
         return "1"
 
-    def columns(self, system: System) -> tuple[str, ...]:
-        """Names of the pairs."""
-        return tuple(pair_names(system, self._chosen.pairs(system)))
-
-    def missing_on(self, system: System) -> str | None:
-        """Why it cannot be computed there, in words; None where it can."""
-        return self._chosen.missing_on(system)
-
-    def defined_on(self, system: System) -> bool:
-        """Whether there are such pairs."""
-        return self.missing_on(system) is None
-
     def of(self, frames: Frames) -> NDArray[np.float64]:
         """(n_frames, n_pairs) 1 where they are in contact, else 0. Molecules must be whole."""
-        pairs = self._chosen.pairs(frames.system)
+        pairs = self.pairs(frames.system)
 
         def near(positions: NDArray[np.float64], _: System) -> NDArray[np.float64]:
             return (geometry.distance(positions, pairs) < self.cutoff).astype(float)
 
         return in_portions(near, frames, len(pairs))
-
-    def __call__(self, frames: Frames) -> NDArray[np.float64]:
-        """The same as `of`."""
-        return self.of(frames)
 
     def mean(self, frames: Frames, n_blocks: int | None = None) -> Estimate[NDArray[np.float64]]:
         """The mean map (n, n), symmetric, and its standard error from blocks; nan for pairs nearer

@@ -13,11 +13,12 @@ from ..geometry import X
 from ..site_labels import SiteError
 from ..system import System
 from ..trace import largest_molecule
+from .base import FrameVariable
 from .evaluate import in_portions, like
 
 
 @dataclass(frozen=True, kw_only=True)
-class RadiusOfGyration:
+class RadiusOfGyration(FrameVariable):
     """Radius of gyration, nm: the root of sum m |x - c|^2 / sum m, c the centre of mass.
 
     Of a level it is that of its sites: what lies inside a site does not count, so that a level of
@@ -35,11 +36,6 @@ class RadiusOfGyration:
         object.__setattr__(self, "sites", tuple(self.sites))
 
     @property
-    def periodic(self) -> bool:
-        """No."""
-        return False
-
-    @property
     def unit(self) -> str:
         """nm."""
         return "nm"
@@ -51,10 +47,6 @@ class RadiusOfGyration:
         except SiteError as error:
             return str(error)
         return None
-
-    def defined_on(self, system: System) -> bool:
-        """Whether all its sites are there."""
-        return self.missing_on(system) is None
 
     def values(self, positions: X, system: System) -> X:
         """(...,) nm for positions (..., n_sites, 3) nm, a numpy array or a torch tensor."""
@@ -70,10 +62,6 @@ class RadiusOfGyration:
     def of(self, frames: Frames) -> NDArray[np.float64]:
         """(n_frames,) nm. Molecules must be whole."""
         return in_portions(self.values, frames)
-
-    def __call__(self, frames: Frames) -> NDArray[np.float64]:
-        """The same as `of`."""
-        return self.of(frames)
 
     def _places(self, system: System) -> list[int]:
         return [system.site(label) for label in self.sites] or largest_molecule(system)

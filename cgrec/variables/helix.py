@@ -11,6 +11,7 @@ from .. import geometry
 from ..frames import Frames
 from ..system import System
 from ..trace import is_alpha_carbon, longest_chain
+from .base import FrameVariable
 from .evaluate import in_portions
 
 #: Atoms of a residue from which DSSP tells hydrogen bonds of the backbone.
@@ -22,7 +23,7 @@ DIHEDRAL, DIHEDRAL_WIDTH = np.radians(50.0), np.radians(20.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Helix:
+class Helix(FrameVariable):
     """Share of a chain that is in an alpha helix.
 
     Where a residue has N, CA, C and O it is the share of residues that DSSP finds in one (W.
@@ -43,11 +44,6 @@ class Helix:
         return ()
 
     @property
-    def periodic(self) -> bool:
-        """No."""
-        return False
-
-    @property
     def unit(self) -> str:
         """A share of one."""
         return "1"
@@ -60,10 +56,6 @@ class Helix:
             f"{self.name}: expected residues with N, CA, C and O, or four sites called CA along a "
             "chain, found neither"
         )
-
-    def defined_on(self, system: System) -> bool:
-        """Whether a residue has N, CA, C and O, or a chain has four alpha carbons."""
-        return self.missing_on(system) is None
 
     def of(self, frames: Frames) -> NDArray[np.float64]:
         """(n_frames,) 0 to 1.
@@ -82,10 +74,6 @@ class Helix:
         found = secondary_structure(frames)
         known = found != "NA"
         return np.asarray((found == "H").sum(1) / known.sum(1), float)
-
-    def __call__(self, frames: Frames) -> NDArray[np.float64]:
-        """The same as `of`."""
-        return self.of(frames)
 
 
 def helical_turns(frames: Frames) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

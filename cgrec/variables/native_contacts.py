@@ -15,6 +15,7 @@ from ..geometry import X
 from ..roles import Mapped
 from ..system import System
 from ..trace import amino_residues, is_alpha_carbon, largest_molecule, longest_chain
+from .base import FrameVariable
 from .evaluate import in_portions, like
 from .structure import Sites, on_level, paired, structure_of
 
@@ -44,7 +45,7 @@ class Contacts(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class NativeContacts:
+class NativeContacts(FrameVariable):
     """Fraction of the contacts of a structure that are there, Q of R. B. Best, G. Hummer, W. A.
     Eaton, PNAS 110, 17874 (2013): the mean of 1 / (1 + exp(beta (r - lambda r0))) over the pairs of
     sites in contact in the structure, at r0 there, whose residues are more than three apart.
@@ -86,11 +87,6 @@ class NativeContacts:
         return ()
 
     @property
-    def periodic(self) -> bool:
-        """No."""
-        return False
-
-    @property
     def unit(self) -> str:
         """A share of one."""
         return "1"
@@ -102,10 +98,6 @@ class NativeContacts:
         except (KeyError, ValueError) as error:
             return str(error)
         return None
-
-    def defined_on(self, system: System) -> bool:
-        """Whether the structure has the sites, and contacts between them."""
-        return self.missing_on(system) is None
 
     def through(self, mapping: Mapped) -> NativeContacts:
         """The fraction of contacts of the structure as a level sees it: mapped as its frames are.
@@ -167,10 +159,6 @@ class NativeContacts:
     def of(self, frames: Frames) -> NDArray[np.float64]:
         """(n_frames,) 0 to 1. Molecules must be whole."""
         return in_portions(self.values, frames, len(self.contacts(frames.system).pairs))
-
-    def __call__(self, frames: Frames) -> NDArray[np.float64]:
-        """The same as `of`."""
-        return self.of(frames)
 
 
 def several_heavy_atoms(system: System) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..site_labels import SiteError
 from ..system import System
 from ..trace import longest_chain
+from .base import FrameVariable
 
 #: Places between the two sites of a pair along the chain: nearer ones are held by bonds and angles.
 OFFSET = 3
@@ -69,6 +70,39 @@ def _pairs(chosen: SitePairs, system: System) -> NDArray[np.int64]:
             "smaller offset, or name the sites"
         )
     return np.stack([chain[i], chain[j]], 1)
+
+
+class PairVariable(FrameVariable):
+    """Interface of variables with a column for each pair of sites along a chain, whose attributes
+    `sites` and `offset` are those of `SitePairs`.
+    """
+
+    sites: tuple[str, ...]
+    offset: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sites", tuple(self.sites))
+        self._chosen  # noqa: B018  refuses what it cannot be
+
+    @property
+    def _chosen(self) -> SitePairs:
+        return SitePairs(self.sites, self.offset)
+
+    def pairs(self, system: System) -> NDArray[np.int64]:
+        """(n_pairs, 2) sites of `system`.
+
+        Raises:
+            SiteError: a label that it does not have. ValueError: a chain too short.
+        """
+        return self._chosen.pairs(system)
+
+    def columns(self, system: System) -> tuple[str, ...]:
+        """Names of the pairs."""
+        return tuple(pair_names(system, self.pairs(system)))
+
+    def missing_on(self, system: System) -> str | None:
+        """Why there are no such pairs, in words; None where there are."""
+        return self._chosen.missing_on(system)
 
 
 def pair_names(system: System, pairs: Sequence[Sequence[int]] | NDArray[np.int64]) -> list[str]:

@@ -15,6 +15,7 @@ from ..geometry import X
 from ..roles import Mapped
 from ..system import System
 from ..trace import is_alpha_carbon, largest_molecule
+from .base import FrameVariable
 from .evaluate import in_portions, like
 from .structure import Sites, on_level, paired, structure_of
 
@@ -23,7 +24,7 @@ _LEAST = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RMSD:
+class RMSD(FrameVariable):
     """Root mean square deviation from a structure after superposition, nm. All sites weigh the same.
 
     The best rotation is that of W. Kabsch, Acta Cryst. A32, 922 (1976). At the minimum its own
@@ -52,11 +53,6 @@ class RMSD:
         self._pairs(self._native.system)
 
     @property
-    def periodic(self) -> bool:
-        """No."""
-        return False
-
-    @property
     def unit(self) -> str:
         """nm."""
         return "nm"
@@ -68,10 +64,6 @@ class RMSD:
         except (KeyError, ValueError) as error:
             return str(error)
         return None
-
-    def defined_on(self, system: System) -> bool:
-        """Whether the structure has the sites that are compared there."""
-        return self.missing_on(system) is None
 
     def through(self, mapping: Mapped) -> RMSD:
         """The deviation from the structure as a level sees it: mapped as its frames are.
@@ -92,17 +84,13 @@ class RMSD:
         target = target - target.mean(0)
         x = positions[..., own, :]
         x = x - x.mean(-2)[..., None, :]
-        off: X = x @ like(x, _rotation(_plain(x), target)) - like(x, target)
+        off: X = x @ like(x, geometry.rotation(_plain(x), target)) - like(x, target)
         size: X = geometry.norm(off.reshape((*off.shape[:-2], -1)))
         return size / len(own) ** 0.5
 
     def of(self, frames: Frames) -> NDArray[np.float64]:
         """(n_frames,) nm. Molecules must be whole."""
         return in_portions(self.values, frames)
-
-    def __call__(self, frames: Frames) -> NDArray[np.float64]:
-        """The same as `of`."""
-        return self.of(frames)
 
     def _pairs(self, system: System) -> tuple[Sites, Sites]:
         """Sites of `system` that are compared, and the same sites of the structure."""
@@ -122,14 +110,6 @@ def compared_sites(system: System) -> list[int]:
     largest = largest_molecule(system)
     alphas = [i for i in largest if is_alpha_carbon(system, i)]
     return alphas if len(alphas) >= _LEAST else [i for i in largest if system.elements[i] != "H"]
-
-
-def _rotation(x: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(..., 3, 3) R so that x @ R is nearest to `target` (n, 3); both are centred."""
-    u, _, v = np.linalg.svd(np.einsum("...ia,ib->...ab", x, target, optimize=True))
-    v[..., 2, :] *= np.sign(np.linalg.det(u @ v))[..., None]  # a rotation, never a mirror image
-    found: NDArray[np.float64] = u @ v
-    return found
 
 
 def _plain(x: NDArray[np.float64] | Tensor) -> NDArray[np.float64]:

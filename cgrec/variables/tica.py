@@ -17,6 +17,7 @@ from ..frames import Frames
 from ..geometry import X
 from ..roles import Differentiable, HasColumns, SaysWhatIsMissing, Variable
 from ..system import System
+from .base import FrameVariable
 from .evaluate import like
 
 Values = NDArray[np.float64]
@@ -27,7 +28,7 @@ _ARRAYS = ("mean", "matrix", "timescales")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TICA:
+class TICA(FrameVariable):
     """Time-lagged independent components of features: one column each, the slowest first, with mean
     zero and variance one in the frames they were found in.
 
@@ -120,11 +121,6 @@ class TICA:
         return tuple(dict.fromkeys(site for v in self._listed for site in v.sites))
 
     @property
-    def periodic(self) -> bool:
-        """No."""
-        return False
-
-    @property
     def unit(self) -> str:
         """Standard deviations of the frames they were found in: 1."""
         return "1"
@@ -154,10 +150,6 @@ class TICA:
             "sites are others"
         )
 
-    def defined_on(self, system: System) -> bool:
-        """Whether all features are there, as many as it was found with."""
-        return self.missing_on(system) is None
-
     def values(self, positions: X, system: System) -> X:
         """(..., dim) for positions (..., n_sites, 3) nm, a numpy array or a torch tensor.
 
@@ -180,10 +172,6 @@ class TICA:
         x = _side_by_side([_columns(v.of(frames), v.periodic) for v in self._listed])
         found: NDArray[np.float64] = (x - self.mean) @ self.matrix
         return found
-
-    def __call__(self, frames: Frames) -> NDArray[np.float64]:
-        """The same as `of`."""
-        return self.of(frames)
 
     def save(self, file: str | Path) -> Path:
         """Write its arrays as .npz; the features are not in it, `from_file` is given them."""

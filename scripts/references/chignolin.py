@@ -12,10 +12,9 @@ from pathlib import Path
 
 import mdtraj
 import numpy as np
-from openmm import app, unit
 
 from cgrec.dynamics import Exchange, Langevin
-from cgrec.frames import Frames
+from cgrec.io import write
 from cgrec.sources import ForceFieldSource, molecule
 
 FOLDED = Path(__file__).resolve().parents[2] / "cgrec" / "data" / "peptides" / "cln025.pdb"
@@ -77,18 +76,6 @@ def melt(path: Path, folder: Path) -> None:
     away = mdtraj.rmsd(found, native, atom_indices=carbons) > UNFOLDED
     print(f"{away.sum()} of {len(frames)} frames at {HOT:.0f} K are unfolded")
     write(frames[np.flatnonzero(away)[-STARTS:]], path)
-
-
-def write(frames: Frames, path: Path) -> None:
-    """As models, whatever their atoms are called in the folded file."""
-    topology = app.PDBFile(str(FOLDED)).topology
-    with path.open("w") as file:
-        app.PDBFile.writeHeader(topology, file)
-        for k, positions in enumerate(np.asarray(frames.positions, float)):
-            app.PDBFile.writeModel(
-                topology, positions * unit.nanometer, file, modelIndex=k + 1, keepIds=True
-            )
-        app.PDBFile.writeFooter(topology, file)
 
 
 if __name__ == "__main__":

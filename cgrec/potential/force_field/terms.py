@@ -12,8 +12,8 @@ from typing import TypedDict
 
 import torch
 from torch import Tensor
-from torch.linalg import cross, vector_norm
 
+from ... import geometry
 from ...units import COULOMB
 
 #: Highest multiplicity of a torsion.
@@ -67,15 +67,13 @@ class Born:
 
 def bonds(x: Tensor, sites: Tensor, terms: Tensor) -> Tensor:
     """k (r - r0)^2 / 2. `sites` (n, 2); `terms` (n, 2): r0 nm, k kJ/mol/nm^2."""
-    r = vector_norm(x[:, sites[:, 0]] - x[:, sites[:, 1]], dim=-1)
+    r = geometry.distance(x, sites)
     return (0.5 * terms[:, 1] * (r - terms[:, 0]).square()).sum(-1)
 
 
 def angles(x: Tensor, sites: Tensor, terms: Tensor) -> Tensor:
     """k (theta - theta0)^2 / 2. `sites` (n, 3); `terms` (n, 2): theta0, k kJ/mol/rad^2."""
-    u = x[:, sites[:, 0]] - x[:, sites[:, 1]]
-    v = x[:, sites[:, 2]] - x[:, sites[:, 1]]
-    theta = torch.atan2(vector_norm(cross(u, v), dim=-1), (u * v).sum(-1))
+    theta = geometry.angle(x, sites)
     return (0.5 * terms[:, 1] * (theta - terms[:, 0]).square()).sum(-1)
 
 
@@ -87,7 +85,7 @@ def torsions(x: Tensor, sites: Tensor, series: Tensor) -> Tensor:
         sites: (n, 4).
         series: (n, 1 + 2 ORDERS) kJ/mol: a_0, then a_1 ..., then b_1 ...
     """
-    phi = dihedral(x, sites)
+    phi = geometry.dihedral(x, sites)
     turns = phi[..., None] * torch.arange(1, ORDERS + 1, device=x.device)
     cosines, sines = series[:, 1 : 1 + ORDERS], series[:, 1 + ORDERS :]
     return (series[:, 0] + (cosines * turns.cos() + sines * turns.sin()).sum(-1)).sum(-1)
@@ -105,7 +103,9 @@ def maps(x: Tensor, sites: Tensor, kinds: Tensor, tables: Tensor) -> Tensor:
             steps: value, slope along the first, along the second, and along both, per step.
     """
     points = tables.shape[1]
-    places = [dihedral(x, sites[:, part]) % (2 * math.pi) for part in (slice(4), slice(4, 8))]
+    places = [
+        geometry.dihedral(x, sites[:, part]) % (2 * math.pi) for part in (slice(4), slice(4, 8))
+    ]
     places = [angle * (points / (2 * math.pi)) for angle in places]
     cells = [place.detach().floor().long() for place in places]
     weights = [_hermite(place - cell) for place, cell in zip(places, cells)]
@@ -122,14 +122,6 @@ def _hermite(t: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Weights of value and slope at 0, then at 1, for a cubic between them."""
     far = t * t * (3 - 2 * t)
     return (1 - far, t * (1 - t).square()), (far, -t * t * (1 - t))
-
-
-def dihedral(x: Tensor, sites: Tensor) -> Tensor:
-    """(n_frames, n) rad in (-pi, pi], IUPAC sign."""
-    i, j, k, m = (x[:, sites[:, a]] for a in range(4))
-    f, g, h = i - j, j - k, m - k
-    a, b = cross(f, g), cross(h, g)
-    return torch.atan2(-vector_norm(g, dim=-1) * (b * f).sum(-1), (a * b).sum(-1))
 
 
 def pair_sites(n_sites: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -166,8 +158,7 @@ def pair_table(
 
 def distances(x: Tensor) -> Tensor:
     """(n_frames, n_pairs) nm."""
-    i, j = pair_sites(x.shape[1], x.device)
-    return vector_norm(x[:, i] - x[:, j], dim=-1)
+    return geometry.distance(x, torch.stack(pair_sites(x.shape[1], x.device), 1))
 
 
 def pairs(r: Tensor, table: Tensor) -> Tensor:
