@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import IO
@@ -169,7 +170,8 @@ class ForeignCalculator(Calculator):
 def _end(process: subprocess.Popen[str], said: IO[str]) -> None:
     """End the worker: its stdin closes, and it leaves by itself."""
     if process.stdin is not None:
-        process.stdin.close()
+        with suppress(BrokenPipeError):  # it had left before it read the last request
+            process.stdin.close()
     try:
         process.wait(5)
     except subprocess.TimeoutExpired:

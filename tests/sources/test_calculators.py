@@ -17,7 +17,7 @@ from ase.calculators.emt import EMT
 from cgrec.cli import main
 from cgrec.io import read
 from cgrec.sources import CalculatorSource, Labeller
-from cgrec.sources.calculators import ForeignCalculator, make_calculator
+from cgrec.sources.calculators import ForeignCalculator, _end, make_calculator
 from cgrec.sources.nnp.labelling import cores
 
 NAME = "ase.calculators.emt:EMT"
@@ -174,6 +174,18 @@ def test_no_interpreter(wrong):
 def test_a_program_that_is_no_python():
     with pytest.raises(ValueError, match="its process ended with code"):
         ForeignCalculator("/bin/false", NAME, {})
+
+
+def test_a_worker_that_has_left_is_ended_without_a_word(tmp_path):
+    """What it did not read is lost with it, and says nothing when its pipe is closed."""
+    process = subprocess.Popen(
+        ["/bin/false"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    process.wait()
+    process.stdin.write("a request that nobody reads")
+    with (tmp_path / "said").open("w+") as said:
+        _end(process, said)
+        assert process.stdin.closed and process.stdout.closed and said.closed
 
 
 def test_from_the_command_line(python, copper, tmp_path):
