@@ -9,11 +9,13 @@ One file each: an energy (`HarmonicPrior`), and what fits it to frames and is ch
 """
 
 from .angles import Angles, LinePrior
+from .bonds import Bonds
 from .chosen import PriorFit, fit_priors, fitted, priors_by_name
 from .coulomb import Coulomb, ScreenedCoulomb
 from .dihedral import DihedralPrior, Dihedrals
 from .excluded_volume import ExcludedVolume, Repulsion
-from .harmonic import Bonds, Branches, BranchPrior, HarmonicPrior
+from .flat_bottom import FlatBottomPrior
+from .harmonic import Branches, BranchPrior, HarmonicPrior
 
 __all__ = [
     "Angles",
@@ -24,6 +26,7 @@ __all__ = [
     "DihedralPrior",
     "Dihedrals",
     "ExcludedVolume",
+    "FlatBottomPrior",
     "HarmonicPrior",
     "LinePrior",
     "PriorFit",

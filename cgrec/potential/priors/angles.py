@@ -1,5 +1,5 @@
 """The prior of angles: springs where they are bent, k (1 + cos x) where three sites stand on a
-line.
+line, walls where their samples end.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..base import Potential
 from ..bond_graph import BondGraph, BondGraphConfig
 from ..bonded import BondedPotential
 from ..graph import SiteGraph
+from .flat_bottom import FlatBottomPrior
 from .harmonic import HarmonicPrior
 from .terms import STRAIGHT, Alike, moments, portions
 
@@ -94,10 +95,14 @@ class LinePrior(BondedPotential):
 @dataclass(frozen=True)
 class Angles:
     """The prior of all angles: a `HarmonicPrior` of those that are bent, a `LinePrior` of the
-    others.
+    others, a `FlatBottomPrior` where their samples end early.
     """
 
     def __call__(self, frames: Frames, types: Sequence[str], /) -> list[Potential]:
         """Fitted to `frames`; empty without angles."""
-        fits = HarmonicPrior.fit(frames, types, 3), LinePrior.fit(frames, types)
+        fits = (
+            HarmonicPrior.fit(frames, types, 3),
+            LinePrior.fit(frames, types),
+            FlatBottomPrior.fit(frames, types, 3),
+        )
         return [prior for prior in fits if prior is not None]

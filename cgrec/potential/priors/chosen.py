@@ -14,10 +14,11 @@ from typing import Required, TypedDict, Unpack
 from ...frames import Frames
 from ..base import Potential
 from .angles import Angles
+from .bonds import Bonds
 from .coulomb import Coulomb
 from .dihedral import Dihedrals
 from .excluded_volume import Repulsion
-from .harmonic import Bonds, Branches
+from .harmonic import Branches
 
 #: What fits itself to frames, for a table of site types (`cgrec.roles.Prior`).
 PriorFit = Callable[[Frames, Sequence[str]], Potential | Sequence[Potential] | None]

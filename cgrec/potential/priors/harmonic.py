@@ -146,15 +146,6 @@ class BranchPrior(HarmonicTerms):
 
 
 @dataclass(frozen=True)
-class Bonds:
-    """The prior of all bonds: a `HarmonicPrior`."""
-
-    def __call__(self, frames: Frames, types: Sequence[str], /) -> HarmonicPrior | None:
-        """Fitted to `frames`; None without bonds."""
-        return HarmonicPrior.fit(frames, types, 2)
-
-
-@dataclass(frozen=True)
 class Branches:
     """The prior of all sites with three neighbours: a `BranchPrior`."""
 
