@@ -26,6 +26,22 @@ WAY_BACK = (
 )
 
 
+def package_path(name: str | Path) -> Path:
+    """Path of "package:name", data that ships with cgrec; any other name is a path already.
+
+    Raises:
+        FileNotFoundError: cgrec ships nothing of that name; it says what there is.
+    """
+    if not str(name).startswith("package:"):
+        return Path(name)
+    home = Path(__file__).parent / "data"
+    path = home / str(name).removeprefix("package:")
+    if not path.exists():
+        shipped = sorted(p.name for p in (path.parent if path.parent.exists() else home).iterdir())
+        raise FileNotFoundError(f"cgrec ships no {name!r}: expected one of {', '.join(shipped)}")
+    return path
+
+
 def missing(what: str, path: str | Path) -> FileNotFoundError:
     """The error for a file that is not there, with a name near it where its folder has one.
 

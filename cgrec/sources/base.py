@@ -7,7 +7,6 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
@@ -237,23 +236,6 @@ def chunk_sizes(done: int, total: int, size: int) -> Iterator[int]:
         end = min((done // size + 1) * size, total)
         yield end - done
         done = end
-
-
-def package_path(name: str | Path) -> Path:
-    """Path of "package:name", data that ships with cgrec; any other name is a path already.
-
-    Raises:
-        FileNotFoundError: cgrec ships nothing of that name; it says what there is.
-    """
-    if not str(name).startswith("package:"):
-        return Path(name)
-    home = Path(str(files("cgrec"))) / "data"
-    path = home / str(name).removeprefix("package:")
-    if not path.exists():
-        raise FileNotFoundError(
-            f"cgrec ships no {name!r}: it has {sorted(p.name for p in home.iterdir())}"
-        )
-    return path
 
 
 def _counts(frames: Frames) -> dict[str, object]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
+from ..files import package_path
 from ..frames import Frames
 from ..io import LammpsUnits, files_of, read
 from ..system import System
-from .base import Source, package_path
+from .base import Source
 
 #: Arguments that runs begun with an older version do not know; not used, they are no part of the
 #: recipe.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import missing
+from ..files import missing, package_path
 from ..frames import Frames
 from ..potential import ForceField
 from ..roles import Engine
@@ -17,7 +17,7 @@ from ..run import layout
 from ..run.digests import keep, made
 from ..run.recipes import described
 from ..system import System
-from .base import Source, package_path
+from .base import Source
 from .molecule import molecule, relaxed
 
 

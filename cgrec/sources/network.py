@@ -15,7 +15,7 @@ from typing import NotRequired, TypedDict, cast
 import numpy as np
 
 from ..dynamics import CommitteeGuard
-from ..files import Json
+from ..files import Json, package_path
 from ..frames import Frames
 from ..potential import Committee, ExcludedVolume, Potential, fit_priors, network_maker
 from ..roles import Engine, NetworkMaker
@@ -32,7 +32,7 @@ from ..run.digests import (
 )
 from ..run.recipes import described
 from ..training import ForceMatching, TrainingReport
-from .base import Source, Stages, package_path
+from .base import Source, Stages
 from .file import FileSource
 from .nnp.learned import EV_PER_ANGSTROM, force_rmse, run_apart, trained_once
 

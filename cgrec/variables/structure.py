@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import package_path
 from ..frames import Frames
 from ..roles import Mapped
 from ..site_labels import SiteError
@@ -33,10 +34,11 @@ def structure_of(given: Frames | str | Path, owner: str) -> Frames:
         )
     from ..io import read  # MDAnalysis takes seconds to import
 
-    if not Path(given).exists():
+    path = package_path(given)
+    if not path.exists():
         raise ValueError(f"{owner}: structure: expected a file, found none at {given}")
     # a crystal structure has no hydrogens, and bonds as the experiment resolves them
-    return read(given, temperature=_ANY_TEMPERATURE, check_units=False, stop=1)
+    return read(path, temperature=_ANY_TEMPERATURE, check_units=False, stop=1)
 
 
 def on_level(structure: Frames, mapping: Mapped) -> Frames:

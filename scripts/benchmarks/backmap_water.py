@@ -19,9 +19,9 @@ import torch
 import cgrec
 from cgrec.backmapping import LibraryBackmapper, minimise, null_space_langevin
 from cgrec.dynamics import Langevin
+from cgrec.files import package_path
 from cgrec.observables.liquid import mean_absolute_difference, radial_distributions
 from cgrec.potential import Potential
-from cgrec.sources.base import package_path
 
 LOW = 0.15  # nm: everything between molecules
 

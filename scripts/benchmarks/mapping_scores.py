@@ -18,6 +18,7 @@ from one_site_water import keep, table
 from scipy.spatial.distance import pdist, squareform
 
 import cgrec
+from cgrec.files import package_path
 from cgrec.mapping import (
     CentresOfMass,
     Drop,
@@ -30,7 +31,6 @@ from cgrec.mapping import (
 )
 from cgrec.mapping.choose.essential import essential_dynamics
 from cgrec.mapping.choose.scores import hidden_fluctuation, kinetic_share, noise_removed
-from cgrec.sources.base import package_path
 from cgrec.units import thermal_energy
 
 TEMPERATURE = 300.0

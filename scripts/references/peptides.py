@@ -1,8 +1,8 @@
 """Makes tests/data/peptides and cgrec/data/peptides: small peptides with hydrogens, as PDB files:
 python scripts/references/peptides.py --data FOLDER
 
-FOLDER holds PDB files of experimental structures (CC0): chignolin_cln025, 1uao, wwdomain_1pin. Two
-peptides are cut out of the last. Those of alanine are capped (ACE, NME), alpha helices or extended,
+FOLDER holds PDB files of experimental structures (CC0): chignolin_cln025, 1uao, trpcage_2jof,
+wwdomain_1pin. Two peptides are cut out of the last. Those of alanine are capped (ACE, NME), alpha helices or extended,
 with the bond lengths and angles of R. A. Engh, R. Huber, Acta Cryst. A 47, 392 (1991), rounded.
 Hydrogens are put on by OpenMM at pH 7.
 """
@@ -46,6 +46,7 @@ def main() -> None:
     write(SHIPPED / "ala10_helix.pdb", *alanines(10, *HELIX))
     write(SHIPPED / "ala10_extended.pdb", *alanines(10, *EXTENDED))
     write(SHIPPED / "cln025.pdb", *cut(arguments.data / "chignolin_cln025.pdb", 1, 10))
+    write(SHIPPED / "trp_cage.pdb", *cut(arguments.data / "trpcage_2jof.pdb", 1, 20))
 
 
 def alanines(n: int, phi: float, psi: float) -> tuple[app.Topology, list[Point]]:

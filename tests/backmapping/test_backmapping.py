@@ -34,8 +34,8 @@ from cgrec.backmapping.coordinates import (
 from cgrec.backmapping.flow import Velocity
 from cgrec.backmapping.scaled import Scaled
 from cgrec.backmapping.split import units_of
+from cgrec.files import package_path
 from cgrec.mapping import CentresOfMass, Drop, HeavyAtoms, Mapping, MoleculeCentres, Pick
-from cgrec.sources.base import package_path
 
 METHODS = [TemplateBackmapper, LibraryBackmapper, FlowBackmapper]
 QUICK = {FlowBackmapper: {"steps": 20, "width": 16, "batch_size": 32}}

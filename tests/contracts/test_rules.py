@@ -7,8 +7,8 @@ from plugin.toy.rule import EveryOther
 import cgrec
 from cgrec import Frames
 from cgrec import mapping as room
+from cgrec.files import package_path
 from cgrec.run.recipes import described
-from cgrec.sources.base import package_path
 
 RESIDUES = {
     "ACE": {"A": ["CH3", "C", "O"]},

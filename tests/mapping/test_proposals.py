@@ -8,8 +8,8 @@ import cgrec
 from cgrec import Frames
 from cgrec.cli import main
 from cgrec.commands.map import Map
+from cgrec.files import package_path
 from cgrec.mapping.choose.proposals import METHODS, inner_fluctuation, propose_mappings, ranked
-from cgrec.sources.base import package_path
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,10 @@ from contracts import random_frames
 from cgrec import Frames, System
 from cgrec.cli import build, composed
 from cgrec.dynamics import Langevin
+from cgrec.files import package_path
 from cgrec.io import read
 from cgrec.sources import Labeller, QuantumSource
-from cgrec.sources.nnp.quantum import package_path, scatter, within_reach
+from cgrec.sources.nnp.quantum import scatter, within_reach
 from cgrec.training import ForceMatching
 
 

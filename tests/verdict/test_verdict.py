@@ -257,7 +257,7 @@ def test_what_is_no_verdict_is_refused(data):
 @pytest.fixture(scope="module")
 def dipeptide():
     """All atoms of alanine dipeptide, 100 frames that ship."""
-    from cgrec.sources.base import package_path
+    from cgrec.files import package_path
 
     return Frames.load(package_path("package:alanine_dipeptide_nnp/starts"))[:100]
 

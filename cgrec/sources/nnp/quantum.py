@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...dynamics import feature_guard
+from ...files import package_path
 from ...frames import Frames
 from ...io import read
 from ...potential import Potential, network_maker
@@ -20,7 +21,7 @@ from ...run.digests import checked, digest, keep, keep_json, made
 from ...run.recipes import described
 from ...system import System
 from ...training import ForceMatching
-from ..base import Source, Stages, package_path
+from ..base import Source, Stages
 from .active_learning import ActiveLearning
 from .active_learning import scatter as scatter
 from .active_learning import within_reach as within_reach
