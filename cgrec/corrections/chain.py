@@ -10,7 +10,8 @@ dihedrals along the chain, are brought to the parent's, each as closely as both 
 taken by weights and the model is run again, as in `PairRefinement`.
 
 A part of the parent's frames and of the pairs of sites is held out of all this. They say which round
-to take, and how good it is.
+to take, and how good it is; after a round that is worse than the best, half of the step is taken
+from the best.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ FEWEST = 16.0
 HELD_PAIRS = 5
 #: Blocks of the parent's frames, of which some are held out: long enough to forget each other.
 BLOCKS = 20
+#: Share of a step that is taken again from where it began, when it led to something worse.
+LESS = 0.5
 #: nm, bins in which held-out distances are compared.
 WIDTH = 0.02
 
@@ -99,15 +102,19 @@ class ChainRefinement:
         chain = _Chain.of(run.system, self)
         said = [chain.divergence(run, judging)]
         found: list[Potential] = []
+        best, taken, share = 0, run, 1.0
         for k in range(1, self.rounds + 1):
             path = again.folder / f"correction_{k}.pt"
             if not made(path):
-                step = chain.step(potential.types, run, known, found[-1:])
+                step = chain.step(potential.types, taken, known, found[best - 1 : best], share)
                 keep(path, step.save)
             found.append(Potential.load(path, again.device))
             run = again(potential + found[-1], f"round_{k}")
             said.append(chain.divergence(run, judging))
-        best = int(np.argmin(said))
+            if said[k] < said[best]:
+                best, taken = k, run
+            else:  # the weights promised more than the model keeps
+                share *= LESS
         about: dict[str, object] = {
             "held_out_divergence": said,
             "round": best,
@@ -182,10 +189,15 @@ class _Chain:
         return np.arange(options.shortest, options.reach + 0.5 * options.spacing, options.spacing)
 
     def step(
-        self, types: tuple[str, ...], model: Frames, target: Frames, so_far: list[Potential]
+        self,
+        types: tuple[str, ...],
+        model: Frames,
+        target: Frames,
+        so_far: list[Potential],
+        share: float,
     ) -> Potential:
-        """The last correction `so_far`, or none, and a step towards that under which `model` would
-        have the averages of `target`.
+        """The correction `so_far`, or none, which `model` was run with, and a share of a step
+        towards that under which it would have the averages of `target`.
         """
         splines = self.splines(types, np.zeros((len(self.pairs), len(self.knots) - 2)))
         x, y = (np.hstack([splines.design(f), self._modes(f)]) for f in (model, target))
@@ -197,7 +209,8 @@ class _Chain:
         deviation = (x - x.mean(0)) @ found
         log_p = np.log(np.maximum(model.normalised_weights(), 1e-300))
         least = self.options.efficiency * float(effective_share(log_p))
-        found *= step_length(deviation, least, log_p) * thermal_energy(model.temperature)
+        found *= share * step_length(deviation, least, log_p)
+        found *= thermal_energy(model.temperature)
         pulls = _held_constant(
             found[:n_pairs].reshape(len(self.pairs), -1),
             known[:n_pairs].reshape(len(self.pairs), -1),

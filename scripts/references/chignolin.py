@@ -3,21 +3,30 @@
 Amber ff14SB in GBn2, 32 replicas on 4 ladders of 8 temperatures from 300 to 510 K; half of them begin
 folded, half unfolded. OUT/unfolded.pdb are the unfolded starts, from 700 K; OUT/level0 the run. The
 same command goes on after a stop; a larger --length goes on from the end.
+
+--ship writes the alpha carbons of the three coldest temperatures, with the forces on them, into the
+package: what `cgrec climb experiment=chignolin` begins with.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import mdtraj
 import numpy as np
 
 from cgrec.dynamics import Exchange, Langevin
+from cgrec.frames import Frames
 from cgrec.io import write
+from cgrec.mapping import alpha_carbons, least_noise
 from cgrec.sources import ForceFieldSource, molecule
+from cgrec.statistics.temperatures import weights_at
 
-FOLDED = Path(__file__).resolve().parents[2] / "cgrec" / "data" / "peptides" / "cln025.pdb"
+SHIPPED = Path(__file__).resolve().parents[2] / "cgrec" / "data" / "peptides"
+FOLDED = SHIPPED / "cln025.pdb"
+PARENT = SHIPPED / "cln025_alpha_carbons"
 FORCE_FIELD = ("amber14-all.xml", "implicit/gbn2.xml")
 #: K at which it unfolds within a nanosecond, and ps it is given for that.
 HOT, MELTING = 700.0, 1000.0
@@ -25,6 +34,8 @@ HOT, MELTING = 700.0, 1000.0
 UNFOLDED = 0.45
 #: Unfolded starts.
 STARTS = 8
+#: Temperatures of which frames are shipped: of hotter ones hardly a frame weighs anything at 300 K.
+COLDEST = 3
 
 
 def main() -> None:
@@ -33,7 +44,11 @@ def main() -> None:
     )
     parser.add_argument("out", type=Path)
     parser.add_argument("--length", type=float, default=8000, help="ps of each replica")
+    parser.add_argument("--ship", action="store_true", help="write what the package ships")
     arguments = parser.parse_args()
+    if arguments.ship:
+        ship(arguments.out / "level0" / "frames")
+        return
     arguments.out.mkdir(parents=True, exist_ok=True)
     unfolded = arguments.out / "unfolded.pdb"
     if not unfolded.exists():
@@ -56,6 +71,24 @@ def main() -> None:
     )
     frames = source.make(arguments.out / "level0", seed=1)
     print(frames)
+
+
+def ship(run: Path) -> None:
+    """The alpha carbons of the coldest frames of a run, weighted to the lowest temperature."""
+    frames = Frames.load(run)
+    temperatures = np.load(run / "temperatures.npy")
+    energies = np.load(run / "energies.npy")
+    cold = np.flatnonzero(temperatures <= np.unique(temperatures)[COLDEST - 1] + 0.1)
+    weights = weights_at(frames.temperature, energies[cold], temperatures[cold])
+    chosen = replace(frames[cold], weights=weights, energies=None)
+    mapped = least_noise(alpha_carbons(frames.system), chosen)(chosen)
+    mapped = replace(
+        mapped,
+        positions=np.asarray(mapped.positions, np.float32),
+        forces=np.asarray(mapped.forces, np.float32),
+    )
+    print(mapped, f"efficiency of the weights {mapped.weight_efficiency():.2f}")
+    mapped.save(PARENT)
 
 
 def melt(path: Path, folder: Path) -> None:

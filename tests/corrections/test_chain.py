@@ -92,6 +92,35 @@ def test_ends_that_attract_each_other_are_found(tmp_path, capsys):
     assert near[2] == pytest.approx(near[1], rel=0.25)
 
 
+@dataclass
+class Bad:
+    """Every run of a corrected model is of a stretched chain, which is worse than none."""
+
+    folder: Path
+    device = torch.device("cpu")
+
+    def __call__(self, potential, name):
+        return drawn(2.0, 9)
+
+
+def drawn(scale, seed):
+    """400 chains with random steps of about 0.38 nm times `scale`, not simulated."""
+    steps = np.random.default_rng(seed).normal(size=(400, N, 3))
+    steps *= 0.38 * scale / np.linalg.norm(steps, axis=-1, keepdims=True)
+    return Frames(CHAIN, np.cumsum(steps, 1), T)
+
+
+def test_a_round_that_is_worse_is_taken_back_by_half(tmp_path):
+    """The second round begins where the first one did, with half of its step."""
+    corrected = ChainRefinement(rounds=2)(springs(), drawn(1.0, 1), drawn(0.9, 2), Bad(tmp_path))
+    assert corrected.about["round"] == 0
+    first, second = (
+        SumPotential.load(tmp_path / f"correction_{k}.pt").parts[0].coefficients for k in (1, 2)
+    )
+    assert first.abs().max() > 0.01
+    assert torch.allclose(second, 0.5 * first, atol=1e-9)
+
+
 def test_a_chain_too_short_for_pairs_is_refused(tmp_path):
     system = System(names=tuple("ABC"), types=("X",) * 3, masses=[1] * 3, bonds=[(0, 1), (1, 2)])
     frames = Frames(system, np.random.default_rng(0).normal(size=(40, 3, 3)), T)
