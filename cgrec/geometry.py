@@ -22,7 +22,7 @@ X = TypeVar("X", NDArray[np.float64], "Tensor")
 
 
 class Formula(Protocol):
-    """One of `distance`, `angle`, `cosine`, `dihedral` and `signed_volume`."""
+    """One of `distance`, `angle`, `cosine`, `squared_sine`, `dihedral` and `signed_volume`."""
 
     def __call__(self, positions: X, sites: NDArray[np.int64] | Tensor, /) -> X: ...
 
@@ -52,6 +52,16 @@ def cosine(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
     u = positions[..., sites[:, 0], :] - positions[..., sites[:, 1], :]
     v = positions[..., sites[:, 2], :] - positions[..., sites[:, 1], :]
     return (u * v).sum(-1) / (norm(u) * norm(v))
+
+
+def squared_sine(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
+    """(..., n_terms) square of the sine of the angle at the middle site of (n_terms, 3): smooth for
+    three sites on a line.
+    """
+    u = positions[..., sites[:, 0], :] - positions[..., sites[:, 1], :]
+    v = positions[..., sites[:, 2], :] - positions[..., sites[:, 1], :]
+    w = _library(u).linalg.cross(u, v)
+    return (w * w).sum(-1) / ((u * u).sum(-1) * (v * v).sum(-1))
 
 
 def dihedral(positions: X, sites: NDArray[np.int64] | Tensor) -> X:

@@ -14,6 +14,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import re
 import shutil
 import stat
 import subprocess
@@ -56,13 +57,13 @@ class NoKernel(RuntimeError):
 
 def native_library(source: Path, defines: tuple[str, ...] = (), header: str = "") -> ctypes.CDLL:
     """`source` compiled with `defines` and a GENERATED `header`: a few seconds, once for each of
-    the three and machine.
+    the three and machine. Files that it includes by a name in quotes count as part of it.
 
     Raises:
         NoKernel: there is no compiler, it failed, or nowhere is a place to load its library from.
     """
     compiler = compiler_name()
-    what = [source.read_text(), header, *FLAGS, *defines, processor(compiler), torch.__version__]
+    what = [*_texts(source), header, *FLAGS, *defines, processor(compiler), torch.__version__]
     name = f"{source.stem}_{hashlib.sha256(chr(10).join(what).encode()).hexdigest()[:20]}.so"
     reasons = []
     for folder in _folders():
@@ -76,6 +77,14 @@ def native_library(source: Path, defines: tuple[str, ...] = (), header: str = ""
     raise NoKernel(
         f"compiled code can be kept nowhere ({'; '.join(reasons) or 'no folder'}); {_WAY}"
     )
+
+
+def _texts(source: Path) -> Iterator[str]:
+    """The text of `source` and of what it includes, relative to itself."""
+    text = source.read_text()
+    yield text
+    for name in re.findall(r'^#include "([^"]+)"', text, re.MULTILINE):
+        yield from _texts(source.parent / name)
 
 
 def _folders() -> Iterator[Path]:

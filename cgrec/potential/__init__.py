@@ -1,6 +1,6 @@
 """Potentials: networks, priors, biases, committees and sums of them."""
 
-from . import kernel, traced  # noqa: F401  they bring faster forms (`backends`)
+from . import bonded_kernel, kernel, traced  # noqa: F401  they bring faster forms (`backends`)
 from .base import Potential, SumPotential
 from .bias import MetadynamicsBias
 from .bond_graph import BondGraph

@@ -338,7 +338,7 @@ class SumPotential(Potential):
         return sum(energies[1:], energies[0]), sum(forces[1:], forces[0])
 
     def compiled(self) -> Potential:
-        parts = list(self.parts)
+        parts = backends.merged(self.parts)
         if self.device.type != "cpu":  # one graph of all that can be traced
             own = [part for part in parts if part.own_forces]
             if not own:

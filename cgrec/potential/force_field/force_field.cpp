@@ -14,23 +14,15 @@
 #include <cstring>
 #include <omp.h>
 #include <vector>
-#if defined(__AVX__)
-#include <immintrin.h>
-#endif
 
 #include GENERATED  // polynomials: EXP2, LOG, ATAN, FAR
+#include "../bonded_terms.h"
 
-#ifdef __AVX512F__
-constexpr int LANES = 16;
-#else
-constexpr int LANES = 8;
-#endif
-constexpr int HALF = LANES / 2;
+constexpr int HALF = WIDE, LANES = 2 * HALF;
 
 typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
 typedef int32_t ivec __attribute__((vector_size(LANES * sizeof(int32_t))));
 typedef float part __attribute__((vector_size(HALF * sizeof(float))));
-typedef double wide __attribute__((vector_size(HALF * sizeof(double))));
 
 struct Problem {  // as in kernel.py
     int64_t n_frames, n_sites, threads, n_bonds, n_angles, n_torsions, n_maps, points, born, neck;
@@ -89,23 +81,6 @@ static inline bool any_below(vec a, vec b) {
         if (a[k] < b[k]) return true;
     return false;
 #endif
-}
-
-static inline wide root(wide x) {
-#if defined(__AVX512F__)
-    return (wide)_mm512_sqrt_pd((__m512d)x);
-#elif defined(__AVX__)
-    return (wide)_mm256_sqrt_pd((__m256d)x);
-#else
-    for (int k = 0; k < HALF; k++) x[k] = std::sqrt(x[k]);
-    return x;
-#endif
-}
-
-template <int N, class V, class R> static inline V polynomial(const R (&c)[N], V x) {  // highest power first
-    V y = V{} + c[0];
-    for (int k = 1; k < N; k++) y = y * x + c[k];
-    return y;
 }
 
 static inline vec exponential(vec x) {  // of x <= 0
@@ -201,8 +176,8 @@ struct Block {
         std::fill(push.begin(), push.end(), wide{});
         std::fill(force.begin(), force.end(), vec{});
         for (int h = 0; h < 2; h++) {
-            for (int64_t k = 0; k < p.n_bonds; k++) bond(h, p.bond_sites + 2 * k, p.bond_terms + 2 * k);
-            for (int64_t k = 0; k < p.n_angles; k++) angle(h, p.angle_sites + 3 * k, p.angle_terms + 2 * k);
+            for (int64_t k = 0; k < p.n_bonds; k++) spring<Length>(h, p.bond_sites + 2 * k, p.bond_terms + 2 * k);
+            for (int64_t k = 0; k < p.n_angles; k++) spring<Angle>(h, p.angle_sites + 3 * k, p.angle_terms + 2 * k);
             for (int64_t k = 0; k < p.n_torsions; k++)
                 torsion(h, p.torsion_sites + 4 * k, p.torsion_series + 13 * k, p.torsion_orders[k]);
             for (int64_t k = 0; k < p.n_maps; k++)
@@ -250,73 +225,24 @@ struct Block {
 
     // ---- bonded terms, half of the lanes at a time ------------------------------------------------------------------
 
-    struct Vector {
-        wide x, y, z;
-        Vector operator*(wide s) const { return {x * s, y * s, z * s}; }
-        Vector operator+(const Vector& b) const { return {x + b.x, y + b.y, z + b.z}; }
-        Vector operator-(const Vector& b) const { return {x - b.x, y - b.y, z - b.z}; }
-    };
-    static wide dot(const Vector& a, const Vector& b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
-    static Vector cross(const Vector& a, const Vector& b) {
-        return {a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x};
-    }
-    Vector position(int h, int64_t i) const { return {x[6 * i + h], x[6 * i + 2 + h], x[6 * i + 4 + h]}; }
-    void pull(int h, int64_t i, const Vector& f) { push[6 * i + h] += f.x, push[6 * i + 2 + h] += f.y, push[6 * i + 4 + h] += f.z; }
+    Sites<2> sites(int h) { return {x.data() + h, push.data() + h}; }
 
-    void bond(int h, const int64_t* s, const double* terms) {
-        const Vector d = position(h, s[0]) - position(h, s[1]);
-        const wide r = root(dot(d, d)), off = r - terms[0];
+    template <class Coordinate> void spring(int h, const int64_t* s, const double* terms) {
+        const Coordinate c(sites(h), s);
+        const wide off = c.value - terms[0];
         energy[h] += 0.5 * terms[1] * off * off;
-        const Vector f = d * (-terms[1] * off / r);
-        pull(h, s[0], f), pull(h, s[1], f * (wide{} - 1.0));
+        c.pull(sites(h), s, terms[1] * off);
     }
-
-    void angle(int h, const int64_t* s, const double* terms) {
-        const Vector middle = position(h, s[1]), u = position(h, s[0]) - middle, v = position(h, s[2]) - middle;
-        const Vector w = cross(u, v);
-        const wide uu = dot(u, u), vv = dot(v, v), sine = root(dot(w, w)) + 1e-30, whole = root(uu * vv) + dot(u, v);
-        const wide z = (sine - whole) / (sine + whole);  // tan of half the angle less 45 degrees
-        const wide off = z * polynomial(ATAN, z * z) + (M_PI / 2 - terms[0]);
-        energy[h] += 0.5 * terms[1] * off * off;
-        const wide size = -terms[1] * off / sine;
-        const Vector first = cross(u, w) * (size / uu), last = cross(w, v) * (size / vv);
-        pull(h, s[0], first), pull(h, s[2], last), pull(h, s[1], (first + last) * (wide{} - 1.0));
-    }
-
-    // A dihedral, and its forces as A. Blondel, M. Karplus, J. Comput. Chem. 17, 1132 (1996) write them.
-    struct Dihedral {
-        Vector F, G, H, A, B;
-        wide AA, BB, g, cosine, sine;
-        Dihedral(const Block& block, int h, const int64_t* s) {
-            const Vector j = block.position(h, s[1]), k = block.position(h, s[2]);
-            F = block.position(h, s[0]) - j, G = j - k, H = block.position(h, s[3]) - k, A = cross(F, G), B = cross(H, G);
-            AA = dot(A, A) + 1e-30, BB = dot(B, B) + 1e-30, g = root(dot(G, G));
-            const wide norm = 1.0 / root(AA * BB);
-            cosine = dot(A, B) * norm, sine = dot(B, F) * norm * (-g);
-        }
-        void pull(Block& block, int h, const int64_t* s, wide slope) const {  // slope: of the energy, by the dihedral
-            const Vector first = A * (slope * g / AA), last = B * (slope * g / BB);
-            const Vector inner = A * (slope * dot(F, G) / (AA * g)) - B * (slope * dot(H, G) / (BB * g));
-            block.pull(h, s[0], first), block.pull(h, s[3], last * (wide{} - 1.0));
-            block.pull(h, s[1], (first + inner) * (wide{} - 1.0)), block.pull(h, s[2], last + inner);
-        }
-    };
 
     void torsion(int h, const int64_t* s, const double* series, int64_t orders) {
-        const Dihedral d(*this, h, s);
-        wide c = wide{} + 1.0, z{}, e = wide{} + series[0], slope{};
-        for (int64_t m = 1; m <= orders; m++) {
-            const wide next = d.cosine * c - d.sine * z;
-            z = d.sine * c + d.cosine * z, c = next;
-            e += series[m] * c + series[6 + m] * z;
-            slope += double(m) * (series[6 + m] * c - series[m] * z);
-        }
-        energy[h] += e;
-        d.pull(*this, h, s, slope);
+        const Dihedral d(sites(h), s);
+        const Fourier f(d, series + 1, series + 7, orders);
+        energy[h] += series[0] + f.energy;
+        d.pull(sites(h), s, f.slope);
     }
 
     void map(int h, const int64_t* s, const double* table) {
-        const Dihedral first(*this, h, s), second(*this, h, s + 4);
+        const Dihedral first(sites(h), s), second(sites(h), s + 4);
         wide e, by_first, by_second;
         for (int k = 0; k < HALF; k++) {
             double found[3];
@@ -324,7 +250,7 @@ struct Block {
             e[k] = found[0], by_first[k] = found[1], by_second[k] = found[2];
         }
         energy[h] += e;
-        first.pull(*this, h, s, by_first), second.pull(*this, h, s + 4, by_second);
+        first.pull(sites(h), s, by_first), second.pull(sites(h), s + 4, by_second);
     }
 
     // Value and slopes by both angles, bicubic between the points of a table.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ...native import NoKernel, native_library
@@ -19,6 +17,7 @@ from ...threads import kernel_threads
 from ..backends import faster
 from ..base import Potential, PotentialState
 from ..graph import SiteGraph
+from ..polynomials import atan_table, cpp_table, fitted
 from .force_field import ForceField
 from .terms import ORDERS, Born, pair_sites
 
@@ -27,8 +26,8 @@ FAR = 3.0
 #: Terms of that series: the first left out is 1e-7 of it at `FAR`.
 FAR_TERMS = 7
 _SITES = ("bond_sites", "angle_sites", "torsion_sites", "map_sites")
-#: Degrees of the polynomials: errors below the rounding of single precision, 1e-12 for the angle.
-_EXP2_DEGREE, _LOG_DEGREE, _ATAN_DEGREE = 6, 9, 17
+#: Degrees of the polynomials: errors below the rounding of single precision.
+_EXP2_DEGREE, _LOG_DEGREE = 6, 9
 
 
 class CompiledForceField(Potential):
@@ -213,38 +212,18 @@ def kernel_library() -> ctypes.CDLL:
 
 
 def _polynomials() -> str:
-    """C++ of the polynomials that force_field.cpp computes with, highest power first."""
+    """C++ of the polynomials that force_field.cpp computes with."""
     half, root = np.sqrt(0.5), np.sqrt(2.0)
     k = np.arange(FAR_TERMS)[::-1]
     far = (k + 1) / (2 * k + 3)
     tables = {
-        "EXP2": ("float", _fitted(np.exp2, _EXP2_DEGREE, -0.5, 0.5)),
-        "LOG": ("float", _fitted(lambda m: np.log1p(m) / m, _LOG_DEGREE, half - 1, root - 1)),
-        "FAR": ("float", far),
-        "FAR_SLOPE": ("float", -(2 * k + 4) * far),
-        "ATAN": ("double", _fitted(_twice_atan, _ATAN_DEGREE, 0.0, 1.0)),
+        "EXP2": fitted(np.exp2, _EXP2_DEGREE, -0.5, 0.5),
+        "LOG": fitted(lambda m: np.log1p(m) / m, _LOG_DEGREE, half - 1, root - 1),
+        "FAR": far,
+        "FAR_SLOPE": -(2 * k + 4) * far,
     }
-    return "\n".join(
-        f"constexpr {kind} {name}[] = {{{', '.join(repr(float(c)) for c in values)}}};"
-        for name, (kind, values) in tables.items()
-    )
-
-
-def _twice_atan(square: NDArray[np.float64]) -> NDArray[np.float64]:
-    z = np.sqrt(square)
-    return 2 * np.arctan(z) / z
-
-
-def _fitted(
-    function: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    degree: int,
-    low: float,
-    high: float,
-) -> NDArray[np.float64]:
-    """Coefficients of the polynomial through the Chebyshev points of [low, high]."""
-    near = np.polynomial.Chebyshev.interpolate(function, degree, domain=[low, high])
-    series = near.convert(kind=np.polynomial.Polynomial, domain=[-1, 1], window=[-1, 1])
-    return np.asarray(series.coef[::-1])
+    single = [cpp_table(name, "float", values) for name, values in tables.items()]
+    return "\n".join([*single, atan_table()])
 
 
 @faster(ForceField)
