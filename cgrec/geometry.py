@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 X = TypeVar("X", NDArray[np.float64], "Tensor")
 
 
+#: Square of a sine below which three sites count as a line for `dihedral_and_sines`.
+LINE = 1e-20
+
+
 class Formula(Protocol):
-    """One of `distance`, `angle`, `cosine`, `squared_sine`, `dihedral` and `signed_volume`."""
+    """One of `distance`, `angle`, `cosine`, `dihedral` and `signed_volume`."""
 
     def __call__(self, positions: X, sites: NDArray[np.int64] | Tensor, /) -> X: ...
 
@@ -54,23 +58,35 @@ def cosine(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
     return (u * v).sum(-1) / (norm(u) * norm(v))
 
 
-def squared_sine(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
-    """(..., n_terms) square of the sine of the angle at the middle site of (n_terms, 3): smooth for
-    three sites on a line.
-    """
-    u = positions[..., sites[:, 0], :] - positions[..., sites[:, 1], :]
-    v = positions[..., sites[:, 2], :] - positions[..., sites[:, 1], :]
-    w = _library(u).linalg.cross(u, v)
-    return (w * w).sum(-1) / ((u * u).sum(-1) * (v * v).sum(-1))
-
-
 def dihedral(positions: X, sites: NDArray[np.int64] | Tensor) -> X:
     """(..., n_terms) dihedral of (n_terms, 4), rad in (-pi, pi], IUPAC sign (trans = pi)."""
+    u, v, _, m, n = _planes(positions, sites)
+    return _library(u).arctan2((norm(v)[..., None] * u * n).sum(-1), (m * n).sum(-1))
+
+
+def dihedral_and_sines(positions: X, sites: NDArray[np.int64] | Tensor) -> tuple[X, X, X]:
+    """(..., n_terms) dihedral of (n_terms, 4), and the squares of the sines of its first and second
+    angle, which are smooth for three sites on a line. There a dihedral is not defined: 0, with a
+    gradient of zero.
+    """
+    u, v, w, m, n = _planes(positions, sites)
+    vv = (v * v).sum(-1)
+    first = (m * m).sum(-1) / ((u * u).sum(-1) * vv)
+    second = (n * n).sum(-1) / ((w * w).sum(-1) * vv)
+    line = (first < LINE) | (second < LINE)
+    # Before the angle is taken: no factor of zero makes a gradient finite that is not.
+    lib = _library(u)
+    across = lib.where(line, 0.0, (norm(v)[..., None] * u * n).sum(-1))
+    along = lib.where(line, 1.0, (m * n).sum(-1))
+    return lib.arctan2(across, along), first, second
+
+
+def _planes(positions: X, sites: NDArray[np.int64] | Tensor) -> tuple[X, X, X, X, X]:
+    """The three bonds of dihedrals, and the normals of the two planes they span."""
     a, b, c, d = (positions[..., sites[:, k], :] for k in range(4))
     u, v, w = b - a, c - b, d - c
     lib = _library(u)
-    m, n = lib.linalg.cross(u, v), lib.linalg.cross(v, w)
-    return lib.arctan2((norm(v)[..., None] * u * n).sum(-1), (m * n).sum(-1))
+    return u, v, w, lib.linalg.cross(u, v), lib.linalg.cross(v, w)
 
 
 def signed_volume(positions: X, sites: NDArray[np.int64] | Tensor) -> X:

@@ -89,8 +89,10 @@ struct Angle : Arms {
     Vector w;
     wide sine, value;  // sine: times the lengths of both arms
     template <class S> Angle(const S& sites, const int64_t* s) : Arms(sites, s), w(cross(u, v)) {
-        sine = root(dot(w, w)) + 1e-30;
-        const wide whole = root(uu * vv) + uv, z = (sine - whole) / (sine + whole);  // tan of half the angle less 45 degrees
+        const wide ww = dot(w, w), lengths = root(uu * vv);
+        sine = root(ww) + 1e-30;
+        const wide whole = uv < 0.0 ? ww / (lengths - uv) : lengths + uv;  // 1 + cosine, which at a line is a small difference
+        const wide z = (sine - whole) / (sine + whole);  // tan of half the angle less 45 degrees
         value = z * polynomial(ATAN, z * z) + M_PI / 2;
     }
     template <class S> void pull(const S& sites, const int64_t* s, wide slope) const {

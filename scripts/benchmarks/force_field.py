@@ -80,10 +80,7 @@ def structure(peptide: str) -> Path:
 
 def speeds(given: argparse.Namespace) -> dict[str, Any]:
     """ns/day of every model."""
-    wide = "AVX-512" if "__AVX512F__" in processor(compiler_name()) else "less than AVX-512"
-    name = next(
-        (line.split(":")[1].strip() for line in _cpu_lines() if "model name" in line), "unknown"
-    )
+    name, wide = processor_name()
     print(f"{given.peptide}, {given.replicas} replicas, one core of {name} ({wide}); ns/day")
     rows, found = [], {}
     for model in given.models:
@@ -104,9 +101,13 @@ def speeds(given: argparse.Namespace) -> dict[str, Any]:
     return {"processor": name, "vectors": wide, "ns_per_day": found}
 
 
-def _cpu_lines() -> list[str]:
+def processor_name() -> tuple[str, str]:
+    """The processor, and the width of its vectors."""
     path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text().splitlines() if path.exists() else []
+    name = next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown")
+    wide = "__AVX512F__" in processor(compiler_name())
+    return name, "AVX-512" if wide else "less than AVX-512"
 
 
 def langevin_speed(potential: ForceField, start: Frames, replicas: int, steps: int = 100) -> float:

@@ -6,7 +6,7 @@ import pytest
 from cgrec import Frames, System
 from cgrec.dynamics import Langevin
 from cgrec.potential import DihedralPrior, HarmonicPrior
-from cgrec.potential.priors.dihedral import barrier_series
+from cgrec.potential.priors.dihedral import BENT, barrier_series
 from cgrec.units import thermal_energy
 
 T = 300.0
@@ -93,6 +93,58 @@ def test_a_broad_dihedral_keeps_its_boltzmann_inversion():
 def test_few_frames_give_a_weak_prior():
     x = wrapped(np.random.default_rng(1).normal(2.0, 0.3, 20))
     assert np.ptp(scan(DihedralPrior.fit(chains(x), ["A"]))) < 6
+
+
+def fading(bends, series=(1.5, -0.7, 0.4)):
+    """A prior, and frames whose first angle is so many rad from a line, with a dihedral of 1 rad."""
+    order = len(series)
+    own = {"types": ["A"], "n_sites": 4, "sites": [[0, 1, 2, 3]]}
+    prior = DihedralPrior(**own, cosine=[list(series)], sine=[[0.9] * order])
+    frames = chains(np.full(len(bends), 1.0))
+    x = np.array(frames.positions)
+    turned = np.arctan2(x[:, 0, 1], x[:, 0, 0])
+    size = np.linalg.norm(x[:, 0], axis=1)
+    x[:, 0, 0] = size * np.sin(bends) * np.cos(turned)
+    x[:, 0, 1] = size * np.sin(bends) * np.sin(turned)
+    x[:, 0, 2] = -size * np.cos(bends)
+    energy = sum(a * np.cos(n) + 0.9 * np.sin(n) for n, a in enumerate(series, 1))
+    return prior, Frames(CHAIN, x, T), energy
+
+
+def test_the_switch_is_its_formula():
+    bends = np.array([1.2, 0.5, 0.31, 0.3, 0.2, 0.1, 0.01])
+    prior, frames, series = fading(bends)
+    y = np.minimum(np.sin(bends) / BENT, 1.0) ** 2
+    wanted = series * (2 * y - y**2)
+    assert prior.energy_and_forces(frames)[0] == pytest.approx(wanted, rel=1e-9)
+    assert wanted[:3] == pytest.approx(series)
+
+
+def test_force_goes_to_zero_at_a_line_and_has_no_jump():
+    bends = np.concatenate([np.geomspace(1e-12, 1e-2, 30), np.linspace(0.01, 0.6, 500), [0.0]])
+    prior, frames, _ = fading(bends)
+    energy, forces = prior.energy_and_forces(frames)
+    size = np.linalg.norm(forces, axis=-1).max(1)
+    usual = size[-2]
+    assert np.isfinite(forces).all() and energy[-1] == 0
+    assert size.max() < 10 * usual
+    assert (size[:30] < 300 * bends[:30] * usual).all() and size[0] < 1e-9
+    swings = np.linalg.norm(np.diff(forces[30:-1], axis=0), axis=-1).max(1)
+    assert swings.max() < 0.1 * size.max()
+
+
+def test_force_at_the_switch_is_the_slope_of_the_energy():
+    prior, frames, _ = fading(np.array([0.25, 0.1, 0.02]))
+    force = prior.energy_and_forces(frames)[1]
+    x, step = np.asarray(frames.positions), 1e-7
+    for site in range(4):
+        for axis in range(3):
+            move = np.zeros_like(x)
+            move[:, site, axis] = step
+            up, down = (
+                prior.energy_and_forces(Frames(CHAIN, x + sign * move, T))[0] for sign in (1, -1)
+            )
+            assert force[:, site, axis] == pytest.approx((down - up) / (2 * step), abs=1e-4)
 
 
 def test_a_narrow_dihedral_does_not_heat_a_run(tmp_path):

@@ -32,18 +32,12 @@ COUNTED = 10
 EMPTY = 0.1
 #: Highest barrier, in free energy differences that were measured.
 HIGHEST = 2.0
-#: Sine of an angle below which a dihedral fades: 17 degrees from a line. Its force,
-#: which grows as one over the sine, is then at most 3.6 times that of a right angle.
+#: Sine of an angle below which a dihedral fades: 17 degrees from a line. Its force, which grows as
+#: one over the sine, is then at most 3.6 times that of a right angle.
 BENT = 0.3
 #: Sine of an angle below which three sites count as a line, to choose which dihedrals get a prior:
 #: the switch has taken four fifths of the energy away there.
 LINE = 0.1
-#: Square of a sine below which a dihedral is taken to be off: forces there are 1e-9 of the usual.
-_OFF = 1e-20
-#: The angles and the dihedral of four sites.
-_ANGLES, _DIHEDRAL = torch.tensor([[0, 1, 2], [1, 2, 3]]), torch.tensor([[0, 1, 2, 3]])
-#: Four sites whose dihedral has a derivative.
-_ANY_SHAPE = ((1.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 1.0, 1.0))
 #: A dihedral is left out where one of its angles is a line in more than this share of the frames. A
 #: freely jointed chain is there in 0.25 %.
 OFTEN = 0.01
@@ -90,16 +84,13 @@ class DihedralPrior(BondedPotential):
         )
 
     def energy(self, graph: SiteGraph) -> Tensor:
-        shapes = self.positions(graph)[..., self.sites, :]
-        square = geometry.squared_sine(shapes, _ANGLES.to(shapes.device))
-        # A factor of zero cannot make a derivative finite that is not: such shapes are replaced.
-        off = (square < _OFF).any(-1)[..., None, None]
-        shapes = torch.where(off, shapes.new_tensor(_ANY_SHAPE), shapes)
-        x = geometry.dihedral(shapes, _DIHEDRAL.to(shapes.device))
-        switch = (1 - (1 - square / BENT**2).clamp(min=0) ** 2).prod(-1, keepdim=True)
+        x, *squares = geometry.dihedral_and_sines(self.positions(graph), self.sites)
+        left = [(1 - square / BENT**2).clamp(min=0) for square in squares]
+        switch = (1 - left[0] ** 2) * (1 - left[1] ** 2)
+        x = x[..., None]
         n = torch.arange(1, self.cosine.shape[1] + 1, device=x.device)
         series = self.cosine * torch.cos(n * x) + self.sine * torch.sin(n * x)
-        return (switch * series).sum((-1, -2, -3))
+        return (switch * series.sum(-1)).sum((-1, -2))
 
     @classmethod
     def fit(
