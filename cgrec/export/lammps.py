@@ -13,7 +13,6 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
-from functools import singledispatch
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from itertools import combinations_with_replacement
@@ -24,20 +23,11 @@ from numpy.typing import NDArray
 
 from ..files import sync, write_text
 from ..frames import Frames
-from ..potential import (
-    DihedralPrior,
-    DihedralSeries,
-    HarmonicPrior,
-    Potential,
-    SumPotential,
-    UF3Potential,
-)
+from ..potential import DihedralSeries, Potential, SumPotential, UF3Potential
 from ..system import System
-from ..units import energy_factor, length_factor
+from .lammps_terms import ANGSTROM, KCAL, BondedTerms, add_terms
 from .marks import exports
 
-#: Internal units in those of LAMMPS' `real`.
-_ANGSTROM, _KCAL = 1 / length_factor("angstrom"), 1 / energy_factor("kcal/mol")
 _FEMTOSECOND = 1e3
 #: Where LAMMPS stops, relative to the last knot: just short of it, or rounding could make it look
 #: one knot too far.
@@ -134,23 +124,6 @@ def lammps_command(ranks: int = 1) -> tuple[list[str], dict[str, str]]:
     return [*start, str(Path(found.origin).with_name("lmp"))], environment
 
 
-class BondedTerms:
-    """Bonded terms by LAMMPS style: sites of each, and its coefficients as one line."""
-
-    def __init__(self) -> None:
-        self.sites: dict[str, list[list[int]]] = {"bond": [], "angle": [], "dihedral": []}
-        self.lines: dict[str, list[str]] = {"bond": [], "angle": [], "dihedral": []}
-        self.series: list[DihedralSeries] = []
-
-    def add(self, kind: str, sites: object, lines: Sequence[str]) -> None:
-        self.sites[kind] += np.asarray(sites).tolist()
-        self.lines[kind] += lines
-
-    def types(self, kind: str) -> list[str]:
-        """Different lines of coefficients, in the order they first come."""
-        return list(dict.fromkeys(self.lines[kind]))
-
-
 def _split(potential: Potential) -> tuple[UF3Potential, BondedTerms]:
     parts = list(potential.parts) if isinstance(potential, SumPotential) else [potential]
     splines = [p for p in parts if isinstance(p, UF3Potential)]
@@ -168,63 +141,6 @@ def _split(potential: Potential) -> tuple[UF3Potential, BondedTerms]:
     for part in others:
         add_terms(part, terms)
     return splines[0], terms
-
-
-@singledispatch
-def add_terms(part: Potential, terms: BondedTerms, /) -> None:
-    """Add what `part` is in LAMMPS to `terms`.
-
-    Potentials of somebody else are known from `add_terms.register`, next to their class.
-
-    Raises:
-        NotImplementedError: nobody has said what it is.
-    """
-    raise NotImplementedError(type(part).__name__)
-
-
-@add_terms.register
-def _harmonic(prior: HarmonicPrior, terms: BondedTerms, /) -> None:
-    # LAMMPS writes K (x - x0)^2: no half.
-    stiffness, centre = 0.5 * prior.stiffness.numpy() * _KCAL, prior.centre.numpy()
-    if prior.sites.shape[1] == 2:
-        kind, stiffness, centre = "bond", stiffness / _ANGSTROM**2, centre * _ANGSTROM
-    else:
-        kind, centre = "angle", np.degrees(centre)
-    terms.add(
-        kind, prior.sites, [f"{k!r} {x!r}" for k, x in zip(stiffness.tolist(), centre.tolist())]
-    )
-
-
-@add_terms.register
-def _dihedral(prior: DihedralPrior, terms: BondedTerms, /) -> None:
-    orders = np.arange(1, prior.cosine.shape[1] + 1)
-    lines = [_fourier(orders, c, s) for c, s in zip(prior.cosine.numpy(), prior.sine.numpy())]
-    terms.add("dihedral", prior.sites, lines)
-
-
-@add_terms.register
-def _dihedral_series(series: DihedralSeries, terms: BondedTerms, /) -> None:
-    if len(series.sites) > 1:
-        terms.series.append(series)
-        return
-    orders = series.orders[:, 0].numpy().astype(int)
-    # cos(-n x) = cos(n x), sin(-n x) = -sin(n x): LAMMPS wants orders that are not negative.
-    line = _fourier(abs(orders), series.cosine.numpy(), np.sign(orders) * series.sine.numpy())
-    terms.add("dihedral", series.sites, [line])
-
-
-def _fourier(
-    orders: NDArray[np.int64], cosine: NDArray[np.floating], sine: NDArray[np.floating]
-) -> str:
-    """sum a cos(n x) + b sin(n x) as sum K (1 + cos(n x - d)); a term of order zero takes the ones
-    away.
-    """
-    size, shift = np.hypot(cosine, sine) * _KCAL, np.degrees(np.arctan2(sine, cosine))
-    terms = [
-        *zip(size.tolist(), orders.tolist(), shift.tolist()),
-        (-0.5 * float(size.sum()), 0, 0.0),
-    ]
-    return f"{len(terms)} " + " ".join(f"{k!r} {n} {d!r}" for k, n, d in terms)
 
 
 def _kinds(
@@ -253,13 +169,13 @@ def _names(types: Sequence[str]) -> dict[str, str]:
 def uf3_file(potential: UF3Potential) -> str:
     """The splines as a UF3 potential file of LAMMPS, in `real` units."""
     names, spacing = _names(potential.types), "uk" if _uniform(potential) else "nk"
-    blocks, pairs = [], potential.pair_table().detach().numpy() * _KCAL
+    blocks, pairs = [], potential.pair_table().detach().numpy() * KCAL
     n = range(len(potential.types))
     for i, j in combinations_with_replacement(n, 2):
         # LAMMPS sums over ordered pairs without a half.
         head = f"2B {names[potential.types[i]]} {names[potential.types[j]]} 0 3 {spacing}"
         knots = _clamped(potential.pair_spline.knots.numpy())
-        cutoff = potential.cutoff * _ANGSTROM * _SHORT
+        cutoff = potential.cutoff * ANGSTROM * _SHORT
         blocks.append(
             [
                 head,
@@ -270,7 +186,7 @@ def uf3_file(potential: UF3Potential) -> str:
             ]
         )
     if potential.three_cutoff > 0:
-        triples = potential.triple_table().detach().numpy() * _KCAL
+        triples = potential.triple_table().detach().numpy() * KCAL
         blocks += [
             _triple_block(
                 potential, triples[i, j, k], [names[potential.types[t]] for t in (i, j, k)], spacing
@@ -288,7 +204,7 @@ def _triple_block(
     side, across = (
         _clamped(s.knots.numpy()) for s in (potential.side_spline, potential.across_spline)
     )
-    cutoff = potential.three_cutoff * _ANGSTROM * _SHORT
+    cutoff = potential.three_cutoff * ANGSTROM * _SHORT
     return [
         f"3B {' '.join(names)} 0 3 {spacing}",
         f"{2 * cutoff!r} {cutoff!r} {cutoff!r} {len(across)} {len(side)} {len(side)}",
@@ -309,7 +225,7 @@ def _uniform(potential: UF3Potential) -> bool:
 
 
 def _clamped(knots: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.concatenate([[knots[0]] * 3, knots, [knots[-1]] * 3]) * _ANGSTROM
+    return np.concatenate([[knots[0]] * 3, knots, [knots[-1]] * 3]) * ANGSTROM
 
 
 def _row(numbers: NDArray[np.floating]) -> str:
@@ -323,7 +239,7 @@ def _data(
     terms: BondedTerms,
     reach: float,
 ) -> str:
-    positions = np.asarray(frames.positions[-1], float) * _ANGSTROM
+    positions = np.asarray(frames.positions[-1], float) * ANGSTROM
     counts = [f"{frames.n_sites} atoms", f"{len(kinds)} atom types"]
     sections = ["Masses\n", *(f"{k} {m!r}  # {t}" for k, (t, m) in enumerate(kinds, 1))]
     sections += ["\nAtoms  # molecular\n"]
@@ -366,11 +282,11 @@ def _bounds(frames: Frames, positions: NDArray[np.floating], reach: float) -> li
             f"{a!r} {b!r} {axis}lo {axis}hi"
             for a, b, axis in zip(low.tolist(), high.tolist(), "xyz")
         ]
-    box = np.asarray(boxes[-1], float) * _ANGSTROM
+    box = np.asarray(boxes[-1], float) * ANGSTROM
     if np.abs(np.triu(box, 1)).max() > 1e-9 or np.diag(box).min() <= 0:
         raise ValueError(
             "LAMMPS export: expected a box with its first vector along x and its second in "
-            f"the xy plane, found {(box / _ANGSTROM).tolist()} nm; "
+            f"the xy plane, found {(box / ANGSTROM).tolist()} nm; "
             "rotate the frames"
         )
     lines = [
@@ -390,14 +306,12 @@ def _potential_input(
         f"pair_style uf3 {3 if splines.three_cutoff > 0 else 2}",
         f"pair_coeff * * potential.uf3 {' '.join(names[t] for t, _ in kinds)}",
     ]
-    for kind, style in (("bond", "harmonic"), ("angle", "harmonic"), ("dihedral", "fourier")):
-        if terms.sites[kind]:
-            lines.append(f"{kind}_style {style}")
-            lines += [f"{kind}_coeff {n} {line}" for n, line in enumerate(terms.types(kind), 1)]
+    for kind in terms.sites:
+        lines += terms.commands(kind)
     if terms.series:
         lines += ["fix series all colvars series.colvars", "fix_modify series energy yes"]
     return "\n".join(
-        [*lines, f"neighbor {_SKIN * _ANGSTROM!r} bin", f"comm_modify cutoff {reach!r}", ""]
+        [*lines, f"neighbor {_SKIN * ANGSTROM!r} bin", f"comm_modify cutoff {reach!r}", ""]
     )
 
 
@@ -405,7 +319,7 @@ def _reach(splines: UF3Potential, frames: Frames, terms: BondedTerms) -> float:
     """Angstrom to which LAMMPS must know neighbours: pairs, and from any site of a bonded term to
     all others as they move.
     """
-    return max(splines.cutoff + _SKIN, 1.5 * _extent(frames, terms) + _SKIN) * _ANGSTROM
+    return max(splines.cutoff + _SKIN, 1.5 * _extent(frames, terms) + _SKIN) * ANGSTROM
 
 
 def _extent(frames: Frames, terms: BondedTerms) -> float:
@@ -424,7 +338,7 @@ def _colvar(number: int, series: DihedralSeries) -> str:
         for orders in series.orders.numpy().astype(int).tolist()
     ]
     terms = [
-        f"({a * _KCAL!r})*cos{x}+({b * _KCAL!r})*sin{x}"
+        f"({a * KCAL!r})*cos{x}+({b * KCAL!r})*sin{x}"
         for a, b, x in zip(series.cosine.tolist(), series.sine.tolist(), phase)
     ]
     groups = [

@@ -18,7 +18,9 @@ from cgrec.potential import (
     DihedralPrior,
     DihedralSeries,
     ExcludedVolume,
+    FlatBottomPrior,
     HarmonicPrior,
+    LinePrior,
     UF3Potential,
 )
 from cgrec.units import ENERGY
@@ -88,6 +90,55 @@ def bonded():
         DihedralSeries(**own, sites=[[0, 1, 2, 3], [1, 2, 3, 4]], orders=[[0, 1], [1, -1], [2, 1]])
     )
     return sum(parts, splines())
+
+
+def walls(frames):
+    """Walls of bonds and angles, on both sides and on one, of which `frames` has some that are
+    passed and some that are not.
+    """
+    own = {"types": TYPES, "n_sites": 6}
+    bonds = FlatBottomPrior(
+        **own,
+        sites=[[0, 1], [1, 2], [2, 3], [3, 4]],
+        lower=[0.16, 0.10, 0.2, -1e6],
+        upper=[0.20, 0.13, 1e6, 0.1],
+        below=[900.0, 500.0, 700.0, 0.0],
+        above=[400.0, 300.0, 0.0, 600.0],
+    )
+    angles = FlatBottomPrior(
+        **own,
+        sites=[[0, 1, 2], [1, 2, 3], [2, 3, 4], [1, 2, 5]],
+        lower=[-0.2, -0.9, -0.1, -1e6],
+        upper=[0.6, -0.8, 1e6, -0.7],
+        below=[50.0, 90.0, 40.0, 0.0],
+        above=[60.0, 30.0, 0.0, 80.0],
+    )
+    for one in (bonds, angles):
+        assert one.energy_and_forces(frames[-1:])[0] > 0
+    return bonds + angles
+
+
+def test_walls_beside_springs(tmp_path):
+    frames = random_frames(3)
+    potential = bonded() + walls(frames)
+    potential += LinePrior(types=TYPES, n_sites=6, sites=[[1, 2, 3]], stiffness=[30.0])
+    assert_same(potential, frames, tmp_path / "chain")
+    said = (tmp_path / "chain" / "potential.in").read_text()
+    assert "bond_style hybrid harmonic lepton" in said
+    assert "angle_style hybrid harmonic lepton cosine" in said
+
+
+@pytest.mark.parametrize("term", range(4))
+def test_each_wall_for_itself(term, tmp_path):
+    """Alone a style is no hybrid."""
+    frames = random_frames(3)
+    for number, wall in enumerate(walls(frames).parts):
+        config = {**wall.config, **{n: [wall.config[n][term]] for n in SIDES}}
+        assert_same(splines() + FlatBottomPrior(**config), frames, tmp_path / str(number))
+
+
+#: Numbers that each term of a wall has of its own.
+SIDES = ("sites", "lower", "upper", "below", "above")
 
 
 @pytest.fixture
