@@ -84,6 +84,8 @@ def ship(run: Path) -> None:
     mapped = least_noise(alpha_carbons(frames.system), chosen)(chosen)
     mapped = replace(
         mapped,
+        # their bonds are no chemical ones
+        system=replace(mapped.system, elements=("X",) * mapped.n_sites),
         positions=np.asarray(mapped.positions, np.float32),
         forces=np.asarray(mapped.forces, np.float32),
     )
