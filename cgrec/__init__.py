@@ -22,6 +22,7 @@ _HOMES = {
     "Potential": "potential",
     "ForceField": "potential",
     "Backmapper": "backmapping",
+    "backmap": "backmapping",
     "propose_mappings": "mapping.choose.proposals",
     "Level": "level",
     "Chain": "chain",

@@ -42,6 +42,7 @@ class Help:
         level: the value is the number of a level, which may be written 1, l1, level1 or "level 1".
         at_least, at_most: bounds of a number.
         choices: the only values; empty: any.
+        bare: the value may be given without its key, as the first word.
     """
 
     says: str
@@ -51,6 +52,7 @@ class Help:
     at_least: float | None = None
     at_most: float | None = None
     choices: tuple[str, ...] = ()
+    bare: bool = False
 
     def wanted(self) -> str:
         """Its bounds or choices in words; empty without."""
@@ -198,15 +200,25 @@ def read(command: str, words: Sequence[str], options: Sequence[Option]) -> dict[
         ValueError: an unknown key, with the nearest known one; one that is missing, or given twice;
             a value of another type.
     """
+    words = _keyed(words, options)
     check(command, words, options)
     texts = dict(word.split("=", 1) for word in words)
     found: dict[str, object] = {}
-    inside: dict[str, dict[str, object]] = {}
+    # a dict of keywords is there where none of them is given, too
+    inside: dict[str, dict[str, object]] = {o.inside: {} for o in options if o.inside}
     for option in options:
         if option.word in texts:
-            home = inside.setdefault(option.inside, {}) if option.inside else found
+            home = inside[option.inside] if option.inside else found
             home[option.name] = option.read(command, texts[option.word])
     return found | inside
+
+
+def _keyed(words: Sequence[str], options: Sequence[Option]) -> list[str]:
+    """`words` with its key before the first, where that is the value of a bare option."""
+    bare = [option.word for option in options if option.help.bare]
+    if not bare or not words or words[0].partition("=")[0] in [o.word for o in options]:
+        return list(words)
+    return [f"{bare[0]}={words[0]}", *words[1:]]
 
 
 def check(command: str, words: Sequence[str], options: Sequence[Option]) -> None:

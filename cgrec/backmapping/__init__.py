@@ -12,6 +12,7 @@ from .library import LibraryBackmapper
 from .minimise import minimise
 from .residues import ResidueLibrary, ResidueTemplate
 from .resolvate import Resolvation
+from .restoring import Restored, backmap
 from .solvent_engines import OpenMMEngine, PotentialEngine
 from .split import Split
 from .template import TemplateBackmapper
@@ -38,10 +39,12 @@ __all__ = [
     "ResidueLibrary",
     "ResidueTemplate",
     "Resolvation",
+    "Restored",
     "Split",
     "TemplateBackmapper",
     "alpha_carbons",
     "audit",
+    "backmap",
     "energies_in_kT",
     "metropolis",
     "minimise",

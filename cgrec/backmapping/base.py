@@ -94,6 +94,11 @@ class Backmapper(ABC):
     def _mender(self) -> Mender:
         return Mender(self.split, self._references(), type(self).__name__)
 
+    @property
+    def references(self) -> list[tuple[ReferenceGeometry, NDArray[np.int64]]]:
+        """Covalent geometry of each kind of unit, and (n_copies, n_atoms) where its copies are."""
+        return self._mender.references
+
     def __call__(
         self, coarse: Frames, n_draws: int = 1, generator: torch.Generator | None = None
     ) -> Frames:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Self
@@ -32,7 +32,7 @@ from torch import Tensor
 
 from ..frames import Frames
 from ..mapping import Mapping
-from .base import Backmapper
+from .base import Backmapper, Model
 from .piece_library import PieceLibrary
 from .reference import ReferenceGeometry
 from .residue_geometry import bridged, bridges, geometry_of
@@ -51,6 +51,16 @@ from .split import Unit
 LIBRARY = "residue_library.pt"
 #: Side chains of each of two bonded cysteines to choose from: 10^4 pairs.
 BRIDGING = 100
+
+
+@cache
+def shipped_residues() -> dict[str, Model]:
+    """What comes with cgrec, see `residue_points`: read once, not to be changed."""
+    known = torch.load(Path(str(files("cgrec"))) / "data" / LIBRARY, weights_only=True)
+    return {
+        name: {"names": some["names"], "points": some["points"].double()}
+        for name, some in known.items()
+    }
 
 
 class ResidueBackmapper(Backmapper, interface=True):
@@ -120,11 +130,9 @@ class ResidueBackmapper(Backmapper, interface=True):
             mapping: of the protein to restore; `alpha_carbons` makes it.
             nearest, width: see the class.
         """
-        known = torch.load(Path(str(files("cgrec"))) / "data" / LIBRARY, weights_only=True)
         models = {
-            name: {"names": some["names"], "points": some["points"].double()}
-            | {"nearest": nearest, "width": width}
-            for name, some in known.items()
+            name: some | {"nearest": nearest, "width": width}
+            for name, some in shipped_residues().items()
         }
         return cls(mapping, models)
 

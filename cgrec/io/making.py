@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..remarks import remark
 from ..system import System
+from ..trace import is_alpha_carbon
 from .bonding import add_sampled_bonds, at_bonds_of_atoms, check_order
 from .given_names import check_names_given
 from .portions import Portion
@@ -445,7 +446,9 @@ def check_open(request: Request, system: System, box: object, opened: Opened) ->
             f"used: is it the box? Then give keys={{'box': {first!r}}}; if the system is open "
             "give box='open'"
         )
-    if n_molecules >= 10:
+    # C-alpha atoms that no bonds join are chains, and no liquid
+    trace = all(is_alpha_carbon(system, k) for k in range(system.n_sites))
+    if n_molecules >= 10 and not trace:
         remark(
             f"{request.path}: {n_molecules} molecules and no box: read as an open system, "
             "without periodic "

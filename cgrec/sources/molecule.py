@@ -14,7 +14,8 @@ from scipy import optimize
 
 from ..frames import Frames
 from ..potential import ForceField, Potential
-from .openmm_system import masses_of, openmm_modules, system_of
+from ..system import System
+from .openmm_system import masses_of, openmm_modules, system_of, topology_of
 
 #: Steps of the minimiser, at most: a structure put together by rules needs some hundred.
 STEPS = 1000
@@ -53,6 +54,24 @@ def molecule(
     positions = np.array([pdb.getPositions(asNumpy=True, frame=k)._value for k in models])
     starts = Frames(system, positions, temperature)
     return potential, relaxed(potential, starts) if minimise else starts
+
+
+def force_field_of(system: System, force_field: Sequence[str]) -> ForceField:
+    """The energy of molecules whose atoms and bonds are known, in the open.
+
+    Args:
+        system: all atoms, hydrogens too.
+        force_field: OpenMM force-field files, as in `molecule`.
+
+    Raises:
+        ImportError: OpenMM is not installed.
+        ValueError: see `ForceField`; or the force field does not know a residue, in OpenMM's words.
+    """
+    _, app = openmm_modules("force_field_of")
+    plain = app.ForceField(*force_field).createSystem(
+        topology_of(system), nonbondedMethod=app.NoCutoff, constraints=None, rigidWater=False
+    )
+    return ForceField(plain, system)
 
 
 def relaxed(potential: Potential, frames: Frames) -> Frames:

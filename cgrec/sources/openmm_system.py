@@ -106,6 +106,24 @@ def system_of(
     )
 
 
+def topology_of(system: System) -> Topology:
+    """OpenMM's Topology of atoms: a chain for each molecule, residues and bonds as they are."""
+    _, app = openmm_modules("topology_of")
+    topology, chains, residues = app.Topology(), {}, {}
+    atoms = []
+    for k, molecule in enumerate(system.molecules.tolist()):
+        if molecule not in chains:
+            chains[molecule] = topology.addChain()
+        owner = (molecule, int(system.residues[k]))
+        if owner not in residues:
+            residues[owner] = topology.addResidue(system.residue_names[k], chains[molecule])
+        element = app.Element.getBySymbol(system.elements[k])
+        atoms.append(topology.addAtom(system.names[k], element, residues[owner]))
+    for i, j in system.bonds.tolist():
+        topology.addBond(atoms[i], atoms[j])
+    return topology
+
+
 class _Origin(TypedDict):
     """Keywords of `System` that say what residue each site is of."""
 

@@ -124,7 +124,9 @@ class Peptide:
 
 def heavy_atoms(helm: str, seed: int) -> str:
     """PDB text of a peptide's heavy atoms, with PDB names."""
-    molecule = Chem.AddHs(Chem.MolFromHELM(helm))
+    molecule = Chem.MolFromHELM(helm)
+    _name_as_pdb(molecule)
+    molecule = Chem.AddHs(molecule)
     if AllChem.EmbedMolecule(molecule, randomSeed=seed, useRandomCoords=True) != 0:
         raise RuntimeError(f"RDKit found no coordinates for {helm}")
     AllChem.MMFFOptimizeMolecule(molecule)
@@ -149,6 +151,17 @@ def heavy_atoms(helm: str, seed: int) -> str:
     ]
     lines += [f"CONECT{index[b.GetBeginAtomIdx()]:5d}{index[b.GetEndAtomIdx()]:5d}" for b in bridge]
     return "\n".join([*lines, "END\n"])
+
+
+def _name_as_pdb(molecule: Chem.Mol) -> None:
+    """Exchange CG1 and CG2 of isoleucine and valine, which RDKit's HELM reader names the other way
+    round: bonded by name, as OpenMM bonds, its isoleucine is L-allo-isoleucine.
+    """
+    names = {" CG1": " CG2", " CG2": " CG1"}
+    for atom in molecule.GetAtoms():
+        info = atom.GetPDBResidueInfo()
+        if info is not None and info.GetResidueName() in ("ILE", "VAL"):
+            info.SetName(names.get(info.GetName()[:4], info.GetName()))
 
 
 def without_caps(frames: Frames) -> Frames:
@@ -176,9 +189,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="names of peptides, to try the script")
     arguments = parser.parse_args()
     folder = arguments.to.with_name(f"{arguments.to.stem}_frames")
-    chosen = {k: v for k, v in peptides().items() if not arguments.only or k in arguments.only}
+    every = {name: (seed, *given) for seed, (name, given) in enumerate(peptides().items(), 1)}
+    chosen = {k: v for k, v in every.items() if not arguments.only or k in arguments.only}
     seen = []
-    for seed, (name, (helm, states, cis)) in enumerate(chosen.items(), 1):
+    for name, (seed, helm, states, cis) in chosen.items():
         place = folder / name.replace(" ", "_")
         if not place.exists():  # a run that was stopped goes on with the next peptide
             Peptide(helm, states, cis, seed).frames(arguments.frames, name).save(place)

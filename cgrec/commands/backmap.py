@@ -1,0 +1,127 @@
+"""all atoms from a C-alpha trace: cgrec backmap ca.pdb"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+from ..backmapping import Restored, backmap
+from ..files import write_json
+from ..frames import Frames
+from ..io import read, write
+from ..options import Help, Keywords, check_fields
+from ..remarks import kept, remarks_in
+
+#: Endings of files that say themselves which atoms they hold.
+_WHOLE = (".pdb", ".gro", ".extxyz", ".npz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backmap:
+    """Bring all atoms back from the C-alpha atoms of proteins, with the residue library that ships.
+
+    No run and no training is needed. The C-alpha atoms stay where they are; peptide groups and side
+    chains come from residues seen in simulations, and are turned until they do not overlap. What is
+    wrong with the result is printed, and kept beside it as json.
+
+    Example:
+        cgrec backmap ca.pdb
+        cgrec backmap ca.pdb force_field=amber14-all.xml,implicit/gbn2.xml
+        cgrec backmap ca.xtc topology=ca.pdb to=atoms.pdb copies=5
+        cgrec backmap protein.pdb selection="name CA" to=again.pdb
+    """
+
+    file: Annotated[
+        str,
+        Help(
+            says="what cgrec.read takes, or a folder of Frames, with a C-alpha atom a residue; the "
+            "key may be left out",
+            bare=True,
+        ),
+    ]
+    topology: Annotated[
+        str, Help(says="file with the names of the residues, where FILE has none")
+    ] = ""
+    to: Annotated[
+        str,
+        Help(
+            says="new file, its format by its ending; a trajectory gets a PDB of its first frame "
+            "beside it. By default FILE with _atoms.pdb at its end"
+        ),
+    ] = ""
+    selection: Annotated[
+        str, Help(says="sites of FILE to restore from, in MDAnalysis' language: name CA")
+    ] = ""
+    temperature: Annotated[
+        float, Help(says="where FILE does not say it; only spreads depend on it", unit="K")
+    ] = 300.0
+    options: Annotated[Mapping[str, Any], Keywords(backmap)]
+
+    def __post_init__(self) -> None:
+        check_fields("cgrec backmap", self)
+
+    def __call__(self) -> str:
+        """Restore; returns what was made and how good it is.
+
+        Raises:
+            FileExistsError: a file of that name is there.
+            ValueError: as `cgrec.read` and `cgrec.backmap`.
+        """
+        to = self._free()
+        with TemporaryDirectory() as scratch, ExitStack() as stack:
+            remarks = Path(scratch) / "remarks.json"
+            stack.enter_context(kept(remarks))
+            restored = backmap(self._frames(), **self.options)
+            said = remarks_in(remarks)
+        write(restored.frames, to)
+        if to != self._structure(to):
+            write(restored.frames[:1], self._structure(to))
+        about = {"from": self.file, **restored.to_json(), "remarks": said}
+        write_json(to.with_suffix(".json"), about)
+        return _summary(restored, to)
+
+    def _frames(self) -> Frames:
+        if (Path(self.file) / "frames.json").exists():
+            frames = Frames.load(self.file)
+            if not self.selection:
+                return frames
+        return read(
+            self.file,
+            self.topology or None,
+            temperature=None if (Path(self.file) / "frames.json").exists() else self.temperature,
+            selection=self.selection or None,
+            box=None,
+        )
+
+    def _free(self) -> Path:
+        """Where to write; refused before the work where a file is there."""
+        own = Path(self.file)
+        to = Path(self.to) if self.to else own.with_name(f"{own.stem}_atoms.pdb")
+        for path in (to, self._structure(to), to.with_suffix(".json")):
+            if path.exists():
+                raise FileExistsError(
+                    f"cgrec backmap: expected to= a new file, found {path}: give another name, or "
+                    "remove it"
+                )
+        return to
+
+    @staticmethod
+    def _structure(to: Path) -> Path:
+        """The file that says which atoms there are."""
+        return to if to.suffix.lower() in _WHOLE else to.with_suffix(".pdb")
+
+
+def _summary(restored: Restored, to: Path) -> str:
+    frames = restored.frames
+    residues = restored.to_json()["residues"]
+    lines = [
+        f"{to}: {len(frames)} frames of {frames.n_sites} atoms in {residues} residues",
+        restored.sound.sentence(),
+    ]
+    if restored.before is not None:
+        lines.append(f"before the force field: {restored.before.sentence()}")
+    return "\n".join(lines)
