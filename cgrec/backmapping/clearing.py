@@ -88,9 +88,10 @@ class OverlapField:
         x = np.asarray(frames.positions, float)
         frame, i, j, d = self.rules.close(x, None, _FREE)
         over = self.rules.overlap(i, j, d) - _FREE
-        some = over > 0
-        frame, i, j, d, over = (a[some] for a in (frame, i, j, d, over))
-        return frame, i, j, over, (x[frame, j] - x[frame, i]) / np.maximum(d, 1e-6)[:, None]
+        some = np.flatnonzero(over > 0)
+        frame, i, j = frame[some], i[some], j[some]
+        apart = x[frame, j] - x[frame, i]
+        return frame, i, j, over[some], apart / np.maximum(d[some], 1e-6)[:, None]
 
 
 def _turned(

@@ -41,7 +41,7 @@ def geometry_of(
     wanted = {kind: ReferenceGeometry.sites_of(system, kind) for kind in KINDS}
     found: dict[str, list[tuple[list[int], Tensor]]] = {kind: [] for kind in KINDS}
     for kind, sites in wanted.items():
-        for term in sites:
+        for term in (t for t in sites if kind != "branch" or not _ammonium(system, t)):
             row = _disulphide(system, kind, term)
             row = _seen(kind, term, owners, kinds, models) if row is None else row
             if row is not None:
@@ -55,6 +55,12 @@ def geometry_of(
             values = torch.stack([row for _, row in rows], 1)
             terms[kind] = Terms(torch.tensor([term for term, _ in rows]), *values.unbind(0))
     return ReferenceGeometry(terms).stiff(system)
+
+
+def _ammonium(system: System, branch: Sequence[int]) -> bool:
+    """Whether it is the hand of NH3+ at the end of a chain, whose hydrogens are named by chance."""
+    hydrogens = [k for k in branch[1:] if system.elements[k] == "H"]
+    return system.names[branch[0]] == "N" and len(hydrogens) > 1
 
 
 def _seen(

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..cell import minimum_image
 from ..frames import Frames
 from ..mapping import alpha_carbons
 from ..remarks import remark
@@ -180,7 +181,7 @@ def _check_cysteines(frames: Frames, linked: Sequence[tuple[int, int]]) -> None:
     x = np.asarray(frames.positions[:, free], float)
     apart = np.linalg.norm(x[:, :, None] - x[:, None], axis=-1)
     near = ((apart > _BRIDGE[0]) & (apart < _BRIDGE[1])).all(0)
-    names = [label.removesuffix(":CA") for label in system.unique_labels]
+    names = [label.removesuffix(":CA") for label in system.full_labels]
     pairs = [f"{names[free[i]]}-{names[free[j]]}" for i, j in np.argwhere(near).tolist() if i < j]
     if pairs:
         remark(
@@ -229,8 +230,7 @@ def _drawn(trace: Frames, pair: Pair, generator: torch.Generator) -> Frames:
     fine = first(trace, _DRAWS, generator)
     if first is not backmapper:  # all of one frame are alike as yet: one stays so
         others = np.arange(len(fine)) % _DRAWS > 0
-        every = np.broadcast_to(others[:, None], (len(fine), trace.n_sites))
-        fine = backmapper.redraw(fine, every, generator)
+        fine = backmapper.redraw(fine, np.tile(others[:, None], trace.n_sites), generator)
     return cleared(fine, backmapper, generator, _DRAWS)
 
 
@@ -246,8 +246,10 @@ def _sound(fine: Frames, trace: Frames, backmapper: ResidueBackmapper) -> Soundn
     copies = len(fine) // len(trace)
     back = np.asarray(backmapper.mapping(replace(fine, box=None)).positions, float)
     off = back - np.repeat(np.asarray(trace.positions, float), copies, 0)
-    if trace.box is not None:  # a trace cut by the box was made whole: compare its shape
-        off = np.zeros(1)
+    boxes = trace.boxes()
+    if boxes is not None:  # a chain cut by the box was made whole
+        every = np.repeat(np.asarray(boxes, float), copies, 0)
+        off = np.stack([minimum_image(o, box) for o, box in zip(off, every)])
     return soundness(replace(fine, box=None), backmapper.broken(fine), float(np.abs(off).max()))
 
 

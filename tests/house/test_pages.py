@@ -11,7 +11,7 @@ from samples import TINY
 
 from cgrec import Frames, System
 from cgrec.cli import composed, main
-from cgrec.io import write
+from cgrec.io import read, write
 from cgrec.units import thermal_energy
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +78,9 @@ COMMANDS = {
         "audited=4",
         "audit_draws=4",
     ],
+    "cgrec backmap ca.pdb": [],
+    "cgrec backmap ca.pdb to=relaxed.pdb force_field=amber14-all.xml,implicit/gbn2.xml": [],
+    "cgrec backmap ca.xtc topology=ca.pdb to=atoms.xtc copies=5": [],
     "cgrec climb source.potential=null run=runs/from_qm": [
         "--cfg",  # composed only: tests/sources/test_quantum.py learns from quantum chemistry
         "job",
@@ -147,6 +150,10 @@ def write_inputs():
     np.savez("water.npz", positions=x, forces=force, box=np.full((60, 3), 1.3))
     write(lithium_chloride(), "licl.extxyz").rename("licl.xyz")
     shutil.copy(ROOT / "tests" / "data" / "disulphide.pdb", "protein.pdb")
+    peptide = ROOT / "cgrec" / "data" / "peptides" / "cln025.pdb"
+    trace = read(peptide, temperature=300.0, selection="name CA")
+    write(trace, "ca.pdb")
+    write(trace, "ca.xtc")
     Path("my_conf/experiment").mkdir(parents=True)
     lines = ["# @package _global_", "defaults: [alanine_dipeptide, _self_]", "name: my_own"]
     Path("my_conf/experiment/mine.yaml").write_text("\n".join(lines))
