@@ -91,13 +91,9 @@ class Backmapper(ABC):
         """
 
     @cached_property
-    def _mender(self) -> Mender:
+    def mender(self) -> Mender:
+        """What finds and mends broken frames."""
         return Mender(self.split, self._references(), type(self).__name__)
-
-    @property
-    def references(self) -> list[tuple[ReferenceGeometry, NDArray[np.int64]]]:
-        """Covalent geometry of each kind of unit, and (n_copies, n_atoms) where its copies are."""
-        return self._mender.references
 
     def __call__(
         self, coarse: Frames, n_draws: int = 1, generator: torch.Generator | None = None
@@ -119,7 +115,7 @@ class Backmapper(ABC):
         Raises:
             ValueError: frames of another System, no draws, or most frames are broken.
         """
-        return self._mender(self._frames(coarse, n_draws, generator, density=False)[0])
+        return self.mender(self._frames(coarse, n_draws, generator, density=False)[0])
 
     def draw(
         self, coarse: Frames, n_draws: int = 1, generator: torch.Generator | None = None
@@ -131,13 +127,13 @@ class Backmapper(ABC):
         worth.
         """
         fine, density = self._frames(coarse, n_draws, generator, density=True)
-        return (self._mender(fine) if density is None else fine), density
+        return (self.mender(fine) if density is None else fine), density
 
     def broken(self, fine: Frames) -> NDArray[np.bool_]:
         """(n_frames,) whether a bond, angle, stiff dihedral or hand is far outside all that was
         seen in the fit.
         """
-        return self._mender.broken(fine)
+        return self.mender.broken(fine)
 
     def _frames(
         self, coarse: Frames, n_draws: int, generator: torch.Generator | None, density: bool

@@ -60,7 +60,7 @@ class OverlapField:
     def __init__(self, fine: Frames, backmapper: ResidueBackmapper) -> None:
         self.rules = ContactRules.of(fine.system)
         self.residues = np.asarray(fine.system.residues)
-        self.references = ReferenceField(backmapper.references)
+        self.references = ReferenceField(backmapper.mender.references)
 
     def energy_and_forces(self, frames: Frames) -> tuple[Floats, Floats]:
         """(n_frames,) kJ/mol and (n_frames, n_sites, 3) kJ/mol/nm."""
