@@ -204,11 +204,10 @@ def read(command: str, words: Sequence[str], options: Sequence[Option]) -> dict[
     check(command, words, options)
     texts = dict(word.split("=", 1) for word in words)
     found: dict[str, object] = {}
-    # a dict of keywords is there where none of them is given, too
-    inside: dict[str, dict[str, object]] = {o.inside: {} for o in options if o.inside}
+    inside: dict[str, dict[str, object]] = {}
     for option in options:
         if option.word in texts:
-            home = inside[option.inside] if option.inside else found
+            home = inside.setdefault(option.inside, {}) if option.inside else found
             home[option.name] = option.read(command, texts[option.word])
     return found | inside
 

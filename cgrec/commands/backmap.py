@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -32,7 +32,6 @@ class Backmap:
         cgrec backmap ca.pdb
         cgrec backmap ca.pdb force_field=amber14-all.xml,implicit/gbn2.xml
         cgrec backmap ca.xtc topology=ca.pdb to=atoms.pdb copies=5
-        cgrec backmap protein.pdb selection="name CA" to=again.pdb
     """
 
     file: Annotated[
@@ -59,7 +58,7 @@ class Backmap:
     temperature: Annotated[
         float, Help(says="where FILE does not say it; only spreads depend on it", unit="K")
     ] = 300.0
-    options: Annotated[Mapping[str, Any], Keywords(backmap)]
+    options: Annotated[Mapping[str, Any], Keywords(backmap)] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_fields("cgrec backmap", self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from ..level.products import fit_level_friction
@@ -23,7 +23,9 @@ class Friction:
 
     run: RunFolder
     level: LevelNumber
-    options: Annotated[Mapping[str, Any], Keywords(fit_level_friction)]
+    options: Annotated[Mapping[str, Any], Keywords(fit_level_friction)] = field(
+        default_factory=dict
+    )
 
     def __call__(self) -> str:
         level = level_of("cgrec friction", self.run, self.level)
