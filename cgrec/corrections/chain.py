@@ -11,7 +11,7 @@ taken by weights and the model is run again, as in `PairRefinement`.
 
 A part of the parent's frames and of the pairs of sites is held out of all this. They say which round
 to take, and how good it is; after a round that is worse than the best, half of the step is taken
-from the best.
+from the best. A round that loses replicas is worse, whatever its frames say.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ HELD_PAIRS = 5
 BLOCKS = 20
 #: Share of a step that is taken again from where it began, when it led to something worse.
 LESS = 0.5
+#: Share of the frames of the best run so far that a better one has, or replicas were lost.
+LEFT = 0.95
 #: nm, bins in which held-out distances are compared.
 WIDTH = 0.02
 
@@ -111,7 +113,8 @@ class ChainRefinement:
             found.append(Potential.load(path, again.device))
             run = again(potential + found[-1], f"round_{k}")
             said.append(chain.divergence(run, judging))
-            if said[k] < said[best]:
+            # what is left of a run that lost its replicas may look well
+            if said[k] < said[best] and len(run) > LEFT * len(taken):
                 best, taken = k, run
             else:  # the weights promised more than the model keeps
                 share *= LESS
