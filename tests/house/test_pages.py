@@ -106,6 +106,8 @@ COMMANDS = {
 #: What a command says where files this small are not enough for it.
 REFUSED = {
     "cgrec friction run=runs/nacl level=1 interval=0.25": "expected frames of the parent in which",
+    # a model of a few steps has bonds that no molecule has: tests/backmapping descend from real ones
+    "cgrec descend run=runs/alanine_dipeptide from=3 to=0": "expected sites that whole molecules fit",
 }
 
 
