@@ -21,8 +21,6 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, cached_property
-from importlib.resources import files
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -30,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..files import package_path
 from ..frames import Frames
 from ..mapping import Mapping
 from .base import Backmapper, Model
@@ -56,7 +55,7 @@ BRIDGING = 100
 @cache
 def shipped_residues() -> dict[str, Model]:
     """What comes with cgrec, see `residue_points`: read once, not to be changed."""
-    known = torch.load(Path(str(files("cgrec"))) / "data" / LIBRARY, weights_only=True)
+    known = torch.load(package_path(f"package:{LIBRARY}"), weights_only=True)
     return {
         name: {"names": some["names"], "points": some["points"].double()}
         for name, some in known.items()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..bonds import as_pairs
 from ..io.bonding import add_sampled_bonds
+from ..io.elements import element_mass
 from ..system import System
 from .base import Model
 from .residue_pieces import canonical
@@ -50,7 +51,6 @@ _ALIASES = {
 }
 #: Along a side chain: what the second letter of a PDB name says.
 _GREEK = "ABGDEZH"
-_MASSES = {"H": 1.008, "C": 12.011, "N": 14.007, "O": 15.999, "S": 32.06}
 #: Points that the library keeps beside the atoms of a residue.
 _AROUND = ("-", "+", "across")
 
@@ -142,7 +142,7 @@ class _Built:
         elements = tuple(name[0] for name in self.names)
         return System(
             names=tuple(self.names),
-            masses=np.array([_MASSES[e] for e in elements]),
+            masses=np.array([element_mass(e) for e in elements]),
             types=elements,
             elements=elements,
             bonds=as_pairs(sorted(self.bonds)),
@@ -189,7 +189,7 @@ def _inside(name: str, given: str) -> tuple[str, ...]:
 def _bonds(name: str, atoms: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Pairs of bonded atoms of a residue, from the distances of those that were seen."""
     elements = tuple(n[0] for n in atoms)
-    masses = np.array([_MASSES[e] for e in elements])
+    masses = np.array([element_mass(e) for e in elements])
     bare = System(names=atoms, masses=masses, elements=elements)
     found = add_sampled_bonds(bare, _seen(shipped_residues()[name], atoms), None)
     return tuple((atoms[i], atoms[j]) for i, j in found.bonds.tolist())

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .. import geometry
 from ..frames import Frames
+from ..observables.backbone import backbone_torsions, cis_rows, peptide_bonds
 from ..observables.structure import stereocentre_sites
 from ..system import System
 from .contacts import contacts
@@ -74,14 +75,15 @@ def soundness(fine: Frames, broken: NDArray[np.bool_], moved: float) -> Soundnes
         moved: nm, see `Soundness`.
     """
     system, x = fine.system, np.asarray(fine.positions, float)
-    omega, after = _peptides(system)
-    bent = np.abs(geometry.dihedral(x, omega)) < np.pi / 2
-    proline = np.array([system.residue_names[k] == "PRO" for k in after], bool)
+    bonds = peptide_bonds(system)
+    cis = cis_rows(fine, bonds) > 0
+    after = [bond.sites[-1] for bond in bonds]
+    proline = np.array([bond.imino for bond in bonds], bool)
     found = contacts(fine)
     return Soundness(
         frames=len(fine),
-        cis=_counted(system, after, bent & ~proline),
-        cis_proline=_counted(system, after, bent & proline),
+        cis=_counted(system, after, cis & ~proline),
+        cis_proline=_counted(system, after, cis & proline),
         wrong_hands=_wrong_hands(system, x),
         clashes=float(found.clashes.mean()),
         missing=float(found.missing.mean()),
@@ -92,36 +94,11 @@ def soundness(fine: Frames, broken: NDArray[np.bool_], moved: float) -> Soundnes
     )
 
 
-def _atoms(system: System) -> dict[tuple[int, str], int]:
-    return {(int(r), n): k for k, (r, n) in enumerate(zip(system.residues, system.names))}
-
-
-def _joined(system: System) -> list[tuple[int, int]]:
-    """Residues that a peptide bond joins, but caps."""
-    residues, names = system.residues, system.names
-    amino = {r for r, name in _atoms(system) if name == "CA"}
-    pairs = [p for b in system.bonds.tolist() for p in (b, b[::-1])]
-    return sorted(
-        (int(residues[i]), int(residues[j]))
-        for i, j in pairs
-        if (names[i], names[j]) == ("C", "N") and residues[i] != residues[j]
-        if {int(residues[i]), int(residues[j])} <= amino
-    )
-
-
-def _peptides(system: System) -> tuple[NDArray[np.int64], list[int]]:
-    """(n, 4) CA-C-N-CA of each peptide bond, and the CA after it."""
-    at = _atoms(system)
-    rows = [[at[a, "CA"], at[a, "C"], at[b, "N"], at[b, "CA"]] for a, b in _joined(system)]
-    return np.array(rows, np.int64).reshape(-1, 4), [row[3] for row in rows]
-
-
 def _left_handed(system: System, x: NDArray[np.float64]) -> float:
-    at = _atoms(system)
     rows = [
-        [at[a, "C"], at[b, "N"], at[b, "CA"], at[b, "C"]]
-        for a, b in _joined(system)
-        if system.residue_names[at[b, "CA"]] != "GLY"
+        torsion.sites
+        for torsion in backbone_torsions(system)
+        if torsion.kind == "phi" and system.residue_names[torsion.sites[2]] != "GLY"
     ]
     if not rows:
         return 0.0
@@ -129,7 +106,8 @@ def _left_handed(system: System, x: NDArray[np.float64]) -> float:
 
 
 def _wrong_hands(system: System, x: NDArray[np.float64]) -> dict[str, int]:
-    at, centres, signs = _atoms(system), [], []
+    at = {(int(r), n): k for k, (r, n) in enumerate(zip(system.residues, system.names))}
+    centres, signs = [], []
     for centre, *_ in stereocentre_sites(system):
         rule = _HANDS.get(system.labels[centre]) or _HANDS.get(system.names[centre])
         if rule is not None:

@@ -84,14 +84,13 @@ class Backmap:
         return _summary(restored, to)
 
     def _frames(self) -> Frames:
-        if (Path(self.file) / "frames.json").exists():
-            frames = Frames.load(self.file)
-            if not self.selection:
-                return frames
+        stored = (Path(self.file) / "frames.json").exists()
+        if stored and not self.selection:
+            return Frames.load(self.file)
         return read(
             self.file,
             self.topology or None,
-            temperature=None if (Path(self.file) / "frames.json").exists() else self.temperature,
+            temperature=None if stored else self.temperature,
             selection=self.selection or None,
             box=None,
         )

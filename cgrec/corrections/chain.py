@@ -103,19 +103,19 @@ class ChainRefinement:
         known, judging = _parts(targets, self.held_out)
         chain = _Chain.of(run.system, self)
         said = [chain.divergence(run, judging)]
-        found: list[Potential] = []
         best, taken, share = 0, run, 1.0
+        correction: Potential | None = None
         for k in range(1, self.rounds + 1):
             path = again.folder / f"correction_{k}.pt"
             if not made(path):
-                step = chain.step(potential.types, taken, known, found[best - 1 : best], share)
+                step = chain.step(potential.types, taken, known, correction, share)
                 keep(path, step.save)
-            found.append(Potential.load(path, again.device))
-            run = again(potential + found[-1], f"round_{k}")
+            tried = Potential.load(path, again.device)
+            run = again(potential + tried, f"round_{k}")
             said.append(chain.divergence(run, judging))
             # what is left of a run that lost its replicas may look well
             if said[k] < said[best] and len(run) > LEFT * len(taken):
-                best, taken = k, run
+                best, taken, correction = k, run, tried
             else:  # the weights promised more than the model keeps
                 share *= LESS
         about: dict[str, object] = {
@@ -128,7 +128,7 @@ class ChainRefinement:
             + ", ".join(f"{value:.4f}" for value in said)
             + f"; the parent's own {about['floor']:.4f}; round {best} is taken"
         )
-        return Corrected(potential if best == 0 else potential + found[best - 1], about=about)
+        return Corrected(potential if correction is None else potential + correction, about=about)
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class _Chain:
         types: tuple[str, ...],
         model: Frames,
         target: Frames,
-        so_far: list[Potential],
+        so_far: Potential | None,
         share: float,
     ) -> Potential:
         """The correction `so_far`, or none, which `model` was run with, and a share of a step
@@ -219,12 +219,11 @@ class _Chain:
             known[:n_pairs].reshape(len(self.pairs), -1),
         )
         modes = found[n_pairs:].reshape(len(self.dihedrals), -1)
-        for before in so_far:
-            for part in cast(SumPotential, before).parts:
-                if isinstance(part, SitePairSplines):
-                    pulls = pulls + part.coefficients.cpu().numpy()
-                elif isinstance(part, DihedralPrior):
-                    modes = modes + torch.hstack([part.cosine, part.sine]).cpu().numpy()
+        for part in cast(SumPotential, so_far).parts if so_far is not None else ():
+            if isinstance(part, SitePairSplines):
+                pulls = pulls + part.coefficients.cpu().numpy()
+            elif isinstance(part, DihedralPrior):
+                modes = modes + torch.hstack([part.cosine, part.sine]).cpu().numpy()
         return SumPotential([self.splines(types, pulls), self.series(types, modes)])
 
     def _modes(self, frames: Frames) -> NDArray[np.float64]:

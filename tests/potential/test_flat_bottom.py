@@ -57,7 +57,7 @@ def test_bonds_of_two_states_have_walls():
     assert wall.upper.numpy() == pytest.approx(0.65 + 0.03, abs=0.01)
 
 
-def test_energy_and_forces(frames):
+def test_energy_and_forces():
     """Zero between the walls, and the parabola beyond them."""
     wall = FlatBottomPrior(
         types=TYPES,
