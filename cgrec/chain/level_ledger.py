@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 
 from ..files import Json
 from ..frames import Frames, identity
-from ..level import Level, LevelRecipe, seed_of
+from ..level import Level, LevelRecipe, potential_of, seed_of
 from ..mapping import Mapping
 from ..observables import (
     LedgerRow,
@@ -26,6 +27,7 @@ from ..roles import Variable
 from ..run import layout
 from ..run.digests import keep_json, keep_remarks, made
 from ..run.recipes import described, differences
+from ..statistics import drift
 from ..variables import (
     CollectiveVariable,
     compared_together,
@@ -64,6 +66,7 @@ class LevelLedger:
                 v.name: effective_sample_size(frames, v.of(frames), v.periodic)
                 for v in singles(variables, frames)
             },
+            **_moves(frames, variables),
             "chirality_flips": flips_by_centre(frames, frames[:1]),
             "conformation": own_conformation(frames),
             **of_chain(frames),
@@ -136,6 +139,7 @@ class LevelLedger:
             "pair_distances": found.pairs,
             **of_chain(own, targets),
             **states_of(own, variables, self.basins, targets),
+            **_moves(own, variables),
             "chirality_flips": flips_by_centre(own, base.frames[:1], path.kept_sites()),
             "conformation": compare_conformations(own, targets),
             "compared_by": compared,
@@ -177,6 +181,7 @@ class LevelLedger:
             base.bias_variables(),
             level.measured,
             identity=identity(base.folder / layout.FRAMES),
+            model=partial(potential_of, base),
         )
 
     def judge_direct(self, level: Level) -> Verdict:
@@ -242,6 +247,12 @@ class _Rows:
 def singles(variables: tuple[Variable, ...], frames: Frames) -> list[Variable]:
     """The numbers that the levels are compared in, one variable each."""
     return [one for v in variables for one in single_numbers(v, frames.system)]
+
+
+def _moves(frames: Frames, variables: tuple[Variable, ...]) -> Json:
+    """{"drift": {variable: {"shift", "error"}}} for report.json."""
+    found = {v.name: drift(frames, v.of(frames), v.periodic) for v in singles(variables, frames)}
+    return {"drift": {name: asdict(one) for name, one in found.items() if one is not None}}
 
 
 def _described(variable: Variable) -> object:

@@ -48,6 +48,7 @@ REPORT: Table = {
     "verdict": {"word": TEXT, "reasons": [REASON]},
     "control": {"word": TEXT, "reasons": [REASON]},
     "n_eff": {"*": NUMBER},
+    "drift": {"*": {"*": NUMBER}},
     **{
         key: NUMBER
         for key in (

@@ -10,6 +10,7 @@ from .divergence import (
     jensen_shannon_rows,
     split_floor,
 )
+from .drift import Drift, drift
 from .errors import (
     Estimate,
     autocovariance,
@@ -27,6 +28,7 @@ from .resampling import draw, resampled
 
 __all__ = [
     "Divergence",
+    "Drift",
     "Estimate",
     "Tally",
     "autocovariance",
@@ -35,6 +37,7 @@ __all__ = [
     "default_blocks",
     "divergence",
     "draw",
+    "drift",
     "effective_sample_size",
     "effective_share",
     "jackknife",

@@ -113,6 +113,13 @@ RULES: dict[str, Rule] = {
         "-",
         making.own_samples,
     ),
+    "still_moves": Rule(
+        "drift of its variables, from the first quarter of its run to the last half, in standard "
+        "deviations",
+        f"more than {making.DRIFT_LOOK:g} and {making.SIGMA_DRIFT:g} standard errors",
+        "-",
+        making.still_moves,
+    ),
     "overfit": Rule(
         "share of the explained forces that is lost on new frames",
         f"more than {_percent(making.LOST_LOOK)} {_CERTAIN}",

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..training import TrainingReport
 from ..units import shown
-from .reasons import DO_NOT_USE, LOOK, Reason, Report, entries, joined, mapping, number
+from .reasons import DO_NOT_USE, LOOK, Reason, Report, and_more, entries, joined, mapping, number
 
 #: Independent samples of the parent, in its slowest variable. Below the first no sampling floor can
 #: be relied on (measured, see `cgrec.statistics.divergence`); below the second a population of one
@@ -25,6 +25,11 @@ REPLICAS_LOOK, REPLICAS_MOST = 0.05, 0.25
 #: Kinetic temperature, relative. Below the first it is the time step's own error; from the second
 #: on (15 K of 300 K) the ensemble belongs to another state point.
 HEAT_LOOK, HEAT_MOST = 0.002, 0.05
+
+#: Drift of a sample, from its first quarter to its last half, in standard deviations of the
+#: variable. At one half a quarter that did not belong moves the mean of the whole by an eighth,
+#: which is an error of 0.06 in a population of one half: what `shape.JS_LOOK` is.
+DRIFT_LOOK, SIGMA_DRIFT = 0.25, 4.0
 
 #: Standard errors that a temperature, known far better than needed, may be off; and those of any
 #: other number.
@@ -74,6 +79,30 @@ def own_samples(report: Report) -> Reason | None:
         found=f"its own run is worth {min(known)[0]:.0f} independent frames in {min(known)[1]}",
         expected=f"{N_EFF_LEAST:.0f} or more",
         do="run it longer or with more replicas; bias or refine it less hard",
+    )
+
+
+def still_moves(report: Report) -> Reason | None:
+    """Whether the level's own sample is still on its way from where it began."""
+    found = []
+    for name, entry in mapping(report.get("drift")).items():
+        shift, error = (number(mapping(entry).get(k)) for k in ("shift", "error"))
+        if shift is None or error is None or abs(shift) <= SIGMA_DRIFT * error:
+            continue
+        if abs(shift) > DRIFT_LOOK:
+            found.append((abs(shift), name, shift, error))
+    if not found:
+        return None
+    _, name, shift, error = max(found)
+    return Reason(
+        rule="still_moves",
+        word=LOOK,
+        found=f"the sample still moves: from its first quarter to its last half the mean of {name} "
+        f"moves by {shown(shift)} +- {shown(error, 1)} of its standard deviation"
+        f"{and_more(len(found), 'variable')}",
+        expected=f"at most {DRIFT_LOOK:g}, or {SIGMA_DRIFT:g} standard errors",
+        do="run it longer and leave out its beginning (dynamics.equilibration), or sample it with a "
+        "bias or at several temperatures",
     )
 
 

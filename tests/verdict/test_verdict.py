@@ -60,6 +60,11 @@ def report(**changes):
         "liquid": [],
         "chirality_flips": {"ALA:CA": 0},
         "conformation": {"cis": [cis()], "torsions": [torsion()], "bonded": [term()]},
+        # large but not certain, and certain but not large
+        "drift": {
+            "ends": {"shift": 0.6, "error": 0.2},
+            "turn": {"shift": -0.2, "error": 0.01},
+        },
     }
     return {**good, **changes}
 
@@ -119,6 +124,7 @@ CASES = [
     ("parent_samples", LOOK, {"ledger": [row(n_eff=60.0)]}),
     ("parent_samples", DO_NOT_USE, {"ledger": [row(n_eff=25.0)]}),
     ("own_samples", LOOK, {"ledger": [row(n_eff_model=3.0)]}),
+    ("still_moves", LOOK, {"drift": {"ends": {"shift": -0.56, "error": 0.11}}}),
     ("overfit", LOOK, fit(0.12, 0.18)),
     ("overfit", DO_NOT_USE, fit(0.10, 0.35)),
     ("explained", DO_NOT_USE, fit(-0.002, 0.1)),
