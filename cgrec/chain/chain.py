@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingType
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,7 @@ class Chain:
                     parent.measured,
                     identity=identity(parent.folder / layout.FRAMES),
                     above=self._above(k),
+                    model=partial(potential_of, parent),
                 )
             path = level.mapping if path is None else level.mapping @ path
             with only_here(level.folder):

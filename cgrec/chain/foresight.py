@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from ..corrections.mean_force import holding
 from ..level import LevelRecipe
 from ..mapping import Mapping as LevelMapping
 from ..remarks import remark
@@ -65,7 +66,10 @@ def foresee(
 
 def _coarse(name: str, recipe: LevelRecipe, system: System) -> System:
     try:
-        return recipe.mapping(system).coarse
+        mapping = recipe.mapping(system)
+        if recipe.mean_forces is not None:
+            holding(mapping)
+        return mapping.coarse
     except SiteError as error:
         raise SiteError(f"levels.{name}.mapping: {error}", error.candidates) from error
     except ValueError as error:

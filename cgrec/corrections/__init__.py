@@ -1,5 +1,5 @@
 """What may follow the run of a level: its ensemble corrected by what is known of the parent's, its
-friction, and mean forces for a better fit.
+friction, and, for a better fit, mean forces as labels.
 
 A correction is a file here or in somebody else's package (see `cgrec.roles.Correction`). Friction
 and mean forces change no ensemble: they are functions to call.
@@ -8,7 +8,7 @@ and mean forces change no ensemble: they are functions to call.
 from ..roles import Corrected
 from .chain import ChainRefinement
 from .friction import FrictionRound, fit_friction
-from .mean_force import mean_force_labels
+from .mean_force import MeanForces, mean_force_labels
 from .pairs import PairRefinement, correct_pairs
 from .populations import Populations, refine
 
@@ -16,6 +16,7 @@ __all__ = [
     "ChainRefinement",
     "Corrected",
     "FrictionRound",
+    "MeanForces",
     "PairRefinement",
     "Populations",
     "correct_pairs",

@@ -39,9 +39,11 @@ from ..variables.evaluate import in_portions
 from ..variables.pairs import OFFSET, SitePairs
 from .maximum_entropy import multipliers, step_length
 
-#: Effective frames of either ensemble in which a spline must be alive to get a coefficient of its
-#: own: its average is then known to a quarter.
-FEWEST = 16.0
+#: kT by which neighbouring coefficients of a spline differ, before any frame has been seen: a mean
+#: force is that far off at most where a fit is believed at all. Where frames say nothing the
+#: coefficient is that of its neighbour, which is no force. Without this, what only the tail of a
+#: spline knows made coefficients of a hundred kT at the edge of the sample, and wells beyond it.
+SLOPE = 1.0
 #: Every so many pairs one is held out.
 HELD_PAIRS = 5
 #: Blocks of the parent's frames, of which some are held out: long enough to forget each other.
@@ -202,29 +204,45 @@ class _Chain:
         """The correction `so_far`, or none, which `model` was run with, and a share of a step
         towards that under which it would have the averages of `target`.
         """
-        splines = self.splines(types, np.zeros((len(self.pairs), len(self.knots) - 2)))
+        n_pairs, n_knots = len(self.pairs), len(self.knots) - 2
+        splines = self.splines(types, np.zeros((n_pairs, n_knots)))
         x, y = (np.hstack([splines.design(f), self._modes(f)]) for f in (model, target))
-        n_pairs = splines.coefficients.numel()
-        known = np.minimum(_alive(model, x), _alive(target, y)) > FEWEST
-        known[n_pairs:] = True
-        found = np.zeros(x.shape[1])
-        found[known] = multipliers(model, target, x[:, known], y[:, known])
+        unit = thermal_energy(model.temperature)
+        before = self._coefficients(so_far) / unit
+        found = multipliers(model, target, x, y, self._prior, before)
         deviation = (x - x.mean(0)) @ found
         log_p = np.log(np.maximum(model.normalised_weights(), 1e-300))
         least = self.options.efficiency * float(effective_share(log_p))
-        found *= share * step_length(deviation, least, log_p)
-        found *= thermal_energy(model.temperature)
-        pulls = _held_constant(
-            found[:n_pairs].reshape(len(self.pairs), -1),
-            known[:n_pairs].reshape(len(self.pairs), -1),
+        found = unit * (before + share * step_length(deviation, least, log_p) * found)
+        pulls, modes = np.split(found, [n_pairs * n_knots])
+        return SumPotential(
+            [
+                self.splines(types, pulls.reshape(n_pairs, n_knots)),
+                self.series(types, modes.reshape(len(self.dihedrals), -1)),
+            ]
         )
-        modes = found[n_pairs:].reshape(len(self.dihedrals), -1)
-        for part in cast(SumPotential, so_far).parts if so_far is not None else ():
-            if isinstance(part, SitePairSplines):
-                pulls = pulls + part.coefficients.cpu().numpy()
-            elif isinstance(part, DihedralPrior):
-                modes = modes + torch.hstack([part.cosine, part.sine]).cpu().numpy()
-        return SumPotential([self.splines(types, pulls), self.series(types, modes)])
+
+    @property
+    def _prior(self) -> NDArray[np.float64]:
+        """Inverse covariance of all coefficients in kT: `SLOPE` for those of a spline, nothing for
+        those of a dihedral.
+        """
+        n_pairs, n_knots = len(self.pairs), len(self.knots) - 2
+        steps = np.diff(np.eye(n_knots), axis=0) / SLOPE
+        prior = np.zeros((n_pairs * n_knots + len(self.dihedrals) * 2 * self.options.order,) * 2)
+        for k in range(n_pairs):
+            own = slice(k * n_knots, (k + 1) * n_knots)
+            prior[own, own] = steps.T @ steps
+        return prior
+
+    def _coefficients(self, correction: Potential | None) -> NDArray[np.float64]:
+        """Those of a step's potential, kJ/mol; zeros where there is none."""
+        if correction is None:
+            return np.zeros(len(self._prior))
+        splines, series = cast(SumPotential, correction).parts
+        modes = torch.hstack([cast(DihedralPrior, series).cosine, cast(DihedralPrior, series).sine])
+        pulls = cast(SitePairSplines, splines).coefficients
+        return np.concatenate([pulls.cpu().numpy().ravel(), modes.cpu().numpy().ravel()])
 
     def _modes(self, frames: Frames) -> NDArray[np.float64]:
         """(n_frames, n_dihedrals * 2 order), for each dihedral its cosines, then its sines."""
@@ -259,20 +277,3 @@ def _parts(targets: Frames, held_out: float) -> tuple[Frames, Frames]:
     every = max(2, round(1 / held_out))
     judging = np.sort(np.concatenate(blocks[every // 2 :: every]))
     return targets[np.setdiff1d(np.arange(len(targets)), judging)], targets[judging]
-
-
-def _alive(frames: Frames, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n,) effective frames in which each of the quantities is not zero."""
-    share = frames.normalised_weights() @ (x > 0)
-    return np.asarray(share * len(frames) * frames.weight_efficiency())
-
-
-def _held_constant(values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Coefficients that nothing is known of get that of the nearest known one: no force there."""
-    places = np.arange(values.shape[1])
-    filled = np.zeros_like(values)
-    for row, (value, there) in enumerate(zip(values, known)):
-        if there.any():
-            nearest = np.abs(places[:, None] - places[there]).argmin(1)
-            filled[row] = value[there][nearest]
-    return filled

@@ -20,7 +20,12 @@ SHORTER = 0.8
 
 
 def multipliers(
-    model: Frames, target: Frames, x: NDArray[np.float64], y: NDArray[np.float64]
+    model: Frames,
+    target: Frames,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    prior: NDArray[np.float64] | None = None,
+    so_far: NDArray[np.float64] | float = 0.0,
 ) -> NDArray[np.float64]:
     """(n,) Lagrange multipliers m: under the weights exp(-x @ m) the averages of `x` over `model`
     are those of `y` over `target`. They minimise the convex dual function.
@@ -28,23 +33,31 @@ def multipliers(
     Args:
         model, target: whose weights, replicas and order of time count.
         x, y: (n_frames, n) the n quantities in the frames of either.
+        prior: (n, n) inverse covariance of what m + so_far is expected to be without any sample.
+            It decides where neither sample says much, and counts as one independent frame does.
+        so_far: (n,) multipliers that `model` was made with already.
     """
     p = model.normalised_weights()
     q = target.normalised_weights()
-    unit = np.sqrt(np.maximum(q @ (y - q @ y) ** 2, 1e-300))
-    x = x / unit
-    y = y / unit
+    frames = effective_sample_size(target, y), effective_sample_size(model, x)
+    doubt = 1 / frames[0] + 1 / frames[1]
+    stiff = np.zeros((x.shape[1], x.shape[1])) if prior is None else doubt * prior
+    # in units in which the curvature of the dual is about one, so that it is found fast
+    unit = np.sqrt(q @ (y - q @ y) ** 2 + np.diag(stiff))
+    unit = np.where(unit > 0, unit, 1.0)
+    x, y, stiff = x / unit, y / unit, stiff / np.outer(unit, unit)
     wanted = q @ y
     # Squared error of each average: from the target's sample and from the model's.
-    variance = (q @ (y - wanted) ** 2) / effective_sample_size(target, y)
-    variance += (p @ (x - p @ x) ** 2) / effective_sample_size(model, x)
+    variance = (q @ (y - wanted) ** 2) / frames[0] + (p @ (x - p @ x) ** 2) / frames[1]
     log_p = np.log(np.maximum(p, 1e-300))
+    begin = so_far * unit
 
     def dual(m: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         exponent = log_p - x @ m
         log_z = np.logaddexp.reduce(exponent)
-        value = log_z + m @ wanted + 0.5 * variance @ m**2
-        slope = wanted - np.exp(exponent - log_z) @ x + variance * m
+        pull = stiff @ (begin + m)
+        value = log_z + m @ wanted + 0.5 * variance @ m**2 + 0.5 * (begin + m) @ pull
+        slope = wanted - np.exp(exponent - log_z) @ x + variance * m + pull
         return value, slope
 
     return minimize(dual, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x / unit

@@ -32,6 +32,34 @@ class Moving(Protocol):
         ...
 
 
+class HeldCentres:
+    """Takes out of velocities what moves the weighted centres of groups of sites.
+
+    The centre of a group is sum_i w_i x_i over its sites, and sum_i w_i v_i = 0 holds it. Velocities
+    of the Maxwell distribution that obeys this are free ones less m_i^-1 w_i (sum w v) / (sum w^2 / m).
+    Such a constraint is linear, so no metric enters the ensemble.
+
+    Args:
+        group: (n_sites,) number of the group of each site, or -1.
+        weights: (n_sites,) w.
+        masses: (n_sites, 1) amu.
+    """
+
+    def __init__(self, group: Tensor, weights: Tensor, masses: Tensor) -> None:
+        self.n_groups = int(group.max()) + 1
+        self.group = group.clamp(min=0)
+        self.weights = torch.where(group < 0, 0.0, weights)[:, None]
+        give = self.weights / masses
+        size = give.new_zeros(self.n_groups, 1).index_add_(0, self.group, self.weights * give)
+        self.give = give / size[self.group]
+
+    def project(self, velocities: Tensor) -> Tensor:
+        """(n_replicas, n_sites, 3) changed in place."""
+        centre = velocities.new_zeros(len(velocities), self.n_groups, 3)
+        centre.index_add_(1, self.group, self.weights * velocities)
+        return velocities.sub_(self.give * centre[:, self.group])
+
+
 class Baoab:
     """Langevin dynamics by BAOAB splitting.
 
@@ -39,11 +67,18 @@ class Baoab:
         timestep: ps.
         masses: amu; friction: 1/ps; both of a shape that goes with that of positions.
         free: 1 for what moves and 0 for what is held; None: all moves.
+        centres: that are held; None: none.
     """
 
     def __init__(
-        self, timestep: float, masses: Tensor, friction: Tensor, free: Tensor | None = None
+        self,
+        timestep: float,
+        masses: Tensor,
+        friction: Tensor,
+        free: Tensor | None = None,
+        centres: HeldCentres | None = None,
     ) -> None:
+        self.centres = centres
         self.timestep = timestep
         self.masses = masses
         self.free = torch.ones_like(masses) if free is None else free
@@ -58,7 +93,11 @@ class Baoab:
 
     def thermal(self, noise: Tensor) -> Tensor:
         """Velocities of the Maxwell distribution from standard normal `noise`, nm/ps."""
-        return noise * (self.kT / self.masses).sqrt() * self.free
+        return self.held(noise * (self.kT / self.masses).sqrt() * self.free)
+
+    def held(self, velocities: Tensor) -> Tensor:
+        """Velocities that leave held centres where they are; changed in place."""
+        return velocities if self.centres is None else self.centres.project(velocities)
 
     def step(self, moving: Moving, noise: Tensor) -> None:
         """One time step; `noise` is standard normal, of the shape of positions."""
@@ -71,7 +110,7 @@ class Baoab:
 
     def kick(self, moving: Moving) -> None:
         """B: half a time step of the forces."""
-        moving.velocities.addcmul_(self.half_kick, moving.total_force)
+        self.held(moving.velocities.addcmul_(self.half_kick, moving.total_force))
 
     def drift(self, moving: Moving) -> None:
         """A: half a time step at constant velocity."""
@@ -79,7 +118,7 @@ class Baoab:
 
     def friction(self, moving: Moving, noise: Tensor) -> None:
         """O: a whole time step of the Ornstein-Uhlenbeck process, exactly."""
-        moving.velocities.mul_(self.decay).addcmul_(self.noise_scale, noise)
+        self.held(moving.velocities.mul_(self.decay).addcmul_(self.noise_scale, noise))
 
     def kinetic(self, moving: Moving) -> Tensor:
         """(n_replicas,) mean of m v^2 over what moves, kJ/mol: kT in equilibrium.
@@ -88,8 +127,9 @@ class Baoab:
         cold by the factor 1 - (omega dt)^2 / 4 for a harmonic mode, these are exact, as the
         positions are.
         """
-        halfway = moving.velocities + self.half_kick * moving.total_force
-        return (self.masses * halfway**2).sum((-1, -2)) / (3 * self.free.sum())
+        halfway = self.held(moving.velocities + self.half_kick * moving.total_force)
+        n_free = self.free.sum() - (0 if self.centres is None else self.centres.n_groups)
+        return (self.masses * halfway**2).sum((-1, -2)) / (3 * n_free)
 
 
 class ReplicaNoise:

@@ -26,8 +26,9 @@ from ..roles import Guard, Hook
 from ..run.checkpoints import load_state
 from ..run.lock import only_here
 from ..statistics.resampling import draw
+from ..system import System
 from .hooks import BiasPlan, Exchange, Watch
-from .integrators import Baoab, ReplicaNoise
+from .integrators import Baoab, HeldCentres, ReplicaNoise
 from .replicas import Field, Replicas
 from .report import SIMULATION, AllLost, SimulationReport, why_lost
 from .run import Run, Schedule
@@ -52,6 +53,8 @@ class Langevin:
         friction: 1/ps, one for all or {site type: its own} (see `fit_friction`).
         minimum_mass: amu; lighter sites are given this mass.
         held: labels of sites that stay where they start, as `System.site` takes them.
+        held_centres: groups of sites whose weighted centre stays where it starts, each as {label:
+            weight}; a site may be in one group.
         skin: nm added to the cutoff: neighbours are found again when a site has moved half of it.
         bias: to grow and freeze a bias first.
         exchange: replica exchange in temperature.
@@ -77,6 +80,7 @@ class Langevin:
     bias: BiasPlan | None = None
     exchange: Exchange | None = None
     held: Sequence[str] = ()
+    held_centres: Sequence[Mapping[str, float]] | None = None
     checkpoint_every: int = 20
     keep_energies: bool = False
     compile: str | bool = "auto"
@@ -261,12 +265,33 @@ def _replicas(
     replicas = Replicas(
         picked,
         Field(potential, system, box, options.skin, compiled),
-        Baoab(options.timestep, masses, friction, free),
+        Baoab(options.timestep, masses, friction, free, _centres(options, system, masses)),
         ReplicaNoise(seed, options.n_replicas, device),
     )
     watch = [] if guard is None else [Watch(guard)]
     replicas.begin([copy(hook) for hook in (*options.all_hooks, *watch)], potential, start)
     return replicas
+
+
+def _centres(options: Langevin, system: System, masses: Tensor) -> HeldCentres | None:
+    """The centres that are held; ValueError where groups share a site, which may not be held itself."""
+    if not options.held_centres:
+        return None
+    group = torch.full((system.n_sites,), -1)
+    weights = torch.zeros(system.n_sites, dtype=torch.float64)
+    taken = {system.site(label) for label in options.held}
+    for k, own in enumerate(options.held_centres):
+        for label, weight in own.items():
+            site = system.site(label)
+            if site in taken:
+                raise ValueError(
+                    "Langevin.held_centres: expected groups that share no site with another one or "
+                    f"with held, found {system.labels[site]} twice"
+                )
+            taken.add(site)
+            group[site] = k
+            weights[site] = weight
+    return HeldCentres(group.to(masses.device), weights.to(masses.device), masses)
 
 
 def _schedule(options: Langevin) -> Schedule:

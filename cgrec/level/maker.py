@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as MappingType
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ..potential import Potential
 from ..potential.priors import fitted
 from ..roles import MeasuresParent, Prior, Rule
 from ..run import layout
-from ..run.digests import check_all, keep, keep_json, made, note, open_record
+from ..run.digests import check_all, checked, keep, keep_json, made, note, open_record
 from ..run.lock import only_here
 from ..run.recipes import OtherRecipe, stored
 from ..run.stages import OF_LEVEL, claim, noted
@@ -73,6 +74,7 @@ def make_level(
     below: MappingType[str, Json] | None = None,
     identity: str | None = None,
     above: Sequence[Path] = (),
+    model: Callable[[], Potential | None] | None = None,
 ) -> Frames:
     """Map, fit, run, keep; whatever is there already is not made again.
 
@@ -86,8 +88,11 @@ def make_level(
             can, take it, for the parent may lack what it is measured from.
         identity: of the parent's frames, where they lie on disk (see `cgrec.frames.identity`).
         above: folders of levels made from this one.
+        model: loads the potential of the level below, or None where it has none: what mean forces
+            are made with.
 
     Raises:
+        ValueError: mean forces of a level below that has no potential.
         OtherRecipe: what is there was made with another recipe.
         Changed: something of it was changed, damaged or removed.
         Busy: another process works here.
@@ -99,6 +104,9 @@ def make_level(
         with noted(level.folder):
             targets = _map(level, parent, recipe)
             training = training_frames(parent, targets, bias)
+            if recipe.mean_forces and not made(level.folder / layout.POTENTIAL):
+                _label(level, parent, training, recipe, seed, model)
+            training = labelled(level, training)
             priors = measured_priors(level, recipe, parent, below or {})
             potential = _fit(level, training, priors, recipe, seed)
             return _run(level, potential, training, targets, recipe, seed)
@@ -111,6 +119,45 @@ def _map(level: LevelFolder, parent: Frames, recipe: LevelRecipe) -> Frames:
     if not made(level.folder / layout.TARGETS):
         level.mapping(parent).save(level.folder / layout.TARGETS)
     return level.targets
+
+
+def _label(
+    level: LevelFolder,
+    parent: Frames,
+    training: Frames,
+    recipe: LevelRecipe,
+    seed: int,
+    model: Callable[[], Potential | None] | None,
+) -> None:
+    """Make mean_forces, unless it is there."""
+    if made(level.folder / layout.MEAN_FORCES) or recipe.mean_forces is None:
+        return
+    potential = model() if model else None
+    if potential is None:
+        raise ValueError(
+            f"levels.{level.name}.mean_forces: expected a level below whose potential can be run "
+            "(source=force_field, or a level with a network), found one without; leave "
+            "mean_forces out"
+        )
+    place = level.folder / layout.LABELLING
+    place.mkdir(exist_ok=True)
+    found = recipe.mean_forces(
+        potential,
+        parent,
+        level.mapping,
+        training,
+        place,
+        seed + 2,
+        f"{level.name}: mean forces",
+    )
+    found.save(level.folder / layout.MEAN_FORCES)
+    shutil.rmtree(place)
+
+
+def labelled(level: LevelFolder, training: Frames) -> Frames:
+    """What the level is trained on: `training`, or the same with mean forces where these were made."""
+    path = level.folder / layout.MEAN_FORCES
+    return Frames.load(checked(path)) if path.exists() else training
 
 
 def measured_priors(

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from functools import partial
 from typing import Any
 
-from ..corrections import PairRefinement, Populations
+from ..corrections import MeanForces, PairRefinement, Populations
 from ..corrections.populations import ORDER
 from ..mapping import FORCE_MAPS
 from ..potential.priors import priors_by_name
@@ -36,6 +36,8 @@ class LevelRecipe:
         variables: {name: site labels, or a variable} this level is compared in; empty: the chain's
             variables.
         corrections: what follows the run, in this order (see `cgrec.corrections`).
+        mean_forces: labels of less noise, where the level below can be run and no two sites of this
+            level share one of its sites; None: the forces of its frames.
         refine: {name: site labels}, short for a first correction `Populations`.
         refine_pairs: short for a correction before those of the list.
 
@@ -51,6 +53,7 @@ class LevelRecipe:
     force_map: str | ForceMap = "least_noise"
     priors: Mapping[str, Any] | Sequence[Prior] | None = None
     variables: Any = ()
+    mean_forces: MeanForces | None = None
     refine: Any = ()
     refine_pairs: PairRefinement | None = None
     corrections: Sequence[Correction] = ()
@@ -99,9 +102,12 @@ class LevelRecipe:
         frames below.
         """
         own = {name: described(getattr(self, name)) for name in self.__dataclass_fields__}
+        # a recipe on disk from before there were mean forces has no such key
+        labels = {"mean_forces": own["mean_forces"]} if self.mean_forces else {}
+        fit = {"seed": seed, **{n: own[n] for n in ("potential", "priors", "training")}, **labels}
         return {
             "map": {"parent": parent, "mapping": own["mapping"], "force_map": own["force_map"]},
-            "fit": {"seed": seed, **{n: own[n] for n in ("potential", "priors", "training")}},
+            "fit": fit,
             "run": {"seed": seed, "dynamics": own["dynamics"], **self._corrections_described()},
         }
 

@@ -12,6 +12,7 @@ runs/mine/
     level1/, level2/ ...  each made from the one below
         mapping.npz       M and B
         targets/          the parent's frames mapped to this level
+        mean_forces/      them with mean forces, where the recipe asks for these
         training.csv, training.json, training.pt     losses, what the fit came to, its checkpoint
         potential.pt      the PMF; refined.pt after corrections
         unrefined/        the run before the first correction
@@ -34,6 +35,9 @@ PAGE = "report.html"
 
 FRAMES = "frames"
 TARGETS = "targets"
+#: What a level was trained on instead, and where it is made.
+MEAN_FORCES = "mean_forces"
+LABELLING = "labelling"
 #: The run of a level before the first correction.
 FIRST = "unrefined"
 #: The control of a level, a level of its own, by the same recipe.

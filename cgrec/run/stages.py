@@ -26,7 +26,15 @@ CORRECTED = (layout.CORRECTION, "correction_*.pt", "round_*", "corrected_*")
 #: {stage: patterns of what it leaves}, in the order of making, of a level above 0.
 OF_LEVEL = {
     "map": (layout.MAPPING, layout.TARGETS),
-    "fit": (*MEASURED, layout.FIT_CHECKPOINT, layout.LOSSES, layout.FIT, layout.POTENTIAL),
+    "fit": (
+        layout.LABELLING,
+        layout.MEAN_FORCES,
+        *MEASURED,
+        layout.FIT_CHECKPOINT,
+        layout.LOSSES,
+        layout.FIT,
+        layout.POTENTIAL,
+    ),
     "run": (layout.FIRST, *CORRECTED, layout.REFINED, layout.FRAMES),
     "compare": (layout.REPORT,),
 }
