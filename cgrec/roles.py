@@ -406,6 +406,7 @@ class Replicas(Protocol):
         kT: (n_replicas, 1, 1) kJ/mol of the thermostat of each replica.
         alive: (n_replicas,) bool, not stopped.
         kept: (n_replicas,) bool, whose frames are kept while they live.
+        aside: (n_replicas,) bool, whose next frame is left out; made anew in `at_frame`.
         numbers: (n_replicas,) what frames of each are numbered with.
         step: steps made so far.
     """
@@ -423,6 +424,7 @@ class Replicas(Protocol):
     kT: Tensor
     alive: Tensor
     kept: Tensor
+    aside: Tensor
     numbers: Tensor
     step: int
 

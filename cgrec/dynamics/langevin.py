@@ -101,12 +101,7 @@ class Langevin:
         else:
             each = {"friction": self.friction}
         expect("Langevin", at_least=0, **each)
-        for hook in self.hooks or ():
-            if not isinstance(hook, Hook):
-                raise ValueError(
-                    "Langevin.hooks: expected tables that say what they are (_target_: ...), "
-                    f"each a cgrec.dynamics.Hook, found {hook!r}"
-                )
+        _check_hooks(self.hooks or ())
         if self.bias is not None and _keeps_hot(self):
             raise ValueError(
                 "Langevin.exchange: expected keep=lowest beside a bias, found all; leave one out"
@@ -245,6 +240,15 @@ def _check_state(options: Langevin, potential: Potential, start: Frames) -> None
             "at this density, or ask for the "
             "error by name with other_density=True"
         )
+
+
+def _check_hooks(hooks: Sequence[Hook]) -> None:
+    for hook in hooks:
+        if not isinstance(hook, Hook):
+            raise ValueError(
+                "Langevin.hooks: expected tables that say what they are (_target_: ...), "
+                f"each a cgrec.dynamics.Hook, found {hook!r}"
+            )
 
 
 def _replicas(

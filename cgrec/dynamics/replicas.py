@@ -98,6 +98,7 @@ class Replicas:
         self.pushing: list[Hook] = []
         self.alive = torch.ones(n, dtype=torch.bool, device=device)
         self.kept = torch.ones(n, dtype=torch.bool, device=device)
+        self.aside = torch.zeros(n, dtype=torch.bool, device=device)
         self.numbers = torch.arange(n, device=device)
         self.lost: list[Lost] = []
         self.step = 0
@@ -188,8 +189,8 @@ class Replicas:
         self.total_force[dead] = 0.0
 
     def frames(self) -> dict[str, NDArray[np.generic]]:
-        """What is stored of each replica that is kept and lives; one that was stopped has nothing
-        more to say.
+        """What is stored of each replica that is kept and lives and is not left aside for the moment;
+        one that was stopped has nothing more to say.
         """
         values = {
             "positions": self.positions,
@@ -202,7 +203,7 @@ class Replicas:
         if self.box is not None:
             values["box"] = self.box
         values[TEMPERATURES] = self.kT[:, 0, 0] / BOLTZMANN
-        which = self.kept & self.alive
+        which = self.kept & self.alive & ~self.aside
         return {name: value[which].cpu().numpy() for name, value in values.items()}
 
     def trial(self) -> Callable[[], None] | None:

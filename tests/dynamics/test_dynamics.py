@@ -1,10 +1,14 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from contracts import random_frames
 from samples import dimer
 
 from cgrec import Frames, System
 from cgrec.dynamics import BiasPlan, Exchange, FeatureGuard, Guard, Langevin
+from cgrec.dynamics.hooks import Watch
 from cgrec.potential import (
     DensityNetwork,
     DihedralPrior,
@@ -196,6 +200,59 @@ def test_lost_replicas_are_stopped_counted_and_salvaged(tmp_path):
     assert 0 < len(frames) < 32 * 10
     distance = np.linalg.norm(frames.positions[:, 0] - frames.positions[:, 1], axis=-1)
     assert distance.min() > 0.03
+
+
+class _Script(Guard):
+    """Scores by look and replica, whatever the sites do."""
+
+    def __init__(self):
+        self.look = 0
+        self.scores = torch.full((20, 32), 0.5, dtype=torch.float64)
+        self.scores[4:7, 0] = 1.2  # three looks beyond, then back
+        self.scores[4:, 1] = 1.2  # stays beyond
+        self.scores[4, 2] = 1.6  # far beyond at once
+        self.scores[4:20:2, 3] = 1.2  # comes and goes
+        self.scores[4, 4] = torch.nan
+
+    def score(self, graph):
+        self.look += 1
+        return self.scores[self.look - 1]
+
+
+def test_a_replica_that_comes_back_is_not_lost_and_one_that_stays_away_is(tmp_path):
+    potential, start = dimer()
+    frames, report = run(
+        potential, start, tmp_path / "f", guard=_Script(), length=4, equilibration=0
+    )
+    first = 4 * 0.2 + 0.2
+    lost = {one["replica"]: one["time"] for one in report.lost}
+    assert lost == pytest.approx({1: first + 3 * 0.2, 2: first, 4: first})
+    kept = np.bincount(frames.replicas, minlength=32)
+    assert kept[:6].tolist() == [17, 4, 4, 12, 4, 20]  # none of the frames beyond
+
+
+def test_patience_survives_a_kill(tmp_path):
+    """A replica that was beyond at the last looks before a checkpoint has no new patience."""
+    watch, other = Watch(_Script()), Watch(_Script())
+    replicas = SimpleNamespace(
+        positions=torch.zeros(32, 2, 3),
+        kT=torch.full((32, 1, 1), thermal_energy(T)),
+        temperature=T,
+        alive=torch.ones(32, dtype=torch.bool),
+        graph=lambda positions: None,
+        lost=[],
+    )
+    replicas.lose = lambda which, why, score: replicas.lost.append(which.nonzero()[:, 0].tolist())
+    for _ in range(6):
+        watch.at_frame(replicas)
+    assert replicas.lost == [[], [], [], [], [2, 4], []]
+    other.guard.look = 6
+    other.restore(watch.state(), replicas)
+    for _ in range(2):
+        other.at_frame(replicas)
+    assert replicas.lost[6:] == [[], [1]]
+    other.restore(1.3, replicas)  # as it was kept before there was patience
+    assert other.largest == 1.3 and other.beyond is None
 
 
 def test_explosion_is_reported_not_propagated(tmp_path):
