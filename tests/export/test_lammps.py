@@ -15,6 +15,7 @@ from cgrec.cli import main
 from cgrec.export import lammps_command, write_lammps
 from cgrec.export.lammps import uf3_file
 from cgrec.potential import (
+    BondGraph,
     DihedralPrior,
     DihedralSeries,
     ExcludedVolume,
@@ -126,6 +127,23 @@ def test_walls_beside_springs(tmp_path):
     said = (tmp_path / "chain" / "potential.in").read_text()
     assert "bond_style hybrid harmonic lepton" in said
     assert "angle_style hybrid harmonic lepton cosine" in said
+
+
+def test_walls_far_along_the_chain(tmp_path):
+    """Of sites that are not bonded: what LAMMPS keeps from bonded sites must stay what it was."""
+    frames = random_frames(3)
+    far = FlatBottomPrior(
+        types=TYPES,
+        n_sites=6,
+        sites=[[0, 3], [1, 4], [0, 4]],
+        lower=[0.5, 0.4, 0.6],
+        upper=[1e6] * 3,
+        below=[900.0, 500.0, 700.0],
+        above=[0.0] * 3,
+        bond_graph=BondGraph.of(frames.system).config,
+    )
+    assert far.energy_and_forces(frames)[0].min() > 0
+    assert_same(bonded() + far, frames, tmp_path / "chain")
 
 
 @pytest.mark.parametrize("term", range(4))

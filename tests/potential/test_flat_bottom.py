@@ -6,7 +6,7 @@ import torch
 
 from cgrec import Frames, System
 from cgrec.potential import Angles, Bonds, FlatBottomPrior, HarmonicPrior, SumPotential
-from cgrec.potential.priors import flat_bottom
+from cgrec.potential.priors import ChainWalls, flat_bottom
 from cgrec.units import thermal_energy
 
 TYPES = ("A",)
@@ -98,3 +98,39 @@ def test_equal_sites_share_their_walls():
     wall = FlatBottomPrior.fit(chain(cosines, np.full((4_000, 3), 0.38)), TYPES, 3)
     assert torch.equal(wall.lower[:1], wall.lower[1:])
     assert wall.upper.numpy() == pytest.approx(0.4, abs=0.01)
+
+
+def five(distances):
+    """Five sites on a line, the last of which stands this far, nm, from the first."""
+    x = np.zeros((len(distances), 5, 3))
+    x[:, :4, 0] = 0.38 * np.arange(4)
+    x[:, 4, 1] = distances
+    system = System(
+        names=tuple("ABCDE"),
+        types=("X",) * 5,
+        masses=np.ones(5),
+        bonds=[(k, k + 1) for k in range(4)],
+    )
+    return Frames(system, x, 300.0)
+
+
+def test_sites_far_along_a_chain_stay_where_they_were_seen():
+    """Each pair has a wall of its own where its distances end, whatever the type."""
+    seen = five(np.random.default_rng(2).uniform(0.6, 1.2, 20_000))
+    wall = ChainWalls(rise=0.03)(seen, ["X"])
+    assert wall.sites.tolist() == [[0, 3], [0, 4], [1, 4]]
+    assert wall.lower.numpy() == pytest.approx([1.14, 0.6, np.hypot(0.6, 0.38)], abs=1e-3)
+    assert float(wall.energy_and_forces(five(np.array([0.7])))[0][0]) == 0
+    kT = thermal_energy(300)
+    first = 0.5 * (0.12 / 0.03) ** 2  # 0.12 nm behind the wall of the first and the last
+    second = 0.5 * ((np.hypot(0.6, 0.38) - np.hypot(0.48, 0.38)) / 0.03) ** 2
+    found = float(wall.energy_and_forces(five(np.array([0.48])))[0][0])
+    assert found == pytest.approx((first + second) * kT, rel=0.02)
+
+
+def test_chains_whose_ends_nobody_knows_get_no_walls():
+    seen = five(np.linspace(0.6, 1.2, flat_bottom.FEWEST - 1))
+    assert ChainWalls()(seen, ["X"]) is None
+    assert ChainWalls(offset=5)(five(np.linspace(0.6, 1.2, 2000)), ["X"]) is None
+    with pytest.raises(ValueError, match="ChainWalls.rise: expected more than 0"):
+        ChainWalls(rise=0.0)

@@ -10,6 +10,7 @@ One file each: an energy (`HarmonicPrior`), and what fits it to frames and is ch
 
 from .angles import Angles, LinePrior
 from .bonds import Bonds
+from .chain_walls import ChainWalls
 from .chosen import PriorFit, fit_priors, fitted, priors_by_name
 from .coulomb import Coulomb, ScreenedCoulomb
 from .dihedral import DihedralPrior, Dihedrals
@@ -22,6 +23,7 @@ __all__ = [
     "Bonds",
     "BranchPrior",
     "Branches",
+    "ChainWalls",
     "Coulomb",
     "DihedralPrior",
     "Dihedrals",
