@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from ..files import Json
+from .conformations import conformations
 from .contacts import contact_maps
 from .pieces import DASH, image, render, within
 from .read import LevelFiles, RunFiles
@@ -26,6 +27,7 @@ def chains(run: RunFiles) -> Markup:
     return render(
         "chains.html",
         picture=image(contact_maps(long), "contact maps of every level") if pairs else None,
+        folds=image(conformations(run.levels), "groups of conformations of every level"),
         pairs=[_pair_row(row) for row in pairs],
         states=states,
         hands=hands,

@@ -80,6 +80,11 @@ class LevelFiles:
         return str(self.report.get("name") or self.folder.name)
 
     @property
+    def variables(self) -> tuple[Variable, ...]:
+        """Those it was compared in."""
+        return _made(self.report.get("variables") or {})
+
+    @property
     def sites(self) -> System | None:
         """The System, from whichever file knows."""
         found = next((f for f in (self.frames, self.targets) if f is not None), None)

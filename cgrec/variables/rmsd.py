@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -91,6 +92,15 @@ class RMSD(FrameVariable):
     def of(self, frames: Frames) -> NDArray[np.float64]:
         """(n_frames,) nm. Molecules must be whole."""
         return in_portions(self.values, frames)
+
+    def reference(self, system: System, sites: Sequence[int]) -> NDArray[np.float64]:
+        """(n_sites, 3) nm, where the structure has these `sites` of a level.
+
+        Raises:
+            ValueError: it does not have them.
+        """
+        _, theirs = paired(system, sites, self._native)
+        return np.asarray(self._native.positions[0], float)[theirs]
 
     def _pairs(self, system: System) -> tuple[Sites, Sites]:
         """Sites of `system` that are compared, and the same sites of the structure."""
