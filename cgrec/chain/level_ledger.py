@@ -174,6 +174,12 @@ class LevelLedger:
     ) -> Frames:
         """The control: the same recipe, trained straight from level 0 through the composed mapping."""
         straight = replace(recipe, mapping=lambda system: path)
+        if recipe.mean_forces and potential_of(base) is None:
+            straight = replace(straight, mean_forces=None)
+            remark(
+                f"{level.name} (direct), the control, is trained on the forces of level 0's frames: "
+                f"mean forces, which {level.name} is trained on, need a level 0 that can be run"
+            )
         return Level(level.folder / layout.DIRECT, f"{level.name} (direct)").make(
             base.frames,
             straight,

@@ -181,9 +181,10 @@ def _fit(
     path = level.folder / layout.POTENTIAL
     if not made(path):
         network = recipe.potential(frames, seed)
+        # a mean force is right however often its configuration occurs
         potential, report = recipe.training(
             network,
-            frames,
+            replace(frames, weights=None) if recipe.mean_forces else frames,
             priors=fitted(priors, frames, network.types),
             seed=seed,
             folder=level.folder,

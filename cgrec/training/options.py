@@ -31,6 +31,7 @@ class FitOptions:
     compile: str | bool = "auto"
     processes: int = 1
     objectives: Sequence[Objective] | None = None
+    weighted: bool | None = None
 
     def __post_init__(self) -> None:
         expect("ForceMatching", at_least=0, learning_rate=self.learning_rate)

@@ -58,6 +58,8 @@ class ForceMatching(FitOptions):
             `batch_size` a multiple of it.
         objectives: what is minimised, the sum of them (role `cgrec.roles.Objective`); None: forces,
             and torques and energies by their weights above, which count only then.
+        weighted: False counts every frame alike, which mean forces allow: they are right however
+            often their configuration occurs. None: by the weights of the frames.
 
     Raises:
         ValueError: an unknown precision; a batch that cannot be shared evenly.
@@ -77,7 +79,7 @@ class ForceMatching(FitOptions):
 
         Args:
             potential: the network to train (trained in place).
-            frames: with forces; weights are honoured.
+            frames: with forces; weights are honoured, unless `weighted` says otherwise.
             priors: fixed, subtracted from the labels here and added to what is returned.
             seed: of the order of frames.
             folder: where training.csv and the checkpoint, training.pt, go; a fit that finds its
@@ -92,6 +94,8 @@ class ForceMatching(FitOptions):
             ValueError: no forces, or no energies (or a network without their zero) where energies
                 are to be fitted; several processes and no folder.
         """
+        if self.weighted is False:
+            frames = replace(frames, weights=None)
         fit = Fit(self, potential.to(self.device, self.dtype), frames, priors, seed, folder)
         fit.resume()
         if self.processes > 1 and not fit.done:

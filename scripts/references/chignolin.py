@@ -4,8 +4,9 @@ Amber ff14SB in GBn2, 32 replicas on 4 ladders of 8 temperatures from 300 to 510
 folded, half unfolded. OUT/unfolded.pdb are the unfolded starts, from 700 K; OUT/level0 the run. The
 same command goes on after a stop; a larger --length goes on from the end.
 
---ship writes the alpha carbons of the three coldest temperatures, with the forces on them, into the
-package: what `cgrec climb experiment=chignolin` begins with.
+--ship writes alpha carbons of the run with the mean forces on them, from a run of 1.2 ps with the
+alpha carbons held for each frame (OUT/labels; it goes on after a stop), into the package: what
+`cgrec climb experiment=chignolin` begins with.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from pathlib import Path
 import mdtraj
 import numpy as np
 
+from cgrec.corrections import MeanForces
 from cgrec.dynamics import Exchange, Langevin
 from cgrec.frames import Frames
 from cgrec.io import write
 from cgrec.mapping import alpha_carbons, least_noise
+from cgrec.potential import Potential
 from cgrec.sources import ForceFieldSource, molecule
 from cgrec.statistics.temperatures import weights_at
 
@@ -34,8 +37,11 @@ HOT, MELTING = 700.0, 1000.0
 UNFOLDED = 0.45
 #: Unfolded starts.
 STARTS = 8
-#: Temperatures of which frames are shipped: of hotter ones hardly a frame weighs anything at 300 K.
-COLDEST = 3
+#: Frames that are shipped of each temperature, from cold to hot. Hot ones weigh nothing at 300 K: they
+#: are there for their mean forces, so that a model knows more than the two basins.
+SHIPPED_OF_EACH = (6000, 4000, 3500, 3500, 3500, 3200, 3000, 3300)
+#: The run moves from its starts for half of its time: what a frame of that half weighs beside others.
+RELAXING, EARLY = 0.5, 1e-6
 
 
 def main() -> None:
@@ -47,7 +53,7 @@ def main() -> None:
     parser.add_argument("--ship", action="store_true", help="write what the package ships")
     arguments = parser.parse_args()
     if arguments.ship:
-        ship(arguments.out / "level0" / "frames")
+        ship(arguments.out)
         return
     arguments.out.mkdir(parents=True, exist_ok=True)
     unfolded = arguments.out / "unfolded.pdb"
@@ -73,24 +79,42 @@ def main() -> None:
     print(frames)
 
 
-def ship(run: Path) -> None:
-    """The alpha carbons of the coldest frames of a run, weighted to the lowest temperature."""
+def ship(out: Path) -> None:
+    """Alpha carbons of some frames of each temperature, weighted to the lowest, with mean forces."""
+    run = out / "level0" / "frames"
     frames = Frames.load(run)
     temperatures = np.load(run / "temperatures.npy")
-    energies = np.load(run / "energies.npy")
-    cold = np.flatnonzero(temperatures <= np.unique(temperatures)[COLDEST - 1] + 0.1)
-    weights = weights_at(frames.temperature, energies[cold], temperatures[cold])
-    chosen = replace(frames[cold], weights=weights, energies=None)
-    mapped = least_noise(alpha_carbons(frames.system), chosen)(chosen)
-    mapped = replace(
-        mapped,
+    rungs = np.unique(temperatures.round(1))
+    of_rung = [np.flatnonzero(abs(temperatures - rung) < 0.2) for rung in rungs]
+    rng = np.random.default_rng(0)
+    drawn = [rng.choice(own, n, replace=False) for own, n in zip(of_rung, SHIPPED_OF_EACH)]
+    chosen = np.sort(np.concatenate(drawn))
+    mapping = least_noise(alpha_carbons(frames.system), frames[of_rung[0]])
+    atoms = replace(frames[chosen], weights=None, energies=None)
+    potential = Potential.load(out / "level0" / "potential.pt").compiled()
+    labels = MeanForces()(potential, atoms, mapping, mapping(atoms), out / "labels", seed=1)
+    energies = np.load(run / "energies.npy")[chosen]
+    weights = weights_at(frames.temperature, energies, temperatures[chosen])
+    weights *= np.where(_progress(frames)[chosen] < RELAXING, EARLY, 1.0)
+    labels = replace(
+        labels,
         # their bonds are no chemical ones
-        system=replace(mapped.system, elements=("X",) * mapped.n_sites),
-        positions=np.asarray(mapped.positions, np.float32),
-        forces=np.asarray(mapped.forces, np.float32),
+        system=replace(labels.system, elements=("X",) * labels.n_sites),
+        positions=np.asarray(labels.positions, np.float32),
+        forces=np.asarray(labels.forces, np.float32),
+        weights=weights / weights.mean(),
     )
-    print(mapped, f"efficiency of the weights {mapped.weight_efficiency():.2f}")
-    mapped.save(PARENT)
+    print(labels, f"efficiency of the weights {labels.weight_efficiency():.2f}")
+    labels.save(PARENT)
+
+
+def _progress(frames: Frames) -> np.ndarray:
+    """(n_frames,) share of its replica's run that lies before each frame."""
+    progress = np.empty(len(frames))
+    for replica in np.unique(frames.replicas):
+        own = np.flatnonzero(frames.replicas == replica)
+        progress[own] = np.arange(len(own)) / len(own)
+    return progress
 
 
 def melt(path: Path, folder: Path) -> None:
