@@ -67,7 +67,7 @@ def foresee(
 def _coarse(name: str, recipe: LevelRecipe, system: System) -> System:
     try:
         mapping = recipe.mapping(system)
-        if recipe.mean_forces is not None:
+        if getattr(recipe, "mean_forces", None) is not None:
             holding(mapping)
         return mapping.coarse
     except SiteError as error:

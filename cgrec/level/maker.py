@@ -25,6 +25,7 @@ from ..variables import CollectiveVariable
 from .folder import LevelFolder
 from .recipe import LevelRecipe
 from .run import LevelRun
+from .trial import try_priors
 
 
 def claim_level(
@@ -181,11 +182,13 @@ def _fit(
     path = level.folder / layout.POTENTIAL
     if not made(path):
         network = recipe.potential(frames, seed)
+        fixed = fitted(priors, frames, network.types)
+        try_priors(level.name, fixed, frames, recipe.dynamics)
         # a mean force is right however often its configuration occurs
         potential, report = recipe.training(
             network,
             replace(frames, weights=None) if recipe.mean_forces else frames,
-            priors=fitted(priors, frames, network.types),
+            priors=fixed,
             seed=seed,
             folder=level.folder,
             name=f"{level.name}: fit",

@@ -1,0 +1,102 @@
+"""A short run of the priors alone, before anything is trained: what they cannot bear, no network
+mends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from ..dynamics import AllLost, Langevin
+from ..frames import Frames
+from ..potential import HarmonicPrior, Potential, SumPotential
+from ..remarks import remark
+from ..roles import Engine
+
+#: Replicas and steps: of an unstable time step, each factor of two in energy takes a few steps.
+REPLICAS, STEPS = 16, 300
+#: Share of the replicas that may be lost: some starts lie where priors are steep.
+LOST = 0.25
+#: Options of the level's own engine that the trial has, too.
+_SAME = (
+    "timestep",
+    "friction",
+    "minimum_mass",
+    "held",
+    "held_centres",
+    "skin",
+    "other_temperature",
+    "other_density",
+    "compile",
+)
+
+
+def try_priors(name: str, priors: Sequence[Potential], frames: Frames, engine: Engine) -> None:
+    """Run `priors` from `frames` with the time step of `engine`; nothing for engines of others.
+
+    Args:
+        name: of the level.
+        priors: fitted to `frames`.
+        frames: of the level below, mapped.
+        engine: of the level.
+
+    Raises:
+        ValueError: more than a quarter of the replicas are lost; it names the time step and the
+            period of the stiffest bond.
+    """
+    if not priors or not isinstance(engine, Langevin):
+        return
+    length = STEPS * engine.timestep
+    options = Langevin(
+        n_replicas=REPLICAS,
+        length=length,
+        save_every=length / 3,
+        equilibration=0,
+        use_lost=True,
+        **{f.name: getattr(engine, f.name) for f in fields(Langevin) if f.name in _SAME},
+    )
+    with TemporaryDirectory() as place:
+        try:
+            run = options(
+                SumPotential(list(priors)),
+                frames,
+                Path(place) / "run",
+                name=f"{name}: priors alone",
+            )
+            lost = len(run[1].lost)
+        except AllLost:
+            lost = REPLICAS
+    said = (
+        f"levels.{name}.dynamics.timestep={engine.timestep:g}: of {REPLICAS} replicas under the priors "
+        f"alone {lost} are lost within {length:g} ps, before anything is trained"
+    )
+    if lost > LOST * REPLICAS:
+        raise ValueError(f"{said}; expected all to live. {_way_out(priors, frames, engine)}")
+    if lost:
+        remark(f"{said}. {_way_out(priors, frames, engine)}")
+
+
+def _way_out(priors: Sequence[Potential], frames: Frames, engine: Langevin) -> str:
+    """What to do, with the period of the stiffest bond where there are bonds."""
+    periods = [
+        _shortest_period(prior, np.maximum(frames.system.masses, engine.minimum_mass))
+        for prior in priors
+        if isinstance(prior, HarmonicPrior) and prior.sites.shape[1] == 2
+    ]
+    if not periods:
+        return "Shorten the time step"
+    return (
+        f"The stiffest bond has a period of {min(periods):.2g} ps: a time step of a tenth of that, "
+        f"{min(periods) / 10:.2g} ps, is safe, or give light sites more mass (minimum_mass)"
+    )
+
+
+def _shortest_period(bonds: HarmonicPrior, masses: np.ndarray) -> float:
+    """ps, 2 pi sqrt(reduced mass / stiffness) of the bond where it is shortest."""
+    i, j = bonds.sites.cpu().numpy().T
+    reduced = masses[i] * masses[j] / (masses[i] + masses[j])
+    return float((2 * np.pi * np.sqrt(reduced / bonds.stiffness.cpu().numpy())).min())
