@@ -598,6 +598,10 @@ class Reruns(Protocol):
     def __call__(self, potential: Potential, name: str) -> Frames:
         """Frames of a run of `potential` by the level's own engine, in `folder`/`name`
         (round_1, round_2, ...); those that are there, where there are.
+
+        Raises:
+            AllLost (of cgrec.dynamics): no replica lived to its first frame. A correction that does
+                not catch it is left out, and the level stays as it was before.
         """
         ...
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ..configuration import (
     Composed,
     as_yaml,
@@ -54,15 +56,28 @@ def explain(arguments: list[str]) -> str:
 def _climb_one(config: Composed, trust: bool, given: frozenset[str]) -> None:
     """Climb one composed configuration and write its report."""
     from ..report import write_report
-    from ..verdict import NotToBeUsed
 
     chain = build(config, trust, given)
     try:
         chain.climb()
-    except NotToBeUsed:  # the report says why
-        print(f"report: {write_report(chain.folder)}")
+    except Exception:
+        _report_what_is_there(chain.folder)
         raise
     print(f"report: {write_report(chain.folder)}")
+
+
+def _report_what_is_there(folder: Path) -> None:
+    """The report of the levels that were finished before a climb ended, which may say why it did."""
+    from ..report import write_report
+    from ..run import layout
+    from ..run.lock import Busy
+
+    if not (layout.level_folder(folder, 0) / layout.REPORT).exists():
+        return
+    try:
+        print(f"report: {write_report(folder)}")
+    except (ValueError, OSError, Busy) as error:  # what ended the climb is said after it
+        print(f"report: none could be written ({error})")
 
 
 def _sweep(arguments: list[str], trust: bool) -> None:

@@ -16,6 +16,8 @@ from the best. A round that loses replicas is worse, whatever its frames say.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -37,6 +39,7 @@ from ..system import System
 from ..units import thermal_energy
 from ..variables.evaluate import in_portions
 from ..variables.pairs import OFFSET, SitePairs
+from .lost_rounds import run_or_nothing
 from .maximum_entropy import multipliers, step_length
 
 #: kT by which neighbouring coefficients of a spline differ, before any frame has been seen: a mean
@@ -113,24 +116,28 @@ class ChainRefinement:
                 step = chain.step(potential.types, taken, known, correction, share)
                 keep(path, step.save)
             tried = Potential.load(path, again.device)
-            run = again(potential + tried, f"round_{k}")
-            said.append(chain.divergence(run, judging))
+            ran = run_or_nothing(again, potential + tried, f"round_{k}")
+            said.append(math.nan if ran is None else chain.divergence(ran, judging))
             # what is left of a run that lost its replicas may look well
-            if said[k] < said[best] and len(run) > LEFT * len(taken):
-                best, taken, correction = k, run, tried
+            if ran is not None and said[k] < said[best] and len(ran) > LEFT * len(taken):
+                best, taken, correction = k, ran, tried
             else:  # the weights promised more than the model keeps
                 share *= LESS
-        about: dict[str, object] = {
-            "held_out_divergence": said,
-            "round": best,
-            "floor": chain.divergence(known, judging),
-        }
-        print(
-            "chain: divergence of held-out distances "
-            + ", ".join(f"{value:.4f}" for value in said)
-            + f"; the parent's own {about['floor']:.4f}; round {best} is taken"
-        )
+        about = _about(said, best, chain.divergence(known, judging))
         return Corrected(potential if correction is None else potential + correction, about=about)
+
+
+def _about(said: Sequence[float], best: int, floor: float) -> dict[str, object]:
+    """What simulation.json says of the rounds; shown as well."""
+    shown = ["all replicas lost" if math.isnan(value) else f"{value:.4f}" for value in said]
+    taken = f"round {best} is taken" if best else "no round is better, the model stays as it is"
+    print(
+        f"chain: divergence of held-out distances {', '.join(shown)}; the parent's own "
+        f"{floor:.4f}; {taken}"
+    )
+    # json knows no nan
+    rounds = [None if math.isnan(value) else value for value in said]
+    return {"held_out_divergence": rounds, "round": best, "floor": floor}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from ..roles import Corrected, Reruns
 from ..run.digests import keep, made
 from ..statistics.errors import effective_share
 from ..units import thermal_energy
+from .lost_rounds import run_or_nothing
 from .maximum_entropy import multipliers, step_length
 
 #: Pairs a spline must have met, in all frames of either ensemble, to get a coefficient of its own:
@@ -54,7 +55,8 @@ class PairRefinement:
         self, potential: Potential, run: Frames, targets: Frames, again: Reruns
     ) -> Corrected:
         """Correct and run again, `rounds` times. The level makes the last of these runs, whose
-        frames are its ensemble.
+        frames are its ensemble. A round that loses all its replicas ends them: what was there
+        before it is taken.
         """
         correction: UF3Potential | None = None
         total = potential
@@ -64,9 +66,12 @@ class PairRefinement:
                 step = correct_pairs(potential.types, run, targets, self, correction)
                 keep(path, step.save)
             correction = cast(UF3Potential, Potential.load(path, again.device))
-            total = potential + correction
             if k < self.rounds:
-                run = again(total, f"round_{k}")
+                found = run_or_nothing(again, potential + correction, f"round_{k}")
+                if found is None:
+                    break
+                run = found
+            total = potential + correction
         return Corrected(total)
 
 

@@ -21,7 +21,7 @@ from ..frames import Frames
 from ..potential.base import Potential, kernel_pays
 from ..potential.graph import check_box
 from ..potential.state import other_density
-from ..ranges import expect
+from ..ranges import expect, expect_unit
 from ..roles import Guard, Hook
 from ..run.checkpoints import load_state
 from ..run.lock import only_here
@@ -36,6 +36,8 @@ from .store import CHECKPOINT, FrameStore, finish, partial_of
 
 #: K within which two temperatures are one: files give two digits.
 SAME_TEMPERATURE = 0.01
+#: ps: no coarse model takes such a step, and every step in fs is larger.
+LONGEST_STEP = 0.5
 #: Steps of a run on a GPU from which compiling, a minute there, saves more than it takes.
 STEPS_THAT_PAY = 10_000
 
@@ -101,6 +103,7 @@ class Langevin:
         else:
             each = {"friction": self.friction}
         expect("Langevin", at_least=0, **each)
+        _check_times(self)
         _check_hooks(self.hooks or ())
         if self.bias is not None and _keeps_hot(self):
             raise ValueError(
@@ -219,6 +222,17 @@ class Langevin:
                 "use_lost=true of the dynamics goes on with these frames"
             )
         return Frames.load(folder), report
+
+
+def _check_times(options: Langevin) -> None:
+    """ValueError where a time was given in fs, or no frame is saved within the length."""
+    step = options.timestep
+    expect_unit("Langevin", "ps", below=LONGEST_STEP, mistaken="fs", factor=1e-3, timestep=step)
+    if options.save_every > options.length * (1 + 1e-9):
+        raise ValueError(
+            "Langevin.save_every: expected ps between saved frames, at most the length of "
+            f"{options.length:g} ps, found {options.save_every:g}; lower it, or give a longer length"
+        )
 
 
 def _check_state(options: Langevin, potential: Potential, start: Frames) -> None:

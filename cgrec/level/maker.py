@@ -27,6 +27,10 @@ from .recipe import LevelRecipe
 from .run import LevelRun
 from .trial import try_priors
 
+#: Frames that a weighted sample has to be worth (L. Kish) for a level to be made from it at all:
+#: fewer say nothing of any mean, and whole stretches of such a sample weigh nothing.
+FEWEST = 5.0
+
 
 def claim_level(
     level: LevelFolder,
@@ -103,6 +107,7 @@ def make_level(
         check_all(level.folder)
         claim_level(level, recipe, seed, identity, above)
         with noted(level.folder):
+            _check_weights(level, parent)
             targets = _map(level, parent, recipe)
             training = training_frames(parent, targets, bias)
             if recipe.mean_forces and not made(level.folder / layout.POTENTIAL):
@@ -111,6 +116,21 @@ def make_level(
             priors = measured_priors(level, recipe, parent, below or {})
             potential = _fit(level, training, priors, recipe, seed)
             return _run(level, potential, training, targets, recipe, seed)
+
+
+def _check_weights(level: LevelFolder, parent: Frames) -> None:
+    """ValueError where the weights of the parent leave next to nothing of it to fit to."""
+    if parent.weights is None:
+        return
+    worth = parent.weight_efficiency() * len(parent)
+    if worth < FEWEST:
+        nothing = int((np.asarray(parent.weights) == 0).sum())
+        raise ValueError(
+            f"levels.{level.name}: expected weights of the frames below that leave {FEWEST:g} of "
+            f"them or more, found {len(parent)} frames worth {worth:.1f} ({nothing} weigh nothing). "
+            "Sample the level below again in another run=FOLDER: with less bias, or where it "
+            "exchanges temperatures, with rungs that are nearer each other, and longer"
+        )
 
 
 def _map(level: LevelFolder, parent: Frames, recipe: LevelRecipe) -> Frames:

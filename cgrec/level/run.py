@@ -11,18 +11,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..dynamics import feature_guard
+from ..dynamics import AllLost, feature_guard
+from ..dynamics.store import partial_of
 from ..files import read_json, write_json
 from ..frames import Frames
 from ..potential import Potential
 from ..remarks import remark
-from ..roles import Correction, Engine
+from ..roles import Corrected, Correction, Engine
 from ..run import layout
 from ..run.digests import keep, keep_json, made, open_record
 
 #: Relative spread of the volume above which a parent is not one of constant volume: far above the
 #: rounding of boxes in files, far below what a barostat does.
 VOLUME_SPREAD = 1e-4
+#: What simulation.json calls the correction that was left out.
+LEFT_OUT = "left_out"
 
 
 @dataclass
@@ -68,7 +71,30 @@ class LevelRun:
         self, correction: Correction, potential: Potential, run: Path, place: Path
     ) -> Potential:
         """Leave the corrected potential and its frames in `place`. The potential first: frames say
-        that all is done.
+        that all is done. What was there before stays where a run of the correction loses all its
+        replicas.
+        """
+        if _left_out(place / layout.FRAMES):
+            return potential
+        try:
+            corrected = self._corrected(correction, potential, run, place)
+        except AllLost as error:
+            name = type(correction).__name__
+            remark(f"{self.name}: {name} is left out, the level stays as it was before: {error}")
+            shutil.rmtree(partial_of(place / layout.FRAMES), ignore_errors=True)
+            keep(place / layout.REFINED, potential.save)
+            corrected = Corrected(potential, Frames.load(run), {LEFT_OUT: name})
+        if corrected.frames is not None and not made(place / layout.FRAMES):
+            _keep_reweighted(corrected.frames, corrected.about, run, place / layout.FRAMES)
+        return corrected.potential
+
+    def _corrected(
+        self, correction: Correction, potential: Potential, run: Path, place: Path
+    ) -> Corrected:
+        """What a correction comes to; where it has no frames, they are made in `place`.
+
+        Raises:
+            AllLost: a run of the correction, or that of what it came to, has no frames.
         """
         again = _Reruns(self, place)
         corrected = correction(potential, Frames.load(run), self.targets, again)
@@ -78,9 +104,7 @@ class LevelRun:
             if corrected.about and not made(place / layout.CORRECTION):
                 keep_json(place / layout.CORRECTION, dict(corrected.about))
             self.simulate(corrected.potential, place / layout.FRAMES)
-        elif not made(place / layout.FRAMES):
-            _keep_reweighted(corrected.frames, corrected.about, run, place / layout.FRAMES)
-        return corrected.potential
+        return corrected
 
     def simulate(self, potential: Potential, place: Path) -> None:
         """A run in `place`, as long as the engine says; nothing where it is there.
@@ -115,6 +139,11 @@ class LevelRun:
             )
 
 
+def _left_out(frames: Path) -> bool:
+    """Whether these are frames of a correction that lost all its replicas, and was left out."""
+    return made(frames) and LEFT_OUT in read_json(frames / layout.SIMULATION)
+
+
 @dataclass(frozen=True)
 class _Reruns:
     """What a correction is given to run again with (see `cgrec.roles.Reruns`)."""
@@ -135,8 +164,10 @@ def _keep_reweighted(frames: Frames, about: Mapping[str, object], run: Path, pla
     """Frames that came from those of `run` without a run of their own: its report and its bias are
     theirs.
     """
+    known = read_json(run / layout.SIMULATION) if (run / layout.SIMULATION).exists() else {}
+    known.pop(LEFT_OUT, None)  # of the correction before
     said = {
-        **(read_json(run / layout.SIMULATION) if (run / layout.SIMULATION).exists() else {}),
+        **known,
         "weight_efficiency": frames.weight_efficiency(),
         **about,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,14 +29,10 @@ def weights_at(
         ImportError: pymbar is not installed.
         ValueError: numbers of different length, or not finite.
     """
+    need_pymbar("frames of several temperatures")
     logging.getLogger("pymbar").setLevel(logging.ERROR)  # it advertises faster packages
-    try:
-        from pymbar import MBAR
-    except ImportError as error:
-        raise ImportError(
-            "frames of several temperatures: expected the package pymbar, found none; "
-            "pip install 'cgrec[temperatures]'"
-        ) from error
+    from pymbar import MBAR
+
     energy = np.asarray(energies, float)
     sampled = np.asarray(temperatures, float)
     if energy.shape != sampled.shape or not np.isfinite(energy).all():
@@ -52,3 +49,15 @@ def weights_at(
     weights = np.empty(len(energy))
     weights[order] = found / found.mean()
     return weights
+
+
+def need_pymbar(owner: str) -> None:
+    """Refuse what `owner` asks for where pymbar is not installed, before anything is run for it.
+
+    Raises:
+        ImportError: it is not, with the way to have it.
+    """
+    if find_spec("pymbar") is None:
+        raise ImportError(
+            f"{owner}: expected the package pymbar, found none; pip install 'cgrec[temperatures]'"
+        )

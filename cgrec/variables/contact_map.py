@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .. import geometry
 from ..frames import Frames
+from ..ranges import expect, expect_in_nm
 from ..statistics.errors import Estimate, jackknife_rows
 from ..system import System
 from .evaluate import in_portions
@@ -37,8 +38,8 @@ class ContactMap(PairVariable):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.cutoff > 0:
-            raise ValueError(f"{self.name}: cutoff: expected a length in nm, found {self.cutoff}")
+        expect(self.name, above=0, cutoff=self.cutoff)
+        expect_in_nm(self.name, cutoff=self.cutoff)
 
     @property
     def unit(self) -> str:

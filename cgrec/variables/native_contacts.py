@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .. import geometry
 from ..frames import Frames
 from ..geometry import X
+from ..ranges import expect, expect_in_nm
 from ..roles import Mapped
 from ..system import System
 from ..trace import amino_residues, is_alpha_carbon, largest_molecule, longest_chain
@@ -31,6 +32,8 @@ class Criterion(NamedTuple):
 #: within 0.45 nm, lambda 1.8 for all atoms and 1.2 for their model of alpha carbons. Alpha carbons
 #: within 0.8 nm are the usual choice where the side chains are not there to touch each other.
 CRITERIA: dict[str, Criterion] = {"heavy": Criterion(0.45, 1.8), "CA": Criterion(0.8, 1.2)}
+#: 1/nm: with less, contacts break over more than half a nanometre, and Q says little of them.
+SOFTEST = 10.0
 #: Residues of a contact are further apart along the chain than this (the same paper).
 NEAREST = 3
 
@@ -77,9 +80,24 @@ class NativeContacts(FrameVariable):
             raise ValueError(
                 f"{self.name}: between: expected {' or '.join(CRITERIA)}, found {self.between!r}"
             )
+        self._check_numbers()
         object.__setattr__(self, "_native", structure_of(self.structure, self.name))
         object.__setattr__(self, "_known", {})
         self.contacts(self._native.system)
+
+    def _check_numbers(self) -> None:
+        """ValueError where a number cannot be meant, or is in angstroms."""
+        given = {"cutoff": self.cutoff, "beta": self.beta}
+        expect(self.name, above=0, **{k: v for k, v in given.items() if v is not None})
+        if self.factor is not None:  # below 1 a native contact counts as broken
+            expect(self.name, at_least=1, factor=self.factor)
+        if self.cutoff is not None:
+            expect_in_nm(self.name, cutoff=self.cutoff)
+        if self.beta < SOFTEST:
+            raise ValueError(
+                f"{self.name}.beta: expected 1/nm, {SOFTEST:g} or more, found {self.beta:g}; if "
+                f"these are 1/angstrom, give {10 * self.beta:g}"
+            )
 
     @property
     def sites(self) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ import torch
 
 from cgrec import Frames, System
 from cgrec.corrections import ChainRefinement
-from cgrec.dynamics import Langevin
+from cgrec.dynamics import AllLost, Langevin
 from cgrec.potential import BondGraph, HarmonicPrior, SitePairSplines, SumPotential
+from cgrec.remarks import Remark
 
 N = 8
 CHAIN = System(
@@ -123,6 +124,36 @@ def test_a_round_that_is_worse_is_taken_back_by_half(tmp_path, frames):
         SumPotential.load(tmp_path / f"correction_{k}.pt").parts[0].coefficients for k in (1, 2)
     )
     assert first.abs().max() > 0.01
+    assert torch.allclose(second, 0.5 * first, atol=1e-9)
+
+
+@dataclass
+class Lost:
+    """Runs of a corrected model, of which the first ones lose all replicas at once."""
+
+    folder: Path
+    frames: Frames
+    lost: int
+    device = torch.device("cpu")
+
+    def __call__(self, potential, name):
+        if int(name.removeprefix("round_")) <= self.lost:
+            raise AllLost("all 16 replicas were lost before a frame could be kept")
+        return self.frames
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+def test_a_round_that_loses_all_replicas_is_a_worse_one(tmp_path, lost):
+    """The next round takes half of its step; where all rounds are lost the model stays."""
+    again = Lost(tmp_path, drawn(0.9, 4), lost)
+    with pytest.warns(Remark, match="nothing is taken of round_1 .*all 16 replicas"):
+        corrected = ChainRefinement(rounds=3)(springs(), drawn(1.0, 1), drawn(0.9, 2), again)
+    said = corrected.about["held_out_divergence"]
+    assert said[1 : 1 + lost] == [None] * lost and None not in said[1 + lost :]
+    assert corrected.about["round"] == (2 if lost == 1 else 0)
+    first, second = (
+        SumPotential.load(tmp_path / f"correction_{k}.pt").parts[0].coefficients for k in (1, 2)
+    )
     assert torch.allclose(second, 0.5 * first, atol=1e-9)
 
 

@@ -313,3 +313,15 @@ def test_a_replica_that_runs_away_is_stopped_while_its_numbers_are_still_finite(
         report.lost
     ) == 32
     assert len(frames) < 32 * 10
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"timestep": 4.0}, "Langevin.timestep: expected ps, .* if these are fs, give 0.004"),
+        ({"length": 10, "save_every": 20}, "save_every: .*at most the length of 10 ps, found 20"),
+    ],
+)
+def test_times_that_cannot_be_meant_are_refused(options, said):
+    with pytest.raises(ValueError, match=said):
+        Langevin(**options)

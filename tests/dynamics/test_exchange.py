@@ -1,5 +1,7 @@
 """Temperature exchange: ladders, walks, frames of several temperatures."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -42,11 +44,22 @@ def test_a_ladder_rises_by_the_same_factor():
         ({"factors": [1.0, 1.3], "keep": "hot"}, "lowest or all"),
         ({"factors": [1.0, 1.3], "every": 0}, "every"),
         ({"factors": [1.2, 1.3]}, "rising from 1"),
+        ({"highest": 450, "rungs": 4}, r"450, as if in kelvin; .*300 K is highest=1\.5$"),
+        ({"factors": [300, 350, 450]}, r"if these are kelvin, give \[1, 1\.167, 1\.5\]"),
+        ({"factors": [1, 350]}, r"if these are kelvin, give \[1, 1\.167\]"),
+        ({"factors": [1, float("nan")]}, "rising from 1"),
     ],
 )
 def test_wrong_ladders_are_refused(options, said):
     with pytest.raises(ValueError, match=said):
         Exchange(**options)
+
+
+def test_without_pymbar_frames_of_all_rungs_are_refused_before_the_run(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pymbar", None)
+    with pytest.raises(ImportError, match=r"Exchange.keep=all: .*cgrec\[temperatures\]"):
+        Exchange(factors=[1.0, 1.3], keep="all")
+    Exchange(factors=[1.0, 1.3])
 
 
 def test_a_recipe_of_before_is_still_the_same():

@@ -1,6 +1,7 @@
 """The run of a level and its corrections in turn: what lies where, and what a kill leaves."""
 
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from plugin.toy.engine import MetropolisWalk
 
 from cgrec import Frames, Potential
 from cgrec.corrections import PairRefinement, Populations
+from cgrec.dynamics import AllLost
 from cgrec.level import LevelFolder
 from cgrec.level.recipe import LevelRecipe
 from cgrec.level.run import LevelRun
@@ -93,6 +95,48 @@ def test_killed_while_it_corrects_it_goes_on_to_the_same_frames(tmp_path, monkey
         a, b = (Frames.load(run.folder / name) for run in (whole, after))
         np.testing.assert_array_equal(a.positions, b.positions)
         np.testing.assert_array_equal(a.forces, b.forces)
+
+
+class Losing:
+    """A correction whose own run, or the level's with what it comes to, loses all its replicas."""
+
+    def __init__(self, own):
+        self.own = own
+
+    def __call__(self, potential, run, targets, again):
+        if self.own:
+            again(potential + springs(), "round_1")
+        return Corrected(potential + springs(), about={"twice": True})
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_correction_that_loses_all_replicas_is_left_out(tmp_path, monkeypatch, own):
+    """The level stays what it was, the next correction goes on from there, and so does the same
+    command.
+    """
+    walk = MetropolisWalk.__call__
+
+    def lose(engine, potential, start, place, **options):
+        if place.name == ("round_1" if own else "frames") and "corrected_1" in str(place):
+            raise AllLost("all 40 replicas were lost before a frame could be kept.")
+        return walk(engine, potential, start, place, **options)
+
+    monkeypatch.setattr(MetropolisWalk, "__call__", lose)
+    for again in (False, True):
+        one = level(tmp_path / "one")
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            one.make(springs(), [Losing(own), Populations({"turn": TURN.sites})])
+        if not again:
+            assert any("l1: Losing is left out" in str(w.message) for w in said)
+    first = Frames.load(one.folder / "unrefined")
+    middle = Frames.load(one.folder / "corrected_1" / "frames")
+    np.testing.assert_array_equal(first.positions, middle.positions)
+    about = json.loads((one.folder / "corrected_1" / "frames" / "simulation.json").read_text())
+    assert about["left_out"] == "Losing" and "twice" not in about
+    kept = Potential.load(one.folder / "corrected_1" / "refined.pt")
+    np.testing.assert_allclose(kept.energy_and_forces(first)[1], first.forces, atol=1e-3)
+    assert not LevelFolder(one.folder).simulation.get("left_out")
 
 
 def recipe(**given):

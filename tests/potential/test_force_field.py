@@ -499,6 +499,33 @@ def test_atoms_of_another_system_are_refused(solvated):
         ForceField(created("ala5"), other)
 
 
+def test_atoms_in_an_order_that_masses_do_not_tell_are_refused():
+    """CA and C of a residue change places: as heavy as each other, bonded to others."""
+    plain, system = created("ala5"), molecule(PEPTIDES / "ala5.pdb", MODELS["vacuum"])[1].system
+    names = [system.unique_labels.index(f"ALA3:{name}") for name in ("CA", "C")]
+    order = np.arange(system.n_sites)
+    order[names] = order[names[::-1]]
+    other = system.select(order.tolist())
+    assert np.allclose(other.masses, system.masses)
+    with pytest.raises(ValueError, match=r"ForceField: .*bond.* (ALA:CA|ALA:C) .*another order"):
+        ForceField(plain, other)
+    ForceField(plain, replace(system, bonds=np.zeros((0, 2), int)))  # nothing to compare
+
+
+def test_a_term_across_an_angle_is_no_foreign_bond():
+    """Urey and Bradley's: between two atoms bonded to a third."""
+    system = molecule(PEPTIDES / "ala2.pdb", MODELS["vacuum"])[1].system
+    plain = created()
+    (force,) = [f for f in plain.getForces() if isinstance(f, openmm.HarmonicBondForce)]
+    i, j = system.bonds[0].tolist()
+    k = next(int(b if a == j else a) for a, b in system.bonds if j in (a, b) and i not in (a, b))
+    force.addBond(i, k, 0.25, 1000.0)
+    ForceField(plain, system)
+    force.addBond(0, system.n_sites - 1, 0.25, 1000.0)
+    with pytest.raises(ValueError, match="no bond term between .*sites 0 and 31"):
+        ForceField(plain, system)
+
+
 def test_two_molecules_are_not_two_copies(solvated):
     """Copies would not feel each other."""
     system = solvated[1].system

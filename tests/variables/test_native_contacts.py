@@ -11,7 +11,7 @@ from variables_of_cln025 import PDB, native, pulled_apart, shaken
 
 from cgrec.io import to_mdtraj
 from cgrec.mapping import Backbone, BackboneAndSideChain, ResidueCentres, alpha_carbons
-from cgrec.variables import NativeContacts
+from cgrec.variables import ContactMap, NativeContacts
 
 
 def by_mdtraj(frames, reference, atoms, cutoff, factor):
@@ -92,3 +92,29 @@ def test_what_is_not_there_is_told():
         NativeContacts(structure=PDB, between="CB")
     with pytest.raises(ValueError, match="expected sites within 0.8 nm .* found none"):
         NativeContacts(structure=pulled_apart(), between="CA")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"cutoff": 4.5},
+            r"Q.cutoff: expected nm, .* found 4.5; if these are angstroms, give 0.45",
+        ),
+        ({"cutoff": 0.0}, "Q.cutoff: expected more than 0"),
+        ({"beta": 5.0}, r"Q.beta: expected 1/nm.*if these are 1/angstrom, give 50"),
+        ({"beta": 0.0}, "Q.beta: expected more than 0"),
+        ({"beta": -5.0}, "Q.beta: expected more than 0"),
+        ({"beta": float("nan")}, "Q.beta: expected more than 0"),
+        ({"factor": -2.0}, "Q.factor: expected 1 or more"),
+        ({"factor": 0.0}, "Q.factor: expected 1 or more"),
+    ],
+)
+def test_numbers_that_make_it_no_fraction_of_contacts_are_refused(options, said):
+    with pytest.raises(ValueError, match=said):
+        NativeContacts(structure=PDB, **options)
+
+
+def test_a_contact_map_in_angstroms_is_refused():
+    with pytest.raises(ValueError, match="contacts.cutoff: .*if these are angstroms, give 0.8"):
+        ContactMap(cutoff=8.0)

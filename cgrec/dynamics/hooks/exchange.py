@@ -15,9 +15,16 @@ from ...potential.base import Potential
 from ...ranges import expect
 from ...roles import Replicas
 from ...run import layout
+from ...statistics.temperatures import need_pymbar
 from ...units import BOLTZMANN
 from ..walks import round_trips
 from .hook import Hook
+
+#: Temperature of a rung over that of the lowest: nobody heats so far, and no temperature of a
+#: molecule in kelvin is less.
+_HOTTEST = 20.0
+#: K, of the examples in what is said of kelvin.
+_ROOM = 300.0
 
 
 class _State(TypedDict):
@@ -43,15 +50,21 @@ class Exchange(Hook):
     of each stretch, equilibration included.
 
     Args:
-        factors: temperatures of the rungs relative to the lowest, rising from 1.
-        highest: in place of factors, that of the highest rung; those between rise by the same
-            factor each, which gives all neighbours of a ladder the same acceptance where the heat
-            capacity does not change (D. A. Kofke, J. Chem. Phys. 117, 6911 (2002)).
+        factors: temperatures of the rungs over that of the lowest, which is the run's: no kelvin,
+            but numbers rising from 1.
+        highest: in place of factors, that of the highest rung, such as 1.5 for 450 K above a run at
+            300 K; those between rise by the same factor each, which gives all neighbours of a
+            ladder the same acceptance where the heat capacity does not change (D. A. Kofke, J.
+            Chem. Phys. 117, 6911 (2002)).
         rungs: of such a ladder.
         every: steps between attempts.
         keep: "lowest", frames of the lowest rung, numbered by ladder; "all", those of all rungs
             with weights by MBAR at the lowest temperature, numbered by replica, which walks. For
             energies, such as a force field, not for a PMF.
+
+    Raises:
+        ValueError: no ladder, or one in kelvin.
+        ImportError: keep="all" without pymbar.
     """
 
     def __init__(
@@ -67,6 +80,8 @@ class Exchange(Hook):
         expect("Exchange", at_least=1, every=every)
         if keep not in ("lowest", "all"):
             raise ValueError(f"Exchange.keep: expected lowest or all, found {keep!r}")
+        if keep == "all":
+            need_pymbar("Exchange.keep=all")
         self.every = every
         # None and no word: recipes of runs that know no keep= are still the same
         self.keep = "all" if keep == "all" else None
@@ -207,9 +222,26 @@ def _ladder(
                 "Exchange: expected factors=[1, ...], or highest above 1 with rungs of 2 or more, "
                 f"found highest={highest} and rungs={rungs}"
             )
+        if not highest < _HOTTEST:
+            raise ValueError(
+                "Exchange.highest: expected the highest temperature over the lowest, such as 1.5, "
+                f"found {highest:g}, as if in kelvin; divide it by the temperature of the run: "
+                f"{highest:g} K above {_ROOM:g} K is highest={highest / _ROOM:.4g}"
+            )
         factors = np.geomspace(1, highest, rungs).tolist()
-    if len(factors) < 2 or factors[0] != 1 or sorted(factors) != list(factors):
+    rising = bool((np.diff(factors) >= 0).all())  # false for NaN, too
+    if len(factors) < 2 or factors[0] != 1 or not rising or not factors[-1] < _HOTTEST:
         raise ValueError(
-            f"Exchange.factors: expected at least two, rising from 1, found {list(factors)}"
+            "Exchange.factors: expected at least two temperatures over the lowest, rising from 1, "
+            f"found {list(factors)}{_in_kelvin(factors)}"
         )
     return [float(f) for f in factors]
+
+
+def _in_kelvin(factors: Sequence[float]) -> str:
+    """What to give for temperatures in kelvin; nothing where these are none."""
+    if not factors or not all(np.isfinite(factors)) or max(factors) < _HOTTEST:
+        return ""
+    lowest = factors[0] if factors[0] > 1 else _ROOM
+    given = ", ".join(f"{max(1.0, f / lowest):.4g}" for f in factors)
+    return f"; if these are kelvin, give [{given}]"

@@ -66,6 +66,7 @@ def terms_of(
                 f"{name}: take a force field without it, or run it by cgrec.sources.OpenMMSource"
             )
         _READERS[name](force, found)
+    _check_bonds([sites for sites, _ in found.bonds], system)
     return found.tensors(), found.counts(), None if found.born is None else found.born.numbers
 
 
@@ -100,6 +101,43 @@ def _check_system(plain: openmm.System, system: System) -> None:
             f"System: bring both into one order; where masses were repartitioned, {WAY}, and let "
             "Langevin(minimum_mass=12) make hydrogens heavier"
         )
+
+
+def _check_bonds(terms: Sequence[tuple[int, ...]], system: System) -> None:
+    """Compare the bond terms of the OpenMM System with the bonds of `system`: masses agree in many
+    wrong orders, bonds in hardly one.
+
+    A term between two atoms bonded to a third is right, too: some force fields hold angles so
+    (Urey-Bradley). A System without bonds says nothing, nor does one without bond terms.
+
+    Raises:
+        ValueError: a bond without a term, or a term without a bond.
+    """
+    if not len(system.bonds) or not terms:
+        return
+    bonds = {(min(i, j), max(i, j)) for i, j in system.bonds.tolist()}
+    held = {(min(pair), max(pair)) for pair in terms}
+    neighbours: list[set[int]] = [set() for _ in range(system.n_sites)]
+    for i, j in bonds:
+        neighbours[i].add(j)
+        neighbours[j].add(i)
+    lacking = sorted(bonds - held)
+    foreign = sorted((i, j) for i, j in held - bonds if not neighbours[i] & neighbours[j])
+    if not lacking and not foreign:
+        return
+    i, j = (lacking or foreign)[0]
+    pair = f"{system.labels[i]} - {system.labels[j]} (sites {i} and {j})"
+    what = (
+        f"a bond term for the bond {pair}, found none"
+        if lacking
+        else f"no bond term between {pair}, which are not bonded, found one"
+    )
+    more = len(lacking) + len(foreign) - 1
+    raise ValueError(
+        f"ForceField: expected in the OpenMM System {what}{f' (and {more} more such pairs)' if more else ''}: the atoms of the two "
+        "are in another order, or the bonds of one are not those of the other; read both from one "
+        "structure"
+    )
 
 
 class _Found:
