@@ -628,7 +628,8 @@ class Correction(Protocol):
     """Changes the PMF of a level after its run by what the parent's frames say, and the ensemble
     with it. Corrections are Populations and PairRefinement of `cgrec.corrections`.
 
-    One that has an attribute `variables` has their site labels checked before the climb begins.
+    One that has an attribute `variables` has their site labels checked before the climb begins; one
+    that is a `SaysWhatIsMissing` is asked for the System of its level.
     """
 
     def __call__(

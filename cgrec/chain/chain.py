@@ -45,7 +45,7 @@ from ..system import System
 from ..threads import use_threads
 from ..variables import named_variables
 from ..verdict import DO_NOT_USE, NotToBeUsed, Verdict, judge
-from .foresight import check_indices, check_variables, foresee, remark_basins
+from .foresight import check_basins, check_indices, check_variables, foresee, remark_basins
 from .level_ledger import LevelLedger
 
 #: What says that level 0 was begun.
@@ -96,6 +96,8 @@ class Chain:
         self.threads = threads
         self.recipe = recipe
         self.basins = dict(basins or {})
+        own = [v for recipe in self.recipes.values() for v in recipe.variables or ()]
+        check_basins(self.basins, (*self.variables, *own))
         self.go_on = go_on
         self.ledger = LevelLedger(self.variables, bins, control, self.basins, seed)
         self.chosen_threads: Json = {}

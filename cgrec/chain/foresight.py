@@ -7,6 +7,7 @@ Most rules choose sites from a System alone, so the Systems of all levels follow
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..corrections.mean_force import holding
@@ -69,6 +70,11 @@ def _coarse(name: str, recipe: LevelRecipe, system: System) -> System:
         mapping = recipe.mapping(system)
         if getattr(recipe, "mean_forces", None) is not None:
             holding(mapping)
+        if mapping.coarse.n_sites < 2:
+            raise ValueError(
+                f"expected two sites or more, found one of the {system.n_sites} below: it has no "
+                "shape; choose sites that stand for less, or leave this level out"
+            )
         return mapping.coarse
     except SiteError as error:
         raise SiteError(f"levels.{name}.mapping: {error}", error.candidates) from error
@@ -107,6 +113,40 @@ def check_variables(
                 if system is not None:
                     where = f"levels.{name}.corrections.{k}.variables"
                     check_variable(f"{where}.{variable.name}", variable, system)
+            if system is not None and isinstance(correction, SaysWhatIsMissing):
+                why = correction.missing_on(system)
+                if why is not None:
+                    raise ValueError(f"levels.{name}.corrections.{k}: {why}")
+
+
+def check_basins(
+    basins: Mapping[str, Mapping[str, Sequence[float]]], variables: Iterable[Variable]
+) -> None:
+    """Refuse bounds between which nothing can lie.
+
+    Args:
+        basins: {name: {variable: (low, high)}}. Of a dihedral low may be above high: the arc through
+            180 degrees.
+        variables: those that are known. Another one may be a dihedral.
+
+    Raises:
+        ValueError: naming basin and variable.
+    """
+    on_a_line = {v.name for v in variables if not v.periodic}
+    for name, box in basins.items():
+        for variable, bounds in box.items():
+            numbers = [isinstance(x, int | float) and not math.isnan(x) for x in bounds]
+            if len(numbers) != 2 or not all(numbers):
+                wrong = True
+            elif variable in on_a_line:
+                wrong = bounds[0] >= bounds[1]
+            else:
+                wrong = bounds[0] == bounds[1]
+            if wrong:
+                raise ValueError(
+                    f"basins.{name}.{variable}: expected two bounds, the lower one first, such as "
+                    f"[0, 0.2], in nm (degrees for angles and dihedrals), found {list(bounds)}"
+                )
 
 
 def remark_basins(
@@ -154,7 +194,8 @@ def _check_compared(where: str, variable: Variable, system: System) -> None:
         raise ValueError(
             f"{where}: expected a variable of a few numbers, found {len(variable.columns(system))} "
             "columns. Distances of all pairs are compared in every ledger of a chain as they are; "
-            "take cgrec.variables.TICA, RMSD or NativeContacts to compare them in one number"
+            "take cgrec.variables.RMSD or NativeContacts to compare them in one number, or "
+            "TICA.from_file of components that TICA.fit found in a sample"
         )
 
 

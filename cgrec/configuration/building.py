@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import math
+import re
 import types
 import typing
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -52,6 +55,7 @@ def build(config: DictConfig, trust: bool = False, given: frozenset[str] = froze
     plain: Any = OmegaConf.to_container(config, resolve=True)
     Allowed(trust, given).check(plain)
     _check_top(plain)
+    _check_finite(plain, "")
     made: dict[str, Any] = {key: _made(value, str(key)) for key, value in plain.items()}
     _check_roles(made)
     recipe = {k: v for k, v in plain.items() if k not in ("run", "threads", "go_on")}
@@ -76,6 +80,8 @@ def _check_top(plain: Json) -> None:
     for key, kind in _TOP_TYPES.items():
         if key in plain and plain[key] != "???" and not _fits(plain[key], kind):
             raise ValueError(f"{key}: expected {_in_words(kind)}, found {plain[key]!r}")
+    if plain["seed"] < 0:
+        raise ValueError(f"seed: expected 0 or more, found {plain['seed']}")
     if plain["bins"] < 2 or plain["threads"] < 0:
         key = "bins" if plain["bins"] < 2 else "threads"
         raise ValueError(
@@ -84,6 +90,19 @@ def _check_top(plain: Json) -> None:
     misshapen = wrong_shape(plain)
     if misshapen is not None:
         raise ValueError(misshapen)
+
+
+def _check_finite(node: object, key: str) -> None:
+    """ValueError at the first number that is none, or infinite: a class that does not look would find
+    out when the work is done. Only a basin may have an open end.
+    """
+    if isinstance(node, dict | list):
+        for name, value in node.items() if isinstance(node, dict) else enumerate(node):
+            _check_finite(value, f"{key}.{name}" if key else str(name))
+    if not isinstance(node, float) or math.isfinite(node):
+        return
+    if math.isnan(node) or not key.startswith("basins."):
+        raise ValueError(f"{key}: expected a finite number, found {node}")
 
 
 def _check_roles(made: Json) -> None:
@@ -153,7 +172,22 @@ def _called(
         raise ImportError(f"{key}: {error}", name=error.name) from error
     except (ValueError, TypeError, KeyError, OSError) as error:
         what = error.args[0] if isinstance(error, KeyError) and error.args else error
-        raise ValueError(f"{key}: {what}") from error
+        raise ValueError(_keyed(function, key, str(what))) from error
+
+
+def _keyed(function: Callable[..., object], key: str, said: str) -> str:
+    """What a target says of one of its arguments, by the key of that argument: "Langevin.timestep: "
+    becomes "levels.l1.dynamics.timestep: ".
+    """
+    short = said
+    for name in (getattr(function, "__name__", ""), key.rpartition(".")[2]):
+        short = short.removeprefix(f"{name}.")
+    first = re.match(r"(\w+)(\.\w+)*: ", short)
+    known: set[str] = set()
+    with suppress(TypeError, ValueError):  # written in C
+        known = set(inspect.signature(function).parameters)
+    argument = first is not None and first[1] in known
+    return f"{key}.{short}" if argument else f"{key}: {said}"
 
 
 def _check_arguments(
@@ -188,7 +222,18 @@ def _check_arguments(
             raise ValueError(f"{key}.{name}: expected {_in_words(hints[name])}, found {value!r}")
     for name in [] if later else names:
         if known[name].default is inspect.Parameter.empty and name not in arguments:
-            raise ValueError(f"{key}.{name}: expected a value, found none; give {key}.{name}=...")
+            raise ValueError(
+                f"{key}.{name}: expected a value, found none; give {key}.{name}=..."
+                + _from_file(function)
+            )
+
+
+def _from_file(function: Callable[..., object]) -> str:
+    """The other way to make what a table names: from what it saved."""
+    if not (inspect.isclass(function) and hasattr(function, "from_file")):
+        return ""
+    room = ".".join(function.__module__.split(".")[:2])
+    return f", or read a saved one by _target_: {room}.{function.__qualname__}.from_file"
 
 
 def _check_device(device: str, key: str) -> None:

@@ -38,6 +38,8 @@ TOP = (
 )
 #: What hydra composes: to be looked at and built from in this room only.
 Composed = DictConfig
+#: Tables whose entries have names of the user's own.
+NAMED_FREELY = frozenset({"variables", "basins", "refine", "priors"})
 #: Keys whose values are paths: taken as they are written, whatever characters they have.
 PATHS = frozenset({"path", "forces_path", "topology", "structure", "run", "python"})
 
@@ -243,6 +245,12 @@ def _explained(error: ConfigCompositionException, overrides: list[str]) -> Value
             "--multirun for one climb each, "
             f"{sweep[1]}=[{sweep[2]}] for a list, or '{sweep[1]}=\"{sweep[2]}\"' for text"
         )
+    merged = re.search(r"Error merging override ([^=]+)=(.*)", str(error))
+    if merged is not None:
+        return ValueError(
+            f"{merged[1].lstrip('+')}: expected what stands there to keep its shape, a list [...] a "
+            f"list and a table {{...}} a table, found {merged[2]}; give it in that shape"
+        )
     unknown = re.search(r"Could not override '([^']+)'", str(error)) or re.search(
         r"Could not append to config\.? .*?'?([\w.]+)'? is already", str(error)
     )
@@ -274,6 +282,8 @@ def _explained(error: ConfigCompositionException, overrides: list[str]) -> Value
             f"'~{key}' '+{key}=...'"
         )
     hint = f"did you mean {' or '.join(near)}?" if near else _way_to(key, known)
+    if key.rpartition(".")[0].rpartition(".")[2] in NAMED_FREELY:
+        hint += f" To add one of a new name put a plus before it: +{key}=..."
     return ValueError(
         f"{key}: expected a key of the configuration, found none of that name; {hint}"
     )

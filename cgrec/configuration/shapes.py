@@ -36,6 +36,7 @@ _LISTS = (
 _WAYS = {
     ("defaults",): "put each choice on a line of its own, such as '- /source: file'",
     ("variables", "*"): "name the sites, such as [A, B], or say what it is by _target_",
+    ("levels", "*", "corrections"): "put it in brackets, such as [{_target_: ...}]",
     ("basins", "*", "*"): "give the bounds, such as [-100, -40]",
 }
 
@@ -115,7 +116,7 @@ def _wrong(
         made = "variables" in key[-2:-1] and isinstance(value, dict) and "_target_" in value
         if pattern is not None and not isinstance(value, list) and not made:
             yield ".".join(key), value, "a list", _WAYS.get(pattern, _WAYS["variables", "*"])
-        if isinstance(value, dict) and "_target_" not in value:
+        if isinstance(value, dict) and ("_target_" not in value or _like(key, (("levels", "*"),))):
             yield from _wrong(value, key)
 
 

@@ -29,7 +29,7 @@ from .. import geometry
 from ..frames import Frames
 from ..potential import BondGraph, DihedralPrior, Potential, SumPotential
 from ..potential.site_pair_splines import SitePairSplines
-from ..ranges import expect
+from ..ranges import expect, expect_unit
 from ..roles import Corrected, Reruns
 from ..run.digests import keep, made
 from ..statistics.divergence import jensen_shannon_rows
@@ -55,6 +55,8 @@ BLOCKS = 20
 LESS = 0.5
 #: Share of the frames of the best run so far that a better one has, or replicas were lost.
 LEFT = 0.95
+#: nm: no chain that folds is so long; in angstroms its distances are larger.
+LONGEST = 15.0
 #: nm, bins in which held-out distances are compared.
 WIDTH = 0.02
 
@@ -90,12 +92,30 @@ class ChainRefinement:
         expect("ChainRefinement", at_least=1, offset=self.offset, rounds=self.rounds)
         expect("ChainRefinement", above=0, spacing=self.spacing, order=self.order)
         expect("ChainRefinement", above=0, efficiency=self.efficiency, held_out=self.held_out)
+        expect_unit(
+            "ChainRefinement",
+            "nm",
+            below=LONGEST,
+            mistaken="angstroms",
+            factor=0.1,
+            reach=self.reach,
+        )
         if not self.held_out < 1 or not self.reach > self.shortest + 3 * self.spacing:
             raise ValueError(
                 "ChainRefinement: expected held_out below 1 and reach above shortest + 3 spacing, "
                 f"found held_out={self.held_out}, shortest={self.shortest}, reach={self.reach}, "
                 f"spacing={self.spacing}"
             )
+
+    def missing_on(self, system: System) -> str | None:
+        """Why there is nothing to correct, in words; None where there is."""
+        chain = len(SitePairs(offset=self.offset).chain(system))
+        if chain >= self.offset + 2:
+            return None
+        return (
+            f"ChainRefinement: expected a chain of {self.offset + 2} sites or more (offset="
+            f"{self.offset}), found {chain}; lower offset, or leave this correction out at this level"
+        )
 
     def __call__(
         self, potential: Potential, run: Frames, targets: Frames, again: Reruns
@@ -159,13 +179,11 @@ class _Chain:
 
     @classmethod
     def of(cls, system: System, options: ChainRefinement) -> _Chain:
+        why = options.missing_on(system)
+        if why is not None:
+            raise ValueError(why)
         chosen = SitePairs(offset=options.offset)
         chain = np.array(chosen.chain(system), np.int64)
-        if len(chain) < options.offset + 2:
-            raise ValueError(
-                f"ChainRefinement: expected a chain of {options.offset + 2} sites or more, found "
-                f"{len(chain)}; leave this correction out at this level"
-            )
         pairs = chosen.pairs(system)
         held = np.arange(len(pairs)) % HELD_PAIRS == HELD_PAIRS // 2
         dihedrals = np.stack([chain[k : len(chain) - 3 + k] for k in range(4)], 1)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..frames import Frames
 from ..potential import Potential, UF3Potential
+from ..ranges import expect, expect_reach
 from ..roles import Corrected, Reruns
 from ..run.digests import keep, made
 from ..statistics.errors import effective_share
@@ -50,6 +51,12 @@ class PairRefinement:
     spacing: float = 0.04
     rounds: int = 3
     efficiency: float = 0.2
+
+    def __post_init__(self) -> None:
+        expect_reach("PairRefinement", cutoff=self.cutoff)
+        expect("PairRefinement", above=0, spacing=self.spacing)
+        expect("PairRefinement", at_least=1, rounds=self.rounds)
+        expect("PairRefinement", at_least=0, efficiency=self.efficiency)
 
     def __call__(
         self, potential: Potential, run: Frames, targets: Frames, again: Reruns

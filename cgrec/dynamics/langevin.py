@@ -92,18 +92,7 @@ class Langevin:
     hooks: Sequence[Hook] | None = None
 
     def __post_init__(self) -> None:
-        positive = {n: getattr(self, n) for n in ("length", "save_every", "timestep")}
-        counts = {n: getattr(self, n) for n in ("n_replicas", "checkpoint_every")}
-        rest = {n: getattr(self, n) for n in ("equilibration", "minimum_mass", "skin")}
-        expect("Langevin", above=0, **positive)
-        expect("Langevin", at_least=1, **counts)
-        expect("Langevin", at_least=0, **rest)
-        if isinstance(self.friction, Mapping):
-            each = {f"friction[{kind}]": value for kind, value in self.friction.items()}
-        else:
-            each = {"friction": self.friction}
-        expect("Langevin", at_least=0, **each)
-        _check_times(self)
+        _check_numbers(self)
         _check_hooks(self.hooks or ())
         if self.bias is not None and _keeps_hot(self):
             raise ValueError(
@@ -224,8 +213,23 @@ class Langevin:
         return Frames.load(folder), report
 
 
-def _check_times(options: Langevin) -> None:
-    """ValueError where a time was given in fs, or no frame is saved within the length."""
+def _check_numbers(options: Langevin) -> None:
+    """ValueError where a number is out of its range, a time was given in fs, no frame is saved within
+    the length, or replicas do not fill ladders.
+    """
+    positive = {n: getattr(options, n) for n in ("length", "save_every", "timestep")}
+    counts = {n: getattr(options, n) for n in ("n_replicas", "checkpoint_every")}
+    rest = {n: getattr(options, n) for n in ("equilibration", "minimum_mass", "skin")}
+    expect("Langevin", above=0, **positive)
+    expect("Langevin", at_least=1, **counts)
+    expect("Langevin", at_least=0, **rest)
+    if isinstance(options.friction, Mapping):
+        each = {f"friction[{kind}]": value for kind, value in options.friction.items()}
+    else:
+        each = {"friction": options.friction}
+    expect("Langevin", at_least=0, **each)
+    if options.exchange is not None:
+        options.exchange.first_rungs(options.n_replicas)
     step = options.timestep
     expect_unit("Langevin", "ps", below=LONGEST_STEP, mistaken="fs", factor=1e-3, timestep=step)
     if options.save_every > options.length * (1 + 1e-9):

@@ -13,6 +13,7 @@ from ..corrections import MeanForces, PairRefinement, Populations
 from ..corrections.populations import ORDER
 from ..mapping import FORCE_MAPS
 from ..potential.priors import priors_by_name
+from ..ranges import expect, expect_reach
 from ..roles import Correction, Engine, ForceMap, MeasuresParent, NetworkMaker, Prior, Rule
 from ..run.recipes import described
 from ..run.stages import MEASURED
@@ -68,6 +69,8 @@ class LevelRecipe:
             )
         if isinstance(self.potential, partial):
             check_partial(self.potential)
+            check_numbers(self.potential.keywords)
+        check_rungs(self.dynamics)
         check_kind("mapping", [self.mapping], 1, "a rule (System or Frames -> Mapping)")
         check_kind("priors", self.listed_priors, 2, "priors (frames, types -> Potential)")
         what = "corrections (potential, run, targets, again -> Corrected)"
@@ -157,6 +160,30 @@ def check_partial(function: partial[object]) -> None:
         raise ValueError(
             f"{function.func.__qualname__} has no argument {unknown}: expected some of "
             f"{sorted(known)}"
+        )
+
+
+def check_numbers(keywords: Mapping[str, object]) -> None:
+    """ValueError where a number of a potential that is made later cannot be one: it would be found
+    when the fit is over.
+    """
+    cutoff = keywords.get("cutoff")
+    if isinstance(cutoff, int | float):
+        expect_reach("potential", cutoff=cutoff)
+    for name in ("channels", "n_radial", "n_layers", "width"):
+        value = keywords.get(name)
+        if isinstance(value, int | float):
+            expect("potential", at_least=1, **{name: value})
+
+
+def check_rungs(engine: Engine) -> None:
+    """ValueError where an engine keeps the frames of hot rungs: the energy of a level is a PMF, which
+    holds at one temperature.
+    """
+    if getattr(getattr(engine, "exchange", None), "keep", None) == "all":
+        raise ValueError(
+            "dynamics.exchange.keep: expected lowest at a level above the atoms, found all: a PMF "
+            "holds at one temperature, so its hot frames belong to no ensemble; give keep: lowest"
         )
 
 

@@ -130,7 +130,7 @@ class CalculatorSource(Source):
     def files(self) -> list[Path]:
         """Start structure."""
         if not self._structure.exists():
-            raise missing("structure", self._structure)
+            raise missing("source.structure", self._structure)
         return [self._structure]
 
     def packages(self) -> Sequence[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from ..files import missing, package_path
 from ..frames import Frames
 from ..potential import ForceField
+from ..ranges import expect_kelvin
 from ..roles import Engine
 from ..run import layout
 from ..run.digests import keep, made
@@ -19,6 +20,7 @@ from ..run.recipes import described
 from ..system import System
 from .base import Source
 from .molecule import molecule, relaxed
+from .openmm_system import force_field_of_files, listed
 
 
 class ForceFieldSource(Source):
@@ -33,11 +35,15 @@ class ForceFieldSource(Source):
         structure: PDB file of the molecule alone, complete with hydrogens, or several of the same
             molecule, such as one folded and one unfolded. Every model of each is a start, and
             replicas share the starts evenly. "package:name" is one that ships with cgrec.
-        force_field: OpenMM force-field files, e.g. ["amber14-all.xml", "implicit/obc2.xml"].
+        force_field: OpenMM force-field file, or several, e.g. ["amber14-all.xml",
+            "implicit/obc2.xml"].
         temperature: K; the lowest, where the engine exchanges temperatures.
         dynamics: the run. There are no constraints: with minimum_mass=12 a timestep of 0.004 ps
             leaves distributions of positions as they are.
         minimise: take clashes out of each start.
+
+    Raises:
+        ValueError: no structure, no force field, a temperature that cannot be in K.
     """
 
     products = {"start": ("starts", layout.POTENTIAL), "run": ("frames", layout.SOURCE)}
@@ -46,14 +52,19 @@ class ForceFieldSource(Source):
         self,
         *,
         structure: str | Path | Sequence[str | Path],
-        force_field: Sequence[str],
+        force_field: str | Sequence[str],
         temperature: float,
         dynamics: Engine,
         minimise: bool = True,
     ) -> None:
         given = [structure] if isinstance(structure, str | Path) else structure
+        if not given:
+            raise ValueError(
+                "ForceFieldSource.structure: expected a PDB file, or several, found none"
+            )
+        expect_kelvin("ForceFieldSource", temperature)
         self.structures = [package_path(path) for path in given]
-        self.force_field = tuple(force_field)
+        self.force_field = tuple(listed(force_field))
         self.temperature = float(temperature)
         self.dynamics = dynamics
         self.minimise = minimise
@@ -66,7 +77,7 @@ class ForceFieldSource(Source):
     def files(self) -> list[Path]:
         for path in self.structures:
             if not path.exists():
-                raise missing("structure", path)
+                raise missing("source.structure", path)
         return self.structures
 
     def packages(self) -> Sequence[str]:
@@ -93,6 +104,8 @@ class ForceFieldSource(Source):
         Raises:
             ValueError: the files hold different molecules.
         """
+        # once more in `molecule`, which does not know the key
+        force_field_of_files("ForceFieldSource", self.force_field, "source.force_field")
         found = {
             path: molecule(path, self.force_field, self.temperature, minimise=False)
             for path in dict.fromkeys(self.structures)  # a file may stand several times
@@ -101,7 +114,7 @@ class ForceFieldSource(Source):
         for path, (_, frames) in found.items():
             if frames.system.fingerprint() != first.system.fingerprint():
                 raise ValueError(
-                    f"structure: expected in {path} the molecule of {self.structures[0]}, with "
+                    f"source.structure: expected in {path} the molecule of {self.structures[0]}, with "
                     f"atoms in the same order, found another one of {frames.n_sites} atoms "
                     f"(the first has {first.n_sites}); take files of one molecule"
                 )

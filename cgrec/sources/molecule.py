@@ -15,7 +15,14 @@ from scipy import optimize
 from ..frames import Frames
 from ..potential import ForceField, Potential
 from ..system import System
-from .openmm_system import masses_of, openmm_modules, system_of, topology_of
+from .openmm_system import (
+    force_field_of_files,
+    masses_of,
+    openmm_modules,
+    system_of,
+    system_under,
+    topology_of,
+)
 
 #: Steps of the minimiser, at most: a structure put together by rules needs some hundred.
 STEPS = 1000
@@ -25,7 +32,7 @@ FLAT = 10.0
 
 def molecule(
     structure: str | Path,
-    force_field: Sequence[str],
+    force_field: str | Sequence[str],
     temperature: float = 300.0,
     minimise: bool = True,
 ) -> tuple[ForceField, Frames]:
@@ -43,10 +50,9 @@ def molecule(
         ValueError: see `ForceField`; or the force field does not know a residue, in OpenMM's words.
     """
     _, app = openmm_modules("molecule")
+    field = force_field_of_files("molecule", force_field)
     pdb = app.PDBFile(str(structure))
-    plain = app.ForceField(*force_field).createSystem(
-        pdb.topology, nonbondedMethod=app.NoCutoff, constraints=None, rigidWater=False
-    )
+    plain = system_under(field, pdb.topology, str(structure))
     masses = masses_of(plain)
     system = system_of(pdb.topology, plain, masses, np.flatnonzero(masses > 0))
     potential = ForceField(plain, system)
@@ -67,10 +73,8 @@ def force_field_of(system: System, force_field: Sequence[str]) -> ForceField:
         ImportError: OpenMM is not installed.
         ValueError: see `ForceField`; or the force field does not know a residue, in OpenMM's words.
     """
-    _, app = openmm_modules("force_field_of")
-    plain = app.ForceField(*force_field).createSystem(
-        topology_of(system), nonbondedMethod=app.NoCutoff, constraints=None, rigidWater=False
-    )
+    field = force_field_of_files("force_field_of", force_field)
+    plain = system_under(field, topology_of(system), "these atoms")
     return ForceField(plain, system)
 
 

@@ -15,10 +15,18 @@ from tqdm import tqdm
 from ..files import missing
 from ..frames import Frames
 from ..io import select_sites
+from ..ranges import expect_kelvin, expect_reach, expect_unit
 from ..remarks import remark
 from ..system import System
 from .base import Chunks, SamplingStopped, Source, chunk_sizes, progress
-from .openmm_system import created, masses_of, openmm_modules, system_of
+from .openmm_system import (
+    created,
+    force_field_of_files,
+    listed,
+    masses_of,
+    openmm_modules,
+    system_of,
+)
 
 if TYPE_CHECKING:
     import openmm
@@ -106,7 +114,7 @@ class OpenMMSource(Source):
         self,
         *,
         structure: str | Path,
-        force_field: Sequence[str],
+        force_field: str | Sequence[str],
         temperature: float,
         n_frames: int,
         stride: int = 500,
@@ -163,19 +171,23 @@ class OpenMMSource(Source):
                 raise ValueError(
                     f"OpenMMSource.{name}: expected a positive number, found {arguments[name]}"
                 )
+        expect_kelvin("OpenMMSource", temperature)
+        expect_unit("OpenMMSource", "ps", below=0.5, mistaken="fs", factor=1e-3, timestep=timestep)
+        expect_reach("OpenMMSource", cutoff=cutoff)
+        listed(force_field)
 
     def recipe(self) -> dict[str, object]:
         """The arguments but for the path, whose content counts, and how the work is divided."""
         left_out = ("structure", "platform", "frames_per_chunk")
         return {
             **{k: v for k, v in self._arguments.items() if k not in left_out},
-            "force_field": list(self._arguments["force_field"]),
+            "force_field": listed(self._arguments["force_field"]),
         }
 
     def files(self) -> list[Path]:
         """Start structure."""
         if not self._structure.exists():
-            raise missing("structure", self._structure)
+            raise missing("source.structure", self._structure)
         return [self._structure]
 
     def packages(self) -> Sequence[str]:
@@ -209,7 +221,7 @@ class OpenMMSource(Source):
         openmm, app = _openmm()
         a = self._arguments
         pdb = app.PDBFile(str(self._structure))
-        field = app.ForceField(*a["force_field"])
+        field = force_field_of_files("OpenMMSource", a["force_field"], "source.force_field")
         plain = created(field, pdb.topology, self._options(pdb.topology))
         integrator = openmm.LangevinMiddleIntegrator(a["temperature"], a["friction"], a["timestep"])
         integrator.setRandomNumberSeed(_openmm_seed(seed, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, TypedDict
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from openmm.app.topology import Residue
 
 
+#: A force field that is right for a protein.
+_FILES = "give e.g. force_field=[amber14-all.xml, implicit/obc2.xml]"
+
+
 def openmm_modules(owner: str) -> tuple[ModuleType, ModuleType]:
     """openmm and openmm.app; ImportError that says what `owner` lacks and how to get it."""
     try:
@@ -28,6 +33,72 @@ def openmm_modules(owner: str) -> tuple[ModuleType, ModuleType]:
             f"{owner} needs OpenMM, which is not installed: pip install 'cgrec[openmm]'"
         ) from error
     return openmm, app
+
+
+def listed(force_field: str | Sequence[str]) -> list[str]:
+    """Force-field files as a list; one alone may be given as text.
+
+    Raises:
+        ValueError: none.
+    """
+    files = [force_field] if isinstance(force_field, str) else list(force_field)
+    if not files:
+        raise ValueError(f"force_field: expected files of a force field, found none; {_FILES}")
+    return files
+
+
+def force_field_of_files(
+    owner: str, force_field: str | Sequence[str], key: str = "force_field"
+) -> ForceField:
+    """OpenMM's ForceField of some files.
+
+    Args:
+        owner: what needs it, for messages, and `key`, where the files were given.
+        force_field: file names.
+
+    Raises:
+        ImportError: OpenMM is not installed. ValueError: a file that is not there, or is none.
+    """
+    _, app = openmm_modules(owner)
+    for file in listed(force_field):
+        try:
+            app.ForceField(file)
+        except KeyError:  # it goes on from another file: looked at with that one
+            continue
+        except (ValueError, OSError) as error:
+            raise ValueError(
+                f"{key}: expected a force-field file of OpenMM's or a path, found {file!r} "
+                f"({error}); {_FILES}"
+            ) from error
+    return app.ForceField(*listed(force_field))
+
+
+def system_under(field: ForceField, topology: Topology, structure: str) -> openmm.System:
+    """OpenMM's System of a molecule in the open without constraints.
+
+    Args:
+        field: of `force_field_of_files`.
+        topology: of the molecule.
+        structure: where it came from, for messages.
+
+    Raises:
+        ValueError: the force field does not know a residue: atoms are missing, or it is of another
+            kind of molecule.
+    """
+    _, app = openmm_modules("a force field")
+    try:
+        return field.createSystem(
+            topology, nonbondedMethod=app.NoCutoff, constraints=None, rigidWater=False
+        )
+    except ValueError as error:
+        if "template" not in str(error):
+            raise
+        raise ValueError(
+            f"{structure}: expected residues with all atoms, hydrogens too, as the force field "
+            f"knows them, found another ({re.split('  Is the chain|  For more', str(error))[0]}); add what is "
+            "missing, such as by openmm.app.Modeller.addHydrogens or cgrec backmap of its CA atoms, "
+            "or take a force field that knows the residue"
+        ) from error
 
 
 def masses_of(plain: openmm.System) -> NDArray[np.float64]:

@@ -37,14 +37,20 @@ class CollectiveVariable:
         wrong = [site for site in self.sites if not isinstance(site, str)]
         if wrong:
             raise ValueError(
-                f"collective variable {self.name!r}: expected labels of sites, which are text, "
+                f"variables.{self.name}: expected labels of sites, which are text, "
                 f"found {wrong[0]!r}; site "
                 "number 3 is '#3'"
             )
         if len(self.sites) not in _KINDS:
             raise ValueError(
-                f"collective variable {self.name!r}: expected 2, 3 or 4 sites, found "
-                f"{len(self.sites)}"
+                f"variables.{self.name}: expected labels of 2 sites (a distance), 3 (an angle) or 4 "
+                f"(a dihedral), found {len(self.sites)}"
+            )
+        twice = [site for site in self.sites if self.sites.count(site) > 1]
+        if twice:
+            raise ValueError(
+                f"variables.{self.name}: expected sites that are not the same, found {twice[0]!r} "
+                "twice"
             )
 
     @property

@@ -34,7 +34,8 @@ class TICA(FrameVariable):
 
     L. Molgedey, H. G. Schuster, Phys. Rev. Lett. 72, 3634 (1994); for molecules G. Perez-Hernandez,
     F. Paul, T. Giorgino, G. De Fabritiis, F. Noe, J. Chem. Phys. 139, 015102 (2013). `TICA.fit`
-    finds them.
+    finds them in frames that are there; a YAML takes what `save` wrote of them by `_target_:
+    cgrec.variables.TICA.from_file`.
 
     Attributes:
         features: one variable, or several, whose numbers stand side by side; a dihedral stands as

@@ -227,6 +227,89 @@ WRONG = {
     "file of that name": (["map", "system=nope.pdb"], "path: expected a file.*nope.pdb"),
     "map place": (["map", "run=runs/done", "n_sites=4", "place=moon"], "place.*moon"),
 }
+LADDER = "+levels.l1.dynamics.exchange={_target_: cgrec.dynamics.Exchange, rungs: 4, highest: "
+#: Numbers and words that a class would take, or find wrong when the work is done.
+WRONG |= {
+    "seed below zero": ([*GAUSS, "seed=-1"], "seed: expected 0 or more, found -1"),
+    "nan": (
+        ["climb", "levels.l1.potential.cutoff=nan"],
+        "levels.l1.potential.cutoff: expected a finite number, found nan",
+    ),
+    "infinite": (
+        ["climb", "levels.l1.dynamics.length=.inf"],
+        "levels.l1.dynamics.length: expected a (finite number, found inf|number)",
+    ),
+    "angstroms": (
+        ["climb", "levels.l1.potential.cutoff=8"],
+        "levels.l1.potential.cutoff: expected nm, .*give 0.8$",
+    ),
+    "no channels": (
+        ["climb", "levels.l1.potential.channels=0"],
+        "l1.potential.channels: .*found 0",
+    ),
+    "femtoseconds": (
+        ["climb", "levels.l1.dynamics.timestep=4"],
+        "levels.l1.dynamics.timestep: expected ps, .*give 0.004$",
+    ),
+    "saved too seldom": (
+        ["climb", "levels.l1.dynamics.length=10", "levels.l1.dynamics.save_every=20"],
+        "levels.l1.dynamics.save_every: .*at most the length of 10 ps, found 20",
+    ),
+    "a prior that may be": (
+        ["climb", "levels.l1.priors.dihedrals=maybe"],
+        "levels.l1.priors.dihedrals: expected true or false, found 'maybe'",
+    ),
+    "kelvin": (
+        ["climb", LADDER + "450}"],
+        "levels.l1.dynamics.exchange.highest: .*450 K above 300 K is highest=1.5",
+    ),
+    "no whole ladders": (
+        ["climb", LADDER + "1.5}", "levels.l1.dynamics.n_replicas=15"],
+        "levels.l1.dynamics.n_replicas: expected a multiple of 4, .*give n_replicas=16",
+    ),
+    "hot frames of a PMF": (
+        [*GAUSS, LADDER + "1.5, keep: all}", "levels.l1.dynamics.n_replicas=16"],
+        "levels.l1.dynamics.exchange.keep: expected lowest at a level above the atoms",
+    ),
+    "a basin of one bound": (
+        [*GAUSS, "+basins.near.ends=[0]"],
+        r"basins.near.ends: expected two bounds, .*found \[0\]",
+    ),
+    "a basin upside down": (
+        [*GAUSS, "+basins.near.ends=[0.15, 0]"],
+        r"basins.near.ends: expected two bounds, .*found \[0.15, 0\]",
+    ),
+    "a basin of no number": ([*GAUSS, "+basins.near.ends=[nan, 1]"], "basins.near.ends.*found nan"),
+    "a site twice": ([*GAUSS, "+variables.foo=[B0, B0]"], "variables.foo: .*found 'B0' twice"),
+    "a site alone": ([*GAUSS, "+variables.foo=[B0]"], "variables.foo: expected labels of 2 sites"),
+    "a name of one's own": (
+        [*GAUSS, "variables.foo=[B0, B15]"],
+        r"variables.foo: .*put a plus before it: \+variables.foo=",
+    ),
+    "a table for a list": (
+        [*GAUSS, "levels.l1.corrections={_target_: cgrec.corrections.ChainRefinement}"],
+        r"levels.l1.corrections: expected a list, .*such as \[\{_target_: ...\}\]",
+    ),
+    "a TICA without numbers": (
+        [
+            *GAUSS,
+            "+variables.slow={_target_: cgrec.variables.TICA, features: [], lag: 1}",
+        ],
+        "variables.slow.mean: .*_target_: cgrec.variables.TICA.from_file",
+    ),
+    "a chain too short to correct": (
+        [
+            *GAUSS,
+            "run=runs/short",
+            "+levels.l2.corrections=[{_target_: cgrec.corrections.ChainRefinement, offset: 50}]",
+        ],
+        r"levels.l2.corrections.0: .*chain of 52 sites or more \(offset=50\), found",
+    ),
+    "a level of one site": (
+        [*GAUSS, "run=runs/one", "levels.l3.mapping.sites=[B0]", "levels.l3.variables={}"],
+        "levels.l3.mapping: expected two sites or more, found one",
+    ),
+}
 WRONG["broken recipe"] = (["climb", *TINY, "run=half"], "half/config.yaml")
 
 

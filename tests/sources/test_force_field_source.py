@@ -94,3 +94,40 @@ def test_wrong_structures_are_refused_before_work(tmp_path):
         ForceFieldSource(
             structure="package:nobody.pdb", force_field=AMBER, temperature=300, dynamics=engine()
         )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"force_field": []}, "force_field: expected files of a force field, found none"),
+        ({"temperature": -300}, "ForceFieldSource.temperature: expected more than 0"),
+        ({"temperature": 27}, "temperature: expected K, .*degrees Celsius, give 300.15"),
+    ],
+)
+def test_what_no_source_can_be_made_of_is_refused(given, said):
+    with pytest.raises(ValueError, match=said):
+        source("ala2", **given)
+
+
+def test_without_a_structure_it_is_refused():
+    with pytest.raises(ValueError, match="structure: expected a PDB file, or several, found none"):
+        source()
+
+
+def test_one_force_field_file_may_be_text():
+    assert source("ala2", force_field="amber14-all.xml").force_field == ("amber14-all.xml",)
+
+
+def test_a_force_field_that_is_not_there_is_named_with_its_key():
+    with pytest.raises(ValueError, match="^source.force_field: .*found 'nosuch.xml'.*give e.g."):
+        source("ala2", force_field=["amber14-all.xml", "nosuch.xml"]).system()
+
+
+def test_a_structure_without_hydrogens_is_told_what_to_do(tmp_path):
+    lines = (PEPTIDES / "ala5.pdb").read_text().splitlines()
+    kept = [line for line in lines if line.startswith("ATOM") and line[12:16].strip() == "CA"]
+    (tmp_path / "ca.pdb").write_text("\n".join([*kept, "END"]) + "\n")
+    with pytest.raises(ValueError, match="ca.pdb: expected residues with all atoms.*cgrec backmap"):
+        ForceFieldSource(
+            structure=tmp_path / "ca.pdb", force_field=AMBER, temperature=300, dynamics=engine()
+        ).system()

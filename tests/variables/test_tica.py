@@ -8,7 +8,9 @@ import torch
 from variables_of_cln025 import shaken
 
 from cgrec import CollectiveVariable, Frames, System
+from cgrec.configuration import build, composed
 from cgrec.mapping import alpha_carbons
+from cgrec.sources import GaussianChainSource
 from cgrec.variables import TICA, PairDistances, from_plain, to_plain
 
 SLOW, FAST = 40.0, 4.0  # frames
@@ -117,3 +119,15 @@ def test_it_is_deeptimes():
     theirs = decomposition.TICA(lagtime=5, dim=2, scaling=None).fit_from_timeseries(x).fetch_model()
     ours = TICA.fit(frames, FEATURES, lag=5)
     assert np.allclose(ours.timescales, theirs.timescales(k=2), rtol=1e-3)
+
+
+def test_a_yaml_takes_components_that_were_saved(tmp_path):
+    """As docs/concepts.md writes it."""
+    frames = GaussianChainSource(n_frames=200).make(tmp_path / "level0", 1)
+    found = TICA.fit(frames, PairDistances(), lag=1)
+    path = found.save(tmp_path / "tica.npz")
+    features = "{_target_: cgrec.variables.PairDistances}"
+    table = f"{{_target_: cgrec.variables.TICA.from_file, file: {path}, features: {features}}}"
+    chain = build(composed(["experiment=gaussian_chain", f"+variables.slow={table}"]))
+    (slow,) = [v for v in chain.variables if v.name == "slow"]
+    np.testing.assert_allclose(slow(frames), found(frames))

@@ -108,9 +108,10 @@ class Exchange(Hook):
         """
         n = len(self.factors)
         if n_replicas % n:
+            whole = max(1, round(n_replicas / n))
             raise ValueError(
-                f"replica exchange over {n} temperatures needs a multiple of {n} replicas, "
-                f"found {n_replicas}"
+                f"n_replicas: expected a multiple of {n}, the rungs of replica exchange, found "
+                f"{n_replicas}; give n_replicas={whole * n}, or another ladder"
             )
         return torch.arange(n_replicas) % n
 

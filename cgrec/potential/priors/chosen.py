@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Required, TypedDict, Unpack
 
 from ...frames import Frames
+from ...ranges import expect_reach
 from ..base import Potential
 from .angles import Angles
 from .bonds import Bonds
@@ -90,9 +91,18 @@ def priors_by_name(
         own: priors under names of their own; None for none.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, a switch that is neither true nor false, a cutoff that is none.
     """
     _check_own(own)
+    switches = {
+        "bonds": bonds,
+        "angles": angles,
+        "branches": branches,
+        "dihedrals": dihedrals,
+        "excluded_volume": excluded_volume,
+    }
+    _check_switches(switches)
+    expect_reach("priors", cutoff=cutoff)
     wanted: list[tuple[object, PriorFit]] = [
         (bonds, Bonds()),
         (angles, Angles()),
@@ -104,6 +114,13 @@ def priors_by_name(
     if coulomb is not None:
         priors.append(_coulomb(coulomb))
     return priors + [prior for prior in own.values() if prior is not None]
+
+
+def _check_switches(switches: Mapping[str, object]) -> None:
+    """ValueError where one is not true or false: any other word would count as true."""
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"priors.{name}: expected true or false, found {value!r}")
 
 
 def _coulomb(options: Mapping[str, object]) -> Coulomb:
