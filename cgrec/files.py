@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -137,8 +138,32 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """Write `value` as json to `path` by `write_whole`."""
-    write_text(path, json.dumps(value, indent=1))
+    """Write `value` to `path` by `write_whole`, as `json_text`."""
+    write_text(path, json_text(value))
+
+
+def json_text(value: object) -> str:
+    """`value` as json, null in place of what is not finite: json has no nan, and other readers refuse
+    it.
+    """
+    return json.dumps(_without_nan(value), indent=1, allow_nan=False)
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def with_nan(value: object) -> Any:
+    """Numbers read from json: nan in place of null, which `json_text` wrote for it."""
+    if isinstance(value, dict):
+        return {key: with_nan(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [with_nan(one) for one in value]
+    return math.nan if value is None else value
 
 
 #: An object of json, read or to be written: whoever reads one from a file says its shape.

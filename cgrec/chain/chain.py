@@ -19,7 +19,7 @@ import yaml
 
 from ..backmapping import DescentStep, step_down
 from ..backmapping.base import Options
-from ..files import Json, read_json
+from ..files import Json, read_json, with_nan
 from ..frames import Frames, identity
 from ..level import Level, LevelRecipe, potential_of, seed_of
 from ..mapping import Mapping
@@ -180,7 +180,7 @@ class Chain:
             print(table(rows))
         liquid = [row for level in self.levels for row in level.report.get("liquid") or []]
         if liquid:
-            print(liquid_table(liquid))
+            print(liquid_table(with_nan(liquid)))
         if stop:
             raise NotToBeUsed(stop)
 

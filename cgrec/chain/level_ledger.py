@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
-from ..files import Json
+from ..files import Json, with_nan
 from ..frames import Frames, identity
 from ..level import Level, LevelRecipe, potential_of, seed_of
 from ..mapping import Mapping
@@ -112,7 +112,7 @@ class LevelLedger:
         """
         compared = self._compared_by(recipe)
         if self._unchanged(level, compared, k):
-            return [LedgerRow.from_json(row) for row in level.report["ledger"]]
+            return [LedgerRow.from_json(with_nan(row)) for row in level.report["ledger"]]
         own = level.frames
         with keep_remarks(level.folder):
             variables = self._own(own, recipe, level, path)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ..backmapping import BACKMAPPERS, DescentStep
 from ..chain.chain import Chain
+from ..files import with_nan
 from ..frames import Frames, identity
 from ..io import write
 from ..level import seed_of
@@ -137,7 +138,7 @@ class Descend:
             found, step = next(steps)
             keep_json(about, asdict(step))
             found.save(done)
-        return Frames.load(checked(done)), DescentStep(**checked_json(about))
+        return Frames.load(checked(done)), DescentStep(**with_nan(checked_json(about)))
 
     def _claim(self, folder: Path, source: str | None) -> None:
         wanted = {

@@ -12,12 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..files import read_json
+from ..files import read_json, with_nan
+from ..remarks import remark
 from ..roles import Lost
 from ..run import layout
 
 #: Where it is kept, beside the frames.
 SIMULATION = layout.SIMULATION
+#: Share of attempts between two rungs below which replicas do not walk.
+_HARDLY = 0.02
+#: What a report has no number for where nothing was counted.
+_MAY_BE_NAN = ("kinetic_temperature", "exchange_acceptance", "weight_efficiency")
 
 
 @dataclass
@@ -91,6 +96,7 @@ class SimulationReport:
         """That of a finished run, as far as it is there."""
         path = folder / SIMULATION
         about = read_json(path) if path.exists() else {}
+        about |= with_nan({k: about[k] for k in _MAY_BE_NAN if k in about})
         known = {f.name for f in fields(cls)}
         return cls(**{k: v for k, v in about.items() if k in known})
 
@@ -148,3 +154,21 @@ def why_lost(lost: Sequence[Lost], timestep: float) -> str:
             "went, or train it further"
         )
     return f"{n} of {len(lost)} {why}, the first after {first['time']:g} ps. {way}."
+
+
+def say_exchange(report: SimulationReport) -> None:
+    """Show how a ladder of temperatures exchanged, with a remark where two rungs hardly did."""
+    accepted = report.exchange.get("acceptance")
+    if not isinstance(accepted, list) or not accepted:
+        return
+    shares = ", ".join(f"{100 * share:.0f} %" for share in accepted)
+    print(
+        f"exchange: neighbouring rungs accept {shares} of the attempts; "
+        f"{report.exchange.get('round_trips')} round trips"
+    )
+    if min(accepted) < _HARDLY:
+        remark(
+            f"replica exchange: two neighbouring rungs accept {100 * min(accepted):.1f} % of their "
+            f"attempts, expected {100 * _HARDLY:.0f} % or more: the ladder is cut in two; give more "
+            "rungs, or a lower highest temperature"
+        )

@@ -18,7 +18,7 @@ from ..statistics.temperatures import weights_at
 from ..threads import chosen
 from .going_on import ReplicaState, restore, state_of
 from .replicas import Replicas
-from .report import SIMULATION, AllLost, SimulationReport, Tally, why_lost
+from .report import SIMULATION, AllLost, SimulationReport, Tally, say_exchange, why_lost
 from .store import CHECKPOINT, RAW_WEIGHTS, TEMPERATURES, FrameStore, Piece
 
 
@@ -210,6 +210,7 @@ class Run:
             report.weigh(weights)
         for hook in replicas.hooks:
             report.say(hook.about())
+        say_exchange(report)
         write_json(self.store.partial / SIMULATION, report.plain())
         for hook in replicas.hooks:
             hook.finish(self.store.partial)

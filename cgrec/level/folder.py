@@ -129,6 +129,7 @@ class LevelFolder:
             },
             "kinetic_temperature": run.get("kinetic_temperature"),
             "weight_efficiency": run.get("weight_efficiency"),
+            **of_ladder_and_correction(run),
             "training": training,
             "variables": {v.name: to_plain(v) for v in variables},
             "ledger": ledger,
@@ -147,3 +148,13 @@ class LevelFolder:
                 bias = Potential.load(path)
                 variables |= set(bias.variables) if isinstance(bias, MetadynamicsBias) else set()
         return tuple(sorted(variables, key=lambda v: v.name))
+
+
+def of_ladder_and_correction(run: Json) -> Json:
+    """{"exchange", "correction"}: how a ladder of temperatures exchanged, and what the rounds of a
+    correction came to, as far as there were any.
+    """
+    said = ("held_out_divergence", "round", "floor", "left_out")
+    correction = {key: run[key] for key in said if key in run}
+    ladder = {"exchange": run["exchange"]} if run.get("exchange") else {}
+    return {**ladder, **({"correction": correction} if correction else {})}

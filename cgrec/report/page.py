@@ -17,14 +17,14 @@ from ..units import shown
 from ..variables import compared_together
 from . import figures
 from .chains import chains
+from .health import health
 from .pieces import DASH, NOT_YET, duration, image, number, render, within
 from .read import Ensembles, LevelFiles, RunFiles, read_run
 from .restored import audit, restored
 from .verdicts import verdict_rules, verdicts
 
-#: A worst term with its floor, and a number of things lost.
+#: A worst term with its floor.
 _WORST = Markup('<span title="{}">{} <small>({})</small></span>')
-_COUNT = Markup('<span class="{}">{}</span>')
 
 
 def write_report(run: str | Path) -> Path:
@@ -235,6 +235,10 @@ def _basins(rows: Sequence[LedgerRow]) -> dict[str, object] | None:
     if not known:
         return None
     names = list(dict.fromkeys(name for row in known for name in row.basins))
+    if (
+        len(names) < 2
+    ):  # its free energy is relative to itself; its population stands with the states
+        return None
     body = [[r.level, r.against, *(_basin(r.basins.get(name)) for name in names)] for r in known]
     return {"head": ("level", "from", *names), "rows": body}
 
@@ -298,51 +302,6 @@ def _bonded(run: RunFiles) -> Markup:
     return render("bonded.html", pictures=pictures)
 
 
-def _health(run: RunFiles) -> Markup:
-    drawing = figures.energies(run.levels)
-    return render(
-        "health.html",
-        rows=[_health_row(level) for level in run.levels],
-        picture=image(drawing, "energies") if drawing is not None else None,
-    )
-
-
-def _health_row(level: LevelFiles) -> list[str]:
-    kinetic, replicas = level.report.get("kinetic_temperature"), level.report.get("replicas") or {}
-    known = isinstance(kinetic, list) and len(kinetic) == 2 and None not in kinetic
-    where = [_place(place) for place in replicas.get("where") or []]
-    flips = (level.report.get("chirality_flips") or {}).items()
-    return [
-        level.name,
-        number(float(level.frames.temperature)) if level.frames is not None else DASH,
-        within(float(kinetic[0]), float(kinetic[1]), 2) if kinetic and known else DASH,
-        number(replicas.get("started")),
-        _lost(replicas.get("lost")),
-        Markup(", ").join(Markup("{} {}").format(k, _lost(n)) for k, n in flips) or DASH,
-        "; ".join(where[:4]) + (" ..." if len(where) > 4 else "") or DASH,
-    ]
-
-
-def _place(lost: Json) -> str:
-    """Where a replica was lost, as the simulation reports it, in words."""
-    values = [
-        f"{k} {v:.2f}"
-        for k, v in lost.items()
-        if isinstance(v, float) and k not in ("time", "replica")
-    ]
-    place = f" ({', '.join(values)})" if values else ""
-    return (
-        f"replica {number(lost.get('replica'))} at {number(lost.get('time'))} ps "
-        f"{lost.get('why')}{place}"
-    )
-
-
-def _lost(number: int | None) -> str:
-    if number is None:
-        return DASH
-    return _COUNT.format("bad" if number else "good", int(number))
-
-
 def _redo(run: RunFiles) -> Markup:
     about = run.about
     command = about.get("command")
@@ -372,7 +331,7 @@ SECTIONS: tuple[Callable[[RunFiles], Markup], ...] = (
     _bonded,
     restored,
     audit,
-    _health,
+    health,
     verdict_rules,
     _redo,
 )

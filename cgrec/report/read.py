@@ -15,7 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from ..backmapping.judge import BackmappingReport
-from ..files import Json
+from ..files import Json, with_nan
 from ..frames import Frames
 from ..mapping import Mapping
 from ..observables.ledger import LedgerRow
@@ -110,7 +110,7 @@ class LevelFiles:
         """`LiquidDifference`s of a periodic level as dicts, each with its "level" and what it is
         "against".
         """
-        return [_finite(row) for row in self.report.get("liquid") or []]
+        return [with_nan(row) for row in self.report.get("liquid") or []]
 
     @property
     def verdict(self) -> Verdict | None:
@@ -369,7 +369,7 @@ def _sites(described: object) -> list[str]:
 def _row(data: Json) -> LedgerRow:
     if not isinstance(data.get("level"), str):
         raise ValueError(f"ledger row: expected the name of its level, found {data.get('level')!r}")
-    return LedgerRow.from_json(_finite(data))
+    return LedgerRow.from_json(with_nan(data))
 
 
 def _sound(make: Callable[[Json], object], data: Json, where: str, problems: list[str]) -> bool:
@@ -409,19 +409,6 @@ def _number(text: str | None) -> float:
         return float(text or "nan")
     except ValueError:
         return float("nan")
-
-
-def _finite(row: Json) -> Json:
-    """json has no nan: None stands for it in the ledger's numbers."""
-    return {key: _known(value) for key, value in row.items()}
-
-
-def _known(value: object) -> object:
-    if isinstance(value, dict):
-        return _finite(value)
-    if isinstance(value, list):
-        return [_known(one) for one in value]
-    return float("nan") if value is None else value
 
 
 def thin(frames: Frames, most: int) -> Frames:

@@ -49,6 +49,13 @@ REPORT: Table = {
     "control": {"word": TEXT, "reasons": [REASON]},
     "n_eff": {"*": NUMBER},
     "drift": {"*": {"*": NUMBER}},
+    "exchange": {"factors": [NUMBER], "acceptance": [NUMBER], "round_trips": NUMBER},
+    "correction": {
+        "held_out_divergence": [NUMBER],
+        "round": NUMBER,
+        "floor": NUMBER,
+        "left_out": TEXT,
+    },
     **{
         key: NUMBER
         for key in (

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..files import read_json, sha256, sync, write_text, write_whole_as
+from ..files import json_text, read_json, sha256, sync, write_text, write_whole_as
 from ..remarks import kept, remark
 from . import layout
 from .lock import busy
@@ -104,7 +104,7 @@ def keep(path: str | Path, write: Callable[[Path], object]) -> None:
 
 def keep_json(path: str | Path, value: object) -> None:
     """`keep` `value` as json."""
-    keep(path, lambda partial: partial.write_text(json.dumps(value, indent=1)))
+    keep(path, lambda partial: partial.write_text(json_text(value)))
 
 
 def keep_sealed(path: str | Path, value: dict[str, object]) -> None:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ..files import missing
 from ..frames import Frames
 from ..io import select_sites
-from ..ranges import expect_kelvin, expect_reach, expect_unit
+from ..ranges import expect, expect_kelvin, expect_reach, expect_unit
 from ..remarks import remark
 from ..system import System
 from .base import Chunks, SamplingStopped, Source, chunk_sizes, progress
@@ -159,18 +159,8 @@ class OpenMMSource(Source):
                     f"OpenMMSource.{name}: expected one of {', '.join(table)}, found "
                     f"{arguments[name]!r}"
                 )
-        for name in (
-            "temperature",
-            "n_frames",
-            "stride",
-            "timestep",
-            "friction",
-            "frames_per_chunk",
-        ):
-            if not arguments[name] > 0:
-                raise ValueError(
-                    f"OpenMMSource.{name}: expected a positive number, found {arguments[name]}"
-                )
+        positive = ("n_frames", "stride", "timestep", "friction", "frames_per_chunk")
+        expect("OpenMMSource", above=0, **{name: arguments[name] for name in positive})
         expect_kelvin("OpenMMSource", temperature)
         expect_unit("OpenMMSource", "ps", below=0.5, mistaken="fs", factor=1e-3, timestep=timestep)
         expect_reach("OpenMMSource", cutoff=cutoff)

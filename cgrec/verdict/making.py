@@ -47,7 +47,9 @@ def parent_samples(report: Report) -> Reason | None:
         word=DO_NOT_USE if least[1] < N_EFF_LEAST and not base else LOOK,
         found=f"the {'sample' if base else 'parent'} is worth {least[1]:.0f} independent frames in "
         f"{least[0]}",
-        expected=f"{N_EFF_LOOK:.0f} or more, {N_EFF_LEAST:.0f} at least",
+        expected=f"{N_EFF_LOOK:.0f} or more"
+        + (f"; levels made from fewer than {N_EFF_LEAST:.0f} are not to be used" if base else "")
+        + ("" if base else f", {N_EFF_LEAST:.0f} at least"),
         do="sample level 0 longer, from several starts, or with a bias along its slow dihedrals",
     )
 

@@ -7,8 +7,11 @@ import pytest
 
 from cgrec import Frames, System
 from cgrec.dynamics import BiasPlan, Exchange, Langevin
+from cgrec.dynamics.report import SimulationReport, say_exchange
 from cgrec.dynamics.walks import round_trips
+from cgrec.files import write_json
 from cgrec.potential import Potential
+from cgrec.remarks import Remark
 from cgrec.run.recipes import described, differences
 from cgrec.statistics.temperatures import weights_at
 from cgrec.units import BOLTZMANN
@@ -90,7 +93,7 @@ def test_mbar_of_oscillators_gives_the_energy_at_the_target():
         )
 
 
-def test_all_rungs_are_kept_with_weights_of_the_lowest(tmp_path):
+def test_all_rungs_are_kept_with_weights_of_the_lowest(tmp_path, capsys):
     potential, start = trap()
     engine = Langevin(
         n_replicas=32,
@@ -117,6 +120,22 @@ def test_all_rungs_are_kept_with_weights_of_the_lowest(tmp_path):
     assert report.exchange["round_trips"] > 32
     assert len(report.exchange["acceptance"]) == 3
     assert len(np.unique(frames.replicas)) == 32
+    said = capsys.readouterr().out
+    first = f"{100 * report.exchange['acceptance'][0]:.0f} %"
+    assert f"neighbouring rungs accept {first}" in said
+    assert f"{report.exchange['round_trips']} round trips" in said
+
+
+def test_rungs_that_hardly_exchange_are_remarked():
+    cut = SimulationReport(exchange={"acceptance": [0.4, 0.001], "round_trips": 0})
+    with pytest.warns(Remark, match="neighbouring rungs accept 0.1 % .*more rungs, or a lower"):
+        say_exchange(cut)
+
+
+def test_a_report_read_again_has_nan_where_nothing_was_counted(tmp_path):
+    write_json(tmp_path / "simulation.json", SimulationReport(replicas=3).plain())
+    found = SimulationReport.read(tmp_path)
+    assert np.isnan(found.exchange_acceptance) and np.isnan(found.kinetic_temperature).all()
 
 
 def test_hot_frames_of_a_pmf_are_refused(tmp_path):

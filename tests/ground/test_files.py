@@ -9,9 +9,10 @@ import pytest
 
 from cgrec import Frames, Mapping, System
 from cgrec.backmapping.resolvate import _save_draws
-from cgrec.files import read_json, sha256, write_json, write_whole
+from cgrec.files import read_json, sha256, with_nan, write_json, write_whole
 from cgrec.io import write
 from cgrec.remarks import Remark, kept, remark, remarks_in
+from cgrec.run.digests import keep_json
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path):
@@ -32,6 +33,18 @@ def test_json_that_was_cut_is_named(tmp_path):
     path.write_text('{"a": ')
     with pytest.raises(ValueError, match=r"report\.json: expected json, found a file of 6 bytes"):
         read_json(path)
+
+
+def test_json_has_no_nan(tmp_path):
+    """Other readers of json refuse NaN and Infinity."""
+    given = {"a": [1.0, float("nan")], "b": {"c": np.float64("inf")}, "d": (2, "x")}
+    write_json(tmp_path / "a.json", given)
+    keep_json(tmp_path / "b.json", given)
+    for name in ("a.json", "b.json"):
+        assert "NaN" not in (tmp_path / name).read_text()
+        found = read_json(tmp_path / name)
+        assert found == {"a": [1.0, None], "b": {"c": None}, "d": [2, "x"]}
+    assert np.isnan(with_nan(found)["a"][1]) and with_nan(found)["d"] == [2, "x"]
 
 
 def test_sha256_of_a_known_text(tmp_path):

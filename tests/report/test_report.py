@@ -18,10 +18,12 @@ from cgrec.chain import Chain
 from cgrec.dynamics import Langevin
 from cgrec.frames import Frames
 from cgrec.level import Level, LevelRecipe
+from cgrec.level.folder import of_ladder_and_correction
 from cgrec.mapping import Pick
 from cgrec.potential.network import DensityNetwork
 from cgrec.report import figures, page, pieces, write_report
 from cgrec.report.figures import superpose
+from cgrec.report.health import corrected_said, ladder_said
 from cgrec.report.read import LevelFiles, read_run
 from cgrec.sources.base import Source
 from cgrec.system import System
@@ -398,3 +400,29 @@ def test_a_level_without_a_box_or_with_one_molecule_is_no_liquid(tmp_path):
     assert figures.liquid(LevelFiles(1, Path("level1"))) is None
     boxed.save(tmp_path / "level1" / "frames")
     assert "Liquid structure" not in write_report(tmp_path).read_text()
+
+
+def test_exchange_and_corrections_stand_under_the_health_of_the_runs(tmp_path):
+    """As the summary of a level makes them of its simulation.json and correction.json."""
+    ladder = {"factors": [1.0, 1.5], "acceptance": [0.234], "round_trips": 7}
+    run = {"exchange": ladder, "held_out_divergence": [0.2, None, 0.1], "round": 2, "floor": 0.05}
+    level = LevelFiles(1, tmp_path, {"name": "l1", **of_ladder_and_correction(run)})
+    assert ladder_said(level) == (
+        "l1, replica exchange: rungs at 1, 1.5 times the temperature; neighbours accept 23 % of the "
+        "attempts; 7 round trips of all replicas."
+    )
+    assert corrected_said(level) == (
+        "l1, correction: divergence of held-out distances 0.2000 before it, all replicas lost, "
+        "0.1000 in its rounds, 0.05 between halves of the parent; round 2 is taken."
+    )
+    out = LevelFiles(1, tmp_path, {"name": "l1", **of_ladder_and_correction({"left_out": "X"})})
+    assert "X lost all replicas and is left out" in corrected_said(out)
+    none = LevelFiles(1, tmp_path, {"name": "l1", **of_ladder_and_correction({})})
+    assert ladder_said(none) == corrected_said(none) == ""
+
+
+def test_a_damaged_ladder_is_left_out_of_the_page(copy):
+    change(copy / "level1" / "report.json", exchange={"factors": [1, 2], "acceptance": [0.234]})
+    assert "neighbours accept 23 % of the attempts" in page.page(read_run(copy))
+    change(copy / "level1" / "report.json", exchange={"factors": "all", "acceptance": [0.2]})
+    assert "neighbours accept" not in page.page(read_run(copy))

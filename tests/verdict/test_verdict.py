@@ -17,6 +17,7 @@ from cgrec.system import System
 from cgrec.units import shown
 from cgrec.variables import default_variables, longest_chain
 from cgrec.verdict import DO_NOT_USE, LOOK, RULES, TRUST, Verdict, judge
+from cgrec.verdict.making import parent_samples
 
 
 def row(
@@ -395,3 +396,11 @@ def test_variables_where_nobody_gave_any(dipeptide):
 )
 def test_numbers_in_sentences_have_no_needless_exponent(value, digits, text):
     assert shown(value, digits) == text
+
+
+def test_a_short_sample_of_level_0_says_what_becomes_of_the_levels_above():
+    """It is what it is: a level made from it is not to be used."""
+    base = {"name": "level 0", "below": None, "n_eff": {"ends": 11.0}}
+    found = parent_samples(base)
+    assert found.word == LOOK
+    assert found.expected == "100 or more; levels made from fewer than 30 are not to be used"

@@ -1,0 +1,91 @@
+"""How the runs of the levels went."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from ..files import Json
+from . import figures
+from .pieces import DASH, image, number, render, within
+from .read import LevelFiles, RunFiles
+
+_COUNT = Markup('<span class="{}">{}</span>')
+
+
+def health(run: RunFiles) -> Markup:
+    """What each run came to: temperature, lost replicas, exchange, corrections, energies."""
+    drawing = figures.energies(run.levels)
+    return render(
+        "health.html",
+        rows=[_health_row(level) for level in run.levels],
+        said=[line for level in run.levels for line in (ladder_said(level), corrected_said(level))],
+        picture=image(drawing, "energies") if drawing is not None else None,
+    )
+
+
+def ladder_said(level: LevelFiles) -> str:
+    """How the temperatures of its run exchanged; nothing without a ladder."""
+    found = level.report.get("exchange") or {}
+    factors, accepted = found.get("factors") or [], found.get("acceptance") or []
+    if not factors or not accepted or None in (*factors, *accepted):
+        return ""
+    return (
+        f"{level.name}, replica exchange: rungs at {', '.join(f'{f:.3g}' for f in factors)} times the "
+        f"temperature; neighbours accept {', '.join(f'{100 * a:.0f} %' for a in accepted)} of the "
+        f"attempts; {number(found.get('round_trips'))} round trips of all replicas."
+    )
+
+
+def corrected_said(level: LevelFiles) -> str:
+    """What the rounds of a correction came to; nothing where none is judged."""
+    found = level.report.get("correction") or {}
+    rounds, best = found.get("held_out_divergence") or [], found.get("round")
+    if found.get("left_out"):
+        return (
+            f"{level.name}: the correction {found['left_out']} lost all replicas and is left out."
+        )
+    if not rounds or best is None:
+        return ""
+    told = ["all replicas lost" if js is None else f"{js:.4f}" for js in rounds]
+    taken = f"round {best} is taken" if best else "no round is better: the model stays as it was"
+    return (
+        f"{level.name}, correction: divergence of held-out distances {told[0]} before it, "
+        f"{', '.join(told[1:])} in its rounds, {number(found.get('floor'))} between halves of the "
+        f"parent; {taken}."
+    )
+
+
+def _health_row(level: LevelFiles) -> list[str]:
+    kinetic, replicas = level.report.get("kinetic_temperature"), level.report.get("replicas") or {}
+    known = isinstance(kinetic, list) and len(kinetic) == 2 and None not in kinetic
+    where = [_place(place) for place in replicas.get("where") or []]
+    flips = (level.report.get("chirality_flips") or {}).items()
+    return [
+        level.name,
+        number(float(level.frames.temperature)) if level.frames is not None else DASH,
+        within(float(kinetic[0]), float(kinetic[1]), 2) if kinetic and known else DASH,
+        number(replicas.get("started")),
+        _lost(replicas.get("lost")),
+        Markup(", ").join(Markup("{} {}").format(k, _lost(n)) for k, n in flips) or DASH,
+        "; ".join(where[:4]) + (" ..." if len(where) > 4 else "") or DASH,
+    ]
+
+
+def _place(lost: Json) -> str:
+    """Where a replica was lost, as the simulation reports it, in words."""
+    values = [
+        f"{k} {v:.2f}"
+        for k, v in lost.items()
+        if isinstance(v, float) and k not in ("time", "replica")
+    ]
+    place = f" ({', '.join(values)})" if values else ""
+    return (
+        f"replica {number(lost.get('replica'))} at {number(lost.get('time'))} ps "
+        f"{lost.get('why')}{place}"
+    )
+
+
+def _lost(number: int | None) -> str:
+    if number is None:
+        return DASH
+    return _COUNT.format("bad" if number else "good", int(number))
