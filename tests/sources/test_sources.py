@@ -362,10 +362,14 @@ def test_openmm_source_refuses_bad_choices(tmp_path, water):
         ValueError, match="nonbonded: expected one of pme, no_cutoff.*found 'ewald'"
     ):
         openmm_source(water, nonbonded="ewald")
-    with pytest.raises(
-        ValueError, match="OpenMMSource.temperature: expected a positive number, found -1"
-    ):
-        openmm_source(water, temperature=-1)
+    for given, said in {
+        ("temperature", -1): "OpenMMSource.temperature: expected more than 0, found -1",
+        ("temperature", 27): "OpenMMSource.temperature: .*degrees Celsius, give 300.15",
+        ("timestep", 2): "OpenMMSource.timestep: .*if these are fs, give 0.002",
+        ("cutoff", 9): "OpenMMSource.cutoff: .*if these are angstroms, give 0.9",
+    }.items():
+        with pytest.raises(ValueError, match=said):
+            openmm_source(water, **dict([given]))
 
 
 # --- configs
