@@ -197,7 +197,7 @@ def test_a_yaml_adds_a_prior_to_the_table():
     ],
 )
 def test_a_yaml_that_names_no_prior_is_refused_before_work(given, said):
-    with pytest.raises(ValueError, match=f"levels.l1.{said}"):
+    with pytest.raises(ValueError, match=f"levels.l1.*{said}"):
         climbed(given)
 
 

@@ -127,7 +127,7 @@ def _coulomb(options: Mapping[str, object]) -> Coulomb:
     known = [field.name for field in fields(Coulomb)]
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise ValueError(f"coulomb: expected some of {', '.join(known)}, found {unknown[0]}")
+        raise ValueError(f"priors.coulomb: expected some of {', '.join(known)}, found {unknown[0]}")
     return Coulomb(**options)  # type: ignore[arg-type]  # from a YAML: Coulomb checks the values
 
 
