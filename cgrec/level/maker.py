@@ -28,8 +28,9 @@ from .run import LevelRun
 from .trial import try_priors
 
 #: Frames that a weighted sample has to be worth (L. Kish) for a level to be made from it at all:
-#: fewer say nothing of any mean, and whole stretches of such a sample weigh nothing.
-FEWEST = 5.0
+#: fewer say nothing of any mean. And the share of its frames that may weigh nothing at all: of more,
+#: whole stretches do, which no fit can be made to.
+FEWEST, NOTHING = 2.0, 0.1
 
 
 def claim_level(
@@ -123,11 +124,11 @@ def _check_weights(level: LevelFolder, parent: Frames) -> None:
     if parent.weights is None:
         return
     worth = parent.weight_efficiency() * len(parent)
-    if worth < FEWEST:
-        nothing = int((np.asarray(parent.weights) == 0).sum())
+    nothing = int((np.asarray(parent.weights) == 0).sum())
+    if worth < FEWEST or nothing > NOTHING * len(parent):
         raise ValueError(
-            f"levels.{level.name}: expected weights of the frames below that leave {FEWEST:g} of "
-            f"them or more, found {len(parent)} frames worth {worth:.1f} ({nothing} weigh nothing). "
+            f"levels.{level.name}: expected weights of the frames below that leave most of them "
+            f"something, found {len(parent)} frames worth {worth:.1f} ({nothing} weigh nothing). "
             "Sample the level below again in another run=FOLDER: with less bias, or where it "
             "exchanges temperatures, with rungs that are nearer each other, and longer"
         )

@@ -14,6 +14,7 @@ import torch
 
 from cgrec.cli import composed, main
 from cgrec.cli.errors import told
+from cgrec.dynamics import AllLost, Langevin
 
 TINY = [
     "go_on=true",
@@ -488,3 +489,16 @@ def test_hydra_keeps_its_own_signs():
         and config.run == "runs/gaussian_chain"
     )
     assert composed(["experiment=nacl", "source.topology=null"]).source.topology is None
+
+
+def test_a_climb_that_ends_by_an_error_leaves_the_report_of_what_is_finished(
+    place, monkeypatch, capsys
+):
+    def lost(*arguments, **options):
+        raise AllLost("all 4 replicas were lost before a frame could be kept.")
+
+    monkeypatch.setattr(Langevin, "__call__", lost)
+    with pytest.raises(SystemExit, match="all 4 replicas were lost"):
+        main(["climb", *TINY, "run=runs/ended"])
+    assert "report: runs/ended/report.html" in capsys.readouterr().out
+    assert "level 0" in (place / "runs" / "ended" / "report.html").read_text()

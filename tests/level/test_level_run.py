@@ -14,7 +14,7 @@ from plugin.toy.engine import MetropolisWalk
 from cgrec import Frames, Potential
 from cgrec.corrections import PairRefinement, Populations
 from cgrec.dynamics import AllLost
-from cgrec.level import LevelFolder
+from cgrec.level import Level, LevelFolder
 from cgrec.level.recipe import LevelRecipe
 from cgrec.level.run import LevelRun
 from cgrec.mapping import HeavyAtoms, Pick
@@ -196,3 +196,18 @@ def test_what_is_no_correction_is_refused():
         recipe(priors=[Pick(["B0"])])
     with pytest.raises(ValueError, match="one or two dihedrals, found .*'far'"):
         recipe(refine={"far": ["A", "B"]})
+
+
+@pytest.mark.parametrize("kept", [1, 300], ids=["one frame", "three quarters"])
+def test_weights_that_leave_next_to_nothing_are_refused_before_the_level_is_mapped(tmp_path, kept):
+    """A ladder that is cut leaves all weight on a few frames of its lowest rung."""
+    parent = chains(400, 1, lambda f: np.ones(len(f)))
+    weights = np.zeros(len(parent))
+    weights[:kept] = 1.0
+    one = Level(tmp_path / "level1", "l1")
+    one.folder.mkdir()
+    with pytest.raises(
+        ValueError, match=rf"levels.l1: .*worth {kept}.0 \(\d+ weigh nothing\).*rungs"
+    ):
+        one.make(replace(parent, weights=weights), recipe(), 1)
+    assert not (one.folder / "mapping.npz").exists()
