@@ -24,24 +24,6 @@ def expect(
             raise ValueError(f"{where}.{name}: expected {wanted}, found {value}")
 
 
-#: K: no molecule in a solvent is so cold, and all usual temperatures in Celsius are less.
-COLDEST = 50.0
-#: K of 0 degrees Celsius.
-CELSIUS = 273.15
-
-
-def expect_kelvin(where: str, temperature: float) -> None:
-    """Refuse what cannot be the temperature of a molecule under a force field; `where` and ValueError
-    as in `expect`.
-    """
-    expect(where, above=0, temperature=temperature)
-    if temperature < COLDEST:
-        raise ValueError(
-            f"{where}.temperature: expected K, {COLDEST:g} or more, found {temperature:g}; if these "
-            f"are degrees Celsius, give {temperature + CELSIUS:g}"
-        )
-
-
 #: nm: no coarse potential reaches so far; in angstroms those of molecules do.
 FARTHEST_REACH = 5.0
 

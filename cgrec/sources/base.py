@@ -17,6 +17,7 @@ from tqdm import tqdm
 from ..files import open_npz, sha256
 from ..frames import Frames
 from ..io import check_force_units, record, recorded
+from ..ranges import expect
 from ..remarks import remark
 from ..run import layout
 from ..run.digests import check_all, keep, keep_json, made, open_record
@@ -167,6 +168,30 @@ def _say(checks: Mapping[str, Sequence[object]]) -> None:
     for found in checks.get("temperature", []):
         if isinstance(found, dict) and found["verdict"] == "ok":
             print(f"level 0: {found['message']}", file=sys.stderr)
+
+
+#: K: only liquids of the lightest atoms are so cold, and all usual temperatures in Celsius are less.
+COLDEST = 50.0
+#: K of 0 degrees Celsius.
+CELSIUS = 273.15
+
+
+def expect_kelvin(where: str, temperature: float) -> None:
+    """Refuse what is no temperature, and remark on one that looks like degrees Celsius.
+
+    Args:
+        where: class, for the message.
+        temperature: K.
+
+    Raises:
+        ValueError: it is not positive.
+    """
+    expect(where, above=0, temperature=temperature)
+    if temperature < COLDEST:
+        remark(
+            f"{where}.temperature: {temperature:g} K was given; if these are degrees Celsius, "
+            f"give {temperature + CELSIUS:g}"
+        )
 
 
 class Chunks:

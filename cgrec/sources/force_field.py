@@ -12,13 +12,12 @@ import numpy as np
 from ..files import missing, package_path
 from ..frames import Frames
 from ..potential import ForceField
-from ..ranges import expect_kelvin
 from ..roles import Engine
 from ..run import layout
 from ..run.digests import keep, made
 from ..run.recipes import described
 from ..system import System
-from .base import Source
+from .base import Source, expect_kelvin
 from .molecule import molecule, relaxed
 from .openmm_system import force_field_of_files, listed
 

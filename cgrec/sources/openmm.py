@@ -15,10 +15,10 @@ from tqdm import tqdm
 from ..files import missing
 from ..frames import Frames
 from ..io import select_sites
-from ..ranges import expect, expect_kelvin, expect_reach, expect_unit
+from ..ranges import expect, expect_reach, expect_unit
 from ..remarks import remark
 from ..system import System
-from .base import Chunks, SamplingStopped, Source, chunk_sizes, progress
+from .base import Chunks, SamplingStopped, Source, chunk_sizes, expect_kelvin, progress
 from .openmm_system import (
     created,
     force_field_of_files,

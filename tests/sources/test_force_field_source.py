@@ -8,6 +8,7 @@ import pytest
 
 from cgrec.dynamics import Exchange, Langevin
 from cgrec.potential import Potential
+from cgrec.remarks import Remark
 from cgrec.sources import ForceFieldSource
 from cgrec.sources.molecule import relaxed
 
@@ -101,12 +102,16 @@ def test_wrong_structures_are_refused_before_work(tmp_path):
     [
         ({"force_field": []}, "force_field: expected files of a force field, found none"),
         ({"temperature": -300}, "ForceFieldSource.temperature: expected more than 0"),
-        ({"temperature": 27}, "temperature: expected K, .*degrees Celsius, give 300.15"),
     ],
 )
 def test_what_no_source_can_be_made_of_is_refused(given, said):
     with pytest.raises(ValueError, match=said):
         source("ala2", **given)
+
+
+def test_a_temperature_that_looks_like_celsius_is_remarked_on():
+    with pytest.warns(Remark, match="27 K was given; .*degrees Celsius, give 300.15"):
+        source("ala2", temperature=27)
 
 
 def test_without_a_structure_it_is_refused():
