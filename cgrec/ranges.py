@@ -30,9 +30,9 @@ FARTHEST_REACH = 5.0
 
 def expect_reach(where: str, **cutoffs: float) -> None:
     """Refuse cutoffs of potentials that are none, or in angstroms; `where` and ValueError as in
-    `expect`.
+    `expect`. Zero is the cutoff of a potential without neighbours.
     """
-    expect(where, above=0, **cutoffs)
+    expect(where, at_least=0, **cutoffs)
     expect_unit(where, "nm", below=FARTHEST_REACH, mistaken="angstroms", factor=0.1, **cutoffs)
 
 

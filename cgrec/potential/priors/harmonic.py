@@ -21,7 +21,7 @@ from ...units import thermal_energy
 from ..bond_graph import BondGraph, BondGraphConfig
 from ..bonded import BondedPotential
 from ..graph import SiteGraph
-from .terms import COORDINATES, STRAIGHT, moments
+from .terms import COORDINATES, STRAIGHT, moments, reaches_line
 
 #: Standard deviation (nm, rad, 1) no term is taken to be narrower than: a bond held rigid in the
 #: data has none, and its spring would ask for a time step of zero. The stiffest bonds of chemistry
@@ -108,7 +108,7 @@ class HarmonicPrior(HarmonicTerms):
 
         Angles that are straight on average are left out, with a remark: at pi an angle has no
         direction in which it could be opened, and neither its mean nor its variance says how stiff
-        the line is.
+        the line is. So are those that come to stand on a line (`cosine_springs`).
         """
         paths = frames.system.bonded_paths(n)
         if not paths:
@@ -117,6 +117,7 @@ class HarmonicPrior(HarmonicTerms):
         if n == 3:
             bent = mean <= STRAIGHT
             _name_straight(frames.system, paths, ~bent)
+            bent &= ~reaches_line(frames, paths)
             paths = [path for path, keep in zip(paths, bent) if keep]
             mean = mean[bent]
             variance = variance[bent]

@@ -23,6 +23,10 @@ COORDINATES: dict[int, geometry.Formula] = {
 #: which it could be opened.
 STRAIGHT = np.radians(165.0)
 
+#: Share of a sample in which an angle that is bent on average stands on a line, from which on that
+#: counts: at a line a spring in the angle has a kink, which no function of the cosine takes back.
+_ON_LINE = 1e-3
+
 
 class Alike:
     """Terms a permutation of equal sites turns into each other: they must share their parameters.
@@ -87,3 +91,13 @@ def moments(
     for weights, x in portions(frames, coordinate, sites):
         variance += weights @ (x - mean) ** 2
     return mean, share(variance)
+
+
+def reaches_line(frames: Frames, paths: list[tuple[int, ...]]) -> NDArray[np.bool_]:
+    """(n_terms,) whether each angle, bent on average, comes to stand on a line now and then."""
+    mean, on_line = np.zeros((2, len(paths)))
+    for weights, x in portions(frames, geometry.angle, np.array(paths)):
+        mean += weights @ x
+        on_line += weights @ (x > STRAIGHT)
+    alike = Alike(frames.system, paths)
+    return (alike.mean(mean) <= STRAIGHT) & (alike.mean(on_line) > _ON_LINE)
