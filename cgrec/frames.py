@@ -280,9 +280,15 @@ def _check_array(frames: Frames, name: str, shapes: tuple[tuple[int, ...], ...])
     for piece in pieces(array):
         finite = np.isfinite(array[piece])
         if not finite.all():
-            frame = (piece.start or 0) + int(np.argwhere(~finite)[0][0])
+            first = np.argwhere(~finite)[0]
+            frame = (piece.start or 0) + int(first[0])
+            of = (
+                f", in {frames.system.full_labels[first[1]]}"
+                if array.shape[1:] == (frames.n_sites, 3)
+                else ""
+            )
             raise ValueError(
-                f"Frames.{name}: found NaN or infinity, first at index {frame}; drop that "
+                f"Frames.{name}: found NaN or infinity, first at index {frame}{of}; drop that "
                 "frame or repair the file"
             )
         release(array)

@@ -12,7 +12,8 @@ from .library import LibraryBackmapper
 from .minimise import minimise
 from .residues import ResidueLibrary, ResidueTemplate
 from .resolvate import Resolvation
-from .restoring import Restored, backmap
+from .restored import Restored
+from .restoring import backmap
 from .solvent_engines import OpenMMEngine, PotentialEngine
 from .split import Split
 from .template import TemplateBackmapper

@@ -7,6 +7,7 @@ cannot move, under the covalent geometry that was seen and a repulsion. No force
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -27,10 +28,16 @@ _FREE = 0.75 * CLASH_OVERLAP
 _SOFT = 0.01
 #: Rounds in which side chains are drawn again, share of those that overlap in one, and force calls.
 _ROUNDS, _SHARE, _STEPS = 40, 0.5, 300
+#: Steps that `cleared` has done when it is through.
+CLEARING = _ROUNDS + _STEPS
 
 
 def cleared(
-    fine: Frames, backmapper: ResidueBackmapper, generator: torch.Generator, draws: int = 1
+    fine: Frames,
+    backmapper: ResidueBackmapper,
+    generator: torch.Generator,
+    draws: int = 1,
+    done: Callable[[], object] = lambda: None,
 ) -> Frames:
     """Frames on the same C-alpha atoms, with fewer clashes.
 
@@ -40,12 +47,13 @@ def cleared(
         backmapper: its side chains are drawn again, and its covalent geometry holds.
         generator: of the draws.
         draws: of which the one with least overlap is kept.
+        done: called after each of `CLEARING` steps, for a progress bar.
     """
     field = OverlapField(fine, backmapper)
-    turned = _turned(fine, backmapper, field, generator)
+    turned = _turned(fine, backmapper, field, generator, done)
     overlap = field.by_residue(turned).sum(1).reshape(-1, draws)
     least = np.arange(len(overlap)) * draws + overlap.argmin(1)
-    return minimise(turned[least], backmapper.split, field, _STEPS)
+    return minimise(turned[least], backmapper.split, field, _STEPS, done=done)
 
 
 class OverlapField:
@@ -95,7 +103,11 @@ class OverlapField:
 
 
 def _turned(
-    fine: Frames, backmapper: ResidueBackmapper, field: OverlapField, generator: torch.Generator
+    fine: Frames,
+    backmapper: ResidueBackmapper,
+    field: OverlapField,
+    generator: torch.Generator,
+    done: Callable[[], object],
 ) -> Frames:
     """Side chains that overlap drawn again, some at a time; of each frame the best that was met."""
     rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
@@ -103,9 +115,10 @@ def _turned(
     now = field.by_residue(fine)
     best, least = np.array(fine.positions), now.sum(1)
     for _ in range(_ROUNDS):
+        done()
         which = (now > 0) & (rng.random(now.shape) < _SHARE)
         if not which.any():
-            break
+            continue
         trial = backmapper.redraw(fine, which[:, site_of], generator)
         then = field.by_residue(trial)
         # a residue is taken where it overlaps less, whatever its neighbours do meanwhile

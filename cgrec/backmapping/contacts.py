@@ -69,6 +69,41 @@ def contacts(frames: Frames) -> Contacts:
     return Contacts(*np.concatenate(parts, axis=1))
 
 
+@dataclass(frozen=True)
+class Clash:
+    """Two atoms that overlap.
+
+    Attributes:
+        atoms: their labels.
+        overlap: nm, the largest of all frames, see `contacts`.
+        frames: in which they clash.
+    """
+
+    atoms: tuple[str, str]
+    overlap: float
+    frames: int
+
+
+def worst_clashes(frames: Frames, most: int = 10) -> list[Clash]:
+    """The pairs of atoms that overlap most, worst first; clashes are those of `contacts`.
+
+    Args:
+        frames: atoms with bonds.
+        most: pairs at most.
+    """
+    system = frames.system
+    rules, boxes, labels = ContactRules.of(system), frames.boxes(), system.unique_labels
+    pairs: dict[tuple[int, int], list[float]] = {}
+    for t in range(len(frames)):
+        box = None if boxes is None else boxes[t : t + 1]
+        _, i, j, d = rules.close(np.asarray(frames.positions[t : t + 1]), box)
+        over = rules.overlap(i, j, d)
+        for k in np.flatnonzero(over >= CLASH_OVERLAP).tolist():
+            pairs.setdefault((int(i[k]), int(j[k])), []).append(float(over[k]))
+    worst = sorted(pairs.items(), key=lambda item: -max(item[1]))[:most]
+    return [Clash((labels[i], labels[j]), max(over), len(over)) for (i, j), over in worst]
+
+
 def bonded_atoms(system: System) -> NDArray[np.bool_]:
     """(n_sites,) whether a site is an atom bonded to another."""
     atom = np.array(system.elements) != "X"

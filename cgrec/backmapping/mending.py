@@ -58,31 +58,36 @@ class Mender:
         return found.numpy()
 
     def __call__(self, fine: Frames) -> Frames:
-        """`fine` with broken frames minimised in what the sites leave free; a remark counts those
-        that stay broken.
+        """`mended`; a remark counts frames that stay broken.
 
         Raises:
             ValueError: most frames stay broken.
         """
-        bad = np.flatnonzero(self.broken(fine))
-        if not len(bad):
-            return fine
-        positions, left = np.array(fine.positions), bad
+        fine, left = self.mended(fine)
+        if len(left):
+            self._report_broken(fine, left)
+        return fine
+
+    def mended(self, fine: Frames) -> tuple[Frames, NDArray[np.int64]]:
+        """`fine` with broken frames minimised in what the sites leave free, and which of them stay
+        broken.
+        """
+        left = np.flatnonzero(self.broken(fine))
+        positions = np.array(fine.positions)
         for _ in range(_LOOKS):
+            if not len(left):
+                break
             better = minimise(fine[left], self.split, ReferenceField(self.references), _MENDING)
             positions[left] = better.positions
             fine = replace(fine, positions=positions)
             left = left[self.broken(better)]
-            if not len(left):
-                return fine
-        self._report_broken(fine, left)
-        return fine
+        return fine, left
 
     def _report_broken(self, fine: Frames, left: NDArray[np.int64]) -> None:
         """A remark on the frames `left` that are broken; ValueError where they are most."""
         words = (
             f"{len(left)} of {len(fine)} restored frames are broken, the first by its "
-            f"{self._worst(fine, left[0])}"
+            f"{self.worst(fine, int(left[0]))}"
         )
         if len(left) > 0.5 * len(fine):
             raise ValueError(
@@ -92,12 +97,10 @@ class Mender:
             )
         remark(f"{self.name}: {words}; leave out those that `backmapper.broken(frames)` names")
 
-    def _worst(self, fine: Frames, frame: int) -> str:
+    def worst(self, fine: Frames, frame: int) -> str:
         """The most strained term of a frame in words."""
-        x, labels = (
-            torch.tensor(np.asarray(fine.positions[frame], float)),
-            self.split.mapping.fine.labels,
-        )
+        x = torch.tensor(np.asarray(fine.positions[frame], float))
+        labels = self.split.mapping.fine.full_labels
         found = [
             g.worst(x[copy], [labels[i] for i in copy])
             for g, atoms in self.references

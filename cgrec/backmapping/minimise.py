@@ -68,6 +68,7 @@ def minimise(
     potential: GivesForces,
     steps: int = 50,
     longest: float = 0.01,
+    done: Callable[[], object] | None = None,
 ) -> Frames:
     """Less strained frames on the same sites, by FIRE (E. Bitzek et al., Phys. Rev. Lett. 97,
     170201 (2006)), each frame at its own pace.
@@ -78,6 +79,7 @@ def minimise(
         potential: of the fine level, see `field_of`.
         steps: force calls at most.
         longest: nm an atom moves in a step at most.
+        done: called after each step, for a progress bar.
     """
     free = FreeHalf(frames, mapping, potential)
     u, best = (
@@ -110,6 +112,8 @@ def minimise(
         move = dt[:, None, None] * velocity
         farthest = free.split.atoms(torch.zeros_like(free.sites), move).norm(dim=-1).amax(-1)
         u = u + move * (longest / farthest.clamp(min=longest))[:, None, None]
+        if done is not None:
+            done()
     energy, _ = free(u)
     return free.frames(torch.where((energy < best[0])[:, None, None], u, best[1]))
 

@@ -40,15 +40,18 @@ def geometry_of(
     owners: list[dict[int, str]] = [{atom: name for name, atom in known.items()} for known in names]
     wanted = {kind: ReferenceGeometry.sites_of(system, kind) for kind in KINDS}
     found: dict[str, list[tuple[list[int], Tensor]]] = {kind: [] for kind in KINDS}
+    peptides = {frozenset((n["C"], n["+N"])) for n in names if "+N" in n}
+    plane = torch.tensor(_PEPTIDE, dtype=torch.float64)
     for kind, sites in wanted.items():
         for term in (t for t in sites if kind != "branch" or not _ammonium(system, t)):
+            # what was seen of these is mostly trans, and a sine does not tell cis from trans
+            if kind == "dihedral" and frozenset(term[1:3]) in peptides:
+                found["plane"].append((list(term), plane))
+                continue
             row = _disulphide(system, kind, term)
             row = _seen(kind, term, owners, kinds, models) if row is None else row
             if row is not None:
                 found[kind].append((list(term), row))
-    plane = torch.tensor(_PEPTIDE, dtype=torch.float64)
-    peptides = [[n["CA"], n["C"], n["+N"], n["+CA"]] for n in names if "+N" in n]
-    found["plane"] = [(term, plane) for term in peptides]
     terms = {}
     for kind, rows in found.items():
         if rows:

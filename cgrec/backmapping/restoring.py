@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -13,16 +15,20 @@ from tqdm import tqdm
 from ..cell import minimum_image
 from ..frames import Frames
 from ..mapping import alpha_carbons
+from ..potential import ForceField
 from ..remarks import remark
 from ..sources.molecule import force_field_of
 from ..system import System
-from .clearing import cleared
+from .clearing import CLEARING, cleared
 from .contacts import contacts
+from .disulphides import disulphides, residue_labels, residue_site
 from .minimise import minimise
+from .possible import check_possible, relaxed_trace
 from .residues import ResidueBackmapper, ResidueLibrary, ResidueTemplate
+from .restored import ChainPart, Restored
 from .sequence import atoms_of_chains
-from .soundness import Soundness, soundness
-from .traces import chains_of_trace
+from .soundness import Soundness, soundness, unsound
+from .traces import TraceChain, chains_of_trace
 
 #: Where peptide groups come from: the seen one nearest to the mean of those alike, or draws.
 BACKBONES = ("template", "library")
@@ -34,36 +40,6 @@ _TRIES = 3
 _STEPS = 500
 #: Share of residues with phi above zero that no fold of L amino acids has.
 _MIRRORED = 0.3
-#: Atoms of cysteines that may be a bridge are this near, nm (CA): 0.44 to 0.68 in known ones (M.
-#: Petersen, P. Jonson, S. Petersen, Protein Eng. 12, 535 (1999)).
-_BRIDGE = (0.40, 0.70)
-
-
-@dataclass(frozen=True)
-class Restored:
-    """What `backmap` gives.
-
-    Attributes:
-        frames: all atoms, the copies of the first frame first.
-        sound: what is wrong with them.
-        before: the same before the force field; None without one.
-        energies: (n_frames,) kJ/mol of the force field, or None.
-    """
-
-    frames: Frames
-    sound: Soundness
-    before: Soundness | None
-    energies: NDArray[np.float64] | None
-
-    def to_json(self) -> dict[str, object]:
-        """Plain numbers and labels."""
-        return {
-            "atoms": self.frames.n_sites,
-            "residues": len(np.unique(self.frames.system.residues)),
-            "sound": self.sound.to_json(),
-            "before_force_field": None if self.before is None else self.before.to_json(),
-            "energies": None if self.energies is None else self.energies.tolist(),
-        }
 
 
 def backmap(
@@ -74,11 +50,13 @@ def backmap(
     force_field: Sequence[str] = (),
     backbone: str = "template",
     gaps: bool = False,
+    ends: Sequence[str] = (),
     bridges: Sequence[str] = (),
     rename: Sequence[str] = (),
+    relax: bool = False,
 ) -> Restored:
     """All atoms, hydrogens too, of proteins whose C-alpha atoms `frames` has. These stay where they
-    are.
+    are, unless `relax` lets them move.
 
     Ends are charged, NH3+ and COO-; a cap (ACE, NME) has no C-alpha atom and is not restored.
     Histidine has its hydrogen at NE2 unless it is called HID or HIP. Molecules do not see their
@@ -94,8 +72,13 @@ def backmap(
         backbone: template (each peptide group as the seen one nearest to the mean of those alike;
             copies differ in side chains) or library (drawn from those alike; copies differ in all)
         gaps: restore the parts of a chain that lacks residues one by one
-        bridges: disulphide bonds, as pairs of labels: CYS3-CYS40,A:CYS4-B:CYS32
+        ends: residues that are the last of their chain, where neither chain names nor numbers that
+            go back tell: A:TYR10
+        bridges: disulphide bonds, as pairs of labels: CYS3-CYS40,A:CYS4-B:CYS32; those of residues
+            called CYX are found where the trace leaves no doubt
         rename: what residues are restored as: MSE:MET
+        relax: first move C-alpha atoms, as little as is needed, where no protein has them so near,
+            so far or at such an angle, as in a trace with noise
 
     Raises:
         ValueError: another trace than `chains_of_trace` takes; options out of bounds; a force field
@@ -108,86 +91,102 @@ def backmap(
         raise ValueError(
             f"backmap: expected backbone= one of {', '.join(BACKBONES)}, found {backbone}"
         )
-    system = _all_atoms(frames, gaps, bridges, rename)
+    last = [residue_site(frames.system, label) for label in ends]
+    chains = chains_of_trace(frames, gaps, _renamed(rename), last)
+    residues = [residue for chain in chains for residue in chain.residues]
+    linked = disulphides(frames, residues, _pairs("bridges", bridges, "-", "CYS3-CYS40"))
+    system = atoms_of_chains([chain.residues for chain in chains], linked)
     mapping = alpha_carbons(system)
-    backmapper = ResidueLibrary.shipped(mapping)
-    first = backmapper if backbone == "library" else ResidueTemplate.shipped(mapping)
+    library = ResidueLibrary.shipped(mapping)
+    pair = (library if backbone == "library" else ResidueTemplate.shipped(mapping), library)
     # before the work: a force field may not know a residue
     potential = force_field_of(system, force_field) if force_field else None
-    trace = replace(frames, system=mapping.coarse, forces=None, energies=None)
-    fine = _restored(trace, (first, backmapper), copies, torch.Generator().manual_seed(seed))
-    restored = _sound(fine, trace, backmapper)
-    if potential is None:
-        _say(restored)
-        return Restored(fine, restored, None, None)
-    # in the open, as the force field is
-    bare = replace(fine, box=None)
-    corrected = minimise(bare, backmapper.split, potential, _STEPS)
-    energies = potential.energy_and_forces(corrected)[0]
-    fine = replace(corrected, box=fine.box)
-    sound = _sound(fine, trace, backmapper)
+    given = replace(frames, system=mapping.coarse, forces=None, energies=None)
+    if relax:
+        trace = relaxed_trace(given, chains, library.split.units)
+    else:
+        trace = given
+        check_possible(given, chains, library.split.units)
+    parts = _parts(frames.system, chains)
+    fine = _restored(trace, pair, copies, torch.Generator().manual_seed(seed))
+    _check_geometry(fine, library, relax)
+    sound, before, energies = _sound(fine, given, library), None, None
+    if potential is not None:
+        fine, before = _corrected(fine, library, potential), sound
+        energies = potential.energy_and_forces(replace(fine, box=None))[0]
+        sound = _sound(fine, given, library)
     _say(sound)
-    return Restored(fine, sound, restored, energies)
+    source = np.repeat(np.arange(len(frames)), copies)
+    return Restored(fine, sound, before, energies, tuple(parts), source)
 
 
-def _all_atoms(frames: Frames, gaps: bool, bridges: Sequence[str], rename: Sequence[str]) -> System:
-    """Of the chains of a trace."""
-    chains = chains_of_trace(frames, gaps, _pairs("rename", rename, ":", "MSE:MET"))
-    linked = _bridges(frames.system, bridges)
-    _check_cysteines(frames, linked)
-    return atoms_of_chains([chain.residues for chain in chains], linked)
+def _corrected(fine: Frames, library: ResidueLibrary, potential: ForceField) -> Frames:
+    """Minimised under a force field; in the open, as the force field is."""
+    with _bar("force field", _STEPS) as bar:
+        bare = replace(fine, box=None)
+        return replace(
+            minimise(bare, library.split, potential, _STEPS, done=bar.update), box=fine.box
+        )
 
 
-def _pairs(name: str, words: Sequence[str], between: str, example: str) -> dict[str, str]:
-    found = {}
+def _check_geometry(fine: Frames, library: ResidueLibrary, relax: bool) -> None:
+    """A remark on frames whose bonds and angles no molecule has.
+
+    Raises:
+        ValueError: they are most of all.
+    """
+    bad = np.flatnonzero(library.broken(fine))
+    if not len(bad):
+        return
+    words = (
+        f"{len(bad)} of {len(fine)} restored frames have a bond, angle or hand far from what "
+        f"molecules have, frame {bad[0]} its {library.mender.worst(fine, int(bad[0]))}"
+    )
+    if 2 * len(bad) > len(fine):
+        way = (
+            "look at the C-alpha atoms near these"
+            if relax
+            else "relax=true moves C-alpha atoms, as little as that needs, to where a protein can "
+            "have them"
+        )
+        raise ValueError(
+            f"backmap: expected C-alpha atoms between which residues fit, found that {words}: {way}"
+        )
+    remark(f"backmap: {words}")
+
+
+def _pairs(name: str, words: Sequence[str], between: str, example: str) -> list[tuple[str, str]]:
+    found = []
     for word in words:
         first, sign, second = word.partition(between)
         if not first or not second or not sign:
             raise ValueError(f"backmap: expected {name}= pairs such as {example}, found {word!r}")
-        found[first] = second
+        found.append((first, second))
     return found
 
 
-def _bridges(system: System, bridges: Sequence[str]) -> list[tuple[int, int]]:
-    """Sites of each pair of cysteines; a residue is one site."""
-    found = []
-    for pair in _pairs("bridges", bridges, "-", "CYS3-CYS40").items():
-        sites = [system.site(f"{label}:CA") for label in pair]
-        wrong = [label for label, k in zip(pair, sites) if not _is_cysteine(system, k)]
-        if wrong:
-            raise ValueError(f"backmap: expected bridges= between cysteines, found {wrong[0]}")
-        found.append((min(sites), max(sites)))
-    twice = [k for k in range(system.n_sites) if sum(k in pair for pair in found) > 1]
+def _renamed(rename: Sequence[str]) -> dict[str, str]:
+    pairs = _pairs("rename", rename, ":", "MSE:MET")
+    names = [first for first, _ in pairs]
+    twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(
-            f"backmap: expected one bridge of a cysteine, found two of "
-            f"{system.full_labels[twice[0]]}"
+            f"backmap: expected rename= with each residue once, found {twice[0]} twice"
         )
-    return found
+    return dict(pairs)
 
 
-def _is_cysteine(system: System, site: int) -> bool:
-    return system.residue_names[site] in ("CYS", "CYX", "CYM", "CYS2", "CYSS")
-
-
-def _check_cysteines(frames: Frames, linked: Sequence[tuple[int, int]]) -> None:
-    """A remark on cysteines near enough for a bridge that nobody named."""
-    system = frames.system
-    free = [
-        k
-        for k in range(system.n_sites)
-        if _is_cysteine(system, k) and not any(k in pair for pair in linked)
-    ]
-    x = np.asarray(frames.positions[:, free], float)
-    apart = np.linalg.norm(x[:, :, None] - x[:, None], axis=-1)
-    near = ((apart > _BRIDGE[0]) & (apart < _BRIDGE[1])).all(0)
-    names = [label.removesuffix(":CA") for label in system.full_labels]
-    pairs = [f"{names[free[i]]}-{names[free[j]]}" for i, j in np.argwhere(near).tolist() if i < j]
-    if pairs:
+def _parts(system: System, chains: Sequence[TraceChain]) -> list[ChainPart]:
+    """Which residues of the file became which chain; a remark where letters are new."""
+    labels = residue_labels(system)
+    parts = [ChainPart(c.letter, labels[c.sites[0]], labels[c.sites[-1]]) for c in chains]
+    given = system.chain_ids or ("",) * system.n_sites
+    if any(chain.letter != given[chain.sites[0]] for chain in chains):
         remark(
-            f"backmap: cysteines near enough for a disulphide bond are restored without it: "
-            f"bridges={','.join(pairs)} makes it"
+            "backmap: each chain, and each part of one, has a letter of its own in the result: "
+            + ", ".join(f"{part.begin} to {part.end} is {part.letter}" for part in parts)
         )
+    return parts
 
 
 #: What draws a backbone, and what draws side chains.
@@ -198,25 +197,33 @@ def _restored(trace: Frames, pair: Pair, copies: int, generator: torch.Generator
     """`copies` of each frame, a few frames at a time."""
     step = max(1, _BATCH // (_DRAWS * copies))
     parts = [trace[k : k + step] for k in range(0, len(trace), step)]
-    shown = tqdm(parts, desc="backmap", unit="part", disable=len(parts) < 2)
-    found = [_without_faults(part, pair, copies, generator) for part in shown]
+    with _bar("backmap", len(parts) * CLEARING) as bar:
+        found = [_without_faults(part, pair, copies, generator, bar) for part in parts]
     order = np.repeat(np.arange(len(trace)), copies)
     positions = np.concatenate([part.positions for part in found])
     return replace(trace[order], system=found[0].system, positions=positions)
 
 
-def _without_faults(trace: Frames, pair: Pair, copies: int, generator: torch.Generator) -> Frames:
+def _bar(name: str, total: int) -> tqdm[NoReturn]:
+    return tqdm(total=total, desc=name, unit="step", file=sys.stderr, mininterval=0.5)
+
+
+def _without_faults(
+    trace: Frames, pair: Pair, copies: int, generator: torch.Generator, bar: tqdm[NoReturn]
+) -> Frames:
     """Answers to a few frames; those with faults are drawn again, and taken where they have fewer."""
     repeated = trace[np.repeat(np.arange(len(trace)), copies)]
-    fine = _drawn(repeated, pair, generator)
+    fine = _drawn(repeated, pair, generator, bar.update)
     faults = _faults(fine, pair[1])
     positions = np.array(fine.positions)
     for k in range(_TRIES):
         bad = np.flatnonzero(faults)
         if not len(bad):
             break
+        bar.total = (bar.total or 0) + CLEARING
         # the last try leaves the template, where that is what does not fit
-        again = _drawn(repeated[bad], pair if k < _TRIES - 1 else (pair[1], pair[1]), generator)
+        chosen = pair if k < _TRIES - 1 else (pair[1], pair[1])
+        again = _drawn(repeated[bad], chosen, generator, bar.update)
         fewer = _faults(again, pair[1]) < faults[bad]
         positions[bad[fewer]] = again.positions[fewer]
         fine = replace(fine, positions=positions)
@@ -224,22 +231,29 @@ def _without_faults(trace: Frames, pair: Pair, copies: int, generator: torch.Gen
     return fine
 
 
-def _drawn(trace: Frames, pair: Pair, generator: torch.Generator) -> Frames:
+def _drawn(
+    trace: Frames, pair: Pair, generator: torch.Generator, done: Callable[[], object]
+) -> Frames:
     """One answer to each frame: of a few draws the one with least overlap."""
     first, backmapper = pair
-    fine = first(trace, _DRAWS, generator)
+    repeated = trace[np.repeat(np.arange(len(trace)), _DRAWS)]
+    atoms, _ = first.propose(repeated, generator, density=False)
+    fine = replace(repeated, system=first.mapping.fine, positions=atoms.numpy())
+    # what stays broken is looked at when overlaps are gone
+    fine, _ = first.mender.mended(fine)
     if first is not backmapper:  # all of one frame are alike as yet: one stays so
         others = np.arange(len(fine)) % _DRAWS > 0
         fine = backmapper.redraw(fine, np.tile(others[:, None], trace.n_sites), generator)
-    return cleared(fine, backmapper, generator, _DRAWS)
+    return cleared(fine, backmapper, generator, _DRAWS, done)
 
 
 def _faults(fine: Frames, backmapper: ResidueBackmapper) -> NDArray[np.int64]:
-    """(n_frames,) bonds that should not be, such as of a chain through a ring, and a thousand where
-    the geometry is broken.
+    """(n_frames,) bonds that should not be, rings with a bond through them, bonds to hydrogen out of
+    range, and a thousand where the geometry is broken.
     """
-    found = contacts(replace(fine, box=None))
-    return found.spurious + found.missing + 1000 * backmapper.broken(fine)
+    bare = replace(fine, box=None)
+    found = contacts(bare)
+    return found.spurious + found.missing + unsound(bare) + 1000 * backmapper.broken(fine)
 
 
 def _sound(fine: Frames, trace: Frames, backmapper: ResidueBackmapper) -> Soundness:

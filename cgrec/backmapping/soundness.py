@@ -12,7 +12,8 @@ from ..frames import Frames
 from ..observables.backbone import backbone_torsions, cis_rows, peptide_bonds
 from ..observables.structure import stereocentre_sites
 from ..system import System
-from .contacts import contacts
+from .contacts import Clash, contacts, worst_clashes
+from .rings import pierced_rings
 
 #: Sign of the volume of the named neighbours at centres of L amino acids: the centre, and its
 #: neighbours in this order. L-Thr is (2S,3R), L-Ile (2S,3S): IUPAC-IUB, Eur. J. Biochem. 138, 9
@@ -22,6 +23,12 @@ _HANDS = {
     "THR:CB": (("CA", "OG1", "CG2"), 1),
     "ILE:CB": (("CA", "CG1", "CG2"), 1),
 }
+
+#: nm between hydrogen and what it is bonded to (F. Allen and I. Bruno, Acta Cryst. B66, 380 (2010);
+#: S-H of methanethiol), and how far from it is too far: 2.5 % is thermal motion, this some five
+#: times that.
+_HYDROGEN = {"C": 0.109, "N": 0.101, "O": 0.097, "S": 0.134}
+_HYDROGEN_MARGIN = 0.013
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,9 @@ class Soundness:
         broken: frames with a bond, angle, plane or hand far outside of what was seen in the fit.
         left_handed: share of residues, but glycine, with phi above zero; a few percent in proteins.
         moved: nm, the farthest a C-alpha atom is from where the trace has it.
+        hydrogens: {hydrogen: frames} of those too near to, or too far from, what they are bonded to.
+        pierced: {"bond through ring", by its first atoms: frames}.
+        worst_clashes: the atoms that overlap most.
     """
 
     frames: int
@@ -50,6 +60,9 @@ class Soundness:
     broken: int
     left_handed: float
     moved: float
+    hydrogens: dict[str, int]
+    pierced: dict[str, int]
+    worst_clashes: list[Clash]
 
     def to_json(self) -> dict[str, object]:
         """Plain numbers."""
@@ -61,8 +74,9 @@ class Soundness:
         return (
             f"{sum(self.cis.values())} cis peptide bonds that are not before proline, "
             f"{sum(self.wrong_hands.values())} wrong hands, {self.clashes:.2g} clashes a frame, "
-            f"{self.broken} of {n} frames with broken geometry, C-alpha atoms moved by "
-            f"{self.moved:.1g} nm"
+            f"{self.broken} of {n} frames with broken geometry, "
+            f"{len(self.hydrogens)} bonds to hydrogen out of range, "
+            f"{len(self.pierced)} rings pierced, C-alpha atoms moved by {self.moved:.1g} nm"
         )
 
 
@@ -91,7 +105,46 @@ def soundness(fine: Frames, broken: NDArray[np.bool_], moved: float) -> Soundnes
         broken=int(broken.sum()),
         left_handed=_left_handed(system, x),
         moved=moved,
+        hydrogens=_hydrogens(system, x),
+        pierced=_pierced(system, x),
+        worst_clashes=worst_clashes(fine),
     )
+
+
+def unsound(fine: Frames) -> NDArray[np.int64]:
+    """(n_frames,) pierced rings and bonds to hydrogen out of range."""
+    system, x = fine.system, np.asarray(fine.positions, float)
+    _, off = _far_hydrogens(system, x)
+    return off.sum(1) + [len(pierced_rings(system, x[t : t + 1])) for t in range(len(x))]
+
+
+def _far_hydrogens(system: System, x: NDArray[np.float64]) -> tuple[list[int], NDArray[np.bool_]]:
+    """Hydrogens, and (n_frames, n) whether their bond is out of range."""
+    elements = system.elements
+    pairs = [
+        (i, j) if elements[i] == "H" else (j, i)
+        for i, j in system.bonds.tolist()
+        if "H" in (elements[i], elements[j])
+    ]
+    pairs = [(h, heavy) for h, heavy in pairs if elements[heavy] in _HYDROGEN]
+    if not pairs:
+        return [], np.zeros((len(x), 0), bool)
+    length = np.asarray(geometry.distance(x, np.array(pairs)))
+    wanted = np.array([_HYDROGEN[elements[heavy]] for _, heavy in pairs])
+    return [h for h, _ in pairs], np.abs(length - wanted) > _HYDROGEN_MARGIN
+
+
+def _hydrogens(system: System, x: NDArray[np.float64]) -> dict[str, int]:
+    return _counted(system, *_far_hydrogens(system, x))
+
+
+def _pierced(system: System, x: NDArray[np.float64]) -> dict[str, int]:
+    labels = system.unique_labels
+    found = pierced_rings(system, x)
+    return {
+        f"bond of {labels[bond]} through the ring of {labels[ring]}": n
+        for (ring, bond), n in found.items()
+    }
 
 
 def _left_handed(system: System, x: NDArray[np.float64]) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from collections.abc import Mapping as Table
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from string import ascii_lowercase, ascii_uppercase, digits
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,15 @@ from .sequence import SequenceResidue, known_residues
 #: nm between two bonded residues: 0.38 trans and 0.29 cis, and what motion adds. Over a residue
 #: that is missing it is 0.5 to 0.73 nm.
 FARTHEST, NEAREST = 0.5, 0.24
+#: nm, of most neighbours; {what was mistaken: how much larger distances look for it}, and how far
+#: the logarithm of that may be off.
+_STEP = 0.38
+_UNITS = (
+    ("numbers in angstrom were read as nm (length_unit=angstrom)", 10.0),
+    ("numbers in nm were read as angstrom (length_unit=nm)", 0.1),
+    ("numbers in bohr were read as nm (length_unit=bohr)", 18.9),
+)
+_ALIKE_UNITS = 0.25
 #: Residues that are not restored, and what is nearest to each.
 _ALIKE = {
     "MSE": "MET",
@@ -36,6 +46,8 @@ _ALIKE = {
 }
 #: Sites and residues named in a message.
 _NAMED = 4
+#: What a PDB has room for.
+_LETTERS = ascii_uppercase + ascii_lowercase + digits
 
 
 @dataclass(frozen=True)
@@ -45,17 +57,28 @@ class TraceChain:
     residues: list[SequenceResidue]
     sites: list[int]
 
+    @property
+    def letter(self) -> str:
+        """Of all its residues; empty where it has none."""
+        return self.residues[0].chain
+
 
 def chains_of_trace(
-    frames: Frames, gaps: bool = False, rename: Table[str, str] | None = None
+    frames: Frames,
+    gaps: bool = False,
+    rename: Table[str, str] | None = None,
+    ends: Collection[int] = (),
 ) -> list[TraceChain]:
     """Residues in the order of the file: a chain ends where its name changes, where numbers go
-    back, and, with `gaps`, where two residues are too far apart to be bonded.
+    back, after the sites `ends`, and, with `gaps`, where two residues are too far apart to be
+    bonded. Where there are several, each has a letter of its own: programs that read a PDB tell
+    chains apart by it, and join all that share one.
 
     Args:
         frames: with a site on each C-alpha atom and no other.
         gaps: let a chain that lacks residues become two.
         rename: {name in the file: name it is restored as}.
+        ends: sites that are the last of their chain.
 
     Raises:
         ValueError: other sites; unknown residues; C-alpha atoms too near or too far; fewer than
@@ -65,18 +88,39 @@ def chains_of_trace(
     residues = _residues(frames.system, dict(rename or {}))
     chains = [TraceChain([residues[0]], [0])]
     near, far = _steps(frames)
+    _check_unit(near)
     for k in range(1, len(residues)):
         here, before = residues[k], residues[k - 1]
-        ends = here.chain != before.chain or here.number < before.number
-        if not ends:
+        over = here.chain != before.chain or here.number < before.number or k - 1 in ends
+        if not over:
             _check_step(before, here, near[k - 1], far[k - 1], gaps)
-            ends = far[k - 1] > FARTHEST
-        if ends:
+            over = far[k - 1] > FARTHEST
+        if over:
             chains.append(TraceChain([], []))
         chains[-1].residues.append(here)
         chains[-1].sites.append(k)
     _check_lengths(chains)
-    return chains
+    return _lettered(chains)
+
+
+def _lettered(chains: Sequence[TraceChain]) -> list[TraceChain]:
+    """The same chains, each with its own letter where there are several: the first with a letter
+    keeps it.
+    """
+    if len(chains) < 2:
+        return list(chains)
+    taken = {chain.letter for chain in chains if chain.letter}
+    # two letters where one is not enough: their PDB still has a TER after each
+    more = iter([a for a in _LETTERS] + [a + b for a in _LETTERS for b in _LETTERS])
+    kept: set[str] = set()
+    found = []
+    for chain in chains:
+        letter = chain.letter
+        if not letter or letter in kept:
+            letter = next(a for a in more if a not in taken)
+        kept.add(letter)
+        found.append(replace(chain, residues=[replace(r, chain=letter) for r in chain.residues]))
+    return found
 
 
 def _check_sites(system: System) -> None:
@@ -86,11 +130,15 @@ def _check_sites(system: System) -> None:
         some = ", ".join(labels[k] for k in wrong[:_NAMED])
         more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         held = len(wrong) < system.n_sites
+        # calcium ions are called so too
+        others = sorted({system.residue_names[k] for k in wrong if system.names[k] == "CA"})
+        without = f" and not resname {' '.join(others)}" if others else ""
         raise ValueError(
             f"expected a site called CA on the C-alpha atom of each residue, found {some}{more} "
             "beside: "
             + (
-                "selection='name CA' takes the C-alpha atoms alone"
+                f"read the file with selection='name CA{without}', which takes the C-alpha atoms "
+                "alone"
                 if held
                 else "the residue library restores from C-alpha atoms; if these beads lie on "
                 "them, call them CA in the file"
@@ -155,6 +203,17 @@ def _steps(frames: Frames) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return lengths.min(0), lengths.max(0)
 
 
+def _check_unit(near: NDArray[np.float64]) -> None:
+    """ValueError where most neighbours are apart as if the unit of length were another."""
+    typical = float(np.median(near)) / _STEP if len(near) else 1.0
+    for unit, factor in _UNITS:
+        if abs(np.log(typical / factor)) < _ALIKE_UNITS:
+            raise ValueError(
+                f"expected C-alpha atoms of neighbours {_STEP} nm apart, found "
+                f"{typical * _STEP:.3g} nm for most: look at the unit of length; {unit}"
+            )
+
+
 def _check_step(
     before: SequenceResidue, here: SequenceResidue, near: float, far: float, gaps: bool
 ) -> None:
@@ -162,8 +221,8 @@ def _check_step(
     if near < NEAREST:
         raise ValueError(
             f"expected C-alpha atoms of neighbours 0.38 nm apart (0.29 nm across a cis peptide "
-            f"bond), found {near:.3g} nm between {pair}: look at the unit of length, and for "
-            "residues that are there twice"
+            f"bond), found {near:.3g} nm between {pair}: look for an atom or a residue that is "
+            "there twice, and for two at one place"
         )
     if far > FARTHEST and not gaps:
         missing = here.number - before.number - 1

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
+import numpy as np
+
 from ..backmapping import Restored, backmap
 from ..files import write_json
 from ..frames import Frames
-from ..io import read, write
+from ..io import check_ending, read, times_of, write
+from ..io.pdb import ENDINGS, parts_by_ter
 from ..options import Help, Keywords, check_fields
 from ..remarks import kept, remarks_in
+from ..units import LENGTH
 
 #: Endings of files that say themselves which atoms they hold.
 _WHOLE = (".pdb", ".gro", ".extxyz", ".npz")
+#: Endings of files that are in angstrom by definition or by habit; others are in nm.
+_ANGSTROM = (".pdb", ".ent", ".xyz", ".extxyz", ".dcd", ".nc", ".ncdf", ".traj")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +64,14 @@ class Backmap:
     temperature: Annotated[
         float, Help(says="where FILE does not say it; only spreads depend on it", unit="K")
     ] = 300.0
+    length_unit: Annotated[
+        str,
+        Help(
+            says="of the numbers in FILE, where it is not that of its format (PDB, XYZ, DCD: "
+            "angstrom; GRO, XTC, TRR: nm)",
+            choices=("", *LENGTH),
+        ),
+    ] = ""
     options: Annotated[Mapping[str, Any], Keywords(backmap)] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -74,12 +88,17 @@ class Backmap:
         with TemporaryDirectory() as scratch, ExitStack() as stack:
             remarks = Path(scratch) / "remarks.json"
             stack.enter_context(kept(remarks))
-            restored = backmap(self._frames(), **self.options)
+            frames = self._frames()
+            restored = backmap(frames, **{"ends": self._ends(frames), **self.options})
             said = remarks_in(remarks)
-        write(restored.frames, to)
+        times = None if Path(self.file).is_dir() else times_of(self.file)
+        if times is not None:
+            times = times[restored.source]
+        write(restored.frames, to, times)
         if to != self._structure(to):
             write(restored.frames[:1], self._structure(to))
-        about = {"from": self.file, **restored.to_json(), "remarks": said}
+        kept_times = None if times is None else times.tolist()
+        about = {"from": self.file, **restored.to_json(), "times": kept_times, "remarks": said}
         write_json(to.with_suffix(".json"), about)
         return _summary(restored, to)
 
@@ -87,18 +106,46 @@ class Backmap:
         stored = (Path(self.file) / "frames.json").exists()
         if stored and not self.selection:
             return Frames.load(self.file)
-        return read(
+        frames = read(
             self.file,
             self.topology or None,
             temperature=None if stored else self.temperature,
             selection=self.selection or None,
             box=None,
+            # alone C-alpha atoms look like atoms of a wrong unit; their own distances are checked
+            check_units=False,
         )
+        if not self.length_unit:
+            return frames
+        own = "angstrom" if Path(self.file).suffix.lower() in _ANGSTROM else "nm"
+        factor = LENGTH[self.length_unit] / LENGTH[own]
+        box = None if frames.box is None else factor * frames.box
+        return replace(frames, positions=factor * np.asarray(frames.positions, float), box=box)
+
+    def _ends(self, frames: Frames) -> list[str]:
+        """Sites after which the PDB that names the residues has a TER."""
+        path = Path(self.topology or self.file)
+        if path.suffix.lower() not in ENDINGS:
+            return []
+        parts = parts_by_ter(path)
+        numbers, codes = frames.system.residue_numbers, frames.system.insertion_codes
+        passed, at = [], 0
+        for k in range(frames.n_sites):
+            number = "" if numbers is None else str(numbers[k]) + (codes[k] if codes else "")
+            at = next((n for n in range(at, len(parts)) if parts[n][0] == number), -1) + 1
+            if not at:  # numbers that are written otherwise, as above 9999
+                return []
+            passed.append(parts[at - 1][1])
+        return [f"#{k}" for k in range(len(passed) - 1) if passed[k] != passed[k + 1]]
 
     def _free(self) -> Path:
-        """Where to write; refused before the work where a file is there."""
+        """Where to write; refused before the work where a file is there, or of no known ending."""
         own = Path(self.file)
         to = Path(self.to) if self.to else own.with_name(f"{own.stem}_atoms.pdb")
+        try:
+            check_ending(to)
+        except ValueError as error:
+            raise ValueError(f"cgrec backmap: to={error}") from error
         for path in (to, self._structure(to), to.with_suffix(".json")):
             if path.exists():
                 raise FileExistsError(

@@ -20,7 +20,7 @@ from ..statistics.sampling import check_sample
 from ..system import System
 from .assemble import assemble
 from .atoms import atoms_to_frames, system_from_atoms, system_to_atoms
-from .export import write
+from .export import check_ending, write
 from .findings import record, recorded
 from .force_units import UnitCheck, check_force_units, check_length_unit
 from .foreign_boxes import foreign_boxes
@@ -37,11 +37,13 @@ from .plausibility import (
 )
 from .request import Contents, Request
 from .secondary import secondary_structure
+from .times import times_of
 from .topology import add_rigid_pairs, load_topology, select_sites
 
 __all__ = [
     "UnitCheck",
     "atoms_to_frames",
+    "check_ending",
     "check_force_units",
     "files_of",
     "load_topology",
@@ -52,6 +54,7 @@ __all__ = [
     "select_sites",
     "system_from_atoms",
     "system_to_atoms",
+    "times_of",
     "to_mdanalysis",
     "to_mdtraj",
     "write",

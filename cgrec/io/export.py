@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,35 +15,50 @@ from ..files import sync, write_whole_as
 from ..frames import Frames
 from ..units import energy_factor, force_factor, length_factor
 from .names import KEYS
+from .pdb import chain_ends, with_ends
 from .topology import universe_of
 
 
-def write(frames: Frames, path: str | Path) -> Path:
+def write(frames: Frames, path: str | Path, times: NDArray[np.floating] | None = None) -> Path:
     """Export frames as .xtc, .trr, .h5md, .extxyz, .pdb, .gro or .npz, by the ending of `path`.
 
     TRR, H5MD, extended XYZ and npz carry forces; extended XYZ and npz energies too; npz everything.
     The file is written under a temporary name, forced to the disk, then renamed.
+
+    Args:
+        frames: to write.
+        path: of the new file.
+        times: (n_frames,) ps, for XTC, TRR and H5MD; by default all 0.
 
     Raises:
         FileExistsError: `path` exists; nothing is overwritten.
         ValueError: unknown ending, or a format of atoms asked to hold beads.
     """
     path = Path(path)
-    writer = _WRITERS.get(path.suffix.lower())
-    if writer is None:
-        raise ValueError(
-            f"{path}: cannot write {path.suffix or 'a name without ending'!r}; expected one of "
-            f"{', '.join(_WRITERS)}"
-        )
+    check_ending(path)
+    writer = _WRITERS[path.suffix.lower()]
+    if times is not None and path.suffix.lower() in _TIMED:
+        writer = partial(writer, times=times)
     if path.exists():
         raise FileExistsError(f"{path} exists already: choose another name or remove it yourself")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"partial-{path.name}")  # the ending says the format
-    partial.unlink(missing_ok=True)
-    write_whole_as(partial, lambda place: writer(frames, place))
-    partial.rename(path)
+    unfinished = path.with_name(f"partial-{path.name}")  # the ending says the format
+    unfinished.unlink(missing_ok=True)
+    write_whole_as(unfinished, lambda place: writer(frames, place))
+    unfinished.rename(path)
     sync(path.parent)
     return path
+
+
+def check_ending(path: str | Path) -> None:
+    """ValueError where `write` knows no format by the ending of `path`; asked before long work."""
+    path = Path(path)
+    if path.suffix.lower() not in _WRITERS:
+        found = f"the ending {path.suffix}" if path.suffix else "no ending"
+        raise ValueError(
+            f"{path}: cannot write it: expected an ending among {', '.join(_WRITERS)}, found "
+            f"{found}; {path.with_suffix('.pdb').name} would be a PDB"
+        )
 
 
 def _write_npz(frames: Frames, path: Path) -> None:
@@ -74,7 +90,9 @@ def _write_extxyz(frames: Frames, path: Path) -> None:
     write_atoms(path, images, format="extxyz")
 
 
-def _write_mdanalysis(frames: Frames, path: Path, **options: object) -> None:
+def _write_mdanalysis(
+    frames: Frames, path: Path, times: NDArray[np.floating] | None = None, **options: object
+) -> None:
     """Through MDAnalysis, in its units (angstrom, kJ/mol/angstrom)."""
     import MDAnalysis
 
@@ -91,7 +109,20 @@ def _write_mdanalysis(frames: Frames, path: Path, **options: object) -> None:
                 if frames.forces is not None:
                     universe.atoms.forces = frames.forces[t] / force_factor("kJ/mol/angstrom")
                 universe.trajectory.ts.has_forces = frames.forces is not None
+                universe.trajectory.ts.time = 0.0 if times is None else float(times[t])
                 writer.write(universe.atoms)
+
+
+def _write_pdb(frames: Frames, path: Path) -> None:
+    """With a TER where a chain ends, and a box only where there is one."""
+    raw = path.with_name(f"raw-{path.name}")
+    try:
+        _write_mdanalysis(frames, raw)
+        with raw.open() as given, path.open("w") as kept:
+            ends = chain_ends(frames.system)
+            kept.writelines(with_ends(given, ends, frames.n_sites, frames.box is not None))
+    finally:
+        raw.unlink(missing_ok=True)
 
 
 def _dimensions(box: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -112,18 +143,26 @@ def _dimensions(box: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.asarray(triclinic_box(*box), np.float32)
 
 
-def _write_h5md(frames: Frames, path: Path) -> None:
+def _write_h5md(frames: Frames, path: Path, times: NDArray[np.floating] | None = None) -> None:
     units = {"lengthunit": "nm", "forceunit": "kJ/(mol*nm)", "timeunit": "ps"}
     _write_mdanalysis(
-        frames, path, positions=True, velocities=False, forces=frames.forces is not None, **units
+        frames,
+        path,
+        times,
+        positions=True,
+        velocities=False,
+        forces=frames.forces is not None,
+        **units,
     )
 
 
-_WRITERS: dict[str, Callable[[Frames, Path], None]] = {
+#: Endings of formats that keep a time with each frame.
+_TIMED = (".xtc", ".trr", ".h5md")
+_WRITERS: dict[str, Callable[..., None]] = {
     ".xtc": _write_mdanalysis,
     ".trr": _write_mdanalysis,
     ".h5md": _write_h5md,
-    ".pdb": _write_mdanalysis,
+    ".pdb": _write_pdb,
     ".gro": _write_mdanalysis,
     ".extxyz": _write_extxyz,
     ".npz": _write_npz,

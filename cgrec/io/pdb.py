@@ -1,18 +1,24 @@
-"""What MDAnalysis leaves to us in a PDB: residue numbers above 9999 in hybrid-36, and one of
-alternate locations.
+"""What MDAnalysis leaves to us in a PDB: residue numbers above 9999 in hybrid-36, one of alternate
+locations, and where a chain ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..system import System
+
 #: Endings of PDB files.
 ENDINGS = {".pdb", ".ent"}
+#: Records that MDAnalysis makes up where there is no box: programs take them for one of 1 angstrom.
+_MADE_UP = ("CRYST1", "REMARK 285")
+#: Records of an atom.
+_ATOM = ("ATOM", "HETATM")
 
 
 class Residues(NamedTuple):
@@ -50,13 +56,18 @@ def _decoded(written: list[str]) -> NDArray[np.int64] | None:
         return None
 
 
+def has_atoms(path: Path) -> bool:
+    """Whether there is an atom in the file."""
+    return next(_atom_lines(path), None) is not None
+
+
 def _atom_lines(path: Path) -> Iterator[str]:
     """ATOM and HETATM lines of the first model, as MDAnalysis takes them."""
     with path.open(errors="replace") as file:
         for line in file:
             if line.startswith("END"):
                 return
-            if line.startswith(("ATOM", "HETATM")):
+            if line.startswith(_ATOM):
                 yield line.rstrip("\n")
 
 
@@ -113,3 +124,55 @@ def _by_occupancy(
         if locations[i]:
             values.setdefault(locations[i], []).append(float(occupancies[i]))
     return sorted(values, key=lambda letter: (-round(float(np.mean(values[letter])), 3), letter))
+
+
+def chain_ends(system: System) -> list[int]:
+    """The last site of each chain: of a residue that is bonded to the one before it and not to the
+    one after it. Water, ions and other residues that stand alone are no chains.
+    """
+    last = np.append(np.flatnonzero(np.diff(system.residues)), system.n_sites - 1)
+    run = np.searchsorted(last, np.arange(system.n_sites))
+    owners = np.sort(run[system.bonds], axis=1)
+    joined = np.zeros(len(last) + 1, bool)  # entry k: residue k is bonded to the one before it
+    joined[owners[owners[:, 1] - owners[:, 0] == 1, 1]] = True
+    return [int(last[k]) for k in range(len(last)) if joined[k] and not joined[k + 1]]
+
+
+def with_ends(
+    lines: Iterable[str], ends: Collection[int], n_sites: int, boxed: bool
+) -> Iterator[str]:
+    """Lines of a PDB as MDAnalysis writes them, with a TER after each of the sites `ends`, and
+    without a box where there is none.
+
+    Args:
+        lines: of one model or of several, `n_sites` atoms each.
+        ends: counted in a model.
+        boxed: the frames have a box.
+    """
+    ends, seen = set(ends), 0
+    for line in lines:
+        if line.startswith(_MADE_UP) and not boxed:
+            continue
+        yield line
+        if line.startswith(_ATOM):
+            if seen % n_sites in ends:
+                yield "TER\n"
+            seen += 1
+
+
+def parts_by_ter(path: Path) -> list[tuple[str, int]]:
+    """(residue number with its insertion code, count of TER before it) of each C-alpha atom of the
+    first model, in order; of one of several places of an atom the first.
+    """
+    found: list[tuple[str, int]] = []
+    place, passed = "", 0
+    with path.open(errors="replace") as file:
+        for line in file:
+            if line.startswith("END"):
+                break
+            if line.startswith("TER"):
+                passed += 1
+            elif line.startswith(_ATOM) and line[12:16] == " CA " and line[17:27] != place:
+                place = line[17:27]
+                found.append((line[22:27].strip(), passed))
+    return found

@@ -165,6 +165,10 @@ def open_universe(path: Path) -> Universe:
             warnings.simplefilter("ignore")
             return MDAnalysis.Universe(str(path), to_guess=(), **_atom_style(path))
     except Exception as error:
+        if path.suffix.lower() in pdb.ENDINGS and not pdb.has_atoms(path):
+            raise ValueError(
+                f"{path}: expected ATOM or HETATM lines, found none: give another file"
+            ) from error
         raise ValueError(
             f"{path} cannot be read as a topology ({error}); give PDB, GRO, PSF, prmtop, TPR "
             "or LAMMPS data"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypedDict
 
@@ -66,9 +68,12 @@ def force_field_of_files(
         except KeyError:  # it goes on from another file: looked at with that one
             continue
         except (ValueError, OSError) as error:
+            folder = Path(str(app.__file__)).parent / "data"
+            near = get_close_matches(file, sorted(p.name for p in folder.glob("*.xml")), 3, 0.5)
+            meant = f"did you mean {', '.join(near)}? " if near else ""
             raise ValueError(
                 f"{key}: expected a force-field file of OpenMM's or a path, found {file!r} "
-                f"({error}); {_FILES}"
+                f"({error}); {meant}{_FILES}"
             ) from error
     return app.ForceField(*listed(force_field))
 

@@ -16,7 +16,7 @@ from cgrec.backmapping.residues import shipped_residues
 from cgrec.backmapping.sequence import SequenceResidue, atoms_of_chains
 from cgrec.backmapping.soundness import soundness
 from cgrec.cli import main
-from cgrec.io import write
+from cgrec.io import times_of, write
 from cgrec.remarks import Remark
 
 PEPTIDES = Path(cgrec.__file__).parent / "data" / "peptides"
@@ -266,6 +266,116 @@ def test_missing_residues_are_refused_and_restored_in_parts():
     assert cgrec.backmap(trace(["ALA"] * 4, numbers=[1, 2, 7, 8])).sound.missing == 0
 
 
+def test_each_part_of_a_chain_is_read_apart_by_other_programs(tmp_path):
+    """A gap, and chains that share a letter: OpenMM bonds what follows in one chain, however far,
+    unless a TER or another letter stands between.
+    """
+    app = pytest.importorskip("openmm.app", exc_type=ImportError)
+    names, numbers = ["ALA"] * 9, [1, 2, 3, 4, 6, 7, 8, 9, 10]
+    x = trace(["ALA"] * 10).positions[0][np.array(numbers) - 1]
+    gap = trace(names, x, numbers, ("A",) * 9)
+    again = trace(["ALA"] * 6, trace(["ALA"] * 6).positions[0] + np.repeat([[0.0], [3.0]], 3, 0))
+    for k, (frames, more) in enumerate([(gap, {"gaps": True}), (again, {"ends": ["ALA3"]})]):
+        with pytest.warns(Remark, match="a letter of its own in the result: .* is B"):
+            made = cgrec.backmap(frames, **more)
+        path = write(made.frames, tmp_path / f"{k}.pdb")
+        lines = path.read_text().splitlines()
+        assert sum(line.startswith("TER") for line in lines) == 2
+        assert not any(line.startswith("CRYST1") for line in lines)
+        pdb = app.PDBFile(str(path))
+        assert pdb.topology.getPeriodicBoxVectors() is None
+        assert [c.id for c in pdb.topology.chains()] == ["A", "B"]
+        app.ForceField(FIELD[0]).createSystem(pdb.topology)
+        parts = made.to_json()["chains"]
+        assert [(p["letter"], p["begin"], p["end"]) for p in parts] == (
+            [("A", "A:ALA1", "A:ALA4"), ("B", "A:ALA6", "A:ALA10")]
+            if k == 0
+            else [("A", "ALA1", "ALA3"), ("B", "ALA4", "ALA6")]
+        )
+
+
+def test_the_command_honours_ter_and_refuses_endings_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    one = trace(["ALA"] * 6, trace(["ALA"] * 6).positions[0] + np.repeat([[0.0], [3.0]], 3, 0))
+    write(one, "plain.pdb")
+    lines = Path("plain.pdb").read_text().splitlines()
+    third = next(k for k, line in enumerate(lines) if line.startswith("ATOM      3"))
+    Path("ca.pdb").write_text("\n".join([*lines[: third + 1], "TER", *lines[third + 1 :]]))
+    with pytest.raises(SystemExit, match=r"at most 0.5 nm apart, found .* ALA3 and A:ALA4"):
+        main(["backmap", "plain.pdb"])
+    with pytest.warns(Remark, match="is B"):
+        main(["backmap", "ca.pdb"])
+    assert "in 6 residues" in capsys.readouterr().out
+    assert len(json.loads(Path("ca_atoms.json").read_text())["chains"]) == 2
+    for to in ("h.foo", "h"):
+        with pytest.raises(SystemExit, match=r"to=h.*expected an ending among .*h.pdb would be"):
+            main(["backmap", "missing.pdb", f"to={to}"])
+
+
+def test_names_of_cysteines_in_a_bridge_are_believed():
+    x = np.array([[0.38 * k, 0.0, 0.1 * (k % 2)] for k in range(5)])
+    other = x * [1, 1, -1] + [0.0, 0.55, 0.0]
+    names = ["ALA", "GLY", "CYX", "GLY", "ALA"]
+    place = np.concatenate([x, other])
+    chains = ("A",) * 5 + ("B",) * 5
+    two = trace(names * 2, place, [*range(1, 6)] * 2, chains)
+    with pytest.warns(Remark, match="disulphide bonds A:CYX3-B:CYX3: the names"):
+        made = cgrec.backmap(two)
+    assert made.to_json()["bridges"] == ["A:CYS3:SG-B:CYS3:SG"]
+    far = np.concatenate([x, other + [0.0, 0.4, 0.0]])
+    apart = trace(names * 2, far, [*range(1, 6)] * 2, chains)
+    with pytest.raises(ValueError, match=r"bridges=A:CYX3-B:CYX3\), or .*rename=CYX:CYS"):
+        cgrec.backmap(apart)
+    free = cgrec.backmap(apart, rename=["CYX:CYS"])
+    assert free.frames.system.names.count("HG") == 2 and not free.to_json()["bridges"]
+    thiolate = trace(["ALA", "CYM", "ALA"])
+    assert "HG" not in cgrec.backmap(thiolate).frames.system.names
+
+
+def test_a_trace_with_noise_is_refused_by_name_and_relaxed():
+    coarse = alphas(PEPTIDES / "ala10_helix.pdb")
+    x = np.array(coarse.positions)
+    x[:, 5:] += 0.08 * (x[:, 5:6] - x[:, 4:5]) / 0.38
+    with pytest.raises(ValueError, match=r"ALA6 and A:ALA7 0.46.* nm: no residue.*relax=true"):
+        cgrec.backmap(replace(coarse, positions=x))
+    made = cgrec.backmap(replace(coarse, positions=x), relax=True)
+    assert not made.sound.broken and not made.sound.cis
+    assert 0.01 < made.sound.moved < 0.05  # half of what is too much at either end, or less
+
+
+def test_a_cis_peptide_bond_of_any_residue_is_restored_whole():
+    """Two C-alpha atoms 0.29 nm apart: cis, and no broken bond beside it."""
+    coarse = alphas(PEPTIDES / "cln025.pdb")
+    x = np.array(coarse.positions)
+    step = x[0, 2] - x[0, 1]
+    x[0, 2:] += step * (0.29 / np.linalg.norm(step) - 1)
+    with pytest.warns(Remark, match="cis peptide bonds before"):
+        made = cgrec.backmap(replace(coarse, positions=x))
+    assert not made.sound.broken and list(made.sound.cis.values()) == [1]
+
+
+def test_a_bond_through_a_ring_and_a_short_hydrogen_are_counted(twenty):
+    fine = twenty.frames
+    system, x = fine.system, np.array(fine.positions)
+    assert not twenty.sound.pierced and not twenty.sound.hydrogens
+    at = {(system.residue_names[k], n): k for k, n in enumerate(system.names)}
+    ring = [at["PHE", n] for n in ("CG", "CD1", "CE1", "CZ", "CE2", "CD2")]
+    centre = x[0, ring].mean(0)
+    normal = np.cross(x[0, ring[0]] - centre, x[0, ring[1]] - centre)
+    normal *= 0.07 / np.linalg.norm(normal)
+    x[0, at["MET", "SD"]], x[0, at["MET", "CE"]] = centre + normal, centre - normal
+    x[0, at["ALA", "HA"]] = x[0, at["ALA", "CA"]] + 0.75 * (
+        x[0, at["ALA", "HA"]] - x[0, at["ALA", "CA"]]
+    )
+    found = soundness(replace(fine, positions=x), np.zeros(1, bool), 0.0)
+    (pierced,) = found.pierced
+    assert pierced.startswith("bond of MET:") and "through the ring of PHE:" in pierced
+    assert list(found.hydrogens) == ["ALA:HA"]
+    assert found.worst_clashes[0].overlap >= 0.04
+    assert any("MET" in "".join(c.atoms) for c in found.worst_clashes)
+    assert "1 rings pierced" in found.sentence()
+
+
 def test_disulphide_bonds():
     x = np.array([[0.38 * k, 0.0, 0.1 * (k % 2)] for k in range(5)])
     other = x * [1, 1, -1] + [0.0, 0.55, 0.0]
@@ -301,8 +411,14 @@ def test_what_is_no_trace_is_refused():
         cgrec.backmap(trace(["ALA", "GLY"]))
     with pytest.raises(ValueError, match="look at the unit of length"):
         cgrec.backmap(trace(["ALA"] * 4, two.positions[0] / 10))
-    with pytest.raises(ValueError, match="at most 0.5 nm apart, found 3.83 nm"):
-        cgrec.backmap(trace(["ALA"] * 4, two.positions[0] * 10))
+    with pytest.raises(ValueError, match=r"found 3.83 nm for most.*length_unit=angstrom"):
+        cgrec.backmap(trace(["ALA"] * 4, two.positions[0] * 10), gaps=True)
+    ion = replace(two.system, elements=("C", "C", "C", "Ca"), residue_names=("ALA",) * 3 + ("CA",))
+    with pytest.raises(ValueError, match="selection='name CA and not resname CA'"):
+        cgrec.backmap(replace(two, system=ion))
+    same = two.positions[0][[0, 1, 1, 2]]
+    with pytest.raises(ValueError, match="ALA2 and ALA3: look for an atom or a residue"):
+        cgrec.backmap(trace(["ALA"] * 4, same))
     beads = replace(two.system, names=("BB",) * 4, elements=("X",) * 4)
     with pytest.raises(ValueError, match="if these beads lie on them, call them CA"):
         cgrec.backmap(replace(two, system=beads))
@@ -339,9 +455,42 @@ def test_the_command_takes_a_trajectory(tmp_path, monkeypatch, capsys):
     one = alphas(PEPTIDES / "cln025.pdb")
     write(one, "ca.pdb")
     two = np.concatenate([one.positions, one.positions[:, :, ::-1] * [1.0, 1.0, -1.0]])
-    write(replace(one, positions=two), "ca.xtc")
+    write(replace(one, positions=two), "ca.xtc", np.array([5.0, 15.0]))
     main(["backmap", "ca.xtc", "topology=ca.pdb", "to=out/atoms.xtc", "copies=2"])
     made = cgrec.read("out/atoms.xtc", "out/atoms.pdb", temperature=300.0)
     assert len(made) == 4 and made.n_sites == 166
+    assert times_of("out/atoms.xtc").tolist() == [5.0, 5.0, 15.0, 15.0]
+    about = json.loads(Path("out/atoms.json").read_text())
+    assert about["source_frames"] == [0, 0, 1, 1] and about["times"] == [5.0, 5.0, 15.0, 15.0]
     with pytest.raises(SystemExit, match="did you mean topology=?"):
         main(["backmap", "ca.xtc", "topologie=ca.pdb"])
+
+
+def test_the_command_takes_a_unit_of_length(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = alphas(PEPTIDES / "cln025.pdb")
+    write(replace(one, positions=one.positions / 10), "nm.pdb")
+    with pytest.raises(SystemExit, match=r"length_unit=nm"):
+        main(["backmap", "nm.pdb"])
+    main(["backmap", "nm.pdb", "length_unit=nm"])
+    assert json.loads(Path("nm_atoms.json").read_text())["sound"]["moved"] < 1e-6
+
+
+def test_a_force_field_that_is_not_there_is_named_with_those_that_are():
+    pytest.importorskip("openmm")
+    with pytest.raises(ValueError, match=r"force_field: .*found 'amber14'.*amber14-all.xml"):
+        cgrec.backmap(trace(["ALA"] * 4), force_field=["amber14"])
+
+
+def test_files_without_places_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(trace(["ALA"] * 4), "ca.pdb")
+    lines = Path("ca.pdb").read_text().splitlines()
+    second = next(k for k, line in enumerate(lines) if line.startswith("ATOM      2"))
+    lines[second] = lines[second][:30] + "     nan" * 3 + lines[second][54:]
+    Path("nan.pdb").write_text("\n".join(lines))
+    with pytest.raises(SystemExit, match=r"NaN or infinity.*ALA2:CA"):
+        main(["backmap", "nan.pdb"])
+    Path("empty.pdb").write_text("END\n")
+    with pytest.raises(SystemExit, match="expected ATOM or HETATM lines, found none"):
+        main(["backmap", "empty.pdb"])
