@@ -75,7 +75,7 @@ class PieceLibrary:
                 f"{'less' if kind == 'cis' else 'more'} than "
                 f"{CIS} nm apart) after {residue.name}, {int(lacking.sum())} of {len(lacking)} "
                 "frames, and it was fitted to none: they "
-                f"are restored as {other}; fit it to proteins that hold one, or use "
+                f"are drawn as {other} and mended from there; fit it to proteins that hold one, or use "
                 "ResidueLibrary.shipped"
             )
 

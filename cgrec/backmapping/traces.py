@@ -229,7 +229,7 @@ def _check_step(
         why = (
             f"{missing} residues are missing between them"
             if missing > 0
-            else "the chain is broken there, or the unit of length is another"
+            else f"the chain is broken there, or another begins (ends={before.label} says so)"
         )
         raise ValueError(
             f"expected C-alpha atoms of neighbours at most {FARTHEST} nm apart, found {far:.3g} nm "

@@ -301,7 +301,10 @@ def test_the_command_honours_ter_and_refuses_endings_first(tmp_path, monkeypatch
     lines = Path("plain.pdb").read_text().splitlines()
     third = next(k for k, line in enumerate(lines) if line.startswith("ATOM      3"))
     Path("ca.pdb").write_text("\n".join([*lines[: third + 1], "TER", *lines[third + 1 :]]))
-    with pytest.raises(SystemExit, match=r"at most 0.5 nm apart, found .* ALA3 and A:ALA4"):
+    with pytest.raises(
+        SystemExit,
+        match=r"at most 0.5 nm apart, found .* nm between A:ALA3 and A:ALA4.*ends=A:ALA3",
+    ):
         main(["backmap", "plain.pdb"])
     with pytest.warns(Remark, match="is B"):
         main(["backmap", "ca.pdb"])
@@ -370,7 +373,8 @@ def test_a_bond_through_a_ring_and_a_short_hydrogen_are_counted(twenty):
     found = soundness(replace(fine, positions=x), np.zeros(1, bool), 0.0)
     (pierced,) = found.pierced
     assert pierced.startswith("bond of MET:") and "through the ring of PHE:" in pierced
-    assert list(found.hydrogens) == ["ALA:HA"]
+    assert "ALA:HA" in found.hydrogens  # and those of the methyl that was moved
+    assert all(label.startswith(("ALA", "MET")) for label in found.hydrogens)
     assert found.worst_clashes[0].overlap >= 0.04
     assert any("MET" in "".join(c.atoms) for c in found.worst_clashes)
     assert "1 rings pierced" in found.sentence()
