@@ -56,7 +56,8 @@ def check_ending(path: str | Path) -> None:
     if path.suffix.lower() not in _WRITERS:
         found = f"the ending {path.suffix}" if path.suffix else "no ending"
         raise ValueError(
-            f"{path}: cannot write it: expected an ending among {', '.join(_WRITERS)}, found "
+            f"{path}: cannot write {path.suffix or 'a name without ending'!r}: expected one of "
+            f"{', '.join(_WRITERS)}, found "
             f"{found}; {path.with_suffix('.pdb').name} would be a PDB"
         )
 

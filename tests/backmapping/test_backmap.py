@@ -311,7 +311,7 @@ def test_the_command_honours_ter_and_refuses_endings_first(tmp_path, monkeypatch
     assert "in 6 residues" in capsys.readouterr().out
     assert len(json.loads(Path("ca_atoms.json").read_text())["chains"]) == 2
     for to in ("h.foo", "h"):
-        with pytest.raises(SystemExit, match=r"to=h.*expected an ending among .*h.pdb would be"):
+        with pytest.raises(SystemExit, match=r"to=h.*expected one of .*h.pdb would be"):
             main(["backmap", "missing.pdb", f"to={to}"])
 
 
