@@ -120,6 +120,7 @@ def test_sites_far_along_a_chain_stay_where_they_were_seen():
     wall = ChainWalls(rise=0.03)(seen, ["X"])
     assert wall.sites.tolist() == [[0, 3], [0, 4], [1, 4]]
     assert wall.lower.numpy() == pytest.approx([1.14, 0.6, np.hypot(0.6, 0.38)], abs=1e-3)
+    assert float(wall.energy_and_forces(seen)[0].max()) == 0  # no label lies behind a wall
     assert float(wall.energy_and_forces(five(np.array([0.7])))[0][0]) == 0
     kT = thermal_energy(300)
     first = 0.5 * (0.12 / 0.03) ** 2  # 0.12 nm behind the wall of the first and the last
