@@ -2,7 +2,7 @@
 friction, and, for a better fit, mean forces as labels.
 
 A correction is a file here or in somebody else's package (see `cgrec.roles.Correction`). Friction
-and mean forces change no ensemble: they are functions to call.
+and mean forces change no ensemble: friction is a function to call, `MeanForces` an option of a level.
 """
 
 from ..roles import Corrected

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..corrections import MeanForces
 from ..files import Json, read_json
 from ..frames import Frames
 from ..mapping import Mapping
@@ -112,7 +113,7 @@ def make_level(
             targets = _map(level, parent, recipe)
             training = training_frames(parent, targets, bias)
             if recipe.mean_forces and not made(level.folder / layout.POTENTIAL):
-                _label(level, parent, training, recipe, seed, model)
+                _label(level, parent, training, recipe.mean_forces, seed, model)
             training = labelled(level, training)
             priors = measured_priors(level, recipe, parent, below or {})
             potential = _fit(level, training, priors, recipe, seed)
@@ -147,12 +148,14 @@ def _label(
     level: LevelFolder,
     parent: Frames,
     training: Frames,
-    recipe: LevelRecipe,
+    labels: MeanForces,
     seed: int,
     model: Callable[[], Potential | None] | None,
 ) -> None:
     """Make mean_forces, unless it is there."""
-    if made(level.folder / layout.MEAN_FORCES) or recipe.mean_forces is None:
+    place = level.folder / layout.LABELLING
+    if made(level.folder / layout.MEAN_FORCES):
+        shutil.rmtree(place, ignore_errors=True)  # what a kill left
         return
     potential = model() if model else None
     if potential is None:
@@ -161,9 +164,8 @@ def _label(
             "(source=force_field, or a level with a network), found one without; leave "
             "mean_forces out"
         )
-    place = level.folder / layout.LABELLING
     place.mkdir(exist_ok=True)
-    found = recipe.mean_forces(
+    found = labels(
         potential,
         parent,
         level.mapping,

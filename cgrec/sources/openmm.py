@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..dynamics.langevin import LONGEST_STEP
 from ..files import missing
 from ..frames import Frames
 from ..io import select_sites
@@ -162,7 +163,9 @@ class OpenMMSource(Source):
         positive = ("n_frames", "stride", "timestep", "friction", "frames_per_chunk")
         expect("OpenMMSource", above=0, **{name: arguments[name] for name in positive})
         expect_kelvin("OpenMMSource", temperature)
-        expect_unit("OpenMMSource", "ps", below=0.5, mistaken="fs", factor=1e-3, timestep=timestep)
+        expect_unit(
+            "OpenMMSource", "ps", below=LONGEST_STEP, mistaken="fs", factor=1e-3, timestep=timestep
+        )
         expect_reach("OpenMMSource", cutoff=cutoff)
         listed(force_field)
 

@@ -62,7 +62,11 @@ def force_field_of_files(
         ImportError: OpenMM is not installed. ValueError: a file that is not there, or is none.
     """
     _, app = openmm_modules(owner)
-    for file in listed(force_field):
+    try:
+        return app.ForceField(*listed(force_field))
+    except (KeyError, ValueError, OSError) as error:
+        fault = error
+    for file in listed(force_field):  # which of them it is
         try:
             app.ForceField(file)
         except KeyError:  # it goes on from another file: looked at with that one
@@ -75,7 +79,7 @@ def force_field_of_files(
                 f"{key}: expected a force-field file of OpenMM's or a path, found {file!r} "
                 f"({error}); {meant}{_FILES}"
             ) from error
-    return app.ForceField(*listed(force_field))
+    raise fault
 
 
 def system_under(field: ForceField, topology: Topology, structure: str) -> openmm.System:

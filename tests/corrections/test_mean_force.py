@@ -19,6 +19,8 @@ from cgrec.units import thermal_energy
 N = 5
 SYSTEM = System(names=tuple(f"S{k}" for k in range(N)), masses=np.full(N, 20.0))
 
+LONG = {"length": 20, "save_every": 0.05, "timestep": 0.004, "equilibration": 2}
+
 
 @pytest.fixture
 def springs():
@@ -55,10 +57,7 @@ def test_mean_forces_of_a_harmonic_system(springs, starts, tmp_path):
         starts,
         mapping,
         tmp_path / "run",
-        length=20,
-        save_every=0.05,
-        timestep=0.004,
-        equilibration=2,
+        **LONG,
     )
     reduced = pmf(springs)
     exact = -np.einsum("ij,fjx->fix", reduced, found.positions)
@@ -112,10 +111,7 @@ def test_centres_that_are_held_stay_and_have_their_mean_forces(springs, starts, 
         starts,
         mapping,
         tmp_path / "run",
-        length=20,
-        save_every=0.05,
-        timestep=0.004,
-        equilibration=2,
+        **LONG,
         minimum_mass=30.0,
     )
     free = Frames.load(tmp_path / "run")
