@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..configuration import (
+    SUFFIXES,
     Composed,
     as_yaml,
     build,
@@ -18,7 +19,8 @@ from ..configuration import (
 _HELP = """cgrec climb: make every level of an experiment that is not there yet, the error ledger, and report.html
 
   cgrec climb                            alanine dipeptide, three levels above the atoms, in minutes
-  cgrec climb experiment=NAME            another experiment: {experiments}
+  cgrec climb mine.yaml                  a file of your own; cgrec init FILES writes one for your data
+  cgrec climb experiment=NAME            an experiment that ships: {experiments}
   cgrec climb levels.l1.dynamics.length=20 run=runs/other    change any value; the same command resumes
   cgrec climb --cfg job                  print the composed configuration: every key, with its value
   cgrec climb --config-dir DIR           look for experiments and mappings of your own in DIR first; may stand several times
@@ -97,9 +99,11 @@ def _check_options(arguments: list[str]) -> None:
                 f"--trust or --debug, found {argument}"
             )
         if not argument.startswith("~") and argument.find("=") < 1:
+            if argument.endswith(SUFFIXES):
+                continue
             raise ValueError(
-                f"cgrec climb: expected key=value, found {argument!r}; e.g. "
-                "experiment=gaussian_chain"
+                f"cgrec climb: expected key=value or the path of a YAML, found {argument!r}; e.g. "
+                "experiment=gaussian_chain, or cgrec climb mine.yaml"
             )
 
 

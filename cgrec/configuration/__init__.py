@@ -3,6 +3,7 @@
 hydra and omegaconf stop in this room: nothing above or below ever sees a DictConfig.
 
 settings        a configuration composed from conf/, an experiment and the command line
+own_yaml        a YAML file of the user's own as the experiment
 sweeping        many climbs by hydra's sweepers and launchers
 building        objects from a configuration
 targets         which names a configuration may call
@@ -10,6 +11,7 @@ shapes          words for a YAML that is no table where one is needed
 """
 
 from .building import build
+from .own_yaml import SUFFIXES
 from .settings import (
     Composed,
     as_yaml,
@@ -22,6 +24,7 @@ from .settings import (
 from .sweeping import sweep
 
 __all__ = [
+    "SUFFIXES",
     "Composed",
     "as_yaml",
     "build",

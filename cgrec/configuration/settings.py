@@ -18,6 +18,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 
 from ..run import layout
+from .own_yaml import as_experiment, split
 from .shapes import misshapen, undecodable
 from .unlisted import keywords, with_plus
 
@@ -66,7 +67,8 @@ def composed(
     """The configuration as hydra composes it.
 
     Args:
-        overrides: key=value, as on the command line.
+        overrides: key=value, as on the command line; one may be the path of a YAML instead, which
+            is the experiment.
         own: folders of the user's own groups and experiments, looked at before the shipped ones,
             the first one first.
         hydra_too: leave hydra's own node in it.
@@ -75,8 +77,14 @@ def composed(
         ValueError: an unknown key, with near misses; a value that cannot be read; a folder or file
             that does not fit.
     """
-    overrides = [readable(o) for o in overrides]
-    folders = [*map(own_folder, [own] if isinstance(own, str) else own), configuration()]
+    file, rest = split(overrides)
+    with as_experiment(file) as (first, chosen):
+        folders = [*map(own_folder, [own] if isinstance(own, str) else own), configuration()]
+        return _composed([*chosen, *map(readable, rest)], [*first, *folders], hydra_too)
+
+
+def _composed(overrides: list[str], folders: list[Path], hydra_too: bool) -> DictConfig:
+    """`composed` of words that hydra can read, with all folders to look in."""
     with in_folders(folders):
         try:
             config = _compose(overrides, hydra_too)

@@ -15,6 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from ..run import layout
+from .own_yaml import as_experiment, split
 from .settings import (
     choices_only,
     composed,
@@ -38,7 +39,7 @@ def sweep(
     """Call `climb` with the configuration of every job.
 
     Args:
-        overrides: key=value, commas between values of a sweep.
+        overrides: key=value, commas between values of a sweep; one may be the path of a YAML.
         own: folders of --config-dir.
         trust: as of `_check_sweep`.
         climb: what each job does.
@@ -46,6 +47,15 @@ def sweep(
     Raises:
         ValueError: as `_check_sweep`, before the first job.
     """
+    file, rest = split(overrides)
+    with as_experiment(file) as (first, chosen):
+        _sweep([*chosen, *rest], [*map(str, first), *own], trust, climb)
+
+
+def _sweep(
+    overrides: list[str], own: Sequence[str], trust: bool, climb: Callable[[DictConfig], None]
+) -> None:
+    """`sweep` of words without a file."""
     _check_sweep(overrides, own, trust)
     folders = [*map(own_folder, own), configuration()]
     search = ", ".join(f'"file://{folder}"' for folder in folders)

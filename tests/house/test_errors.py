@@ -148,6 +148,7 @@ WRONG = {
     "calculator": (
         [
             "climb",
+            "experiment=alanine_dipeptide",
             "source=calculator",
             "source.structure=a_file",
             "source.n_frames=3",
