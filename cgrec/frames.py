@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .files import WAY_BACK, read_json, room_for, sync, write_text
+from .outward import Outward
 from .run.digests import HEADER, Changed, digest, first_changed, read_sealed, sealed, settle
 from .system import System
 
@@ -41,7 +42,7 @@ class Header(TypedDict, total=False):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Frames:
+class Frames(Outward):
     """Configurations of `system`, with what is known about them. Every level takes Frames in and
     gives Frames out.
 

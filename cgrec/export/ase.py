@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
 from ..frames import Frames
+from ..io import to_ase
 from ..potential.base import Potential
 from ..system import System
 from ..units import energy_factor, force_factor, length_factor
@@ -96,11 +97,6 @@ def _check_atoms(atoms: Atoms, system: System) -> None:
 
 def atoms_of(frames: Frames, index: int = 0) -> Atoms:
     """One configuration of `frames` as ASE Atoms with the sites' masses; a bead is an X."""
-    box = frames.boxes()
-    return Atoms(
-        symbols=list(frames.system.elements),
-        masses=frames.system.masses,
-        positions=frames.positions[index] / ANGSTROM,
-        cell=None if box is None else box[index] / ANGSTROM,
-        pbc=box is not None,
-    )
+    atoms = to_ase(frames[[index]])[0]
+    atoms.calc = None
+    return atoms

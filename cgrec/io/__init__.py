@@ -20,13 +20,13 @@ from ..statistics.sampling import check_sample
 from ..system import System
 from .assemble import assemble
 from .atoms import atoms_to_frames, system_from_atoms, system_to_atoms
-from .export import check_ending, write
+from .export import check_ending, write, write_with_topology
 from .findings import record, recorded
 from .force_units import UnitCheck, check_force_units, check_length_unit
 from .foreign_boxes import foreign_boxes
 from .formats import Opener, check_arguments, format_of
 from .given_names import check_beads_apart
-from .objects import to_mdanalysis, to_mdtraj
+from .objects import to_ase, to_mdanalysis, to_mdtraj
 from .plausibility import (
     bad_frames,
     check_bonds,
@@ -39,6 +39,7 @@ from .request import Contents, Request
 from .secondary import secondary_structure
 from .times import times_of
 from .topology import add_rigid_pairs, load_topology, select_sites
+from .whole import whole
 
 __all__ = [
     "UnitCheck",
@@ -55,9 +56,12 @@ __all__ = [
     "system_from_atoms",
     "system_to_atoms",
     "times_of",
+    "to_ase",
     "to_mdanalysis",
     "to_mdtraj",
+    "whole",
     "write",
+    "write_with_topology",
 ]
 
 #: Numbers of positions a check of the units looks at: enough for its error, small against the

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,17 +14,23 @@ from numpy.typing import NDArray
 
 from ..files import sync, write_whole_as
 from ..frames import Frames
-from ..units import energy_factor, force_factor, length_factor
+from ..remarks import remark
+from ..units import force_factor, length_factor
 from .names import KEYS
+from .objects import to_ase
 from .pdb import chain_ends, with_ends
+from .psf import write_psf
 from .topology import universe_of
+from .whole import whole
 
 
 def write(frames: Frames, path: str | Path, times: NDArray[np.floating] | None = None) -> Path:
-    """Export frames as .xtc, .trr, .h5md, .extxyz, .pdb, .gro or .npz, by the ending of `path`.
+    """Export frames as .xtc, .trr, .dcd, .h5md, .extxyz, .pdb, .gro, .psf or .npz, by the ending of
+    `path`.
 
     TRR, H5MD, extended XYZ and npz carry forces; extended XYZ and npz energies too; npz everything.
-    The file is written under a temporary name, forced to the disk, then renamed.
+    Molecules are made whole. The file is written under a temporary name, forced to the disk, then
+    renamed. A remark says where statistical weights have no place.
 
     Args:
         frames: to write.
@@ -32,15 +39,21 @@ def write(frames: Frames, path: str | Path, times: NDArray[np.floating] | None =
 
     Raises:
         FileExistsError: `path` exists; nothing is overwritten.
-        ValueError: unknown ending, or a format of atoms asked to hold beads.
+        ValueError: unknown ending.
     """
     path = Path(path)
     check_ending(path)
+    frames = whole(frames)
     writer = _WRITERS[path.suffix.lower()]
     if times is not None and path.suffix.lower() in _TIMED:
         writer = partial(writer, times=times)
     if path.exists():
         raise FileExistsError(f"{path} exists already: choose another name or remove it yourself")
+    if frames.weights is not None and path.suffix.lower() not in _WEIGHTED:
+        remark(
+            f"{path.name} has no place for the weights of its {len(frames)} frames, which are not "
+            "an unbiased sample: an .npz keeps them"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"partial-{path.name}")  # the ending says the format
     unfinished.unlink(missing_ok=True)
@@ -48,6 +61,36 @@ def write(frames: Frames, path: str | Path, times: NDArray[np.floating] | None =
     unfinished.rename(path)
     sync(path.parent)
     return path
+
+
+def write_with_topology(
+    frames: Frames,
+    path: str | Path,
+    times: NDArray[np.floating] | None = None,
+    topology: bool = True,
+) -> list[Path]:
+    """`write`, and beside a trajectory that does not say what its sites are a .pdb of the same name
+    with the first frame.
+
+    Returns:
+        The files that were written, `path` first.
+
+    Raises:
+        FileExistsError: one of them exists; then nothing is written.
+        ValueError: unknown ending.
+    """
+    path = Path(path)
+    check_ending(path)
+    if not topology or path.suffix.lower() not in _NAMELESS:
+        return [write(frames, path, times)]
+    beside = path.with_suffix(".pdb")
+    if beside.exists():
+        raise FileExistsError(
+            f"{beside} exists already, and would say what the sites of {path.name} are: choose "
+            "another name, remove it yourself, or write the trajectory alone (topology=False)"
+        )
+    written = write(frames, path, times)
+    return [written, write(replace(frames[:1], weights=None), beside)]
 
 
 def check_ending(path: str | Path) -> None:
@@ -70,25 +113,9 @@ def _write_npz(frames: Frames, path: Path) -> None:
 
 
 def _write_extxyz(frames: Frames, path: Path) -> None:
-    from ase.calculators.singlepoint import SinglePointCalculator
     from ase.io import write as write_atoms
 
-    from .atoms import system_to_atoms
-
-    boxes = frames.boxes()
-    images = []
-    for t in range(len(frames)):
-        atoms = system_to_atoms(
-            frames.system, frames.positions[t], None if boxes is None else boxes[t]
-        )
-        results: dict[str, object] = {}
-        if frames.forces is not None:
-            results["forces"] = np.asarray(frames.forces[t], float) / force_factor("eV/angstrom")
-        if frames.energies is not None:
-            results["energy"] = float(frames.energies[t]) / energy_factor("eV")
-        atoms.calc = SinglePointCalculator(atoms, **results)
-        images.append(atoms)
-    write_atoms(path, images, format="extxyz")
+    write_atoms(path, to_ase(frames), format="extxyz")
 
 
 def _write_mdanalysis(
@@ -126,6 +153,18 @@ def _write_pdb(frames: Frames, path: Path) -> None:
         raw.unlink(missing_ok=True)
 
 
+def _write_gro(frames: Frames, path: Path) -> None:
+    """One frame after the other, as GROMACS reads them: MDAnalysis writes single ones."""
+    raw = path.with_name(f"raw-{path.name}")
+    try:
+        with path.open("w") as kept:
+            for t in range(len(frames)):
+                _write_mdanalysis(frames[t : t + 1], raw)
+                kept.write(raw.read_text())
+    finally:
+        raw.unlink(missing_ok=True)
+
+
 def _dimensions(box: NDArray[np.floating]) -> NDArray[np.float32]:
     """(3, 3) rows -> edges and angles (6,); these files know no other orientation than a along x, b
     in the xy plane.
@@ -157,14 +196,20 @@ def _write_h5md(frames: Frames, path: Path, times: NDArray[np.floating] | None =
     )
 
 
+#: Endings of formats that do not say what their sites are.
+_NAMELESS = (".xtc", ".trr", ".dcd", ".h5md")
+#: Endings of formats that hold the weights of frames, or no frames at all.
+_WEIGHTED = (".npz", ".psf")
 #: Endings of formats that keep a time with each frame.
 _TIMED = (".xtc", ".trr", ".h5md")
 _WRITERS: dict[str, Callable[..., None]] = {
     ".xtc": _write_mdanalysis,
     ".trr": _write_mdanalysis,
+    ".dcd": _write_mdanalysis,
     ".h5md": _write_h5md,
     ".pdb": _write_pdb,
-    ".gro": _write_mdanalysis,
+    ".gro": _write_gro,
+    ".psf": write_psf,
     ".extxyz": _write_extxyz,
     ".npz": _write_npz,
 }

@@ -17,6 +17,7 @@ RANKS = [
         "files",
         "index_select",
         "options",
+        "outward",
         "ranges",
         "site_labels",
         "stopping",
