@@ -653,12 +653,12 @@ class Exporter(Protocol):
     """Writes a level for another program. write_lammps of `cgrec.export` is one.
 
     Keywords after `folder` are what `cgrec export NAME key=value` takes, by the types of their
-    hints. It may be marked with `cgrec.export.exports`: that it wants the distilled potential, and
-    what to do with the folder.
+    hints. It may be marked with `cgrec.export.exports`: that it wants the distilled potential, or
+    none; that it makes a file, with which ending; what to do with what it made.
     """
 
     def __call__(self, potential: Potential, frames: Frames, folder: Path, /) -> Path:
-        """Write `folder` from the level's potential and frames; gives the folder.
+        """Write `folder`, or a file, from the level's potential and frames; gives its path.
 
         Raises:
             FileExistsError: `folder` exists. ValueError: a part of the potential that the program

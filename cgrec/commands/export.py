@@ -1,4 +1,4 @@
-"""a level's potential, ready for another program: cgrec export lammps"""
+"""a level for another program: cgrec export xtc, pdb, extxyz, lammps, ..."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 from ..export import EXPORTERS, exporter
-from ..export.marks import wishes_of
+from ..export.marks import Wishes, wishes_of
+from ..level import Level
 from ..options import Help, Option, described, options_of, read
+from ..potential import Potential
 from ._runs import LevelNumber, RunFolder, level_of
 
 
@@ -24,7 +26,7 @@ class Destination:
 
     run: RunFolder
     level: LevelNumber
-    to: Annotated[str, Help(says="folder to be made")]
+    to: Annotated[str, Help(says="file or folder to be made")]
 
 
 def export(arguments: list[str]) -> None:
@@ -38,9 +40,16 @@ def export(arguments: list[str]) -> None:
     wishes = wishes_of(write)
     given = read(f"cgrec export {name}", arguments[1:], _options(write))
     level = level_of(f"cgrec export {name}", given.pop("run"), given.pop("level"))
-    potential = level.distilled if wishes.distilled else level.potential
-    folder = write(potential, level.frames, Path(given.pop("to")), **given)
-    print(f"{folder}: {wishes.then}" if wishes.then else folder)
+    made = write(_potential(level, wishes), level.frames, Path(given.pop("to")), **given)
+    then = wishes.then.format(Path(str(made)).with_suffix("")) if wishes.then else ""
+    print(f"{made}: {then}" if then else made)
+
+
+def _potential(level: Level, wishes: Wishes) -> Potential | None:
+    """What the exporter is given of the level."""
+    if not wishes.potential:
+        return None
+    return level.distilled if wishes.distilled else level.potential
 
 
 def explain(arguments: list[str]) -> str:
@@ -49,8 +58,8 @@ def explain(arguments: list[str]) -> str:
     name = names[0] if names else next(iter(EXPORTERS))
     options = described(_options(exporter(name)))
     return (
-        f"cgrec export NAME: write a level for another program, {' or '.join(EXPORTERS)}, or one "
-        "that an installed\npackage brings (cgrec --help).\n\n"
+        f"cgrec export NAME: write a level for another program, {', '.join(EXPORTERS)}, or one "
+        "that an\ninstalled package brings (cgrec --help).\n\n"
         f"Options of cgrec export {name}, as key=value:\n{options}\n\nExample:\n"
         f"    cgrec export {name} run=runs/water level=1 to=water_{name}"
     )

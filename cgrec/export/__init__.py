@@ -1,4 +1,4 @@
-"""Potentials -> what other simulation programs run.
+"""Levels -> what other programs run and draw.
 
 An exporter is a function as `cgrec.roles.Exporter` says. EXPORTERS holds those of cgrec by the name
 that `cgrec export` knows them by; installed packages bring others by the entry-point group
@@ -12,8 +12,9 @@ from ..plugins import EXPORTERS as GROUP
 from ..plugins import loaded, offered
 from .lammps import lammps_command, write_lammps
 from .marks import exports
+from .trajectories import TRAJECTORIES
 
-EXPORTERS: dict[str, Callable[..., Path]] = {"lammps": write_lammps}
+EXPORTERS: dict[str, Callable[..., Path]] = {"lammps": write_lammps, **TRAJECTORIES}
 
 
 def exporter(name: str) -> Callable[..., object]:

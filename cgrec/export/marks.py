@@ -9,19 +9,28 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 class Wishes(NamedTuple):
-    """`distilled`: it writes the distilled potential, not the level's own. `then`: what to do with
-    the folder, for the user.
+    """What an exporter is given, and what it makes.
+
+    Attributes:
+        distilled: it writes the distilled potential, not the level's own.
+        then: what to do with what was made, for the user; {0} stands for its name without ending.
+        potential: it needs a potential at all; else a level without one will do.
+        ending: of the file that it makes; empty: it makes a folder.
     """
 
     distilled: bool = False
     then: str = ""
+    potential: bool = True
+    ending: str = ""
 
 
-def exports(*, distilled: bool = False, then: str = "") -> Callable[[F], F]:
+def exports(
+    *, distilled: bool = False, then: str = "", potential: bool = True, ending: str = ""
+) -> Callable[[F], F]:
     """Mark an exporter with its wishes; one without a mark is given the level's own potential."""
 
     def marked(function: F) -> F:
-        setattr(function, "wishes", Wishes(distilled, then))  # noqa: B010 (functions have no such attribute for checkers)
+        setattr(function, "wishes", Wishes(distilled, then, potential, ending))  # noqa: B010 (functions have no such attribute for checkers)
         return function
 
     return marked

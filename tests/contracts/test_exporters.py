@@ -1,5 +1,5 @@
-"""Every exporter: a whole folder or none, another one never written over, keywords by which `cgrec
-export` can call it.
+"""Every exporter: a whole folder or file or none, another one never written over, keywords by which
+`cgrec export` can call it.
 """
 
 import inspect
@@ -9,6 +9,7 @@ import pytest
 from plugin.toy.exporter import write_table
 
 from cgrec.export import EXPORTERS
+from cgrec.export.marks import wishes_of
 from cgrec.potential import UF3Potential, fit_priors
 from contracts import random_frames
 
@@ -31,24 +32,42 @@ def potential(frames):
     return sum(fit_priors(frames, types=types, cutoff=0.5, excluded_volume=False), splines)
 
 
-def test_it_leaves_a_folder_and_says_which(write, potential, frames, tmp_path):
-    folder = write(potential, frames, tmp_path / "new")
-    assert folder == tmp_path / "new" and any(file.stat().st_size for file in folder.iterdir())
-    assert [p.name for p in tmp_path.iterdir()] == ["new"]
+def place(write, folder, name="new"):
+    """Where this exporter is told to write: a folder, or a file with its ending."""
+    return folder / f"{name}{wishes_of(write).ending}"
+
+
+def content(made):
+    """{file: bytes} of what an exporter made."""
+    if not made.is_dir():
+        return {made.suffix: made.read_bytes()}
+    return {file.name: file.read_bytes() for file in sorted(made.iterdir())}
+
+
+def test_it_leaves_what_it_says(write, potential, frames, tmp_path):
+    made = write(potential, frames, place(write, tmp_path))
+    assert made == place(write, tmp_path) and any(content(made).values())
+    assert {p.stem for p in tmp_path.iterdir()} == {"new"}  # a PDB may lie beside a trajectory
 
 
 def test_the_same_again_gives_the_same_bytes(write, potential, frames, tmp_path):
-    one, two = (write(potential, frames, tmp_path / name) for name in ("a", "b"))
-    files = sorted(p.name for p in one.iterdir())
-    assert files == sorted(p.name for p in two.iterdir())
-    assert all((one / name).read_bytes() == (two / name).read_bytes() for name in files)
+    one, two = (write(potential, frames, place(write, tmp_path, name)) for name in ("a", "b"))
+    if one.suffix != ".dcd":  # MDAnalysis writes the time of day into its title
+        assert content(one) == content(two)
 
 
-def test_a_folder_that_exists_is_left_alone(write, potential, frames, tmp_path):
-    (tmp_path / "new").mkdir()
-    with pytest.raises(FileExistsError, match="choose another folder"):
-        write(potential, frames, tmp_path / "new")
-    assert not list((tmp_path / "new").iterdir())
+def test_what_exists_is_left_alone(write, potential, frames, tmp_path):
+    there = place(write, tmp_path)
+    there.touch() if there.suffix else there.mkdir()
+    with pytest.raises(FileExistsError, match="choose another"):
+        write(potential, frames, there)
+    assert list(tmp_path.iterdir()) == [there]
+    assert not (there.stat().st_size if there.suffix else list(there.iterdir()))
+
+
+def test_one_that_needs_no_potential_does_without(write, frames, tmp_path):
+    if not wishes_of(write).potential:
+        assert write(None, frames, place(write, tmp_path)).exists()
 
 
 def test_options_are_keywords_with_a_type_and_a_default(write):

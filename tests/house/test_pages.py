@@ -97,6 +97,7 @@ COMMANDS = {
     "cgrec climb --config-dir my_conf experiment=mine": ONE_LEVEL,
     "cgrec report run=runs/alanine_dipeptide": [],
     "cgrec climb --multirun seed=1,2 'run=runs/seed_${seed}' hydra/launcher=joblib": CHAIN,
+    "cgrec export xtc run=runs/alanine_dipeptide level=2 to=beads.xtc": [],
     "cgrec distil run=runs/alanine_dipeptide level=2": [
         "n_frames=20",
         "n_held_out=5",
@@ -192,7 +193,7 @@ def test_commands_of_the_pages_run(tmp_path, monkeypatch, capsys):
             told = refused and refused in str(stop.code)
             assert told or stop.code in (None, 0), f"{command}: {stop}"
     said = capsys.readouterr().out
-    assert "climb" in said and Path("lammps_l2/run.in").exists()
+    assert "climb" in said and Path("lammps_l2/run.in").exists() and Path("beads.pdb").exists()
     for run in ("alanine_dipeptide", "gaussian_chain", "five_beads", "water", "nacl", "licl"):
         assert Path(f"runs/{run}/report.html").exists()
     assert composed(["run=runs/short"]).run == "runs/short"
