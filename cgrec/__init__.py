@@ -28,6 +28,7 @@ _HOMES = {
     "Chain": "chain",
     "read": "io",
     "load": "chain",
+    "init": "setup",
 }
 __all__ = list(_HOMES)
 

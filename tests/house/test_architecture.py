@@ -41,6 +41,7 @@ RANKS = [
     {"chain"},
     {"report"},
     {"configuration"},
+    {"setup"},
     {"commands"},
     {"cli"},
     {"__main__"},

@@ -1,0 +1,213 @@
+"""`init`: look at somebody's files and write an experiment for them.
+
+files       trajectories, topology, structure; the temperature that forces imply
+kinds       what molecules there are, which of them is the solvent
+ladder      the sites of each level
+slow        what a level is compared in
+sizes       reach, time step, batch, replicas, priors, corrections
+cost        minutes a level, from a few steps on this machine
+writing     the YAML
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..configuration import build, composed
+from ..files import Json, write_text
+from ..frames import Frames
+from ..statistics import statistical_inefficiency
+from ..trace import longest_chain
+from .cost import minutes
+from .files import Sample, read_quietly, sample_of
+from .ladder import Rung, Situation, ladder_of, situation_of
+from .sizes import FIT, half_box, settle
+from .writing import text_of
+
+__all__ = ["init"]
+
+#: {goal: (minutes that all levels may take, factor of the length of runs)}.
+GOALS = {"quick": (8.0, 1.0), "good": (120.0, 10.0)}
+#: Share of a fit and of a run that is kept at least, however slow the machine.
+LEAST = 0.25
+#: Frames that a level is fitted to, and independent ones among them, below which more are asked for.
+FEW_FRAMES, FEW_INDEPENDENT = 1000, 100
+
+
+def init(
+    files: str | Path | Sequence[str | Path],
+    *,
+    topology: str | Path | None = None,
+    temperature: float | None = None,
+    goal: str = "quick",
+    to: str | Path = "mine.yaml",
+    timing: bool = True,
+    **reading: object,
+) -> str:
+    """Write an experiment for somebody's own data; returns what was found and chosen.
+
+    Args:
+        files: a trajectory with forces, or several runs of one system, with the topology and a
+            second file of forces among them or as options; or the structure of a peptide or protein
+            with hydrogens, to be run in a force field.
+        topology: file that says what the sites are.
+        temperature: K, of the run; None: of the file, else what the forces imply.
+        goal: "quick", minutes on two cores, or "good", an hour or two.
+        to: YAML to be made; `cgrec climb TO` runs it.
+        timing: time a few steps of each level on this machine, and fit the sizes to the goal.
+        **reading: other keywords of `cgrec.read`: forces_path, length_unit, species ...
+
+    Raises:
+        FileExistsError: there is such a YAML already.
+        ValueError: an unknown goal; files that cannot be what they are said to be, as `cgrec.read`;
+            no forces, no temperature.
+    """
+    path = Path(to).expanduser()
+    if path.exists():
+        raise FileExistsError(
+            f"{path}: expected a file that is not there yet, found one, which would be lost; give "
+            "another to=, or move it away"
+        )
+    if goal not in GOALS:
+        raise ValueError(f"goal: expected one of {', '.join(GOALS)}, found {goal!r}")
+    listed = [files] if isinstance(files, str | Path) else list(files)
+    sample = sample_of(listed, topology, temperature, dict(reading))
+    frames, situation = _without_solvent(sample)
+    rungs = ladder_of(frames, situation)
+    for rung in rungs:
+        settle(rung, situation)
+    comments = _found(sample, frames, situation, rungs)
+    budget, longer = GOALS[goal]
+    if longer != 1:
+        _scale(rungs, 1.0, longer)
+    write_text(path, text_of(path, sample, rungs, comments))
+    if timing and sample.group == "file":
+        _forecast(path, rungs, budget)
+        write_text(path, text_of(path, sample, rungs, comments))
+    return "\n".join([*comments, *map(_line, rungs), f"{path}: run it by cgrec climb {path}"])
+
+
+def _without_solvent(sample: Sample) -> tuple[Frames, Situation]:
+    """The frames without a solvent around molecules; the settings of the source say so."""
+    frames = sample.frames
+    situation = situation_of(frames.system)
+    dropped = sorted(set(situation.dropped))
+    if not dropped:
+        return frames, situation
+    sample.settings["selection"] = f"not resname {' '.join(dropped)}"
+    sample.notes.append(
+        f"{', '.join(dropped)} left out when the frames are read: the potential of mean force of "
+        "the rest is what its forces average to"
+    )
+    return read_quietly(sample.settings, frames.temperature), situation
+
+
+def _found(
+    sample: Sample, frames: Frames, situation: Situation, rungs: Sequence[Rung]
+) -> list[str]:
+    """What the files hold, what was chosen and what would be better, in sentences."""
+    kinds = ", ".join(map(str, situation.kinds))
+    box = "no box"
+    if frames.box is not None:
+        sides = np.linalg.norm(np.asarray(frames.boxes(), float)[0], axis=-1)
+        box = f"box {' x '.join(f'{s:.2f}' for s in sides)} nm"
+    system = sample.frames.system
+    rigid = f", {len(system.constraints)} rigid distances" if len(system.constraints) else ""
+    found = [
+        f"Found: {kinds}; {box}{rigid}; "
+        + (
+            f"{len(frames)} frames at {frames.temperature:.0f} K with forces."
+            if sample.group == "file"
+            else "one structure, to be run in a force field."
+        )
+    ]
+    found += [f"Note: {note}." for note in sample.notes]
+    found.append(f"Taken for: {_words(situation)}.")
+    found += [f"Better data: {said}." for said in _better(frames, situation, rungs)]
+    return found
+
+
+_WORDS = {
+    "protein": "a protein",
+    "peptide": "a short peptide",
+    "molecule": "one molecule",
+    "ions": "ions in a solvent, which is integrated out",
+    "liquid": "a liquid, mixture or melt: all distances between molecules count",
+}
+
+
+def _words(situation: Situation) -> str:
+    around = situation.solvent is not None and situation.word != "ions"
+    return _WORDS[situation.word] + (f" in {situation.solvent.name}" if around else "")  # type: ignore[union-attr]
+
+
+def _better(frames: Frames, situation: Situation, rungs: Sequence[Rung]) -> list[str]:
+    if frames.forces is None:
+        return []
+    said = []
+    if len(frames) < FEW_FRAMES:
+        said.append(f"{FEW_FRAMES} frames or more; noise of forces falls with their number")
+    independent = _independent(frames, situation)
+    if independent is not None and independent < FEW_INDEPENDENT:
+        said.append(
+            f"a longer run: in the distance of the ends of its chain these frames are worth "
+            f"{independent:.0f} independent ones, {FEW_INDEPENDENT} are asked for"
+        )
+    if frames.box is not None and rungs[0].settings["potential"]["cutoff"] > half_box(frames) - 0.1:
+        said.append("a wider box: the reach of the network ends at half of this one")
+    return said
+
+
+def _independent(frames: Frames, situation: Situation) -> float | None:
+    """Independent frames in the distances of the ends of the largest molecules; None for small
+    ones.
+    """
+    if situation.largest.n_heavy < 4:
+        return None
+    system = frames.system
+    chain = longest_chain(system)
+    if len(chain) < 4:
+        return None
+    x = np.asarray(frames.positions[:, [chain[0], chain[-1]]], float)
+    ends = np.linalg.norm(x[:, 0] - x[:, 1], axis=-1)
+    inefficiency = statistical_inefficiency(ends, frames.replicas)
+    return len(frames) / inefficiency * (situation.largest.count if situation.dense else 1)
+
+
+def _forecast(path: Path, rungs: Sequence[Rung], budget: float) -> None:
+    """Minutes of every level, after its sizes were brought within the budget."""
+    chain = build(composed([str(path)]))
+    costs = [minutes(chain.recipes[rung.name], rung.frames) for rung in rungs]
+    runs = [_runs(rung) for rung in rungs]
+    total = sum(fit + n * run for (fit, run), n in zip(costs, runs))
+    share = 1.0 if total <= budget else max(LEAST, budget / total)
+    if share < 1:
+        _scale(rungs, share, share)
+    for rung, (fit, run), n in zip(rungs, costs, runs):
+        rung.minutes = share * (fit + n * run)
+
+
+def _runs(rung: Rung) -> int:
+    """Runs of a level: one, and one for each round of its corrections."""
+    pairs = 3 if "refine_pairs" in rung.settings else 0
+    chain = 2 if "corrections" in rung.settings else 0
+    return 1 + pairs + chain + ("refine" in rung.settings)
+
+
+def _scale(rungs: Sequence[Rung], fit: float, run: float) -> None:
+    for rung in rungs:
+        training: Json = rung.settings.setdefault("training", {"steps": FIT})
+        dynamics: Json = rung.settings["dynamics"]
+        training["steps"] = max(1, round(training["steps"] * fit / 100)) * 100
+        for key in ("length", "equilibration", "save_every"):
+            scaled = float(f"{dynamics[key] * run:.2g}")
+            dynamics[key] = max(scaled, dynamics["timestep"])
+
+
+def _line(rung: Rung) -> str:
+    return f"{rung.name}: {rung.frames.n_sites} sites, {rung.why}" + (
+        "" if rung.minutes != rung.minutes else f"; about {rung.minutes:.1f} min on this machine"
+    )

@@ -1,0 +1,93 @@
+"""What a level costs on this machine: a few steps of its fit and of its run are timed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ..dynamics import AllLost, Langevin
+from ..frames import Frames
+from ..level import LevelRecipe
+from ..potential import Potential
+from ..potential.priors import fitted
+
+#: Steps of the shorter piece, and how often each is timed.
+STEPS, REPEATS = 10, 3
+#: Frames that priors and the trial fit see.
+FRAMES = 400
+
+
+def minutes(recipe: LevelRecipe, frames: Frames) -> tuple[float, float]:
+    """(of the fit, of one run of the level) on one core, from a short timing.
+
+    Args:
+        recipe: of the level; its dynamics must be `Langevin`.
+        frames: of the level below, mapped.
+    """
+    some = frames[:: max(1, -(-len(frames) // FRAMES))]
+    with _quietly(), tempfile.TemporaryDirectory() as place:
+        network = recipe.potential(some, 0)
+        priors = fitted(recipe.listed_priors, some, network.types)
+        potential, fit = _fit(recipe, network, priors, some)
+        run = _run(recipe.dynamics, potential, some, Path(place) / "run")
+    steps = recipe.training.steps
+    assert isinstance(recipe.dynamics, Langevin)
+    return fit * steps / 60, run * recipe.dynamics.total_steps / 60
+
+
+def _fit(
+    recipe: LevelRecipe, network: Potential, priors: list[Potential], frames: Frames
+) -> tuple[Potential, float]:
+    """A potential that was fitted for a few steps, and seconds a step."""
+    short = replace(recipe.training, compile=True, most_validation_frames=20, validate_every=10**6)
+
+    def fit(steps: int) -> Potential:
+        return replace(short, steps=steps)(network, frames, priors=priors, seed=0)[0]
+
+    return fit(STEPS), _seconds_a_step(fit, STEPS)
+
+
+def _run(engine: object, potential: Potential, frames: Frames, folder: Path) -> float:
+    """Seconds a step; of a network that knows next to nothing, so that replicas may be lost."""
+    assert isinstance(engine, Langevin)
+    number = itertools.count()
+
+    def run(steps: int) -> None:
+        length = steps * engine.timestep
+        short = replace(
+            engine, length=length, equilibration=0, save_every=length, compile=True, use_lost=True
+        )
+        with contextlib.suppress(AllLost):
+            short(potential, frames, folder / str(next(number)), seed=0)
+
+    run(STEPS)
+    return _seconds_a_step(run, 4 * STEPS)
+
+
+def _seconds_a_step(work: Callable[[int], object], steps: int) -> float:
+    """By the difference of a longer and a shorter piece, which begin alike, in seconds of a core,
+    which do not count what other programs take; the least of a few.
+    """
+    times = {n: min(_seconds(work, n) for _ in range(REPEATS)) for n in (steps, 3 * steps)}
+    return max(times[3 * steps] - times[steps], 0.1 * times[steps]) / (2 * steps)
+
+
+def _seconds(work: Callable[[int], object], steps: int) -> float:
+    begin = time.process_time()
+    work(steps)
+    return time.process_time() - begin
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without bars and remarks: what is timed is no part of the run."""
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,188 @@
+"""The user's files, sorted by what they hold, and the frames in them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..files import Json
+from ..frames import Frames
+from ..io import check_force_units, files_of, read
+from ..trace import is_alpha_carbon
+
+#: Endings of files that say what the sites are, and hold no run.
+TOPOLOGIES = frozenset(
+    [
+        ".tpr",
+        ".psf",
+        ".prmtop",
+        ".parm7",
+        ".top",
+        ".data",
+        ".lmp",
+        ".itp",
+        ".pdb",
+        ".ent",
+        ".gro",
+        ".crd",
+        ".cif",
+        ".pdbx",
+        ".mol2",
+    ]
+)
+#: Of these, files that are structures as well: alone, they are what a run can start from.
+STRUCTURES = frozenset([".pdb", ".ent", ".gro", ".cif", ".pdbx", ".mol2"])
+#: K that forces may be off before the temperature they imply is of no use, as a share of it.
+SURE = 0.05
+#: ps, of the run of all atoms of a structure.
+RUN_OF_ATOMS = {"length": 250, "equilibration": 200}
+#: K, to read a file whose temperature nobody knows yet.
+ANY = 300.0
+
+
+@dataclass
+class Sample:
+    """What there is to begin with.
+
+    Attributes:
+        frames: with forces; of a structure alone one frame without.
+        group: of the source: "file" reads frames, "force_field" runs the structure.
+        settings: keys of `source`.
+        notes: what was found out about the files, in sentences.
+    """
+
+    frames: Frames
+    group: str
+    settings: Json
+    notes: list[str] = field(default_factory=list)
+
+
+def sample_of(
+    files: Sequence[str | Path],
+    topology: str | Path | None,
+    temperature: float | None,
+    more: Json,
+) -> Sample:
+    """Read the files.
+
+    Args:
+        files: trajectories, with the topology and a file of forces among them; or one structure.
+        topology: as `cgrec.read` takes it, where no file of `files` is one.
+        temperature: K; None: of the file, else what the forces imply.
+        more: other keywords of `cgrec.read`.
+
+    Raises:
+        ValueError: no trajectory; no forces; no temperature. As `cgrec.read`.
+        FileNotFoundError: no such file.
+    """
+    paths = [path for file in files for path in files_of(file)]
+    if not paths:
+        raise ValueError("cgrec init: expected files, found none; give a trajectory, or a PDB")
+    shown = [p for p in paths if _suffix(p) in TOPOLOGIES]
+    runs = [p for p in paths if p not in shown]
+    if not runs:
+        return _of_structure(shown, temperature)
+    if topology is None and shown:
+        topology = shown[0]
+    if len(shown) > 1:
+        raise ValueError(
+            f"cgrec init: expected one file that says what the sites are, found "
+            f"{', '.join(map(str, shown))}; give one of them"
+        )
+    settings: Json = {"path": str(runs[0]) if len(runs) == 1 else [str(p) for p in runs]}
+    if topology is not None:
+        settings["topology"] = str(topology)
+    settings |= more
+    return _of_run(settings, temperature)
+
+
+def _of_structure(paths: Sequence[Path], temperature: float | None) -> Sample:
+    structures = [p for p in paths if _suffix(p) in STRUCTURES]
+    if len(structures) != 1 or len(paths) != 1:
+        raise ValueError(
+            f"cgrec init: expected a trajectory with forces, or one structure to be run, found "
+            f"{', '.join(map(str, paths))}; add the trajectory (TRR, H5MD, LAMMPS dump, NetCDF, "
+            "extended XYZ, npz)"
+        )
+    frames = read(structures[0], temperature=temperature or ANY)[:1]
+    if not any(is_alpha_carbon(frames.system, i) for i in range(frames.n_sites)):
+        raise ValueError(
+            f"{structures[0]}: expected a trajectory with forces, or the structure of a peptide or "
+            "protein to be run in a force field, found another structure alone; add its trajectory, "
+            "or make one with source=calculator or source=openmm (cgrec climb --help)"
+        )
+    if "H" not in frames.system.elements:
+        raise ValueError(
+            f"{structures[0]}: expected all atoms, found no hydrogens; add them (OpenMM: "
+            "Modeller.addHydrogens, or pdbfixer)"
+        )
+    settings: Json = {
+        "structure": str(structures[0]),
+        "temperature": temperature or ANY,
+        "dynamics": dict(RUN_OF_ATOMS),
+    }
+    notes = [] if temperature else [f"no temperature was given: {ANY:.0f} K"]
+    return Sample(frames, "force_field", settings, notes)
+
+
+def _of_run(settings: Json, temperature: float | None) -> Sample:
+    """Frames with forces, and their temperature."""
+    notes: list[str] = []
+    try:
+        frames = read_quietly(settings, temperature)
+    except ValueError as error:
+        if temperature is not None or "temperature" not in str(error):
+            raise
+        temperature, said = _temperature_of_forces(settings)
+        notes.append(said)
+        frames = read_quietly(settings, temperature)
+    if frames.forces is None:
+        raise ValueError(
+            f"{settings['path']}: expected forces beside the positions, found none: a potential is "
+            "fitted to forces. Write them (GROMACS: nstfout, LAMMPS: dump custom ... fx fy fz, "
+            "OpenMM: getForces), give forces_path=FILE, or make them anew with a force field or a "
+            "calculator (source=calculator)"
+        )
+    if temperature is not None:
+        settings = {**settings, "temperature": temperature}
+    return Sample(frames, "file", settings, notes)
+
+
+def read_quietly(settings: Json, temperature: float | None) -> Frames:
+    """`cgrec.read` by the keys of a source; remarks are raised again by the climb."""
+    arguments = dict(settings)
+    path = arguments.pop("path")
+    arguments.setdefault("temperature", temperature)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return read(path, arguments.pop("topology", None), **arguments)
+
+
+def _temperature_of_forces(settings: Json) -> tuple[float, str]:
+    """K that the forces imply, and a sentence.
+
+    Raises:
+        ValueError: they do not say.
+    """
+    frames = read_quietly({**settings, "check_units": False}, ANY)
+    if frames.forces is None:
+        return ANY, "nobody states a temperature"
+    found = check_force_units(frames)
+    if not found.estimate > 0 or not found.error < SURE * found.estimate:
+        raise ValueError(
+            f"temperature: expected that of the run of {settings['path']}, found none, and the "
+            "forces do not say; give temperature=K"
+        )
+    kelvin = float(round(found.estimate))
+    said = (
+        f"temperature {kelvin:.0f} K by the forces ({found.estimate:.0f} +- {found.error:.0f}); "
+        "correct it where you know better"
+    )
+    return kelvin, said
+
+
+def _suffix(path: Path) -> str:
+    packed = path.suffix in (".gz", ".bz2", ".xz")
+    return (path.with_suffix("") if packed else path).suffix.lower()

@@ -1,0 +1,205 @@
+"""The ladder: which sites each level keeps, for what kind of system it is.
+
+| system | first level | second level |
+|---|---|---|
+| protein of 8 residues or more | alpha carbons | centres of two residues each |
+| shorter peptide | backbone and side chain | a site for each residue |
+| one other molecule | heavy atoms | groups of them |
+| ions in a solvent | ions, the solvent is integrated out | - |
+| liquid, mixture, melt, bilayer | groups of few atoms | groups twice as large, or molecules |
+
+Solvent around molecules is left out when the frames are read: forces on what is left are those it
+felt in the solvent, so their mean is that of the potential of mean force.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from ..files import Json
+from ..frames import Frames
+from ..mapping import Mapping
+from ..system import System
+from .kinds import Kind, kinds_of, solvent_of
+
+#: Residues from which two of them make a site that leaves a chain.
+LONG_CHAIN = 8
+#: Heavy atoms in a bead, as in Martini; of sites that are beads already, two.
+IN_A_BEAD, OF_BEADS = 4, 2
+#: Heavy atoms up to which a molecule is one site at once, and up to which it is one at the second
+#: level.
+SMALL, MEDIUM = 2, 9
+#: Heavy atoms of one molecule up to which each is a site of the first level.
+ATOMS_EACH = 30
+#: Sites that a molecule keeps at least: fewer have no shape.
+LEAST = 4
+
+
+@dataclass(eq=False)
+class Rung:
+    """A level to be made.
+
+    Attributes:
+        name: l1, l2, ...
+        rule: what stands under `mapping` in the YAML.
+        why: what its sites are, for a comment.
+        mapping: from the level below.
+        frames: mapped.
+        settings: other keys of the level.
+        minutes: forecast of the fit and of the run.
+    """
+
+    name: str
+    rule: Json
+    why: str
+    mapping: Mapping
+    frames: Frames
+    settings: Json = field(default_factory=dict)
+    minutes: float = math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class Situation:
+    """What kind of system it is.
+
+    Attributes:
+        kinds: of molecules, as they are in the file.
+        solvent: the kind that surrounds the others; None without.
+        solutes: the others.
+        word: "protein", "peptide", "molecule", "ions", "liquid".
+    """
+
+    kinds: list[Kind]
+    solvent: Kind | None
+    solutes: list[Kind]
+    word: str
+
+    @property
+    def dense(self) -> bool:
+        """Whether there are many molecules, whose distances count."""
+        return self.word in ("liquid", "ions")
+
+    @property
+    def largest(self) -> Kind:
+        """The solute with most heavy atoms."""
+        return max(self.solutes, key=lambda kind: kind.n_heavy)
+
+    @property
+    def dropped(self) -> list[str]:
+        """Residues that are left out when the frames are read: a solvent around molecules, and the
+        ions in it.
+        """
+        if self.solvent is None or self.word == "ions":
+            return []
+        ions = [k for k in self.solutes if k.is_ion]
+        return [name for kind in (self.solvent, *ions) for name in kind.residues]
+
+
+def situation_of(system: System) -> Situation:
+    """What kind of system it is."""
+    kinds = kinds_of(system)
+    solvent = solvent_of(kinds)
+    solutes = [k for k in kinds if k is not solvent]
+    molecules = [k for k in solutes if not k.is_ion]
+    if not molecules:
+        return Situation(kinds, solvent, solutes, "ions" if solvent else "liquid")
+    single = sum(k.count for k in molecules) == 1
+    alphas = max(k.n_residues for k in molecules)
+    if single and alphas > 1:
+        return Situation(kinds, solvent, solutes, "protein" if alphas >= LONG_CHAIN else "peptide")
+    return Situation(kinds, solvent, solutes, "molecule" if single else "liquid")
+
+
+def ladder_of(frames: Frames, situation: Situation) -> list[Rung]:
+    """Levels from fine to coarse, each mapped from the one below.
+
+    Raises:
+        ValueError: not even one level has fewer sites than the frames.
+    """
+    rungs: list[Rung] = []
+    below = frames
+    for rule, why in _rules(frames.system, situation):
+        mapping = _made(rule, below.system)
+        if not 2 <= mapping.coarse.n_sites < below.n_sites:
+            continue
+        below = mapping(below)
+        rungs.append(Rung(f"l{len(rungs) + 1}", rule, why, mapping, below))
+    if not rungs:
+        raise ValueError(
+            f"cgrec init: expected sites to be left out, found {frames.n_sites} of "
+            f"{' and '.join(map(str, situation.kinds))}, which no rule makes fewer; choose sites "
+            "of your own, see cgrec map --help"
+        )
+    return rungs
+
+
+def _made(rule: Json, system: System) -> Mapping:
+    """The rule of a YAML, applied."""
+    from ..configuration.targets import located
+
+    arguments = {k: v for k, v in rule.items() if not k.startswith("_")}
+    made = located(rule["_target_"])
+    found = made if rule.get("_partial_") else made(**arguments)
+    mapping: Mapping = found(system)  # type: ignore[operator]
+    return mapping
+
+
+def _rules(system: System, situation: Situation) -> list[tuple[Json, str]]:
+    """Rules of the levels, each with what its sites are."""
+    if situation.word == "protein":
+        return [
+            (_rule("alpha_carbons", _partial_=True), "alpha carbons"),
+            (_rule("ResidueCentres", per_site=2), "a site for each two residues"),
+        ]
+    if situation.word == "peptide":
+        return [
+            (_rule("BackboneAndSideChain"), "backbone and side chain of each residue"),
+            (_rule("ResidueCentres"), "a site for each residue"),
+        ]
+    if situation.word == "ions":
+        assert situation.solvent is not None
+        residues = list(situation.solvent.residues)
+        return [
+            (_rule("Drop", residues=residues), f"ions; {', '.join(residues)} is integrated out")
+        ]
+    size = _heavy(situation)
+    return _molecule_rules(size) if situation.word == "molecule" else _liquid_rules(system, size)
+
+
+def _heavy(situation: Situation) -> int:
+    return situation.largest.n_heavy
+
+
+def _molecule_rules(n_heavy: int) -> list[tuple[Json, str]]:
+    """Of one molecule: heavy atoms, then groups of them that leave it a shape."""
+    first = (_rule("HeavyAtoms"), "heavy atoms")
+    if n_heavy > ATOMS_EACH:
+        size = max(2, min(IN_A_BEAD, n_heavy // (2 * LEAST)))
+        return [(_groups(size), _beads(size)), (_groups(2), "groups of two of these")]
+    size = max(1, min(IN_A_BEAD, n_heavy // LEAST))
+    return [first, (_groups(size), _beads(size))] if size > 1 else [first]
+
+
+def _liquid_rules(system: System, n_heavy: int) -> list[tuple[Json, str]]:
+    """Of many molecules, by the size of the largest."""
+    centres = (_rule("MoleculeCentres"), "a site for each molecule")
+    if n_heavy <= SMALL:
+        return [centres]
+    unit = OF_BEADS if set(system.elements) == {"X"} else IN_A_BEAD
+    if n_heavy <= MEDIUM:
+        size = math.ceil(n_heavy / max(2, round(n_heavy / unit)))
+        return [(_groups(size), _beads(size)), centres]
+    return [(_groups(unit), _beads(unit)), (_groups(2), "groups of two of these")]
+
+
+def _rule(name: str, **arguments: object) -> Json:
+    return {"_target_": f"cgrec.mapping.{name}", **arguments}
+
+
+def _groups(size: int) -> Json:
+    return _rule("HeavyAtomGroups", size=size)
+
+
+def _beads(size: int) -> str:
+    return f"beads of {size} bonded heavy atoms"

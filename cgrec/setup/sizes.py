@@ -1,0 +1,213 @@
+"""Sizes that suit a level: reach of the network, time step, batch, replicas, priors, corrections.
+
+Measured on the experiments that ship; what is slow or wrong on other systems is for a person to
+change in the YAML, which says each of them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..files import Json
+from ..frames import Frames
+from ..units import thermal_energy
+from .ladder import Rung, Situation
+from .slow import variables_of
+
+#: Distances between neighbours that a network of a liquid sees, as a multiple of the edge that one
+#: site has to itself.
+REACH = 2.1
+#: nm. Networks of one molecule see this far, those of liquids no less and no more than these.
+ALONE, NEAREST, FURTHEST = 1.0, 0.6, 1.4
+#: nm between twice the reach and the box: room for the list of neighbours.
+ROOM, SKIN = 0.02, 0.1
+#: Time steps in a period of the stiffest bond, or of a site among its neighbours.
+IN_A_PERIOD = 8
+#: ps, and what the time step is rounded down to.
+STEPS = (0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.012, 0.015, 0.02)
+#: ps, of alpha carbons and centres of residues of a chain that nobody has seen move.
+UNSEEN_STEP = 0.008
+#: Sites in a batch, and in all replicas of a run together.
+IN_A_BATCH, IN_A_RUN = 640, 2000
+#: Steps of a fit and of a run; the forecast may halve them.
+FIT, RUN = 3000, 25_000
+#: Frames in a run.
+SAVED = 4000
+
+
+def settle(rung: Rung, situation: Situation) -> None:
+    """Fill the settings of a rung from its mapped frames; of a structure that has not been run, as
+    `experiment=helix` has them.
+    """
+    frames = rung.frames
+    if frames.forces is None:
+        rung.settings = _unseen(rung)
+        return
+    dense = situation.dense
+    cutoff = _cutoff(frames, dense, bool(situation.dropped))
+    chain = situation.word in ("protein", "peptide")
+    settings: Json = {"priors": _priors(frames, chain, situation)}
+    settings["potential"] = {"cutoff": cutoff}
+    n = frames.n_sites
+    settings["training"] = {"steps": FIT, "batch_size": _between(2, IN_A_BATCH // n, 64)}
+    settings["dynamics"] = _dynamics(frames, cutoff)
+    if dense:
+        settings["refine_pairs"] = {
+            "_target_": "cgrec.corrections.PairRefinement",
+            "cutoff": round(min(cutoff, 1.0), 2),
+        }
+    else:
+        settings["variables"] = variables_of(frames)
+        settings |= _corrections(settings["variables"], chain, frames)
+    rung.settings = settings
+
+
+def _unseen(rung: Rung) -> Json:
+    """Settings of a chain of which there is a structure only."""
+    system = rung.frames.system
+    settings: Json = {
+        "priors": {"dihedrals": len(system.bonded_paths(4)) > 0},
+        "dynamics": {
+            "timestep": UNSEEN_STEP,
+            "length": 200.0,
+            "save_every": 1.0,
+            "equilibration": 20.0,
+        },
+        "variables": variables_of(rung.frames),
+    }
+    if system.n_sites > 4:
+        settings["priors"]["walls"] = {"_target_": "cgrec.potential.priors.ChainWalls"}
+    if rung.name == "l1":
+        settings["mean_forces"] = {
+            "_target_": "cgrec.corrections.MeanForces",
+            "length": 0.6,
+            "most": 8000,
+        }
+    elif system.n_sites > 4:
+        settings |= _corrections({}, True, rung.frames)
+    return settings
+
+
+def _cutoff(frames: Frames, dense: bool, sparse: bool) -> float:
+    """nm, rounded down to 0.05; within half the box."""
+    reach = ALONE
+    if dense:
+        reach = min(max(REACH * _edge(frames, sparse), NEAREST), FURTHEST)
+    if frames.box is not None:
+        reach = min(reach, half_box(frames) - ROOM)
+    return math.floor(reach * 20 + 1e-9) / 20
+
+
+def _edge(frames: Frames, sparse: bool) -> float:
+    """nm, of the cube that a site has to itself, by the volume or, where a solvent was left out, by
+    its mass at the density of water.
+    """
+    volume = float(np.mean(np.abs(np.linalg.det(np.asarray(frames.boxes(), float)))))
+    by_mass = float(np.mean(frames.system.masses)) / 602.2  # amu / (amu/nm^3 of 1 g/cm^3)
+    return (by_mass if sparse else volume / frames.n_sites) ** (1 / 3)
+
+
+def half_box(frames: Frames) -> float:
+    """nm, half the smallest distance between two faces of the box in any frame."""
+    boxes = np.asarray(frames.boxes(), float)
+    volumes = np.abs(np.linalg.det(boxes))
+    faces = [
+        np.linalg.norm(np.cross(boxes[:, i], boxes[:, j]), axis=-1)
+        for i, j in ((0, 1), (1, 2), (0, 2))
+    ]
+    return float(min((volumes / face).min() for face in faces) / 2)
+
+
+def _priors(frames: Frames, chain: bool, situation: Situation) -> Json:
+    """Bonded terms that the level has; walls of a chain; charges of ions."""
+    system = frames.system
+    priors: Json = {
+        "bonds": len(system.bonds) > 0,
+        "angles": len(system.bonded_paths(3)) > 0,
+    }
+    priors["branches"] = priors["angles"]
+    priors["dihedrals"] = not situation.dense and len(system.bonded_paths(4)) > 0
+    if chain and system.n_sites > 4:
+        priors["walls"] = {"_target_": "cgrec.potential.priors.ChainWalls"}
+    if situation.word == "ions":
+        charges = {
+            kind.name: round(kind.charge) for kind in situation.solutes if kind.charge is not None
+        }
+        priors["coulomb"] = {"charges": _by_type(system.types, charges), "permittivity": 78.4}
+    return priors
+
+
+def _by_type(types: tuple[str, ...], charges: dict[str, int]) -> dict[str, int]:
+    """Charges by the types of sites, which are the elements of lone ions."""
+    from .kinds import ION_CHARGES
+
+    return {t: charges.get(t, ION_CHARGES.get(t, 0)) for t in dict.fromkeys(types)}
+
+
+def _dynamics(frames: Frames, cutoff: float) -> Json:
+    step = timestep(frames)
+    length = RUN * step
+    replicas = _between(4, IN_A_RUN // frames.n_sites, 128)
+    every = length * replicas / SAVED
+    settings: Json = {
+        "n_replicas": replicas,
+        "timestep": step,
+        "length": _round(length),
+        "equilibration": _round(length / 10),
+        "save_every": max(step, _round(every)),
+    }
+    if frames.box is not None:
+        skin = math.floor(min(SKIN, half_box(frames) - cutoff) * 100) / 100
+        if skin < SKIN:
+            settings["skin"] = max(skin, ROOM)
+    return settings
+
+
+def timestep(frames: Frames) -> float:
+    """ps, an eighth of the shortest period: of a bond by how much it fluctuates, of a site without
+    bonds by the forces on it, <F^2> = kT <curvature>.
+    """
+    kT = thermal_energy(frames.temperature)
+    masses = frames.system.masses
+    some = frames[:: max(1, -(-len(frames) // 200))]
+    periods = [0.16]
+    if len(frames.system.bonds):
+        i, j = frames.system.bonds.T
+        x = np.asarray(some.positions, float)
+        lengths = np.linalg.norm(x[:, i] - x[:, j], axis=-1)
+        stiffness = kT / np.maximum(lengths.var(0), 1e-8)
+        reduced = masses[i] * masses[j] / (masses[i] + masses[j])
+        periods.append(float((2 * np.pi * np.sqrt(reduced / stiffness)).min()))
+    else:
+        curvature = (np.asarray(some.need_forces(), float) ** 2).mean((0, 2)) / kT
+        periods.append(float((2 * np.pi * np.sqrt(masses / curvature)).min()))
+    most = min(periods) / IN_A_PERIOD
+    return max((s for s in STEPS if s <= most), default=STEPS[0])
+
+
+def _corrections(variables: dict[str, list[str]], chain: bool, frames: Frames) -> Json:
+    """Populations by maximum entropy: along a chain, or along the slow dihedrals."""
+    if chain and frames.n_sites > 4:
+        return {
+            "corrections": [
+                {
+                    "_target_": "cgrec.corrections.ChainRefinement",
+                    "offset": 1,
+                    "shortest": 0.3,
+                    "rounds": 2,
+                }
+            ]
+        }
+    dihedrals = {name: sites for name, sites in variables.items() if len(sites) == 4}
+    return {"refine": dihedrals} if dihedrals else {}
+
+
+def _between(low: int, value: int, high: int) -> int:
+    return max(low, min(value, high))
+
+
+def _round(ps: float) -> float:
+    """Two digits."""
+    return float(f"{ps:.2g}")

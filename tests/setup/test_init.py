@@ -1,0 +1,261 @@
+"""`cgrec init`: what it takes files for, and that what it writes is an experiment."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import cgrec
+from cgrec import Frames, System
+from cgrec.cli import build, main
+from cgrec.configuration import composed
+from cgrec.setup.files import sample_of
+from cgrec.setup.kinds import kinds_of, solvent_of
+from cgrec.setup.ladder import ladder_of, situation_of
+from cgrec.setup.sizes import settle, timestep
+
+DATA = Path(__file__).parents[1] / "data"
+KT = 0.0083144626 * 300
+
+
+def chains(n_molecules, names, elements, masses, residue="MOL", offset=0):
+    """`n_molecules` linear molecules as keywords of System, and the number of sites."""
+    n = len(names)
+    bonds = [(m * n + i, m * n + i + 1) for m in range(n_molecules) for i in range(n - 1)]
+    return {
+        "names": tuple(names) * n_molecules,
+        "elements": tuple(elements) * n_molecules,
+        "masses": np.tile(masses, n_molecules),
+        "bonds": np.array(bonds).reshape(-1, 2) + offset,
+        "residues": np.repeat(np.arange(n_molecules), n),
+        "residue_names": (residue,) * (n * n_molecules),
+    }
+
+
+def joined(*parts):
+    """One System of several `chains`."""
+    offset = residue = 0
+    found = {key: [] for key in parts[0]}
+    for part in parts:
+        moved = {**part, "bonds": part["bonds"] + offset, "residues": part["residues"] + residue}
+        for key, value in moved.items():
+            found[key].append(value)
+        offset += len(part["names"])
+        residue += part["residues"].max() + 1
+    return System(
+        **{
+            k: sum(v, ()) if isinstance(v[0], tuple) else np.concatenate(v)
+            for k, v in found.items()
+        }
+    )
+
+
+def water(n):
+    part = chains(n, "OHH", "OHH", [15.999, 1.008, 1.008], "SOL")
+    part["bonds"] = np.array([(3 * m, 3 * m + k) for m in range(n) for k in (1, 2)])
+    return part
+
+
+def ion(n, name, element, mass):
+    return chains(n, [name], [element], [mass], name)
+
+
+def polymer(n, length=16, residue="PE"):
+    return chains(n, [f"C{i}" for i in range(length)], "C" * length, [14.0] * length, residue)
+
+
+def in_a_box(system, edge=4.0, n_frames=40, seed=0):
+    """Sites that jitter about places of their own, in a box, with forces of springs."""
+    rng = np.random.default_rng(seed)
+    n_molecules = system.molecules.max() + 1
+    side = int(np.ceil(np.sqrt(n_molecules)))
+    places = np.zeros((n_molecules, 3))
+    places[:, 1] = np.arange(n_molecules) % side * edge / side
+    places[:, 2] = np.arange(n_molecules) // side * edge / side
+    centres = places[system.molecules]
+    along = np.zeros((system.n_sites, 3))
+    for sites in system.molecule_sites():
+        along[sites, 0] = 0.15 * np.arange(len(sites))
+    shift = rng.normal(0, 0.01, (n_frames, system.n_sites, 3))
+    return Frames(
+        system=system,
+        positions=centres + along + shift,
+        forces=-KT / 0.01**2 * shift,
+        box=np.eye(3) * edge,
+        temperature=300.0,
+    )
+
+
+def test_kinds_of_molecules_and_the_solvent():
+    system = joined(water(40), ion(3, "NA", "Na", 22.99), ion(3, "CL", "Cl", 35.45))
+    kinds = kinds_of(system)
+    assert [(k.name, k.count, k.is_ion, k.is_water) for k in kinds] == [
+        ("SOL", 40, False, True),
+        ("NA", 3, True, False),
+        ("CL", 3, True, False),
+    ]
+    assert [k.charge for k in kinds] == [None, 1.0, -1.0]
+    assert solvent_of(kinds) is kinds[0]
+
+
+@pytest.mark.parametrize(
+    "parts, word, dropped",
+    [
+        ([polymer(12)], "liquid", []),
+        ([water(30)], "liquid", []),
+        ([water(30), ion(3, "NA", "Na", 23.0), ion(3, "CL", "Cl", 35.0)], "ions", []),
+        ([polymer(1), water(40)], "molecule", ["SOL"]),
+        ([polymer(1), water(40), ion(2, "NA", "Na", 23.0)], "molecule", ["SOL", "NA"]),
+        ([polymer(10), water(40)], "liquid", ["SOL"]),
+        ([polymer(10, 6), polymer(10, 7, "HEP")], "liquid", []),
+        (
+            [polymer(1, 12), chains(60, ["C1", "C2"], "CC", [15.0, 15.0], "ETH")],
+            "molecule",
+            ["ETH"],
+        ),
+    ],
+    ids=["melt", "water", "salt", "solvent", "with ions", "many in water", "mixture", "in ethane"],
+)
+def test_what_a_system_is_taken_for(parts, word, dropped):
+    situation = situation_of(joined(*parts))
+    assert (situation.word, situation.dropped) == (word, dropped)
+
+
+@pytest.mark.parametrize(
+    "parts, sites",
+    [
+        ([polymer(12)], [48, 24]),
+        ([polymer(12, 6)], [24, 12]),
+        ([water(30)], [30]),
+        ([water(30), ion(4, "NA", "Na", 23.0), ion(4, "CL", "Cl", 35.0)], [8]),
+        ([polymer(10, 6), polymer(10, 7, "HEP")], [40, 20]),
+    ],
+    ids=["melt", "hexane", "water", "salt", "mixture"],
+)
+def test_levels_are_nested_and_have_fewer_sites(parts, sites):
+    frames = in_a_box(joined(*parts))
+    rungs = ladder_of(frames, situation_of(frames.system))
+    assert [rung.frames.n_sites for rung in rungs] == sites
+
+
+def test_what_no_rule_makes_fewer_is_refused():
+    frames = in_a_box(joined(ion(20, "AR", "Ar", 39.9)))
+    with pytest.raises(ValueError, match="20 of 20 AR .*cgrec map"):
+        ladder_of(frames, situation_of(frames.system))
+
+
+def test_time_step_is_an_eighth_of_the_period_of_the_stiffest_bond():
+    # two sites of 16 amu whose distance has the variance of a spring of period 0.042 ps
+    reduced, period = 8.0, 0.042
+    stiffness = reduced * (2 * np.pi / period) ** 2
+    rng = np.random.default_rng(1)
+    x = np.zeros((4000, 2, 3))
+    x[:, 1, 0] = 0.2 + rng.normal(0, np.sqrt(KT / stiffness), 4000)
+    system = System(names=("A", "B"), masses=np.array([16.0, 16.0]), bonds=np.array([[0, 1]]))
+    frames = Frames(system=system, positions=x, forces=np.zeros_like(x), temperature=300.0)
+    assert timestep(frames) == 0.005
+
+
+def test_reach_ends_within_half_the_box():
+    frames = in_a_box(joined(polymer(12)), edge=1.6)
+    situation = situation_of(frames.system)
+    for rung in ladder_of(frames, situation):
+        settle(rung, situation)
+        assert rung.settings["potential"]["cutoff"] + rung.settings["dynamics"]["skin"] <= 0.8
+
+
+@pytest.fixture
+def melt(tmp_path, monkeypatch):
+    """Files of a melt in a folder: npz with forces, and a PDB."""
+    monkeypatch.chdir(tmp_path)
+    frames = in_a_box(joined(polymer(12)))
+    frames[:1].save("first")
+    frames[:1].write("melt.pdb")
+    np.savez(
+        "melt.npz",
+        positions=frames.positions,
+        forces=frames.forces,
+        box=frames.box,
+        length_unit="nm",
+        force_unit="kJ/mol/nm",
+    )
+    return tmp_path
+
+
+WAY = ["check_units=false", "timing=false", "temperature=300"]
+
+
+def test_what_is_written_is_an_experiment(melt, capsys):
+    main(["init", "melt.npz", "melt.pdb", *WAY])
+    said = capsys.readouterr().out
+    assert "12 PE (16 atoms)" in said and "cgrec climb mine.yaml" in said
+    chain = build(composed(["mine.yaml"]))
+    assert list(chain.recipes) == ["l1", "l2"] and chain.folder == Path("runs/mine")
+    written = yaml.safe_load(Path("mine.yaml").read_text())
+    assert written["source"]["temperature"] == 300
+
+
+def test_a_yaml_that_is_there_is_not_lost(melt):
+    Path("mine.yaml").write_text("name: precious\n")
+    with pytest.raises(SystemExit, match="mine.yaml: expected a file that is not there yet"):
+        main(["init", "melt.npz", "melt.pdb", *WAY])
+    assert Path("mine.yaml").read_text() == "name: precious\n"
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ([], "expected files, found none"),
+        (["melt.npz", "melt.pdb", "temprature=300"], "temprature; did you mean temperature"),
+        (["melt.npz", "melt.pdb", "goal=best", *WAY], "goal: expected one of quick, good"),
+        (["melt.pdb"], "melt.pdb: expected a trajectory with forces"),
+        (["none.trr"], "none.trr"),
+        (["melt.npz", "melt.pdb", "first.pdb", *WAY], "first.pdb"),
+        (["melt.npz", "melt.pdb", "timing=false", "temperature=-3"], "temperature"),
+    ],
+)
+def test_faults_are_one_line(melt, words, said):
+    with pytest.raises(SystemExit, match=f"^cgrec: .*{said}"):
+        main(["init", *words])
+    assert not Path("mine.yaml").exists()
+
+
+def test_positions_alone_are_no_data(melt):
+    arrays = dict(np.load("melt.npz"))
+    del arrays["forces"]
+    np.savez("still.npz", **arrays)
+    with pytest.raises(ValueError, match="expected forces beside the positions.*nstfout"):
+        cgrec.init(["still.npz", "melt.pdb"], temperature=300)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_temperature_nobody_states_is_that_of_the_forces(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(2)
+    n, k = 3000, 50000.0
+    shift = rng.normal(0, np.sqrt(0.0083144626 * 350 / k), (n, 1))
+    x = np.zeros((n, 2, 3))
+    x[:, 1, :1] = 0.15 + shift
+    forces = np.zeros_like(x)
+    forces[:, 1, :1], forces[:, 0, :1] = -k * shift, k * shift
+    np.savez(
+        "a.npz",
+        positions=x,
+        forces=forces,
+        species=np.array(["C", "C"]),
+        length_unit="nm",
+        force_unit="kJ/mol/nm",
+    )
+    sample = sample_of(["a.npz"], None, None, {})
+    assert sample.frames.temperature == pytest.approx(350, rel=0.05)
+    assert "by the forces" in sample.notes[0]
+
+
+def test_a_structure_is_run_in_a_force_field(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    helix = Path(cgrec.__file__).parent / "data/peptides/ala10_helix.pdb"
+    said = cgrec.init(helix, temperature=400, to="helix.yaml")
+    assert "10 sites, alpha carbons" in said
+    chain = build(composed(["helix.yaml"]))
+    assert type(chain.source).__name__ == "ForceFieldSource"
