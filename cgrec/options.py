@@ -132,7 +132,7 @@ def options_of(target: Callable[..., object]) -> list[Option]:
     arguments = inspect.signature(target).parameters.values()
     made = target.__init__ if inspect.isclass(target) else target
     hints = get_type_hints(target if is_dataclass(target) else made, include_extras=True)
-    said = _said(target)
+    said = said_in(inspect.getdoc(target) or "")
     found: list[Option] = []
     for argument in arguments:
         if argument.kind is argument.KEYWORD_ONLY:
@@ -175,16 +175,18 @@ def keywords_of(source: Callable[..., object]) -> Callable[[F], F]:
     return shown
 
 
-def _said(target: Callable[..., object]) -> dict[str, str]:
-    """{argument: what the "Args:" of its docstring say}; "length, timestep: ps" is said of both."""
-    section = re.search(r"^Args:\n((?: +.*\n?|\n)+)", inspect.getdoc(target) or "", re.MULTILINE)
-    if section is None:
-        return {}
+def said_in(docstring: str) -> dict[str, str]:
+    """{argument: what the "Args:" or "Attributes:" of a docstring say}; "length, timestep: ps" is
+    said of both.
+    """
     found: dict[str, str] = {}
-    for entry in re.split(r"\n(?=    \S)", "\n" + section[1])[1:]:
-        names, _, words = entry.partition(":")
-        for name in names.split(","):
-            found[name.strip()] = " ".join(words.split()).removesuffix(".")
+    for section in re.findall(
+        r"^(?:Args|Attributes):\n((?: +.*\n?|\n)+)", docstring, re.MULTILINE
+    ):
+        for entry in re.split(r"\n(?=    \S)", "\n" + section)[1:]:
+            names, _, words = entry.partition(":")
+            for name in names.split(","):
+                found[name.strip()] = " ".join(words.split()).removesuffix(".")
     return found
 
 

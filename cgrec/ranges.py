@@ -1,27 +1,64 @@
-"""Numbers that must lie in a range, refused with their names before any work."""
+"""Numbers that must lie in a range, refused with their names before any work.
+
+A range is stated once, in the constructor whose argument it is of, by a call of `expect` or of one of
+the others here. `cgrec check` runs those calls, and `cgrec keys` puts them into words, without making
+the object (see `cgrec.configuration.rehearsal`): give each argument under its own name.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 
 def expect(
-    where: str, *, above: float = -math.inf, at_least: float = -math.inf, **values: float
+    where: str,
+    *,
+    above: float = -math.inf,
+    at_least: float = -math.inf,
+    below: float = math.inf,
+    at_most: float = math.inf,
+    **values: float,
 ) -> None:
     """Check that each value is a finite number in the range.
 
     Args:
         where: class or function, for the message.
         above, at_least: lower bounds, excluded and included.
+        below, at_most: upper bounds, excluded and included.
         values: by name.
 
     Raises:
         ValueError: the name, the range and the value.
     """
-    wanted = f"more than {above:g}" if above > -math.inf else f"{at_least:g} or more"
+    wanted = in_words(above=above, at_least=at_least, below=below, at_most=at_most)
     for name, value in values.items():
-        if not (math.isfinite(value) and value > above and value >= at_least):  # false for NaN, too
+        inside = above < value < below and at_least <= value <= at_most
+        if not (inside and math.isfinite(value)):  # false for NaN, too
             raise ValueError(f"{where}.{name}: expected {wanted}, found {value}")
+
+
+def in_words(
+    *,
+    above: float | str = -math.inf,
+    at_least: float | str = -math.inf,
+    below: float | str = math.inf,
+    at_most: float | str = math.inf,
+) -> str:
+    """A range in words. A bound that is text is the name of another argument."""
+    low = [
+        f"{_number(at_least)} or more" if at_least != -math.inf else "",
+        f"more than {_number(above)}" if above != -math.inf else "",
+    ]
+    high = [
+        f"less than {_number(below)}" if below != math.inf else "",
+        f"at most {_number(at_most)}" if at_most != math.inf else "",
+    ]
+    return " and ".join(part for part in (*low, *high) if part) or "a finite number"
+
+
+def _number(bound: float | str) -> str:
+    return bound if isinstance(bound, str) else f"{bound:g}"
 
 
 #: nm: no coarse potential reaches so far; in angstroms those of molecules do.
@@ -67,3 +104,14 @@ def expect_unit(
                 f"{where}.{name}: expected {unit}, below {below:g}, found {value:g}; if these are "
                 f"{mistaken}, give {value * factor:.4g}"
             )
+
+
+#: What a call of each states, in words.
+WORDS: dict[str, Callable[..., str]] = {
+    "expect": in_words,
+    "expect_reach": lambda: in_words(at_least=0, below=FARTHEST_REACH),
+    "expect_in_nm": lambda: in_words(below=FARTHEST_CONTACT),
+    "expect_unit": lambda *, below, **_: in_words(below=below),
+}
+#: Keywords of those calls that are no arguments of a constructor.
+BOUNDS = ("above", "at_least", "below", "at_most", "mistaken", "factor")

@@ -5,27 +5,24 @@ from __future__ import annotations
 import inspect
 import math
 import re
-import types
 import typing
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from ..files import Json
+from .declared import NEEDED, Argument
+from .first_look import SIGNS, check_arguments, look
+from .kinds import fits, in_words
 from .shapes import wrong_shape
 from .targets import Allowed, NoSuchName, located
 
 if TYPE_CHECKING:
     from ..chain.chain import Chain
 
-#: Keys of a table that say how its target is called, not with what.
-_SIGNS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
-#: Types a value is compared with before the call; any other hint is the callable's own business.
-_PLAIN = (bool, int, float, str, type(None))
 #: What stands at the top of a configuration beside tables.
 _TOP_TYPES = {
     "name": str,
@@ -50,12 +47,9 @@ def build(config: DictConfig, trust: bool = False, given: frozenset[str] = froze
     Raises:
         ValueError: the key, what was expected of its value, and what was found.
     """
-    from ..chain.chain import Chain
+    plain = settings(config, trust, given)
+    from ..chain.chain import Chain  # it imports torch, which takes seconds
 
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    Allowed(trust, given).check(plain)
-    _check_top(plain)
-    _check_finite(plain, "")
     made: dict[str, Any] = {key: _made(value, str(key)) for key, value in plain.items()}
     _check_roles(made)
     recipe = {k: v for k, v in plain.items() if k not in ("run", "threads", "go_on")}
@@ -76,10 +70,32 @@ def build(config: DictConfig, trust: bool = False, given: frozenset[str] = froze
     return Chain(made["run"], recipe=recipe, **known)
 
 
+def settings(
+    config: DictConfig, trust: bool = False, given: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """A configuration as plain values, all that its words alone tell found right: names, types,
+    ranges, choices, packages. Nothing is made, and torch is not imported.
+
+    Args:
+        config: of `composed`.
+        trust, given: as of `build`.
+
+    Raises:
+        ValueError: the key, what was expected of its value, what was found, and a way out.
+        ImportError: a package that a later step needs is not installed.
+    """
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    Allowed(trust, given).check(plain)
+    _check_top(plain)
+    _check_finite(plain, "")
+    look(plain)
+    return dict(plain)
+
+
 def _check_top(plain: Json) -> None:
     for key, kind in _TOP_TYPES.items():
-        if key in plain and plain[key] != "???" and not _fits(plain[key], kind):
-            raise ValueError(f"{key}: expected {_in_words(kind)}, found {plain[key]!r}")
+        if key in plain and plain[key] != "???" and not fits(plain[key], kind):
+            raise ValueError(f"{key}: expected {in_words(kind)}, found {plain[key]!r}")
     if plain["seed"] < 0:
         raise ValueError(f"seed: expected 0 or more, found {plain['seed']}")
     if plain["bins"] < 2 or plain["threads"] < 0:
@@ -140,7 +156,7 @@ def _made(node: object, key: str) -> object:
     arguments = {
         name: _made(value, f"{key}.{name}")
         for name, value in node.items()
-        if name not in _SIGNS and not (later and value == "???")
+        if name not in SIGNS and not (later and value == "???")
     }
     return _called(node["_target_"], arguments, key, later, node.get("_args_", ()))
 
@@ -163,7 +179,7 @@ def _called(
     # left a _partial_
     rule = inspect.isclass(function) and key.rpartition(".")[2] == "mapping"
     later = later and not rule
-    _check_arguments(function, arguments, key, later or bool(positional))
+    _check_arguments(function, arguments, key, later or bool(positional), target)
     if later:
         return partial(function, *positional, **arguments)
     try:
@@ -191,9 +207,13 @@ def _keyed(function: Callable[..., object], key: str, said: str) -> str:
 
 
 def _check_arguments(
-    function: Callable[..., object], arguments: dict[str, object], key: str, later: bool
+    function: Callable[..., object],
+    arguments: dict[str, object],
+    key: str,
+    later: bool,
+    target: str,
 ) -> None:
-    """Compare arguments with the signature: names, those that must be given, and plain types.
+    """Compare arguments with the signature: names, those that must be given, and types.
 
     Raises:
         ValueError: the key of the argument, with near misses.
@@ -201,43 +221,24 @@ def _check_arguments(
     try:
         known = inspect.signature(function).parameters
         hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function)
-    except (
-        TypeError,
-        ValueError,
-        NameError,
-    ):  # written in C, or with hints that are only there for type checkers
+    except (TypeError, ValueError, NameError):  # written in C, or hints for type checkers alone
         return
-    names = [n for n, p in known.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    plain = {
+        p.name: Argument(
+            p.name, hints.get(p.name, object), NEEDED if p.default is p.empty else p.default, ""
+        )
+        for p in known.values()
+        if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+    }
     free = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    check_arguments(plain, free, arguments, key, later, target)
     for name, value in arguments.items():
-        if name not in names and not free:
-            near = get_close_matches(name, names, 1)
-            raise ValueError(
-                f"{key}.{name}: expected one of {', '.join(names)}, found {name}"
-                + (f"; did you mean {near[0]}?" if near else "")
-            )
         if name == "device" and isinstance(value, str):
             _check_device(value, f"{key}.{name}")
-        if not _fits(value, hints.get(name, object)):
-            raise ValueError(f"{key}.{name}: expected {_in_words(hints[name])}, found {value!r}")
-    for name in [] if later else names:
-        if known[name].default is inspect.Parameter.empty and name not in arguments:
-            raise ValueError(
-                f"{key}.{name}: expected a value, found none; give {key}.{name}=..."
-                + _from_file(function)
-            )
-
-
-def _from_file(function: Callable[..., object]) -> str:
-    """The other way to make what a table names: from what it saved."""
-    if not (inspect.isclass(function) and hasattr(function, "from_file")):
-        return ""
-    room = ".".join(function.__module__.split(".")[:2])
-    return f", or read a saved one by _target_: {room}.{function.__qualname__}.from_file"
 
 
 def _check_device(device: str, key: str) -> None:
-    """Refuse a device that this machine does not have before anything is begun on it."""
+    """Refuse a device that torch does not see."""
     import torch
 
     kind, _, number = device.partition(":")
@@ -246,64 +247,8 @@ def _check_device(device: str, key: str) -> None:
         "cuda": torch.cuda.device_count(),
         "mps": int(torch.backends.mps.is_available()),
     }
-    if kind not in here or (number and not number.isdecimal()):
-        raise ValueError(f"{key}: expected cpu, cuda, cuda:0 or mps, found {device!r}")
     if int(number or 0) >= here[kind]:
         raise ValueError(
             f"{key}: expected a device of this machine, found {device!r}, of which torch sees "
-            f"{here[kind]}; give {key}=cpu, or "
-            "install a torch made for your GPU"
+            f"{here[kind]}; give {key}=cpu, or install a torch made for your GPU"
         )
-
-
-def _fits(value: object, hint: object) -> bool:
-    """Whether a value of a YAML can be what a hint wants: plain types are compared, and none is an
-    object of a class of ours.
-    """
-    kinds = _kinds(hint)
-    if not kinds:
-        return not (_is_object(hint) and isinstance(value, bool | int | float | str))
-    if isinstance(value, list | dict):
-        return False
-    if not isinstance(value, _PLAIN):
-        return True
-    if isinstance(value, bool) or value is None:
-        return type(value) in kinds
-    if isinstance(value, int):
-        return int in kinds or float in kinds
-    return type(value) in kinds
-
-
-def _kinds(hint: object) -> tuple[type, ...]:
-    """The plain types a hint is made of; none where one of its parts is of another kind."""
-    union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
-    parts = typing.get_args(hint) if union else (hint,)
-    return parts if all(part in _PLAIN for part in parts) else ()
-
-
-def _is_object(hint: object) -> bool:
-    """Whether a hint means objects that a table with `_target_` makes: a class of cgrec, or
-    something to be called.
-    """
-    union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
-    parts = typing.get_args(hint) if union else (hint,)
-    own = [p for p in parts if p is not type(None)]
-    return bool(own) and all(_is_ours(p) for p in own)
-
-
-def _is_ours(part: object) -> bool:
-    called = typing.get_origin(part) is Callable
-    return called or (inspect.isclass(part) and part.__module__.startswith("cgrec."))
-
-
-def _in_words(hint: object) -> str:
-    if not _kinds(hint):
-        return "a table that says what it is (_target_: ...)"
-    words = {
-        bool: "true or false",
-        int: "a whole number",
-        float: "a number",
-        str: "text",
-        type(None): "null",
-    }
-    return " or ".join(words[kind] for kind in _kinds(hint))

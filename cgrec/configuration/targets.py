@@ -8,7 +8,7 @@ configuration's choice.
 
 from __future__ import annotations
 
-import inspect
+import ast
 import re
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
@@ -18,6 +18,7 @@ from typing import Any
 
 from .._moved import moved
 from ..plugins import trusted_modules
+from .declared import declared, is_error, names_in
 
 #: Rooms whose public classes are roles: sources, rules, potentials, training, dynamics,
 #: corrections, variables, recipes.
@@ -205,13 +206,13 @@ def _check_name(key: str, target: str) -> None:
     words = target.split(".")
     if words[0] != "cgrec" or len(words) < 3 or words[1] not in ROOMS:
         return
-    try:
-        located(target)
-    except NoSuchName as error:
-        if error.near:
-            raise ValueError(f"{key}: {error}") from error
-    except ImportError:
-        return
+    room = ".".join(words[:2])
+    near = get_close_matches(words[2], names_in(room), 3)
+    if declared(".".join(words[:3])) is None and near:
+        raise ValueError(
+            f"{key}: {target}: expected a name in {room}, found none; "
+            f"did you mean {' or '.join(near)}?"
+        )
 
 
 def is_ours(target: str) -> bool:
@@ -229,15 +230,10 @@ def _is_role(target: str) -> bool:
     words = target.split(".")
     if words[1] not in ROOMS or any(word.startswith("_") for word in words):
         return False
-    try:
-        found: object = located(".".join(words[:-1]) if words[-1] in MAKERS else target)
-        own = found.__module__
-    except (ImportError, AttributeError):
+    found = declared(".".join(words[:-1]) if words[-1] in MAKERS else target)
+    if found is None or not isinstance(found.node, ast.ClassDef):
         return False
-    made_here = (
-        inspect.isclass(found) and own.startswith("cgrec.") and not issubclass(found, BaseException)
-    )
-    return made_here and own.split(".")[1] in ROOMS
+    return found.module.name.split(".")[1] in ROOMS and not is_error(found)
 
 
 def _is_dotted(target: str) -> bool:

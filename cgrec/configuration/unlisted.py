@@ -6,12 +6,12 @@ only as ++key=value. `with_plus` writes the pluses where the key is a keyword of
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
-from .targets import is_ours, located
+from .declared import declared
+from .targets import is_ours
 
 
 def with_plus(overrides: Sequence[str], config: DictConfig) -> list[str]:
@@ -19,7 +19,7 @@ def with_plus(overrides: Sequence[str], config: DictConfig) -> list[str]:
 
     Args:
         overrides: key=value, of the command line.
-        config: as composed without them; classes of cgrec that it names are imported.
+        config: as composed without them; its tables name the classes.
     """
     return [f"++{o}" if _is_unlisted(o.partition("=")[0], config) else o for o in overrides]
 
@@ -30,7 +30,8 @@ def keywords(config: DictConfig, parent: str) -> list[str]:
     target = table.get("_target_") if isinstance(table, DictConfig) else None
     if not isinstance(target, str) or not is_ours(target):
         return []
-    return [name for name in inspect.signature(located(target)).parameters if name != "self"]
+    found = declared(target)
+    return [] if found is None else list(found.arguments)
 
 
 def _is_unlisted(key: str, config: DictConfig) -> bool:

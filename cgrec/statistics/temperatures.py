@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..needs import need
 from ..units import BOLTZMANN
 
 
@@ -57,7 +57,4 @@ def need_pymbar(owner: str) -> None:
     Raises:
         ImportError: it is not, with the way to have it.
     """
-    if find_spec("pymbar") is None:
-        raise ImportError(
-            f"{owner}: expected the package pymbar, found none; pip install 'cgrec[temperatures]'"
-        )
+    need(owner, "pymbar", "temperatures")

@@ -16,6 +16,7 @@ RANKS = [
         "geometry",
         "files",
         "index_select",
+        "needs",
         "options",
         "outward",
         "ranges",

@@ -1,0 +1,250 @@
+"""Everything that can be refused in a configuration from its words alone, in less than a second.
+
+Nothing of cgrec above this room is imported: neither torch nor a reader of files. What is refused here
+would be refused by `build`, or later, as well.
+"""
+
+from __future__ import annotations
+
+import ast
+import platform
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..options import Keywords
+from ..plugins import trusted_modules
+from .declared import Argument, Declared, declared, names_in
+from .kinds import choices, fits, in_words
+from .rehearsal import Made, rehearse
+from .targets import MAKERS
+
+#: Keys of a table that say how its target is called, not with what.
+SIGNS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
+
+
+def look(config: Mapping[str, object]) -> None:
+    """Refuse wrong names, types, choices and numbers of every table that names a class of cgrec.
+
+    Args:
+        config: resolved, of plain values.
+
+    Raises:
+        ValueError: the key, what was expected, what was found, and a way out.
+    """
+    for key, value in config.items():
+        _look(value, str(key))
+
+
+def _look(node: object, key: str) -> object:
+    """What stands for `node` in the table that holds it: `Made` for what a table makes."""
+    if isinstance(node, list):
+        return [_look(value, f"{key}.{k}") for k, value in enumerate(node)]
+    if not isinstance(node, dict):
+        if node == "???":
+            raise ValueError(f"{key}: expected a value, found none; give {key}=...")
+        return node
+    later = bool(node.get("_partial_", False))
+    inside = {
+        str(name): _look(value, f"{key}.{name}")
+        for name, value in node.items()
+        if name not in SIGNS and not (later and value == "???")
+    }
+    if "_target_" not in node:
+        return inside
+    target = node["_target_"]
+    found = declared(target) if isinstance(target, str) else None
+    if found is None:
+        _check_name(key, target)
+        return Made()
+    rule = isinstance(found.node, ast.ClassDef) and str(target).rpartition(".")[2] not in MAKERS
+    partly = (later and not (rule and key.endswith(".mapping"))) or bool(node.get("_args_"))
+    check_arguments(found.arguments, found.free, inside, key, partly, str(target))
+    _check_tables(found, node, inside, key)
+    _rehearse(found, inside, key, str(target))
+    return Made()
+
+
+def _check_name(key: str, target: object) -> None:
+    """Refuse a class that cgrec does not hold; one of somebody else is looked at when it is made."""
+    if not isinstance(target, str) or not target.startswith("cgrec."):
+        top = target.partition(".")[0] if isinstance(target, str) else ""
+        if top and top.isidentifier() and not _importable(top):
+            raise ImportError(f"{key}._target_: {target}: there is no package {top}", name=top)
+        return
+    words = target.split(".")
+    room = ".".join(words[: 3 if words[-1] in MAKERS else 2])
+    near = get_close_matches(words[-1], names_in(".".join(words[:-1])) or names_in(room), 3)
+    way = f"did you mean {' or '.join(near)}?" if near else f"cgrec keys {key} shows what there is"
+    raise ValueError(f"{key}._target_: expected a class of cgrec, found {target}; {way}")
+
+
+def check_arguments(
+    known: Mapping[str, Argument],
+    free: bool,
+    given: Mapping[str, object],
+    key: str,
+    later: bool,
+    target: str,
+) -> None:
+    """Compare arguments with those a class takes: names, types, and those that must be given.
+
+    Args:
+        known: of the class.
+        free: whether it takes other names.
+        given: with `Made`, or objects, for what tables make.
+        key: of the table.
+        later: some are given when it is called.
+        target: what is called.
+
+    Raises:
+        ValueError: the key of the argument, with near misses.
+    """
+    for name, value in given.items():
+        if name not in known:
+            if not free:
+                raise ValueError(_unknown(name, list(known), key))
+            continue
+        check_value(known[name], value, f"{key}.{name}")
+    for argument in () if later else known.values():
+        if argument.needed and argument.name not in given:
+            raise ValueError(
+                f"{key}.{argument.name}: expected a value, found none; give "
+                f"{key}.{argument.name}=...{_from_file(target)}"
+            )
+
+
+def _unknown(name: str, names: list[str], key: str) -> str:
+    near = get_close_matches(name, names, 1)
+    way = f"did you mean {near[0]}?" if near else f"cgrec keys {key} says what each means"
+    return f"{key}.{name}: expected one of {', '.join(names)}, found {name}; {way}"
+
+
+def _from_file(target: str) -> str:
+    """The other way to make what a table names: from what it saved."""
+    saved = f"{target}.from_file"
+    if not target.startswith("cgrec.") or declared(saved) is None:
+        return ""
+    return f", or read a saved one by _target_: {saved}"
+
+
+def check_value(argument: Argument, value: object, key: str) -> None:
+    """Refuse a value of another type than the argument's, and a device that cannot be here.
+
+    Raises:
+        ValueError: the key, what was expected, what was found.
+    """
+    if not fits(value, argument.hint):
+        words = choices(argument.hint)
+        near = get_close_matches(str(value), words, 1)
+        if words:
+            way = f"did you mean {near[0]}?" if near else f"give {key}={words[0]}"
+        else:
+            way = _way(argument, key)
+        raise ValueError(f"{key}: expected {in_words(argument.hint)}, found {value!r}; {way}")
+    if argument.name == "device" and isinstance(value, str):
+        _check_device(value, key)
+
+
+def _way(argument: Argument, key: str) -> str:
+    if key.endswith(".mapping"):
+        return f"to take a rule of conf/mapping by its name give +mapping@{key}=NAME"
+    default = argument.default
+    if isinstance(default, bool | int | float | str) and default != "":
+        said = str(default).lower() if isinstance(default, bool) else default
+        return f"the default is {key}={said}"
+    return f"cgrec keys {key} says what it means"
+
+
+def _check_device(device: str, key: str) -> None:
+    """Refuse what is no device, or one for which this machine has no driver."""
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdecimal()):
+        near = "cuda" if kind in ("gpu", "nvidia", "GPU", "CUDA") else "cpu"
+        raise ValueError(
+            f"{key}: expected cpu, cuda, cuda:0 or mps, found {device!r}; give {key}={near}"
+        )
+    here = {"cpu": True, "cuda": _sees_nvidia(), "mps": platform.system() == "Darwin"}
+    if not here[kind]:
+        raise ValueError(
+            f"{key}: expected a device of this machine, found {device!r} and no driver for it; "
+            f"give {key}=cpu, or install the driver and a torch made for your GPU"
+        )
+
+
+def _sees_nvidia() -> bool:
+    """Whether there can be a GPU: torch counts them later."""
+    places = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
+    return platform.system() == "Windows" or any(Path(place).exists() for place in places)
+
+
+def _check_tables(
+    found: Declared, node: Mapping[str, object], inside: Mapping[str, object], key: str
+) -> None:
+    """A table of keyword arguments is looked at as those of what it is for (`Keywords`)."""
+    for name, function in tables_of(found):
+        value = node.get(name)
+        if isinstance(value, dict) and "_target_" not in value:
+            given = inside[name]
+            assert isinstance(given, dict)
+            own = f"{key}.{name}"
+            check_arguments(function.arguments, function.free, given, own, True, function.name)
+            if function.free:
+                _check_free(function, given, own)
+            else:
+                _rehearse(function, given, own, function.name)
+
+
+def _check_free(function: Declared, given: Mapping[str, object], key: str) -> None:
+    """Where a table takes names of its own, a plain word under one is a misspelt switch."""
+    for name, value in given.items():
+        if name not in function.arguments and not isinstance(value, Made | None):
+            raise ValueError(_unknown(name, list(function.arguments), key))
+
+
+def tables_of(found: Declared) -> Iterator[tuple[str, Declared]]:
+    """(argument that is a table of keyword arguments, what they are for)."""
+    for name, argument in found.arguments.items():
+        for note in getattr(argument.hint, "__metadata__", ()):
+            if isinstance(note, Keywords):
+                of = note.function
+                function = declared(f"{of.__module__}.{of.__name__}")
+                if function is not None:
+                    yield name, function
+
+
+def _rehearse(found: Declared, given: Mapping[str, object], key: str, target: str) -> None:
+    """What the constructor itself says of plain values, by the key of the argument.
+
+    Raises:
+        ValueError: as the constructor would, with the key in front.
+    """
+    whole = target.rpartition(".")[0] if target.rpartition(".")[2] in MAKERS else target
+    made = declared(whole)
+    if made is None:
+        return
+    try:
+        rehearse(made, given)
+    except (ValueError, ImportError) as error:
+        raise type(error)(keyed(made, key, str(error))) from error
+
+
+def keyed(found: Declared, key: str, said: str) -> str:
+    """What a class says of one of its arguments, by the key of that argument: "Langevin.timestep: "
+    becomes "levels.l1.dynamics.timestep: ".
+    """
+    short = said
+    for name in (found.node.name, key.rpartition(".")[2]):
+        short = short.removeprefix(f"{name}.")
+    first = short.partition(":")[0].partition(".")[0].partition("[")[0]
+    return f"{key}.{short}" if first in found.arguments else f"{key}: {said}"
+
+
+def _importable(package: str) -> bool:
+    if any(module.partition(".")[0] == package for module in trusted_modules()):
+        return True
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
