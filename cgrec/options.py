@@ -180,9 +180,7 @@ def said_in(docstring: str) -> dict[str, str]:
     said of both.
     """
     found: dict[str, str] = {}
-    for section in re.findall(
-        r"^(?:Args|Attributes):\n((?: +.*\n?|\n)+)", docstring, re.MULTILINE
-    ):
+    for section in re.findall(r"^(?:Args|Attributes):\n((?: +.*\n?|\n)+)", docstring, re.MULTILINE):
         for entry in re.split(r"\n(?=    \S)", "\n" + section)[1:]:
             names, _, words = entry.partition(":")
             for name in names.split(","):

@@ -25,6 +25,7 @@ from ..level import Level, LevelRecipe, potential_of, seed_of
 from ..mapping import Mapping
 from ..observables import LedgerRow, liquid_table, table
 from ..options import keywords_of
+from ..ranges import expect
 from ..roles import Source
 from ..run import layout
 from ..run.digests import (
@@ -88,6 +89,8 @@ class Chain:
         go_on: bool = False,
         recipe: Json | None = None,
     ) -> None:
+        expect("Chain", at_least=0, seed=seed, threads=threads)
+        expect("Chain", at_least=2, bins=bins)
         self.folder = Path(folder)
         self.source = source
         self.recipes = dict(levels or {})
@@ -130,9 +133,7 @@ class Chain:
             )
         if self.recipes:
             check_indices(self.variables)
-        before = self.source.system()
-        if before is not None:
-            _foresee(self, before)
+        foreseen(self)
         with only_here(self.folder):
             _check_records(self)
             _check_recipe(self)
@@ -240,7 +241,18 @@ def _check_records(chain: Chain) -> None:
         raise lost
 
 
-def _foresee(chain: Chain, first: System) -> None:
+def foreseen(chain: Chain) -> list[System | None] | None:
+    """Systems of level 0 and of the levels, as far as they are known before any work; None where
+    that of level 0 is not.
+
+    Raises:
+        SiteError, ValueError: of every wrong label in them.
+    """
+    before = None if chain.source is None else chain.source.system()
+    return None if before is None else _foresee(chain, before)
+
+
+def _foresee(chain: Chain, first: System) -> list[System | None]:
     """Make the Systems of all levels that can be known from that of level 0, and find every wrong
     label in them.
     """
@@ -249,7 +261,9 @@ def _foresee(chain: Chain, first: System) -> None:
         for k in range(1, len(chain.recipes) + 1)
     ]
     known = [System.load(path) if path.exists() else None for path in made]
-    check_variables(chain.variables, chain.recipes, foresee(first, chain.recipes, known))
+    systems = foresee(first, chain.recipes, known)
+    check_variables(chain.variables, chain.recipes, systems)
+    return systems
 
 
 def _verdict(chain: Chain, level: Level, below: Level | None) -> str:

@@ -104,6 +104,8 @@ def check_variables(
     for variable in variables:
         _check_chain_wide(variable, [s for s in systems if s is not None], None in systems)
     for (name, recipe), system in zip(recipes.items(), systems[1:]):
+        if system is not None:
+            check_held(f"levels.{name}.dynamics", recipe.dynamics, system)
         for where, check in (("variables", _check_compared), ("refine", check_variable)):
             for variable in getattr(recipe, where) or ():
                 if system is not None:
@@ -117,6 +119,22 @@ def check_variables(
                 why = correction.missing_on(system)
                 if why is not None:
                     raise ValueError(f"levels.{name}.corrections.{k}: {why}")
+
+
+def check_held(where: str, engine: object, system: System) -> None:
+    """Refuse labels of held sites that `system` does not have.
+
+    Raises:
+        SiteError: it begins with `where`, and names the label and near misses.
+    """
+    held = {"held": getattr(engine, "held", None) or ()}
+    for k, group in enumerate(getattr(engine, "held_centres", None) or ()):
+        held[f"held_centres.{k}"] = tuple(group)
+    for name, labels in held.items():
+        for label in labels:
+            error = _error_of(label, system)
+            if error is not None:
+                raise SiteError(f"{where}.{name}: {error}", error.candidates) from error
 
 
 def check_basins(

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..configuration import (
-    SUFFIXES,
-    Composed,
-    as_yaml,
-    build,
-    composed,
-    experiments,
-    given_keys,
-    stays_inside,
-    sweep,
-)
+from ..configuration import Composed, as_yaml, build, composed, experiments, sweep
+from ._words import Words, read
 
 _HELP = """cgrec climb: make every level of an experiment that is not there yet, the error ledger, and report.html
 
@@ -33,21 +24,14 @@ Keys at the top: run (folder), seed, control, bins, threads, go_on, and the tabl
 
 def climb(arguments: list[str]) -> None:
     """Compose the configuration, climb, write the report."""
-    trust = "--trust" in arguments
-    arguments = [a for a in arguments if a != "--trust"]
     if {"-m", "--multirun"} & set(arguments):
-        _sweep(arguments, trust)
+        _sweep(read("cgrec climb", [a for a in arguments if a not in ("-m", "--multirun")]))
         return
-    show = _take_pair(arguments, "--cfg")
-    own = _take_folders(arguments)
-    _check_options(arguments)
-    config = composed(arguments, own)
-    if show:
-        print(as_yaml(config))
+    words = read("cgrec climb", arguments)
+    if words.show:
+        print(as_yaml(composed(words.overrides, words.folders)))
         return
-    if not trust:
-        stays_inside(config, arguments)
-    _climb_one(config, trust, frozenset(given_keys(arguments)))
+    _climb_one(words.configuration(), words.trust, words.given)
 
 
 def explain(arguments: list[str]) -> str:
@@ -57,9 +41,9 @@ def explain(arguments: list[str]) -> str:
 
 def _climb_one(config: Composed, trust: bool, given: frozenset[str]) -> None:
     """Climb one composed configuration and write its report."""
-    from ..report import write_report
-
     chain = build(config, trust, given)
+    from ..report import write_report  # it takes seconds to import, and a wrong word none
+
     try:
         chain.climb()
     except Exception:
@@ -82,54 +66,10 @@ def _report_what_is_there(folder: Path) -> None:
         print(f"report: none could be written ({error})")
 
 
-def _sweep(arguments: list[str], trust: bool) -> None:
-    own = _take_folders(arguments)
-    overrides = [a for a in arguments if a not in ("-m", "--multirun")]
-    _check_options(overrides)
-    given = frozenset(given_keys(overrides))
-    sweep(overrides, own, trust, lambda config: _climb_one(config, trust, given))
-
-
-def _check_options(arguments: list[str]) -> None:
-    """Refuse what is no key=value."""
-    for argument in arguments:
-        if argument.startswith("-"):
-            raise ValueError(
-                "cgrec climb: expected key=value, --cfg job, --config-dir DIR, --multirun, "
-                f"--trust or --debug, found {argument}"
-            )
-        if not argument.startswith("~") and argument.find("=") < 1:
-            if argument.endswith(SUFFIXES):
-                continue
-            raise ValueError(
-                f"cgrec climb: expected key=value or the path of a YAML, found {argument!r}; e.g. "
-                "experiment=gaussian_chain, or cgrec climb mine.yaml"
-            )
-
-
-def _take_pair(arguments: list[str], flag: str) -> str | None:
-    if flag not in arguments:
-        return None
-    example = "--cfg job" if flag == "--cfg" else f"{flag} FOLDER"
-    place = arguments.index(flag)
-    if place + 1 >= len(arguments):
-        raise ValueError(f"{flag}: expected a value after it, found none; e.g. {example}")
-    value = arguments[place + 1]
-    if flag == "--cfg" and value != "job":
-        raise ValueError(f"--cfg: expected job, found {value}; e.g. {example}")
-    del arguments[place : place + 2]
-    return value
-
-
-def _take_folders(arguments: list[str]) -> list[str]:
-    """All of --config-dir, in their order, also as --config-dir=DIR; they are taken out of
-    `arguments`.
-    """
-    flag = "--config-dir"
-    folders: list[str] = []
-    for place, argument in reversed(list(enumerate(arguments))):
-        if argument.startswith(f"{flag}="):
-            arguments[place : place + 1] = [flag, argument.partition("=")[2]]
-    while (folder := _take_pair(arguments, flag)) is not None:
-        folders.append(folder)
-    return folders
+def _sweep(words: Words) -> None:
+    sweep(
+        words.overrides,
+        words.folders,
+        words.trust,
+        lambda config: _climb_one(config, words.trust, words.given),
+    )

@@ -6,11 +6,16 @@ settings        a configuration composed from conf/, an experiment and the comma
 own_yaml        a YAML file of the user's own as the experiment
 sweeping        many climbs by hydra's sweepers and launchers
 building        objects from a configuration
+first_look      what its words alone tell, in less than a second
+declared        what classes of cgrec take, read from their source
+rehearsal       what their constructors refuse, read from their source
+kinds           whether a value is what a hint means
+unlisted        keys that no YAML lists
 targets         which names a configuration may call
 shapes          words for a YAML that is no table where one is needed
 """
 
-from .building import build
+from .building import build, checked
 from .own_yaml import SUFFIXES
 from .settings import (
     Composed,
@@ -28,6 +33,7 @@ __all__ = [
     "Composed",
     "as_yaml",
     "build",
+    "checked",
     "composed",
     "configuration",
     "experiments",

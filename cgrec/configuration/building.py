@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
 import typing
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,25 +13,23 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from ..files import Json
-from .declared import NEEDED, Argument
-from .first_look import SIGNS, check_arguments, look
-from .kinds import fits, in_words
+from .declared import NEEDED, Argument, declared
+from .first_look import (
+    SIGNS,
+    check_arguments,
+    check_value,
+    keyed,
+    look,
+    look_at_numbers,
+)
 from .shapes import wrong_shape
 from .targets import Allowed, NoSuchName, located
 
 if TYPE_CHECKING:
     from ..chain.chain import Chain
 
-#: What stands at the top of a configuration beside tables.
-_TOP_TYPES = {
-    "name": str,
-    "run": str,
-    "seed": int,
-    "control": bool,
-    "bins": int,
-    "threads": int,
-    "go_on": bool,
-}
+#: What the top of a configuration makes.
+CHAIN = "cgrec.chain.chain.Chain"
 
 
 def build(config: DictConfig, trust: bool = False, given: frozenset[str] = frozenset()) -> Chain:
@@ -47,7 +44,7 @@ def build(config: DictConfig, trust: bool = False, given: frozenset[str] = froze
     Raises:
         ValueError: the key, what was expected of its value, and what was found.
     """
-    plain = settings(config, trust, given)
+    plain = checked(config, trust, given)
     from ..chain.chain import Chain  # it imports torch, which takes seconds
 
     made: dict[str, Any] = {key: _made(value, str(key)) for key, value in plain.items()}
@@ -70,7 +67,7 @@ def build(config: DictConfig, trust: bool = False, given: frozenset[str] = froze
     return Chain(made["run"], recipe=recipe, **known)
 
 
-def settings(
+def checked(
     config: DictConfig, trust: bool = False, given: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
     """A configuration as plain values, all that its words alone tell found right: names, types,
@@ -93,16 +90,15 @@ def settings(
 
 
 def _check_top(plain: Json) -> None:
-    for key, kind in _TOP_TYPES.items():
-        if key in plain and plain[key] != "???" and not fits(plain[key], kind):
-            raise ValueError(f"{key}: expected {in_words(kind)}, found {plain[key]!r}")
-    if plain["seed"] < 0:
-        raise ValueError(f"seed: expected 0 or more, found {plain['seed']}")
-    if plain["bins"] < 2 or plain["threads"] < 0:
-        key = "bins" if plain["bins"] < 2 else "threads"
-        raise ValueError(
-            f"{key}: expected {'2 or more' if key == 'bins' else '0 or more'}, found {plain[key]}"
-        )
+    for key in ("name", "run"):
+        if key in plain and plain[key] != "???":
+            check_value(Argument(key, str, NEEDED, ""), plain[key], key)
+    chain = declared(CHAIN)
+    assert chain is not None  # it is ours
+    given = {key: plain[key] for key in ("seed", "control", "bins", "threads", "go_on")}
+    for key, value in given.items():
+        check_value(chain.arguments[key], value, key)
+    look_at_numbers(chain, given, "")
     misshapen = wrong_shape(plain)
     if misshapen is not None:
         raise ValueError(misshapen)
@@ -192,18 +188,10 @@ def _called(
 
 
 def _keyed(function: Callable[..., object], key: str, said: str) -> str:
-    """What a target says of one of its arguments, by the key of that argument: "Langevin.timestep: "
-    becomes "levels.l1.dynamics.timestep: ".
-    """
-    short = said
-    for name in (getattr(function, "__name__", ""), key.rpartition(".")[2]):
-        short = short.removeprefix(f"{name}.")
-    first = re.match(r"(\w+)(\.\w+)*: ", short)
-    known: set[str] = set()
+    known: list[str] = []
     with suppress(TypeError, ValueError):  # written in C
-        known = set(inspect.signature(function).parameters)
-    argument = first is not None and first[1] in known
-    return f"{key}.{short}" if argument else f"{key}: {said}"
+        known = list(inspect.signature(function).parameters)
+    return keyed(known, key, said)
 
 
 def _check_arguments(

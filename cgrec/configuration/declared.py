@@ -30,8 +30,13 @@ _KNOWN: dict[str, object] = {
     **{name: getattr(builtins, name) for name in ("bool", "int", "float", "str", "object")},
     **{name: getattr(builtins, name) for name in ("list", "dict", "tuple", "set", "type")},
     **{name: getattr(typing, name) for name in ("Any", "Literal", "Annotated", "Optional")},
-    "Sequence": Sequence, "Mapping": Mapping, "Callable": Callable, "Path": Path,
-    "Help": Help, "Keywords": Keywords, "None": None,
+    "Sequence": Sequence,
+    "Mapping": Mapping,
+    "Callable": Callable,
+    "Path": Path,
+    "Help": Help,
+    "Keywords": Keywords,
+    "None": None,
 }
 
 
@@ -147,7 +152,7 @@ def find(home: Module, name: str) -> tuple[Module, ast.stmt] | None:
         return home, home.names[name]
     if name in home.imports:
         there, other = home.imports[name]
-        found = module(there)
+        found = None if there == home.name else module(there)  # a file of the folder itself
         return None if found is None else find(found, other)
     for there in _looked_up_in(home):
         later = module(there)
@@ -264,6 +269,8 @@ def _of_fields(line: Sequence[tuple[Module, ast.ClassDef]]) -> dict[str, Argumen
             if not isinstance(one, ast.AnnAssign) or not isinstance(one.target, ast.Name):
                 continue
             if "ClassVar" in ast.unparse(one.annotation) or one.target.id[0] == "_":
+                continue
+            if one.value is not None and "init=False" in ast.unparse(one.value):
                 continue
             default = NEEDED if one.value is None else _default(home, one.value)
             name = one.target.id

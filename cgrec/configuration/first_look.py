@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import ast
 import platform
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
+from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
 
 from ..options import Keywords
 from ..plugins import trusted_modules
+from ..run import layout
 from .declared import Argument, Declared, declared, names_in
 from .kinds import choices, fits, in_words
 from .rehearsal import Made, rehearse
@@ -22,6 +25,10 @@ from .targets import MAKERS
 
 #: Keys of a table that say how its target is called, not with what.
 SIGNS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
+
+
+#: Arguments that name files which must be there.
+FILES = ("path", "forces_path", "topology", "structure", "file")
 
 
 def look(config: Mapping[str, object]) -> None:
@@ -35,6 +42,60 @@ def look(config: Mapping[str, object]) -> None:
     """
     for key, value in config.items():
         _look(value, str(key))
+    if not (Path(str(config.get("run"))) / layout.level_folder(Path(), 0) / layout.FRAMES).exists():
+        _look_for_files(config, "")
+    _look_at_variables(config, "")
+    levels = config.get("levels")
+    for name, level in levels.items() if isinstance(levels, dict) else ():
+        if isinstance(level, dict):
+            _look_at_variables(level, f"levels.{name}.")
+    basins = declared("cgrec.chain.foresight.check_basins")
+    assert basins is not None  # it is ours
+    rehearse(basins, {"basins": config.get("basins") or {}, "variables": ()})
+
+
+def _look_for_files(node: object, key: str) -> None:
+    """Refuse a path at which there is nothing, in every table that names a class of cgrec."""
+    if isinstance(node, dict):
+        named = str(node.get("_target_", "")).startswith("cgrec.") or key.endswith(".labels")
+        for name, value in node.items():
+            if named and name in FILES:
+                for one in value if isinstance(value, list) else [value]:
+                    _check_path(one, f"{key}.{name}")
+            _look_for_files(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for k, value in enumerate(node):
+            _look_for_files(value, f"{key}.{k}")
+
+
+def _check_path(path: object, key: str) -> None:
+    if not isinstance(path, str) or path.startswith("package:") or path == "":
+        return
+    place = Path(path).expanduser()
+    if any(sign in path for sign in "*?["):
+        if Path(path).exists() or glob(str(place)):
+            return
+        raise ValueError(f"{key}: expected files, found none that {path} fits; check the path")
+    if not place.exists():
+        there = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
+        near = get_close_matches(place.name, there, 2)
+        way = f"did you mean {' or '.join(near)}?" if near else "check the path"
+        raise ValueError(f"{key}: expected a file or folder, found none at {path}; {way}")
+
+
+def _look_at_variables(table: Mapping[str, object], key: str) -> None:
+    """Refuse variables by labels that are no distance, angle or dihedral."""
+    one = declared("cgrec.variables.CollectiveVariable")
+    assert one is not None  # it is ours
+    for where in ("variables", "refine"):
+        named = table.get(where)
+        for name, sites in named.items() if isinstance(named, dict) else ():
+            if isinstance(sites, list):
+                try:
+                    rehearse(one, {"name": name, "sites": sites})
+                except ValueError as error:
+                    said = str(error).removeprefix(f"variables.{name}")
+                    raise ValueError(f"{key}{where}.{name}{said}") from error
 
 
 def _look(node: object, key: str) -> object:
@@ -190,6 +251,7 @@ def _check_tables(
             assert isinstance(given, dict)
             own = f"{key}.{name}"
             check_arguments(function.arguments, function.free, given, own, True, function.name)
+            _check_tables(function, value, given, own)
             if function.free:
                 _check_free(function, given, own)
             else:
@@ -215,30 +277,55 @@ def tables_of(found: Declared) -> Iterator[tuple[str, Declared]]:
 
 
 def _rehearse(found: Declared, given: Mapping[str, object], key: str, target: str) -> None:
-    """What the constructor itself says of plain values, by the key of the argument.
-
-    Raises:
-        ValueError: as the constructor would, with the key in front.
-    """
     whole = target.rpartition(".")[0] if target.rpartition(".")[2] in MAKERS else target
     made = declared(whole)
-    if made is None:
-        return
+    if made is not None:
+        look_at_numbers(made, given, key)
+
+
+def look_at_numbers(found: Declared, given: Mapping[str, object], key: str) -> None:
+    """Refuse what the constructor of a class refuses of plain values.
+
+    Args:
+        found: the class.
+        given: its arguments, `Made` for what tables make.
+        key: of its table; empty at the top.
+
+    Raises:
+        ValueError, ImportError: as the constructor would, by the key of the argument.
+    """
     try:
-        rehearse(made, given)
-    except (ValueError, ImportError) as error:
-        raise type(error)(keyed(made, key, str(error))) from error
+        rehearse(found, given)
+    except ImportError as error:
+        raise ImportError(keyed(found.arguments, key, str(error)), name=error.name) from error
+    except ValueError as error:
+        raise ValueError(_with_way(found, keyed(found.arguments, key, str(error)))) from error
 
 
-def keyed(found: Declared, key: str, said: str) -> str:
+def _with_way(found: Declared, said: str) -> str:
+    """What a class says, with the default as a way out where it names none."""
+    key = said.partition(": ")[0]
+    argument = found.arguments.get(key.rpartition(".")[2])
+    if argument is None or ";" in said or "," in said.partition(", found")[2]:
+        return said
+    return f"{said}; {_way(argument, key)}"
+
+
+def keyed(known: Collection[str], key: str, said: str) -> str:
     """What a class says of one of its arguments, by the key of that argument: "Langevin.timestep: "
     becomes "levels.l1.dynamics.timestep: ".
+
+    Args:
+        known: arguments of the class.
+        key: of its table.
+        said: by it.
     """
-    short = said
-    for name in (found.node.name, key.rpartition(".")[2]):
-        short = short.removeprefix(f"{name}.")
-    first = short.partition(":")[0].partition(".")[0].partition("[")[0]
-    return f"{key}.{short}" if first in found.arguments else f"{key}: {said}"
+    owner = re.match(r"(\w+)\.(\w+)\W", said)
+    short = said if owner is None or owner[2] not in known else said[owner.end(1) + 1 :]
+    first = re.match(r"(\w+)[\w.\[\]]*: ", short)
+    if first is None or first[1] not in known:
+        return f"{key}: {said}" if key else said
+    return f"{key}.{short}" if key else short
 
 
 def _importable(package: str) -> bool:

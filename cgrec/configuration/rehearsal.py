@@ -12,22 +12,74 @@ import ast
 import builtins
 import difflib
 import math
+import re
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from .. import needs, ranges
-from .declared import Declared, Module, Unread, find, lineage
+from .declared import Declared, Module, Unread, declared, find, lineage, module
 
-_PLAIN = ["abs", "all", "any", "bool", "dict", "enumerate", "float", "getattr", "hasattr", "int", "len", "list", "max", "min", "range", "round", "set", "sorted", "str", "sum", "tuple", "vars", "zip", "ValueError", "TypeError", "KeyError"]
+_PLAIN = [
+    "abs",
+    "all",
+    "any",
+    "bool",
+    "dict",
+    "enumerate",
+    "float",
+    "getattr",
+    "hasattr",
+    "int",
+    "len",
+    "list",
+    "max",
+    "min",
+    "range",
+    "round",
+    "set",
+    "sorted",
+    "str",
+    "sum",
+    "tuple",
+    "vars",
+    "zip",
+    "ValueError",
+    "TypeError",
+    "ImportError",
+]
 #: Files whose functions are called as they are.
 _REAL = {module.__name__: module for module in (needs, ranges)}
 
 
 class NotKnown(Exception):
     """A statement needs what is not there yet."""
+
+
+class _Refused(Exception):
+    """A statement refuses a value.
+
+    Args:
+        error: what the constructor would raise.
+    """
+
+    def __init__(self, error: ValueError | ImportError) -> None:
+        super().__init__()
+        self.error = error
+
+
+class _Returned(Exception):
+    """A function has an answer.
+
+    Args:
+        answer: of it.
+    """
+
+    def __init__(self, answer: object) -> None:
+        super().__init__()
+        self.answer = answer
 
 
 class Made:
@@ -53,7 +105,7 @@ class _World(dict[str, Any]):
     def __init__(self, home: Module) -> None:
         super().__init__({name: getattr(builtins, name) for name in _PLAIN})
         self.update(__builtins__={"__build_class__": None}, isinstance=_is, callable=_called)
-        self.update(math=math, get_close_matches=difflib.get_close_matches, Path=PurePath)
+        self.update(math=math, re=re, get_close_matches=difflib.get_close_matches, Path=PurePath)
         self.update(Mapping=Mapping, Sequence=Sequence, get_args=typing.get_args)
         self.update({name: self[other] for name, other in home.foreign.items() if other in self})
         self.home = home
@@ -61,17 +113,48 @@ class _World(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         found = find(self.home, name)
         if found is None:
-            raise NotKnown(name)
+            return self._room(name)
         home, node = found
         if home.name in _REAL:
-            return getattr(_REAL[home.name], name)
+            return _refusing(getattr(_REAL[home.name], name))
         world = self if home is self.home else _World(home)
         if isinstance(node, ast.FunctionDef):
             return lambda *given, **named: _call(world, node, given, named)
+        if isinstance(node, ast.ClassDef):
+            return lambda *given, **named: _make(f"{home.name}.{node.name}", given, named)
         value = getattr(node, "value", None)
         if not isinstance(value, ast.expr):
             raise NotKnown(name)
         return _evaluated(value, world)
+
+    def _room(self, name: str) -> SimpleNamespace:
+        """A file of cgrec that is imported as a whole: what it holds is not known."""
+        there, other = self.home.imports.get(name, ("", ""))
+        found = module(f"{there}.{other}") if there else None
+        if found is None:
+            raise NotKnown(name)
+        return SimpleNamespace(**{known: Made() for known in found.names})
+
+
+def _refusing(check: Callable[..., None]) -> Callable[..., None]:
+    """A function whose ValueErrors and ImportErrors are refusals of a value."""
+
+    def checked(*given: Any, **named: Any) -> None:
+        try:
+            check(*given, **named)
+        except (ValueError, ImportError) as error:
+            raise _Refused(error) from error
+
+    return checked
+
+
+def _make(name: str, given: tuple[object, ...], named: dict[str, object]) -> Made:
+    """What an object that a constructor makes would refuse."""
+    found = declared(name)
+    if found is None:
+        raise NotKnown
+    _rehearse(found, dict(zip(found.arguments, given)) | named)
+    return Made()
 
 
 def _is(value: object, kind: Any) -> bool:
@@ -94,22 +177,43 @@ def rehearse(found: Declared, values: Mapping[str, object]) -> None:
         values: {argument: what is given}; `Made` for what another table makes.
 
     Raises:
-        ValueError: as the constructor would.
+        ValueError, ImportError: as the constructor would.
     """
+    try:
+        _rehearse(found, values)
+    except _Refused as refused:
+        raise refused.error from None
+
+
+def _rehearse(found: Declared, values: Mapping[str, object]) -> None:
     given = {a.name: a.default for a in found.arguments.values() if not a.needed} | dict(values)
     given = {k: Made() if isinstance(v, Unread) else v for k, v in given.items()}
     if isinstance(found.node, ast.FunctionDef):
-        _run(found.node.body, _World(found.module), given)
+        _begin(found.node, found.module, given)
+    for home, made in _constructors(found):
+        own = given if made.name == "__init__" else {}
+        me = SimpleNamespace(**({} if own else given))
+        _begin(made, home, {**own, "self": me})
+
+
+def _constructors(found: Declared) -> Iterator[tuple[Module, ast.FunctionDef]]:
+    """What Python runs to make an object of a class: of the nearest class that has one, and of those
+    that it calls by super().
+    """
     for home, node in lineage(found):
         for made in node.body:
-            if not isinstance(made, ast.FunctionDef):
-                continue
-            if made.name in ("__init__", "__post_init__"):
-                own = given if made.name == "__init__" else {}
-                me = SimpleNamespace(**({} if own else given))
-                _run(made.body, _World(home), {**own, "self": me})
-                if made.name == "__init__":
+            if isinstance(made, ast.FunctionDef) and made.name in ("__init__", "__post_init__"):
+                yield home, made
+                if f"super().{made.name}" not in ast.unparse(made) or made.name == "__init__":
                     return
+
+
+def _begin(node: ast.FunctionDef, home: Module, local: dict[str, Any]) -> None:
+    """Run the checks of a function to its end, or to where it returns."""
+    try:
+        _run([n for n in node.body if not _is_docstring(n)], _World(home), local)
+    except _Returned:
+        return
 
 
 def _run(body: Sequence[ast.stmt], world: _World, local: dict[str, Any]) -> None:
@@ -117,23 +221,21 @@ def _run(body: Sequence[ast.stmt], world: _World, local: dict[str, Any]) -> None
     for statement in body:
         try:
             _step(statement, world, local)
-        except (ValueError, ImportError):
-            if not _states(statement):
-                _forget(statement, local)
-                continue
+        except (_Refused, _Returned):
             raise
         except Exception:  # it needs something that is not there: the constructor will see
             _forget(statement, local)
 
 
-def _states(statement: ast.stmt) -> bool:
-    """Whether a ValueError of it is meant: it is raised, or a call's."""
-    return isinstance(statement, ast.Expr | ast.Raise | ast.If | ast.For)
-
-
 def _step(statement: ast.stmt, world: _World, local: dict[str, Any]) -> None:
-    if isinstance(statement, ast.Import | ast.ImportFrom | ast.With | ast.Try | ast.Return):
-        return
+    if isinstance(statement, ast.Import | ast.ImportFrom | ast.With | ast.Try):
+        raise NotKnown
+    if isinstance(statement, ast.Return):
+        value = statement.value
+        raise _Returned(None if value is None else _evaluated(value, world, local))
+    if isinstance(statement, ast.Raise) and statement.exc is not None:
+        error = _evaluated(statement.exc, world, local)
+        raise _Refused(error) if isinstance(error, ValueError | ImportError) else NotKnown
     if isinstance(statement, ast.If):
         taken = _evaluated(statement.test, world, local)
         _run(statement.body if taken else statement.orelse, world, local)
@@ -177,8 +279,13 @@ class _Local(dict[str, Any]):
         self.local[name] = value
 
 
+#: Key among local names: a statement was left out, so that no answer can be relied on.
+_LEFT_OUT = "a statement was left out"
+
+
 def _forget(statement: ast.stmt, local: dict[str, Any]) -> None:
-    """What a statement would have assigned is not known."""
+    """What a statement would have assigned is not known, nor what follows from it."""
+    local[_LEFT_OUT] = True
     for node in ast.walk(statement):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             local[node.id] = Made()
@@ -191,17 +298,17 @@ def _forget(statement: ast.stmt, local: dict[str, Any]) -> None:
 def _call(
     world: _World, node: ast.FunctionDef, given: tuple[object, ...], named: dict[str, object]
 ) -> object:
-    """Run the checks of a function; only one of a single expression has an answer."""
+    """Run a function: its checks, and its answer where every statement could be run."""
     names = [a.arg for a in (*node.args.args, *node.args.kwonlyargs)]
     local: dict[str, Any] = dict(zip(names, given)) | named
-    body = [n for n in node.body if not _is_docstring(n)]
-    _run(body, world, local)
-    last = body[-1]
-    if isinstance(last, ast.Return) and last.value is not None:
-        if len(body) > 1:
-            raise NotKnown
-        return _evaluated(last.value, world, local)
-    return None
+    try:
+        _run([n for n in node.body if not _is_docstring(n)], world, local)
+        answer = None
+    except _Returned as returned:
+        answer = returned.answer
+    if local.get(_LEFT_OUT):
+        raise NotKnown
+    return answer
 
 
 def _is_docstring(node: ast.stmt) -> bool:
@@ -211,12 +318,8 @@ def _is_docstring(node: ast.stmt) -> bool:
 def ranges_of(found: Declared) -> dict[str, str]:
     """{argument: its range in words}, of the calls of `cgrec.ranges` in the constructor."""
     said: dict[str, str] = {}
-    for home, node in lineage(found):
-        for made in node.body:
-            if isinstance(made, ast.FunctionDef) and made.name in ("__init__", "__post_init__"):
-                _collect(made, _World(home), said)
-                if made.name == "__init__":
-                    return said
+    for home, made in _constructors(found):
+        _collect(made, _World(home), said)
     return said
 
 

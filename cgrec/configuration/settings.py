@@ -278,7 +278,8 @@ def _explained(error: ConfigCompositionException, overrides: list[str]) -> Value
         config = compose("config", overrides=with_plus(rest, choices_only(rest)))
         known = list(_keys(OmegaConf.to_container(config, resolve=False)))
         parent = key.rpartition(".")[0]
-        known += [f"{parent}.{name}" for name in keywords(config, parent) if parent]
+        for table in [parent, *get_close_matches(parent, known, 2, 0.75)] if parent else ():
+            known += [f"{table}.{name}" for name in keywords(config, table)]
         known = list(dict.fromkeys(known))
     except (HydraException, ValueError):  # another argument is wrong as well
         known = []

@@ -38,6 +38,8 @@ _WAYS = {
     ("variables", "*"): "name the sites, such as [A, B], or say what it is by _target_",
     ("levels", "*", "corrections"): "put it in brackets, such as [{_target_: ...}]",
     ("basins", "*", "*"): "give the bounds, such as [-100, -40]",
+    ("levels", "*", "mapping"): "take a rule by its name, such as "
+    "+mapping@levels.l1.mapping=heavy_atoms, or say what it is by _target_",
 }
 
 
@@ -111,7 +113,8 @@ def _wrong(
         if value is None or value == "???" or (isinstance(value, str) and value.startswith("${")):
             continue
         if _like(key, _TABLES) is not None and not isinstance(value, dict):
-            yield ".".join(key), value, "a table", ""
+            way = _WAYS.get(_like(key, _TABLES) or (), "give its keys one by one, or {key: value}")
+            yield ".".join(key), value, "a table", way
         pattern = _like(key, _LISTS)
         made = "variables" in key[-2:-1] and isinstance(value, dict) and "_target_" in value
         if pattern is not None and not isinstance(value, list) and not made:

@@ -233,6 +233,8 @@ def _is_role(target: str) -> bool:
     found = declared(".".join(words[:-1]) if words[-1] in MAKERS else target)
     if found is None or not isinstance(found.node, ast.ClassDef):
         return False
+    if found.name != f"{found.module.name}.{found.node.name}":
+        return False  # another of its methods
     return found.module.name.split(".")[1] in ROOMS and not is_error(found)
 
 

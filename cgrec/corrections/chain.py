@@ -91,7 +91,9 @@ class ChainRefinement:
     def __post_init__(self) -> None:
         expect("ChainRefinement", at_least=1, offset=self.offset, rounds=self.rounds)
         expect("ChainRefinement", above=0, spacing=self.spacing, order=self.order)
-        expect("ChainRefinement", above=0, efficiency=self.efficiency, held_out=self.held_out)
+        expect("ChainRefinement", above=0, at_most=1, efficiency=self.efficiency)
+        expect("ChainRefinement", above=0, below=1, held_out=self.held_out)
+        expect("ChainRefinement", above=0, shortest=self.shortest)
         expect_unit(
             "ChainRefinement",
             "nm",
@@ -100,11 +102,10 @@ class ChainRefinement:
             factor=0.1,
             reach=self.reach,
         )
-        if not self.held_out < 1 or not self.reach > self.shortest + 3 * self.spacing:
+        if not self.reach > self.shortest + 3 * self.spacing:
             raise ValueError(
-                "ChainRefinement: expected held_out below 1 and reach above shortest + 3 spacing, "
-                f"found held_out={self.held_out}, shortest={self.shortest}, reach={self.reach}, "
-                f"spacing={self.spacing}"
+                "ChainRefinement.reach: expected more than shortest + 3 spacing, found "
+                f"{self.reach} with shortest={self.shortest} and spacing={self.spacing}; raise it"
             )
 
     def missing_on(self, system: System) -> str | None:

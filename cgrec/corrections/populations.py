@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..frames import Frames
 from ..potential import BondGraph, DihedralSeries, Potential, half_space
+from ..ranges import expect
 from ..roles import Corrected, Reruns
 from ..units import thermal_energy
 from ..variables import CollectiveVariable, variables_from_config
@@ -45,6 +46,7 @@ class Populations:
         variables: Mapping[str, Sequence[str]] | Sequence[CollectiveVariable],
         order: int = ORDER,
     ) -> None:
+        expect("Populations", at_least=1, order=order)
         if isinstance(variables, Mapping):
             variables = variables_from_config(variables)
         self.variables = tuple(variables)
@@ -111,7 +113,8 @@ def refine(
 def _check(variables: Sequence[CollectiveVariable]) -> None:
     if not 1 <= len(variables) <= 2 or not all(v.periodic for v in variables):
         raise ValueError(
-            f"refine: expected one or two dihedrals, found {[v.name for v in variables]}"
+            "refine: expected one or two dihedrals, each of four labels, found "
+            f"{', '.join(v.name for v in variables)}; name their sites, or leave refine out"
         )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -85,7 +86,7 @@ class Langevin:
     held_centres: Sequence[Mapping[str, float]] | None = None
     checkpoint_every: int = 20
     keep_energies: bool = False
-    compile: str | bool = "auto"
+    compile: Literal["auto"] | bool = "auto"
     other_temperature: bool = False
     other_density: bool = False
     use_lost: bool = False
@@ -217,21 +218,21 @@ def _check_numbers(options: Langevin) -> None:
     """ValueError where a number is out of its range, a time was given in fs, no frame is saved within
     the length, or replicas do not fill ladders.
     """
-    positive = {n: getattr(options, n) for n in ("length", "save_every", "timestep")}
-    counts = {n: getattr(options, n) for n in ("n_replicas", "checkpoint_every")}
-    rest = {n: getattr(options, n) for n in ("equilibration", "minimum_mass", "skin")}
-    expect("Langevin", above=0, **positive)
-    expect("Langevin", at_least=1, **counts)
-    expect("Langevin", at_least=0, **rest)
+    expect("Langevin", above=0, length=options.length, timestep=options.timestep)
+    expect("Langevin", above=0, save_every=options.save_every)
+    expect("Langevin", at_least=1, n_replicas=options.n_replicas)
+    expect("Langevin", at_least=1, checkpoint_every=options.checkpoint_every)
+    expect("Langevin", at_least=0, equilibration=options.equilibration, skin=options.skin)
+    expect("Langevin", at_least=0, minimum_mass=options.minimum_mass)
     if isinstance(options.friction, Mapping):
-        each = {f"friction[{kind}]": value for kind, value in options.friction.items()}
+        for kind, value in options.friction.items():
+            expect("Langevin", at_least=0, **{f"friction[{kind}]": value})
     else:
-        each = {"friction": options.friction}
-    expect("Langevin", at_least=0, **each)
-    if options.exchange is not None:
-        options.exchange.first_rungs(options.n_replicas)
+        expect("Langevin", at_least=0, friction=options.friction)
     step = options.timestep
     expect_unit("Langevin", "ps", below=LONGEST_STEP, mistaken="fs", factor=1e-3, timestep=step)
+    if options.exchange is not None:
+        options.exchange.first_rungs(options.n_replicas)
     if options.save_every > options.length * (1 + 1e-9):
         raise ValueError(
             "Langevin.save_every: expected ps between saved frames, at most the length of "

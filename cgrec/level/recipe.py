@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from ..corrections import MeanForces, PairRefinement, Populations
 from ..corrections.populations import ORDER
 from ..mapping import FORCE_MAPS
+from ..options import Keywords
 from ..potential.priors import priors_by_name
 from ..ranges import expect, expect_reach
 from ..roles import Correction, Engine, ForceMap, MeasuresParent, NetworkMaker, Prior, Rule
@@ -52,7 +53,7 @@ class LevelRecipe:
     training: ForceMatching
     dynamics: Engine
     force_map: str | ForceMap = "least_noise"
-    priors: Mapping[str, Any] | Sequence[Prior] | None = None
+    priors: Annotated[Mapping[str, Any] | Sequence[Prior] | None, Keywords(priors_by_name)] = None
     variables: Any = ()
     mean_forces: MeanForces | None = None
     refine: Any = ()

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bonds import four_different
+from ..ranges import expect
 from ..system import System
 from .linear import Mapping
 from .sites import Sites, carriers, find_sites, from_partition
@@ -44,6 +46,9 @@ class HeavyAtomGroups:
     """
 
     size: int
+
+    def __post_init__(self) -> None:
+        expect("HeavyAtomGroups", at_least=1, size=self.size)
 
     def __call__(self, system: System) -> Mapping:
         """The Mapping; ValueError: size below one, or a hydrogen that is bonded to no heavy atom."""
@@ -90,11 +95,15 @@ class Contracted:
     """
 
     n_sites: int
-    cost: str = "local_variation"
+    cost: Literal["local_variation", "normalised_cut"] = "local_variation"
     protected: Sites = ()
     modes: int = 10
     balance: float = 1.0
     symmetric: bool = True
+
+    def __post_init__(self) -> None:
+        expect("Contracted", at_least=1, n_sites=self.n_sites, modes=self.modes)
+        expect("Contracted", at_least=0, balance=self.balance)
 
     def __call__(self, system: System) -> Mapping:
         """The Mapping; ValueError and KeyError: see `contract` and `Contraction.beads`."""

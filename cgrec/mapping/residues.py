@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..ranges import expect
 from ..system import System
 from .linear import Mapping
 from .sites import Bead, build, carriers, centre, need_connected, pick
@@ -76,6 +77,9 @@ class ResidueCentres:
     """
 
     per_site: int = 1
+
+    def __post_init__(self) -> None:
+        expect("ResidueCentres", at_least=1, per_site=self.per_site)
 
     def __call__(self, system: System) -> Mapping:
         """The Mapping; ValueError: per_site below one, or residues of one site that no bonds

@@ -29,6 +29,7 @@ from e3nn import o3
 from torch import Tensor, nn
 
 from ..frames import Frames
+from ..ranges import expect, expect_reach
 from .base import Config, Potential
 from .couplings import triples
 from .graph import SiteGraph
@@ -80,8 +81,11 @@ class DensityNetwork(Potential):
             energy_scale=energy_scale,
             seed=seed,
         )
-        if cutoff <= 0:
-            raise ValueError(f"DensityNetwork: expected a positive cutoff in nm, found {cutoff}")
+        expect("DensityNetwork", above=0, cutoff=cutoff)
+        expect_reach("DensityNetwork", cutoff=cutoff)
+        expect("DensityNetwork", at_least=1, at_most=3, l_max=l_max)
+        expect("DensityNetwork", at_least=1, channels=channels, n_radial=n_radial)
+        expect("DensityNetwork", at_least=1, n_layers=n_layers, width=width)
         self.l_max = l_max
         self.neighbours = neighbours
         self.energy_scale = energy_scale

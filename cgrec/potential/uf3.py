@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..frames import Frames
+from ..ranges import expect
 from .backends import faster
 from .base import Potential
 from .cubic_spline import CubicSpline as CubicSpline
@@ -80,7 +81,8 @@ class UF3Potential(Potential):
             across_knots=across_knots,
             energy_scale=energy_scale,
         )
-        _need_reach(cutoff, three_cutoff)
+        expect("UF3Potential", above=0, cutoff=cutoff, spacing=spacing, three_spacing=three_spacing)
+        expect("UF3Potential", at_least=0, at_most=cutoff, three_cutoff=three_cutoff)
         self.three_cutoff = float(three_cutoff)
         self.energy_scale = float(energy_scale)
         n_types = len(self.types)
@@ -230,14 +232,6 @@ def _compiled(plain: UF3Potential) -> Potential:
     pieces = torch.einsum("kpb,ijkb->ijkp", spline.pieces.double(), window).contiguous()
     knots = spline.knots.double().contiguous()
     return CompiledPairs(plain, "splines", pieces.shape[2], knots, pieces)
-
-
-def _need_reach(cutoff: float, three_cutoff: float) -> None:
-    if not (cutoff > 0 and 0 <= three_cutoff <= cutoff):
-        raise ValueError(
-            "UF3Potential: expected 0 < cutoff and 0 <= three_cutoff <= cutoff in nm, "
-            f"found cutoff={cutoff}, three_cutoff={three_cutoff}"
-        )
 
 
 def _plain(knots: Sequence[float] | None) -> list[float] | None:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from ..files import missing
 from ..frames import Frames
 from ..io import atoms_to_frames, read, system_to_atoms
+from ..ranges import expect
 from ..system import System
 from ..units import TIME
 from .base import Chunks, SamplingStopped, Source, chunk_sizes, progress
@@ -42,13 +43,6 @@ class _Settings:
     friction: float
     equilibration: int
     frames_per_chunk: int
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not (value > 0 or (name == "equilibration" and value == 0)):
-                raise ValueError(
-                    f"CalculatorSource.{name}: expected a positive number, found {value}"
-                )
 
 
 class CalculatorSource(Source):
@@ -95,6 +89,11 @@ class CalculatorSource(Source):
             ValueError: a number that is not positive, or arguments for a calculator that is made
                 already.
         """
+        expect("CalculatorSource", above=0, temperature=temperature, friction=friction)
+        expect("CalculatorSource", above=0, timestep=timestep)
+        expect("CalculatorSource", at_least=1, n_frames=n_frames, stride=stride)
+        expect("CalculatorSource", at_least=1, frames_per_chunk=frames_per_chunk)
+        expect("CalculatorSource", at_least=0, equilibration=equilibration)
         if python and not isinstance(calculator, str):
             raise ValueError(
                 "CalculatorSource.python is for a calculator named 'module:callable', found an "

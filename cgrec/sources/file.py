@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from numpy.typing import ArrayLike
@@ -10,9 +12,14 @@ from numpy.typing import ArrayLike
 from ..files import package_path
 from ..frames import Frames
 from ..io import LammpsUnits, files_of, read
+from ..io.unit_names import energy_name, force_name, length_name
+from ..ranges import expect
+from ..remarks import Remark
 from ..system import System
-from .base import Source
+from .base import Source, expect_kelvin
 
+#: Frames that are looked at before all are read.
+FIRST = 20
 #: Arguments that runs begun with an older version do not know; not used, they are no part of the
 #: recipe.
 _NEWER = ("lj", "elements", "drop_bad_frames")
@@ -52,6 +59,18 @@ class FileSource(Source):
         keys: Mapping[str, str | Sequence[str]] | None = None,
     ):
         given = dict(locals())
+        if temperature is not None:
+            expect_kelvin("FileSource", temperature)
+        if step is not None:
+            expect("FileSource", at_least=1, step=step)
+        _check_unit("length_unit", length_unit, length_name, "nm, angstrom or bohr")
+        _check_unit("energy_unit", energy_unit, energy_name, "kJ/mol, kcal/mol, eV or hartree")
+        _check_unit("force_unit", force_unit, force_name, "kJ/mol/nm, eV/angstrom, ...")
+        if isinstance(box, str) and box != "open":
+            raise ValueError(
+                f"FileSource.box: expected an edge, edges, rows or open, found {box!r}; give open "
+                "for a system without box"
+            )
         self.paths = [package_path(p) for p in _listed(path)]
         self.topology = topology
         self.forces_paths = None if forces_path is None else _listed(forces_path)
@@ -59,6 +78,32 @@ class FileSource(Source):
         self._arguments = {k: v for k, v in given.items() if k not in others}
         if not self.paths:
             raise ValueError("FileSource.path: expected at least one file, found none")
+
+    @cached_property
+    def first_frames(self) -> Frames:
+        """A few, read as all will be but for the checks that need many; what is doubtful about them
+        is said when all are read.
+        """
+        step = self._arguments["step"] or 1
+        start = self._arguments["start"] or 0
+        few = {"start": start, "stop": start + FIRST * step, "check_units": False}
+        if start < 0 or step < 0:  # counted from the end: all of them, then
+            few = {"check_units": False}
+        forces = None if self.forces_paths is None else self.forces_paths[:1]
+        if self._arguments["stop"] is not None:
+            few["stop"] = min(few.get("stop", self._arguments["stop"]), self._arguments["stop"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Remark)
+            return read(
+                files_of(self.paths[0])[:1],
+                self.topology,
+                forces_path=forces,
+                **{**self._arguments, **few},
+            )
+
+    def system(self) -> System | None:
+        """Of the first frames; a bond or a constraint that they show may be none of all."""
+        return self.first_frames.system
 
     def sample(self, folder: Path, seed: int) -> Frames:
         """Read the files; nothing is random and nothing needs resuming. Frames too many for the
@@ -98,6 +143,14 @@ class FileSource(Source):
     def packages(self) -> Sequence[str]:
         """Readers."""
         return ("cgrec", "numpy", "MDAnalysis", "ase")
+
+
+def _check_unit(
+    name: str, unit: str | None, known: Callable[[str], str | None], wanted: str
+) -> None:
+    """ValueError where a unit is none that is known."""
+    if unit is not None and known(unit) is None:
+        raise ValueError(f"FileSource.{name}: expected {wanted}, found {unit!r}")
 
 
 def _listed(paths: str | Path | Sequence[str | Path]) -> list[str | Path]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..files import missing, package_path
 from ..frames import Frames
+from ..needs import need
 from ..potential import ForceField
 from ..roles import Engine
 from ..run import layout
@@ -62,6 +63,7 @@ class ForceFieldSource(Source):
                 "ForceFieldSource.structure: expected a PDB file, or several, found none"
             )
         expect_kelvin("ForceFieldSource", temperature)
+        need("ForceFieldSource", "openmm", "openmm")
         self.structures = [package_path(path) for path in given]
         self.force_field = tuple(listed(force_field))
         self.temperature = float(temperature)

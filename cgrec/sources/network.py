@@ -10,14 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NotRequired, TypedDict, cast
+from typing import Annotated, NotRequired, TypedDict, cast
 
 import numpy as np
 
 from ..dynamics import CommitteeGuard
 from ..files import Json, package_path
 from ..frames import Frames
-from ..potential import Committee, ExcludedVolume, Potential, fit_priors, network_maker
+from ..options import Keywords
+from ..potential import (
+    Committee,
+    DensityNetwork,
+    ExcludedVolume,
+    Potential,
+    fit_priors,
+    network_maker,
+)
+from ..ranges import expect
 from ..roles import Engine, NetworkMaker
 from ..run import layout
 from ..run.digests import (
@@ -103,9 +112,11 @@ class NetworkSource(Source):
         *,
         temperature: float,
         dynamics: Engine,
-        labels: Json | None = None,
+        labels: Annotated[Json | None, Keywords(FileSource)] = None,
         potential: str | None = None,
-        network: Mapping[str, object] | NetworkMaker | None = None,
+        network: Annotated[
+            Mapping[str, object] | NetworkMaker | None, Keywords(DensityNetwork.for_frames)
+        ] = None,
         training: ForceMatching | None = None,
         members: int = 3,
         held_out: float = 0.15,
@@ -119,8 +130,12 @@ class NetworkSource(Source):
             )
         if members < 2:
             raise ValueError(
-                f"NetworkSource: expected at least two members, which can disagree, found {members}"
+                "NetworkSource.members: expected at least two members, which can disagree, found "
+                f"{members}"
             )
+        expect("NetworkSource", above=0, temperature=temperature, margin=margin)
+        expect("NetworkSource", above=0, below=1, held_out=held_out)
+        expect("NetworkSource", at_least=1, copies=copies)
         self.temperature = float(temperature)
         self.dynamics = dynamics
         self.potential = potential

@@ -16,6 +16,7 @@ from ..dynamics.langevin import LONGEST_STEP
 from ..files import missing
 from ..frames import Frames
 from ..io import select_sites
+from ..needs import need
 from ..ranges import expect, expect_reach, expect_unit
 from ..remarks import remark
 from ..system import System
@@ -160,13 +161,17 @@ class OpenMMSource(Source):
                     f"OpenMMSource.{name}: expected one of {', '.join(table)}, found "
                     f"{arguments[name]!r}"
                 )
-        positive = ("n_frames", "stride", "timestep", "friction", "frames_per_chunk")
-        expect("OpenMMSource", above=0, **{name: arguments[name] for name in positive})
+        expect("OpenMMSource", above=0, timestep=timestep, friction=friction)
+        expect("OpenMMSource", at_least=1, n_frames=n_frames, stride=stride)
+        expect("OpenMMSource", at_least=1, frames_per_chunk=frames_per_chunk)
+        expect("OpenMMSource", at_least=0, equilibration=equilibration)
+        expect("OpenMMSource", above=0, hydrogen_mass=1 if hydrogen_mass is None else hydrogen_mass)
         expect_kelvin("OpenMMSource", temperature)
         expect_unit(
             "OpenMMSource", "ps", below=LONGEST_STEP, mistaken="fs", factor=1e-3, timestep=timestep
         )
         expect_reach("OpenMMSource", cutoff=cutoff)
+        need("OpenMMSource", "openmm", "openmm")
         listed(force_field)
 
     def recipe(self) -> dict[str, object]:

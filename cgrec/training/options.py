@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 
+from ..needs import need
 from ..ranges import expect
 from ..roles import Objective
+
+#: Of the weights of a potential that is trained.
+Precision = Literal["float32", "float64"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,15 +31,15 @@ class FitOptions:
     validate_every: int = 250
     patience: int = 6
     most_validation_frames: int = 2000
-    precision: str = "float32"
+    precision: Precision = "float32"
     device: str = "cpu"
-    compile: str | bool = "auto"
+    compile: Literal["auto"] | bool = "auto"
     processes: int = 1
     objectives: Sequence[Objective] | None = None
     weighted: bool | None = None
 
     def __post_init__(self) -> None:
-        expect("ForceMatching", at_least=0, learning_rate=self.learning_rate)
+        expect("ForceMatching", at_least=0, at_most=1, learning_rate=self.learning_rate)
         expect(
             "ForceMatching",
             at_least=1,
@@ -52,25 +57,30 @@ class FitOptions:
             energy_weight=self.energy_weight,
             torque_weight=self.torque_weight,
         )
-        for name in ("average", "validation_fraction"):
-            share = getattr(self, name)
-            if not 0 <= share < 1:
-                raise ValueError(
-                    f"ForceMatching.{name}: expected 0 or more and less than 1, found {share}"
-                )
+        expect(
+            "ForceMatching",
+            at_least=0,
+            below=1,
+            average=self.average,
+            validation_fraction=self.validation_fraction,
+        )
         if self.batch_size % self.processes:
             raise ValueError(
-                f"ForceMatching: expected a batch_size that {self.processes} processes can share "
-                f"evenly, found {self.batch_size}"
+                f"ForceMatching.batch_size: expected a number that {self.processes} processes can "
+                f"share evenly, found {self.batch_size}; give processes=1, or a multiple of "
+                f"{self.processes}"
             )
-        if self.precision not in ("float32", "float64"):
+        if self.precision not in get_args(Precision):
             raise ValueError(
-                f"ForceMatching: expected precision float32 or float64, found {self.precision!r}"
+                "ForceMatching.precision: expected float32 or float64, found "
+                f"{self.precision!r}; the default is float32"
             )
+        if self.processes > 1:
+            need("ForceMatching.processes", "lightning_fabric", "distributed")
         if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
             raise ValueError(
-                f"ForceMatching: expected a device of this machine, found {self.device!r} and no "
-                "CUDA: take device=cpu"
+                f"ForceMatching.device: expected a device of this machine, found {self.device!r} "
+                "and no CUDA: take device=cpu"
             )
         self._check_objectives()
 

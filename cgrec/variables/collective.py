@@ -38,19 +38,18 @@ class CollectiveVariable:
         if wrong:
             raise ValueError(
                 f"variables.{self.name}: expected labels of sites, which are text, "
-                f"found {wrong[0]!r}; site "
-                "number 3 is '#3'"
+                f"found {wrong[0]!r}; give the site of that number as '#{wrong[0]}'"
             )
         if len(self.sites) not in _KINDS:
             raise ValueError(
                 f"variables.{self.name}: expected labels of 2 sites (a distance), 3 (an angle) or 4 "
-                f"(a dihedral), found {len(self.sites)}"
+                f"(a dihedral), found {len(self.sites)}; give as many, such as [A, B]"
             )
         twice = [site for site in self.sites if self.sites.count(site) > 1]
         if twice:
             raise ValueError(
                 f"variables.{self.name}: expected sites that are not the same, found {twice[0]!r} "
-                "twice"
+                "twice; name another in its place"
             )
 
     @property

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ..ranges import expect
 from ..site_labels import SiteError
 from ..system import System
 from ..trace import longest_chain
@@ -32,8 +33,7 @@ class SitePairs:
     offset: int = OFFSET
 
     def __post_init__(self) -> None:
-        if self.offset < 1:
-            raise ValueError(f"offset: expected 1 or more, found {self.offset}")
+        expect("SitePairs", at_least=1, offset=self.offset)
 
     def chain(self, system: System) -> list[int]:
         """Sites of `system`, in order.
@@ -81,6 +81,7 @@ class PairVariable(FrameVariable):
     offset: int
 
     def __post_init__(self) -> None:
+        expect(self.name, at_least=1, offset=self.offset)
         object.__setattr__(self, "sites", tuple(self.sites))
         self._chosen  # noqa: B018  refuses what it cannot be
 

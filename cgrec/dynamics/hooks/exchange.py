@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict, cast
@@ -230,7 +231,7 @@ def _ladder(
                 f"{highest:g} K above {_ROOM:g} K is highest={highest / _ROOM:.4g}"
             )
         factors = np.geomspace(1, highest, rungs).tolist()
-    rising = bool((np.diff(factors) >= 0).all())  # false for NaN, too
+    rising = all(low <= high for low, high in zip(factors, factors[1:]))  # false for NaN, too
     if len(factors) < 2 or factors[0] != 1 or not rising or not factors[-1] < _HOTTEST:
         raise ValueError(
             "Exchange.factors: expected at least two temperatures over the lowest, rising from 1, "
@@ -240,9 +241,9 @@ def _ladder(
 
 
 def _in_kelvin(factors: Sequence[float]) -> str:
-    """What to give for temperatures in kelvin; nothing where these are none."""
-    if not factors or not all(np.isfinite(factors)) or max(factors) < _HOTTEST:
-        return ""
+    """What to give for temperatures in kelvin; an example where these are none."""
+    if not factors or not all(math.isfinite(f) for f in factors) or max(factors) < _HOTTEST:
+        return "; give some such as [1, 1.2, 1.44]"
     lowest = factors[0] if factors[0] > 1 else _ROOM
     given = ", ".join(f"{max(1.0, f / lowest):.4g}" for f in factors)
     return f"; if these are kelvin, give [{given}]"

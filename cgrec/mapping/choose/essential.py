@@ -19,6 +19,7 @@ from scipy.spatial.distance import cdist
 from ...bonds import connected_components
 from ...frames import Frames
 from ...geometry import superpose
+from ...ranges import expect
 from ...system import System
 from ..linear import Mapping, frame_chunks
 from ..sites import find_sites, from_partition
@@ -251,6 +252,10 @@ class EssentialDynamics:
     protected: Sequence[str] = ()
     most: int = 10_000
     needs_frames: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        expect("EssentialDynamics", at_least=1, n_sites=self.n_sites, most=self.most)
+        expect("EssentialDynamics", above=0, at_most=1, share=self.share)
 
     def __call__(self, frames: Frames) -> Mapping:
         """The Mapping of the frames' System; ValueError and KeyError: see `essential_dynamics`."""

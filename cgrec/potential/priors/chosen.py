@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
-from typing import Required, TypedDict, Unpack
+from typing import Annotated, Required, TypedDict, Unpack
 
 from ...frames import Frames
+from ...options import Keywords
 from ...ranges import expect_reach
 from ..base import Potential
 from .angles import Angles
@@ -79,7 +80,7 @@ def priors_by_name(
     branches: bool = False,
     dihedrals: bool = False,
     excluded_volume: bool = True,
-    coulomb: Mapping[str, object] | None = None,
+    coulomb: Annotated[Mapping[str, object] | None, Keywords(Coulomb)] = None,
     **own: PriorFit | None,
 ) -> list[PriorFit]:
     """The priors that a table chooses, in the order in which they are summed.

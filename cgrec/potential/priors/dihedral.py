@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ... import geometry
 from ...frames import Frames
+from ...ranges import expect
 from ...remarks import remark
 from ...units import thermal_energy
 from ..bond_graph import BondGraph, BondGraphConfig
@@ -133,6 +134,10 @@ class Dihedrals:
 
     order: int = 3
     bins: int = 72
+
+    def __post_init__(self) -> None:
+        expect("Dihedrals", at_least=1, order=self.order)
+        expect("Dihedrals", at_least=2, bins=self.bins)
 
     def __call__(self, frames: Frames, types: Sequence[str], /) -> DihedralPrior | None:
         """Fitted to `frames`; None without dihedrals."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...bonds import close_pairs
 from ...frames import Frames
+from ...ranges import expect, expect_reach
 from ...system import System
 from ...units import thermal_energy
 from ..base import Potential
@@ -152,6 +153,11 @@ class Repulsion:
     cutoff: float
     height: float = 1.0
     most_frames: int = 2000
+
+    def __post_init__(self) -> None:
+        expect("Repulsion", above=0, cutoff=self.cutoff, height=self.height)
+        expect_reach("Repulsion", cutoff=self.cutoff)
+        expect("Repulsion", at_least=1, most_frames=self.most_frames)
 
     def __call__(self, frames: Frames, types: Sequence[str], /) -> ExcludedVolume:
         """Fitted to `frames`."""

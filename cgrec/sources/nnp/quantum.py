@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 from ...dynamics import feature_guard
 from ...files import package_path
 from ...frames import Frames
 from ...io import read
-from ...potential import Potential, network_maker
+from ...options import Keywords
+from ...potential import DensityNetwork, Potential, network_maker
+from ...ranges import expect
 from ...roles import Engine, NetworkMaker
 from ...run import layout
 from ...run.digests import checked, digest, keep, keep_json, made
@@ -74,7 +77,7 @@ class QuantumSource(Source):
         exploration: Engine,
         training: ForceMatching,
         final_training: ForceMatching,
-        network: Mapping[str, object] | NetworkMaker,
+        network: Annotated[Mapping[str, object] | NetworkMaker, Keywords(DensityNetwork)],
         labeller: Labeller | None = None,
         scatter: Mapping[str, Sequence[str]] | None = None,
         potential: str | None = None,
@@ -86,6 +89,10 @@ class QuantumSource(Source):
         threshold: float = 3000,
         check_labels: int = 200,
     ) -> None:
+        expect("QuantumSource", above=0, temperature=temperature, threshold=threshold)
+        expect("QuantumSource", at_least=1, members=members, first_runs=first_runs)
+        expect("QuantumSource", at_least=1, first_frames=first_frames, labels=labels)
+        expect("QuantumSource", at_least=0, rounds=rounds, check_labels=check_labels)
         self.structure = structure
         self.temperature = temperature
         self.dynamics = dynamics

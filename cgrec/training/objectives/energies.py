@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...potential.base import Potential
+from ...ranges import expect
 from ...roles import Batch, LabelledFrames
 
 #: nm: a force of typical size over this way is the unit in which errors of energies count.
@@ -52,6 +53,9 @@ class MatchEnergies:
     """
 
     weight: float
+
+    def __post_init__(self) -> None:
+        expect("MatchEnergies", at_least=0, weight=self.weight)
 
     def loss_of(self, data: LabelledFrames, /) -> EnergyLoss:
         """The loss of batches of `data`.

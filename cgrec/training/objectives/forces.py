@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ...ranges import expect
 from ...roles import Batch, LabelledFrames, Loss
 
 
@@ -20,6 +21,9 @@ class MatchForces:
     """
 
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        expect("MatchForces", at_least=0, weight=self.weight)
 
     def loss_of(self, data: LabelledFrames, /) -> Loss:
         """The loss of each frame of a batch."""

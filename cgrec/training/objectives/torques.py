@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...potential.base import portion
+from ...ranges import expect
 from ...roles import Batch, LabelledFrames, Loss
 from ...system import System
 from ..data import thinned
@@ -31,6 +32,9 @@ class MatchTorques:
     """
 
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        expect("MatchTorques", at_least=0, weight=self.weight)
 
     def loss_of(self, data: LabelledFrames, /) -> Loss | None:
         """(n_frames,) loss of a batch; None in a box, and where the labels turn no bond."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from ....frames import Frames
 from ....observables import dielectric_constant
+from ....ranges import expect, expect_reach
 from ....system import System
 from .screened import ScreenedCoulomb
 
@@ -32,6 +33,12 @@ class Coulomb:
     permittivity: float | None = None
     cutoff: float = 0.0
     accuracy: float = 1e-6
+
+    def __post_init__(self) -> None:
+        if self.permittivity is not None:
+            expect("Coulomb", at_least=1, permittivity=self.permittivity)
+        expect_reach("Coulomb", cutoff=self.cutoff)
+        expect("Coulomb", above=0, below=1, accuracy=self.accuracy)
 
     #: Where a level keeps what `measure` gave.
     record: ClassVar[str] = "coulomb.json"

@@ -1,0 +1,53 @@
+"""look at an experiment before it is made: its settings, then its data; nothing is written"""
+
+from __future__ import annotations
+
+import sys
+
+from ..configuration import build, checked
+from ._words import read
+
+_HELP = """cgrec check: everything that can be known before work is done, for the same words as cgrec climb
+
+  cgrec check                            the default experiment
+  cgrec check mine.yaml                  a file of your own
+  cgrec check experiment=gaussian_chain levels.l1.dynamics.timestep=0.02
+  cgrec check --config-dir DIR experiment=mine
+
+First the settings, in a second or two: names, types, ranges and choices of every key, and the packages
+that later steps need. Then what the data say: labels of sites, cutoffs against the box, time steps,
+memory and disk. Nothing is written. cgrec climb looks at the same before it begins.
+Exit status: 0 nothing was found, 1 something was refused, 2 a command that does not exist."""
+
+
+def check(arguments: list[str]) -> None:
+    """Look at a configuration, then at its data, and print what was found."""
+    words = read("cgrec check", arguments)
+    config = words.configuration()
+    plain = checked(config, words.trust, words.given)
+    levels = plain.get("levels") or {}
+    _say("settings", f"{_count(plain)} keys, {len(levels)} levels above level 0")
+    chain = build(config, words.trust, words.given)
+    from ..chain.forecast import forecast  # it imports torch
+
+    for what, found in forecast(chain):
+        _say(what, found)
+
+
+def explain(arguments: list[str]) -> str:
+    """What --help says."""
+    return _HELP
+
+
+def _say(what: str, found: str) -> None:
+    print(f"{what:12}  {found}")
+    sys.stdout.flush()
+
+
+def _count(node: object) -> int:
+    """Values of a configuration that are no tables."""
+    if isinstance(node, dict):
+        return sum(_count(value) for value in node.values())
+    if isinstance(node, list):
+        return sum(_count(value) for value in node)
+    return 1
