@@ -105,7 +105,8 @@ class SiteLabels:
         if number < len(self.addresses):
             return number
         raise SiteError(
-            f"site {label!r}: expected an index below {len(self.addresses)}, found {label[1:]}"
+            f"site {label!r}: expected an index below {len(self.addresses)}, found {label[1:]}; "
+            f"give #0 to #{len(self.addresses) - 1}"
         )
 
     def _numbered(self, label: str) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..configuration import Composed, as_yaml, build, composed, experiments, sweep
+from ..configuration import Composed, as_yaml, build, checked, composed, experiments, sweep
 from ._words import Words, read
 
 _HELP = """cgrec climb: make every level of an experiment that is not there yet, the error ledger, and report.html
@@ -41,6 +41,7 @@ def explain(arguments: list[str]) -> str:
 
 def _climb_one(config: Composed, trust: bool, given: frozenset[str]) -> None:
     """Climb one composed configuration and write its report."""
+    checked(config, trust, given)
     chain = build(config, trust, given)
     from ..report import write_report  # it takes seconds to import, and a wrong word none
 

@@ -21,6 +21,7 @@ from .first_look import (
     keyed,
     look,
     look_at_numbers,
+    look_for_files,
 )
 from .shapes import wrong_shape
 from .targets import Allowed, NoSuchName, located
@@ -44,7 +45,7 @@ def build(config: DictConfig, trust: bool = False, given: frozenset[str] = froze
     Raises:
         ValueError: the key, what was expected of its value, and what was found.
     """
-    plain = checked(config, trust, given)
+    plain = _looked_at(config, trust, given)
     from ..chain.chain import Chain  # it imports torch, which takes seconds
 
     made: dict[str, Any] = {key: _made(value, str(key)) for key, value in plain.items()}
@@ -71,7 +72,8 @@ def checked(
     config: DictConfig, trust: bool = False, given: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
     """A configuration as plain values, all that its words alone tell found right: names, types,
-    ranges, choices, packages. Nothing is made, and torch is not imported.
+    ranges, choices, packages, and whether its files are there. Nothing is made, and torch is not
+    imported.
 
     Args:
         config: of `composed`.
@@ -81,6 +83,12 @@ def checked(
         ValueError: the key, what was expected of its value, what was found, and a way out.
         ImportError: a package that a later step needs is not installed.
     """
+    plain = _looked_at(config, trust, given)
+    look_for_files(plain)
+    return plain
+
+
+def _looked_at(config: DictConfig, trust: bool, given: frozenset[str]) -> dict[str, Any]:
     plain: Any = OmegaConf.to_container(config, resolve=True)
     Allowed(trust, given).check(plain)
     _check_top(plain)

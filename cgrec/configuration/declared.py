@@ -188,9 +188,11 @@ def declared(target: str) -> Declared | None:
 
 def _declared_in(home: Module, words: Sequence[str]) -> Declared | None:
     found = find(home, words[0])
-    if found is None or len(words) > 2 or not isinstance(found[1], Node):
+    if found is None or len(words) > 2:
         return None
     home, node = found
+    if not isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return None
     if len(words) == 1:
         return _read(home, node, node)
     for where, base in _line(home, node):

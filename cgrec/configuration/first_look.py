@@ -42,8 +42,6 @@ def look(config: Mapping[str, object]) -> None:
     """
     for key, value in config.items():
         _look(value, str(key))
-    if not (Path(str(config.get("run"))) / layout.level_folder(Path(), 0) / layout.FRAMES).exists():
-        _look_for_files(config, "")
     _look_at_variables(config, "")
     levels = config.get("levels")
     for name, level in levels.items() if isinstance(levels, dict) else ():
@@ -52,6 +50,17 @@ def look(config: Mapping[str, object]) -> None:
     basins = declared("cgrec.chain.foresight.check_basins")
     assert basins is not None  # it is ours
     rehearse(basins, {"basins": config.get("basins") or {}, "variables": ()})
+
+
+def look_for_files(config: Mapping[str, object]) -> None:
+    """Refuse paths at which there is nothing, unless what they are for was made already.
+
+    Raises:
+        ValueError: the key and the path, with names near it.
+    """
+    level0 = layout.level_folder(Path(str(config.get("run"))), 0)
+    if not (level0 / layout.FRAMES).exists():
+        _look_for_files(config, "")
 
 
 def _look_for_files(node: object, key: str) -> None:

@@ -93,7 +93,7 @@ def _in_words(hint: object) -> str:
     if origin is typing.Literal:
         return f"one of {', '.join(map(str, inner))}" if len(inner) > 1 else str(inner[0])
     if hint in _WORDS:
-        return _WORDS[hint]  # type: ignore[index]  # hashable: it is in a dict
+        return _WORDS[hint]
     if _is_object(hint):
         return "a table that says what it is (_target_: ...)"
     if _is_a(origin or hint, Mapping):

@@ -245,8 +245,8 @@ def site_names(species: Sequence[object] | str, n_sites: int, where: str) -> lis
     listed_names = [species] * n_sites if isinstance(species, str) else list(species)
     if len(listed_names) != n_sites:
         raise ValueError(
-            f"{where}: expected one name a site for {n_sites} sites, found {len(listed_names)} "
-            "names"
+            f"{where}: species: expected one name a site for {n_sites} sites, found "
+            f"{len(listed_names)} names; give as many, or one name for all"
         )
     numbers = {int(s) for s in listed_names if isinstance(s, int | np.integer)}
     if len(numbers) > 1 and numbers == set(range(1, len(numbers) + 1)):

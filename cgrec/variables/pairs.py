@@ -77,6 +77,7 @@ class PairVariable(FrameVariable):
     `sites` and `offset` are those of `SitePairs`.
     """
 
+    name: str
     sites: tuple[str, ...]
     offset: int
 
