@@ -27,7 +27,7 @@ _HOMES = {
     "Level": "level",
     "Chain": "chain",
     "read": "io",
-    "load": "chain",
+    "load": "package",
     "init": "setup",
 }
 __all__ = list(_HOMES)

@@ -92,16 +92,16 @@ def _folders() -> Iterator[Path]:
     process alone.
     """
     try:
-        yield _cache()
+        yield cache_folder()
     except OSError as error:
         _say_once(f"{error}; {_WAY}")
     try:
-        yield _temporary()
+        yield temporary_folder()
     except OSError:  # no temporary folder either
         return
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
     """`$XDG_CACHE_HOME`/cgrec, else ~/.cache/cgrec, made and closed to others.
 
     Raises:
@@ -135,7 +135,7 @@ def _cache() -> Path:
 
 
 @lru_cache
-def _temporary() -> Path:
+def temporary_folder() -> Path:
     """A folder of this process alone, removed when it ends."""
     folder = Path(tempfile.mkdtemp(prefix="cgrec_"))  # mode 0700
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -8,9 +8,11 @@ from typing import Annotated
 from ..chain.chain import Chain
 from ..level import Level
 from ..options import Help
+from ..package import open_package
 from ..run import layout
 
 RunFolder = Annotated[str, Help(says="folder of a run")]
+RunOrPackage = Annotated[str, Help(says="folder of a run, or a package (x.cgrec)")]
 LevelNumber = Annotated[
     int, Help(says="number of a level: 1, l1 and level1 are the same", level=True)
 ]
@@ -35,14 +37,33 @@ def run_folder(command: str, folder: str) -> Path:
     return path
 
 
-def level_of(command: str, run: str, level: int) -> Level:
+def level_of(command: str, run: str, level: int, *, packed: bool = False) -> Level:
     """A level of a run.
 
+    Args:
+        command: for messages.
+        run: its folder.
+        level: number.
+        packed: `run` may be a package as well: the command changes nothing in it.
+
     Raises:
-        ValueError: no such run, or no such level in it.
+        ValueError: no such run, or no such level in it; or a package, where that will not do.
     """
-    levels = Chain(run_folder(command, run)).levels
-    if not 0 <= level < len(levels):
-        known = ", ".join(map(str, range(len(levels))))
+    levels = _chain(command, run, packed).levels
+    found = {layout.level_number(one.folder): one for one in levels}
+    if level not in found:
+        known = ", ".join(map(str, found))
         raise ValueError(f"{command}: expected level= one of {known} in {run}, found {level}")
-    return levels[level]
+    return found[level]
+
+
+def _chain(command: str, run: str, packed: bool) -> Chain:
+    path = Path(run).expanduser()
+    if not path.is_file():
+        return Chain(run_folder(command, run))
+    if not packed:
+        raise ValueError(
+            f"{command}: expected run= the folder of a run, which it writes to, found the file "
+            f"{run}; packages can be exported and run"
+        )
+    return open_package(path)

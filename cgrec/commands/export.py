@@ -12,7 +12,7 @@ from ..export.marks import Wishes, wishes_of
 from ..level import Level
 from ..options import Help, Option, described, options_of, read
 from ..potential import Potential
-from ._runs import LevelNumber, RunFolder, level_of
+from ._runs import LevelNumber, RunOrPackage, level_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Destination:
         to: where.
     """
 
-    run: RunFolder
+    run: RunOrPackage
     level: LevelNumber
     to: Annotated[str, Help(says="file or folder to be made")]
 
@@ -39,7 +39,7 @@ def export(arguments: list[str]) -> None:
     write = exporter(name)
     wishes = wishes_of(write)
     given = read(f"cgrec export {name}", arguments[1:], _options(write))
-    level = level_of(f"cgrec export {name}", given.pop("run"), given.pop("level"))
+    level = level_of(f"cgrec export {name}", given.pop("run"), given.pop("level"), packed=True)
     made = write(_potential(level, wishes), level.frames, Path(given.pop("to")), **given)
     then = wishes.then.format(Path(str(made)).with_suffix("")) if wishes.then else ""
     print(f"{made}: {then}" if then else made)

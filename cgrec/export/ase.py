@@ -13,6 +13,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ..frames import Frames
 from ..io import to_ase
 from ..potential.base import Potential
+from ..roles import Guard
 from ..system import System
 from ..units import energy_factor, force_factor, length_factor
 from .engine import Engine
@@ -31,13 +32,27 @@ class PotentialCalculator(Calculator):
     and Angstrom outside.
 
     `atoms_of` makes such Atoms, beads and all; a box makes them periodic in three directions.
+    With a `guard` the results have "extrapolation": above 1 the configuration lies outside of what
+    the potential was trained on. The first time a remark says so.
+
+    Args:
+        potential: of the sites.
+        system: the sites.
+        skin: nm added to the cutoff.
+        guard: of the potential, such as `Level.guard`.
     """
 
     implemented_properties = ["energy", "free_energy", "forces"]
 
-    def __init__(self, potential: Potential, system: System, skin: float = 0.1) -> None:
+    def __init__(
+        self,
+        potential: Potential,
+        system: System,
+        skin: float = 0.1,
+        guard: Guard | None = None,
+    ) -> None:
         super().__init__()
-        self.engine = Engine(potential, system, skin)
+        self.engine = Engine(potential, system, skin, guard)
 
     def calculate(
         self,
@@ -66,6 +81,9 @@ class PotentialCalculator(Calculator):
             "forces": forces / FORCE,
         }
         self.results["free_energy"] = self.results["energy"]
+        score = self.engine.extrapolation()
+        if score is not None:
+            self.results["extrapolation"] = score
 
 
 def _check_atoms(atoms: Atoms, system: System) -> None:

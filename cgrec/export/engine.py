@@ -7,7 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from ..potential.base import Potential
-from ..potential.graph import VerletList, check_box
+from ..potential.graph import SiteGraph, VerletList, check_box
+from ..remarks import remark
+from ..roles import Guard
 from ..system import System
 
 
@@ -19,18 +21,28 @@ class Engine:
         potential: evaluated through `Potential.compiled()`.
         system: the sites.
         skin: nm added to the cutoff.
+        guard: of the potential.
 
     Raises:
         ValueError: a site type the potential does not know.
     """
 
-    def __init__(self, potential: Potential, system: System, skin: float = 0.1) -> None:
+    def __init__(
+        self,
+        potential: Potential,
+        system: System,
+        skin: float = 0.1,
+        guard: Guard | None = None,
+    ) -> None:
         self.potential = potential.compiled()
         self.system = system
         self.device = potential.device
         self.neighbours = VerletList(
             potential.species(system).to(self.device), potential.reach(skin), skin
         )
+        self.guard = guard
+        self._last: SiteGraph | None = None
+        self._said = False
 
     def __call__(
         self, positions: NDArray[np.floating], box: NDArray[np.floating] | None = None
@@ -48,8 +60,25 @@ class Engine:
             )
         check_box(box, self.potential.cutoff)
         cell = None if box is None else self._tensor(box)
-        energy, forces = self.potential(self.neighbours(self._tensor(positions), cell))
+        self._last = self.neighbours(self._tensor(positions), cell)
+        energy, forces = self.potential(self._last)
         return float(energy), forces.double().cpu().numpy()
+
+    def extrapolation(self) -> float | None:
+        """How far out the last configuration is by the guard: above 1 it lies outside of what the
+        potential was trained on, which the first time is remarked. None without a guard.
+        """
+        if self.guard is None or self._last is None:
+            return None
+        score = float(self.guard.score(self._last))
+        if score > 1 and not self._said:
+            self._said = True
+            remark(
+                "a configuration lies outside of what the potential was trained on (extrapolation "
+                f"{score:.3g}, 1 is the bound): its energy and forces are a guess. This is said "
+                "once; look at the number of every configuration"
+            )
+        return score
 
     def _tensor(self, array: NDArray[np.floating]) -> torch.Tensor:
         return torch.as_tensor(np.array(array, dtype=float)[None], device=self.device)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..potential.base import Potential
+from ..roles import Guard
 from ..system import System
 from .engine import Engine
 
@@ -16,13 +17,20 @@ if TYPE_CHECKING:
 
 
 def python_force(
-    potential: Potential, system: System, periodic: bool = False, skin: float = 0.1
+    potential: Potential,
+    system: System,
+    periodic: bool = False,
+    skin: float = 0.1,
+    guard: Guard | None = None,
 ) -> openmm.PythonForce:
     """An `openmm.PythonForce` of `potential` for particles that are the sites of `system`, in their
     order.
 
     Args:
         periodic: use the box of the OpenMM Context.
+        skin: nm added to the cutoff.
+        guard: of the potential: a remark says once that a configuration lies outside of what it was
+            trained on. It is looked at on every step, which costs about as much as an energy.
 
     Raises:
         ImportError: OpenMM before 8.4, or none (`pip install "cgrec[openmm]"`).
@@ -30,7 +38,7 @@ def python_force(
     """
     from openmm import PythonForce, unit
 
-    engine = Engine(potential, system, skin)
+    engine = Engine(potential, system, skin, guard)
 
     def compute(state: openmm.State) -> tuple[float, NDArray[np.float64]]:
         positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
@@ -39,7 +47,9 @@ def python_force(
             if periodic
             else None
         )
-        return engine(positions, box)
+        found = engine(positions, box)
+        engine.extrapolation()
+        return found
 
     force = PythonForce(compute)
     force.setUsesPeriodicBoundaryConditions(periodic)
@@ -47,10 +57,13 @@ def python_force(
 
 
 def openmm_system(
-    potential: Potential, system: System, box: NDArray[np.floating] | None = None
+    potential: Potential,
+    system: System,
+    box: NDArray[np.floating] | None = None,
+    guard: Guard | None = None,
 ) -> openmm.System:
     """An OpenMM System of the sites with their masses, the box (3, 3) nm if any, and `potential` as
-    its only force.
+    its only force, watched by `guard` if there is one.
     """
     import openmm
 
@@ -59,5 +72,5 @@ def openmm_system(
         made.addParticle(float(mass))
     if box is not None:
         made.setDefaultPeriodicBoxVectors(*np.asarray(box, dtype=float))
-    made.addForce(python_force(potential, system, periodic=box is not None))
+    made.addForce(python_force(potential, system, periodic=box is not None, guard=guard))
     return made

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..backmapping import Backmapper
+from ..dynamics.guard import FeatureGuard, find_network
+from ..dynamics.guard_file import load_guard
 from ..files import Json, read_json
 from ..frames import Frames
 from ..mapping import Mapping
@@ -16,6 +19,9 @@ from ..run.digests import checked, checked_json
 from ..run.stages import MEASURED
 from ..system import System
 from ..variables import CollectiveVariable, to_plain, variables_from_config
+
+if TYPE_CHECKING:
+    from ..export.ase import PotentialCalculator
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,21 @@ class LevelFolder:
         return Potential.load(
             self._made(name, "potential", "climb to it first, or choose a level that was fitted")
         )
+
+    @property
+    def guard(self) -> FeatureGuard | None:
+        """What says whether a configuration lies outside of what its potential was trained on.
+
+        None where no network describes its sites, or where the frames it was trained on are not
+        there.
+        """
+        return _guard_of(self)
+
+    def calculator(self) -> PotentialCalculator:
+        """Its potential for ASE, with its guard: `atoms.calc = level.calculator()`."""
+        from ..export.ase import PotentialCalculator
+
+        return PotentialCalculator(self.potential, self.system, guard=self.guard)
 
     def _made(self, name: str, what: str, way: str) -> Path:
         """Path of a product; FileNotFoundError with the way to it where it was not made."""
@@ -148,6 +169,18 @@ class LevelFolder:
                 bias = Potential.load(path)
                 variables |= set(bias.variables) if isinstance(bias, MetadynamicsBias) else set()
         return tuple(sorted(variables, key=lambda v: v.name))
+
+
+def _guard_of(level: LevelFolder) -> FeatureGuard | None:
+    potential = level.potential
+    if find_network(potential) is None:
+        return None
+    kept = checked(level.folder / layout.GUARD)
+    if kept.exists():
+        return load_guard(kept, potential)
+    places = (level.folder / name for name in (layout.MEAN_FORCES, layout.TARGETS))
+    found = next((place for place in places if place.exists()), None)
+    return None if found is None else FeatureGuard.fit(potential, Frames.load(checked(found)))
 
 
 def of_ladder_and_correction(run: Json) -> Json:

@@ -53,6 +53,8 @@ FORCE_ERROR = "force_error.json"
 
 MAPPING = "mapping.npz"
 POTENTIAL = "potential.pt"
+#: What a potential was trained on, as its guard knows it; in packages.
+GUARD = "guard.npz"
 #: The potential of a level after its corrections.
 REFINED = "refined.pt"
 LOSSES = "training.csv"

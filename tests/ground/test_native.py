@@ -37,10 +37,10 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    for once in (native._temporary, native._say_once):
+    for once in (native.temporary_folder, native._say_once):
         once.cache_clear()
     yield tmp_path / "cache" / "cgrec"
-    for once in (native._temporary, native._say_once):
+    for once in (native.temporary_folder, native._say_once):
         once.cache_clear()
 
 

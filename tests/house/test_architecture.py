@@ -40,6 +40,7 @@ RANKS = [
     {"backmapping"},
     {"level"},
     {"chain"},
+    {"package"},
     {"report"},
     {"configuration"},
     {"setup"},
