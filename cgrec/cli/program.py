@@ -25,7 +25,7 @@ the atoms, in minutes. Options are key=value. --debug shows the traceback of an 
 version. Experiments of cgrec climb experiment=NAME: {experiments}.
 """
 #: Commands that keep what was finished and go on from there.
-_RESUME = ("climb", "descend", "distil", "friction", "analyse-backmapping")
+_RESUME = ("climb", "run", "descend", "distil", "friction", "analyse-backmapping")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -77,7 +77,7 @@ def _call(arguments: list[str]) -> None:
     if asks:
         print(commands.help_of(name, arguments[1:]))
         sys.exit(0)
-    commands.run(name, arguments[1:])
+    commands.call(name, arguments[1:])
 
 
 def _check(name: str) -> None:

@@ -57,7 +57,7 @@ def _module(name: str) -> ModuleType:
     return import_module(f".{name.replace('-', '_')}", __name__)
 
 
-def run(name: str, words: list[str]) -> None:
+def call(name: str, words: list[str]) -> None:
     """Do what `cgrec NAME words` asks for; the answer of a dataclass is printed.
 
     Raises:

@@ -55,7 +55,7 @@ def load_guard(path: str | Path, potential: Potential) -> FeatureGuard:
         with open_npz(path) as file:
             held = {name: np.asarray(file[name]) for name in file.files}
         tensors = {name: torch.from_numpy(held[name]).to(network.device) for name in _TENSORS}
-        numbers = {name: held[name].item() for name in _NUMBERS}
+        n_sites, looks, rate = (held[name].item() for name in _NUMBERS)
         tails = [Tail(*row) for row in held["tails"].tolist()]
         stretch = next((Tail(*row) for row in held["stretch"].tolist()), None)
     except FileNotFoundError:
@@ -67,4 +67,12 @@ def load_guard(path: str | Path, potential: Potential) -> FeatureGuard:
             f"{path}: expected the guard of a network of the types {', '.join(network.types)}, "
             f"found one of {len(tails)} types"
         )
-    return FeatureGuard(network, tails=tails, stretch=stretch, **tensors, **numbers)
+    return FeatureGuard(
+        network,
+        tails=tails,
+        stretch=stretch,
+        n_sites=int(n_sites),
+        looks=float(looks),
+        false_alarms=float(rate),
+        **tensors,
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..potential import Potential
+from .at_work import run_level
 from .folder import LevelFolder
 from .maker import claim_level, make_level
 from .products import distil_level, fit_backmapper, fit_level_friction
@@ -23,6 +24,7 @@ class Level(LevelFolder):
     fit_backmapper = fit_backmapper
     distil = distil_level
     fit_friction = fit_level_friction
+    run = run_level
 
 
 def potential_of(level: Level) -> Potential | None:

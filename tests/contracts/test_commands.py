@@ -44,8 +44,9 @@ def test_options_are_a_frozen_dataclass_of_keywords_with_meaning(name):
     for option in options_of(found):
         assert option.help.says, f"{name}: {option.word}= has no meaning"
         hint = option.hint
-        assert hint in (str, int, float, bool, float | None) or hint in (
+        assert hint in (str, int, float, bool, float | None, int | None) or hint in (
             Sequence[int],
+            Sequence[float],
             Sequence[str],
         )
 

@@ -283,7 +283,7 @@ def test_command_exports_what_was_distilled(run_folder, tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        ([], "expected the program to export to, lammps, found nothing"),
+        ([], "expected the program to export to, lammps, .*found nothing"),
         (["gromacs"], "found gromacs"),
         (["lammps", "run=x", "level=1"], "missing: to="),
         (["lammps", "run=x", "level=1", "to=y", "step=3"], "unknown: step=3"),

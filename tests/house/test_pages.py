@@ -98,6 +98,7 @@ COMMANDS = {
     "cgrec report run=runs/alanine_dipeptide": [],
     "cgrec climb --multirun seed=1,2 'run=runs/seed_${seed}' hydra/launcher=joblib": CHAIN,
     "cgrec export xtc run=runs/alanine_dipeptide level=2 to=beads.xtc": [],
+    "cgrec run run=runs/alanine_dipeptide level=2 length=1 to=longer": ["seed=1"],
     "cgrec package run=runs/alanine_dipeptide to=ala2.cgrec": [],
     "cgrec distil run=runs/alanine_dipeptide level=2": [
         "n_frames=20",

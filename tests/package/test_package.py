@@ -171,7 +171,9 @@ def test_a_changed_file_is_named(name, packed, tmp_path, cache):
         data = bytearray(archive.read(name))
     data[len(data) // 2] ^= 1
     other = rewritten(packed, tmp_path / "other.cgrec", **{name: bytes(data)})
-    with pytest.raises(Damaged, match=rf"other.cgrec: {name} in it is not the file that was packed"):
+    with pytest.raises(
+        Damaged, match=rf"other.cgrec: {name} in it is not the file that was packed"
+    ):
         cgrec.load(other)
     assert not list((cache / "packages").iterdir())
 
