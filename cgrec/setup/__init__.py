@@ -12,6 +12,7 @@ writing     the YAML
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from ..frames import Frames
 from ..statistics import statistical_inefficiency
 from ..trace import longest_chain
 from .cost import minutes
-from .files import Sample, read_quietly, sample_of
+from .files import Sample, sample_of
 from .ladder import Rung, Situation, ladder_of, situation_of
 from .sizes import FIT, half_box, settle
 from .writing import text_of
@@ -102,7 +103,9 @@ def _without_solvent(sample: Sample) -> tuple[Frames, Situation]:
         f"{', '.join(dropped)} left out when the frames are read: the potential of mean force of "
         "the rest is what its forces average to"
     )
-    return read_quietly(sample.settings, frames.temperature), situation
+    kept = [i for i, name in enumerate(frames.system.residue_names) if name not in dropped]
+    arrays = {name: getattr(frames, name)[:, kept] for name in ("positions", "forces")}
+    return replace(frames, system=frames.system.select(kept), **arrays), situation
 
 
 def _found(

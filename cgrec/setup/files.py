@@ -113,6 +113,13 @@ def _of_structure(paths: Sequence[Path], temperature: float | None) -> Sample:
             "protein to be run in a force field, found another structure alone; add its trajectory, "
             "or make one with source=calculator or source=openmm (cgrec climb --help)"
         )
+    others = frames.system.molecules.max()
+    if others:
+        raise ValueError(
+            f"{structures[0]}: expected one molecule to be run in implicit solvent, found "
+            f"{others} beside the largest; take out water and ions (selection in your viewer), or "
+            "run it in OpenMM or GROMACS and give the trajectory with its forces"
+        )
     if "H" not in frames.system.elements:
         raise ValueError(
             f"{structures[0]}: expected all atoms, found no hydrogens; add them (OpenMM: "

@@ -6,6 +6,7 @@
 | shorter peptide | backbone and side chain | a site for each residue |
 | one other molecule | heavy atoms | groups of them |
 | ions in a solvent | ions, the solvent is integrated out | - |
+| sites that are coarse already | the same | - |
 | liquid, mixture, melt, bilayer | groups of few atoms | groups twice as large, or molecules |
 
 Solvent around molecules is left out when the frames are read: forces on what is left are those it
@@ -103,7 +104,7 @@ def situation_of(system: System) -> Situation:
     solutes = [k for k in kinds if k is not solvent]
     molecules = [k for k in solutes if not k.is_ion]
     if not molecules:
-        return Situation(kinds, solvent, solutes, "ions" if solvent else "liquid")
+        return Situation(kinds, solvent, solutes, "ions")
     single = sum(k.count for k in molecules) == 1
     alphas = max(k.n_residues for k in molecules)
     if single and alphas > 1:
@@ -112,11 +113,7 @@ def situation_of(system: System) -> Situation:
 
 
 def ladder_of(frames: Frames, situation: Situation) -> list[Rung]:
-    """Levels from fine to coarse, each mapped from the one below.
-
-    Raises:
-        ValueError: not even one level has fewer sites than the frames.
-    """
+    """Levels from fine to coarse, each mapped from the one below."""
     rungs: list[Rung] = []
     below = frames
     for rule, why in _rules(frames.system, situation):
@@ -125,12 +122,10 @@ def ladder_of(frames: Frames, situation: Situation) -> list[Rung]:
             continue
         below = mapping(below)
         rungs.append(Rung(f"l{len(rungs) + 1}", rule, why, mapping, below))
-    if not rungs:
-        raise ValueError(
-            f"cgrec init: expected sites to be left out, found {frames.n_sites} of "
-            f"{' and '.join(map(str, situation.kinds))}, which no rule makes fewer; choose sites "
-            "of your own, see cgrec map --help"
-        )
+    if not rungs:  # coarse already, and their forces may be as noisy as those of beads are
+        rule = _rule("Mapping.identity", _partial_=True)
+        mapping = _made(rule, frames.system)
+        rungs.append(Rung("l1", rule, "the sites as they are", mapping, mapping(frames)))
     return rungs
 
 
@@ -157,6 +152,8 @@ def _rules(system: System, situation: Situation) -> list[tuple[Json, str]]:
             (_rule("BackboneAndSideChain"), "backbone and side chain of each residue"),
             (_rule("ResidueCentres"), "a site for each residue"),
         ]
+    if situation.word == "ions" and situation.solvent is None:
+        return []
     if situation.word == "ions":
         assert situation.solvent is not None
         residues = list(situation.solvent.residues)

@@ -13,6 +13,7 @@ import numpy as np
 from ..files import Json
 from ..frames import Frames
 from ..units import thermal_energy
+from .kinds import kinds_of
 from .ladder import Rung, Situation
 from .slow import variables_of
 
@@ -21,6 +22,9 @@ from .slow import variables_of
 REACH = 2.1
 #: nm. Networks of one molecule see this far, those of liquids no less and no more than these.
 ALONE, NEAREST, FURTHEST = 1.0, 0.6, 1.4
+#: amu/nm^3 of 1 g/cm^3, and g/cm^3 from which ions are a melt, whose charges nothing screens by its
+#: permittivity.
+AMU_PER_NM3, MELT = 602.2, 1.0
 #: nm between twice the reach and the box: room for the list of neighbours.
 ROOM, SKIN = 0.02, 0.1
 #: Time steps in a period of the stiffest bond, or of a site among its neighbours.
@@ -100,12 +104,20 @@ def _cutoff(frames: Frames, dense: bool, sparse: bool) -> float:
     return math.floor(reach * 20 + 1e-9) / 20
 
 
+def _density(frames: Frames) -> float:
+    """g/cm^3; 0 without a box."""
+    if frames.box is None:
+        return 0.0
+    volume = float(np.mean(np.abs(np.linalg.det(np.asarray(frames.boxes(), float)))))
+    return float(frames.system.masses.sum()) / volume / AMU_PER_NM3
+
+
 def _edge(frames: Frames, sparse: bool) -> float:
     """nm, of the cube that a site has to itself, by the volume or, where a solvent was left out, by
     its mass at the density of water.
     """
     volume = float(np.mean(np.abs(np.linalg.det(np.asarray(frames.boxes(), float)))))
-    by_mass = float(np.mean(frames.system.masses)) / 602.2  # amu / (amu/nm^3 of 1 g/cm^3)
+    by_mass = float(np.mean(frames.system.masses)) / AMU_PER_NM3
     return (by_mass if sparse else volume / frames.n_sites) ** (1 / 3)
 
 
@@ -131,19 +143,10 @@ def _priors(frames: Frames, chain: bool, situation: Situation) -> Json:
     priors["dihedrals"] = not situation.dense and len(system.bonded_paths(4)) > 0
     if chain and system.n_sites > 4:
         priors["walls"] = {"_target_": "cgrec.potential.priors.ChainWalls"}
-    if situation.word == "ions":
-        charges = {
-            kind.name: round(kind.charge) for kind in situation.solutes if kind.charge is not None
-        }
-        priors["coulomb"] = {"charges": _by_type(system.types, charges), "permittivity": 78.4}
+    if situation.word == "ions" and _density(frames) < MELT:
+        charges = {system.types[k.sites[0]]: round(k.charge or 0) for k in kinds_of(system)}
+        priors["coulomb"] = {"charges": charges, "permittivity": 78.4}
     return priors
-
-
-def _by_type(types: tuple[str, ...], charges: dict[str, int]) -> dict[str, int]:
-    """Charges by the types of sites, which are the elements of lone ions."""
-    from .kinds import ION_CHARGES
-
-    return {t: charges.get(t, ION_CHARGES.get(t, 0)) for t in dict.fromkeys(types)}
 
 
 def _dynamics(frames: Frames, cutoff: float) -> Json:

@@ -139,10 +139,22 @@ def test_levels_are_nested_and_have_fewer_sites(parts, sites):
     assert [rung.frames.n_sites for rung in rungs] == sites
 
 
-def test_what_no_rule_makes_fewer_is_refused():
+def test_what_no_rule_makes_fewer_is_fitted_as_it_is():
     frames = in_a_box(joined(ion(20, "AR", "Ar", 39.9)))
-    with pytest.raises(ValueError, match="20 of 20 AR .*cgrec map"):
-        ladder_of(frames, situation_of(frames.system))
+    (rung,) = ladder_of(frames, situation_of(frames.system))
+    assert rung.rule["_target_"] == "cgrec.mapping.Mapping.identity"
+    assert rung.frames.n_sites == 20
+
+
+@pytest.mark.parametrize("edge, screened", [(4.0, True), (1.0, False)], ids=["dilute", "melt"])
+def test_charges_of_ions_are_screened_where_something_lies_between_them(edge, screened):
+    frames = in_a_box(joined(ion(20, "NA", "Na", 23.0), ion(20, "CL", "Cl", 35.5)), edge)
+    situation = situation_of(frames.system)
+    (rung,) = ladder_of(frames, situation)
+    settle(rung, situation)
+    assert ("coulomb" in rung.settings["priors"]) == screened
+    if screened:
+        assert rung.settings["priors"]["coulomb"]["charges"] == {"NA": 1, "CL": -1}
 
 
 def test_time_step_is_an_eighth_of_the_period_of_the_stiffest_bond():
