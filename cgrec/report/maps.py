@@ -63,7 +63,7 @@ def beads(proposals: Sequence[Proposal], positions: NDArray[np.floating] | None 
     default laid out from the bonds.
     """
     system = proposals[0].fine
-    flat = _flat(layout(system) if positions is None else np.asarray(positions, float))
+    flat = flat_view(layout(system) if positions is None else np.asarray(positions, float))
     columns = min(4, len(proposals))
     rows = -(-len(proposals) // columns)
     figure = _figure(3.4 * columns, 3.3 * rows)
@@ -108,7 +108,7 @@ def layout(system: System) -> NDArray[np.float64]:
     return vectors[:, -3:] * np.sqrt(np.maximum(values[-3:], 0))
 
 
-def _flat(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def flat_view(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n, 2): the view along which least is hidden."""
     x = x - x.mean(0)
     return x @ np.linalg.svd(x, full_matrices=False)[2][:2].T

@@ -11,6 +11,7 @@ writing     the YAML
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,8 @@ import numpy as np
 from ..configuration import build, composed
 from ..files import Json, write_text
 from ..frames import Frames
+from ..report.ladder import ladder_picture
+from ..report.maps import save
 from ..statistics import statistical_inefficiency
 from ..trace import longest_chain
 from .cost import minutes
@@ -75,6 +78,7 @@ def init(
     if goal not in GOALS:
         raise ValueError(f"goal: expected one of {', '.join(GOALS)}, found {goal!r}")
     listed = [files] if isinstance(files, str | Path) else list(files)
+    _say(f"reading {', '.join(map(str, listed))}")
     sample = sample_of(listed, topology, temperature, dict(reading))
     frames, situation = _without_solvent(sample)
     rungs = ladder_of(frames, situation)
@@ -88,7 +92,24 @@ def init(
     if timing and sample.group == "file":
         _forecast(path, rungs, budget)
         write_text(path, text_of(path, sample, rungs, comments))
-    return "\n".join([*comments, *map(_line, rungs), f"{path}: run it by cgrec climb {path}"])
+    drawn = _draw(path.with_suffix(".png"), rungs, frames)
+    last = f"{path}{drawn}: read it, change what you know better, and run it by cgrec climb {path}"
+    return "\n".join([*comments, *map(_line, rungs), last])
+
+
+def _draw(path: Path, rungs: Sequence[Rung], frames: Frames) -> str:
+    """Write the picture of the ladder, unless there is a file of that name; says so."""
+    titles = [f"{rung.name}: {rung.frames.n_sites} sites" for rung in rungs]
+    picture = ladder_picture([rung.mapping for rung in rungs], titles, frames.positions[0])
+    if picture is None or path.exists():
+        return ""
+    save(picture, path)
+    return f", {path.name}"
+
+
+def _say(step: str) -> None:
+    """What is being done, for somebody who waits."""
+    sys.stderr.write(f"cgrec init: {step}\n")
 
 
 def _without_solvent(sample: Sample) -> tuple[Frames, Situation]:
@@ -183,7 +204,10 @@ def _independent(frames: Frames, situation: Situation) -> float | None:
 def _forecast(path: Path, rungs: Sequence[Rung], budget: float) -> None:
     """Minutes of every level, after its sizes were brought within the budget."""
     chain = build(composed([str(path)]))
-    costs = [minutes(chain.recipes[rung.name], rung.frames) for rung in rungs]
+    costs = []
+    for rung in rungs:
+        _say(f"timing a few steps of {rung.name}")
+        costs.append(minutes(chain.recipes[rung.name], rung.frames))
     runs = [_runs(rung) for rung in rungs]
     total = sum(fit + n * run for (fit, run), n in zip(costs, runs))
     share = 1.0 if total <= budget else max(LEAST, budget / total)

@@ -202,6 +202,7 @@ def test_what_is_written_is_an_experiment(melt, capsys):
     main(["init", "melt.npz", "melt.pdb", *WAY])
     said = capsys.readouterr().out
     assert "12 PE (16 atoms)" in said and "cgrec climb mine.yaml" in said
+    assert Path("mine.png").read_bytes().startswith(b"\x89PNG")
     chain = build(composed(["mine.yaml"]))
     assert list(chain.recipes) == ["l1", "l2"] and chain.folder == Path("runs/mine")
     written = yaml.safe_load(Path("mine.yaml").read_text())
