@@ -31,6 +31,10 @@ _WORDS: dict[object, str] = {
 }
 
 
+class WrongUsage(ValueError):
+    """Words that no command has: an unknown command or flag."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Help:
     """What stands in `Annotated` beside the type of an option.

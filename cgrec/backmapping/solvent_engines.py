@@ -105,13 +105,17 @@ class OpenMMEngine:
 
     Args:
         force_field: OpenMM force-field files, e.g. ["amber14/spce.xml"].
-        timestep: ps. friction: 1/ps. cutoff: nm. save_every: ps between saved frames.
+        timestep: ps.
+        friction: 1/ps.
+        cutoff: nm, of what is summed in real space.
+        save_every: ps between saved frames.
         hydrogen_mass: amu, taken from the heavy atom; allows a longer time step and changes no
             distribution of positions.
         iterations: of the minimiser, at most.
         anneal: ps between minimiser and sampling, half of it at `hot` times the temperature, then
             cooled evenly: water put between frozen ions finds its place only over barriers, which
             at 298 K took up to 100 ps.
+        hot: times the temperature, see `anneal`.
         platform: "CPU", "CUDA", ...; default: OpenMM's fastest.
 
     Raises:

@@ -13,6 +13,7 @@ from importlib.metadata import version
 
 from .. import commands
 from ..configuration import experiments
+from ..options import WrongUsage
 from ..remarks import Remark
 from ..stopping import Stopped, interruptible
 from .errors import folder_of, told
@@ -30,7 +31,7 @@ _RESUME = ("climb", "run", "descend", "distil", "friction", "analyse-backmapping
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of `cgrec` and `python -m cgrec`. An error is one line; with --debug its
-    traceback is before it.
+    traceback is before it. Exit status: 0 done, 1 refused or failed, 2 wrong usage.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
@@ -50,6 +51,8 @@ def main(arguments: list[str] | None = None) -> None:
             traceback.print_exc()
         sys.stderr.write(f"\ncgrec: stopped; {_way_on(arguments)}\n")
         sys.exit(130)
+    except WrongUsage as error:
+        raise _wrong_usage(str(error)) from None
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -59,11 +62,19 @@ def main(arguments: list[str] | None = None) -> None:
         warnings.formatwarning = shown
 
 
+def _wrong_usage(said: str) -> SystemExit:
+    """An exit with status 2, what was said printed."""
+    sys.stderr.write(f"cgrec: {said}\n")
+    stop = SystemExit(f"cgrec: {said}")
+    stop.code = 2
+    return stop
+
+
 def _call(arguments: list[str]) -> None:
     """What the first argument names; help where nothing, or --help, asks for it.
 
     Raises:
-        ValueError: no such command.
+        WrongUsage: no such command.
     """
     name = arguments[0] if arguments else "--help"
     if name == "--version":
@@ -84,7 +95,7 @@ def _check(name: str) -> None:
     known = [*commands.own(), *commands.brought()]
     if name not in known:
         near = get_close_matches(name, known, 1)
-        raise ValueError(
+        raise WrongUsage(
             f"expected a command, one of {', '.join(known)}, found {name}; "
             + (f"did you mean {near[0]}?" if near else "cgrec --help shows what each does")
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..configuration import SUFFIXES, Composed, composed, given_keys, stays_inside
+from ..options import WrongUsage
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def read(command: str, arguments: list[str]) -> Words:
     """The words of `command`, such as "cgrec climb".
 
     Raises:
-        ValueError: a flag that it does not have, or a word that is no key=value.
+        WrongUsage: a flag that it does not have, or a word that is no key=value.
     """
     rest = [a for a in arguments if a != "--trust"]
     show = _take_pair(rest, "--cfg") is not None
@@ -58,12 +59,12 @@ def _check(command: str, words: list[str]) -> None:
     """Refuse what is no key=value."""
     for word in words:
         if word.startswith("-"):
-            raise ValueError(
+            raise WrongUsage(
                 f"{command}: expected key=value, --cfg job, --config-dir DIR, --multirun, "
                 f"--trust or --debug, found {word}"
             )
         if not word.startswith("~") and word.find("=") < 1 and not word.endswith(SUFFIXES):
-            raise ValueError(
+            raise WrongUsage(
                 f"{command}: expected key=value or the path of a YAML, found {word!r}; e.g. "
                 f"experiment=gaussian_chain, or {command} mine.yaml"
             )

@@ -17,7 +17,7 @@ _HELP = """cgrec check: everything that can be known before work is done, for th
 First the settings, in a second or two: names, types, ranges and choices of every key, and the packages
 that later steps need. Then what the data say: labels of sites, cutoffs against the box, time steps,
 memory and disk. Nothing is written. cgrec climb looks at the same before it begins.
-Exit status: 0 nothing was found, 1 something was refused, 2 a command that does not exist."""
+Exit status: 0 nothing was found, 1 something was refused, 2 wrong usage (words that no command has)."""
 
 
 def check(arguments: list[str]) -> None:

@@ -9,6 +9,7 @@ building        objects from a configuration
 first_look      what its words alone tell, in less than a second
 declared        what classes of cgrec take, read from their source
 rehearsal       what their constructors refuse, read from their source
+keys            every key with its meaning
 kinds           whether a value is what a hint means
 unlisted        keys that no YAML lists
 targets         which names a configuration may call
@@ -16,9 +17,11 @@ shapes          words for a YAML that is no table where one is needed
 """
 
 from .building import build, checked
+from .keys import Key, chosen, keys_of, keys_of_class, options_of_command
 from .own_yaml import SUFFIXES
 from .settings import (
     Composed,
+    as_plain,
     as_yaml,
     composed,
     configuration,
@@ -31,13 +34,19 @@ from .sweeping import sweep
 __all__ = [
     "SUFFIXES",
     "Composed",
+    "Key",
+    "as_plain",
     "as_yaml",
     "build",
     "checked",
+    "chosen",
     "composed",
     "configuration",
     "experiments",
     "given_keys",
+    "keys_of",
+    "keys_of_class",
+    "options_of_command",
     "stays_inside",
     "sweep",
 ]

@@ -16,6 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ..run import layout
 from .own_yaml import as_experiment, split
@@ -59,6 +60,15 @@ def experiments() -> list[str]:
 def as_yaml(config: DictConfig) -> str:
     """A configuration of `composed` as text."""
     return OmegaConf.to_yaml(config)
+
+
+def as_plain(config: DictConfig) -> dict[str, object]:
+    """A configuration of `composed` as plain values; ${...} stays where nothing stands for it."""
+    try:
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException:
+        plain = OmegaConf.to_container(config, resolve=False)
+    return dict(plain)
 
 
 def composed(

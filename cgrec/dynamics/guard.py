@@ -106,9 +106,12 @@ class FeatureGuard(Guard):
 
     Args:
         network: whose descriptors are used.
-        mean: (n_types, n_features); whiten: (n_types, n_features, n_kept).
+        mean: (n_types, n_features) of the descriptors.
+        whiten: (n_types, n_features, n_kept) matrix that makes their spread one.
         tails: of the squared distance, by type.
-        bonds: (n_bonds, 2) sites of `n_sites`; lengths: (n_bonds,) nm mean; spread: (n_bonds,) nm.
+        bonds: (n_bonds, 2) sites of `n_sites`.
+        lengths: nm, (n_bonds,) mean.
+        spread: nm, (n_bonds,) of the lengths.
         stretch: tail of the squared deviation of a bond over its spread.
         n_sites: of the System the bonds belong to; copies of it are served too.
         looks: per ns.

@@ -65,7 +65,8 @@ class Baoab:
 
     Args:
         timestep: ps.
-        masses: amu; friction: 1/ps; both of a shape that goes with that of positions.
+        masses: amu, of a shape that goes with that of positions.
+        friction: 1/ps, of such a shape.
         free: 1 for what moves and 0 for what is held; None: all moves.
         centres: that are held; None: none.
     """

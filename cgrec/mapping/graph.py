@@ -90,8 +90,11 @@ class Contracted:
 
     Attributes:
         n_sites: beads in all.
-        cost, protected, modes, balance: of `contract`.
-        symmetric: of `Contraction.beads`.
+        cost: what a merge takes: slow modes of the bond graph, or a cut of bonds per mass.
+        protected: labels, or a selection, of sites that stay beads of their own.
+        modes: slow modes of each molecule that "local_variation" looks at.
+        balance: how much unequal masses of beads cost.
+        symmetric: treat equivalent atoms alike; false allows numbers of beads that do not.
     """
 
     n_sites: int

@@ -67,7 +67,7 @@ class Potential(nn.Module, ABC):
 
     Attributes:
         types: the site types it knows; a System with another type is refused.
-        cutoff: reach in nm of its neighbour interactions, 0 if it has none.
+        cutoff: nm, reach of its neighbour interactions, 0 if it has none.
         temperature: K at which it is a PMF, None for an energy that knows no temperature; a PMF
             belongs to one state.
         density: (lowest, highest) sites per nm^3 of the frames it is a PMF of; None for open
@@ -295,6 +295,12 @@ class SumPotential(Potential):
     """Sum of potentials over one table of types: priors plus network, PMF plus bias.
 
     Its state point is that of its parts.
+
+    Args:
+        parts: what is added.
+        types: of all of them; found from the parts.
+        cutoff: nm, the largest of theirs; found from the parts.
+        states: the parts as `to_state` wrote them, when loaded from disk.
 
     Raises:
         ValueError: parts with other tables of types, or PMFs of different states.

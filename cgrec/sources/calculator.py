@@ -80,8 +80,11 @@ class CalculatorSource(Source):
             structure: file `cgrec.read` can read (PDB, extended XYZ, ...); its first frame is the
                 start.
             temperature: K.
+            calculator_arguments: of the callable.
             n_frames: frames to save, `stride` steps apart.
-            timestep: ps. friction: 1/ps.
+            stride: steps between saved frames.
+            timestep: ps.
+            friction: 1/ps.
             equilibration: steps before the first saved interval.
             frames_per_chunk: frames between two files of the run, from which it resumes.
 

@@ -27,7 +27,7 @@ _NEWER = ("lj", "elements", "drop_bad_frames")
 
 class FileSource(Source):
     """Frames of one trajectory file, or of several (a list, or a pattern such as 'run*.trr') that
-    are independent runs of one system. Arguments as in `cgrec.read`; "package:name" is a trajectory
+    are independent runs of one system. Arguments as in `cgrec.io.read`; "package:name" is a trajectory
     that ships with cgrec.
     """
 

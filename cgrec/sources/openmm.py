@@ -140,14 +140,17 @@ class OpenMMSource(Source):
             force_field: OpenMM force-field files, e.g. ["amber14-all.xml", "amber14/tip3p.xml"].
             temperature: K.
             n_frames: frames to save, `stride` steps apart.
-            timestep: ps. friction: 1/ps. cutoff: nm.
+            stride: steps between saved frames.
+            timestep: ps.
+            friction: 1/ps.
+            cutoff: nm, of what is summed in real space.
             equilibration: steps before the first saved interval.
-            constraints, rigid_water, nonbonded, hydrogen_mass (amu): as OpenMM's createSystem
-                understands
-            them. selection: sites to keep, in MDAnalysis' language. platform: "CPU", "CUDA",
-                "Reference",
-            ...; default: OpenMM's fastest. frames_per_chunk: frames between two files of the run,
-            from which it resumes.
+            minimise: take clashes out of the structure first.
+            constraints, rigid_water, nonbonded: as OpenMM's createSystem understands them.
+            hydrogen_mass: amu, taken from the heavy atom; allows a longer time step.
+            selection: sites to keep, in MDAnalysis' language.
+            platform: "CPU", "CUDA", "Reference", ...; default: OpenMM's fastest.
+            frames_per_chunk: frames between two files of the run, from which it resumes.
 
         Raises:
             ValueError: an unknown choice, or a number that is not positive.

@@ -186,6 +186,11 @@ class TICA(FrameVariable):
     ) -> TICA:
         """What `save` wrote, of the same features.
 
+        Args:
+            file: that `save` wrote.
+            features: as of the class.
+            name: what plots and tables call it.
+
         Raises:
             FileNotFoundError: no such file. ValueError: a file of something else.
         """

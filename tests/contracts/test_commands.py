@@ -27,13 +27,18 @@ def said_by(words, capsys):
 
 
 def test_commands_are_the_files_of_the_folder():
-    wanted = (
-        "climb analyse-backmapping backmap check descend distil export friction "
-        "init map package report run"
-    )
+    wanted = """climb analyse-backmapping backmap check completion descend distil export friction
+    init keys map package report run"""
     assert sorted(commands.own()) == sorted(wanted.split())
     assert commands.own()[0] == "climb"
-    assert sorted({*commands.own()} - {*CLASSES}) == ["check", "climb", "export", "init"]
+    assert sorted({*commands.own()} - {*CLASSES}) == [
+        "check",
+        "climb",
+        "completion",
+        "export",
+        "init",
+        "keys",
+    ]
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -320,11 +320,20 @@ def test_wrong_command_line_is_told_in_one_line(case, place, capsys):
     arguments, thing = WRONG[case]
     with pytest.raises(SystemExit) as stop:
         main(list(arguments))
-    said = stop.value.code
-    assert isinstance(said, str), "an exit code alone tells nobody anything"
+    said = str(stop.value)
+    assert said not in ("1", "2"), "an exit code alone tells nobody anything"
+    assert stop.value.code in (said, 2)  # text is printed, and the status is then 1
     assert said.startswith("cgrec: ") and "\n" not in said and "Traceback" not in said
     assert re.search(thing, said), said
     assert "a fault of cgrec" not in said, said
+
+
+@pytest.mark.parametrize("words", [["climbb"], ["climb", "--frobnicate"], ["check", "a_word"]])
+def test_wrong_usage_has_a_status_of_its_own(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("cgrec: ")
 
 
 def test_debug_shows_the_traceback(capsys, place):

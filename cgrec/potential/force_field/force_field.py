@@ -43,6 +43,9 @@ class ForceField(Potential):
         openmm_system: an `openmm.System` made by createSystem(topology, nonbondedMethod=NoCutoff,
             constraints=None, rigidWater=False).
         system: its atoms, in the same order, with true masses.
+        types: of the atoms, when loaded from disk.
+        cutoff: nm; 0, all atoms see each other.
+        bond_graph, counts, born: what it was made of, when loaded from disk.
 
     Raises:
         ValueError: another number of atoms or other masses; constraints, virtual sites, a box, a

@@ -57,6 +57,9 @@ class DihedralPrior(BondedPotential):
     and a series without a constant has the mean zero. (For the same end M. Bulacu et al., J. Chem.
     Theory Comput. 9, 3282 (2013), multiply by the cubes of the sines. A switch leaves alone what
     was sampled.)
+
+    Args:
+        cosine, sine: (order, n_dihedrals) kJ/mol, a_n and b_n.
     """
 
     cosine: Tensor

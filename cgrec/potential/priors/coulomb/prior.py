@@ -26,7 +26,8 @@ class Coulomb:
         charges: e, {type: charge} or a list in the order of the types; None: those of the System.
         permittivity: epsilon_r of what is between the sites; None: measured from the dipoles of the
             level below, or the one that was measured there for the level below.
-        cutoff, accuracy: of `ScreenedCoulomb`.
+        cutoff: nm, of the part that is summed in real space (see `ScreenedCoulomb`).
+        accuracy: of forces, relative to those of typical neighbours.
     """
 
     charges: Mapping[str, float] | Sequence[float] | None = None
