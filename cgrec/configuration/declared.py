@@ -49,12 +49,14 @@ class Argument:
         hint: its type; a class of cgrec is there as a class of that name that nothing can be made of.
         default: its value; `NEEDED` without one, an `Unread` where the source computes it.
         says: its meaning, of the docstring.
+        keyword_only: whether it must be given by its name.
     """
 
     name: str
     hint: object
     default: object
     says: str
+    keyword_only: bool = False
 
     @property
     def needed(self) -> bool:
@@ -294,6 +296,7 @@ def _of_function(
             object if a.annotation is None else hint_of(home, a.annotation),
             NEEDED if value is None else _default(home, value),
             said.get(a.arg, ""),
+            a in node.args.kwonlyargs,
         )
         for a, value in pairs
     }

@@ -6,6 +6,7 @@ their constructors, and what their docstrings say of each argument, which begins
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -107,8 +108,9 @@ def _inside(node: object, key: str) -> Iterator[Key]:
 def _of_class(found: Declared, given: Mapping[str, object], key: str) -> Iterator[Key]:
     ranges = ranges_of(found)
     tables = dict(tables_of(found))
+    called = found.name.rpartition(".")[2] in MAKERS
     for name, argument in found.arguments.items():
-        if found.name.rpartition(".")[2] in MAKERS and name in _GIVEN:
+        if name in _GIVEN and (called or not isinstance(found.node, ast.ClassDef)):
             continue
         value = given.get(name, NEEDED)
         own = f"{key}.{name}" if key else name
@@ -178,7 +180,8 @@ def options_of_command(name: str) -> list[str]:
     words: list[str] = []
     for argument in found.arguments.values():
         if argument.name in tables:
-            words += tables[argument.name].arguments
+            given = tables[argument.name].arguments.values()
+            words += [each.name for each in given if each.keyword_only]
             continue
         notes = getattr(argument.hint, "__metadata__", ())
         word = next((n.word for n in notes if isinstance(n, Help) and n.word), argument.name)

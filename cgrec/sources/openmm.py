@@ -155,14 +155,13 @@ class OpenMMSource(Source):
         Raises:
             ValueError: an unknown choice, or a number that is not positive.
         """
-        arguments = dict(locals())
-        self._arguments = {k: v for k, v in arguments.items() if k != "self"}
+        self._arguments = {k: v for k, v in locals().items() if k != "self"}
         self._structure = Path(structure)
         for name, table in (("nonbonded", _NONBONDED), ("constraints", _CONSTRAINTS)):
-            if arguments[name] not in table:
+            if self._arguments[name] not in table:
                 raise ValueError(
                     f"OpenMMSource.{name}: expected one of {', '.join(table)}, found "
-                    f"{arguments[name]!r}"
+                    f"{self._arguments[name]!r}"
                 )
         expect("OpenMMSource", above=0, timestep=timestep, friction=friction)
         expect("OpenMMSource", at_least=1, n_frames=n_frames, stride=stride)

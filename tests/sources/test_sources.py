@@ -239,7 +239,7 @@ def test_a_calculator_that_cannot_be_made_is_named(water, tmp_path):
         ValueError, match="'no_such_package:Thing' cannot be imported.*expected 'module:callable'"
     ):
         spring_source(water, calculator="no_such_package:Thing").make(tmp_path / "level0", seed=1)
-    with pytest.raises(ValueError, match="expected a positive number, found 0"):
+    with pytest.raises(ValueError, match="n_frames: expected 1 or more, found 0"):
         spring_source(water, n_frames=0)
 
 
