@@ -84,17 +84,53 @@ def test_concepts_name_all_roles_that_a_user_meets():
         assert f"    {role} " in roles and role in text
 
 
+def anchors(page):
+    """What `#...` may name in a page: its headings, as GitHub writes them."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-") for h in headings}
+
+
+def dead(page):
+    """Links of a page to files or headings that are not there, or that the wheel does not have."""
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        file, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        place = page.parent / file if file else page
+        outside = page.parent == DOCS and place.resolve().parent != DOCS
+        if not place.is_file() or outside or (anchor and anchor not in anchors(place)):
+            yield target
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text()):
-        if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+    assert not list(dead(page))
 
 
-def test_every_page_is_linked_from_the_readme():
-    text = (ROOT / "README.md").read_text()
+def test_a_dead_link_is_noticed(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# One\n\n[a](page.md#one) [b](page.md#two) [c](none.md) [d](#one) `[e](x)`")
+    assert list(dead(page)) == ["page.md#two", "none.md"]
+
+
+def test_every_page_is_linked_from_the_index():
+    text = (DOCS / "index.md").read_text()
     for page in DOCS.glob("*.md"):
-        assert f"(cgrec/docs/{page.name})" in text, page.name
+        assert f"({page.name})" in text or page.name == "index.md", page.name
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
+
+
+def test_pages_that_are_made_from_code_are_up_to_date(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    old = [
+        p.name for p, text in import_module("make_pages").pages().items() if p.read_text() != text
+    ]
+    assert not old, f"run python scripts/make_pages.py: {', '.join(old)}"
 
 
 def test_the_command_of_the_page_on_extending_works(monkeypatch):
@@ -142,7 +178,7 @@ TINY = [
 
 
 @pytest.mark.slow
-def test_the_example_of_the_readme_runs(tmp_path, monkeypatch):
+def test_the_page_on_python_runs(tmp_path, monkeypatch):
     """Line by line, on a run and a trajectory of the names that it gives."""
     pytest.importorskip("openmm")
     monkeypatch.chdir(tmp_path)
@@ -151,7 +187,7 @@ def test_the_example_of_the_readme_runs(tmp_path, monkeypatch):
     write(frames, "run.trr")
     write(frames[:1], "system.pdb")
     monkeypatch.setattr(FlowBackmapper, "fit", partial(FlowBackmapper.fit, steps=5))
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text(), re.DOTALL)
     found: dict = {}
     exec(block, found)
     mapped = found["mapping"](found["fine"])

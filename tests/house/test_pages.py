@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,13 @@ COMMANDS = {
     "cgrec climb --config-dir my_conf --config-dir maps experiment=mine "
     "+mapping@levels.l1.mapping=chosen": [*ONE_LEVEL, "run=runs/mine_chosen"],
 }
+#: Those of a reader's own system, in this order.
+OWN = {
+    "cgrec init run.trr system.pdb temperature=300": [],
+    "cgrec check mine.yaml": [],
+    "cgrec climb mine.yaml": [*small("l1", "l2"), "bins=8"],
+    "cgrec export xtc run=runs/mine level=1 to=mine.xtc": [],
+}
 
 #: What a command says where files this small are not enough for it.
 REFUSED = {
@@ -129,7 +137,7 @@ def given():
 
 
 def test_every_command_of_a_page_is_tried():
-    assert set(given()) == set(COMMANDS)
+    assert set(given()) == set(COMMANDS) | set(OWN)
 
 
 def sprung(rest, n, spring, seed):
@@ -199,3 +207,21 @@ def test_commands_of_the_pages_run(tmp_path, monkeypatch, capsys):
     for run in ("alanine_dipeptide", "gaussian_chain", "five_beads", "water", "nacl", "licl"):
         assert Path(f"runs/{run}/report.html").exists()
     assert composed(["run=runs/short"]).run == "runs/short"
+
+
+@pytest.mark.slow
+def test_own_system_and_python_of_the_readme(tmp_path, monkeypatch):
+    """A minute: from files to beads by the commands, then the lines of Python, in one folder."""
+    pytest.importorskip("openmm")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT / "scripts" / "tutorials"))
+    import_module("make_data").alkanes(".", (12,), 100, name="system", temperature=300.0)
+    Path("system.trr").rename("run.trr")
+    for command, more in OWN.items():
+        main([*shlex.split(command)[1:], *more])
+    (block,) = re.findall(r"```python\n(.*?)```", PAGES[0].read_text(), re.DOTALL)
+    found: dict = {}
+    exec(block, found)
+    assert found["forces"].shape == found["level"].frames.positions[:100].shape
+    for made in ("mine.xtc", "mine.pdb", "beads.xtc", "again.yaml", "runs/mine/report.html"):
+        assert Path(made).exists(), made
