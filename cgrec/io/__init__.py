@@ -48,6 +48,7 @@ __all__ = [
     "check_force_units",
     "files_of",
     "load_topology",
+    "named_as_forces",
     "read",
     "record",
     "recorded",
@@ -192,6 +193,11 @@ def read(
             f"{first.path}: {_reason(frames)}; forces_path= reads them from a second file"
         )
     return frames
+
+
+def named_as_forces(path: Path) -> bool:
+    """Whether a file holds forces by its name, such as CP2K's x-frc-1.xyz and Amber's mdfrc.nc."""
+    return _FORCES_NAME.search(path.name) is not None
 
 
 def files_of(path: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -347,7 +353,7 @@ def _plausible(frames: Frames, path: Path, drop: bool, *, whole: bool) -> Frames
         try:
             check_length_unit(frames, str(path))
         except ValueError as error:
-            if not _FORCES_NAME.search(path.name):
+            if not named_as_forces(path):
                 raise
             raise ValueError(
                 f"{error}. By its name {path.name} holds forces: then give the file of the "

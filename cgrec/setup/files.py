@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..files import Json
 from ..frames import Frames
-from ..io import check_force_units, files_of, read
+from ..io import check_force_units, files_of, named_as_forces, read
 from ..trace import is_alpha_carbon
 
 #: Endings of files that say what the sites are, and hold no run.
@@ -80,8 +80,12 @@ def sample_of(
     paths = [path for file in files for path in files_of(file)]
     if not paths:
         raise ValueError("cgrec init: expected files, found none; give a trajectory, or a PDB")
-    shown = [p for p in paths if _suffix(p) in TOPOLOGIES]
+    shown = [p for p in paths if _suffix(p) in TOPOLOGIES or p.name.startswith("data.")]
     runs = [p for p in paths if p not in shown]
+    forces = [p for p in runs if named_as_forces(p)]
+    if forces and len(forces) < len(runs):
+        runs = [p for p in runs if p not in forces]
+        more = {**more, "forces_path": _one_or_all(forces)}
     if not runs:
         return _of_structure(shown, temperature)
     if topology is None and shown:
@@ -91,11 +95,15 @@ def sample_of(
             f"cgrec init: expected one file that says what the sites are, found "
             f"{', '.join(map(str, shown))}; give one of them"
         )
-    settings: Json = {"path": str(runs[0]) if len(runs) == 1 else [str(p) for p in runs]}
+    settings: Json = {"path": _one_or_all(runs)}
     if topology is not None:
         settings["topology"] = str(topology)
     settings |= more
     return _of_run(settings, temperature)
+
+
+def _one_or_all(paths: Sequence[Path]) -> str | list[str]:
+    return str(paths[0]) if len(paths) == 1 else [str(p) for p in paths]
 
 
 def _of_structure(paths: Sequence[Path], temperature: float | None) -> Sample:

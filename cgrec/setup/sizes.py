@@ -35,8 +35,9 @@ STEPS = (0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.012, 0.015, 0.
 UNSEEN_STEP = 0.008
 #: Sites in a batch, and in all replicas of a run together.
 IN_A_BATCH, IN_A_RUN = 640, 2000
-#: Steps of a fit and of a run; the forecast may halve them.
-FIT, RUN = 3000, 25_000
+#: Steps of a fit, of a run of one molecule, and of a run of many molecules, each of which counts;
+#: the forecast may take fewer.
+FIT, RUN, RUN_OF_MANY = 3000, 25_000, 6000
 #: Frames in a run.
 SAVED = 4000
 
@@ -56,7 +57,7 @@ def settle(rung: Rung, situation: Situation) -> None:
     settings["potential"] = {"cutoff": cutoff}
     n = frames.n_sites
     settings["training"] = {"steps": FIT, "batch_size": _between(2, IN_A_BATCH // n, 64)}
-    settings["dynamics"] = _dynamics(frames, cutoff)
+    settings["dynamics"] = _dynamics(frames, cutoff, RUN_OF_MANY if dense else RUN)
     if dense:
         settings["refine_pairs"] = {
             "_target_": "cgrec.corrections.PairRefinement",
@@ -149,9 +150,9 @@ def _priors(frames: Frames, chain: bool, situation: Situation) -> Json:
     return priors
 
 
-def _dynamics(frames: Frames, cutoff: float) -> Json:
+def _dynamics(frames: Frames, cutoff: float, steps: int) -> Json:
     step = timestep(frames)
-    length = RUN * step
+    length = steps * step
     replicas = _between(4, IN_A_RUN // frames.n_sites, 128)
     every = length * replicas / SAVED
     settings: Json = {
