@@ -28,6 +28,13 @@ _HOMES = {
     "Chain": "chain",
     "read": "io",
     "load": "package",
+    "pack": "package",
+    "climb": "commands._calls",
+    "check": "commands._calls",
+    "descend": "commands._calls",
+    "distil": "commands._calls",
+    "friction": "commands._calls",
+    "analyse_backmapping": "commands._calls",
     "init": "setup",
 }
 __all__ = list(_HOMES)

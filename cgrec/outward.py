@@ -11,14 +11,23 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from .cards import card, drawing
+
 if TYPE_CHECKING:
     import mdtraj
     from ase import Atoms
     from MDAnalysis import Universe
 
+    from .frames import Frames
+
 
 class Outward:
-    """What `Frames` become outside cgrec. Molecules are made whole on the way."""
+    """What `Frames` become outside cgrec, and what a notebook shows of them. Molecules are made
+    whole on the way.
+    """
 
     def write(self, path: str | Path, *, topology: bool = True) -> list[Path]:
         """Write a file for another program, in the units that are usual there.
@@ -64,3 +73,23 @@ class Outward:
         """
         images: list[Atoms] = import_module("cgrec.io").to_ase(self)
         return images
+
+    def _repr_html_(self: Frames) -> str:  # type: ignore[misc]  # Frames is the one that inherits
+        system, box = self.system, self.box
+        edges = "" if box is None else " x ".join(f"{e:.4g}" for e in _lengths(box)) + " nm"
+        arrays = ("forces", "energies", "weights")
+        rows = [
+            ("frames", str(len(self))),
+            ("sites", f"{self.n_sites} in {int(system.molecules.max()) + 1} molecules"),
+            ("temperature", f"{self.temperature:g} K"),
+            ("box", edges or "open"),
+            ("with", ", ".join(a for a in arrays if getattr(self, a) is not None)),
+            ("replicas", "" if self.replicas is None else str(len(np.unique(self.replicas)))),
+        ]
+        picture = drawing(self.positions[0], system.bonds, system.elements, system.types)
+        return card("Frames", rows, picture=picture)
+
+
+def _lengths(box: NDArray[np.floating]) -> list[float]:
+    """Lengths of the box vectors of the first frame, nm."""
+    return [float(np.linalg.norm(row)) for row in np.asarray(box, float).reshape(-1, 3, 3)[0]]

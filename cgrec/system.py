@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from . import bonds as graph
 from .bonds import as_pairs, connected_components, members_of
+from .cards import card, some
 from .files import read_json, write_json
 from .site_labels import Address, SiteLabels
 
@@ -180,6 +181,9 @@ class System:
     def __repr__(self) -> str:
         return _described(self)
 
+    def _repr_html_(self) -> str:
+        return _card(self)
+
     def to_dict(self) -> dict[str, list[object]]:
         """Plain lists, for json. What nobody states of chains and numbers is left out."""
         values = {
@@ -265,6 +269,20 @@ def _agree(system: System, other: System) -> bool:
     return set(mine) != set(theirs) and all(
         mine[name] == theirs[name] for name in set(mine) & set(theirs)
     )
+
+
+def _card(system: System) -> str:
+    rows = [
+        ("sites", str(system.n_sites)),
+        ("molecules", str(int(system.molecules.max()) + 1)),
+        ("residues", some([f"{n} {r}" for r, n in Counter(system.residue_names).most_common()])),
+        ("types", some(sorted(set(system.types)), 12)),
+        ("bonds", str(len(system.bonds))),
+        ("constraints", str(len(system.constraints)) if len(system.constraints) else ""),
+        ("mass", f"{system.masses.sum():.5g} amu"),
+        ("charge", f"{system.charges.sum():.3g} e" if system.charges.any() else ""),
+    ]
+    return card("System", rows)
 
 
 def _described(system: System) -> str:

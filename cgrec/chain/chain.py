@@ -48,12 +48,13 @@ from ..variables import named_variables
 from ..verdict import DO_NOT_USE, NotToBeUsed, Verdict, judge
 from .foresight import check_basins, check_indices, check_variables, foresee, remark_basins
 from .level_ledger import LevelLedger
+from .seen import Seen
 
 #: What says that level 0 was begun.
 OF_ATOMS = ("level0/frames", "level0/learning", "level0/sampling")
 
 
-class Chain:
+class Chain(Seen):
     """A run: level 0 from a source, and the levels above it.
 
     Args:

@@ -11,6 +11,7 @@ from .at_work import run_level
 from .folder import LevelFolder
 from .maker import claim_level, make_level
 from .products import distil_level, fit_backmapper, fit_level_friction
+from .seen import html, line
 
 
 class Level(LevelFolder):
@@ -25,6 +26,8 @@ class Level(LevelFolder):
     distil = distil_level
     fit_friction = fit_level_friction
     run = run_level
+    __repr__ = line
+    _repr_html_ = html
 
 
 def potential_of(level: Level) -> Potential | None:

@@ -23,6 +23,7 @@ from scipy.sparse import csr_array, diags_array, eye_array, issparse
 from scipy.sparse.csgraph import connected_components as label_components
 
 from ..bonds import connected_components, members_of
+from ..cards import card, some
 from ..files import WAY_BACK, open_npz, write_whole
 from ..frames import Frames, release, room
 from ..system import System
@@ -212,6 +213,17 @@ class Mapping:
         return replace(
             self, position_weights=self.sparse_position_weights, force_weights=force_weights
         )
+
+    def __repr__(self) -> str:
+        fine, coarse = self.fine.n_sites, self.coarse.n_sites
+        return f"Mapping({fine} -> {coarse} sites: {some(self.coarse.labels)})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("from", f"{self.fine.n_sites} sites: {some(self.fine.labels)}"),
+            ("to", f"{self.coarse.n_sites} sites: {some(self.coarse.labels)}"),
+        ]
+        return card("Mapping", rows)
 
     def save(self, path: str | Path) -> None:
         """Write one npz file (the weights that are not zero, both Systems as json): whole, or not

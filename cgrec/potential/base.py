@@ -18,6 +18,7 @@ from ..frames import Frames
 from ..plugins import NoPlugin, Registry
 from ..system import System
 from . import backends
+from .described import Described
 from .graph import SiteGraph, check_box, site_graph
 from .restore import restored
 from .state import common_state
@@ -58,7 +59,7 @@ PotentialState = TypedDict(
 )
 
 
-class Potential(nn.Module, ABC):
+class Potential(Described, nn.Module, ABC):
     """Interface of everything that has an energy: a PMF network, a prior, a bias, a sum of them.
 
     A subclass implements `energy`, passes its keyword arguments to `super().__init__` as plain
