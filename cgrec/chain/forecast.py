@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ..cell import widths
 from ..dynamics import Langevin
 from ..level import LevelRecipe
 from ..system import System
@@ -33,6 +34,7 @@ def forecast(chain: Chain) -> Iterator[tuple[str, str]]:
     for name, system in zip(names, systems):
         yield name, _in_words(system)
     yield "labels", f"{len(chain.variables)} variables of the chain are where they should be"
+    yield "box", _box(chain)
     yield "disk", _disk(chain.folder, list(chain.recipes.values()), systems[1:])
 
 
@@ -41,6 +43,40 @@ def _in_words(system: System | None) -> str:
         return "sites are chosen by the frames of the level below"
     molecules = len(system.molecule_sites())
     return f"{system.n_sites} sites in {molecules} molecule{'s' if molecules > 1 else ''}"
+
+
+def _box(chain: Chain) -> str:
+    """The narrowest half of the boxes of the first frames, where the source has read some.
+
+    Raises:
+        ValueError: a cutoff of a level is more than that: a site would meet two images of another.
+    """
+    first = getattr(chain.source, "first_frames", None)
+    boxes = None if first is None else first.boxes()
+    if boxes is None:
+        return "none is known before the work: cutoffs cannot be compared with it"
+    half = float(widths(boxes).min()) / 2
+    for name, recipe in chain.recipes.items():
+        for key, cutoff in _cutoffs(recipe):
+            if cutoff > half:
+                raise ValueError(
+                    f"levels.{name}.{key}: expected at most half the box, {half:.3g} nm, found "
+                    f"{cutoff:g}; give levels.{name}.{key}={0.95 * half:.2g}, or a larger box"
+                )
+    return f"half of it is {half:.3g} nm, no cutoff is more"
+
+
+def _cutoffs(recipe: LevelRecipe) -> Iterator[tuple[str, float]]:
+    """(key, nm) of the cutoffs that a recipe states."""
+    keywords = getattr(recipe.potential, "keywords", {})
+    named = {"potential.cutoff": keywords.get("cutoff")}
+    if recipe.refine_pairs is not None:
+        named["refine_pairs.cutoff"] = recipe.refine_pairs.cutoff
+    for prior in recipe.listed_priors:
+        named["priors.cutoff"] = getattr(prior, "cutoff", None) or named.get("priors.cutoff")
+    for key, cutoff in named.items():
+        if isinstance(cutoff, int | float):
+            yield key, cutoff
 
 
 def _disk(folder: Path, recipes: Sequence[LevelRecipe], systems: Sequence[System | None]) -> str:

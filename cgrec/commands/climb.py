@@ -43,8 +43,10 @@ def _climb_one(config: Composed, trust: bool, given: frozenset[str]) -> None:
     """Climb one composed configuration and write its report."""
     checked(config, trust, given)
     chain = build(config, trust, given)
+    from ..chain.forecast import forecast
     from ..report import write_report  # it takes seconds to import, and a wrong word none
 
+    list(forecast(chain))  # refuses what cannot work
     try:
         chain.climb()
     except Exception:
