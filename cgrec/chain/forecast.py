@@ -12,6 +12,7 @@ from pathlib import Path
 from ..cell import widths
 from ..dynamics import Langevin
 from ..level import LevelRecipe
+from ..sources import FileSource
 from ..system import System
 from .chain import Chain, foreseen
 
@@ -51,8 +52,7 @@ def _box(chain: Chain) -> str:
     Raises:
         ValueError: a cutoff of a level is more than that: a site would meet two images of another.
     """
-    first = getattr(chain.source, "first_frames", None)
-    boxes = None if first is None else first.boxes()
+    boxes = chain.source.beginning.boxes() if isinstance(chain.source, FileSource) else None
     if boxes is None:
         return "none is known before the work: cutoffs cannot be compared with it"
     half = float(widths(boxes).min()) / 2

@@ -80,7 +80,7 @@ class FileSource(Source):
             raise ValueError("FileSource.path: expected at least one file, found none")
 
     @cached_property
-    def first_frames(self) -> Frames:
+    def beginning(self) -> Frames:
         """A few, read as all will be but for the checks that need many; what is doubtful about them
         is said when all are read.
         """
@@ -103,7 +103,7 @@ class FileSource(Source):
 
     def system(self) -> System | None:
         """Of the first frames; a bond or a constraint that they show may be none of all."""
-        return self.first_frames.system
+        return self.beginning.system
 
     def sample(self, folder: Path, seed: int) -> Frames:
         """Read the files; nothing is random and nothing needs resuming. Frames too many for the
