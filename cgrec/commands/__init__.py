@@ -24,7 +24,19 @@ from ..plugins import COMMANDS as GROUP
 from ..plugins import EXPORTERS, loaded, offered, package_of, summary_of
 
 #: Exporters that are cgrec's own, without importing them.
-_OWN_EXPORTERS = ("lammps", "xtc", "trr", "dcd", "h5md", "pdb", "gro", "psf", "extxyz", "npz")
+_OWN_EXPORTERS = (
+    "lammps",
+    "openmm",
+    "xtc",
+    "trr",
+    "dcd",
+    "h5md",
+    "pdb",
+    "gro",
+    "psf",
+    "extxyz",
+    "npz",
+)
 
 
 def own() -> list[str]:

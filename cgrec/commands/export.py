@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+from ..dynamics.guard_file import save_guard
 from ..export import EXPORTERS, exporter
 from ..export.marks import Wishes, wishes_of
 from ..level import Level
 from ..options import Help, Option, described, options_of, read
 from ..potential import Potential
+from . import call, help_of
 from ._runs import LevelNumber, RunOrPackage, level_of
+
+#: cgrec package under another name.
+PACKAGE = "package"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +42,15 @@ def export(arguments: list[str]) -> None:
     `cgrec export lammps --help`.
     """
     name = arguments[0] if arguments else ""
+    if name == PACKAGE:
+        call("package", arguments[1:])
+        return
     write = exporter(name)
     wishes = wishes_of(write)
     given = read(f"cgrec export {name}", arguments[1:], _options(write))
     level = level_of(f"cgrec export {name}", given.pop("run"), given.pop("level"), packed=True)
-    made = write(_potential(level, wishes), level.frames, Path(given.pop("to")), **given)
+    extra = (_keep_guard(level),) if wishes.guard else ()
+    made = write(_potential(level, wishes), level.frames, Path(given.pop("to")), *extra, **given)
     then = wishes.then.format(Path(str(made)).with_suffix("")) if wishes.then else ""
     print(f"{made}: {then}" if then else made)
 
@@ -52,13 +62,22 @@ def _potential(level: Level, wishes: Wishes) -> Potential | None:
     return level.distilled if wishes.distilled else level.potential
 
 
+def _keep_guard(level: Level) -> Callable[[Path], None] | None:
+    """What writes the guard of the level to a path; None where it has none."""
+    guard = level.guard
+    return None if guard is None else partial(save_guard, guard)
+
+
 def explain(arguments: list[str]) -> str:
     """Help on all exporters, or on the one that the words name."""
     names = [word for word in arguments if not word.startswith("-")]
+    if names[:1] == [PACKAGE]:
+        return help_of(PACKAGE, [])
     name = names[0] if names else next(iter(EXPORTERS))
     options = described(_options(exporter(name)))
+    known = ", ".join([*EXPORTERS, PACKAGE])
     return (
-        f"cgrec export NAME: write a level for another program, {', '.join(EXPORTERS)}, or one "
+        f"cgrec export NAME: write a level for another program, {known}, or one "
         "that an\ninstalled package brings (cgrec --help).\n\n"
         f"Options of cgrec export {name}, as key=value:\n{options}\n\nExample:\n"
         f"    cgrec export {name} run=runs/water level=1 to=water_{name}"

@@ -12,9 +12,14 @@ from ..plugins import EXPORTERS as GROUP
 from ..plugins import loaded, offered
 from .lammps import lammps_command, write_lammps
 from .marks import exports
+from .openmm_folder import write_openmm
 from .trajectories import TRAJECTORIES
 
-EXPORTERS: dict[str, Callable[..., Path]] = {"lammps": write_lammps, **TRAJECTORIES}
+EXPORTERS: dict[str, Callable[..., Path]] = {
+    "lammps": write_lammps,
+    "openmm": write_openmm,
+    **TRAJECTORIES,
+}
 
 
 def exporter(name: str) -> Callable[..., object]:
@@ -35,4 +40,4 @@ def exporter(name: str) -> Callable[..., object]:
     return loaded(GROUP, name)
 
 
-__all__ = ["EXPORTERS", "exporter", "exports", "lammps_command", "write_lammps"]
+__all__ = ["EXPORTERS", "exporter", "exports", "lammps_command", "write_lammps", "write_openmm"]

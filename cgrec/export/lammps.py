@@ -47,7 +47,7 @@ def write_lammps(
     seed: int = 1,
 ) -> Path:
     """Write `folder`: system.data, potential.in with its files, and run.in, Langevin dynamics from
-    the last frame.
+    the last frame; README.md says how to know whether a run left what the level was trained on.
 
     Run it there with `lmp -in run.in` or `mpiexec -n 4 lmp -in run.in`; `-var steps 5000` changes
     the length.
@@ -90,6 +90,7 @@ def write_lammps(
     }
     files["potential.in"] = _potential_input(splines, kinds, terms, reach)
     files["run.in"] = _run_input(frames, timestep, friction, steps, seed)
+    files["README.md"] = _README.format(temperature=frames.temperature)
     if terms.series:
         files["series.colvars"] = "".join(_colvar(k, s) for k, s in enumerate(terms.series, 1))
     partial = folder.with_name(folder.name + ".partial")
@@ -100,6 +101,29 @@ def write_lammps(
     partial.rename(folder)
     sync(folder.parent)
     return folder
+
+
+_README = """# A level of cgrec in LAMMPS
+
+Run it here: `lmp -in run.in`, or `mpiexec -n 4 lmp -in run.in`; `-var steps 5000` changes the length.
+Units are those of `real`. LAMMPS knows splines and bonded terms, and nothing of what they were learned
+from: it does not say when a configuration lies outside of that, and neither do the files here.
+cgrec says it of the frames of the run, by the run or the package that the level is from:
+
+```python
+import cgrec
+
+level = cgrec.load("model.cgrec").level(1)
+frames = cgrec.read(
+    "run.lammpstrj",
+    level.system,
+    temperature={temperature:g},
+    lammps_units="real",
+    check_units=False,
+)
+print(level.extrapolation(frames).max())  # above 1: outside of what the level was trained on
+```
+"""
 
 
 def lammps_command(ranks: int = 1) -> tuple[list[str], dict[str, str]]:

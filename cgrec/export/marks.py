@@ -16,21 +16,28 @@ class Wishes(NamedTuple):
         then: what to do with what was made, for the user; {0} stands for its name without ending.
         potential: it needs a potential at all; else a level without one will do.
         ending: of the file that it makes; empty: it makes a folder.
+        guard: it takes a fourth argument, which writes the guard of the level to a path, or None.
     """
 
     distilled: bool = False
     then: str = ""
     potential: bool = True
     ending: str = ""
+    guard: bool = False
 
 
 def exports(
-    *, distilled: bool = False, then: str = "", potential: bool = True, ending: str = ""
+    *,
+    distilled: bool = False,
+    then: str = "",
+    potential: bool = True,
+    ending: str = "",
+    guard: bool = False,
 ) -> Callable[[F], F]:
     """Mark an exporter with its wishes; one without a mark is given the level's own potential."""
 
     def marked(function: F) -> F:
-        setattr(function, "wishes", Wishes(distilled, then, potential, ending))  # noqa: B010 (functions have no such attribute for checkers)
+        setattr(function, "wishes", Wishes(distilled, then, potential, ending, guard))  # noqa: B010 (functions have no such attribute for checkers)
         return function
 
     return marked

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..backmapping import Backmapper
 from ..dynamics.guard import FeatureGuard, find_network
 from ..dynamics.guard_file import load_guard
@@ -13,6 +16,7 @@ from ..files import Json, read_json
 from ..frames import Frames
 from ..mapping import Mapping
 from ..potential import Coulomb, MetadynamicsBias, Potential
+from ..potential.base import portion
 from ..roles import Variable
 from ..run import layout
 from ..run.digests import checked, checked_json
@@ -74,6 +78,23 @@ class LevelFolder:
         there.
         """
         return _guard_of(self)
+
+    def extrapolation(self, frames: Frames) -> NDArray[np.float64]:
+        """(n_frames,) how far out frames lie, such as those of a run in LAMMPS: above 1 they lie
+        outside of what its potential was trained on.
+
+        Raises:
+            ValueError: nothing is known of that (`guard` is None); sites it was not made for.
+        """
+        guard = self.guard
+        if guard is None:
+            raise ValueError(
+                f"{self.folder}: expected a network that describes its sites and what it was "
+                "trained on, found no guard; look at g(r) and bond lengths of the frames yourself"
+            )
+        potential, step = self.potential, portion(frames.n_sites, 256)
+        parts = (frames[k : k + step] for k in range(0, len(frames), step))
+        return np.concatenate([guard.score(potential.graph(part)).cpu().numpy() for part in parts])
 
     def calculator(self) -> PotentialCalculator:
         """Its potential for ASE, with its guard: `atoms.calc = level.calculator()`."""

@@ -41,7 +41,8 @@ def content(made):
     """{file: bytes} of what an exporter made."""
     if not made.is_dir():
         return {made.suffix: made.read_bytes()}
-    return {file.name: file.read_bytes() for file in sorted(made.iterdir())}
+    files = (path for path in sorted(made.rglob("*")) if path.is_file())
+    return {str(path.relative_to(made)): path.read_bytes() for path in files}
 
 
 def test_it_leaves_what_it_says(write, potential, frames, tmp_path):

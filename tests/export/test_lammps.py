@@ -273,7 +273,14 @@ def test_command_exports_what_was_distilled(run_folder, tmp_path, capsys):
     bonded().save(run_folder / "distilled.pt")
     main([*arguments, "timestep=0.004"])
     files = {p.name for p in (tmp_path / "out").iterdir()}
-    assert files == {"system.data", "potential.in", "potential.uf3", "run.in", "series.colvars"}
+    assert files == {
+        "README.md",
+        "system.data",
+        "potential.in",
+        "potential.uf3",
+        "run.in",
+        "series.colvars",
+    }
     assert (
         "timestep 4.0\n" in (tmp_path / "out" / "run.in").read_text()
         and "lmp -in" in capsys.readouterr().out

@@ -7,6 +7,7 @@ import re
 import shutil
 import warnings
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 import cgrec
 from cgrec.cli import main
 from cgrec.dynamics import FeatureGuard
+from cgrec.dynamics.guard_file import load_guard
 from cgrec.package import Damaged, Package, open_package, pack
 
 
@@ -268,3 +270,45 @@ def test_the_example_of_the_page_runs(run, tmp_path, monkeypatch):
     space = {"cgrec": cgrec, "atoms": atoms_of(cgrec.load(run).levels[1].frames)}
     exec(block.replace("level(2)", "level(1)"), space)
     assert np.isfinite(space["atoms"].get_potential_energy())
+
+
+def test_extrapolation_of_frames_from_elsewhere(packed, run):
+    level = cgrec.load(packed).level(1)
+    own = level.frames
+    inside = level.extrapolation(own)
+    assert inside.shape == (len(own),) and inside.max() < 1
+    far = replace(own, positions=own.positions * np.array([1.5, 1.0, 1.0]))
+    assert level.extrapolation(far).min() > 1
+    with pytest.raises((ValueError, FileNotFoundError), match="level0"):
+        cgrec.load(packed).level(0).extrapolation(own)
+
+
+def test_the_readme_of_a_lammps_export_says_it_of_a_dump(packed, run, tmp_path, monkeypatch):
+    """Its Python runs on a dump of the level's own frames, as LAMMPS writes it."""
+    from cgrec.export.lammps import _README
+
+    level = cgrec.load(run).levels[1]
+    lines = []
+    for k, x in enumerate(10 * np.asarray(level.frames.positions[:5], float)):
+        lines += ["ITEM: TIMESTEP", str(1000 * k), "ITEM: NUMBER OF ATOMS", "3"]
+        lines += ["ITEM: BOX BOUNDS ff ff ff", "-50 50", "-50 50", "-50 50"]
+        lines += ["ITEM: ATOMS id type xu yu zu"]
+        lines += [f"{i + 1} 1 {p[0]:.6f} {p[1]:.6f} {p[2]:.6f}" for i, p in enumerate(x)]
+    monkeypatch.chdir(packed.parent)
+    Path("run.lammpstrj").write_text("\n".join(lines) + "\n")
+    block = _README.format(temperature=300.0).split("```python\n")[1].split("```")[0]
+    space = {}
+    exec(block, space)
+    found = space["level"].extrapolation(space["frames"])
+    np.testing.assert_allclose(found, level.extrapolation(level.frames[:5]), rtol=1e-3)
+
+
+def test_export_package_and_openmm_on_the_command_line(run, tmp_path, capsys):
+    main(["export", "package", f"run={run}", f"to={tmp_path}/x.cgrec", "frames=20"])
+    main(["export", "openmm", f"run={tmp_path}/x.cgrec", "level=1", f"to={tmp_path}/omm"])
+    assert "python " in capsys.readouterr().out
+    level, kept = cgrec.load(run).levels[1], tmp_path / "omm" / "guard.npz"
+    graph = level.potential.graph(level.frames[:5])
+    np.testing.assert_allclose(
+        load_guard(kept, level.potential).score(graph), level.guard.score(graph), rtol=1e-9
+    )
