@@ -107,6 +107,7 @@ COMMANDS = {
         "three_cutoff=0",
     ],
     "cgrec export lammps run=runs/alanine_dipeptide level=2 to=lammps_l2": [],
+    "cgrec export openmm run=runs/alanine_dipeptide level=2 to=openmm_l2": [],
     "cgrec map run=runs/alanine_dipeptide level=0 n_sites=10,5,2": [],
     "cgrec map system=protein.pdb n_sites=10 to=maps_protein": [],
     "cgrec climb --config-dir maps +mapping@levels.l1.mapping=chosen run=runs/mine": ONE_LEVEL,
