@@ -13,11 +13,14 @@ import pytest
 from samples import dimer
 
 import cgrec
-from cgrec import Frames
+from cgrec import Frames, System
 from cgrec.cli import main
+from cgrec.dynamics import Langevin
 from cgrec.files import write_json
 from cgrec.level import Level
 from cgrec.package import pack
+from cgrec.potential import fit_priors
+from cgrec.potential.state import density_range
 from cgrec.remarks import Remark
 from cgrec.run import layout
 from cgrec.run.digests import keep, keep_json, open_record
@@ -166,3 +169,60 @@ def test_the_default_folder_lies_beside(spring):
 
     assert Run(run=str(spring), level=1)._beside() == spring.parent / "run_level1_run"
     assert Run(run="/a/x.cgrec", level=2)._beside().name == "x_level2_run"
+
+
+@pytest.fixture(scope="module")
+def liquid(tmp_path_factory):
+    """A run whose level 1 are lone sites in a box, kept apart by a wall; its own frames are a run of
+    the same potential.
+    """
+    folder = tmp_path_factory.mktemp("liquid") / "run"
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij"), -1).reshape(-1, 3) + 0.5
+    system = System(names=("AR",) * 64, masses=np.full(64, 40.0))
+    start = grid * 0.5 + 0.03 * rng.normal(size=(40, 64, 3))
+    own = Frames(system, start, 300.0, box=2.0 * np.eye(3))
+    walls = sum_of(fit_priors(own, types=["AR"], cutoff=0.9, excluded_volume=True))
+    walls.made_at(300.0)
+    walls.density = density_range(own)
+    open_record(folder)
+    for number in (0, 1):
+        place = layout.level_folder(folder, number)
+        open_record(place)
+        if number:
+            options = {"n_replicas": 8, "length": 20.0, "save_every": 0.5, "equilibration": 10.0}
+            Langevin(**options)(walls, own, place / layout.FRAMES)
+            keep(place / layout.POTENTIAL, walls.save)
+        else:
+            own.save(place / layout.FRAMES, lambda p: write_json(p / layout.SIMULATION, {}))
+        keep_json(place / layout.REPORT, {"name": ["atoms", "beads"][number]})
+    return folder
+
+
+def sum_of(priors):
+    return sum(priors[1:], priors[0])
+
+
+@pytest.mark.filterwarnings("ignore::cgrec.remarks.Remark")
+@pytest.mark.parametrize(("box", "sites"), [("4", 512), ("2,2,4", 128), ("3.3", None)])
+def test_another_box_of_a_liquid_has_its_density_and_its_structure(
+    box, sites, liquid, tmp_path, capsys
+):
+    words = [f"run={liquid}", "level=1", f"box={box}", f"to={tmp_path}/out", "n_replicas=4"]
+    main(["run", *words, "length=10", "save_every=0.5", "equilibration=10"])
+    frames = Frames.load(tmp_path / "out" / "frames")
+    assert sites in (None, frames.n_sites)
+    density = frames.n_sites / np.linalg.det(np.asarray(frames.box, float).reshape(-1, 3, 3)[0])
+    assert density == pytest.approx(8.0, rel=1e-9)
+    (row,) = json.loads((tmp_path / "out" / "report.json").read_text())["radial"]
+    assert row["types"] == ["AR", "AR"] and row["value"] < 3 * row["floor"] + 4 * row["error"]
+    assert "g(r) AR-AR: " in capsys.readouterr().out
+    assert (tmp_path / "out" / "run.png").exists()
+
+
+def test_another_density_is_refused(liquid, tmp_path):
+    level = cgrec.load(liquid).levels[1]
+    thin = replace(level.frames[:4], box=3.0 * np.eye(3))
+    thin.save(tmp_path / "thin")
+    with pytest.raises(ValueError, match="per nm.3 and the run is at"), pytest.warns(Remark):
+        level.run(tmp_path / "out", start=str(tmp_path / "thin"), length=0.4)
