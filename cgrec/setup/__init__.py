@@ -25,7 +25,7 @@ from ..report.ladder import ladder_picture
 from ..report.maps import save
 from ..statistics import statistical_inefficiency
 from ..trace import longest_chain
-from .cost import minutes
+from .cost import cost
 from .files import Sample, sample_of
 from .ladder import Rung, Situation, ladder_of, situation_of
 from .sizes import FIT, half_box, settle
@@ -207,14 +207,23 @@ def _forecast(path: Path, rungs: Sequence[Rung], budget: float) -> None:
     costs = []
     for rung in rungs:
         _say(f"timing a few steps of {rung.name}")
-        costs.append(minutes(chain.recipes[rung.name], rung.frames))
+        costs.append(cost(rung.name, chain.recipes[rung.name], rung.frames))
+        _shorten(rung.settings["dynamics"], costs[-1].timestep)
     runs = [_runs(rung) for rung in rungs]
-    total = sum(fit + n * run for (fit, run), n in zip(costs, runs))
+    total = sum(c.fit + n * c.run for c, n in zip(costs, runs))
     share = 1.0 if total <= budget else max(LEAST, budget / total)
     if share < 1:
         _scale(rungs, share, share)
-    for rung, (fit, run), n in zip(rungs, costs, runs):
-        rung.minutes = share * (fit + n * run)
+    for rung, found, n in zip(rungs, costs, runs):
+        rung.minutes = share * (found.fit + n * found.run)
+
+
+def _shorten(dynamics: Json, timestep: float) -> None:
+    """As many steps, each shorter."""
+    ratio = timestep / dynamics["timestep"]
+    dynamics["timestep"] = timestep
+    for key in ("length", "equilibration", "save_every"):
+        dynamics[key] = float(f"{dynamics[key] * ratio:.2g}")
 
 
 def _runs(rung: Rung) -> int:

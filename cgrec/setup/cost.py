@@ -11,35 +11,67 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from ..dynamics import AllLost, Langevin
 from ..frames import Frames
 from ..level import LevelRecipe
+from ..level.trial import try_priors
 from ..potential import Potential
 from ..potential.priors import fitted
 
 #: Steps of the shorter piece, and how often each is timed.
 STEPS, REPEATS = 10, 3
+#: ps, below which no time step is tried.
+SHORTEST = 0.001
 #: Frames that priors and the trial fit see.
 FRAMES = 400
 
 
-def minutes(recipe: LevelRecipe, frames: Frames) -> tuple[float, float]:
-    """(of the fit, of one run of the level) on one core, from a short timing.
+class Cost(NamedTuple):
+    """What a level costs on one core.
+
+    Attributes:
+        fit, run: minutes, of its fit and of one of its runs.
+        timestep: ps, at which the priors alone live (`cgrec.level.trial`).
+    """
+
+    fit: float
+    run: float
+    timestep: float
+
+
+def cost(name: str, recipe: LevelRecipe, frames: Frames) -> Cost:
+    """From a short timing.
 
     Args:
+        name: of the level.
         recipe: of the level; its dynamics must be `Langevin`.
         frames: of the level below, mapped.
     """
+    engine = recipe.dynamics
+    assert isinstance(engine, Langevin)
     some = frames[:: max(1, -(-len(frames) // FRAMES))]
     with _quietly(), tempfile.TemporaryDirectory() as place:
         network = recipe.potential(some, 0)
         priors = fitted(recipe.listed_priors, some, network.types)
+        timestep = _steady(name, priors, some, engine)
         potential, fit = _fit(recipe, network, priors, some)
-        run = _run(recipe.dynamics, potential, some, Path(place) / "run")
-    steps = recipe.training.steps
-    assert isinstance(recipe.dynamics, Langevin)
-    return fit * steps / 60, run * recipe.dynamics.total_steps / 60
+        run = _run(replace(engine, timestep=timestep), potential, some, Path(place) / "run")
+    return Cost(fit * recipe.training.steps / 60, run * engine.total_steps / 60, timestep)
+
+
+def _steady(name: str, priors: list[Potential], frames: Frames, engine: Langevin) -> float:
+    """ps, the longest step, of what was asked and halves of it, at which the priors alone live."""
+    step = engine.timestep
+    while step > SHORTEST:
+        try:
+            try_priors(name, priors, frames, replace(engine, timestep=step))
+        except ValueError:
+            step /= 2
+            continue
+        break
+    return step
 
 
 def _fit(

@@ -49,6 +49,7 @@ class Rung:
         frames: mapped.
         settings: other keys of the level.
         minutes: forecast of the fit and of the run.
+        group: of the shipped level that the settings change.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Rung:
     frames: Frames
     settings: Json = field(default_factory=dict)
     minutes: float = math.nan
+    group: str = "network"
 
 
 @dataclass(frozen=True, eq=False)

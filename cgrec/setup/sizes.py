@@ -25,10 +25,14 @@ ALONE, NEAREST, FURTHEST = 1.0, 0.6, 1.4
 #: amu/nm^3 of 1 g/cm^3, and g/cm^3 from which ions are a melt, whose charges nothing screens by its
 #: permittivity.
 AMU_PER_NM3, MELT = 602.2, 1.0
+#: Relative permittivity of water at 298 K.
+WATER = 78.4
 #: nm between twice the reach and the box: room for the list of neighbours.
 ROOM, SKIN = 0.02, 0.1
 #: Time steps in a period of the stiffest bond, or of a site among its neighbours.
 IN_A_PERIOD = 8
+#: 1/ps^2, squared angular frequency of the slowest system there is: a period of 0.16 ps.
+LEAST_RATE = (2 * math.pi / 0.16) ** 2
 #: ps, and what the time step is rounded down to.
 STEPS = (0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.012, 0.015, 0.02)
 #: ps, of alpha carbons and centres of residues of a chain that nobody has seen move.
@@ -57,6 +61,9 @@ def settle(rung: Rung, situation: Situation) -> None:
     settings["potential"] = {"cutoff": cutoff}
     n = frames.n_sites
     settings["training"] = {"steps": FIT, "batch_size": _between(2, IN_A_BATCH // n, 64)}
+    if situation.word == "ions":
+        rung.group = "ions"
+        settings["training"] = {"steps": FIT // 2}
     settings["dynamics"] = _dynamics(frames, cutoff, RUN_OF_MANY if dense else RUN)
     if dense:
         settings["refine_pairs"] = {
@@ -105,6 +112,12 @@ def _cutoff(frames: Frames, dense: bool, sparse: bool) -> float:
     return math.floor(reach * 20 + 1e-9) / 20
 
 
+def _permittivity(situation: Situation) -> float | None:
+    """Of water; None has it measured from the dipoles of the solvent, where these are known."""
+    solvent = situation.solvent
+    return None if solvent is not None and solvent.charge is not None else WATER
+
+
 def _density(frames: Frames) -> float:
     """g/cm^3; 0 without a box."""
     if frames.box is None:
@@ -146,7 +159,7 @@ def _priors(frames: Frames, chain: bool, situation: Situation) -> Json:
         priors["walls"] = {"_target_": "cgrec.potential.priors.ChainWalls"}
     if situation.word == "ions" and _density(frames) < MELT:
         charges = {system.types[k.sites[0]]: round(k.charge or 0) for k in kinds_of(system)}
-        priors["coulomb"] = {"charges": charges, "permittivity": 78.4}
+        return {"coulomb": {"charges": charges, "permittivity": _permittivity(situation)}}
     return priors
 
 
@@ -170,25 +183,46 @@ def _dynamics(frames: Frames, cutoff: float, steps: int) -> Json:
 
 
 def timestep(frames: Frames) -> float:
-    """ps, an eighth of the shortest period: of a bond by how much it fluctuates, of a site without
-    bonds by the forces on it, <F^2> = kT <curvature>.
+    """ps, an eighth of the shortest period: of a bond or an angle by how much it fluctuates, of a
+    site without bonds by the forces on it, <F^2> = kT <curvature>.
     """
+    some = frames[:: max(1, -(-len(frames) // 200))]
     kT = thermal_energy(frames.temperature)
     masses = frames.system.masses
-    some = frames[:: max(1, -(-len(frames) // 200))]
-    periods = [0.16]
+    rates = [LEAST_RATE]
     if len(frames.system.bonds):
-        i, j = frames.system.bonds.T
-        x = np.asarray(some.positions, float)
-        lengths = np.linalg.norm(x[:, i] - x[:, j], axis=-1)
-        stiffness = kT / np.maximum(lengths.var(0), 1e-8)
-        reduced = masses[i] * masses[j] / (masses[i] + masses[j])
-        periods.append(float((2 * np.pi * np.sqrt(reduced / stiffness)).min()))
+        rates += [_bond_rate(some) * kT, _angle_rate(some) * kT]
     else:
         curvature = (np.asarray(some.need_forces(), float) ** 2).mean((0, 2)) / kT
-        periods.append(float((2 * np.pi * np.sqrt(masses / curvature)).min()))
-    most = min(periods) / IN_A_PERIOD
+        rates.append(float((curvature / masses).max()))
+    most = 2 * np.pi / math.sqrt(max(rates)) / IN_A_PERIOD
     return max((s for s in STEPS if s <= most), default=STEPS[0])
+
+
+def _bond_rate(frames: Frames) -> float:
+    """Largest 1 / (variance x reduced mass) of a bond: squared angular frequency over kT."""
+    i, j = frames.system.bonds.T
+    x = np.asarray(frames.positions, float)
+    variance = np.linalg.norm(x[:, i] - x[:, j], axis=-1).var(0)
+    inverse_mass = 1 / frames.system.masses
+    return float(((inverse_mass[i] + inverse_mass[j]) / np.maximum(variance, 1e-8)).max())
+
+
+def _angle_rate(frames: Frames) -> float:
+    """Largest G / variance of an angle, G its inverse mass (E. B. Wilson, J. C. Decius, P. C. Cross,
+    Molecular Vibrations, 1955, Sec. 4-1); 0 without angles.
+    """
+    paths = np.array(frames.system.bonded_paths(3), int).reshape(-1, 3)
+    if not len(paths):
+        return 0.0
+    x = np.asarray(frames.positions, float)
+    first, second = (x[:, paths[:, k]] - x[:, paths[:, 1]] for k in (0, 2))
+    a, b = (np.linalg.norm(v, axis=-1) for v in (first, second))
+    cosine = ((first * second).sum(-1) / (a * b)).clip(-1, 1)
+    end, middle, other = (1 / frames.system.masses[paths[:, k]] for k in range(3))
+    inverse = end / a**2 + other / b**2 + middle * (1 / a**2 + 1 / b**2 - 2 * cosine / (a * b))
+    variance = np.maximum(np.arccos(cosine).var(0), 1e-4)
+    return float((inverse.mean(0) / variance).max())
 
 
 def _corrections(variables: dict[str, list[str]], chain: bool, frames: Frames) -> Json:

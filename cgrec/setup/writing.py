@@ -40,7 +40,7 @@ def text_of(path: Path, sample: Sample, rungs: Sequence[Rung], comments: Sequenc
     """
     lines = [f"# cgrec climb {path}", "#", *_comments(comments)]
     lines += ["defaults:", f"  - /source: {sample.group}"]
-    lines += [f"  - /level@levels.{rung.name}: network" for rung in rungs]
+    lines += [f"  - /level@levels.{rung.name}: {rung.group}" for rung in rungs]
     lines += ["", f"name: {_inline(path.stem)}"]
     lines += ["control: false   # true: fit every level straight to level 0, too, to compare"]
     lines += ["source:", *(f"  {key}: {_inline(value)}" for key, value in sample.settings.items())]

@@ -1,5 +1,6 @@
 """`cgrec init`: what it takes files for, and that what it writes is an experiment."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from cgrec.configuration import composed
 from cgrec.setup.files import sample_of
 from cgrec.setup.kinds import kinds_of, solvent_of
 from cgrec.setup.ladder import ladder_of, situation_of
-from cgrec.setup.sizes import settle, timestep
+from cgrec.setup.sizes import _angle_rate, settle, timestep
 
 DATA = Path(__file__).parents[1] / "data"
 KT = 0.0083144626 * 300
@@ -167,6 +168,37 @@ def test_time_step_is_an_eighth_of_the_period_of_the_stiffest_bond():
     system = System(names=("A", "B"), masses=np.array([16.0, 16.0]), bonds=np.array([[0, 1]]))
     frames = Frames(system=system, positions=x, forces=np.zeros_like(x), temperature=300.0)
     assert timestep(frames) == 0.005
+
+
+def test_time_step_of_an_angle_is_that_of_its_bending():
+    # a light site that swings about a heavy one: G = 1 / (m r^2), stiffness kT / variance
+    mass, length, period = 12.0, 0.15, 0.05
+    variance = KT / (mass * length**2 * (2 * np.pi / period) ** 2)
+    angle = np.pi / 2 + np.random.default_rng(3).normal(0, np.sqrt(variance), 4000)
+    x = np.zeros((4000, 3, 3))
+    x[:, 0, 0] = length
+    x[:, 2, 0], x[:, 2, 1] = length * np.cos(angle), length * np.sin(angle)
+    system = System(
+        names=("A", "B", "C"),
+        masses=np.array([1e6, 1e6, mass]),
+        bonds=np.array([[0, 1], [1, 2]]),
+    )
+    frames = Frames(system=system, positions=x, forces=np.zeros_like(x), temperature=300.0)
+    assert _angle_rate(frames) * KT == pytest.approx((2 * np.pi / period) ** 2, rel=0.05)
+
+
+def test_ions_are_a_level_of_ions_with_a_permittivity_that_is_measured_where_it_can_be():
+    part = water(30)
+    charges = np.tile([-0.8, 0.4, 0.4], 30)
+    system = joined(part, ion(4, "NA", "Na", 23.0), ion(4, "CL", "Cl", 35.0))
+    charged = replace(system, charges=np.concatenate([charges, np.repeat([1.0, -1.0], 4)]))
+    for some, permittivity in ((system, 78.4), (charged, None)):
+        frames = in_a_box(some)
+        situation = situation_of(some)
+        (rung,) = ladder_of(frames, situation)
+        settle(rung, situation)
+        assert rung.group == "ions"
+        assert rung.settings["priors"]["coulomb"]["permittivity"] == permittivity
 
 
 def test_reach_ends_within_half_the_box():
