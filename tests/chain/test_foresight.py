@@ -66,6 +66,8 @@ def mirrored(frames: Frames) -> Frames:
 class Recipe:
     """What `foresight` looks at in a LevelRecipe."""
 
+    dynamics = None
+
     def __init__(self, mapping, variables=None, refine=None):
         self.mapping = mapping
         self.variables = variables_from_config(variables)
