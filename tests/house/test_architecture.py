@@ -58,6 +58,7 @@ OWNERS = {
     "hydra": {"configuration"},
     "omegaconf": {"configuration"},
     "matplotlib": {"report"},
+    "markdown_it": {"commands"},
 }
 FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")
 

@@ -95,6 +95,9 @@ COMMANDS = {
     ],
     "cgrec climb levels.l1.potential.cutoff=0.7 run=runs/short": ONE_LEVEL,
     "cgrec climb --cfg job": [],
+    "cgrec keys levels.l1.dynamics": [],
+    "cgrec keys Exchange": [],
+    "cgrec completion bash >> ~/.bash_completion": [],
     "cgrec climb --config-dir my_conf experiment=mine": ONE_LEVEL,
     "cgrec report run=runs/alanine_dipeptide": [],
     "cgrec climb --multirun seed=1,2 'run=runs/seed_${seed}' hydra/launcher=joblib": CHAIN,
@@ -196,7 +199,7 @@ def test_commands_of_the_pages_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_inputs()
     for command, more in COMMANDS.items():
-        words = shlex.split(command)[1:]
+        words = shlex.split(command.partition(" >>")[0])[1:]
         refused = REFUSED.get(command)
         try:
             main([*words, *more])
