@@ -21,6 +21,7 @@ _HTML = """<!doctype html>
 <style>
 body {{ font: 16px/1.5 sans-serif; color: #222; margin: 0 auto; max-width: 72rem; padding: 1rem;
   display: flex; flex-wrap: wrap; gap: 2rem }}
+@media (max-width: 44rem) {{ nav {{ order: 2 }} }}
 nav {{ flex: 0 0 11rem }} nav a {{ display: block }} main {{ flex: 1 1 30rem; min-width: 0 }}
 a {{ color: #235a97 }} img {{ max-width: 100% }}
 pre {{ background: #f4f4f1; padding: .7rem; overflow-x: auto }} code {{ font-size: .9em }}
@@ -36,9 +37,9 @@ def slug(heading: str) -> str:
 
 
 def titles() -> dict[str, str]:
-    """{name of a page: its first heading}, the index first, then those it links, in its order."""
-    linked = re.findall(r"\]\((\w+)\.md\)", (PAGES / "index.md").read_text(encoding="utf-8"))
-    names = dict.fromkeys(["index", *linked])
+    """{name of a page: its first heading}, home first, then those it links, in its order."""
+    linked = re.findall(r"\]\((\w+)\.md\)", (PAGES / "home.md").read_text(encoding="utf-8"))
+    names = dict.fromkeys(["home", *linked])
     return {name: _title(name) for name in names}
 
 

@@ -28,7 +28,7 @@ class Docs:
 
     page: Annotated[
         str, Help(says="such as own_system or glossary; the key may be left out", bare=True)
-    ] = "index"
+    ] = "home"
 
     def __call__(self) -> str:
         """The path of the page.

@@ -115,10 +115,10 @@ def test_a_dead_link_is_noticed(tmp_path):
     assert list(dead(page)) == ["page.md#two", "none.md"]
 
 
-def test_every_page_is_linked_from_the_index():
-    text = (DOCS / "index.md").read_text()
+def test_every_page_is_linked_from_home():
+    text = (DOCS / "home.md").read_text()
     for page in DOCS.glob("*.md"):
-        assert f"({page.name})" in text or page.name == "index.md", page.name
+        assert f"({page.name})" in text or page.name == "home.md", page.name
 
 
 def test_the_readme_is_short():

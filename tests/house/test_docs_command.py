@@ -1,6 +1,11 @@
 """`cgrec docs`: every page as HTML, from a folder of pages as the wheel has it."""
 
 import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -62,3 +67,24 @@ def test_without_a_cache_the_pages_are_in_a_temporary_folder(tmp_path, monkeypat
     monkeypatch.setattr("tempfile.tempdir", None)
     main(["docs"])
     assert Path(capsys.readouterr().out.strip()).is_file()
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_site_has_every_page():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["yardang"]
+    listed = {Path(page).name for page in settings["pages"]}
+    assert listed == {page.name for page in pages.PAGES.glob("*.md")}
+
+
+@pytest.mark.skipif(find_spec("yardang") is None, reason="pip install -e '.[docs]' builds the site")
+def test_the_site_is_built_without_a_warning(tmp_path):
+    """Ten seconds."""
+    for name in ("README.md", "pyproject.toml", ".gitignore"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "cgrec" / "docs", tmp_path / "cgrec" / "docs")
+    command = [sys.executable, "-m", "yardang.cli", "build", "--warning-is-error"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "docs" / "html" / "cgrec" / "docs" / "home.html").exists()

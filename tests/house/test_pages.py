@@ -219,7 +219,7 @@ def test_own_system_and_python_of_the_readme(tmp_path, monkeypatch):
     pytest.importorskip("openmm")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT / "scripts" / "tutorials"))
-    import_module("make_data").alkanes(".", (12,), 100, name="system", temperature=300.0)
+    import_module("make_data").alkanes(".", (12,), 60, name="system", side=3, temperature=300.0)
     Path("system.trr").rename("run.trr")
     for command, more in OWN.items():
         main([*shlex.split(command)[1:], *more])
