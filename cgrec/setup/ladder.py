@@ -3,7 +3,7 @@
 | system | first level | second level |
 |---|---|---|
 | protein of 8 residues or more | alpha carbons | centres of two residues each |
-| shorter peptide | backbone and side chain | a site for each residue |
+| shorter peptide | heavy atoms | a site for each residue |
 | one other molecule | heavy atoms | groups of them |
 | ions in a solvent | ions, the solvent is integrated out | - |
 | sites that are coarse already | the same | - |
@@ -151,7 +151,7 @@ def _rules(system: System, situation: Situation) -> list[tuple[Json, str]]:
         ]
     if situation.word == "peptide":
         return [
-            (_rule("BackboneAndSideChain"), "backbone and side chain of each residue"),
+            (_rule("HeavyAtoms"), "heavy atoms"),
             (_rule("ResidueCentres"), "a site for each residue"),
         ]
     if situation.word == "ions" and situation.solvent is None:

@@ -56,7 +56,8 @@ def settle(rung: Rung, situation: Situation) -> None:
         return
     dense = situation.dense
     cutoff = _cutoff(frames, dense, bool(situation.dropped))
-    chain = situation.word in ("protein", "peptide")
+    # a short peptide is a chain of residues from its second level on
+    chain = situation.word == "protein" or (situation.word == "peptide" and rung.name != "l1")
     settings: Json = {"priors": _priors(frames, chain, situation)}
     settings["potential"] = {"cutoff": cutoff}
     n = frames.n_sites
