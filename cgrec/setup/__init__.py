@@ -28,7 +28,7 @@ from ..trace import longest_chain
 from .cost import cost
 from .files import Sample, sample_of
 from .ladder import Rung, Situation, ladder_of, situation_of
-from .sizes import FIT, half_box, settle
+from .sizes import FIT, WATER, half_box, permittivity_of, settle
 from .writing import text_of
 
 __all__ = ["init"]
@@ -82,8 +82,12 @@ def init(
     sample = sample_of(listed, topology, temperature, dict(reading))
     frames, situation = _without_solvent(sample)
     rungs = ladder_of(frames, situation)
+    permittivity = WATER
+    if situation.word == "ions":
+        permittivity, said = permittivity_of(frames, situation)
+        sample.notes.append(said)
     for rung in rungs:
-        settle(rung, situation)
+        settle(rung, situation, permittivity)
     comments = _found(sample, frames, situation, rungs)
     budget, longer = GOALS[goal]
     if longer != 1:

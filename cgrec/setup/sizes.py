@@ -6,12 +6,14 @@ change in the YAML, which says each of them.
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import numpy as np
 
 from ..files import Json
 from ..frames import Frames
+from ..observables import dielectric_constant
 from ..units import thermal_energy
 from .kinds import kinds_of
 from .ladder import Rung, Situation
@@ -25,8 +27,9 @@ ALONE, NEAREST, FURTHEST = 1.0, 0.6, 1.4
 #: amu/nm^3 of 1 g/cm^3, and g/cm^3 from which ions are a melt, whose charges nothing screens by its
 #: permittivity.
 AMU_PER_NM3, MELT = 602.2, 1.0
-#: Relative permittivity of water at 298 K.
-WATER = 78.4
+#: Relative permittivity of water at 298 K, and the relative error up to which one that was measured
+#: is taken.
+WATER, KNOWN = 78.4, 0.1
 #: nm between twice the reach and the box: room for the list of neighbours.
 ROOM, SKIN = 0.02, 0.1
 #: Time steps in a period of the stiffest bond, or of a site among its neighbours.
@@ -46,7 +49,7 @@ FIT, RUN, RUN_OF_MANY = 3000, 25_000, 6000
 SAVED = 4000
 
 
-def settle(rung: Rung, situation: Situation) -> None:
+def settle(rung: Rung, situation: Situation, permittivity: float = WATER) -> None:
     """Fill the settings of a rung from its mapped frames; of a structure that has not been run, as
     `experiment=helix` has them.
     """
@@ -58,7 +61,7 @@ def settle(rung: Rung, situation: Situation) -> None:
     cutoff = _cutoff(frames, dense, bool(situation.dropped))
     # a short peptide is a chain of residues from its second level on
     chain = situation.word == "protein" or (situation.word == "peptide" and rung.name != "l1")
-    settings: Json = {"priors": _priors(frames, chain, situation)}
+    settings: Json = {"priors": _priors(frames, chain, situation, permittivity)}
     settings["potential"] = {"cutoff": cutoff}
     n = frames.n_sites
     settings["training"] = {"steps": FIT, "batch_size": _between(2, IN_A_BATCH // n, 64)}
@@ -113,10 +116,23 @@ def _cutoff(frames: Frames, dense: bool, sparse: bool) -> float:
     return math.floor(reach * 20 + 1e-9) / 20
 
 
-def _permittivity(situation: Situation) -> float | None:
-    """Of water; None has it measured from the dipoles of the solvent, where these are known."""
-    solvent = situation.solvent
-    return None if solvent is not None and solvent.charge is not None else WATER
+def permittivity_of(frames: Frames, situation: Situation) -> tuple[float, str]:
+    """What screens ions, and how it is known: by the dipoles of the solvent where its charges are
+    known and the error is small, else that of water.
+
+    Args:
+        frames: with the solvent.
+        situation: of them.
+    """
+    if situation.solvent is not None and np.any(frames.system.charges):
+        with contextlib.suppress(ValueError):  # no box, no molecules with charges
+            found = dielectric_constant(frames)
+            said = f"{found.value:.3g} +- {found.error:.2g} by the dipoles of "
+            said += situation.solvent.name
+            if found.error < KNOWN * found.value:
+                return float(f"{found.value:.3g}"), f"permittivity {said}"
+            return WATER, f"permittivity {WATER:g}, of water; {said} is not known well enough"
+    return WATER, f"permittivity {WATER:g}, of water: change it to that of your solvent"
 
 
 def _density(frames: Frames) -> float:
@@ -147,7 +163,7 @@ def half_box(frames: Frames) -> float:
     return float(min((volumes / face).min() for face in faces) / 2)
 
 
-def _priors(frames: Frames, chain: bool, situation: Situation) -> Json:
+def _priors(frames: Frames, chain: bool, situation: Situation, permittivity: float) -> Json:
     """Bonded terms that the level has; walls of a chain; charges of ions."""
     system = frames.system
     priors: Json = {
@@ -160,7 +176,7 @@ def _priors(frames: Frames, chain: bool, situation: Situation) -> Json:
         priors["walls"] = {"_target_": "cgrec.potential.priors.ChainWalls"}
     if situation.word == "ions" and _density(frames) < MELT:
         charges = {system.types[k.sites[0]]: round(k.charge or 0) for k in kinds_of(system)}
-        return {"coulomb": {"charges": charges, "permittivity": _permittivity(situation)}}
+        return {"coulomb": {"charges": charges, "permittivity": permittivity}}
     return priors
 
 

@@ -11,10 +11,11 @@ import cgrec
 from cgrec import Frames, System
 from cgrec.cli import build, main
 from cgrec.configuration import composed
+from cgrec.observables import dielectric_constant
 from cgrec.setup.files import sample_of
 from cgrec.setup.kinds import kinds_of, solvent_of
 from cgrec.setup.ladder import ladder_of, situation_of
-from cgrec.setup.sizes import _angle_rate, settle, timestep
+from cgrec.setup.sizes import _angle_rate, permittivity_of, settle, timestep
 
 DATA = Path(__file__).parents[1] / "data"
 KT = 0.0083144626 * 300
@@ -187,18 +188,26 @@ def test_time_step_of_an_angle_is_that_of_its_bending():
     assert _angle_rate(frames) * KT == pytest.approx((2 * np.pi / period) ** 2, rel=0.05)
 
 
-def test_ions_are_a_level_of_ions_with_a_permittivity_that_is_measured_where_it_can_be():
-    part = water(30)
-    charges = np.tile([-0.8, 0.4, 0.4], 30)
-    system = joined(part, ion(4, "NA", "Na", 23.0), ion(4, "CL", "Cl", 35.0))
-    charged = replace(system, charges=np.concatenate([charges, np.repeat([1.0, -1.0], 4)]))
-    for some, permittivity in ((system, 78.4), (charged, None)):
-        frames = in_a_box(some)
-        situation = situation_of(some)
-        (rung,) = ladder_of(frames, situation)
-        settle(rung, situation)
-        assert rung.group == "ions"
-        assert rung.settings["priors"]["coulomb"]["permittivity"] == permittivity
+def test_ions_are_a_level_of_ions_screened_by_their_own_solvent():
+    system = joined(water(30), ion(4, "NA", "Na", 23.0), ion(4, "CL", "Cl", 35.0))
+    frames = in_a_box(system)
+    situation = situation_of(system)
+    (rung,) = ladder_of(frames, situation)
+    settle(rung, situation, 71.0)
+    assert rung.group == "ions"
+    assert rung.settings["priors"]["coulomb"] == {
+        "charges": {"NA": 1, "CL": -1},
+        "permittivity": 71.0,
+    }
+
+
+def test_permittivity_is_measured_where_charges_of_the_solvent_are_known():
+    system = joined(water(30), ion(1, "NA", "Na", 23.0), ion(1, "CL", "Cl", 35.0))
+    assert permittivity_of(in_a_box(system), situation_of(system))[0] == 78.4
+    charges = np.concatenate([np.tile([-0.8, 0.4, 0.4], 30), [1.0, -1.0]])
+    frames = in_a_box(replace(system, charges=charges), n_frames=2000)
+    value, said = permittivity_of(frames, situation_of(frames.system))
+    assert value == pytest.approx(dielectric_constant(frames).value, rel=0.01) and "SOL" in said
 
 
 def test_reach_ends_within_half_the_box():
