@@ -22,6 +22,12 @@ _OPEN: ContextVar[tuple[tuple[Path, Write], ...]] = ContextVar(
 )
 
 
+#: What else hears a sentence.
+_LISTENER: ContextVar[Callable[[str], None] | None] = ContextVar(
+    "what hears every remark", default=None
+)
+
+
 class Remark(UserWarning):
     """Something a user should know; not an error."""
 
@@ -29,6 +35,9 @@ class Remark(UserWarning):
 def remark(sentence: str) -> None:
     """Show `sentence` as a warning and keep it in every file that is open for remarks."""
     warnings.warn(sentence, Remark, stacklevel=2)
+    listener = _LISTENER.get()
+    if listener is not None:
+        listener(sentence)
     for path, write in _OPEN.get():
         known = remarks_in(path)
         if sentence not in known:
@@ -50,6 +59,16 @@ def kept(path: str | Path, write: Write = write_json) -> Iterator[None]:
         yield
     finally:
         _OPEN.reset(token)
+
+
+@contextmanager
+def listened(listener: Callable[[str], None]) -> Iterator[None]:
+    """Let `listener` hear every remark made inside the block."""
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
 
 
 def remarks_in(path: str | Path) -> list[str]:

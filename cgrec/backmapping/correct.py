@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from ..dynamics.integrators import Baoab
 from ..frames import Frames
 from ..mapping import Mapping
+from ..progress import Progress
 from ..units import thermal_energy
 from .base import Backmapper
 from .minimise import FreeHalf, GivesForces, field_of
@@ -64,10 +64,12 @@ def null_space_langevin(
 
     moving.velocities = integrator.thermal(noise())
     kept = []
-    for k in tqdm(range(1, steps + 1), desc=name, unit="step", mininterval=1.0, disable=not name):
-        integrator.step(moving, noise())
-        if (save_every and k % save_every == 0) or (not save_every and k == steps):
-            kept.append(moving.free.frames(moving.positions))
+    with Progress(name, steps, shown=bool(name)) as bar:
+        for k in range(1, steps + 1):
+            integrator.step(moving, noise())
+            if (save_every and k % save_every == 0) or (not save_every and k == steps):
+                kept.append(moving.free.frames(moving.positions))
+            bar.advance()
     replicas = np.arange(len(frames)) if frames.replicas is None else frames.replicas
     order = np.tile(np.arange(len(frames)), len(kept))
     return replace(

@@ -22,11 +22,11 @@ from typing import Protocol, Self, cast
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm import tqdm
 
 from ..frames import Frames
 from ..mapping import Mapping
 from ..options import keywords_of
+from ..progress import Progress
 from ..run.checkpoints import in_pieces, load_state, save_state
 from .base import Model, Options
 from .coordinate_backmapper import CoordinateBackmapper
@@ -267,15 +267,13 @@ def _train(unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: FlowTr
         options.folder and options.folder / f"flow_{unit.key}.checkpoint.pt",
     )
     run.resume()
-    with tqdm(
-        total=options.steps, initial=run.step, desc=options.name, unit="step", mininterval=1.0
-    ) as bar:
+    with Progress(options.name, options.steps, done=run.step) as bar:
 
         def piece() -> None:
             run.stretch()
             run.checkpoint()
-            bar.update(run.step - bar.n)
-            bar.set_postfix(validation=f"{run.best:.4f}")
+            bar.advance(run.step - bar.done)
+            bar.show(validation=run.best)
 
         in_pieces(
             piece,

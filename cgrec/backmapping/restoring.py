@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NoReturn
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ..cell import minimum_image
 from ..frames import Frames
 from ..mapping import alpha_carbons
 from ..potential import ForceField
+from ..progress import Progress
 from ..remarks import remark
 from ..sources.molecule import force_field_of
 from ..system import System
@@ -122,10 +120,10 @@ def backmap(
 
 def _corrected(fine: Frames, library: ResidueLibrary, potential: ForceField) -> Frames:
     """Minimised under a force field; in the open, as the force field is."""
-    with _bar("force field", _STEPS) as bar:
+    with Progress("force field", _STEPS) as bar:
         bare = replace(fine, box=None)
         return replace(
-            minimise(bare, library.split, potential, _STEPS, done=bar.update), box=fine.box
+            minimise(bare, library.split, potential, _STEPS, done=bar.advance), box=fine.box
         )
 
 
@@ -197,33 +195,29 @@ def _restored(trace: Frames, pair: Pair, copies: int, generator: torch.Generator
     """`copies` of each frame, a few frames at a time."""
     step = max(1, _BATCH // (_DRAWS * copies))
     parts = [trace[k : k + step] for k in range(0, len(trace), step)]
-    with _bar("backmap", len(parts) * CLEARING) as bar:
+    with Progress("backmap", len(parts) * CLEARING) as bar:
         found = [_without_faults(part, pair, copies, generator, bar) for part in parts]
     order = np.repeat(np.arange(len(trace)), copies)
     positions = np.concatenate([part.positions for part in found])
     return replace(trace[order], system=found[0].system, positions=positions)
 
 
-def _bar(name: str, total: int) -> tqdm[NoReturn]:
-    return tqdm(total=total, desc=name, unit="step", file=sys.stderr, mininterval=0.5)
-
-
 def _without_faults(
-    trace: Frames, pair: Pair, copies: int, generator: torch.Generator, bar: tqdm[NoReturn]
+    trace: Frames, pair: Pair, copies: int, generator: torch.Generator, bar: Progress
 ) -> Frames:
     """Answers to a few frames; those with faults are drawn again, and taken where they have fewer."""
     repeated = trace[np.repeat(np.arange(len(trace)), copies)]
-    fine = _drawn(repeated, pair, generator, bar.update)
+    fine = _drawn(repeated, pair, generator, bar.advance)
     faults = _faults(fine, pair[1])
     positions = np.array(fine.positions)
     for k in range(_TRIES):
         bad = np.flatnonzero(faults)
         if not len(bad):
             break
-        bar.total = (bar.total or 0) + CLEARING
+        bar.grow(CLEARING)
         # the last try leaves the template, where that is what does not fit
         chosen = pair if k < _TRIES - 1 else (pair[1], pair[1])
-        again = _drawn(repeated[bad], chosen, generator, bar.update)
+        again = _drawn(repeated[bad], chosen, generator, bar.advance)
         fewer = _faults(again, pair[1]) < faults[bad]
         positions[bad[fewer]] = again.positions[fewer]
         fine = replace(fine, positions=positions)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import platform
-import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingType
+from contextlib import nullcontext
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +15,9 @@ import yaml
 
 from ..backmapping import DescentStep, step_down
 from ..backmapping.base import Options
-from ..files import Json, read_json, with_nan
+from ..files import Json, with_nan
 from ..frames import Frames, identity
 from ..level import Level, LevelRecipe, potential_of, seed_of
-from ..mapping import Mapping
 from ..observables import LedgerRow, liquid_table, table
 from ..options import keywords_of
 from ..ranges import expect
@@ -39,6 +34,7 @@ from ..run.digests import (
     open_record,
     verify,
 )
+from ..run.events import at_level, emit, kept_events, note, step, waiting
 from ..run.lock import only_here
 from ..run.recipes import OtherRecipe
 from ..run.stages import claim
@@ -46,6 +42,7 @@ from ..system import System
 from ..threads import use_threads
 from ..variables import named_variables
 from ..verdict import DO_NOT_USE, NotToBeUsed, Verdict, judge
+from .about import earlier_seconds, write_run
 from .foresight import check_basins, check_indices, check_variables, foresee, remark_basins
 from .level_ledger import LevelLedger
 from .seen import Seen
@@ -105,6 +102,7 @@ class Chain(Seen):
         self.go_on = go_on
         self.ledger = LevelLedger(self.variables, bins, control, self.basins, seed)
         self.chosen_threads: Json = {}
+        self.begin = 0.0
 
     @property
     def levels(self) -> list[Level]:
@@ -132,59 +130,80 @@ class Chain(Seen):
                 f"{self.folder}: a chain that was loaded can be looked at, not climbed; run "
                 "the command of its run.json again"
             )
-        if self.recipes:
-            check_indices(self.variables)
-        foreseen(self)
-        with only_here(self.folder):
-            _check_records(self)
-            _check_recipe(self)
-            with use_threads(self.threads) as self.chosen_threads:
-                self._climb(self.source)
+        with waiting(self.folder):
+            if self.recipes:
+                check_indices(self.variables)
+            foreseen(self)
+            with only_here(self.folder), kept_events(self.folder, list(self.recipes)):
+                _check_records(self)
+                _check_recipe(self)
+                with use_threads(self.threads) as self.chosen_threads:
+                    self._climb(self.source)
         return self
 
     def _climb(self, source: Source) -> None:
-        begin = time.time() - self._earlier_seconds()
-        _write_run(self, time.time() - begin)
+        self.begin = time.time() - earlier_seconds(self.folder)
+        self._write_run()
         base = Level(layout.level_folder(self.folder, 0), "level 0")
-        with keep_remarks(base.folder):
-            frames = source.make(base.folder, seed_of(self.seed, 0))
-            remark_basins(self.basins, self.variables, self.recipes)
-        _foresee(self, frames.system)
-        parent = base
         rows: list[LedgerRow] = []
-        self.ledger.keep_level0(base, frames)
-        path: Mapping | None = None
-        stop = _verdict(self, base, None)
+        with at_level(0, base.name):
+            stop = self._make_level0(base, source)
+        parent, path = base, None
         for k, (name, recipe) in enumerate(self.recipes.items(), 1):
             if stop:
                 break
             level = Level(layout.level_folder(self.folder, k), name)
-            level.folder.mkdir(parents=True, exist_ok=True)
-            with keep_remarks(level.folder):
-                level.make(
-                    parent.frames,
-                    recipe,
-                    seed_of(self.seed, k),
-                    parent.bias_variables(),
-                    parent.measured,
-                    identity=identity(parent.folder / layout.FRAMES),
-                    above=self._above(k),
-                    model=partial(potential_of, parent),
-                )
-            path = level.mapping if path is None else level.mapping @ path
-            with only_here(level.folder):
-                rows += self.ledger.rows_of(level, parent, base, path, recipe, k)
-            stop = _verdict(self, level, parent)
+            with at_level(k, name):
+                self._make(level, parent, recipe, k)
+                path = level.mapping if path is None else level.mapping @ path
+                with only_here(level.folder):
+                    rows += self.ledger.rows_of(level, parent, base, path, recipe, k)
+                stop = _verdict(self, level, parent)
             parent = level
-            _write_run(self, time.time() - begin)
-        _write_run(self, time.time() - begin)
-        if rows:
-            print(table(rows))
-        liquid = [row for level in self.levels for row in level.report.get("liquid") or []]
-        if liquid:
-            print(liquid_table(with_nan(liquid)))
+            self._write_run()
+        self._write_run()
+        self._print_tables(rows)
         if stop:
             raise NotToBeUsed(stop)
+
+    def _make_level0(self, base: Level, source: Source) -> str:
+        """Level 0 from its source; the sentence of its verdict that ends the climb, or ""."""
+        with keep_remarks(base.folder):
+            with step("source") if not made(base.folder / layout.FRAMES) else nullcontext():
+                frames = source.make(base.folder, seed_of(self.seed, 0))
+            remark_basins(self.basins, self.variables, self.recipes)
+        _foresee(self, frames.system)
+        with step("ledger"):
+            self.ledger.keep_level0(base, frames)
+        return _verdict(self, base, None)
+
+    def _make(self, level: Level, parent: Level, recipe: LevelRecipe, k: int) -> None:
+        """Level `k` from the one below it."""
+        level.folder.mkdir(parents=True, exist_ok=True)
+        with keep_remarks(level.folder):
+            level.make(
+                parent.frames,
+                recipe,
+                seed_of(self.seed, k),
+                parent.bias_variables(),
+                parent.measured,
+                identity=identity(parent.folder / layout.FRAMES),
+                above=self._above(k),
+                model=partial(potential_of, parent),
+            )
+
+    def _print_tables(self, rows: Sequence[LedgerRow]) -> None:
+        """The error ledger, and what is counted of liquids."""
+        tables = [table(rows)] if rows else []
+        liquid = [row for level in self.levels for row in level.report.get("liquid") or []]
+        if liquid:
+            tables.append(liquid_table(with_nan(liquid)))
+        for found in tables:
+            print(found)
+            note(found)
+
+    def _write_run(self) -> None:
+        write_run(self.folder, time.time() - self.begin, self.seed, self.chosen_threads)
 
     def _above(self, k: int) -> list[Path]:
         """Folders of the levels above level `k`."""
@@ -230,10 +249,6 @@ class Chain(Seen):
         """
         return list(self.steps_down(frames, to, **options))[-1][0]
 
-    def _earlier_seconds(self) -> float:
-        path = self.folder / layout.RUN
-        return read_json(path)["seconds"] if made(path) else 0.0
-
 
 def _check_records(chain: Chain) -> None:
     """Changed where a record of digests was removed: nothing below it could be compared."""
@@ -276,6 +291,8 @@ def _verdict(chain: Chain, level: Level, below: Level | None) -> str:
         keep_json(level.folder / layout.REPORT, report)
     verdict = Verdict.from_json(report["verdict"])
     print(f"{level.name}: {verdict.line()}", flush=True)
+    emit("verdict", value=verdict.word, text=verdict.line())
+    note(f"{level.name}: {verdict.line()}")
     if verdict.word != DO_NOT_USE or chain.go_on:
         return ""
     return (
@@ -326,26 +343,6 @@ def _steps_down(
             rounds=rounds,
         )
         yield frames, step
-
-
-def _write_run(chain: Chain, seconds: float) -> None:
-    """run.json, anew after every level: the command to repeat, what it ran with, seconds of all
-    sessions together.
-    """
-    packages = ("cgrec", "torch", "e3nn", "torch-geometric", "numpy")
-    keep_json(
-        chain.folder / layout.RUN,
-        {
-            "command": shlex.join(["cgrec", *sys.argv[1:]]),
-            "commit": _commit(),
-            "versions": {p: version(p) for p in packages},
-            "seed": chain.seed,
-            "device": platform.processor() or platform.machine(),
-            "threads": torch.get_num_threads(),
-            "chosen_threads": chain.chosen_threads,
-            "seconds": seconds,
-        },
-    )
 
 
 def _check_recipe(chain: Chain) -> None:
@@ -405,13 +402,3 @@ def load(folder: str | Path) -> Chain | Level:
     raise FileNotFoundError(
         f"{folder} is neither a run (no level0 in it) nor a level (no frames in it)"
     )
-
-
-def _commit() -> str:
-    done = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or "installed package"

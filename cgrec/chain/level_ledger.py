@@ -26,6 +26,7 @@ from ..remarks import remark
 from ..roles import Variable
 from ..run import layout
 from ..run.digests import keep_json, keep_remarks, made
+from ..run.events import at_level, step
 from ..run.recipes import described, differences
 from ..statistics import drift
 from ..variables import (
@@ -110,9 +111,16 @@ class LevelLedger:
             path: from level 0 to it.
             recipe, k: of it, and its number.
         """
-        compared = self._compared_by(recipe)
-        if self._unchanged(level, compared, k):
+        if self._unchanged(level, self._compared_by(recipe), k):
             return [LedgerRow.from_json(with_nan(row)) for row in level.report["ledger"]]
+        with step("ledger"):
+            return self._compared(level, below, base, path, recipe, k)
+
+    def _compared(
+        self, level: Level, below: Level, base: Level, path: Mapping, recipe: LevelRecipe, k: int
+    ) -> list[LedgerRow]:
+        """Find the rows of `rows_of`, and keep them with the verdict."""
+        compared = self._compared_by(recipe)
         own = level.frames
         with keep_remarks(level.folder):
             variables = self._own(own, recipe, level, path)
@@ -180,15 +188,17 @@ class LevelLedger:
                 f"{level.name} (direct), the control, is trained on the forces of level 0's frames: "
                 f"mean forces, which {level.name} is trained on, need a level 0 that can be run"
             )
-        return Level(level.folder / layout.DIRECT, f"{level.name} (direct)").make(
-            base.frames,
-            straight,
-            seed_of(self.seed, k, 1),
-            base.bias_variables(),
-            level.measured,
-            identity=identity(base.folder / layout.FRAMES),
-            model=partial(potential_of, base),
-        )
+        direct = Level(level.folder / layout.DIRECT, f"{level.name} (direct)")
+        with at_level(k, direct.name):
+            return direct.make(
+                base.frames,
+                straight,
+                seed_of(self.seed, k, 1),
+                base.bias_variables(),
+                level.measured,
+                identity=identity(base.folder / layout.FRAMES),
+                model=partial(potential_of, base),
+            )
 
     def judge_direct(self, level: Level) -> Verdict:
         """The verdict on the control, by how it was made; a remark of the level unless it is trust."""

@@ -11,7 +11,6 @@ from typing import Annotated
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ..backmapping import (
     BACKMAPPERS,
@@ -32,6 +31,7 @@ from ..io import write
 from ..level import Level, backmapping_frames, potential_of, seed_of
 from ..options import Help, check_fields
 from ..potential import Potential
+from ..progress import Progress
 from ..report import write_report
 from ..run import layout
 from ..run.digests import keep, keep_json, open_record
@@ -111,17 +111,17 @@ class AnalyseBackmapping:
         origins = {"mapped true frames": (level.mapping(true), true), "own simulation": (own, None)}
         truth = _Truth(self._sample(held, 10 * self.frames), potentials[0])
         found: dict[str, BackmappingReport] = {}
-        with tqdm(
-            list(_methods(level, training)), desc="analyse backmapping", unit="method"
-        ) as bar:
-            for name, backmapper in bar:
+        methods = list(_methods(level, training))
+        with Progress("analyse backmapping", len(methods), "method") as bar:
+            for name, backmapper in methods:
                 for origin, (coarse, paired) in origins.items():
                     for what, model, log_weights in self._restored(backmapper, coarse, *potentials):
                         key = f"{what.format(name)}, {origin}"
                         drawn = _Drawn(backmapper, coarse, model, self.draws, log_weights)
                         found[key] = truth.compare(drawn, paired)
                         _keep_worst(level.folder / "backmapping", key, model, self.worst)
-                        bar.set_postfix_str(key)
+                        bar.word(key)
+                bar.advance()
         reports = {name: report.to_json() for name, report in found.items()}
         keep_json(level.folder / layout.BACKMAPPING, reports)
         self._audit(level, *potentials, own)

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ..backmapping import BACKMAPPERS, DescentStep
 from ..chain.chain import Chain
@@ -18,6 +17,7 @@ from ..frames import Frames, identity
 from ..io import write
 from ..level import seed_of
 from ..options import Help, check_fields
+from ..progress import Progress
 from ..run import layout
 from ..run.digests import (
     check_all,
@@ -108,13 +108,15 @@ class Descend:
         )
         frames = Frames(own.system, frames.positions, own.temperature, box=frames.box)
         steps: list[DescentStep] = []
-        with tqdm(range(begin - 1, to - 1, -1), desc="descend", unit="level") as bar:
-            for k in bar:
+        with Progress("descend", begin - to, "level") as bar:
+            for k in range(begin - 1, to - 1, -1):
                 frames, step = self._step(
                     chain, frames, k, folder, self.draws if k == begin - 1 else 1
                 )
                 steps.append(step)
-                bar.set_postfix(ESS="unknown" if math.isnan(step.ess) else f"{100 * step.ess:.0f}%")
+                if not math.isnan(step.ess):
+                    bar.show(ess=step.ess)
+                bar.advance()
         if not made(folder / "descent.json"):
             keep_json(folder / "descent.json", {"steps": [asdict(s) for s in steps]})
         _export(frames, folder, seed_of(self.seed, to))

@@ -16,12 +16,12 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..frames import Frames
 from ..potential.base import Potential, kernel_pays
 from ..potential.graph import check_box
 from ..potential.state import other_density
+from ..progress import Progress
 from ..ranges import expect, expect_unit
 from ..roles import Guard, Hook
 from ..run.checkpoints import load_state
@@ -175,13 +175,7 @@ class Langevin:
             replicas = _replicas(self, potential, start, seed, guard)
             run = Run(_schedule(self), replicas, _store(self, replicas, folder))
             run.begin()
-            with tqdm(
-                total=self.total_steps,
-                initial=replicas.step,
-                desc=name,
-                unit="step",
-                mininterval=1.0,
-            ) as bar:
+            with Progress(name, self.total_steps, done=replicas.step) as bar:
                 run.loop(bar)
             run.finish()
             return self.judged(folder)

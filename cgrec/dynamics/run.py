@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from ..files import Json, write_json
+from ..progress import Progress
 from ..run.checkpoints import Clock, in_pieces, load_state, save_state
 from ..statistics.temperatures import weights_at
 from ..threads import chosen
@@ -110,13 +109,13 @@ class Run:
         restore(self.replicas, state, self.report.lost, self.store.folder)
         return state
 
-    def loop(self, bar: tqdm[NoReturn]) -> None:
+    def loop(self, bar: Progress) -> None:
         """To the end, or until nothing lives, or until asked to stop; a checkpoint is left in each
         case.
         """
         replicas = self.replicas
         n_sites = len(replicas.positions) * replicas.system.n_sites
-        with chosen(str(bar.desc), replicas.trial, n_sites) as choose:
+        with chosen(bar.name, replicas.trial, n_sites) as choose:
 
             def piece() -> None:
                 self.stretch(bar)
@@ -140,7 +139,7 @@ class Run:
             f"{self.store.partial}"
         )
 
-    def stretch(self, bar: tqdm[NoReturn]) -> None:
+    def stretch(self, bar: Progress) -> None:
         """One stride of steps, then save, checkpoint and show."""
         begin = time.time()
         replicas = self.replicas
@@ -160,8 +159,8 @@ class Run:
         self.report.count(replicas.step, kept, replicas.timestep)
         if (replicas.step // stride) % self.schedule.checkpoint_every == 0 or self.clock.due:
             self.checkpoint()
-        bar.update(stride)
         self._show(bar)
+        bar.advance(stride)
 
     def _save(self) -> None:
         self.tally.add(self.replicas.temperatures(), self.replicas.alive)
@@ -169,17 +168,17 @@ class Run:
         self.store.put(self.saved, **frames)
         self.saved += len(frames["positions"])
 
-    def _show(self, bar: tqdm[NoReturn]) -> None:
+    def _show(self, bar: Progress) -> None:
         replicas = self.replicas
         if self.saved:
             kinetic = float(self.tally.mean)
         else:
             kinetic = float(replicas.temperatures()[replicas.alive].mean())
-        bar.set_postfix(
-            ns_per_day=f"{self.report.ns_per_day:.1f}",
-            T=f"{kinetic:.0f}K",
-            lost=len(replicas.lost),
-            refresh=False,
+        bar.show(
+            ns=replicas.step * replicas.timestep / 1000,
+            ns_per_day=self.report.ns_per_day,
+            temperature=kinetic,
+            lost_replicas=len(replicas.lost),
         )
 
     def checkpoint(self) -> None:

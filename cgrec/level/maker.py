@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as MappingType
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ..potential.priors import fitted
 from ..roles import MeasuresParent, Prior, Rule
 from ..run import layout
 from ..run.digests import check_all, checked, keep, keep_json, made, note, open_record
+from ..run.events import step
 from ..run.lock import only_here
 from ..run.recipes import OtherRecipe, stored
 from ..run.stages import OF_LEVEL, claim, noted
@@ -113,10 +115,12 @@ def make_level(
             targets = _map(level, parent, recipe)
             training = training_frames(parent, targets, bias)
             if recipe.mean_forces and not made(level.folder / layout.POTENTIAL):
-                _label(level, parent, training, recipe.mean_forces, seed, model)
+                with step("mean forces"):
+                    _label(level, parent, training, recipe.mean_forces, seed, model)
             training = labelled(level, training)
-            priors = measured_priors(level, recipe, parent, below or {})
-            potential = _fit(level, training, priors, recipe, seed)
+            with step("fit") if not made(level.folder / layout.POTENTIAL) else nullcontext():
+                priors = measured_priors(level, recipe, parent, below or {})
+                potential = _fit(level, training, priors, recipe, seed)
             return _run(level, potential, training, targets, recipe, seed)
 
 
@@ -136,11 +140,13 @@ def _check_weights(level: LevelFolder, parent: Frames) -> None:
 
 
 def _map(level: LevelFolder, parent: Frames, recipe: LevelRecipe) -> Frames:
-    if not made(level.folder / layout.MAPPING):
-        mapping = recipe.weigh_forces(mapping_of(recipe.mapping, parent), parent)
-        keep(level.folder / layout.MAPPING, mapping.save)
-    if not made(level.folder / layout.TARGETS):
-        level.mapping(parent).save(level.folder / layout.TARGETS)
+    there = made(level.folder / layout.MAPPING), made(level.folder / layout.TARGETS)
+    with step("map") if not all(there) else nullcontext():
+        if not there[0]:
+            mapping = recipe.weigh_forces(mapping_of(recipe.mapping, parent), parent)
+            keep(level.folder / layout.MAPPING, mapping.save)
+        if not there[1]:
+            level.mapping(parent).save(level.folder / layout.TARGETS)
     return level.targets
 
 

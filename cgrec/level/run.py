@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from ..remarks import remark
 from ..roles import Corrected, Correction, Engine
 from ..run import layout
 from ..run.digests import keep, keep_json, made, open_record
+from ..run.events import step
 
 #: Relative spread of the volume above which a parent is not one of constant volume: far above the
 #: rounding of boxes in files, far below what a barostat does.
@@ -64,7 +66,8 @@ class LevelRun:
             if k < len(corrections):
                 place = self.folder / f"corrected_{k}"
                 open_record(place)
-            potential = self._correct(correction, potential, run, place)
+            with step("correct") if not made(place / layout.FRAMES) else nullcontext():
+                potential = self._correct(correction, potential, run, place)
             run = place / layout.FRAMES
 
     def _correct(
@@ -121,7 +124,8 @@ class LevelRun:
         guard = feature_guard(potential, self.training, engine.save_every, f"{self.name}: run")
         self._say_volumes()
         name = f"{self.name}: run" + (f" ({place.name})" if place.name != layout.FRAMES else "")
-        engine(potential, self.targets, place, seed=seed, guard=guard, name=name)
+        with step("run"):
+            engine(potential, self.targets, place, seed=seed, guard=guard, name=name)
 
     def _say_volumes(self) -> None:
         """Remark where the parent's volume varies, which no run of a level lets it do."""

@@ -3,6 +3,7 @@
 runs/mine/
     config.yaml           the composed configuration
     run.json              the command, versions, seconds
+    events.jsonl, log.txt what happened and when, for programs and for reading
     report.html           the page to open
     level0/               from a source
         source.json       what is known of the source and its sample
@@ -32,6 +33,8 @@ from pathlib import Path
 CONFIG = "config.yaml"
 RUN = "run.json"
 PAGE = "report.html"
+EVENTS = "events.jsonl"
+LOG = "log.txt"
 
 FRAMES = "frames"
 TARGETS = "targets"

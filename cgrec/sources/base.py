@@ -8,11 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ..files import open_npz, sha256
 from ..frames import Frames
@@ -21,6 +20,7 @@ from ..ranges import expect
 from ..remarks import remark
 from ..run import layout
 from ..run.digests import check_all, keep, keep_json, made, open_record
+from ..run.events import note
 from ..run.lock import only_here
 from ..run.recipes import described
 from ..run.stages import claim, noted
@@ -168,6 +168,7 @@ def _say(checks: Mapping[str, Sequence[object]]) -> None:
     for found in checks.get("temperature", []):
         if isinstance(found, dict) and found["verdict"] == "ok":
             print(f"level 0: {found['message']}", file=sys.stderr)
+            note(f"level 0: {found['message']}")
 
 
 #: K: only liquids of the lightest atoms are so cold, and all usual temperatures in Celsius are less.
@@ -246,13 +247,6 @@ class Chunks:
         if box is not None and (box == box[0]).all():
             arrays["box"] = box[0]
         return Frames(system=system, temperature=temperature, **arrays)
-
-
-def progress(total: int, done: int, name: str) -> tqdm[NoReturn]:
-    """A progress bar of frames, `done` of `total` made before."""
-    return tqdm(
-        total=total, initial=done, desc=name, unit="frame", file=sys.stderr, mininterval=0.5
-    )
 
 
 def chunk_sizes(done: int, total: int, size: int) -> Iterator[int]:

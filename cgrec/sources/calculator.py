@@ -8,19 +8,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.calculators.calculator import Calculator
-from tqdm import tqdm
 
 from ..files import missing
 from ..frames import Frames
 from ..io import atoms_to_frames, read, system_to_atoms
+from ..progress import Progress
 from ..ranges import expect
 from ..system import System
 from ..units import TIME
-from .base import Chunks, SamplingStopped, Source, chunk_sizes, progress
+from .base import Chunks, SamplingStopped, Source, chunk_sizes
 from .calculators import make_calculator
 
 if TYPE_CHECKING:
@@ -162,7 +162,8 @@ class CalculatorSource(Source):
         total = settings.n_frames
         if chunks.n_frames < total:
             run.resume_or_begin()
-        with progress(total, chunks.n_frames, type(dynamics.atoms.calc).__name__) as bar:
+        name = type(dynamics.atoms.calc).__name__
+        with Progress(name, total, "frame", done=chunks.n_frames) as bar:
             for n in chunk_sizes(chunks.n_frames, total, settings.frames_per_chunk):
                 run.piece(n, bar)
         return chunks.frames(start.system, settings.temperature)
@@ -241,7 +242,7 @@ class _Run:
         self._steps(self.settings.equilibration)
         self.chunks.append({"positions": []}, self._state())
 
-    def piece(self, n: int, bar: tqdm[NoReturn]) -> None:
+    def piece(self, n: int, bar: Progress) -> None:
         """`n` frames as one piece; a failure saves the frames before it and raises."""
         _forget(self.dynamics.atoms)
         frames: Kept = {"positions": [], "forces": [], "energies": [], "box": []}
@@ -251,7 +252,7 @@ class _Run:
                 self._steps(self.settings.stride)
                 _keep(frames, self.dynamics.atoms, self.system, self.settings.temperature)
                 state = self._state()
-                bar.update()
+                bar.advance()
         except SamplingStopped as stop:
             if frames["positions"]:
                 self.chunks.append(frames, state)

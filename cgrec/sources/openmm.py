@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ..dynamics.langevin import LONGEST_STEP
 from ..files import missing
 from ..frames import Frames
 from ..io import select_sites
 from ..needs import need
+from ..progress import Progress
 from ..ranges import expect, expect_reach, expect_unit
 from ..remarks import remark
 from ..system import System
-from .base import Chunks, SamplingStopped, Source, chunk_sizes, expect_kelvin, progress
+from .base import Chunks, SamplingStopped, Source, chunk_sizes, expect_kelvin
 from .openmm_system import (
     created,
     force_field_of_files,
@@ -54,7 +54,7 @@ class _Run:
     massive: NDArray[np.int64]
     kept: NDArray[np.int64]
 
-    def piece(self, chunks: Chunks, n: int, stride: int, bar: tqdm[NoReturn]) -> None:
+    def piece(self, chunks: Chunks, n: int, stride: int, bar: Progress) -> None:
         """`n` frames, `stride` steps apart, as one piece."""
         # As a resumed run does: lists of neighbours are made anew, whose order is that of sums.
         self.simulation.context.reinitialize(preserveState=True)
@@ -71,7 +71,7 @@ class _Run:
                 frames[name].append(value)
             if not np.isfinite(found["forces"]).all():
                 raise SamplingStopped(_advice(chunks, "forces are not finite"))
-            bar.update()
+            bar.advance()
         chunks.append(frames, self.checkpoint())
 
     def steps(self, n: int, chunks: Chunks) -> None:
@@ -212,7 +212,7 @@ class OpenMMSource(Source):
         chunks, run = Chunks(folder), self._prepare(seed)
         self._start(run, chunks, seed)
         total = self._arguments["n_frames"]
-        with progress(total, chunks.n_frames, "OpenMM") as bar:
+        with Progress("OpenMM", total, "frame", done=chunks.n_frames) as bar:
             for n in chunk_sizes(chunks.n_frames, total, self._arguments["frames_per_chunk"]):
                 run.piece(chunks, n, self._arguments["stride"], bar)
         return chunks.frames(run.system.select(run.kept.tolist()), self._arguments["temperature"])

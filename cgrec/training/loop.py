@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ..frames import Frames
 from ..potential.base import Potential, SumPotential
 from ..potential.graph import SiteGraph
 from ..potential.state import density_range
+from ..progress import Progress
 from ..run.checkpoints import Clock
 from ..stopping import Request, deferred
 from ..threads import chosen, has_kernel
@@ -98,14 +97,7 @@ class Fit:
         training = self.problem.training
         n_sites = min(self.options.batch_size, len(training)) * training.frames.n_sites
         with (
-            tqdm(
-                total=self.options.steps,
-                initial=self.step,
-                desc=name,
-                unit="step",
-                mininterval=1.0,
-                disable=not self.processes.first,
-            ) as bar,
+            Progress(name, self.options.steps, done=self.step, shown=self.processes.first) as bar,
             deferred() as self.request,
             chosen(name, self.trial, n_sites) as self.choose,
         ):
@@ -113,7 +105,7 @@ class Fit:
                 self.advance(bar)
             self.request.stop(self.files.kept(f"step {self.step} of {self.options.steps}"))
 
-    def advance(self, bar: tqdm[NoReturn]) -> None:
+    def advance(self, bar: Progress) -> None:
         """Steps up to the next validation, validate, checkpoint; or up to where it is asked to
         stop.
         """
@@ -122,7 +114,7 @@ class Fit:
         for graph in self.problem.loader(self.step, end):
             self.recent.append(self.optimise(graph))
             self.step += 1
-            bar.update()
+            bar.advance()
             # Several processes checkpoint where all are at the same point: after a validation.
             alone = self.step < end and not self.processes.several
             if alone and (self.request.due or self.clock.due):
@@ -134,11 +126,12 @@ class Fit:
                     return
         mean = self.processes.mean(torch.tensor(np.mean(self.recent)))
         self.history.best.training_loss = float(mean) * self.problem.setting.scale**2
+        bar.show(loss=self.history.best.training_loss)
         self.report.seconds += time.time() - begin
         self.recent = []
         self.choose()
         self.validate()
-        bar.set_postfix(explained=f"{100 * self.report.explained_fraction:.2f}%")
+        bar.show(explained_fraction=self.report.explained_fraction)
         self.checkpoint()
 
     def optimise(self, graph: SiteGraph) -> float:

@@ -27,7 +27,7 @@ RANKS = [
     },
     {"cell", "outward", "remarks"},
     {"native", "run"},
-    {"system"},
+    {"system", "progress"},
     {"frames", "trace"},
     {"roles", "statistics"},
     {"io"},
@@ -59,6 +59,7 @@ OWNERS = {
     "omegaconf": {"configuration"},
     "matplotlib": {"report"},
     "markdown_it": {"commands"},
+    "tqdm": {"progress"},
 }
 FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")
 

@@ -16,10 +16,10 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ...frames import Frames
 from ...io import system_to_atoms
+from ...progress import Progress
 from ...system import System
 from ...units import ENERGY, LENGTH, TIME
 from ..calculators import ForeignCalculator, make_calculator
@@ -117,10 +117,14 @@ class Labeller:
         self, function: Callable[[Job], Labels], jobs: Sequence[Job], name: str
     ) -> Iterable[Labels]:
         workers = self.processes or cores()
-        with _one_thread(), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            yield from tqdm(
-                pool.map(function, jobs), total=len(jobs), desc=name, unit="batch", mininterval=1.0
-            )
+        with (
+            _one_thread(),
+            ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+            Progress(name, len(jobs), "batch") as bar,
+        ):
+            for labels in pool.map(function, jobs):
+                yield labels
+                bar.advance()
 
 
 def cores() -> int:
