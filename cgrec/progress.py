@@ -122,6 +122,9 @@ class Progress:
 
     def _tell(self) -> None:
         """An event and a line where it is time for them."""
+        step = current_step()
+        if step is not None:
+            step.announce_if_long()
         now = time.monotonic()
         gap = min(max(EVENT_EVERY, (now - self.begin) / MANY), EVENT_AT_LEAST)
         if now - self.event_at >= gap:

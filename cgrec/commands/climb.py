@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from ..configuration import Composed, as_yaml, build, checked, composed, experiments, sweep
@@ -41,18 +42,30 @@ def explain(arguments: list[str]) -> str:
 
 def _climb_one(config: Composed, trust: bool, given: frozenset[str]) -> None:
     """Climb one composed configuration and write its report."""
-    checked(config, trust, given)
-    chain = build(config, trust, given)
-    from ..chain.forecast import forecast
+    from ..run.events import waiting
+
+    folder = str(config.get("run") or "")
+    with waiting(folder):
+        checked(config, trust, given)
+        _say_at_once(folder, len(config.get("levels") or ()))
+        chain = build(config, trust, given)
+        from ..chain.forecast import forecast
+
+        list(forecast(chain))  # refuses what cannot work
+        try:
+            chain.climb()
+        except Exception:
+            _report_what_is_there(chain.folder)
+            raise
     from ..report import write_report  # it takes seconds to import, and a wrong word none
 
-    list(forecast(chain))  # refuses what cannot work
-    try:
-        chain.climb()
-    except Exception:
-        _report_what_is_there(chain.folder)
-        raise
     print(f"report: {write_report(chain.folder)}")
+
+
+def _say_at_once(folder: str, levels: int) -> None:
+    """A first line, before what takes seconds to import."""
+    sys.stderr.write(f"cgrec climb: {folder}, {levels} levels above level 0; torch is loaded ...\n")
+    sys.stderr.flush()
 
 
 def _report_what_is_there(folder: Path) -> None:

@@ -48,6 +48,10 @@ ENDS = {
 }
 
 
+#: s: a step that takes less is one line, at its end.
+SHORT = 2.0
+
+
 class _Lines:
     """A file that whole lines are added to. What cannot be written is lost, which is said once."""
 
@@ -124,12 +128,40 @@ class Step:
     Attributes:
         name: source, map, fit, ...
         level: its number, and its name, as in an event.
+        outer: the step it is part of.
+        begin: s of `time.monotonic`.
         last: what its last bar came to, in words.
     """
 
     name: str
     level: tuple[int, str] | None
+    outer: Step | None
+    begin: float
     last: str = field(default="", init=False)
+    said: bool = field(default=False, init=False)
+
+    @property
+    def label(self) -> str:
+        """l1: fit"""
+        return f"{self.level[1]}: {self.name}" if self.level else self.name
+
+    @property
+    def seen(self) -> bool:
+        """Whether it has lines: a step inside one of the same level has none."""
+        return self.outer is None or self.outer.level != self.level
+
+    def announce(self) -> None:
+        """Say that it began, unless that was said."""
+        if self.outer is not None:
+            self.outer.announce()
+        if self.seen and not self.said:
+            self.said = True
+            _say(self.label)
+
+    def announce_if_long(self) -> None:
+        """The same, where it has taken `SHORT`."""
+        if not self.said and time.monotonic() - self.begin > SHORT:
+            self.announce()
 
 
 _OPEN: ContextVar[_Journal | None] = ContextVar("files of the run that is climbed", default=None)
@@ -167,7 +199,16 @@ def note(text: str) -> None:
 
 
 def say(line: str) -> None:
-    """`line` in log.txt; and on stderr where that is no terminal, for bars are drawn on one."""
+    """`line` in log.txt; and on stderr where that is no terminal, for bars are drawn on one. That the
+    step of the moment began is said before it.
+    """
+    current = _STEP.get()
+    if current is not None:
+        current.announce()
+    _say(line)
+
+
+def _say(line: str) -> None:
     if not terminal():
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
@@ -196,33 +237,28 @@ def at_level(number: int, name: str) -> Iterator[None]:
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """A step of the level of the moment: its begin and its end are events and lines. One inside a
-    step of the same level has no lines. Outside a run that is climbed nothing is kept or said.
+    """A step of the level of the moment: its begin and its end are events and lines; a short one is
+    one line. Outside a run that is climbed nothing is kept or said.
     """
-    journal, level, outer = _OPEN.get(), _LEVEL.get(), _STEP.get()
+    journal, outer = _OPEN.get(), _STEP.get()
     if journal is None:
         yield
         return
     journal.worked = True
-    seen = outer is None or outer.level != level
-    label = f"{level[1]}: {name}" if level else name
-    current = Step(name, level)
+    current = Step(name, _LEVEL.get(), outer, time.monotonic())
     token = _STEP.set(current)
-    begin = time.monotonic()
     try:
         emit("step_begin")
-        if seen:
-            say(label)
         yield
-        seconds = time.monotonic() - begin
+        seconds = time.monotonic() - current.begin
         emit("step_end", seconds=round(seconds, 3))
-        if seen:
-            came = f": {current.last}" if current.last else ""
-            say(f"{label} done in {duration(seconds)}{came}")
-        elif outer is not None:
-            outer.last = current.last
     finally:
         _STEP.reset(token)
+    if current.seen:
+        came = f": {current.last}" if current.last else ""
+        say(f"{current.label} done in {duration(seconds)}{came}")
+    elif outer is not None:
+        outer.last = current.last
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 #: Name of the lock inside a folder.
@@ -108,6 +109,33 @@ def _flocked(file: int) -> bool:
             raise
         return not _alive(_read(os.pread(file, 4096, 0)))
     return True
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The process that holds a lock.
+
+    Attributes:
+        pid, host: of it.
+        since: when it took the lock.
+    """
+
+    pid: int
+    host: str
+    since: str
+
+
+def holder(folder: Path) -> Owner | None:
+    """The process that works in `folder`, this one too, as far as its lock file says; None where
+    none does. Nothing is locked or waited for.
+    """
+    path = folder / LOCK
+    owner = _owner(path)
+    own = _HELD.get(str(path.absolute())) == os.getpid()
+    if not own and not _alive(owner):
+        return None
+    pid, host, since = (owner.get(key, "unknown") for key in ("pid", "host", "since"))
+    return Owner(int(pid) if str(pid).isdigit() else 0, str(host), str(since))
 
 
 def busy(folder: Path) -> bool:

@@ -6,7 +6,18 @@ import numpy as np
 
 from ..training import TrainingReport
 from ..units import shown
-from .reasons import DO_NOT_USE, LOOK, Reason, Report, and_more, entries, joined, mapping, number
+from .reasons import (
+    DO_NOT_USE,
+    LOOK,
+    Reason,
+    Report,
+    and_more,
+    entries,
+    joined,
+    mapping,
+    number,
+    word_in,
+)
 
 #: Independent samples of the parent, in its slowest variable. Below the first no sampling floor can
 #: be relied on (measured, see `cgrec.statistics.divergence`); below the second a population of one
@@ -210,7 +221,7 @@ def healthy_error(report: Report, asked: float) -> float:
 def parent(report: Report) -> Reason | None:
     """Whether it was made from a level that is not to be used."""
     below = mapping(report.get("below"))
-    if mapping(below.get("verdict")).get("word") != DO_NOT_USE:
+    if word_in(below) != DO_NOT_USE:
         return None
     return Reason(
         rule="parent",

@@ -54,12 +54,12 @@ class Verdict:
         return f"{self.word}: {self.reasons[0]}{others}"
 
     def to_json(self) -> dict[str, object]:
-        """{"word": ..., "reasons": [{"rule", "word", "found", "expected", "do"}]}."""
-        return {"word": self.word, "reasons": [asdict(reason) for reason in self.reasons]}
+        """{"value": its word, "reasons": [{"rule", "word", "found", "expected", "do"}]}."""
+        return {"value": self.word, "reasons": [asdict(reason) for reason in self.reasons]}
 
     @classmethod
     def from_json(cls, data: object) -> Verdict:
-        """What `to_json` gave.
+        """What `to_json` gave, also that of older versions, which wrote "word" for "value".
 
         Raises:
             ValueError: it is no such thing.
@@ -76,6 +76,14 @@ class Verdict:
         if not {r.word for r in made} <= set(WORDS):
             raise ValueError(f"verdict: expected words of {WORDS}, found {[r.word for r in made]}")
         return cls(tuple(made))
+
+
+def word_in(report: Report) -> str:
+    """The word of the verdict that report.json holds, of this version or an older one; "" where
+    there is none.
+    """
+    found = mapping(report.get("verdict"))
+    return str(found.get("value", found.get("word", "")))
 
 
 class NotToBeUsed(ValueError):

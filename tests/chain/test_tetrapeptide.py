@@ -60,8 +60,8 @@ def test_the_first_level_ends_the_climb_with_its_reason(stopped):
     assert "the verdict on l1 is 'do not use'" in said and "go_on=true" in said
     assert len(cgrec.load(run).levels) == 2
     base, level = (level.report["verdict"] for level in cgrec.load(run).levels)
-    assert base["word"] == LOOK and base["reasons"][0]["rule"] == "parent_samples"
-    assert level["word"] == DO_NOT_USE and len(level["reasons"]) >= 2
+    assert base["value"] == LOOK and base["reasons"][0]["rule"] == "parent_samples"
+    assert level["value"] == DO_NOT_USE and len(level["reasons"]) >= 2
     assert all(
         set(reason) == {"rule", "word", "found", "expected", "do"} for reason in level["reasons"]
     )
@@ -78,7 +78,7 @@ def test_the_same_command_says_the_same(stopped, parent):
 def test_go_on_climbs_and_the_verdict_stays(stopped, parent, capsys):
     run, _ = stopped
     main(command(parent, run, "go_on=true"))
-    words = [level.report["verdict"]["word"] for level in cgrec.load(run).levels]
+    words = [level.report["verdict"]["value"] for level in cgrec.load(run).levels]
     assert words == [LOOK, DO_NOT_USE, DO_NOT_USE]
     rules = [reason["rule"] for reason in cgrec.load(run).levels[2].report["verdict"]["reasons"]]
     assert "parent" in rules

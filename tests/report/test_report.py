@@ -180,7 +180,7 @@ def test_a_control_that_lost_replicas_is_named(copy, monkeypatch):
     monkeypatch.setattr(Level, "simulation", ran)
     verdict = Chain(copy).ledger.judge_direct(level)
     assert {reason.rule for reason in verdict.reasons} >= {"replicas"}
-    assert verdict.word == "do not use" and set(made) == {"word", "reasons"}
+    assert verdict.word == "do not use" and set(made) == {"value", "reasons"}
     sentence = json.loads((level.folder / "remarks.json").read_text())[-1]
     assert "backbone (direct), the control" in sentence and "2 of 4 replicas were lost" in sentence
     assert "the control, is not to be relied on" in write_report(copy).read_text()
