@@ -147,14 +147,14 @@ class Chain(Seen):
         base = Level(layout.level_folder(self.folder, 0), "level 0")
         rows: list[LedgerRow] = []
         with at_level(0, base.name):
-            stop = self._make_level0(base, source)
+            stop = _make_level0(self, base, source)
         parent, path = base, None
         for k, (name, recipe) in enumerate(self.recipes.items(), 1):
             if stop:
                 break
             level = Level(layout.level_folder(self.folder, k), name)
             with at_level(k, name):
-                self._make(level, parent, recipe, k)
+                _make(self, level, parent, recipe, k)
                 path = level.mapping if path is None else level.mapping @ path
                 with only_here(level.folder):
                     rows += self.ledger.rows_of(level, parent, base, path, recipe, k)
@@ -162,45 +162,9 @@ class Chain(Seen):
             parent = level
             self._write_run()
         self._write_run()
-        self._print_tables(rows)
+        _print_tables(self, rows)
         if stop:
             raise NotToBeUsed(stop)
-
-    def _make_level0(self, base: Level, source: Source) -> str:
-        """Level 0 from its source; the sentence of its verdict that ends the climb, or ""."""
-        with keep_remarks(base.folder):
-            with step("source") if not made(base.folder / layout.FRAMES) else nullcontext():
-                frames = source.make(base.folder, seed_of(self.seed, 0))
-            remark_basins(self.basins, self.variables, self.recipes)
-        _foresee(self, frames.system)
-        with step("ledger"):
-            self.ledger.keep_level0(base, frames)
-        return _verdict(self, base, None)
-
-    def _make(self, level: Level, parent: Level, recipe: LevelRecipe, k: int) -> None:
-        """Level `k` from the one below it."""
-        level.folder.mkdir(parents=True, exist_ok=True)
-        with keep_remarks(level.folder):
-            level.make(
-                parent.frames,
-                recipe,
-                seed_of(self.seed, k),
-                parent.bias_variables(),
-                parent.measured,
-                identity=identity(parent.folder / layout.FRAMES),
-                above=self._above(k),
-                model=partial(potential_of, parent),
-            )
-
-    def _print_tables(self, rows: Sequence[LedgerRow]) -> None:
-        """The error ledger, and what is counted of liquids."""
-        tables = [table(rows)] if rows else []
-        liquid = [row for level in self.levels for row in level.report.get("liquid") or []]
-        if liquid:
-            tables.append(liquid_table(with_nan(liquid)))
-        for found in tables:
-            print(found)
-            note(found)
 
     def _write_run(self) -> None:
         write_run(self.folder, time.time() - self.begin, self.seed, self.chosen_threads)
@@ -299,6 +263,45 @@ def _verdict(chain: Chain, level: Level, below: Level | None) -> str:
         f"{level.folder}: the verdict on {level.name} is {DO_NOT_USE!r}: {verdict.reasons[0]} "
         "All that was made is kept, and so is this verdict; go_on=true climbs on all the same"
     )
+
+
+def _make_level0(chain: Chain, base: Level, source: Source) -> str:
+    """Level 0 from its source; the sentence of its verdict that ends the climb, or ""."""
+    with keep_remarks(base.folder):
+        with step("source") if not made(base.folder / layout.FRAMES) else nullcontext():
+            frames = source.make(base.folder, seed_of(chain.seed, 0))
+        remark_basins(chain.basins, chain.variables, chain.recipes)
+    _foresee(chain, frames.system)
+    with step("ledger"):
+        chain.ledger.keep_level0(base, frames)
+    return _verdict(chain, base, None)
+
+
+def _make(chain: Chain, level: Level, parent: Level, recipe: LevelRecipe, k: int) -> None:
+    """Level `k` from the one below it."""
+    level.folder.mkdir(parents=True, exist_ok=True)
+    with keep_remarks(level.folder):
+        level.make(
+            parent.frames,
+            recipe,
+            seed_of(chain.seed, k),
+            parent.bias_variables(),
+            parent.measured,
+            identity=identity(parent.folder / layout.FRAMES),
+            above=chain._above(k),
+            model=partial(potential_of, parent),
+        )
+
+
+def _print_tables(chain: Chain, rows: Sequence[LedgerRow]) -> None:
+    """The error ledger, and what is counted of liquids."""
+    tables = [table(rows)] if rows else []
+    liquid = [row for level in chain.levels for row in level.report.get("liquid") or []]
+    if liquid:
+        tables.append(liquid_table(with_nan(liquid)))
+    for found in tables:
+        print(found)
+        note(found)
 
 
 def _level_of(chain: Chain, frames: Frames) -> int:
