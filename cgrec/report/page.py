@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,8 +22,11 @@ from .health import health
 from .pieces import DASH, NOT_YET, duration, image, number, render, within
 from .read import Ensembles, LevelFiles, RunFiles, read_run
 from .restored import audit, restored
-from .verdicts import verdict_rules, verdicts
+from .scenes import MOST_SITES, library, scenes, script
+from .verdicts import next_steps, verdict_rules, verdicts
 
+#: Anchor and title of a section, for the contents.
+_TITLE = re.compile(r'<section id="([^"]+)"><h2>(.*?)</h2>')
 #: A worst term with its floor.
 _WORST = Markup('<span title="{}">{} <small>({})</small></span>')
 
@@ -48,8 +52,17 @@ def write_report(run: str | Path) -> Path:
 def page(run: RunFiles) -> str:
     """The whole document."""
     title = run.folder.resolve().name
+    header = _surely(_header, run)
     sections = [_surely(draw, run) for draw in SECTIONS]
-    return f"{render('page.html', title=title, sections=sections)}\n"
+    contents = [found for section in sections for found in _TITLE.findall(section)]
+    whole = render(
+        "page.html",
+        title=title,
+        header=header,
+        sections=sections,
+        contents=[(name, Markup(text)) for name, text in contents],
+    )
+    return f"{whole}\n"
 
 
 def _surely(draw: Callable[[RunFiles], Markup], run: RunFiles) -> Markup:
@@ -79,10 +92,22 @@ def _header(run: RunFiles) -> Markup:
         title=run.folder.resolve().name,
         complete=run.complete,
         state=run.state,
+        banner=_banner(run),
+        command=run.about.get("command") or "",
         problems=run.problems,
         levels=verdicts(run),
+        steps=next_steps(run),
         cards=_cards(run),
     )
+
+
+def _banner(run: RunFiles) -> str:
+    """How much of a run there is that is not complete; "" of a complete one."""
+    if run.complete:
+        return ""
+    done = sum(level.number > 0 and level.step is None for level in run.levels)
+    planned = len(run.planned or run.levels[1:])
+    return f"Unfinished: {done} of {planned} level{'s' if planned != 1 else ''} above level 0"
 
 
 def _cards(run: RunFiles) -> list[tuple[str, str]]:
@@ -95,9 +120,16 @@ def _cards(run: RunFiles) -> list[tuple[str, str]]:
         (f"{lost} of {started}" if started else DASH, "replicas lost"),
         (
             duration(run.about.get("seconds")),
-            f"on {run.about.get('device') or 'unknown device'}",
+            f"on {_device(run)}",
         ),
     ]
+
+
+def _device(run: RunFiles) -> str:
+    """The processor; runs of older versions name only its architecture."""
+    device = str(run.about.get("device") or "")
+    bare = {"x86_64": "a processor of type x86_64", "": "unknown device"}
+    return bare.get(device, device)
 
 
 def _distance(run: RunFiles) -> tuple[str, str]:
@@ -157,11 +189,18 @@ def _structures(run: RunFiles) -> Markup:
         f for level in run.levels for f in (level.frames or level.targets,) if f is not None
     ]
     liquid = [figures.is_liquid(frames) for frames in ensembles]
+    drawn = scenes(run.levels)
+    code, licence = library()
     return render(
         "structures.html",
-        all_liquid=bool(liquid) and all(liquid),
         any_liquid=any(liquid),
         picture=image(figures.structures(run.levels), "structures of every level"),
+        scenes=drawn,
+        residues=any(scene["residue"] for scene in drawn),
+        left_out=[x.name for x in run.levels if (x.n_sites or 0) > MOST_SITES],
+        library=code,
+        licence=licence,
+        data=script(drawn),
     )
 
 
@@ -312,15 +351,14 @@ def _redo(run: RunFiles) -> Markup:
     rows += [(f"data: {key}", value) for level in run.levels for key, value in level.source.items()]
     return render(
         "redo.html",
-        lines=[str(command), f"cgrec report run={run.folder}"] if command else [],
+        lines=[str(command), f"cgrec report run={run.folder.resolve()}"] if command else [],
         facts=[(key, v if isinstance(v, str) else json.dumps(v)) for key, v in rows],
         config=run.config,
     )
 
 
-#: The page from top to bottom.
+#: The page from top to bottom, below its header.
 SECTIONS: tuple[Callable[[RunFiles], Markup], ...] = (
-    _header,
     _ladder,
     _structures,
     _free_energy,

@@ -14,13 +14,30 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from .private import without_paths
+
+
+def _shown(value: object) -> object:
+    """What a template writes of a value: text without paths of the user's disk."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return without_paths(value)
+    return value
+
+
 _TEMPLATES = Environment(
-    loader=PackageLoader("cgrec.report"), autoescape=True, undefined=StrictUndefined
+    loader=PackageLoader("cgrec.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=_shown,
 )
 NOT_YET = Markup('<span class="missing">not there yet</span>')
 DASH = "–"
-_PICTURE = Markup('<img alt="{}" width="{}" src="data:image/png;base64,{}">')
-_DOTS_PER_INCH = 150
+_PICTURE = Markup(
+    '<div class="picture"><img alt="{}" width="{}" style="--width:{}px" '
+    'src="data:image/png;base64,{}"></div>'
+)
+#: Twice the pixels below, for screens that have them.
+_DOTS_PER_INCH = 200
 #: Of the page, for an inch of the figure.
 _PIXELS_PER_INCH = 100
 
@@ -38,7 +55,7 @@ def image(figure: Figure | None, alt: str) -> Markup:
     figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
     data = base64.b64encode(buffer.getvalue()).decode()
     width = round(float(figure.get_figwidth()) * _PIXELS_PER_INCH)
-    return _PICTURE.format(alt, width, data)
+    return _PICTURE.format(alt, width, width, data)
 
 
 def number(value: object, digits: int = 3) -> str:

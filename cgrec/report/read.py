@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -56,6 +56,7 @@ class LevelFiles:
         audit: audit.json, of its PMF by its backmapper, or {}.
         remarks: sentences said while it was made.
         made: names of the files and folders in its folder.
+        planned: its name in the configuration, or "".
         problems: files that are there but cannot be read.
     """
 
@@ -72,12 +73,13 @@ class LevelFiles:
     audit: Json = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     made: frozenset[str] = frozenset()
+    planned: str = ""
     problems: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """Name in the report, else that of the folder."""
-        return str(self.report.get("name") or self.folder.name)
+        """Name in the report, else in the configuration, else that of the folder."""
+        return str(self.report.get("name") or self.planned or self.folder.name)
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -163,18 +165,7 @@ class RunFiles:
     @property
     def planned(self) -> list[str] | None:
         """Names of the levels above the first in config.yaml; None where it does not say."""
-        try:
-            config = yaml.safe_load(self.config)
-        except yaml.YAMLError:  # a run may be writing it right now
-            return None
-        above = config.get("levels") if isinstance(config, dict) else None
-        return (
-            [str(name) for name in above]
-            if isinstance(above, dict | list)
-            else []
-            if config
-            else None
-        )
+        return _planned(self.config)
 
     @property
     def ended(self) -> LevelFiles | None:
@@ -277,8 +268,23 @@ def read_run(folder: str | Path) -> RunFiles:
     found += [] if lost is None else [lost]
     about = _fitted(folder / layout.RUN, RUN, trouble)
     text = _try(Path.read_text, folder / layout.CONFIG, trouble) or ""
-    levels = tuple(_level(number, path) for number, path in numbered)
+    names = dict(enumerate(["level 0", *(_planned(text) or ())]))
+    levels = tuple(
+        replace(_level(number, path), planned=names.get(number, "")) for number, path in numbered
+    )
     return RunFiles(folder, about, text, levels, _told(folder, found, trouble))
+
+
+def _planned(config: str) -> list[str] | None:
+    """Names of the levels above the first in the text of config.yaml; None where it does not say."""
+    try:
+        found = yaml.safe_load(config)
+    except yaml.YAMLError:  # a run may be writing it right now
+        return None
+    above = found.get("levels") if isinstance(found, dict) else None
+    if isinstance(above, dict | list):
+        return [str(name) for name in above]
+    return [] if found else None
 
 
 def _level(number: int, folder: Path) -> LevelFiles:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from markupsafe import Markup
 
@@ -26,6 +26,14 @@ class Box(TypedDict):
     judged: bool
     reasons: list[dict[str, str]]
     said: list[str]
+
+
+class NextStep(NamedTuple):
+    """Something to do: of which level, what, and the command where one does it."""
+
+    level: str
+    do: str
+    command: str
 
 
 def verdicts(run: RunFiles) -> list[Box]:
@@ -56,6 +64,41 @@ def _reason(reason: Reason) -> dict[str, str]:
         "expected": reason.expected.replace("+-", "±"),
         "do": sentence(reason.do),
     }
+
+
+def next_steps(run: RunFiles) -> list[NextStep]:
+    """What the reasons of the verdicts ask for, the finest level first, for those above are made
+    from it; and what a level that can be used is good for.
+    """
+    asked: dict[str, list[str]] = {}
+    for level in run.levels:
+        for reason in level.verdict.reasons if level.verdict is not None else ():
+            names = asked.setdefault(_reason(reason)["do"] + ".", [])
+            names += [] if level.name in names else [level.name]
+    steps = [NextStep(", ".join(names), do, "") for do, names in asked.items()]
+    if not run.complete:
+        return steps
+    usable = [
+        level
+        for level in run.levels[1:]
+        if level.verdict is not None and level.verdict.word != DO_NOT_USE
+    ]
+    if usable:
+        steps += _uses(run, usable[-1])
+    return steps
+
+
+def _uses(run: RunFiles, level: LevelFiles) -> list[NextStep]:
+    """What a level that can be used is good for."""
+    at = f"run={run.folder} level={level.number}"
+    files = f"cgrec export xtc {at} to={level.name}.xtc"
+    found = [NextStep("", f"Frames of {level.name} for VMD and other programs:", files)]
+    if not level.periodic:
+        down = f"cgrec descend run={run.folder} from={level.number} to=0"
+        judge = f"cgrec analyse-backmapping {at}"
+        found.append(NextStep("", f"Atoms from the beads of {level.name}:", down))
+        found.append(NextStep("", "How good those are, and an audit of its PMF:", judge))
+    return found
 
 
 def _said(level: LevelFiles) -> list[str]:
