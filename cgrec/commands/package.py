@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from ..options import Help, Keywords
 from ..package import open_package, pack
+from ..verdict import word_in
 from ._runs import RunFolder, run_folder
 
 
@@ -35,7 +36,7 @@ class Package:
         path = pack(folder, self.to, self.level, **self.options)
         size = path.stat().st_size / 1e6
         verdicts = ", ".join(
-            f"level {entry['number']} {entry['verdict'].get('word', 'without a verdict')}"
+            f"level {entry['number']} {word_in(entry) or 'without a verdict'}"
             for entry in open_package(path).about.levels
         )
         return f"{path}: {size:.2f} MB; {verdicts}"

@@ -11,6 +11,7 @@ from markupsafe import escape
 
 from ..files import Json
 from ..run import layout
+from ..verdict import word_in
 from .manifest import LevelEntry, Manifest
 
 #: Rows of the ledger on a card: what a level is off from its parent, and from level 0.
@@ -107,7 +108,7 @@ def _verdicts(levels: Sequence[LevelEntry]) -> Iterator[str]:
     for entry in levels:
         verdict, where = entry["verdict"], f"level {entry['number']}"
         reasons = verdict.get("reasons", [])
-        word = str(verdict.get("word", "no verdict was given")).upper()
+        word = (word_in(entry) or "no verdict was given").upper()
         yield f"{where} ({entry['name']}): {word}" + ("" if reasons or not verdict else _NOTHING)
         for r in reasons:
             yield f"{where}: {r['found']}; expected: {r['expected']}. To do: {r['do']}"

@@ -19,6 +19,7 @@ from ..frames import Frames
 from ..level import Level
 from ..native import cache_folder, temporary_folder
 from ..run import layout
+from ..verdict import word_in
 from .manifest import CARD, ENDING, MANIFEST, Manifest, check_name
 
 
@@ -96,7 +97,7 @@ class Package(Chain):
 
     def __repr__(self) -> str:
         each = "; ".join(
-            f"level {e['number']}: {e['n_sites']} sites, {e['verdict'].get('word', 'no verdict')}"
+            f"level {e['number']}: {e['n_sites']} sites, {word_in(e) or 'no verdict'}"
             for e in self.about.levels
         )
         return f"Package({self.path.name}: {each})"

@@ -12,7 +12,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import making, shape
-from .reasons import DO_NOT_USE, LOOK, TRUST, WORDS, NotToBeUsed, Reason, Report, Verdict
+from .reasons import (
+    DO_NOT_USE,
+    LOOK,
+    TRUST,
+    WORDS,
+    NotToBeUsed,
+    Reason,
+    Report,
+    Verdict,
+    word_in,
+)
 
 __all__ = [
     "DO_NOT_USE",
@@ -25,6 +35,7 @@ __all__ = [
     "Rule",
     "Verdict",
     "judge",
+    "word_in",
 ]
 
 

@@ -47,7 +47,7 @@ def write_run(folder):
     beside = lambda p: write_json(p / layout.SIMULATION, {"from": "/scratch/me/x.npz"})  # noqa: E731
     atoms.save(zero / layout.FRAMES, beside)
     keep_json(zero / layout.SOURCE, {"files": ["/home/me/data/run.trr"]})
-    keep_json(zero / layout.REPORT, {"name": "atoms", "verdict": {"word": "trust", "reasons": []}})
+    keep_json(zero / layout.REPORT, {"name": "atoms", "verdict": {"value": "trust", "reasons": []}})
     keep(one / layout.MAPPING, mapping.save)
     targets.save(one / layout.TARGETS)
     keep(one / layout.POTENTIAL, potential.save)
@@ -57,7 +57,7 @@ def write_run(folder):
         "explained_fraction": 0.876,
         "training": {"explained_fraction_error": 0.012},
         "ledger": [ROW],
-        "verdict": {"word": "look", "reasons": [REASON]},
+        "verdict": {"value": "look", "reasons": [REASON]},
     }
     keep_json(one / layout.REPORT, report)
     Level(one, "beads").fit_backmapper(Level(zero, "atoms"), "library")

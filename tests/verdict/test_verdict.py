@@ -16,7 +16,7 @@ from cgrec.observables.backbone import backbone_torsions, cis_rows, peptide_bond
 from cgrec.system import System
 from cgrec.units import shown
 from cgrec.variables import default_variables, longest_chain
-from cgrec.verdict import DO_NOT_USE, LOOK, RULES, TRUST, Verdict, judge
+from cgrec.verdict import DO_NOT_USE, LOOK, RULES, TRUST, Verdict, judge, word_in
 from cgrec.verdict.making import parent_samples
 
 
@@ -404,3 +404,10 @@ def test_a_short_sample_of_level_0_says_what_becomes_of_the_levels_above():
     found = parent_samples(base)
     assert found.word == LOOK
     assert found.expected == "100 or more; levels made from fewer than 30 are not to be used"
+
+
+def test_a_report_of_an_older_version_calls_the_value_word():
+    new, old = {"value": "look", "reasons": []}, {"word": "look", "reasons": []}
+    assert word_in({"verdict": new}) == word_in({"verdict": old}) == "look"
+    assert word_in({}) == word_in({"verdict": None}) == ""
+    assert set(Verdict().to_json()) == {"value", "reasons"}
