@@ -25,6 +25,7 @@ from cgrec.report import figures, page, pieces, write_report
 from cgrec.report.figures import superpose
 from cgrec.report.health import corrected_said, ladder_said
 from cgrec.report.read import LevelFiles, read_run
+from cgrec.report.scenes import library
 from cgrec.sources.base import Source
 from cgrec.system import System
 from cgrec.training import ForceMatching
@@ -153,7 +154,10 @@ def test_a_finished_run_is_told_in_one_self_contained_page(run):
         assert f"<h2>{title}</h2>" in text
     assert "Finished." in text and "not there yet" not in text and "cannot be read" not in text
     assert text.count("data:image/png;base64,") >= 8
-    assert "http" not in text and "<script" not in text
+    code, licence = library()  # all that is not ours; addresses stand in it that nothing calls
+    own = text.replace(str(code), "").replace(str(escape(licence)), "").replace("http-equiv", "")
+    assert "http" not in own and own.count("<script") == 4
+    assert "default-src 'none'" in own and "connect-src" not in own  # a browser loads nothing
     assert "beads has no phi, psi" in text and "could not be drawn" not in text
 
 
