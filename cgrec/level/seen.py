@@ -12,6 +12,7 @@ from ..files import Json, read_json
 from ..frames import Frames
 from ..run import layout
 from ..system import System
+from ..verdict import word_in
 from .folder import LevelFolder
 
 #: What reading a half-made or damaged folder may raise.
@@ -29,8 +30,7 @@ def report_of(level: LevelFolder) -> Json:
 
 def word_of(level: LevelFolder) -> str:
     """The word of its verdict; empty before there is one."""
-    verdict = report_of(level).get("verdict")
-    return str(verdict.get("word", "")) if isinstance(verdict, dict) else ""
+    return word_in(report_of(level))
 
 
 def line(level: LevelFolder) -> str:
