@@ -178,6 +178,7 @@ def test_no_path_of_the_disk_stands_in_the_page():
     [
         ("run=/home/me/runs/a", "run=a"),
         ("run=/home/me/runs/", "run=runs/"),
+        ("/home/me/runs/a/level1/report.json: cut", "level1/report.json: cut"),
         ("'source.paths=[/data/a.trr,/d/b.trr]'", "'source.paths=[a.trr,b.trr]'"),
         ("~/runs/mine: changed", "mine: changed"),
         (r"C:\Users\me\x.trr", "x.trr"),
