@@ -374,7 +374,7 @@ def test_a_run_that_has_only_begun_still_has_a_page(tmp_path):
     (tmp_path / "run.json").write_text("{}")
     assert write_report(tmp_path).read_text().count("not there yet") >= 5
     (tmp_path / "level0").mkdir()
-    assert "level0" in write_report(tmp_path).read_text()
+    assert "<b>level 0</b>" in write_report(tmp_path).read_text()
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
