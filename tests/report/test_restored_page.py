@@ -51,7 +51,7 @@ def test_restored_frames_have_their_table_and_their_plots(tmp_path):
     assert "flow, &lt;mapped&gt;: 400 restored frames, 4 a coarse frame" in text
     assert "wrong hand at A:CA, fraction" in text
     # bonded terms, and energies of the one set that has them
-    assert text.count("restored from level0") == 2
+    assert text.count("restored from level 0") == 2
 
 
 def test_bars_are_the_divergence_above_its_floor_worst_first():
