@@ -99,6 +99,7 @@ COMMANDS = {
     "cgrec keys Exchange": [],
     "cgrec completion bash >> ~/.bash_completion": [],
     "cgrec climb --config-dir my_conf experiment=mine": ONE_LEVEL,
+    "cgrec status run=runs/alanine_dipeptide": [],
     "cgrec report run=runs/alanine_dipeptide": [],
     "cgrec climb --multirun seed=1,2 'run=runs/seed_${seed}' hydra/launcher=joblib": CHAIN,
     "cgrec export xtc run=runs/alanine_dipeptide level=2 to=beads.xtc": [],
