@@ -59,8 +59,7 @@ def settle(rung: Rung, situation: Situation, permittivity: float = WATER) -> Non
         return
     dense = situation.dense
     cutoff = _cutoff(frames, dense, bool(situation.dropped))
-    # a short peptide is a chain of residues from its second level on
-    chain = situation.word == "protein" or (situation.word == "peptide" and rung.name != "l1")
+    chain = situation.word in ("protein", "peptide")
     settings: Json = {"priors": _priors(frames, chain, situation, permittivity)}
     settings["potential"] = {"cutoff": cutoff}
     n = frames.n_sites
