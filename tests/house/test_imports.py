@@ -60,6 +60,7 @@ INSTALLED_AS = {
     "torch_geometric": "torch-geometric",
     "torchpme": "torch-pme",
     "yaml": "pyyaml",
+    "markdown_it": "markdown-it-py",
 }
 #: Needed and never imported by a statement: the calculator that `Labeller` names by default.
 BY_NAME = {"tblite"}
