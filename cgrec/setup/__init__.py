@@ -12,6 +12,7 @@ writing     the YAML
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,8 @@ __all__ = ["init"]
 GOALS = {"quick": (8.0, 1.0), "good": (120.0, 10.0)}
 #: Share of a fit and of a run that is kept at least, however slow the machine.
 LEAST = 0.25
+#: Times the minutes of a goal, from which it is said.
+LONGER = 1.5
 #: Frames that a level is fitted to, and independent ones among them, below which more are asked for.
 FEW_FRAMES, FEW_INDEPENDENT = 1000, 100
 
@@ -92,10 +95,9 @@ def init(
     budget, longer = GOALS[goal]
     if longer != 1:
         _scale(rungs, 1.0, longer)
-    write_text(path, text_of(path, sample, rungs, comments))
     if timing and sample.group == "file":
-        _forecast(path, rungs, budget)
-        write_text(path, text_of(path, sample, rungs, comments))
+        comments += _forecast(text_of(path, sample, rungs, comments), rungs, budget)
+    write_text(path, text_of(path, sample, rungs, comments))
     drawn = _draw(path.with_suffix(".png"), rungs, frames)
     last = f"{path}{drawn}: read it, change what you know better, and run it by cgrec climb {path}"
     return "\n".join([*comments, *map(_line, rungs), last])
@@ -205,13 +207,18 @@ def _independent(frames: Frames, situation: Situation) -> float | None:
     return len(frames) / inefficiency * (situation.largest.count if situation.dense else 1)
 
 
-def _forecast(path: Path, rungs: Sequence[Rung], budget: float) -> None:
-    """Minutes of every level, after its sizes were brought within the budget."""
-    chain = build(composed([str(path)]))
+def _forecast(text: str, rungs: Sequence[Rung], budget: float) -> list[str]:
+    """Put minutes into every rung, after sizes were brought within the budget; what to say where
+    they could not be.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "forecast.yaml"
+        write_text(path, text)
+        recipes = build(composed([str(path)])).recipes
     costs = []
     for rung in rungs:
         _say(f"timing a few steps of {rung.name}")
-        costs.append(cost(rung.name, chain.recipes[rung.name], rung.frames))
+        costs.append(cost(rung.name, recipes[rung.name], rung.frames))
         _shorten(rung.settings["dynamics"], costs[-1].timestep)
     runs = [_runs(rung) for rung in rungs]
     total = sum(c.fit + n * c.run for c, n in zip(costs, runs))
@@ -220,6 +227,12 @@ def _forecast(path: Path, rungs: Sequence[Rung], budget: float) -> None:
         _scale(rungs, share, share)
     for rung, found, n in zip(rungs, costs, runs):
         rung.minutes = share * (found.fit + n * found.run)
+    if share * total <= LONGER * budget:
+        return []
+    return [
+        f"Cost: {share * total:.0f} minutes, more than goal= asks for: fits and runs are as short "
+        "as they may be. Take fewer molecules, a coarser first level, or a faster machine."
+    ]
 
 
 def _shorten(dynamics: Json, timestep: float) -> None:

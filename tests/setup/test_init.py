@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 import cgrec
-from cgrec import Frames, System
+from cgrec import Frames, System, setup
 from cgrec.cli import build, main
 from cgrec.configuration import composed
 from cgrec.observables import dielectric_constant
+from cgrec.setup.cost import Cost
 from cgrec.setup.files import sample_of
 from cgrec.setup.kinds import kinds_of, solvent_of
 from cgrec.setup.ladder import ladder_of, situation_of
@@ -273,6 +274,25 @@ def test_faults_are_one_line(melt, words, said):
     with pytest.raises(SystemExit, match=f"^cgrec: .*{said}"):
         main(["init", *words])
     assert not Path("mine.yaml").exists()
+
+
+def test_a_fault_while_timing_leaves_no_file(melt, monkeypatch):
+    def broken(*arguments):
+        raise ValueError("no timing today")
+
+    monkeypatch.setattr(setup, "cost", broken)
+    with pytest.raises(ValueError, match="no timing today"):
+        cgrec.init(["melt.npz", "melt.pdb"], temperature=300, check_units=False)
+    assert not Path("mine.yaml").exists()
+
+
+def test_sizes_are_brought_within_the_goal(melt, monkeypatch):
+    monkeypatch.setattr(setup, "cost", lambda name, recipe, frames: Cost(10.0, 2.5, 0.001))
+    said = cgrec.init(["melt.npz", "melt.pdb"], temperature=300, check_units=False)
+    level = yaml.safe_load(Path("mine.yaml").read_text())["levels"]["l1"]
+    # 2 levels of 10 min and four runs of 2.5: 40 min, of which a quarter is the least
+    assert level["training"]["steps"] == 800 and level["dynamics"]["timestep"] == 0.001
+    assert "about 5.0 min" in said
 
 
 def test_positions_alone_are_no_data(melt):
