@@ -171,8 +171,8 @@ def test_the_report_draws_them(climbed):
 
 def recipes():
     return {
-        "ca": SimpleNamespace(mapping=alpha_carbons, variables=(), refine=()),
-        "two": SimpleNamespace(mapping=ResidueCentres(2), variables=(), refine=()),
+        "ca": SimpleNamespace(mapping=alpha_carbons, variables=(), refine=(), dynamics=None),
+        "two": SimpleNamespace(mapping=ResidueCentres(2), variables=(), refine=(), dynamics=None),
     }
 
 

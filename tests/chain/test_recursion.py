@@ -114,7 +114,10 @@ def test_another_recipe_goes_on_after_what_the_refusal_says_is_removed(
 
 
 def test_another_experiment_is_named_by_a_key_that_exists(tiny, tmp_path):
-    np.savez(tmp_path / "x.npz", positions=np.zeros((2, 1, 3)))
+    # with forces: what the file holds is looked at before the folder is
+    shift = np.random.default_rng(0).normal(0, 0.05, (20, 3, 3))
+    places = np.arange(9.0).reshape(3, 3)
+    np.savez(tmp_path / "x.npz", positions=places + shift, forces=-1000 * shift)
     with pytest.raises(
         SystemExit,
         match=r"level0 was made with source=GaussianChainSource and now it is FileSource: choose "

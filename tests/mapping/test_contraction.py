@@ -428,7 +428,7 @@ def test_refusals():
         contract(system, "fast")
     with pytest.raises(ValueError, match=r"hydrogen MOL:H2 \(#2\).*found none.*bonds"):
         contract(molecule("OHH", [(0, 1)]))
-    with pytest.raises(ValueError, match="at least 1 heavy atom, found 0"):
+    with pytest.raises(ValueError, match="HeavyAtomGroups.size: expected 1 or more, found 0"):
         HeavyAtomGroups(0)(system)
     with pytest.raises(ValueError, match=r"2 pieces: MOL:C0 \(#0\); MOL:O2 \(#2\)"):
         from_partition(molecule("CCO", [(0, 1), (1, 2)]), [[0, 2], [1]])

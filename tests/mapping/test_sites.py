@@ -195,7 +195,7 @@ def test_refusals():
         Backbone(["CA", "CG"])(system)
     with pytest.raises(ValueError, match="list of atom names, found 'CA'"):
         Backbone("CA")(system)
-    with pytest.raises(ValueError, match="at least 1 residue in a site, found 0"):
+    with pytest.raises(ValueError, match="ResidueCentres.per_site: expected 1 or more, found 0"):
         ResidueCentres(0)(system)
     broken = System(
         names=system.names, masses=system.masses, elements=system.elements, residues=system.residues
