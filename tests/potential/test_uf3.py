@@ -194,8 +194,8 @@ def test_mirror_images_have_one_energy():
 @pytest.mark.parametrize(
     "options, said",
     [
-        ({"three_cutoff": 0.6}, "three_cutoff=0.6"),
-        ({"cutoff": 0.0, "three_cutoff": 0.0}, "cutoff=0.0"),
+        ({"three_cutoff": 0.6}, "three_cutoff: .* found 0.6"),
+        ({"cutoff": 0.0, "three_cutoff": 0.0}, "UF3Potential.cutoff: .* found 0.0"),
         ({"spacing": 0.2}, "spacing"),
         ({"knots": [0.1, 0.2, 0.3, 0.4, 0.5]}, "knots"),
         ({"across_knots": [0, 0.1, 0.2, 0.3, 0.5]}, "across_knots"),
