@@ -56,7 +56,7 @@ class PairRefinement:
         expect_reach("PairRefinement", cutoff=self.cutoff)
         expect("PairRefinement", above=0, spacing=self.spacing)
         expect("PairRefinement", at_least=1, rounds=self.rounds)
-        expect("PairRefinement", above=0, at_most=1, efficiency=self.efficiency)
+        expect("PairRefinement", at_least=0, at_most=1, efficiency=self.efficiency)
 
     def __call__(
         self, potential: Potential, run: Frames, targets: Frames, again: Reruns

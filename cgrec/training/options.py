@@ -39,7 +39,8 @@ class FitOptions:
     weighted: bool | None = None
 
     def __post_init__(self) -> None:
-        expect("ForceMatching", at_least=0, at_most=1, learning_rate=self.learning_rate)
+        # 0.005 suits networks; springs in kJ/mol/nm^2 take steps of tens
+        expect("ForceMatching", at_least=0, at_most=100, learning_rate=self.learning_rate)
         expect(
             "ForceMatching",
             at_least=1,

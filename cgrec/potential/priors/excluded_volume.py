@@ -155,7 +155,8 @@ class Repulsion:
     most_frames: int = 2000
 
     def __post_init__(self) -> None:
-        expect("Repulsion", above=0, cutoff=self.cutoff, height=self.height)
+        expect("Repulsion", at_least=0, cutoff=self.cutoff)  # 0: of a network that sees nothing
+        expect("Repulsion", above=0, height=self.height)
         expect_reach("Repulsion", cutoff=self.cutoff)
         expect("Repulsion", at_least=1, most_frames=self.most_frames)
 
