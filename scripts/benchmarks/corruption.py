@@ -38,7 +38,7 @@ from crash_points import CHAIN, Campaign, child, different, names_a_way, product
 import cgrec
 
 #: Written anew by every command, read by none.
-NO_PRODUCTS = {"report.html", ".lock"}
+NO_PRODUCTS = {"report.html", ".lock", "events.jsonl", "log.txt"}
 HOW = ("flip", "cut", "remove")
 #: Outcomes that are good.
 GOOD = {

@@ -50,7 +50,7 @@ TIMES = {
     "train_seconds",
 }
 #: Books about files, whose digests contain times.
-BOOKS = {"digests.json", "run.json", ".lock", "report.html"}
+BOOKS = {"digests.json", "run.json", ".lock", "report.html", "events.jsonl", "log.txt"}
 TURN = "{turn: [B0, B2, B4, B6]}"
 RUN = (
     "n_replicas=4",
