@@ -49,7 +49,7 @@ TIMES = {
     "since",
     "train_seconds",
 }
-#: Books about files, whose digests contain times.
+#: Books about files, whose digests contain times, and what happened when.
 BOOKS = {"digests.json", "run.json", ".lock", "report.html", "events.jsonl", "log.txt"}
 TURN = "{turn: [B0, B2, B4, B6]}"
 RUN = (
