@@ -20,6 +20,7 @@ from ..statistics.sampling import check_sample
 from ..system import System
 from .assemble import assemble
 from .atoms import atoms_to_frames, system_from_atoms, system_to_atoms
+from .elements import WATER_RESIDUES
 from .export import check_ending, write, write_with_topology
 from .findings import record, recorded
 from .force_units import UnitCheck, check_force_units, check_length_unit
@@ -42,6 +43,7 @@ from .topology import add_rigid_pairs, load_topology, select_sites
 from .whole import whole
 
 __all__ = [
+    "WATER_RESIDUES",
     "UnitCheck",
     "atoms_to_frames",
     "check_ending",

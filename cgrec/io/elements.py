@@ -28,7 +28,9 @@ _AMINO_NAMES = (
 _WATER_NAMES = (
     "HOH SOL WAT H2O DOD D2O TIP TIP2 TIP3 TIP3P TIP4 TIP4P TIP5 TIP5P SPC SPCE T3P T4P T5P OPC"
 )
-_AMINO, _WATER = frozenset(_AMINO_NAMES.split()), frozenset(_WATER_NAMES.split())
+_AMINO = frozenset(_AMINO_NAMES.split())
+#: Residue names of water.
+WATER_RESIDUES = frozenset(_WATER_NAMES.split())
 _NUCLEIC = re.compile(r"(R|D)?(A|C|G|U|T|I)(5|3|N)?|ADE|CYT|GUA|URA|THY")
 _AMINO_NAME = re.compile(
     r"N[HEDZT]?\d?|C[ABGDEZHTY]?\d?|CA[YT]|O[GDEHTY]?\d?|OXT|OC[T]?\d|O[123]P|P|S[DG]|SE|\d?[HD][A-Z]{0,3}\d{0,2}"
@@ -176,7 +178,7 @@ def _candidates(atom: Atom) -> list[str]:
         return []
     name = atom.name.strip().upper().rstrip("+-")
     core = re.match(r"\d*([A-Z]*)", name)[1]  # type: ignore[index]
-    named = {"residues": (_AMINO, _AMINO_NAME), "water": (_WATER, _WATER_NAME)}
+    named = {"residues": (_AMINO, _AMINO_NAME), "water": (WATER_RESIDUES, _WATER_NAME)}
     for residues, pattern in named.values():
         if atom.residue in residues:
             return _first_letter(name, core) if pattern.fullmatch(name) else []
@@ -194,7 +196,7 @@ def _is_spelt_like_an_atom(atom: Atom) -> bool:
     beads'.
     """
     name = atom.name.strip().rstrip("+-0123456789")
-    if name.isupper() or name.islower() or atom.residue in _WATER:
+    if name.isupper() or name.islower() or atom.residue in WATER_RESIDUES:
         return True
     return _is_element(name.lstrip("0123456789"), atom.mass is not None)
 
@@ -286,7 +288,7 @@ def _by_mass(mass: float | None) -> str:
 
 def is_known(residue: str) -> bool:
     """Whether a residue is an amino acid, a cap or water, in which names mean one element each."""
-    return residue.strip().upper() in _AMINO | _WATER
+    return residue.strip().upper() in _AMINO | WATER_RESIDUES
 
 
 def guess_elements(
@@ -341,7 +343,7 @@ def _guess_group(
         atoms.append(Atom(name, called, others, mass))
     known = {atom: classify(atom) for atom in dict.fromkeys(atoms)}
     found = [known[atom] for atom in atoms]
-    if masses is None and called not in _AMINO | _WATER and _are_beads(names, found):
+    if masses is None and called not in _AMINO | WATER_RESIDUES and _are_beads(names, found):
         return ["X"] * len(names)
     return found
 

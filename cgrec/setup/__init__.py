@@ -22,6 +22,7 @@ import numpy as np
 from ..configuration import build, composed
 from ..files import Json, write_text
 from ..frames import Frames
+from ..level import LevelRecipe
 from ..report.ladder import ladder_picture
 from ..report.maps import save
 from ..statistics import statistical_inefficiency
@@ -220,7 +221,7 @@ def _forecast(text: str, rungs: Sequence[Rung], budget: float) -> list[str]:
         _say(f"timing a few steps of {rung.name}")
         costs.append(cost(rung.name, recipes[rung.name], rung.frames))
         _shorten(rung.settings["dynamics"], costs[-1].timestep)
-    runs = [_runs(rung) for rung in rungs]
+    runs = [_runs(recipes[rung.name]) for rung in rungs]
     total = sum(c.fit + n * c.run for c, n in zip(costs, runs))
     share = 1.0 if total <= budget else max(LEAST, budget / total)
     if share < 1:
@@ -235,29 +236,29 @@ def _forecast(text: str, rungs: Sequence[Rung], budget: float) -> list[str]:
     ]
 
 
+def _runs(recipe: LevelRecipe) -> int:
+    """Runs of a level: one, and one for each round of its corrections."""
+    return 1 + sum(getattr(correction, "rounds", 1) for correction in recipe.all_corrections)
+
+
 def _shorten(dynamics: Json, timestep: float) -> None:
     """As many steps, each shorter."""
     ratio = timestep / dynamics["timestep"]
     dynamics["timestep"] = timestep
-    for key in ("length", "equilibration", "save_every"):
-        dynamics[key] = float(f"{dynamics[key] * ratio:.2g}")
-
-
-def _runs(rung: Rung) -> int:
-    """Runs of a level: one, and one for each round of its corrections."""
-    pairs = 3 if "refine_pairs" in rung.settings else 0
-    chain = 2 if "corrections" in rung.settings else 0
-    return 1 + pairs + chain + ("refine" in rung.settings)
+    _stretch(dynamics, ratio)
 
 
 def _scale(rungs: Sequence[Rung], fit: float, run: float) -> None:
     for rung in rungs:
         training: Json = rung.settings.setdefault("training", {"steps": FIT})
-        dynamics: Json = rung.settings["dynamics"]
         training["steps"] = max(1, round(training["steps"] * fit / 100)) * 100
-        for key in ("length", "equilibration", "save_every"):
-            scaled = float(f"{dynamics[key] * run:.2g}")
-            dynamics[key] = max(scaled, dynamics["timestep"])
+        _stretch(rung.settings["dynamics"], run)
+
+
+def _stretch(dynamics: Json, factor: float) -> None:
+    """All times of a run but its step, to two digits, and no shorter than a step."""
+    for key in ("length", "equilibration", "save_every"):
+        dynamics[key] = max(float(f"{dynamics[key] * factor:.2g}"), dynamics["timestep"])
 
 
 def _line(rung: Rung) -> str:

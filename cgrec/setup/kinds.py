@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..io import WATER_RESIDUES
 from ..system import System
 from ..trace import is_alpha_carbon
 
@@ -56,25 +57,8 @@ class Kind:
         return f"{self.count} {self.name} ({size}{charge})"
 
 
-#: Residue names of water, as files have them.
-WATER = frozenset(
-    [
-        "HOH",
-        "SOL",
-        "WAT",
-        "H2O",
-        "TIP3",
-        "TIP3P",
-        "TIP4",
-        "TIP4P",
-        "SPC",
-        "SPCE",
-        "OPC",
-        "W",
-        "PW",
-        "WN",
-    ]
-)
+#: Residue names of water, as files have them; the last ones are beads.
+WATER = WATER_RESIDUES | {"W", "PW", "WN"}
 
 
 def kinds_of(system: System) -> list[Kind]:
