@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from ..files import Json
-from .declared import NEEDED, Argument, declared
+from .declared import NEEDED, Argument, ours
 from .first_look import (
     SIGNS,
     check_arguments,
@@ -101,8 +101,7 @@ def _check_top(plain: Json) -> None:
     for key in ("name", "run"):
         if key in plain and plain[key] != "???":
             check_value(Argument(key, str, NEEDED, ""), plain[key], key)
-    chain = declared(CHAIN)
-    assert chain is not None  # it is ours
+    chain = ours(CHAIN)
     given = {key: plain[key] for key in ("seed", "control", "bins", "threads", "go_on")}
     for key, value in given.items():
         check_value(chain.arguments[key], value, key)

@@ -188,6 +188,18 @@ def declared(target: str) -> Declared | None:
     return None
 
 
+def ours(target: str) -> Declared:
+    """`declared` of a name that cgrec holds.
+
+    Raises:
+        LookupError: it was renamed, and what names it was not.
+    """
+    found = declared(target)
+    if found is None:
+        raise LookupError(f"{target}: expected a name of cgrec, found none; correct what names it")
+    return found
+
+
 def _declared_in(home: Module, words: Sequence[str]) -> Declared | None:
     found = find(home, words[0])
     if found is None or len(words) > 2:

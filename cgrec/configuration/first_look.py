@@ -18,7 +18,7 @@ from pathlib import Path
 from ..options import Keywords
 from ..plugins import trusted_modules
 from ..run import layout
-from .declared import Argument, Declared, declared, names_in
+from .declared import Argument, Declared, declared, names_in, ours
 from .kinds import choices, fits, in_words
 from .rehearsal import Made, rehearse
 from .targets import MAKERS
@@ -47,8 +47,7 @@ def look(config: Mapping[str, object]) -> None:
     for name, level in levels.items() if isinstance(levels, dict) else ():
         if isinstance(level, dict):
             _look_at_variables(level, f"levels.{name}.")
-    basins = declared("cgrec.chain.foresight.check_basins")
-    assert basins is not None  # it is ours
+    basins = ours("cgrec.chain.foresight.check_basins")
     rehearse(basins, {"basins": config.get("basins") or {}, "variables": ()})
 
 
@@ -94,8 +93,7 @@ def _check_path(path: object, key: str) -> None:
 
 def _look_at_variables(table: Mapping[str, object], key: str) -> None:
     """Refuse variables by labels that are no distance, angle or dihedral."""
-    one = declared("cgrec.variables.CollectiveVariable")
-    assert one is not None  # it is ours
+    one = ours("cgrec.variables.CollectiveVariable")
     for where in ("variables", "refine"):
         named = table.get(where)
         for name, sites in named.items() if isinstance(named, dict) else ():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ..options import Help
-from .declared import NEEDED, Argument, Declared, Unread, declared, names_in
+from .declared import NEEDED, Argument, Declared, Unread, declared, names_in, ours
 from .first_look import SIGNS, tables_of
 from .kinds import choices, fits, in_words
 from .rehearsal import ranges_of
@@ -80,8 +80,7 @@ def _written(value: object) -> str:
 
 def keys_of(config: Mapping[str, object]) -> Iterator[Key]:
     """Keys of a configuration of plain values, those at the top first."""
-    chain = declared(CHAIN)
-    assert chain is not None  # it is ours
+    chain = ours(CHAIN)
     ranges = ranges_of(chain)
     for name, value in config.items():
         argument = chain.arguments.get(_TOP.get(name, name), _NAME)
