@@ -9,8 +9,10 @@
 | sites that are coarse already | the same | - |
 | liquid, mixture, melt, bilayer | groups of few atoms | groups twice as large, or molecules |
 
-Solvent around molecules is left out when the frames are read: forces on what is left are those it
-felt in the solvent, so their mean is that of the potential of mean force.
+Solvent around few molecules is left out when the frames are read: forces on what is left are those
+it felt in the solvent, so their mean is that of the potential of mean force. Where the others are a
+fifth of the mass or more, as in a bilayer or a mixture with water, it is kept, a site a molecule: it
+holds them in place, and without it a bilayer of Martini DLPC fell apart in every replica.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ SMALL, MEDIUM = 2, 9
 ATOMS_EACH = 30
 #: Sites that a molecule keeps at least: fewer have no shape.
 LEAST = 4
+#: Share of the mass from which many molecules are a phase of their own, whose solvent is kept.
+CROWDED = 0.2
 
 
 @dataclass(eq=False)
@@ -109,10 +113,18 @@ def situation_of(system: System) -> Situation:
     if not molecules:
         return Situation(kinds, solvent, solutes, "ions")
     single = sum(k.count for k in molecules) == 1
+    if not single and _share_of_mass(system, molecules) >= CROWDED:
+        return Situation(kinds, None, kinds, "liquid")
     alphas = max(k.n_residues for k in molecules)
     if single and alphas >= SHORT_CHAIN:
         return Situation(kinds, solvent, solutes, "protein" if alphas >= LONG_CHAIN else "peptide")
     return Situation(kinds, solvent, solutes, "molecule" if single else "liquid")
+
+
+def _share_of_mass(system: System, kinds: list[Kind]) -> float:
+    """Of all molecules of these kinds."""
+    mass = sum(kind.count * system.masses[kind.sites].sum() for kind in kinds)
+    return float(mass / system.masses.sum())
 
 
 def ladder_of(frames: Frames, situation: Situation) -> list[Rung]:

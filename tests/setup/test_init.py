@@ -110,7 +110,8 @@ def test_kinds_of_molecules_and_the_solvent():
         ([water(30), ion(3, "NA", "Na", 23.0), ion(3, "CL", "Cl", 35.0)], "ions", []),
         ([polymer(1), water(40)], "molecule", ["SOL"]),
         ([polymer(1), water(40), ion(2, "NA", "Na", 23.0)], "molecule", ["SOL", "NA"]),
-        ([polymer(10), water(40)], "liquid", ["SOL"]),
+        ([polymer(10), water(40)], "liquid", []),
+        ([polymer(3), water(240)], "liquid", ["SOL"]),
         ([polymer(10, 6), polymer(10, 7, "HEP")], "liquid", []),
         (
             [polymer(1, 12), chains(60, ["C1", "C2"], "CC", [15.0, 15.0], "ETH")],
@@ -118,7 +119,7 @@ def test_kinds_of_molecules_and_the_solvent():
             ["ETH"],
         ),
     ],
-    ids=["melt", "water", "salt", "solvent", "with ions", "many in water", "mixture", "in ethane"],
+    ids=["melt", "water", "salt", "solvent", "with ions", "crowded in water", "few in water", "mixture", "in ethane"],
 )
 def test_what_a_system_is_taken_for(parts, word, dropped):
     situation = situation_of(joined(*parts))
@@ -133,8 +134,9 @@ def test_what_a_system_is_taken_for(parts, word, dropped):
         ([water(30)], [30]),
         ([water(30), ion(4, "NA", "Na", 23.0), ion(4, "CL", "Cl", 35.0)], [8]),
         ([polymer(10, 6), polymer(10, 7, "HEP")], [40, 20]),
+        ([polymer(10), water(40)], [80, 60]),
     ],
-    ids=["melt", "hexane", "water", "salt", "mixture"],
+    ids=["melt", "hexane", "water", "salt", "mixture", "crowded in water"],
 )
 def test_levels_are_nested_and_have_fewer_sites(parts, sites):
     frames = in_a_box(joined(*parts))
