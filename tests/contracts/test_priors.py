@@ -192,7 +192,10 @@ def test_a_yaml_adds_a_prior_to_the_table():
     "given, said",
     [
         ("+levels.l1.priors.bond=true", "priors.bond: expected .* did you mean bonds?"),
-        ("++levels.l1.priors=5", "priors: expected a table .* or a list of values or null, found 5"),
+        (
+            "++levels.l1.priors=5",
+            "priors: expected a table .* or a list of values or null, found 5",
+        ),
         ("levels.l1.priors.coulomb={permitivity: 3}", "found permitivity"),
     ],
 )

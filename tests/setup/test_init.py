@@ -119,7 +119,17 @@ def test_kinds_of_molecules_and_the_solvent():
             ["ETH"],
         ),
     ],
-    ids=["melt", "water", "salt", "solvent", "with ions", "crowded in water", "few in water", "mixture", "in ethane"],
+    ids=[
+        "melt",
+        "water",
+        "salt",
+        "solvent",
+        "with ions",
+        "crowded in water",
+        "few in water",
+        "mixture",
+        "in ethane",
+    ],
 )
 def test_what_a_system_is_taken_for(parts, word, dropped):
     situation = situation_of(joined(*parts))
