@@ -21,9 +21,8 @@ from ..roles import Engine
 REPLICAS, STEPS = 16, 300
 #: Share of the replicas that may be lost: some starts lie where priors are steep.
 LOST = 0.25
-#: Options of the level's own engine that the trial has, too.
+#: Options of the level's own engine that the trial has, too, beside its time step.
 _SAME = (
-    "timestep",
     "friction",
     "minimum_mass",
     "held",
@@ -45,19 +44,43 @@ def try_priors(name: str, priors: Sequence[Potential], frames: Frames, engine: E
         engine: of the level.
 
     Raises:
-        ValueError: more than a quarter of the replicas are lost; it names the time step and the
-            period of the stiffest bond.
+        ValueError: more than a quarter of the replicas are lost, or more than with half of the time
+            step; it names the time step and the period of the stiffest bond.
     """
     if not priors or not isinstance(engine, Langevin):
         return
+    lost = _lost(name, priors, frames, engine, engine.timestep)
+    if not lost:
+        return
     length = STEPS * engine.timestep
+    said = (
+        f"levels.{name}.dynamics.timestep={engine.timestep:g}: of {REPLICAS} replicas under the priors "
+        f"alone {lost} are lost within {length:g} ps, before anything is trained"
+    )
+    # of starts that lie where priors are steep, as many are lost with a shorter step
+    if lost > LOST * REPLICAS or lost > _lost(name, priors, frames, engine, engine.timestep / 2):
+        raise ValueError(f"{said}; expected all to live. {_way_out(priors, frames, engine)}")
+    remark(f"{said}, and as many with half of this step. {_way_out(priors, frames, engine)}")
+
+
+def _lost(
+    name: str,
+    priors: Sequence[Potential],
+    frames: Frames,
+    engine: Langevin,
+    timestep: float,
+) -> int:
+    """Replicas that are lost within `STEPS` steps of the engine, run with another time step."""
+    length = STEPS * engine.timestep
+    same = {f.name: getattr(engine, f.name) for f in fields(Langevin) if f.name in _SAME}
     options = Langevin(
         n_replicas=REPLICAS,
+        timestep=timestep,
         length=length,
         save_every=length / 3,
         equilibration=0,
         use_lost=True,
-        **{f.name: getattr(engine, f.name) for f in fields(Langevin) if f.name in _SAME},
+        **same,
     )
     with TemporaryDirectory() as place:
         try:
@@ -67,17 +90,9 @@ def try_priors(name: str, priors: Sequence[Potential], frames: Frames, engine: E
                 Path(place) / "run",
                 name=f"{name}: priors alone",
             )
-            lost = len(run[1].lost)
         except AllLost:
-            lost = REPLICAS
-    said = (
-        f"levels.{name}.dynamics.timestep={engine.timestep:g}: of {REPLICAS} replicas under the priors "
-        f"alone {lost} are lost within {length:g} ps, before anything is trained"
-    )
-    if lost > LOST * REPLICAS:
-        raise ValueError(f"{said}; expected all to live. {_way_out(priors, frames, engine)}")
-    if lost:
-        remark(f"{said}. {_way_out(priors, frames, engine)}")
+            return REPLICAS
+    return len(run[1].lost)
 
 
 def _way_out(priors: Sequence[Potential], frames: Frames, engine: Langevin) -> str:

@@ -5,10 +5,11 @@ import pytest
 
 from cgrec import Frames, Level, System
 from cgrec.dynamics import Langevin
-from cgrec.level import LevelRecipe
+from cgrec.level import LevelRecipe, trial
 from cgrec.level.trial import try_priors
 from cgrec.mapping import Pick
 from cgrec.potential import HarmonicPrior
+from cgrec.remarks import Remark
 from cgrec.training import ForceMatching
 from cgrec.units import thermal_energy
 
@@ -39,6 +40,19 @@ def test_what_is_stable_passes_and_what_is_not_names_the_period(frames):
     try_priors("l1", springs, frames, engine(PERIOD / 2.5, minimum_mass=20 * 16))
     try_priors("l1", [], frames, engine(0.4))
     try_priors("l1", springs, frames, lambda *given, **more: None)  # somebody else's engine
+
+
+@pytest.mark.parametrize("at_half, refused", [(0, True), (1, False)])
+def test_few_that_a_shorter_step_saves_are_refused_too(frames, monkeypatch, at_half, refused):
+    """One of sixteen within a hundredth of a run is most of them in the whole."""
+    springs, step = [HarmonicPrior.fit(frames, ["X"], 2)], PERIOD / 10
+    monkeypatch.setattr(trial, "_lost", lambda *given: at_half if given[-1] < step else 1)
+    with (
+        pytest.raises(ValueError, match="1 are lost")
+        if refused
+        else pytest.warns(Remark, match="as many with half")
+    ):
+        try_priors("l1", springs, frames, engine(step))
 
 
 @pytest.mark.filterwarnings("ignore::cgrec.remarks.Remark")

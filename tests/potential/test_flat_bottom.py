@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from cgrec import Frames, System
+from cgrec import Frames, System, geometry
 from cgrec.potential import Angles, Bonds, FlatBottomPrior, HarmonicPrior, SumPotential
 from cgrec.potential.priors import ChainWalls, flat_bottom
+from cgrec.potential.priors.terms import inverse_masses
 from cgrec.units import thermal_energy
 
 TYPES = ("A",)
@@ -55,6 +56,33 @@ def test_bonds_of_two_states_have_walls():
     wall = FlatBottomPrior.fit(chain(rng.uniform(-0.5, 0.5, (5_000, 2)), lengths), TYPES, 2)
     assert wall.lower.numpy() == pytest.approx(0.45 - 0.03, abs=0.01)
     assert wall.upper.numpy() == pytest.approx(0.65 + 0.03, abs=0.01)
+
+
+def test_no_wall_swings_faster_than_the_stiffest_bond():
+    """A bond that ends early on one side, as quantum chemistry's do: its wall was four times as
+    stiff, and took half of the time step.
+    """
+    rng = np.random.default_rng(7)
+    kT, stiffness = thermal_energy(300), 6e5
+    normal = rng.normal(0, np.sqrt(kT / stiffness), (20_000, 3))
+    lengths = 0.12 + np.maximum(normal, -1.5 * np.sqrt(kT / stiffness))
+    frames = chain(rng.uniform(-0.5, 0.5, (20_000, 2)), lengths)
+    spring, wall = HarmonicPrior.fit(frames, TYPES, 2), FlatBottomPrior.fit(frames, TYPES, 2)
+    assert float(wall.below.max()) == pytest.approx(float(spring.stiffness.max()), rel=1e-6)
+
+
+def test_inverse_masses_are_those_of_wilson():
+    rng = np.random.default_rng(8)
+    frames = chain(rng.uniform(-0.5, 0.5, (100, 2)), rng.normal(0.38, 0.005, (100, 3)))
+    r = np.linalg.norm(np.diff(frames.positions, axis=1), axis=-1)
+    cosines = np.cos(geometry.angle(frames.positions, np.array([[0, 1, 2], [1, 2, 3]])))
+    a, b = r[:, :2], r[:, 1:]
+    # of an angle; that of its cosine has the square of the sine beside
+    swing = (1 / a**2 + 1 / b**2 + (a**2 + b**2 - 2 * a * b * cosines) / (a * b) ** 2) / 70
+    expected = (swing * (1 - cosines**2)).mean()
+    found = inverse_masses(frames, geometry.cosine, frames.system.bonded_paths(3))
+    assert found == pytest.approx(np.full(2, expected))
+    assert inverse_masses(frames, geometry.distance, [(0, 1)]) == pytest.approx(2 / 70)
 
 
 def test_energy_and_forces():

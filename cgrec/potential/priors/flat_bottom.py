@@ -21,7 +21,7 @@ from ..bond_graph import BondGraph, BondGraphConfig
 from ..bonded import BondedPotential
 from ..graph import SiteGraph
 from .harmonic import HarmonicPrior
-from .terms import Alike, portions
+from .terms import Alike, inverse_masses, moments, portions
 
 #: Share of a sample that lies beyond each of its walls, where it has so many numbers that ...
 SHARE = 1e-3
@@ -32,9 +32,13 @@ FEWEST = 1_000
 #: A wall stands where the sample ends before this share of the standard deviations of a normal one:
 #: elsewhere the spring itself is right.
 EARLY = 0.9
-#: Standard deviations over which a wall is let rise by half a kT at least: it must not ask for a
-#: shorter time step than the stiff terms of the model do.
+#: Standard deviations over which a wall is let rise by half a kT at least: where the sample ends is
+#: known no better.
 SOFTEST = 0.2
+#: 1/ps^2, squared angular frequency of a period of 0.1 ps. No wall swings faster than this and than
+#: the stiffest bond: it must not ask for a shorter time step. A wall of twice the frequency of a C=O
+#: bond lost 82 of 128 replicas of ten heavy atoms at 3 fs.
+SWINGS = (2 * np.pi / 0.1) ** 2
 #: Numbers that are looked at; more frames only repeat what is known.
 MOST = 10_000_000
 #: No term: a wall so far away is never met.
@@ -103,7 +107,7 @@ class FlatBottomPrior(BondedPotential):
 
         A wall stands at the value that one number in a thousand exceeds, and rises by half a kT over
         the distance to it from the value that one in a hundred exceeds: as steeply as the sample
-        itself ends. Both are of the frames as they are, without weights: a place that a bias has
+        itself ends, but not so steeply that it swings faster than the stiffest bond. Both are of the frames as they are, without weights: a place that a bias has
         reached is known.
         """
         paths = frames.system.bonded_paths(n)
@@ -119,16 +123,28 @@ class FlatBottomPrior(BondedPotential):
         if not walled.any():
             return None
         kT = thermal_energy(frames.temperature)
+        stiffest = _fastest_bond(frames) / inverse_masses(frames, term, paths)
+        below, above = (np.minimum(kT * wall, stiffest) for wall in (below, above))
         return cls(
             types=types,
             n_sites=frames.n_sites,
             sites=[list(path) for path, keep in zip(paths, walled) if keep],
             lower=lower[walled].tolist(),
             upper=upper[walled].tolist(),
-            below=(kT * below[walled]).tolist(),
-            above=(kT * above[walled]).tolist(),
+            below=below[walled].tolist(),
+            above=above[walled].tolist(),
             bond_graph=BondGraph.of(frames.system).config,
         ).made_at(frames.temperature)
+
+
+def _fastest_bond(frames: Frames) -> float:
+    """1/ps^2, squared angular frequency of the stiffest bond, at least `SWINGS`."""
+    bonds = frames.system.bonded_paths(2)
+    spring = HarmonicPrior.of_moments(
+        frames, sorted(set(frames.system.types)), bonds, *moments(frames, bonds)
+    )
+    swings = spring.stiffness.numpy() * inverse_masses(frames, geometry.distance, bonds)
+    return float(max(SWINGS, swings.max()))
 
 
 def _ends(values: NDArray[np.float64]) -> tuple[float, float, float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ... import geometry
@@ -13,6 +14,8 @@ from ...system import System
 
 #: Numbers of one portion of frames: 50 MB of float64.
 PORTION = 6_000_000
+#: Frames from which a mean that hardly differs among them is known.
+MOST_FRAMES = 200
 #: A term's coordinate by its number of sites: nm, rad, 1. They take arrays and tensors alike.
 COORDINATES: dict[int, geometry.Formula] = {
     2: geometry.distance,
@@ -91,6 +94,23 @@ def moments(
     for weights, x in portions(frames, coordinate, sites):
         variance += weights @ (x - mean) ** 2
     return mean, share(variance)
+
+
+def inverse_masses(
+    frames: Frames, term: geometry.Formula, paths: list[tuple[int, ...]]
+) -> NDArray[np.float64]:
+    """(n_terms,) mean of sum_i |dx / dr_i|^2 / m_i, shared by those that are alike: a spring k in x
+    swings at omega^2 = k times it (E. B. Wilson, J. C. Decius, P. C. Cross, Molecular Vibrations,
+    1955, Sec. 4-1).
+    """
+    sites = np.array(paths)
+    some = frames[:: -(-len(frames) // MOST_FRAMES)]
+    # each term with sites of its own, or their gradients would add up
+    own = torch.from_numpy(np.asarray(some.positions, float)[:, sites]).requires_grad_()
+    values = term(own, torch.arange(sites.shape[1])[None])
+    (slopes,) = torch.autograd.grad(values.sum(), own)
+    squares = slopes.square().sum(-1).mean(0).numpy()
+    return Alike(frames.system, paths).mean((squares / frames.system.masses[sites]).sum(-1))
 
 
 def reaches_line(frames: Frames, paths: list[tuple[int, ...]]) -> NDArray[np.bool_]:
