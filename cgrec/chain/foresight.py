@@ -111,7 +111,7 @@ def check_variables(
                 if system is not None:
                     check(f"levels.{name}.{where}.{variable.name}", variable, system)
         for k, correction in enumerate(getattr(recipe, "corrections", ())):
-            for variable in getattr(correction, "variables", ()):
+            for variable in getattr(correction, "variables", None) or ():
                 if system is not None:
                     where = f"levels.{name}.corrections.{k}.variables"
                     check_variable(f"{where}.{variable.name}", variable, system)

@@ -5,7 +5,7 @@ Forces know every basin of a chain by its shape, and hardly how much of the ense
 noise of the labels adds up on the way from folded to unfolded. How often two sites far along the
 chain are near each other, and which dihedrals the chain has, the parent's frames say far better. So
 the averages of many observables at once, splines of the distances of sites and Fourier modes of
-dihedrals along the chain, are brought to the parent's, each as closely as both samples know it
+dihedrals along the chain, and splines of what Variables are named, are brought to the parent's, each as closely as both samples know it
 (`maximum_entropy`). Weights of so many observables soon rest on a few frames, so only a step is
 taken by weights and the model is run again, as in `PairRefinement`.
 
@@ -17,36 +17,33 @@ from the best. A round that loses replicas is worse, whatever its frames say.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
 from .. import geometry
 from ..frames import Frames
-from ..potential import BondGraph, DihedralPrior, Potential, SumPotential
-from ..potential.site_pair_splines import SitePairSplines
+from ..potential import Potential, SumPotential
+from ..potential.variable_splines import why_not
 from ..ranges import expect, expect_unit
-from ..roles import Corrected, Reruns
+from ..roles import Corrected, Reruns, Variable
 from ..run.digests import keep, made
 from ..statistics.divergence import jensen_shannon_rows
 from ..statistics.errors import effective_share
 from ..statistics.sampling import blocks_of
 from ..system import System
 from ..units import thermal_energy
+from ..variables import named_variables
 from ..variables.evaluate import in_portions
 from ..variables.pairs import OFFSET, SitePairs
+from .chain_observables import Along, Distances, Family, Turns, known
 from .lost_rounds import run_or_nothing
 from .maximum_entropy import multipliers, step_length
 
-#: kT by which neighbouring coefficients of a spline differ, before any frame has been seen: a mean
-#: force is that far off at most where a fit is believed at all. Where frames say nothing the
-#: coefficient is that of its neighbour, which is no force. Without this, what only the tail of a
-#: spline knows made coefficients of a hundred kT at the edge of the sample, and wells beyond it.
-SLOPE = 1.0
 #: Every so many pairs one is held out.
 HELD_PAIRS = 5
 #: Blocks of the parent's frames, of which some are held out: long enough to forget each other.
@@ -59,11 +56,13 @@ LEFT = 0.95
 LONGEST = 15.0
 #: nm, bins in which held-out distances are compared.
 WIDTH = 0.02
+#: Bins in which a Variable is compared, over what the parent knows of it.
+BINS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChainRefinement:
-    """Brings the distances and dihedrals along a chain to the parent's.
+    """Brings the distances and dihedrals along a chain to the parent's, and Variables if asked.
 
     The chain is that of the alpha carbons, else the longest along bonds (`longest_chain`).
 
@@ -77,6 +76,9 @@ class ChainRefinement:
         efficiency: least Kish efficiency of the weights a step may amount to; a larger one is scaled
             down.
         held_out: share of the parent's frames that judges the rounds.
+        variables: {name: labels of two or three sites, or a Variable} of numbers of a frame that
+            are corrected and judged as well, such as the fraction of native contacts. Each has a
+            spline over the values that both samples have. None: distances and dihedrals alone.
     """
 
     offset: int = OFFSET
@@ -87,6 +89,7 @@ class ChainRefinement:
     rounds: int = 3
     efficiency: float = 0.2
     held_out: float = 0.25
+    variables: Mapping[str, Sequence[str] | Variable] | Sequence[Variable] | None = None
 
     def __post_init__(self) -> None:
         expect("ChainRefinement", at_least=1, offset=self.offset, rounds=self.rounds)
@@ -107,16 +110,26 @@ class ChainRefinement:
                 "ChainRefinement.reach: expected more than shortest + 3 spacing, found "
                 f"{self.reach} with shortest={self.shortest} and spacing={self.spacing}; raise it"
             )
+        if isinstance(self.variables, Mapping):
+            object.__setattr__(self, "variables", named_variables(self.variables))
+
+    @property
+    def along(self) -> tuple[Variable, ...]:
+        """The variables; none where none are named."""
+        return cast(tuple[Variable, ...], tuple(self.variables or ()))
 
     def missing_on(self, system: System) -> str | None:
         """Why there is nothing to correct, in words; None where there is."""
         chain = len(SitePairs(offset=self.offset).chain(system))
-        if chain >= self.offset + 2:
-            return None
-        return (
-            f"ChainRefinement: expected a chain of {self.offset + 2} sites or more (offset="
-            f"{self.offset}), found {chain}; lower offset, or leave this correction out at this level"
-        )
+        if chain < self.offset + 2:
+            return (
+                f"ChainRefinement: expected a chain of {self.offset + 2} sites or more (offset="
+                f"{self.offset}), found {chain}; lower offset, or leave this correction out at this "
+                "level"
+            )
+        reasons = (why_not(variable, system) for variable in self.along)
+        why = next(filter(None, reasons), None)
+        return None if why is None else f"ChainRefinement.variables: {why}"
 
     def __call__(
         self, potential: Potential, run: Frames, targets: Frames, again: Reruns
@@ -124,17 +137,17 @@ class ChainRefinement:
         """Correct and run again, `rounds` times; the level runs again with the best of them.
 
         Raises:
-            ValueError: no chain of `offset` + 2 sites.
+            ValueError: no chain of `offset` + 2 sites, or a variable that is none of this level.
         """
-        known, judging = _parts(targets, self.held_out)
-        chain = _Chain.of(run.system, self)
+        learning, judging = _parts(targets, self.held_out)
+        chain = _Chain.of(run, learning, self)
         said = [chain.divergence(run, judging)]
         best, taken, share = 0, run, 1.0
         correction: Potential | None = None
         for k in range(1, self.rounds + 1):
             path = again.folder / f"correction_{k}.pt"
             if not made(path):
-                step = chain.step(potential.types, taken, known, correction, share)
+                step = chain.step(potential.types, taken, learning, correction, share)
                 keep(path, step.save)
             tried = Potential.load(path, again.device)
             ran = run_or_nothing(again, potential + tried, f"round_{k}")
@@ -144,7 +157,7 @@ class ChainRefinement:
                 best, taken, correction = k, ran, tried
             else:  # the weights promised more than the model keeps
                 share *= LESS
-        about = _about(said, best, chain.divergence(known, judging))
+        about = _about(said, best, chain.divergence(learning, judging))
         return Corrected(potential if correction is None else potential + correction, about=about)
 
 
@@ -166,20 +179,20 @@ class _Chain:
     """The observables of one chain.
 
     Attributes:
-        system: whose chain it is.
         options: what was asked for.
-        pairs, held_pairs: (n, 2) sites of those corrected and of those that judge.
-        dihedrals: (n, 4) sites.
+        families: of what is corrected.
+        held_pairs: (n, 2) sites of those that judge.
+        variables: that are corrected, and judge as well.
     """
 
-    system: System
     options: ChainRefinement
-    pairs: NDArray[np.int64]
+    families: tuple[Family, ...]
     held_pairs: NDArray[np.int64]
-    dihedrals: NDArray[np.int64]
+    variables: tuple[Variable, ...]
 
     @classmethod
-    def of(cls, system: System, options: ChainRefinement) -> _Chain:
+    def of(cls, run: Frames, target: Frames, options: ChainRefinement) -> _Chain:
+        system = run.system
         why = options.missing_on(system)
         if why is not None:
             raise ValueError(why)
@@ -188,36 +201,16 @@ class _Chain:
         pairs = chosen.pairs(system)
         held = np.arange(len(pairs)) % HELD_PAIRS == HELD_PAIRS // 2
         dihedrals = np.stack([chain[k : len(chain) - 3 + k] for k in range(4)], 1)
-        return cls(system, options, pairs[~held], pairs[held], dihedrals)
-
-    def splines(self, types: tuple[str, ...], values: NDArray[np.float64]) -> SitePairSplines:
-        """With these coefficients (n_pairs, n), kJ/mol."""
-        return SitePairSplines(
-            types=types,
-            n_sites=self.system.n_sites,
-            sites=self.pairs.tolist(),
-            knots=self.knots.tolist(),
-            coefficients=values.tolist(),
-            bond_graph=BondGraph.of(self.system).config,
+        end = options.reach + 0.5 * options.spacing
+        knots = np.arange(options.shortest, end, options.spacing)
+        along = [Along.between(variable, run, target) for variable in options.along]
+        taken = [one for one in along if one is not None]
+        families = (
+            Distances(system, pairs[~held], knots),
+            Turns(system, dihedrals, options.order),
+            *taken,
         )
-
-    def series(self, types: tuple[str, ...], modes: NDArray[np.float64]) -> DihedralPrior:
-        """With these coefficients (n_dihedrals, 2 order), cosines first, kJ/mol."""
-        order = self.options.order
-        return DihedralPrior(
-            types=types,
-            n_sites=self.system.n_sites,
-            sites=self.dihedrals.tolist(),
-            cosine=modes[:, :order].tolist(),
-            sine=modes[:, order:].tolist(),
-            bond_graph=BondGraph.of(self.system).config,
-        )
-
-    @property
-    def knots(self) -> NDArray[np.float64]:
-        """nm."""
-        options = self.options
-        return np.arange(options.shortest, options.reach + 0.5 * options.spacing, options.spacing)
+        return cls(options, families, pairs[held], tuple(one.variable for one in taken))
 
     def step(
         self,
@@ -230,57 +223,40 @@ class _Chain:
         """The correction `so_far`, or none, which `model` was run with, and a share of a step
         towards that under which it would have the averages of `target`.
         """
-        n_pairs, n_knots = len(self.pairs), len(self.knots) - 2
-        splines = self.splines(types, np.zeros((n_pairs, n_knots)))
-        x, y = (np.hstack([splines.design(f), self._modes(f)]) for f in (model, target))
+        x, y = (np.hstack([one.of(f) for one in self.families]) for f in (model, target))
         unit = thermal_energy(model.temperature)
         before = self._coefficients(so_far) / unit
-        found = multipliers(model, target, x, y, self._prior, before)
+        sizes = [one.n for one in self.families]
+        # what is slow, such as folding, is known from fewer frames than distances are
+        slow = [sum(sizes[:2]), *sizes[2:]]
+        found = multipliers(model, target, x, y, self._prior, before, slow)
         deviation = (x - x.mean(0)) @ found
         log_p = np.log(np.maximum(model.normalised_weights(), 1e-300))
         least = self.options.efficiency * float(effective_share(log_p))
         found = unit * (before + share * step_length(deviation, least, log_p) * found)
-        pulls, modes = np.split(found, [n_pairs * n_knots])
-        return SumPotential(
-            [
-                self.splines(types, pulls.reshape(n_pairs, n_knots)),
-                self.series(types, modes.reshape(len(self.dihedrals), -1)),
-            ]
-        )
+        rows = np.split(found, np.cumsum(sizes)[:-1])
+        return SumPotential([f.potential(types, row) for f, row in zip(self.families, rows)])
 
     @property
     def _prior(self) -> NDArray[np.float64]:
-        """Inverse covariance of all coefficients in kT: `SLOPE` for those of a spline, nothing for
-        those of a dihedral.
-        """
-        n_pairs, n_knots = len(self.pairs), len(self.knots) - 2
-        steps = np.diff(np.eye(n_knots), axis=0) / SLOPE
-        prior = np.zeros((n_pairs * n_knots + len(self.dihedrals) * 2 * self.options.order,) * 2)
-        for k in range(n_pairs):
-            own = slice(k * n_knots, (k + 1) * n_knots)
-            prior[own, own] = steps.T @ steps
-        return prior
+        """Inverse covariance of all coefficients in kT."""
+        return np.asarray(block_diag(*(one.prior for one in self.families)))
 
     def _coefficients(self, correction: Potential | None) -> NDArray[np.float64]:
         """Those of a step's potential, kJ/mol; zeros where there is none."""
         if correction is None:
-            return np.zeros(len(self._prior))
-        splines, series = cast(SumPotential, correction).parts
-        modes = torch.hstack([cast(DihedralPrior, series).cosine, cast(DihedralPrior, series).sine])
-        pulls = cast(SitePairSplines, splines).coefficients
-        return np.concatenate([pulls.cpu().numpy().ravel(), modes.cpu().numpy().ravel()])
-
-    def _modes(self, frames: Frames) -> NDArray[np.float64]:
-        """(n_frames, n_dihedrals * 2 order), for each dihedral its cosines, then its sines."""
-        x = geometry.dihedral(np.asarray(frames.positions, float), self.dihedrals)[..., None]
-        orders = np.arange(1, self.options.order + 1)
-        modes = np.concatenate([np.cos(orders * x), np.sin(orders * x)], -1)
-        return np.asarray(modes.reshape(len(frames), -1))
+            return np.zeros(sum(one.n for one in self.families))
+        parts = cast(SumPotential, correction).parts
+        return np.concatenate([f.coefficients(p) for f, p in zip(self.families, parts)])
 
     def divergence(self, model: Frames, target: Frames) -> float:
-        """Mean Jensen-Shannon divergence, nats, of the distances of the held-out pairs."""
+        """Mean Jensen-Shannon divergence, nats, of the distances of the held-out pairs and of the
+        variables.
+        """
         rows = [self._histograms(frames) for frames in (model, target)]
-        return float(jensen_shannon_rows(*rows).mean())
+        pairs = jensen_shannon_rows(*rows)
+        along = [_divergence(one, model, target) for one in self.variables]
+        return float(np.concatenate([pairs, np.array(along)]).mean())
 
     def _histograms(self, frames: Frames) -> NDArray[np.float64]:
         """(n_pairs, n_bins) share of the weight in each bin, of the held-out pairs; what lies
@@ -295,6 +271,18 @@ class _Chain:
         places = in_portions(bins, frames, len(self.held_pairs)).astype(np.int64)
         weights = frames.normalised_weights()
         return np.array([np.bincount(row, weights, n_bins) for row in places.T])
+
+
+def _divergence(variable: Variable, model: Frames, target: Frames) -> float:
+    """Jensen-Shannon divergence, nats, of a variable in bins over what `target` knows of it; what
+    lies beyond is in the bins at the ends.
+    """
+    edges = np.linspace(*known(target, variable.of(target)), BINS + 1)[1:-1]
+    rows = [
+        np.bincount(np.digitize(variable.of(f), edges), f.normalised_weights(), BINS).astype(float)
+        for f in (model, target)
+    ]
+    return float(jensen_shannon_rows(rows[0][None], rows[1][None])[0])
 
 
 def _parts(targets: Frames, held_out: float) -> tuple[Frames, Frames]:

@@ -6,6 +6,8 @@ S. Reisser, G. Bussi, Computation 6, 15 (2018)).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
@@ -26,6 +28,7 @@ def multipliers(
     y: NDArray[np.float64],
     prior: NDArray[np.float64] | None = None,
     so_far: NDArray[np.float64] | float = 0.0,
+    families: Sequence[int] | None = None,
 ) -> NDArray[np.float64]:
     """(n,) Lagrange multipliers m: under the weights exp(-x @ m) the averages of `x` over `model`
     are those of `y` over `target`. They minimise the convex dual function.
@@ -36,12 +39,14 @@ def multipliers(
         prior: (n, n) inverse covariance of what m + so_far is expected to be without any sample.
             It decides where neither sample says much, and counts as one independent frame does.
         so_far: (n,) multipliers that `model` was made with already.
+        families: how many quantities, one after the other, have one number of independent frames:
+            one that is slow is known from fewer. None: all of them together.
     """
     p = model.normalised_weights()
     q = target.normalised_weights()
-    frames = effective_sample_size(target, y), effective_sample_size(model, x)
-    doubt = 1 / frames[0] + 1 / frames[1]
-    stiff = np.zeros((x.shape[1], x.shape[1])) if prior is None else doubt * prior
+    frames = _independent(target, y, families), _independent(model, x, families)
+    doubt = np.sqrt(1 / frames[0] + 1 / frames[1])
+    stiff = np.zeros((x.shape[1], x.shape[1])) if prior is None else np.outer(doubt, doubt) * prior
     # in units in which the curvature of the dual is about one, so that it is found fast
     unit = np.sqrt(q @ (y - q @ y) ** 2 + np.diag(stiff))
     unit = np.where(unit > 0, unit, 1.0)
@@ -61,6 +66,15 @@ def multipliers(
         return value, slope
 
     return minimize(dual, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x / unit
+
+
+def _independent(
+    frames: Frames, values: NDArray[np.float64], families: Sequence[int] | None
+) -> NDArray[np.float64]:
+    """(n,) independent frames in which each of the quantities is known."""
+    sizes = [values.shape[1]] if families is None else list(families)
+    parts = np.split(values, np.cumsum(sizes)[:-1], axis=1)
+    return np.repeat([effective_sample_size(frames, part) for part in parts], sizes)
 
 
 def step_length(

@@ -27,6 +27,7 @@ from .priors import (
 )
 from .site_pair_splines import SitePairSplines
 from .uf3 import UF3Potential
+from .variable_splines import VariableSplines
 
 __all__ = [
     "Angles",
@@ -53,6 +54,7 @@ __all__ = [
     "SitePairSplines",
     "SumPotential",
     "UF3Potential",
+    "VariableSplines",
     "fit_priors",
     "half_space",
     "network_maker",

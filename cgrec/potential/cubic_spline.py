@@ -1,4 +1,6 @@
-"""`CubicSpline`: cubic B-splines of a distance, four of them alive at a time."""
+"""`CubicSpline`: cubic B-splines of a distance, four of them alive at a time, and `FlatEnds`, whose
+sum is a constant beyond its knots.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,9 @@ from scipy.interpolate import BSpline, PPoly
 from torch import Tensor, nn
 
 DEGREE = 3
+#: Splines at either end that have the coefficient of the one beside them: the function ends there
+#: with slope and curvature zero, and goes on as a constant.
+TIED = 2
 
 
 class CubicSpline(nn.Module):
@@ -60,3 +65,45 @@ class CubicSpline(nn.Module):
 def four(like: Tensor) -> Tensor:
     """0 to 3, the splines alive from the first of them on, where `like` lives."""
     return torch.arange(4, device=like.device)
+
+
+class FlatEnds(nn.Module):
+    """Functions of several numbers, each a cubic B-spline with slope and curvature zero at its first
+    and last knot, and a constant beyond.
+
+    Args:
+        knots: (n,) rising, the same for all.
+    """
+
+    def __init__(self, knots: Sequence[float]) -> None:
+        super().__init__()
+        self.spline = CubicSpline(knots)
+
+    @property
+    def n_coefficients(self) -> int:
+        """Of each function."""
+        return len(self.spline) - 2 * TIED
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., 4) places of the coefficients that count at x (...), and their factors."""
+        knots = self.spline.knots
+        flat = x.double().clamp(knots[0], knots[-1]).flatten()
+        first, basis = self.spline(flat)
+        place = first.view_as(x)[..., None] + four(first) - TIED
+        return place.clamp(0, self.n_coefficients - 1), basis.view(*x.shape, 4)
+
+    def total(self, x: Tensor, coefficients: Tensor) -> Tensor:
+        """(n_frames,) sum of the functions with these coefficients (m, n_coefficients) at x
+        (n_frames, n_copies, m).
+        """
+        place, basis = self(x)
+        row = torch.arange(len(coefficients), device=x.device)
+        return (coefficients[row[:, None], place] * basis).sum((1, 2, 3))
+
+    def design(self, x: Tensor) -> Tensor:
+        """(n_frames, m * n_coefficients) what `total` is per coefficient."""
+        place, basis = self(x)
+        found = basis.new_zeros(len(x), x.shape[2], self.n_coefficients)
+        for copy in range(x.shape[1]):
+            found.scatter_add_(2, place[:, copy], basis[:, copy])
+        return found.flatten(1)

@@ -13,12 +13,9 @@ from .. import geometry
 from ..frames import Frames
 from .bond_graph import BondGraphConfig
 from .bonded import BondedPotential
-from .cubic_spline import CubicSpline, four
+from .cubic_spline import FlatEnds
 from .graph import SiteGraph
 
-#: Splines at either end that have the coefficient of the one beside them: the function ends there
-#: with slope and curvature zero, and goes on as a constant.
-TIED = 2
 #: Frames whose splines are counted at a time, which bounds the memory.
 _PORTION = 2000
 
@@ -61,13 +58,11 @@ class SitePairSplines(BondedPotential):
             knots=knots,
             coefficients=coefficients,
         )
-        self.spline = CubicSpline(knots)
+        self.splines = FlatEnds(knots)
 
     def energy(self, graph: SiteGraph) -> Tensor:
-        place, basis = self._alive(self.positions(graph))
-        pair = torch.arange(len(self.sites), device=place.device)
-        found = self.coefficients[pair[:, None], self._columns(place)]
-        return (found * basis).sum((1, 2, 3))
+        r = geometry.distance(self.positions(graph), self.sites)
+        return self.splines.total(r, self.coefficients)
 
     def design(self, frames: Frames) -> NDArray[np.float64]:
         """(n_frames, n_pairs * n_coefficients) the energy per coefficient."""
@@ -77,21 +72,5 @@ class SitePairSplines(BondedPotential):
 
     def _design(self, frames: Frames) -> NDArray[np.float64]:
         positions = torch.as_tensor(np.asarray(frames.positions, float))
-        place, basis = self._alive(positions.unflatten(1, (-1, self.n_sites)))
-        columns = self._columns(place)
-        found = basis.new_zeros(len(place), *self.coefficients.shape)
-        for copy in range(place.shape[1]):
-            found.scatter_add_(2, columns[:, copy], basis[:, copy])
-        return found.flatten(1).numpy()
-
-    def _columns(self, place: Tensor) -> Tensor:
-        """(..., 4) columns of the coefficients of the splines alive."""
-        last = self.coefficients.shape[1] - 1
-        return (place[..., None] + four(place) - TIED).clamp(0, last)
-
-    def _alive(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """(n_frames, n_copies, n_pairs) first of the splines alive, and the values of the four."""
-        r = geometry.distance(positions, self.sites).double()
-        inside = r.clamp(self.spline.knots[0], self.spline.knots[-1])
-        place, basis = self.spline(inside.flatten())
-        return place.view_as(r), basis.view(*r.shape, 4)
+        r = geometry.distance(positions.unflatten(1, (-1, self.n_sites)), self.sites)
+        return self.splines.design(r).numpy()

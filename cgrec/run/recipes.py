@@ -111,11 +111,13 @@ def differences(before: object, now: object) -> list[tuple[str, object, object]]
 
 
 def _settled(value: object) -> object:
-    """`value` with every dotted name of cgrec's own without its modules, which may move."""
+    """`value` with every dotted name of cgrec's own without its modules, which may move, and without
+    what is None: an option that a class has got since.
+    """
     if isinstance(value, list):
         return [_settled(one) for one in value]
     if isinstance(value, dict):
-        return {key: _settled(one) for key, one in value.items()}
+        return {key: _settled(one) for key, one in value.items() if one is not None}
     if not isinstance(value, str) or not _OURS.fullmatch(value):
         return value
     words = value.split(".")

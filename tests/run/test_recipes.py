@@ -27,3 +27,12 @@ def test_modules_of_ours_may_move(before, now):
 )
 def test_other_names_are_another_recipe(before, now):
     assert differences({"mapping": before}, {"mapping": now}) == [("mapping", before, now)]
+
+
+def test_an_option_that_a_class_of_a_list_has_got_since_changes_nothing():
+    """Folders from before it stay those of their recipe, as long as it is not used."""
+    before = {"corrections": [{"class": "a.B", "rounds": 2}]}
+    now = {"corrections": [{"class": "a.B", "rounds": 2, "variables": None}]}
+    assert not differences(before, now)
+    used = {"corrections": [{"class": "a.B", "rounds": 2, "variables": ["Q"]}]}
+    assert differences(before, used)
