@@ -37,6 +37,7 @@ class SitePairSplines(BondedPotential):
     """
 
     coefficients: Tensor
+    polynomials: Tensor
 
     def __init__(
         self,
@@ -59,10 +60,13 @@ class SitePairSplines(BondedPotential):
             coefficients=coefficients,
         )
         self.splines = FlatEnds(knots)
+        self.register_buffer(
+            "polynomials", self.splines.polynomials(self.coefficients), persistent=False
+        )
 
     def energy(self, graph: SiteGraph) -> Tensor:
         r = geometry.distance(self.positions(graph), self.sites)
-        return self.splines.total(r, self.coefficients)
+        return self.splines.total(r, self.polynomials)
 
     def design(self, frames: Frames) -> NDArray[np.float64]:
         """(n_frames, n_pairs * n_coefficients) the energy per coefficient."""

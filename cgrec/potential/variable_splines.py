@@ -43,6 +43,7 @@ class VariableSplines(Potential):
 
     ranges: Tensor
     coefficients: Tensor
+    polynomials: Tensor
 
     def __init__(
         self,
@@ -84,6 +85,9 @@ class VariableSplines(Potential):
         self.splines = FlatEnds(np.linspace(0, 1, heights.shape[1] + 2).tolist())
         self.register_buffer("ranges", torch.tensor(low_high), persistent=False)
         self.register_buffer("coefficients", torch.tensor(heights), persistent=False)
+        self.register_buffer(
+            "polynomials", self.splines.polynomials(self.coefficients), persistent=False
+        )
 
     @classmethod
     def of(
@@ -107,7 +111,7 @@ class VariableSplines(Potential):
         self.bond_graph.check(system, type(self).__name__)
 
     def energy(self, graph: SiteGraph) -> Tensor:
-        return self.splines.total(self._places(graph.per_frame(graph.positions)), self.coefficients)
+        return self.splines.total(self._places(graph.per_frame(graph.positions)), self.polynomials)
 
     def design(self, frames: Frames) -> NDArray[np.float64]:
         """(n_frames, n_variables * n) the energy per coefficient."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,4 +65,9 @@ class RadiusOfGyration(FrameVariable):
         return in_portions(self.values, frames)
 
     def _places(self, system: System) -> list[int]:
-        return [system.site(label) for label in self.sites] or largest_molecule(system)
+        return _places(self.sites, system)
+
+
+@lru_cache(maxsize=32)  # a potential asks at every step
+def _places(sites: tuple[str, ...], system: System) -> list[int]:
+    return [system.site(label) for label in sites] or largest_molecule(system)
