@@ -34,6 +34,7 @@ MOVED = {
     "collective_variables": "variables",
     "digests": "run.digests",
     "distillation": "corrections.distillation",
+    "export.lammps_terms": "export.lammps.terms",
     "foresight": "chain.foresight",
     "io.variables": "variables",
     "layout": "run.layout",

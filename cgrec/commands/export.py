@@ -35,6 +35,19 @@ class Destination:
     to: Annotated[str, Help(says="file or folder to be made")]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Either:
+    """What an exporter is told that writes either potential of a level.
+
+    Attributes:
+        distilled: the splines of cgrec distil instead of the level's own potential.
+    """
+
+    distilled: Annotated[bool, Help(says="the splines of cgrec distil instead of the network")] = (
+        False
+    )
+
+
 def export(arguments: list[str]) -> None:
     """Write a level for another program.
 
@@ -49,17 +62,21 @@ def export(arguments: list[str]) -> None:
     wishes = wishes_of(write)
     given = read(f"cgrec export {name}", arguments[1:], _options(write))
     level = level_of(f"cgrec export {name}", given.pop("run"), given.pop("level"), packed=True)
-    extra = (_keep_guard(level),) if wishes.guard else ()
-    made = write(_potential(level, wishes), level.frames, Path(given.pop("to")), *extra, **given)
+    distilled = bool(given.pop("distilled", wishes.distilled))
+    # the guard watches the level's own potential
+    extra = (None if distilled else _keep_guard(level),) if wishes.guard else ()
+    made = write(
+        _potential(level, wishes, distilled), level.frames, Path(given.pop("to")), *extra, **given
+    )
     then = wishes.then.format(Path(str(made)).with_suffix("")) if wishes.then else ""
     print(f"{made}: {then}" if then else made)
 
 
-def _potential(level: Level, wishes: Wishes) -> Potential | None:
+def _potential(level: Level, wishes: Wishes, distilled: bool) -> Potential | None:
     """What the exporter is given of the level."""
     if not wishes.potential:
         return None
-    return level.distilled if wishes.distilled else level.potential
+    return level.distilled if distilled else level.potential
 
 
 def _keep_guard(level: Level) -> Callable[[Path], None] | None:
@@ -85,4 +102,5 @@ def explain(arguments: list[str]) -> str:
 
 
 def _options(write: Callable[..., object]) -> list[Option]:
-    return [*options_of(Destination), *options_of(write)]
+    either = options_of(Either) if wishes_of(write).distilled is None else []
+    return [*options_of(Destination), *either, *options_of(write)]

@@ -12,14 +12,14 @@ class Wishes(NamedTuple):
     """What an exporter is given, and what it makes.
 
     Attributes:
-        distilled: it writes the distilled potential, not the level's own.
+        distilled: it writes the distilled potential, not the level's own; None: the user says which.
         then: what to do with what was made, for the user; {0} stands for its name without ending.
         potential: it needs a potential at all; else a level without one will do.
         ending: of the file that it makes; empty: it makes a folder.
         guard: it takes a fourth argument, which writes the guard of the level to a path, or None.
     """
 
-    distilled: bool = False
+    distilled: bool | None = False
     then: str = ""
     potential: bool = True
     ending: str = ""
@@ -28,7 +28,7 @@ class Wishes(NamedTuple):
 
 def exports(
     *,
-    distilled: bool = False,
+    distilled: bool | None = False,
     then: str = "",
     potential: bool = True,
     ending: str = "",

@@ -22,6 +22,7 @@ from .described import Described
 from .graph import SiteGraph, check_box, site_graph
 from .restore import restored
 from .state import common_state
+from .virial import of_frames
 
 #: Sites evaluated at a time: a network that runs uncompiled then holds some 1.4 GB, the compiled
 #: one 0.02 GB.
@@ -193,6 +194,12 @@ class Potential(Described, nn.Module, ABC):
         """
         return _evaluated(self, frames, batch_size)
 
+    def energy_forces_virial(
+        self, frames: Frames
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """As `cgrec.potential.virial.of_frames`."""
+        return of_frames(self, frames)
+
     def __add__(self, other: Potential) -> SumPotential:
         return SumPotential([*_parts(self), *_parts(other)]).at_state_of(self, other)
 
@@ -208,12 +215,6 @@ class Potential(Described, nn.Module, ABC):
             "temperature": self.temperature,
             "density": self.density,
         }
-
-    def _joint_state(self, name: str, parts: Iterable[Potential]) -> PotentialState:
-        """State of a potential made of others, `name` being the attribute they are in; a compiled
-        one is written as the plain one.
-        """
-        return _joined(self, name, parts)
 
     @staticmethod
     def from_state(state: PotentialState) -> Potential:
@@ -241,7 +242,10 @@ class Potential(Described, nn.Module, ABC):
         return _loaded(path, device)
 
 
-def _joined(potential: Potential, name: str, parts: Iterable[Potential]) -> PotentialState:
+def joint_state(potential: Potential, name: str, parts: Iterable[Potential]) -> PotentialState:
+    """State of a potential made of others, `name` being the attribute they are in; a compiled one
+    is written as the plain one.
+    """
     states = [part.to_state() for part in parts]
     joint = {
         f"{name}.{k}.{key}": value
@@ -355,7 +359,7 @@ class SumPotential(Potential):
         return SumPotential([part.compiled() for part in parts]).at_state_of(self)
 
     def to_state(self) -> PotentialState:
-        return self._joint_state("parts", self.parts)
+        return joint_state(self, "parts", self.parts)
 
 
 def _by_autograd(

@@ -7,10 +7,7 @@
 #include <vector>
 
 #include GENERATED  // ATAN; BENT: the sine of an angle below which dihedrals are switched off
-#include "bonded_terms.h"
-
-enum Kind { LENGTH_SPRINGS, ANGLE_SPRINGS, VOLUME_SPRINGS, LENGTH_WALLS, COSINE_WALLS, LINES, DIHEDRALS };  // as in bonded_kernel.py
-constexpr int SITES_OF[] = {2, 3, 4, 2, 3, 3, 4};
+#include "bonded_shapes.h"
 
 struct Group {  // terms of one kind, as in bonded_kernel.py
     int64_t kind, n_terms, n_numbers;
@@ -23,44 +20,6 @@ struct Problem {  // as in bonded_kernel.py
     const Group* groups;
     const double* positions;
     double *energies, *forces;
-};
-
-static inline wide positive(wide x) { return x > 0.0 ? x : wide{}; }
-
-struct Spring {
-    wide energy, slope;
-    Spring(wide x, const double* t) {  // centre, stiffness
-        const wide off = x - t[0];
-        slope = t[1] * off, energy = 0.5 * slope * off;
-    }
-};
-
-struct Wall {
-    wide energy, slope;
-    Wall(wide x, const double* t) {  // lower, upper, stiffness below, above
-        const wide low = positive(t[0] - x), high = positive(x - t[1]);
-        energy = 0.5 * (t[2] * low * low + t[3] * high * high), slope = t[3] * high - t[2] * low;
-    }
-};
-
-struct Line {
-    wide energy, slope;
-    Line(wide cosine, const double* t) : energy(t[0] * (1.0 + cosine)), slope(wide{} + t[0]) {}  // stiffness
-};
-
-// The square y of the sine of one angle of a dihedral, and its switch: 1 - (1 - y / BENT^2)^2 below BENT, 1 above.
-struct Switch {
-    Vector u, v;
-    wide uu, vv, uv, value, slope;  // slope: by y
-    Switch(const Vector& u, const Vector& v, wide area2) : u(u), v(v), uu(dot(u, u)), vv(dot(v, v)), uv(dot(u, v)) {
-        const wide left = positive(1.0 - area2 / (uu * vv) * (1 / (BENT * BENT)));
-        value = 1.0 - left * left, slope = left * (2 / (BENT * BENT));
-    }
-    template <class S> void pull(const S& sites, int64_t first, int64_t middle, int64_t last, wide energy) const {
-        const wide f = energy * slope * 2.0 * uv / (uu * vv);  // y = 1 - uv^2 / (uu vv)
-        const Vector a = (v - u * (uv / uu)) * f, b = (u - v * (uv / vv)) * f;
-        sites.pull(first, a), sites.pull(last, b), sites.pull(middle, -(a + b));
-    }
 };
 
 struct Block {
@@ -90,40 +49,7 @@ struct Block {
     }
 
     void add(const Group& g) {
-        switch (g.kind) {
-            case LENGTH_SPRINGS: return terms<Length, Spring>(g);
-            case ANGLE_SPRINGS: return terms<Angle, Spring>(g);
-            case VOLUME_SPRINGS: return terms<SignedVolume, Spring>(g);
-            case LENGTH_WALLS: return terms<Length, Wall>(g);
-            case COSINE_WALLS: return terms<Cosine, Wall>(g);
-            case LINES: return terms<Cosine, Line>(g);
-            case DIHEDRALS: return dihedrals(g);
-        }
-    }
-
-    template <class Coordinate, class Shape> void terms(const Group& g) {
-        for (int64_t k = 0; k < g.n_terms; k++) {
-            const int64_t* s = g.sites + SITES_OF[g.kind] * k;
-            const Coordinate c(sites(), s);
-            const Shape shape(c.value, g.numbers + g.n_numbers * k);
-            energy += shape.energy;
-            c.pull(sites(), s, shape.slope);
-        }
-    }
-
-    void dihedrals(const Group& g) {
-        const int64_t orders = g.n_numbers / 2;
-        for (int64_t k = 0; k < g.n_terms; k++) {
-            const int64_t* s = g.sites + 4 * k;
-            const double* series = g.numbers + g.n_numbers * k;
-            const Dihedral d(sites(), s);
-            const Fourier f(d, series, series + orders, orders);
-            const Switch one(d.F, -d.G, dot(d.A, d.A)), two(d.G, d.H, dot(d.B, d.B));
-            energy += f.energy * one.value * two.value;
-            d.pull(sites(), s, f.slope * one.value * two.value);
-            one.pull(sites(), s[0], s[1], s[2], f.energy * two.value);
-            two.pull(sites(), s[1], s[2], s[3], f.energy * one.value);
-        }
+        for (int64_t k = 0; k < g.n_terms; k++) energy += add_term(g.kind, g.n_numbers, sites(), g.sites + SITES_OF[g.kind] * k, g.numbers + g.n_numbers * k);
     }
 };
 

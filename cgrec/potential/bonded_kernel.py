@@ -116,6 +116,18 @@ _TERMS: dict[type, Callable[..., Terms]] = {
 }
 
 
+def terms_of(prior: Potential) -> Terms:
+    """The kind of its terms by the kernel's numbers, and what the kernel knows of each, in nm and
+    kJ/mol; KeyError where it is not known.
+    """
+    return _TERMS[type(prior)](prior)
+
+
+def constants() -> str:
+    """C++ of the constants that bonded_shapes.h needs."""
+    return f"{atan_table()}\nconstexpr double BENT = {BENT!r};\n"
+
+
 def is_known(potential: Potential) -> bool:
     """Whether the kernel computes it: a class that inherits from a prior may have another energy."""
     return type(potential) in _TERMS
@@ -152,7 +164,7 @@ class _Packed:
         )
 
     def _group(self, part: BondedPotential) -> _Group:
-        kind, numbers = _TERMS[type(part)](part)
+        kind, numbers = terms_of(part)
         return _Group(
             kind=kind,
             n_terms=len(part.sites),
@@ -199,8 +211,7 @@ def _within(part: BondedPotential) -> Tensor:
 @lru_cache
 def library() -> ctypes.CDLL:
     """bonded_kernel.cpp. Raises NoKernel where nothing here can compile it."""
-    header = f"{atan_table()}\nconstexpr double BENT = {BENT!r};"
-    return native_library(Path(__file__).with_name("bonded_kernel.cpp"), header=header)
+    return native_library(Path(__file__).with_name("bonded_kernel.cpp"), header=constants())
 
 
 @faster(BondedPotential)

@@ -151,7 +151,7 @@ struct Dihedral {
 // Energy sum_m c_m cos(m x) + s_m sin(m x), m = 1 ... orders, of a dihedral x, and its slope.
 struct Fourier {
     wide energy{}, slope{};
-    Fourier(const Dihedral& d, const double* cosines, const double* sines, int64_t orders) {
+    template <class T> Fourier(const Dihedral& d, const T* cosines, const T* sines, int64_t orders) {
         wide c = wide{} + 1.0, z{};
         for (int64_t m = 1; m <= orders; m++) {
             const wide next = d.cosine * c - d.sine * z;

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..system import System
-from .base import Potential, PotentialState
+from .base import Potential, PotentialState, joint_state
 from .graph import SiteGraph
 
 
@@ -51,4 +51,4 @@ class Committee(Potential):
         return graph.per_frame(forces.var(0).sum(-1).sqrt()).amax(1)
 
     def to_state(self) -> PotentialState:
-        return self._joint_state("members", self.members)
+        return joint_state(self, "members", self.members)

@@ -126,8 +126,14 @@ struct Layer {  // in the order kernel.py packs them; a ...T is the transpose
 };
 struct LayerGradient { vec *radial, *mix, *first, *bias, *second, *second_bias, *out; };
 
+// Another program's processes that share the sites of one system. Every one has images of sites that others own behind its own.
+struct Shared {
+    virtual void spread(vec* states) = 0;   // of sites to their images
+    virtual void gather(vec* gradients) = 0;  // of images added to those of their sites
+};
+
 struct Problem {
-    int64_t n_frames, n_sites, slots, n_layers, n_types, threads;
+    int64_t n_frames, n_sites, own, slots, n_layers, n_types, threads;  // own: sites whose energies are asked for, the first ones
     const int64_t *species, *neighbours;
     const double *positions, *shifts, *tangent, *energy_gradient;
     double cutoff, norm, scale;
@@ -138,7 +144,22 @@ struct Problem {
     real* descriptors;
     vec* embedding_gradient;
     const LayerGradient* gradients;
+    double* site_energies;        // (own,) added to; may be null
+    const int *const *lists;      // of LISTS: neighbours of each site, and how many
+    const int* lengths;
+    Shared* shared;               // null where one process has all sites
 };
+
+// The neighbours of a site: a row of `slots` in a table with shifts to images, or lists in which images are sites of their own.
+#ifdef LISTS
+inline int64_t how_many(const Problem& p, int64_t site) { return p.lengths[site]; }
+inline int64_t neighbour(const Problem& p, int64_t site, int64_t k) { return p.lists[site][k] & LISTS; }
+inline double shift(const Problem&, int64_t, int64_t, int) { return 0; }
+#else
+inline int64_t how_many(const Problem& p, int64_t) { return p.slots; }
+inline int64_t neighbour(const Problem& p, int64_t site, int64_t k) { return p.neighbours[site * p.slots + k]; }
+inline double shift(const Problem& p, int64_t site, int64_t k, int axis) { return p.shifts[3 * (site * p.slots + k) + axis]; }
+#endif
 
 // ---- pairs -----------------------------------------------------------------------------------------------------------
 
@@ -159,10 +180,10 @@ template <class V> struct Pairs {
     void find(const Problem& p, int64_t site) {
         count = 0;
         const double *own = p.positions + 3 * site, far = p.cutoff * p.cutoff;
-        for (int64_t k = site * p.slots; k < (site + 1) * p.slots; k++) {
-            const int64_t j = p.neighbours[k];
+        for (int64_t k = 0; k < how_many(p, site); k++) {
+            const int64_t j = neighbour(p, site, k);
             double d[3], r2 = 0;
-            for (int a = 0; a < 3; a++) d[a] = p.positions[3 * j + a] - own[a] + p.shifts[3 * k + a], r2 += d[a] * d[a];
+            for (int a = 0; a < 3; a++) d[a] = p.positions[3 * j + a] - own[a] + shift(p, site, k, a), r2 += d[a] * d[a];
             // Written first, counted then: a branch on the distance of moving sites could not be predicted.
             for (int a = 0; a < 3; a++) raw[6 * count + a] = d[a];
             if constexpr (is_dual<V>)
@@ -469,11 +490,11 @@ template <class V> struct Sums {
 };
 
 template <class V> void run(const Problem& p) {
-    const int64_t sites = p.n_frames * p.n_sites, blocks = (sites + BLOCK - 1) / BLOCK;
+    const int64_t sites = p.n_frames * p.n_sites, blocks = (p.own + BLOCK - 1) / BLOCK;
     const int top = p.n_layers - 1;
     // Sums are made part by part, and the parts added in their order: the same bits for any number of threads. To add up gradients of
     // all weights costs as much as those of a few sites, so a part of these has many.
-    const int64_t parts = std::clamp<int64_t>(sites / (is_dual<V> ? MANY : SOME), 1, PARTS);
+    const int64_t parts = std::clamp<int64_t>(p.own / (is_dual<V> ? MANY : SOME), 1, PARTS);
     const int threads = std::min<int64_t>(p.threads, parts);
     std::vector<std::vector<V>> states(p.n_layers), densities(p.n_layers);
     std::vector<V> pull, pull_below;  // dE/dstate of the layer above, and of this one
@@ -495,7 +516,7 @@ template <class V> void run(const Problem& p) {
             std::vector<V> a(BLOCK * NLM * CV), g(BLOCK * NLM * CV), go(BLOCK * OV);
             auto visit = [&](int64_t block) {
                 const int64_t first = block * BLOCK;
-                const int n = std::min<int64_t>(BLOCK, sites - first);
+                const int n = std::min<int64_t>(BLOCK, p.own - first);
                 const bool known = down && k < top;
                 V* own_a = known ? &densities[k][first * NLM * CV] : a.data();
                 for (int i = 0; i < n; i++) {
@@ -521,15 +542,22 @@ template <class V> void run(const Problem& p) {
                 const int64_t begin = blocks * part / parts, end = blocks * (part + 1) / parts;
                 for (int64_t block = begin; block < end; block++) visit(block);
 #pragma omp ordered
-                if (down) sums->hand_over(p, k, begin * BLOCK, std::min(end * BLOCK, sites), pull_below.data());
+                if (down && begin < end) sums->hand_over(p, k, begin * BLOCK, std::min(end * BLOCK, p.own), pull_below.data());
             }
         }
         if (wants_states) pull.swap(pull_below);
+        if constexpr (!is_dual<V>)
+            if (p.shared && !down) p.shared->spread(states[k + 1].data());
+            else if (p.shared && wants_states) p.shared->gather(pull.data());
     };
     for (int k = 0; k < top; k++) sweep(k, false);
     for (int k = top; k >= 0; k--) sweep(k, true);
     if constexpr (!is_dual<V>)
-        for (int64_t i = 0; i < sites; i++) p.energies[i / p.n_sites] += energies[i] + p.site_energy[p.species[i]];
+        for (int64_t i = 0; i < p.own; i++) {
+            const double energy = energies[i] + p.site_energy[p.species[i]];
+            p.energies[i / p.n_sites] += energy;
+            if (p.site_energies) p.site_energies[i] += energy;
+        }
     else
         for (int64_t i = 0; i < sites * CV; i++) p.embedding_gradient[p.species[i / CV] * CV + i % CV] += pull[i].d;
 }

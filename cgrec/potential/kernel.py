@@ -151,7 +151,7 @@ class _Problem(ctypes.Structure):  # as in density_kernel.cpp
     _fields_ = [
         *(
             (n, ctypes.c_int64)
-            for n in ("n_frames", "n_sites", "slots", "n_layers", "n_types", "threads")
+            for n in ("n_frames", "n_sites", "own", "slots", "n_layers", "n_types", "threads")
         ),
         *(
             (n, ctypes.c_void_p)
@@ -169,6 +169,10 @@ class _Problem(ctypes.Structure):  # as in density_kernel.cpp
                 "descriptors",
                 "embedding_gradient",
                 "gradients",
+                "site_energies",
+                "lists",
+                "lengths",
+                "shared",
             )
         ),
     ]
@@ -233,6 +237,7 @@ class _Call:
         self.problem = _Problem(
             n_frames=self.n_frames,
             n_sites=graph.sites_per_frame,
+            own=self.sites,
             slots=self.index.shape[1],
             threads=self.threads,
             **packed.numbers,

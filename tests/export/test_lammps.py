@@ -1,6 +1,5 @@
 """Energies and forces of real LAMMPS against ours, on one and on two MPI ranks."""
 
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from contracts import random_frames
+from lammps_runs import command, lammps, run
 from samples import periodic_frames, splines
 
 from cgrec import Frames, System
 from cgrec.cli import main
-from cgrec.export import lammps_command, write_lammps
+from cgrec.export import write_lammps
 from cgrec.export.lammps import uf3_file
 from cgrec.potential import (
     BondGraph,
@@ -24,50 +24,9 @@ from cgrec.potential import (
     LinePrior,
     UF3Potential,
 )
-from cgrec.units import ENERGY
 
 WATER = Path(__file__).parents[3] / "shared" / "data" / "water_onesite_spce" / "frames_000_799.npz"
 TYPES = ["A", "B", "C"]
-
-
-def command(ranks):
-    try:
-        return lammps_command(ranks)
-    except ModuleNotFoundError as missing:
-        pytest.skip(str(missing))
-
-
-def run(folder, script, ranks=1, *options):
-    """stdout of LAMMPS."""
-    start, environment = command(ranks)
-    done = subprocess.run(
-        [*start, "-in", script, *options],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0 and "ERROR" not in done.stdout, (
-        done.stdout[-2000:] + done.stderr[-2000:]
-    )
-    return done.stdout
-
-
-def lammps(folder, ranks):
-    """Energy in kJ/mol and forces in kJ/mol/nm of the exported frame."""
-    setup = (folder / "run.in").read_text().split("velocity")[0]
-    (folder / "once.in").write_text(
-        setup + "thermo_style custom step pe\nthermo_modify format float %.16g\n"
-        "dump forces all custom 1 forces.txt id fx fy fz\ndump_modify forces sort id format "
-        "float %.16g\nrun 0\n"
-    )
-    said = run(folder, "once.in", ranks).splitlines()
-    grid = next(line for line in said if "MPI processor grid" in line).split()
-    assert int(grid[0]) * int(grid[2]) * int(grid[4]) == ranks
-    energy = float(said[next(k for k, line in enumerate(said) if "PotEng" in line) + 1].split()[1])
-    kcal = ENERGY["kcal/mol"]
-    return energy * kcal, np.loadtxt(folder / "forces.txt", skiprows=9)[:, 1:] * 10 * kcal
 
 
 def assert_same(potential, frames, folder):
@@ -227,9 +186,9 @@ def test_what_lammps_has_no_words_for_is_refused(tmp_path):
     wall = ExcludedVolume.fit(random_frames(), TYPES, 0.5)
     with pytest.raises(ValueError, match="ExcludedVolume.*distil"):
         write_lammps(splines() + wall, random_frames(), tmp_path / "x")
-    with pytest.raises(ValueError, match="one UF3Potential"):
+    with pytest.raises(ValueError, match="UF3Potential, UF3Potential; distil"):
         write_lammps(splines() + splines(), random_frames(), tmp_path / "x")
-    with pytest.raises(ValueError, match="timestep a positive number, found -1"):
+    with pytest.raises(ValueError, match="timestep: expected .*found -1"):
         write_lammps(splines(), random_frames(), tmp_path / "x", timestep=-1)
     turned = np.roll(np.diag([1.2, 1.3, 1.4]), 1, axis=0)
     with pytest.raises(ValueError, match="along x"):
@@ -267,6 +226,7 @@ def test_command_exports_what_was_distilled(run_folder, tmp_path, capsys):
         f"run={run_folder.parent}",
         "level=1",
         f"to={tmp_path / 'out'}",
+        "distilled=true",
     ]
     with pytest.raises(SystemExit, match="no distilled potential.*cgrec distil"):
         main(arguments)
@@ -275,6 +235,7 @@ def test_command_exports_what_was_distilled(run_folder, tmp_path, capsys):
     files = {p.name for p in (tmp_path / "out").iterdir()}
     assert files == {
         "README.md",
+        "check.json",
         "system.data",
         "potential.in",
         "potential.uf3",
@@ -283,7 +244,7 @@ def test_command_exports_what_was_distilled(run_folder, tmp_path, capsys):
     }
     assert (
         "timestep 4.0\n" in (tmp_path / "out" / "run.in").read_text()
-        and "lmp -in" in capsys.readouterr().out
+        and "README.md" in capsys.readouterr().out
     )
 
 

@@ -285,7 +285,7 @@ def test_extrapolation_of_frames_from_elsewhere(packed, run):
 
 def test_the_readme_of_a_lammps_export_says_it_of_a_dump(packed, run, tmp_path, monkeypatch):
     """Its Python runs on a dump of the level's own frames, as LAMMPS writes it."""
-    from cgrec.export.lammps import _README
+    from cgrec.export.lammps.folder import _LOOK
 
     level = cgrec.load(run).levels[1]
     lines = []
@@ -296,7 +296,7 @@ def test_the_readme_of_a_lammps_export_says_it_of_a_dump(packed, run, tmp_path, 
         lines += [f"{i + 1} 1 {p[0]:.6f} {p[1]:.6f} {p[2]:.6f}" for i, p in enumerate(x)]
     monkeypatch.chdir(packed.parent)
     Path("run.lammpstrj").write_text("\n".join(lines) + "\n")
-    block = _README.format(temperature=300.0).split("```python\n")[1].split("```")[0]
+    block = _LOOK.format(temperature=300.0).split("```python\n")[1].split("```")[0]
     space = {}
     exec(block, space)
     found = space["level"].extrapolation(space["frames"])

@@ -85,7 +85,7 @@ class ScreenedCoulomb(ChargedSites):
         sites = graph.sites_per_frame
         n_waves = 1.0
         if graph.box is not None and not self.on_mesh(graph):
-            box = graph.box.double()
+            box = graph.box.detach().double()
             longest = 2 * self.sharpness**2 / self.reaches(box)
             n_waves = float((torch.linalg.det(box).abs() * longest**3).max() / (6 * math.pi**2))
         step = max(1, int(_MOST / (sites * max(n_waves, sites))))

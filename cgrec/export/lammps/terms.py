@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..potential import (
+from ...potential import (
     DihedralPrior,
     DihedralSeries,
     FlatBottomPrior,
@@ -23,7 +23,7 @@ from ..potential import (
     LinePrior,
     Potential,
 )
-from ..units import energy_factor, length_factor
+from ...units import energy_factor, length_factor
 
 #: Internal units in those of LAMMPS' `real`.
 ANGSTROM, KCAL = 1 / length_factor("angstrom"), 1 / energy_factor("kcal/mol")
@@ -43,6 +43,11 @@ class BondedTerms:
         self.sites: dict[str, list[list[int]]] = {"bond": [], "angle": [], "dihedral": []}
         self.lines: dict[str, list[tuple[str, str]]] = {"bond": [], "angle": [], "dihedral": []}
         self.series: list[DihedralSeries] = []
+
+    @property
+    def all_sites(self) -> list[list[list[int]]]:
+        """Of each kind of terms."""
+        return list(self.sites.values())
 
     def add(self, kind: str, sites: object, lines: Sequence[str], style: str | None = None) -> None:
         """Terms of a kind, bond, angle or dihedral: their sites (n_terms, k), and the coefficients
@@ -169,3 +174,28 @@ def _fourier(
         (-0.5 * float(size.sum()), 0, 0.0),
     ]
     return f"{len(terms)} " + " ".join(f"{k!r} {n} {d!r}" for k, n, d in terms)
+
+
+def colvar(number: int, series: DihedralSeries) -> str:
+    """Colvars input of one series: its energy as a custom function of dihedrals in degrees, times a
+    linear restraint.
+    """
+    phase = [
+        "(" + "+".join(f"({n * np.pi / 180!r})*s{d}" for d, n in enumerate(orders, 1) if n) + ")"
+        for orders in series.orders.numpy().astype(int).tolist()
+    ]
+    terms = [
+        f"({a * KCAL!r})*cos{x}+({b * KCAL!r})*sin{x}"
+        for a, b, x in zip(series.cosine.tolist(), series.sine.tolist(), phase)
+    ]
+    groups = [
+        f"  dihedral {{\n    name s{d}\n"
+        + "".join(f"    group{g} {{ atomNumbers {s + 1} }}\n" for g, s in enumerate(sites, 1))
+        + "  }\n"
+        for d, sites in enumerate(series.sites.tolist(), 1)
+    ]
+    head = f"colvar {{\n  name series{number}\n  customFunction {'+'.join(terms)}\n"
+    return (
+        f"{head}{''.join(groups)}}}\nlinear {{\n  colvars series{number}\n  centers 0.0\n  "
+        f"forceConstant 1.0\n}}\n"
+    )
