@@ -21,17 +21,22 @@ from ..threads import kernel_threads
 from .backends import faster, merges
 from .base import Potential, PotentialState, SumPotential
 from .bonded import BondedPotential
+from .dihedral_series import DihedralSeries
 from .graph import SiteGraph
 from .polynomials import atan_table
 from .priors.angles import LinePrior
 from .priors.dihedral import BENT, DihedralPrior
 from .priors.flat_bottom import FlatBottomPrior
 from .priors.harmonic import BranchPrior, HarmonicPrior
+from .site_pair_splines import SitePairSplines
 from .traced import traced
 
 #: Numbers of the kinds of terms, as in bonded_kernel.cpp.
 _LENGTH_SPRINGS, _ANGLE_SPRINGS, _VOLUME_SPRINGS = 0, 1, 2
 _LENGTH_WALLS, _COSINE_WALLS, _LINES, _DIHEDRALS = 3, 4, 5, 6
+_LENGTH_SPLINES, _SERIES, _JOINT_SERIES = 7, 8, 9
+#: Highest order of a series that the kernel computes.
+HIGHEST = 8
 
 #: The kind of the terms of a potential, and (n_terms, n) numbers of each.
 Terms = tuple[int, Tensor]
@@ -107,12 +112,25 @@ def _dihedrals(prior: DihedralPrior) -> Terms:
     return _DIHEDRALS, torch.cat([prior.cosine, prior.sine], 1)
 
 
+def _splines(splines: SitePairSplines) -> Terms:
+    knots = splines.splines.spline.knots.expand(len(splines.sites), -1)
+    return _LENGTH_SPLINES, torch.cat([knots, splines.polynomials.flatten(1)], 1)
+
+
+def _series(series: DihedralSeries) -> Terms:
+    """All of it is one term, of one dihedral or two."""
+    modes = torch.cat([series.orders, series.cosine[:, None], series.sine[:, None]], 1)
+    return (_SERIES, _JOINT_SERIES)[len(series.sites) - 1], modes.reshape(1, -1)
+
+
 _TERMS: dict[type, Callable[..., Terms]] = {
     HarmonicPrior: _springs,
     BranchPrior: _springs,
     LinePrior: _lines,
     FlatBottomPrior: _walls,
     DihedralPrior: _dihedrals,
+    SitePairSplines: _splines,
+    DihedralSeries: _series,
 }
 
 
@@ -130,6 +148,9 @@ def constants() -> str:
 
 def is_known(potential: Potential) -> bool:
     """Whether the kernel computes it: a class that inherits from a prior may have another energy."""
+    if isinstance(potential, DihedralSeries):
+        small = len(potential.sites) <= 2 and float(potential.orders.abs().max()) <= HIGHEST
+        return type(potential) is DihedralSeries and small
     return type(potential) in _TERMS
 
 
@@ -167,7 +188,7 @@ class _Packed:
         kind, numbers = terms_of(part)
         return _Group(
             kind=kind,
-            n_terms=len(part.sites),
+            n_terms=len(numbers),
             n_numbers=numbers.shape[1],
             sites=self._keep(_within(part)),
             numbers=self._keep(numbers.double()),

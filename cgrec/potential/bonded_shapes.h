@@ -5,10 +5,13 @@
 
 #pragma once
 
+#include <algorithm>
+#include <cstdlib>
+
 #include "bonded_terms.h"
 
-enum Kind { LENGTH_SPRINGS, ANGLE_SPRINGS, VOLUME_SPRINGS, LENGTH_WALLS, COSINE_WALLS, LINES, DIHEDRALS };  // as in bonded_kernel.py
-constexpr int SITES_OF[] = {2, 3, 4, 2, 3, 3, 4};
+enum Kind { LENGTH_SPRINGS, ANGLE_SPRINGS, VOLUME_SPRINGS, LENGTH_WALLS, COSINE_WALLS, LINES, DIHEDRALS, LENGTH_SPLINES, SERIES, JOINT_SERIES };  // as in bonded_kernel.py
+constexpr int SITES_OF[] = {2, 3, 4, 2, 3, 3, 4, 2, 4, 8}, MOST_SITES = 8, HIGHEST = 8;  // HIGHEST: order of a series
 
 static inline wide positive(wide x) { return x > 0.0 ? x : wide{}; }
 
@@ -48,6 +51,54 @@ struct Switch {
     }
 };
 
+static inline double lane(double all, int) { return all; }
+static inline double lane(wide each, int k) { return each[k]; }
+
+// Cubic pieces between knots, constant beyond the ends: n + 1 knots, then the factors of four powers of x less the knot of each piece.
+struct Pieces {
+    wide energy, slope;
+    template <class T> Pieces(wide x, const T* t, int64_t n_numbers) {
+        const int64_t n = (n_numbers - 1) / 5;
+        for (int k = 0; k < WIDE; k++) {
+            int64_t piece = 0;
+            while (piece < n - 1 && x[k] >= lane(t[piece + 1], k)) piece++;
+            const double first = lane(t[0], k), last = lane(t[n], k), inside = std::min(std::max(x[k], first), last);
+            const double u = inside - lane(t[piece], k);
+            const T* c = t + n + 1 + 4 * piece;
+            energy[k] = lane(c[0], k) + u * (lane(c[1], k) + u * (lane(c[2], k) + u * lane(c[3], k)));
+            slope[k] = inside == x[k] ? lane(c[1], k) + u * (2 * lane(c[2], k) + 3 * u * lane(c[3], k)) : 0;
+        }
+    }
+};
+
+// Cosine and sine of the multiples 0 ... HIGHEST of a dihedral.
+struct Multiples {
+    wide c[HIGHEST + 1], s[HIGHEST + 1];
+    explicit Multiples(const Dihedral& d) {
+        c[0] = wide{} + 1.0, s[0] = wide{};
+        for (int m = 1; m <= HIGHEST; m++) c[m] = d.cosine * c[m - 1] - d.sine * s[m - 1], s[m] = d.sine * c[m - 1] + d.cosine * s[m - 1];
+    }
+};
+
+// sum a cos(n . x) + b sin(n . x) of N dihedrals x; numbers are n, a, b of each term, n the same in all lanes.
+template <int N, class S, class T> static inline wide series(const S& sites, const int64_t* s, const T* t, int64_t n_numbers) {
+    const Dihedral first(sites, s), last(sites, s + 4 * (N - 1));
+    const Multiples one(first), two(last);
+    wide energy{}, slopes[N] = {};
+    for (const T* end = t + n_numbers; t < end; t += N + 2) {
+        const int n = lane(t[0], 0), m = N > 1 ? lane(t[N - 1], 0) : 0;
+        const wide a = wide{} + t[N], b = wide{} + t[N + 1];
+        const wide c1 = one.c[std::abs(n)], s1 = n < 0 ? -one.s[-n] : one.s[n], c2 = two.c[std::abs(m)], s2 = m < 0 ? -two.s[-m] : two.s[m];
+        const wide cosine = c1 * c2 - s1 * s2, sine = s1 * c2 + c1 * s2, turn = b * cosine - a * sine;
+        energy += a * cosine + b * sine;
+        slopes[0] += double(n) * turn;
+        if constexpr (N > 1) slopes[1] += double(m) * turn;
+    }
+    first.pull(sites, s, slopes[0]);
+    if constexpr (N > 1) last.pull(sites, s + 4, slopes[1]);
+    return energy;
+}
+
 template <class Coordinate, class Shape, class S, class T> static inline wide term(const S& sites, const int64_t* s, const T* numbers) {
     const Coordinate c(sites, s);
     const Shape shape(c.value, numbers);
@@ -75,6 +126,14 @@ template <class S, class T> static inline wide add_term(int64_t kind, int64_t n_
         case COSINE_WALLS: return term<Cosine, Wall>(sites, s, numbers);
         case LINES: return term<Cosine, Line>(sites, s, numbers);
         case DIHEDRALS: return dihedral(sites, s, numbers, n_numbers / 2);
+        case LENGTH_SPLINES: {
+            const Length length(sites, s);
+            const Pieces shape(length.value, numbers, n_numbers);
+            length.pull(sites, s, shape.slope);
+            return shape.energy;
+        }
+        case SERIES: return series<1>(sites, s, numbers, n_numbers);
+        case JOINT_SERIES: return series<2>(sites, s, numbers, n_numbers);
     }
     return wide{};
 }

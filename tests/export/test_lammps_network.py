@@ -22,8 +22,10 @@ from cgrec.potential import (
     Branches,
     DensityNetwork,
     Dihedrals,
+    DihedralSeries,
     ExcludedVolume,
     ScreenedCoulomb,
+    SitePairSplines,
     SumPotential,
     UF3Potential,
 )
@@ -78,8 +80,15 @@ def chain():
     for make in (Branches(), Dihedrals()):
         made = make(frames, types)
         priors += made if isinstance(made, list) else [made]
+    own = {"types": types, "n_sites": 6}
+    series = DihedralSeries(
+        **own, sites=[[0, 1, 2, 3], [1, 2, 3, 4]], orders=[[1, -1]], cosine=[2.0], sine=[-1.0]
+    )
+    splines = SitePairSplines(
+        **own, sites=[[0, 4], [0, 3]], knots=[0.2, 0.3, 0.5], coefficients=[[9.0], [-7.0]]
+    )
     wall = ExcludedVolume.fit(frames[:200], types, 0.6)
-    return SumPotential([*priors, wall, network]), frames
+    return SumPotential([*priors, series, splines, wall, network]), frames
 
 
 def assert_same(potential, frames, folder, ranks=(1, 2, 4)):
@@ -125,7 +134,9 @@ def stress(folder, frames):
 def test_ions_with_all_their_images(tmp_path):
     frames = liquid(side=4)
     network = DensityNetwork.for_frames(frames, cutoff=0.55, channels=8, width=16)
-    charges = ScreenedCoulomb(types=network.types, charges=[1, -1], permittivity=78.4, accuracy=1e-9)
+    charges = ScreenedCoulomb(
+        types=network.types, charges=[1, -1], permittivity=78.4, accuracy=1e-9
+    )
     potential = SumPotential([charges, disturbed(network)])
     folder = built(potential, frames, tmp_path / "salt")
     assert_same(potential, frames, folder)

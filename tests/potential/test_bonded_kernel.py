@@ -14,9 +14,11 @@ from cgrec.native import NoKernel
 from cgrec.potential import (
     BranchPrior,
     DihedralPrior,
+    DihedralSeries,
     FlatBottomPrior,
     HarmonicPrior,
     LinePrior,
+    SitePairSplines,
     SumPotential,
     bonded_kernel,
 )
@@ -41,6 +43,9 @@ KINDS = [
     "branches",
     "dihedrals",
     "other order",
+    "pair splines",
+    "series",
+    "joint series",
 ]
 
 
@@ -77,6 +82,22 @@ def priors():
         "bonds": HarmonicPrior(**own, **spring(BONDS, 0.1, 0.2)),
         "angles": HarmonicPrior(**own, **spring(ANGLES, 1.5, 2.5)),
         "lines": LinePrior(**own, sites=ANGLES[:2], stiffness=[40.0, 70.0]),
+        "pair splines": SitePairSplines(
+            **own,
+            sites=[[0, 4], [0, 3], [5, 4]],
+            knots=[0.2, 0.3, 0.38, 0.5, 0.6],
+            coefficients=rng.normal(scale=20, size=(3, 3)).tolist(),
+        ),
+        "series": DihedralSeries(
+            **own, sites=PATHS[:1], orders=[[1], [-2], [8]], cosine=[2.0, 1, 3], sine=[1.0, 4, -2]
+        ),
+        "joint series": DihedralSeries(
+            **own,
+            sites=PATHS[:2],
+            orders=[[0, 1], [1, -1], [-2, -3], [3, 0]],
+            cosine=[2.0, 1.0, 3.0, 0.5],
+            sine=[1.0, 4.0, -2.0, 1.5],
+        ),
         "bond walls": FlatBottomPrior(**own, **wall(BONDS, 0.14, 0.17)),
         "angle walls": FlatBottomPrior(**own, **wall(ANGLES, -0.6, -0.4)),
         "branches": BranchPrior(**own, **spring([[2, 1, 3, 5]], -0.4, 0.4)),

@@ -75,7 +75,7 @@ def bonded_file(parts: Sequence[BondedPotential]) -> str:
         [str(parts[0].n_sites), str(len(parts))],
     ]
     for part, (kind, numbers) in zip(parts, groups):
-        lines.append([str(kind), str(numbers.shape[1]), str(len(part.sites))])
+        lines.append([str(kind), str(numbers.shape[1]), str(len(numbers))])
         lines.append(map(str, part.sites.flatten().tolist()))
         lines.append(_numbers(numbers, DOUBLE))
     return _file(*lines)

@@ -369,7 +369,7 @@ class PairBonded : public PairOfTypes {
     }
 
   private:
-    struct Term { int64_t number; int atoms[4]; };
+    struct Term { int64_t number; int atoms[bonded::MOST_SITES]; };
     struct Group {
         int64_t kind, n_numbers;
         std::vector<int64_t> sites;
@@ -403,8 +403,8 @@ class PairBonded : public PairOfTypes {
     void add(const Group& group, size_t start) {
         using bonded::wide;
         const int size = bonded::SITES_OF[group.kind];
-        const int64_t order[4] = {0, 1, 2, 3};
-        wide x[12], push[12] = {};
+        const int64_t order[] = {0, 1, 2, 3, 4, 5, 6, 7};
+        wide x[3 * bonded::MOST_SITES], push[3 * bonded::MOST_SITES] = {};
         std::vector<wide>& numbers = scratch;
         numbers.resize(group.n_numbers);
         for (int lane = 0; lane < bonded::WIDE; lane++) {
