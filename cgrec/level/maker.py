@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..corrections import MeanForces
+from ..dynamics import Langevin
 from ..files import Json, read_json
 from ..frames import Frames
 from ..mapping import Mapping
@@ -24,10 +25,12 @@ from ..run.events import step
 from ..run.lock import only_here
 from ..run.recipes import OtherRecipe, stored
 from ..run.stages import OF_LEVEL, claim, noted
+from ..training import TrainingReport
 from ..variables import CollectiveVariable
 from .folder import LevelFolder
 from .recipe import LevelRecipe
 from .run import LevelRun
+from .strays import Train
 from .trial import try_priors
 
 #: Frames that a weighted sample has to be worth (L. Kish) for a level to be made from it at all:
@@ -210,23 +213,58 @@ def _fit(
 ) -> Potential:
     path = level.folder / layout.POTENTIAL
     if not made(path):
-        network = recipe.potential(frames, seed)
-        fixed = fitted(priors, frames, network.types)
+        fixed = fitted(priors, frames, recipe.potential(frames, seed).types)
         try_priors(level.name, fixed, frames, recipe.dynamics)
         # a mean force is right however often its configuration occurs
-        potential, report = recipe.training(
-            network,
-            replace(frames, weights=None) if recipe.mean_forces else frames,
-            priors=fixed,
-            seed=seed,
-            folder=level.folder,
-            name=f"{level.name}: fit",
-        )
-        note(level.folder / layout.LOSSES)
-        keep_json(level.folder / layout.FIT, report.to_json())
+        counted = replace(frames, weights=None) if recipe.mean_forces else frames
+
+        def train(seen: Frames, folder: Path) -> tuple[Potential, TrainingReport]:
+            untrained = recipe.potential(frames, seed)
+            name = f"{level.name}: fit"
+            return recipe.training(
+                untrained, seen, priors=fixed, seed=seed, folder=folder, name=name
+            )
+
+        if recipe.strays is None:
+            potential, report = train(counted, level.folder)
+            keep_losses(level, report.to_json())
+        else:
+            potential = _fit_with_strays(level, counted, fixed, recipe, seed, train)
         keep(path, potential.save)
     (level.folder / layout.FIT_CHECKPOINT).unlink(missing_ok=True)
+    shutil.rmtree(level.folder / layout.TRIALS, ignore_errors=True)
     return Potential.load(path, recipe.training.device)
+
+
+def keep_losses(level: LevelFolder, report: object) -> None:
+    """What a fit came to, and the table that it left."""
+    note(level.folder / layout.LOSSES)
+    keep_json(level.folder / layout.FIT, report)
+
+
+def _fit_with_strays(
+    level: LevelFolder,
+    frames: Frames,
+    priors: Sequence[Potential],
+    recipe: LevelRecipe,
+    seed: int,
+    train: Train,
+) -> Potential:
+    assert recipe.strays is not None and isinstance(recipe.dynamics, Langevin)
+    place = level.folder / layout.TRIALS
+    potential, last, said = recipe.strays(
+        train,
+        frames,
+        priors,
+        recipe.dynamics,
+        place,
+        seed + 3,
+        level.name,
+        recipe.training.device,
+    )
+    shutil.copy(last / layout.LOSSES, level.folder / layout.LOSSES)
+    keep_losses(level, {**read_json(last / layout.FIT), "strays": said})
+    return potential
 
 
 def _run(

@@ -20,6 +20,7 @@ from ..run.recipes import described
 from ..run.stages import MEASURED
 from ..training import ForceMatching
 from ..variables import named_variables, variables_from_config
+from .strays import Strays
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class LevelRecipe:
         corrections: what follows the run, in this order (see `cgrec.corrections`).
         mean_forces: labels of less noise, where the level below can be run and no two sites of this
             level share one of its sites; None: the forces of its frames.
+        strays: fit again with frames of a trial run that the parent knows nothing of; None: one fit.
         refine: {name: site labels}, short for a first correction `Populations`.
         refine_pairs: short for a correction before those of the list.
 
@@ -59,6 +61,7 @@ class LevelRecipe:
     refine: Any = ()
     refine_pairs: PairRefinement | None = None
     corrections: Sequence[Correction] = ()
+    strays: Strays | None = None
 
     def __post_init__(self) -> None:
         for name, make in (("variables", named_variables), ("refine", variables_from_config)):
@@ -72,6 +75,8 @@ class LevelRecipe:
             check_partial(self.potential)
             check_numbers(self.potential.keywords)
         check_rungs(self.dynamics)
+        if self.strays is not None:
+            self.strays.check(self.dynamics)
         check_kind("mapping", [self.mapping], 1, "a rule (System or Frames -> Mapping)")
         check_kind("priors", self.listed_priors, 2, "priors (frames, types -> Potential)")
         what = "corrections (potential, run, targets, again -> Corrected)"
@@ -106,9 +111,9 @@ class LevelRecipe:
         frames below.
         """
         own = {name: described(getattr(self, name)) for name in self.__dataclass_fields__}
-        # a recipe on disk from before there were mean forces has no such key
-        labels = {"mean_forces": own["mean_forces"]} if self.mean_forces else {}
-        fit = {"seed": seed, **{n: own[n] for n in ("potential", "priors", "training")}, **labels}
+        # a recipe on disk from before there were these has no such keys
+        later = {n: own[n] for n in ("mean_forces", "strays") if own[n] is not None}
+        fit = {"seed": seed, **{n: own[n] for n in ("potential", "priors", "training")}, **later}
         return {
             "map": {"parent": parent, "mapping": own["mapping"], "force_map": own["force_map"]},
             "fit": fit,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +73,6 @@ def _lost(
 ) -> int:
     """Replicas that are lost within `STEPS` steps of the engine, run with another time step."""
     length = STEPS * engine.timestep
-    same = {f.name: getattr(engine, f.name) for f in fields(Langevin) if f.name in _SAME}
     options = Langevin(
         n_replicas=REPLICAS,
         timestep=timestep,
@@ -80,7 +80,7 @@ def _lost(
         save_every=length / 3,
         equilibration=0,
         use_lost=True,
-        **same,
+        **same_engine(engine),
     )
     with TemporaryDirectory() as place:
         try:
@@ -93,6 +93,11 @@ def _lost(
         except AllLost:
             return REPLICAS
     return len(run[1].lost)
+
+
+def same_engine(engine: Langevin) -> dict[str, Any]:
+    """What a trial run has of the engine of a level, beside its replicas and times."""
+    return {f.name: getattr(engine, f.name) for f in fields(Langevin) if f.name in _SAME}
 
 
 def _way_out(priors: Sequence[Potential], frames: Frames, engine: Langevin) -> str:

@@ -31,6 +31,7 @@ OF_LEVEL = {
         layout.MEAN_FORCES,
         *MEASURED,
         layout.FIT_CHECKPOINT,
+        layout.TRIALS,
         layout.LOSSES,
         layout.FIT,
         layout.POTENTIAL,

@@ -21,6 +21,7 @@ ORDER = (
     "priors",
     "potential",
     "training",
+    "strays",
     "dynamics",
     "variables",
     "refine",
