@@ -437,6 +437,10 @@ class Replicas(Protocol):
         """The graph a potential takes, at these or at its own positions; valid until the next."""
         ...
 
+    def move_to(self, positions: Tensor, box: Tensor) -> None:
+        """Put sites and boxes, (n_replicas, 3, 3) nm, elsewhere, and find energies and forces there."""
+        ...
+
     def heat(self, factors: Tensor) -> None:
         """Set the thermostat of each replica to the temperature of the run times (n_replicas,)
         `factors`.

@@ -11,6 +11,7 @@ from .friction import FrictionRound, fit_friction
 from .mean_force import MeanForces, mean_force_labels
 from .pairs import PairRefinement, correct_pairs
 from .populations import Populations, refine
+from .pressure import PressureMatching
 
 __all__ = [
     "ChainRefinement",
@@ -19,6 +20,7 @@ __all__ = [
     "MeanForces",
     "PairRefinement",
     "Populations",
+    "PressureMatching",
     "correct_pairs",
     "fit_friction",
     "mean_force_labels",

@@ -5,7 +5,7 @@ extrapolation guard.
 from importlib import import_module
 
 from .guard import CommitteeGuard, FeatureGuard, Guard, feature_guard
-from .hooks import BiasPlan, Exchange, Hook
+from .hooks import Barostat, BiasPlan, Exchange, Hook
 from .integrators import Baoab
 from .langevin import Langevin
 from .report import SIMULATION, AllLost, SimulationReport
@@ -14,6 +14,7 @@ __all__ = [
     "SIMULATION",
     "AllLost",
     "Baoab",
+    "Barostat",
     "BiasPlan",
     "CommitteeGuard",
     "Exchange",

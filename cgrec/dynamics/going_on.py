@@ -23,6 +23,7 @@ class ReplicaState(TypedDict):
     velocities: Tensor
     alive: Tensor
     neighbours: VerletState
+    box: NotRequired[Tensor | None]
     hooks: NotRequired[list[object]]
     generators: list[Tensor]
     device: str
@@ -36,6 +37,7 @@ def state_of(replicas: Replicas) -> ReplicaState:
         "velocities": replicas.velocities,
         "alive": replicas.alive,
         "neighbours": replicas.field.neighbours.state(),
+        "box": replicas.box,
         "hooks": [hook.state() for hook in replicas.hooks],
         "generators": replicas.noise.state(),
         "device": replicas.positions.device.type,
@@ -56,6 +58,9 @@ def restore(replicas: Replicas, state: ReplicaState, lost: list[Lost], folder: P
     replicas.positions, replicas.velocities = state["positions"], state["velocities"]
     replicas.alive = state["alive"]
     replicas.lost = lost
+    box = state.get("box")  # files of earlier versions have none: it is that of the start
+    if box is not None:
+        replicas.put_in(box)
     replicas.field.neighbours.restore(state["neighbours"], here, replicas.box)
     for hook, own in zip(replicas.hooks, _hook_states(state, replicas), strict=True):
         hook.restore(own, replicas)

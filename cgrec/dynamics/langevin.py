@@ -28,7 +28,7 @@ from ..run.checkpoints import load_state
 from ..run.lock import only_here
 from ..statistics.resampling import draw
 from ..system import System
-from .hooks import BiasPlan, Exchange, Watch
+from .hooks import Barostat, BiasPlan, Exchange, Watch
 from .integrators import Baoab, HeldCentres, ReplicaNoise
 from .replicas import Field, Replicas
 from .report import SIMULATION, AllLost, SimulationReport, why_lost
@@ -328,8 +328,13 @@ def _store(options: Langevin, replicas: Replicas, folder: Path) -> FrameStore:
         energies=options.keep_energies or hot,
         weights=bool(replicas.pushing),
         temperatures=hot,
-        boxes=box is not None and bool((box != box[0]).any()),
+        boxes=box is not None and (_at_pressure(options) or bool((box != box[0]).any())),
     )
+
+
+def _at_pressure(options: Langevin) -> bool:
+    """Whether boxes change."""
+    return any(isinstance(hook, Barostat) for hook in options.all_hooks)
 
 
 def _keeps_hot(options: Langevin) -> bool:

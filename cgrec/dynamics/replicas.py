@@ -138,6 +138,15 @@ class Replicas:
             self.pushed = energy if self.pushed is None else self.pushed + energy
             self.total_force = self.total_force + push.view_as(self.positions)
 
+    def put_in(self, box: Tensor) -> None:
+        """From now on in these boxes, (n_replicas, 3, 3) nm."""
+        self.box = self.field.box = box
+
+    def move_to(self, positions: Tensor, box: Tensor) -> None:
+        self.positions = positions
+        self.put_in(box)
+        self.find_forces()
+
     def advance(self, noise: Tensor) -> None:
         """One step of every replica that is alive."""
         self.integrator.step(self, noise)

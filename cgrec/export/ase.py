@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
+from numpy.typing import NDArray
 
 from ..frames import Frames
 from ..io import to_ase
@@ -31,7 +32,8 @@ class PotentialCalculator(Calculator):
     """ASE calculator of `potential` for Atoms that are the sites of `system`, in their order. eV
     and Angstrom outside.
 
-    `atoms_of` makes such Atoms, beads and all; a box makes them periodic in three directions.
+    `atoms_of` makes such Atoms, beads and all; a box makes them periodic in three directions. The
+    stress is asked for apart: it costs an energy by autograd.
     With a `guard` the results have "extrapolation": above 1 the configuration lies outside of what
     the potential was trained on. The first time a remark says so.
 
@@ -42,7 +44,7 @@ class PotentialCalculator(Calculator):
         guard: of the potential, such as `Level.guard`.
     """
 
-    implemented_properties = ["energy", "free_energy", "forces"]
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]
 
     def __init__(
         self,
@@ -64,7 +66,7 @@ class PotentialCalculator(Calculator):
 
         Raises:
             ValueError: the atoms are periodic in one or two directions only, or are not the sites
-                in their order.
+                in their order; the stress of an open system.
         """
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None  # it has taken them
@@ -81,9 +83,19 @@ class PotentialCalculator(Calculator):
             "forces": forces / FORCE,
         }
         self.results["free_energy"] = self.results["energy"]
+        if "stress" in properties:
+            self.results["stress"] = self._stress(box)
         score = self.engine.extrapolation()
         if score is not None:
             self.results["extrapolation"] = score
+
+    def _stress(self, box: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """(6,) eV/Angstrom^3, dE/de / V as xx, yy, zz, yz, xz, xy: positive where the box pulls."""
+        if box is None:
+            raise ValueError("stress: expected atoms in a box, found an open system; give a cell")
+        volume = abs(np.linalg.det(box / ANGSTROM))
+        stress = -self.engine.virial() / ELECTRONVOLT / volume
+        return stress.ravel()[[0, 4, 8, 5, 2, 1]]
 
 
 def _check_atoms(atoms: Atoms, system: System) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..potential.base import Potential
 from ..potential.graph import SiteGraph, VerletList, check_box
+from ..potential.virial import energy_forces_virial
 from ..remarks import remark
 from ..roles import Guard
 from ..system import System
@@ -63,6 +64,12 @@ class Engine:
         self._last = self.neighbours(self._tensor(positions), cell)
         energy, forces = self.potential(self._last)
         return float(energy), forces.double().cpu().numpy()
+
+    def virial(self) -> NDArray[np.float64]:
+        """(3, 3) kJ/mol, of the last configuration (`cgrec.potential.virial`)."""
+        assert self._last is not None  # whoever asks has asked for the energy
+        virial = energy_forces_virial(self.potential.energy, self._last)[2]
+        return virial[0].double().cpu().numpy()
 
     def extrapolation(self) -> float | None:
         """How far out the last configuration is by the guard: above 1 it lies outside of what the

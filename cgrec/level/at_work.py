@@ -11,7 +11,7 @@ from typing import TypedDict, cast
 import numpy as np
 import yaml
 
-from ..dynamics import FeatureGuard, Langevin
+from ..dynamics import Barostat, FeatureGuard, Langevin
 from ..files import Json
 from ..frames import Frames, identity
 from ..io import read
@@ -57,6 +57,7 @@ def run_level(
     save_every: float | None = None,
     equilibration: float | None = None,
     friction: float | None = None,
+    pressure: float | None = None,
     other_density: bool = False,
     seed: int = 0,
 ) -> Frames:
@@ -80,6 +81,8 @@ def run_level(
         save_every: ps between saved frames.
         equilibration: ps per replica before, not kept.
         friction: 1/ps.
+        pressure: bar, at which the box changes; None: boxes stay. The level needs a term of the
+            volume (`cgrec.corrections.PressureMatching`).
         other_density: run at a density the potential was not made at.
         seed: of noise and starting structures.
 
@@ -98,7 +101,10 @@ def run_level(
         "friction": friction,
     }
     settings = _settings(level, {k: v for k, v in given.items() if v is not None})
-    engine = Langevin(**settings, other_temperature=True, other_density=other_density)
+    barostat = [] if pressure is None else [Barostat(pressure=pressure)]
+    engine = Langevin(
+        **settings, other_temperature=True, other_density=other_density, hooks=barostat
+    )
     potential = level.potential
     frames = _start(level, potential, start, temperature, box)
     wanted = {
@@ -106,6 +112,7 @@ def run_level(
         "box": [float(edge) for edge in box],
         "start": start,
         "temperature": float(frames.temperature),
+        **({} if pressure is None else {"pressure": pressure}),
         "seed": seed,
         "from": identity(level.folder / layout.FRAMES),
     }

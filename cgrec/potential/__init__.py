@@ -28,6 +28,7 @@ from .priors import (
 from .site_pair_splines import SitePairSplines
 from .uf3 import UF3Potential
 from .variable_splines import VariableSplines
+from .volume_term import VolumeTerm
 
 __all__ = [
     "Angles",
@@ -55,6 +56,7 @@ __all__ = [
     "SumPotential",
     "UF3Potential",
     "VariableSplines",
+    "VolumeTerm",
     "fit_priors",
     "half_space",
     "network_maker",

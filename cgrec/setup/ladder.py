@@ -5,7 +5,8 @@
 | protein of 8 residues or more | alpha carbons | centres of two residues each |
 | peptide of 3 residues or more | a site for each residue, caps too | a site for each two residues |
 | one other molecule | heavy atoms | groups of them |
-| ions in a solvent | ions, the solvent is integrated out | - |
+| ions in a solvent | ions, and a site for each molecule of it | ions: the solvent is integrated out |
+| ions whose solvent is gone | the same | - |
 | sites that are coarse already | the same | - |
 | liquid, mixture, melt, bilayer | groups of few atoms | groups twice as large, or molecules |
 
@@ -172,8 +173,10 @@ def _rules(system: System, situation: Situation) -> list[tuple[Json, str]]:
     if situation.word == "ions":
         assert situation.solvent is not None
         residues = list(situation.solvent.residues)
+        name = ", ".join(residues)
         return [
-            (_rule("Drop", residues=residues), f"ions; {', '.join(residues)} is integrated out")
+            (_rule("MoleculeCentres"), f"ions, and a site for each {name}"),
+            (_rule("Drop", residues=residues), f"ions; {name} is integrated out"),
         ]
     size = _heavy(situation)
     return _molecule_rules(size) if situation.word == "molecule" else _liquid_rules(system, size)

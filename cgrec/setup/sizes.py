@@ -64,7 +64,7 @@ def settle(rung: Rung, situation: Situation, permittivity: float = WATER) -> Non
     settings["potential"] = {"cutoff": cutoff}
     n = frames.n_sites
     settings["training"] = {"steps": FIT, "batch_size": _between(2, IN_A_BATCH // n, 64)}
-    if situation.word == "ions":
+    if _ions_alone(rung, situation):
         rung.group = "ions"
         settings["training"] = {"steps": FIT // 2}
     settings["dynamics"] = _dynamics(frames, cutoff, RUN_OF_MANY if dense else RUN)
@@ -77,6 +77,14 @@ def settle(rung: Rung, situation: Situation, permittivity: float = WATER) -> Non
         settings["variables"] = variables_of(frames)
         settings |= _corrections(settings["variables"], chain, frames)
     rung.settings = settings
+
+
+def _ions_alone(rung: Rung, situation: Situation) -> bool:
+    """Whether a solvent between ions was integrated out, now or before."""
+    if situation.word != "ions":
+        return False
+    solvent = set() if situation.solvent is None else set(situation.solvent.residues)
+    return not solvent & set(rung.frames.system.residue_names)
 
 
 def _unseen(rung: Rung) -> Json:
@@ -173,7 +181,7 @@ def _priors(frames: Frames, chain: bool, situation: Situation, permittivity: flo
     priors["dihedrals"] = not situation.dense and len(system.bonded_paths(4)) > 0
     if chain and system.n_sites > 4:
         priors["walls"] = {"_target_": "cgrec.potential.priors.ChainWalls"}
-    if situation.word == "ions" and _density(frames) < MELT:
+    if situation.word == "ions" and (situation.solvent is not None or _density(frames) < MELT):
         charges = {system.types[k.sites[0]]: round(k.charge or 0) for k in kinds_of(system)}
         return {"coulomb": {"charges": charges, "permittivity": permittivity}}
     return priors

@@ -41,6 +41,26 @@ def test_ase_calculator_energy_forces_and_their_consistency(frames):
         )
 
 
+def test_ase_stress_is_the_slope_of_the_energy_by_the_strain():
+    frames = liquid()
+    atoms = atoms_of(frames)
+    atoms.calc = PotentialCalculator(potential(frames), frames.system)
+    stress, cell, step = atoms.get_stress(voigt=False), atoms.cell.array.copy(), 1e-5
+    for a, b in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)):
+        energies = []
+        for sign in (step, -step):
+            strain = np.eye(3)
+            strain[a, b] += sign / 2
+            strain[b, a] += sign / 2
+            atoms.set_cell(cell @ strain, scale_atoms=True)
+            energies.append(atoms.get_potential_energy())
+        slope = (energies[0] - energies[1]) / (2 * step) / atoms.get_volume()
+        assert stress[a, b] == pytest.approx(slope, rel=1e-4, abs=1e-6 * np.abs(stress).max())
+    atoms.pbc = False
+    with pytest.raises(ValueError, match="expected atoms in a box"):
+        atoms.get_stress()
+
+
 def test_atoms_periodic_in_two_directions_are_refused():
     frames = liquid()
     atoms = atoms_of(frames)

@@ -142,7 +142,7 @@ def test_what_a_system_is_taken_for(parts, word, dropped):
         ([polymer(12)], [48, 24]),
         ([polymer(12, 6)], [24, 12]),
         ([water(30)], [30]),
-        ([water(30), ion(4, "NA", "Na", 23.0), ion(4, "CL", "Cl", 35.0)], [8]),
+        ([water(30), ion(4, "NA", "Na", 23.0), ion(4, "CL", "Cl", 35.0)], [38, 8]),
         ([polymer(10, 6), polymer(10, 7, "HEP")], [40, 20]),
         ([polymer(10), water(40)], [80, 60]),
     ],
@@ -205,13 +205,13 @@ def test_ions_are_a_level_of_ions_screened_by_their_own_solvent():
     system = joined(water(30), ion(4, "NA", "Na", 23.0), ion(4, "CL", "Cl", 35.0))
     frames = in_a_box(system)
     situation = situation_of(system)
-    (rung,) = ladder_of(frames, situation)
-    settle(rung, situation, 71.0)
-    assert rung.group == "ions"
-    assert rung.settings["priors"]["coulomb"] == {
-        "charges": {"NA": 1, "CL": -1},
-        "permittivity": 71.0,
-    }
+    beside, alone = ladder_of(frames, situation)
+    for rung in (beside, alone):
+        settle(rung, situation, 71.0)
+        assert rung.settings["priors"]["coulomb"]["permittivity"] == 71.0
+    assert (beside.group, alone.group) == ("network", "ions")
+    assert beside.settings["priors"]["coulomb"]["charges"] == {"SOL": 0, "NA": 1, "CL": -1}
+    assert alone.settings["priors"]["coulomb"]["charges"] == {"NA": 1, "CL": -1}
 
 
 def test_permittivity_is_measured_where_charges_of_the_solvent_are_known():

@@ -24,14 +24,14 @@ from ...dynamics.guard import FeatureGuard, find_network
 from ...dynamics.guard_file import load_guard
 from ...files import sync, write_text
 from ...frames import Frames
-from ...potential import DensityNetwork, Potential, SumPotential
+from ...potential import DensityNetwork, Potential, SumPotential, VolumeTerm
 from ...potential.bonded import BondedPotential
 from ...potential.bonded_kernel import is_known
 from ...ranges import expect
 from ..marks import exports
 from .data import data_file, extent_of
 from .names import kinds_of, names_of
-from .network import bonded_file, guard_file, sources
+from .network import bonded_file, guard_file, sources, volume_file
 from .styles import PairStyle, knows, pair_style_of
 from .terms import ANGSTROM, BondedTerms, add_terms, colvar
 
@@ -119,12 +119,14 @@ class _Parts:
         styles: pair styles.
         terms: bonded styles of LAMMPS itself.
         bonded: priors that the plugin computes.
+        volume: what the volume costs.
         network: that decides the sizes of the plugin; None: LAMMPS alone will do.
     """
 
     styles: list[PairStyle]
     terms: BondedTerms = field(default_factory=BondedTerms)
     bonded: list[BondedPotential] = field(default_factory=list)
+    volume: VolumeTerm | None = None
     network: DensityNetwork | None = None
 
     @classmethod
@@ -133,9 +135,11 @@ class _Parts:
         listed = list(potential.parts) if isinstance(potential, SumPotential) else [potential]
         networks = [part for part in listed if isinstance(part, DensityNetwork)]
         bonded = [part for part in listed if networks and is_known(part)]
+        volumes = [part for part in listed if networks and isinstance(part, VolumeTerm)]
         styled = [part for part in listed if knows(pair_style_of, part)]
-        plain = [p for p in listed if knows(add_terms, p) and p not in [*bonded, *styled]]
-        unknown = [p for p in listed if p not in [*bonded, *styled, *plain]]
+        special = [*bonded, *volumes, *styled]
+        plain = [p for p in listed if knows(add_terms, p) and p not in special]
+        unknown = [p for p in listed if p not in [*special, *plain]]
         if unknown or not styled or len({type(p) for p in styled}) < len(styled):
             raise ValueError(
                 "LAMMPS export: expected one network, or splines of cgrec distil, with priors and "
@@ -146,6 +150,7 @@ class _Parts:
         found = cls(
             [pair_style_of(part, periodic) for part in styled],
             bonded=bonded,  # type: ignore[arg-type]  # what the bonded kernel knows
+            volume=volumes[0] if volumes else None,
             network=networks[0] if networks else None,
         )
         if any(style.compiled for style in found.styles) and not networks:
@@ -171,6 +176,8 @@ class _Parts:
         found = {style.file: style.text for style in self.styles if style.file}
         if self.network is not None:
             found |= sources(self.network)
+        if self.volume is not None:
+            found["volume.txt"] = volume_file(self.volume)
         if self.terms.series:
             found["series.colvars"] = "".join(
                 colvar(k, s) for k, s in enumerate(self.terms.series, 1)
@@ -202,6 +209,8 @@ class _Parts:
             lines += style.commands
         for kind in self.terms.sites:
             lines += self.terms.commands(kind)
+        if self.volume is not None:
+            lines.append("fix volume all cgrec/volume volume.txt")
         if self.terms.series:
             lines += ["fix series all colvars series.colvars", "fix_modify series energy yes"]
         neighbours = f"neighbor {_SKIN * ANGSTROM!r} bin"

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...dynamics.guard import FeatureGuard
 from ...native import FLAGS
-from ...potential import DensityNetwork, ExcludedVolume, Potential
+from ...potential import DensityNetwork, ExcludedVolume, Potential, VolumeTerm
 from ...potential.bonded import BondedPotential
 from ...potential.bonded_kernel import constants, terms_of
 from ...potential.kernel import SOURCE
@@ -79,6 +79,16 @@ def bonded_file(parts: Sequence[BondedPotential]) -> str:
         lines.append(map(str, part.sites.flatten().tolist()))
         lines.append(_numbers(numbers, DOUBLE))
     return _file(*lines)
+
+
+def volume_file(term: VolumeTerm) -> str:
+    """Volume of a site in cubic Angstrom, and the coefficients in kcal/mol."""
+    return _file(
+        ["volume"],
+        _numbers([term.volume * ANGSTROM**3], DOUBLE),
+        [str(len(term.coefficients))],
+        _numbers(term.coefficients * KCAL, DOUBLE),
+    )
 
 
 def guard_file(guard: FeatureGuard, potential: Potential, n_sites: int) -> str:

@@ -1,5 +1,5 @@
 // A level of cgrec inside LAMMPS, loaded by its command `plugin`: pair styles cgrec (the network), cgrec/bonded, and cgrec/wall
-// (what keeps sites apart), and compute cgrec/guard (how far out the system is of what the network was trained on).
+// (what keeps sites apart), fix cgrec/volume, and compute cgrec/guard (how far out the system is of what the network was trained on).
 //
 // The network is the kernel that cgrec itself runs, compiled for its sizes. Every process computes its own atoms. With message passing
 // it sends their states to the processes that have images of them, and gets gradients back, so neighbours are needed to one cutoff.
@@ -19,6 +19,7 @@
 #include "compute.h"
 #include "domain.h"
 #include "error.h"
+#include "fix.h"
 #include "force.h"
 #include "lammps.h"
 #include "memory.h"
@@ -425,6 +426,39 @@ class PairBonded : public PairOfTypes {
     std::vector<bonded::wide> scratch;
 };
 
+// N sum_k c_k (v / v0 - 1)^k, v the volume of an atom: what the volume itself costs.
+class FixVolume : public Fix {
+  public:
+    FixVolume(LAMMPS* lmp, int n, char** words) : Fix(lmp, n, words) {
+        if (n != 4) error->all(FLERR, "cgrec: expected fix ID group cgrec/volume FILE");
+        scalar_flag = 1, extscalar = 1, energy_global_flag = thermo_energy = 1, virial_global_flag = thermo_virial = 1;
+        Words file(lmp, words[3], "volume");
+        reference = file.number();
+        coefficients = file.numbers(file.whole());
+    }
+    int setmask() override { return FixConst::POST_FORCE | FixConst::MIN_POST_FORCE; }
+    void setup(int vflag) override { post_force(vflag); }
+    void min_setup(int vflag) override { post_force(vflag); }
+    void min_post_force(int vflag) override { post_force(vflag); }
+    void post_force(int vflag) override {
+        v_init(vflag);
+        const double ratio = domain->xprd * domain->yprd * domain->zprd / (atom->natoms * reference), strain = ratio - 1;
+        double slope = 0, power = 1;
+        energy = 0;
+        for (size_t k = 0; k < coefficients.size(); k++, power *= strain) {
+            energy += atom->natoms * coefficients[k] * power * strain;
+            slope += atom->natoms * (k + 1) * coefficients[k] * power;
+        }
+        if (vflag_global)
+            for (int a = 0; a < 3; a++) virial[a] = -slope * ratio / comm->nprocs;
+    }
+    double compute_scalar() override { return energy; }
+
+  private:
+    double reference, energy = 0;
+    std::vector<double> coefficients;
+};
+
 // Largest Mahalanobis distance of a descriptor, or deviation of a bond, over its bound: above 1 the system lies outside.
 class Guard : public Compute {
   public:
@@ -502,6 +536,7 @@ class Guard : public Compute {
 
 template <class T> Pair* make_pair_style(LAMMPS* lmp) { return new T(lmp); }
 Compute* make_guard(LAMMPS* lmp, int n, char** words) { return new Guard(lmp, n, words); }
+Fix* make_volume(LAMMPS* lmp, int n, char** words) { return new FixVolume(lmp, n, words); }
 
 struct Style {  // lammpsplugin_t of lammpsplugin.h, which the wheel does not bring
     const char *version, *style, *name, *info, *author;
@@ -516,6 +551,7 @@ extern "C" void lammpsplugin_init(void* lammps, void* handle, void* registration
         {version, "pair", "cgrec", "network of a level of cgrec", "cgrec", reinterpret_cast<void*>(&make_pair_style<PairCgrec>), handle},
         {version, "pair", "cgrec/wall", "excluded volume of a level of cgrec", "cgrec", reinterpret_cast<void*>(&make_pair_style<PairWall>), handle},
         {version, "pair", "cgrec/bonded", "bonded terms of a level of cgrec", "cgrec", reinterpret_cast<void*>(&make_pair_style<PairBonded>), handle},
+        {version, "fix", "cgrec/volume", "what the volume of a level of cgrec costs", "cgrec", reinterpret_cast<void*>(&make_volume), handle},
         {version, "compute", "cgrec/guard", "what lies outside of what a level was trained on", "cgrec", reinterpret_cast<void*>(&make_guard), handle},
     };
     for (Style& style : styles) add(&style, lammps);
