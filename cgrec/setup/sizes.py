@@ -45,8 +45,9 @@ IN_A_BATCH, IN_A_RUN = 640, 2000
 #: Steps of a fit, of a run of one molecule, and of a run of many molecules, each of which counts;
 #: the forecast may take fewer.
 FIT, RUN, RUN_OF_MANY = 3000, 25_000, 6000
-#: Frames in a run.
-SAVED = 4000
+#: Frames in a run, at least and at most, and sites of all of them together: more only repeat what is
+#: known, and g(r) and corrections of pairs look at them all.
+FEWEST_SAVED, SAVED, SITES_SAVED = 500, 4000, 1_000_000
 
 
 def settle(rung: Rung, situation: Situation, permittivity: float = WATER) -> None:
@@ -191,7 +192,8 @@ def _dynamics(frames: Frames, cutoff: float, steps: int) -> Json:
     step = timestep(frames)
     length = steps * step
     replicas = _between(4, IN_A_RUN // frames.n_sites, 128)
-    every = length * replicas / SAVED
+    saved = _between(FEWEST_SAVED, SITES_SAVED // frames.n_sites, SAVED)
+    every = length * replicas / saved
     settings: Json = {
         "n_replicas": replicas,
         "timestep": step,
