@@ -263,7 +263,8 @@ def _fit_with_strays(
         recipe.training.device,
     )
     shutil.copy(last / layout.LOSSES, level.folder / layout.LOSSES)
-    keep_losses(level, {**read_json(last / layout.FIT), "strays": said})
+    keep_losses(level, read_json(last / layout.FIT))
+    keep_json(level.folder / layout.STRAYS, said)
     return potential
 
 

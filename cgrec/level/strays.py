@@ -43,11 +43,12 @@ MOST = 0.1
 class Strays:
     """Fits again with frames of a trial run that strayed from all that the parent has seen.
 
-    A round costs a trial run of `length` and a fit. The last one is made where fewer than `few` of
-    the replicas would have been stopped by the guard of a run.
+    A round costs a fit and a trial run of `length`. It is the last one where at most `few` of the
+    replicas would have been stopped by the guard of a run. Each fit may make wells of its own, so
+    the one of which the fewest replicas strayed is taken, which need not be the last.
 
     Attributes:
-        rounds: of trial and fit, at most.
+        rounds: after the first fit, at most.
         length: ps of each replica in a trial run; nothing stops a replica there.
         few: share of the replicas that may stray.
     """
@@ -80,7 +81,7 @@ class Strays:
         name: str = "level",
         device: str = "cpu",
     ) -> tuple[Potential, Path, list[dict[str, int]]]:
-        """The last potential, the folder of its fit, and of each trial run the number of replicas
+        """The best potential, the folder of its fit, and of each trial run the number of replicas
         that strayed and of frames beyond what the guard knows.
 
         Args:
@@ -102,15 +103,14 @@ class Strays:
                 "of strays, found some; leave strays out"
             )
         seen, said = frames, []
+        best: tuple[int, Potential, Path] | None = None
         for k in range(self.rounds + 1):
             place = folder / f"fit_{k}"
             potential = _fitted(train, seen, place, device)
-            if k == self.rounds:
-                break
             run = self._tried(potential, frames, engine, folder / f"trial_{k}", seed + k, name)
             guard = feature_guard(potential, frames, engine.save_every, f"{name}: strays")
             if guard is None:
-                break
+                return potential, place, said
             score = scores(guard, potential, run)
             lost = strayed(score, run, engine.n_replicas)
             beyond = np.flatnonzero(~(score <= 1))
@@ -119,11 +119,14 @@ class Strays:
                 f"{name}: in a trial run {lost} of {engine.n_replicas} replicas stray from what the "
                 "parent has seen"
             )
+            if best is None or lost < best[0]:
+                best = lost, potential, place
             if lost <= self.few * engine.n_replicas or not len(beyond):
                 break
             found = run[_spread(beyond, round(MOST * len(frames)))]
             seen = Frames.concatenate([seen, _labelled(found, priors, frames)])
-        return potential, place, said
+        assert best is not None
+        return *best[1:], said
 
     def _tried(
         self,

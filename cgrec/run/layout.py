@@ -14,7 +14,8 @@ runs/mine/
         mapping.npz       M and B
         targets/          the parent's frames mapped to this level
         mean_forces/      them with mean forces, where the recipe asks for these
-        trials/           fits and trial runs before the last fit, until that is done
+        trials/           fits and trial runs with strays, until one is taken
+        strays.json       how many replicas strayed in each trial run
         training.csv, training.json, training.pt     losses, what the fit came to, its checkpoint
         potential.pt      the PMF; refined.pt after corrections
         unrefined/        the run before the first correction
@@ -44,6 +45,8 @@ MEAN_FORCES = "mean_forces"
 LABELLING = "labelling"
 #: Fits and trial runs before the last fit, until it is done.
 TRIALS = "trials"
+#: How many replicas strayed in each of these.
+STRAYS = "strays.json"
 #: The run of a level before the first correction.
 FIRST = "unrefined"
 #: The control of a level, a level of its own, by the same recipe.

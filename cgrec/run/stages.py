@@ -32,6 +32,7 @@ OF_LEVEL = {
         *MEASURED,
         layout.FIT_CHECKPOINT,
         layout.TRIALS,
+        layout.STRAYS,
         layout.LOSSES,
         layout.FIT,
         layout.POTENTIAL,

@@ -130,6 +130,26 @@ def test_a_well_where_no_frame_is_is_found_and_fitted_away(tmp_path, capsys):
     assert "l1: in a trial run" in capsys.readouterr().out
 
 
+class Worse(Train):
+    """The first fit is silent, every other one makes a well."""
+
+    def __call__(self, frames, folder):
+        potential, report = super().__call__(frames, folder)
+        if len(self.given) == 1:
+            potential = SumPotential([springs(), near(10.0), network()]).made_at(T)
+        else:
+            potential = SumPotential([*priors(), near(-80.0), network()]).made_at(T)
+        return potential, report
+
+
+def test_the_best_fit_is_taken_not_the_last(tmp_path):
+    asked = Strays(rounds=1, length=6, few=0.0)
+    potential, place, said = asked(Worse(), parent(), priors(), engine(), tmp_path, 1)
+    assert len(said) == 2 and 0 < said[0]["strayed"] < said[1]["strayed"]
+    assert place == tmp_path / "fit_0"
+    assert potential.parts[1].coefficients[0, 0] == 10.0
+
+
 def test_strays_have_the_forces_of_the_priors_and_the_mean_weight(tmp_path):
     train = Train()
     frames = parent()
@@ -189,9 +209,10 @@ def recipe(strays, dynamics=None):
 def test_a_level_keeps_what_was_tried_and_nothing_that_it_was_made_with(tmp_path):
     level = Level(tmp_path / "level1", "l1")
     level.make(parent(1000), recipe(Strays(rounds=1, length=5)), seed=1)
-    about = json.loads((tmp_path / "level1" / "training.json").read_text())
-    about = about.get("data", about)
-    assert about["strays"][0]["replicas"] == 16
+    said = json.loads((tmp_path / "level1" / "strays.json").read_text())
+    assert said[0]["replicas"] == 16
+    fit = json.loads((tmp_path / "level1" / "training.json").read_text())
+    assert all(value is None or isinstance(value, int | float) for value in fit.values())
     assert (tmp_path / "level1" / "training.csv").stat().st_size
     assert not (tmp_path / "level1" / "trials").exists()
 
