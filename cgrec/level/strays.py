@@ -102,7 +102,8 @@ class Strays:
                 f"levels.{name}.strays: expected frames without energies, since nobody knows those "
                 "of strays, found some; leave strays out"
             )
-        seen, said = frames, []
+        seen = frames
+        said: list[dict[str, int]] = []
         best: tuple[int, Potential, Path] | None = None
         for k in range(self.rounds + 1):
             place = folder / f"fit_{k}"
