@@ -7,20 +7,16 @@ or later (`pip install "cgrec[openmm]"`), and nothing of the run the level is fr
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ..files import sync, write_text
+from ..files import write_text
 from ..frames import Frames
 from ..io import write
 from ..potential import Potential
 from ..ranges import expect
 from .marks import exports
-
-#: How a guard is written to a file; an exporter does not know guards.
-KeepGuard = Callable[[Path], None]
+from .new_folder import KeepGuard, filled, refuse_existing
 
 
 @exports(guard=True, then="run it with python {0}/run.py (needs cgrec and OpenMM 8.4 or later)")
@@ -55,22 +51,10 @@ def write_openmm(
         FileExistsError: `folder` exists.
         ValueError: a number makes no sense.
     """
-    folder = Path(folder)
-    if folder.exists():
-        raise FileExistsError(
-            f"{folder} exists already: choose another folder or remove it yourself"
-        )
+    folder = refuse_existing(folder)
     expect("OpenMM export", above=0, timestep=timestep, friction=friction)
     expect("OpenMM export", at_least=1, steps=steps, save_every=save_every, seed=seed)
     last = replace(frames[-1:], forces=None, energies=None, weights=None, replicas=None)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    potential.save(partial / "potential.pt")
-    last.save(partial / "start")
-    write(last, partial / "topology.pdb")
-    if keep_guard is not None:
-        keep_guard(partial / "guard.npz")
     numbers = {
         "STEPS": steps,
         "SAVE_EVERY": save_every,
@@ -79,9 +63,13 @@ def write_openmm(
         "SEED": seed,
     }
     settings = "\n".join(f"{name} = {value!r}" for name, value in numbers.items())
-    write_text(partial / "run.py", _SCRIPT.replace("SETTINGS", settings))
-    partial.rename(folder)
-    sync(folder.parent)
+    with filled(folder) as partial:
+        potential.save(partial / "potential.pt")
+        last.save(partial / "start")
+        write(last, partial / "topology.pdb")
+        if keep_guard is not None:
+            keep_guard(partial / "guard.npz")
+        write_text(partial / "run.py", _SCRIPT.replace("SETTINGS", settings))
     return folder
 
 

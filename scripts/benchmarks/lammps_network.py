@@ -16,13 +16,12 @@ import statistics
 import subprocess
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
+import one_site_water
 import torch
 
-from cgrec import Frames, System
+from cgrec import Frames
 from cgrec.corrections.distillation import distil
 from cgrec.dynamics import Langevin
 from cgrec.export import lammps_command, write_lammps
@@ -45,7 +44,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the numbers here, too")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    frames = one_site(options.water)
+    frames = one_site_water.read(options.water)
     potential = trained(frames, options.network)
     with tempfile.TemporaryDirectory() as place:
         network = exported(potential, frames, Path(place) / "network")
@@ -63,19 +62,6 @@ def main() -> None:
     print(json.dumps(result, indent=1))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1))
-
-
-def one_site(path: Path) -> Frames:
-    data = np.load(path)
-    n = data["positions"].shape[1]
-    system = System(names=("W",) * n, masses=np.full(n, 18.0154))
-    return Frames(
-        system,
-        data["positions"],
-        float(data["temperature"]),
-        forces=data["forces"],
-        box=data["box"],
-    )
 
 
 def trained(frames: Frames, path: Path | None) -> Potential:
@@ -138,25 +124,11 @@ def own(potential: Potential, frames: Frames, steps: int, folder: Path) -> float
     return (times[1] - times[0]) / (2 * steps)
 
 
-def copied(frames: Frames, n: int) -> Frames:
-    """The last frame, `n` times along every axis."""
-    last, box = frames.positions[-1], np.asarray(frames.boxes()[-1])
-    shifts = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1).reshape(-1, 3) @ box
-    sites = frames.n_sites * n**3
-    return replace(
-        frames[-1:],
-        system=System(names=("W",) * sites, masses=np.full(sites, 18.0154)),
-        positions=(shifts[:, None] + last).reshape(1, -1, 3),
-        forces=None,
-        box=n * box,
-    )
-
-
 def row(
     potential: Potential, frames: Frames, network: Path, splines: Path, n: int, rounds: int
 ) -> dict[str, object]:
     """Medians of times and ratios at n^3 copies."""
-    large, steps = copied(frames, n), max(40, 2000 // n**3)
+    large, steps = one_site_water.replicated(frames[-1:], n), max(40, 2000 // n**3)
     found: dict[str, list[float]] = {name: [] for name in ("own", "one", "two", "splines")}
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as place:

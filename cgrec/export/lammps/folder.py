@@ -12,8 +12,6 @@ ours do: hence `special_bonds lj/coul 1 1 1`.
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,13 +20,14 @@ import numpy as np
 
 from ...dynamics.guard import FeatureGuard, find_network
 from ...dynamics.guard_file import load_guard
-from ...files import sync, write_text
+from ...files import write_text
 from ...frames import Frames
 from ...potential import DensityNetwork, Potential, SumPotential, VolumeTerm
 from ...potential.bonded import BondedPotential
 from ...potential.bonded_kernel import is_known
 from ...ranges import expect
 from ..marks import exports
+from ..new_folder import KeepGuard, filled, refuse_existing
 from .data import data_file, extent_of
 from .names import kinds_of, names_of
 from .network import bonded_file, guard_file, sources, volume_file
@@ -39,9 +38,6 @@ _FEMTOSECOND = 1e3
 _SKIN = 0.2
 #: Steps between two looks of the guard, and looks that are averaged before a run is stopped.
 LOOK, LOOKS = 100, 4
-
-#: How a guard is written to a file; an exporter does not know guards.
-KeepGuard = Callable[[Path], None]
 
 
 @exports(distilled=None, guard=True, then="run it there as README.md says")
@@ -79,11 +75,7 @@ def write_lammps(
         ValueError: a number makes no sense, a part of the potential has no counterpart in LAMMPS,
             or the box has no shape that LAMMPS takes.
     """
-    folder = Path(folder)
-    if folder.exists():
-        raise FileExistsError(
-            f"{folder} exists already: choose another folder or remove it yourself"
-        )
+    folder = refuse_existing(folder)
     expect("LAMMPS export", above=0, timestep=timestep, friction=friction)
     expect("LAMMPS export", at_least=1, steps=steps, seed=seed)
     parts = _Parts.of(potential, frames.box is not None)
@@ -100,14 +92,10 @@ def write_lammps(
     }
     if guard is not None:
         files["guard.txt"] = guard_file(guard, potential, frames.n_sites)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name, text in files.items():
-        (partial / name).parent.mkdir(exist_ok=True)
-        write_text(partial / name, text)
-    partial.rename(folder)
-    sync(folder.parent)
+    with filled(folder) as partial:
+        for name, text in files.items():
+            (partial / name).parent.mkdir(exist_ok=True)
+            write_text(partial / name, text)
     return folder
 
 
