@@ -218,15 +218,15 @@ def _fit(
         # a mean force is right however often its configuration occurs
         counted = replace(frames, weights=None) if recipe.mean_forces else frames
 
-        def train(seen: Frames, folder: Path) -> tuple[Potential, TrainingReport]:
-            untrained = recipe.potential(frames, seed)
+        def train(seen: Frames, folder: Path, k: int) -> tuple[Potential, TrainingReport]:
+            untrained = recipe.potential(frames, seed + k)
             name = f"{level.name}: fit"
             return recipe.training(
                 untrained, seen, priors=fixed, seed=seed, folder=folder, name=name
             )
 
         if recipe.strays is None:
-            potential, report = train(counted, level.folder)
+            potential, report = train(counted, level.folder, 0)
             keep_losses(level, report.to_json())
         else:
             potential = _fit_with_strays(level, counted, fixed, recipe, seed, train)

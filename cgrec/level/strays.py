@@ -32,9 +32,9 @@ from ..run.digests import keep, keep_json, made
 from ..training import TrainingReport
 from .trial import same_engine
 
-#: (frames, folder) -> the potential fitted to them, and what the fit came to; its files are left in
-#: the folder.
-Train = Callable[[Frames, Path], tuple[Potential, TrainingReport]]
+#: (frames, folder, round) -> the potential fitted to them, and what the fit came to; its files are
+#: left in the folder. Each round has other untrained weights.
+Train = Callable[[Frames, Path, int], tuple[Potential, TrainingReport]]
 #: Share of the frames of a fit that are strays of one round at most: more would be what it learns.
 MOST = 0.1
 
@@ -44,8 +44,8 @@ class Strays:
     """Fits again with frames of a trial run that strayed from all that the parent has seen.
 
     A round costs a fit and a trial run of `length`. It is the last one where at most `few` of the
-    replicas would have been stopped by the guard of a run. Each fit may make wells of its own, so
-    the one of which the fewest replicas strayed is taken, which need not be the last.
+    replicas would have been stopped by the guard of a run. Each fit may make wells of its own: the
+    strays of all rounds are learned from, and the fit of which the fewest strayed is taken.
 
     Attributes:
         rounds: after the first fit, at most.
@@ -53,7 +53,7 @@ class Strays:
         few: share of the replicas that may stray.
     """
 
-    rounds: int = 2
+    rounds: int = 4
     length: float = 100.0
     few: float = 0.01
 
@@ -107,7 +107,7 @@ class Strays:
         best: tuple[int, Potential, Path] | None = None
         for k in range(self.rounds + 1):
             place = folder / f"fit_{k}"
-            potential = _fitted(train, seen, place, device)
+            potential = _fitted(train, seen, place, k, device)
             run = self._tried(potential, frames, engine, folder / f"trial_{k}", seed + k, name)
             guard = feature_guard(potential, frames, engine.save_every, f"{name}: strays")
             if guard is None:
@@ -180,11 +180,11 @@ def _stopped(row: NDArray[np.float64]) -> bool:
     return bool(~(row <= FAR).all() or np.max(in_a_row) >= PATIENCE)
 
 
-def _fitted(train: Train, frames: Frames, place: Path, device: str) -> Potential:
+def _fitted(train: Train, frames: Frames, place: Path, k: int, device: str) -> Potential:
     path = place / layout.POTENTIAL
     if not made(path):
         place.mkdir(parents=True, exist_ok=True)
-        potential, report = train(frames, place)
+        potential, report = train(frames, place, k)
         keep_json(place / layout.FIT, report.to_json())
         keep(path, potential.save)
         return potential

@@ -99,7 +99,7 @@ class Train:
     def __init__(self):
         self.given = []
 
-    def __call__(self, frames, folder):
+    def __call__(self, frames, folder, k):
         self.given.append(frames)
         known = (ends(frames) < 0.6).any()
         parts = [*priors(), network()] if known else [*priors(), near(-80.0), network()]
@@ -133,8 +133,8 @@ def test_a_well_where_no_frame_is_is_found_and_fitted_away(tmp_path, capsys):
 class Worse(Train):
     """The first fit is silent, every other one makes a well."""
 
-    def __call__(self, frames, folder):
-        potential, report = super().__call__(frames, folder)
+    def __call__(self, frames, folder, k):
+        potential, report = super().__call__(frames, folder, k)
         if len(self.given) == 1:
             potential = SumPotential([springs(), near(10.0), network()]).made_at(T)
         else:
