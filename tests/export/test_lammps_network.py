@@ -190,7 +190,7 @@ def test_files_of_another_plugin_are_refused(tmp_path):
         folders.append(write_lammps(network, frames, tmp_path / str(k)))
     done = subprocess.run(["bash", "build.sh"], cwd=folders[0], capture_output=True, text=True)
     assert done.returncode == 0
-    shutil.copy(folders[0] / "cgrec.so", folders[1])
+    shutil.copy(folders[0] / "cgrecplugin.so", folders[1])
     start, environment = command(1)
     done = subprocess.run(
         [*start, "-in", "run.in"], cwd=folders[1], env=environment, capture_output=True, text=True

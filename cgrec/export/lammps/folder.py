@@ -188,7 +188,7 @@ class _Parts:
         several = len(styles) > 1
         lines = ["# Every site acts on every other, bonded or not.", "special_bonds lj/coul 1 1 1"]
         if self.network is not None:
-            lines.append("plugin load ./cgrec.so")
+            lines.append("plugin load ./cgrecplugin.so")
         lines.append(f"pair_style {'hybrid/overlay ' if several else ''}{' '.join(styles)}")
         for style in self.styles:
             which = f" {style.name.split()[0]}" if several else ""
@@ -301,7 +301,7 @@ _UNWATCHED = """
 LAMMPS does not say here when a configuration lies outside of what the level was trained on.
 """
 _LOOK = """
-cgrec says it of the frames of a run, by the run or the package that the level is from:
+cgrec says it of every frame of a run, by the run or the package that the level is from:
 
 ```python
 import cgrec

