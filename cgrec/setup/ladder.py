@@ -37,8 +37,8 @@ IN_A_BEAD, OF_BEADS = 4, 2
 SMALL, MEDIUM = 2, 9
 #: Heavy atoms of one molecule up to which each is a site of the first level.
 ATOMS_EACH = 30
-#: Sites that a molecule keeps at least: fewer have no shape.
-LEAST = 4
+#: Sites that a molecule keeps where it can, and heavy atoms from which pairs of them leave it a bend.
+LEAST, BENT = 4, 5
 #: Share of the mass from which many molecules are a phase of their own, whose solvent is kept.
 CROWDED = 0.2
 
@@ -192,8 +192,8 @@ def _molecule_rules(n_heavy: int) -> list[tuple[Json, str]]:
     if n_heavy > ATOMS_EACH:
         size = max(2, min(IN_A_BEAD, n_heavy // (2 * LEAST)))
         return [(_groups(size), _beads(size)), (_groups(2), "groups of two of these")]
-    size = max(1, min(IN_A_BEAD, n_heavy // LEAST))
-    return [first, (_groups(size), _beads(size))] if size > 1 else [first]
+    size = max(2, min(IN_A_BEAD, n_heavy // LEAST))
+    return [first, (_groups(size), _beads(size))] if n_heavy >= BENT else [first]
 
 
 def _liquid_rules(system: System, n_heavy: int) -> list[tuple[Json, str]]:

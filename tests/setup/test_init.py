@@ -145,8 +145,10 @@ def test_what_a_system_is_taken_for(parts, word, dropped):
         ([water(30), ion(4, "NA", "Na", 23.0), ion(4, "CL", "Cl", 35.0)], [38, 8]),
         ([polymer(10, 6), polymer(10, 7, "HEP")], [40, 20]),
         ([polymer(10), water(40)], [80, 60]),
+        ([polymer(1, 6)], [3]),
+        ([polymer(1, 4)], [4]),
     ],
-    ids=["melt", "hexane", "water", "salt", "mixture", "crowded in water"],
+    ids=["melt", "hexane", "water", "salt", "mixture", "crowded in water", "six", "four"],
 )
 def test_levels_are_nested_and_have_fewer_sites(parts, sites):
     frames = in_a_box(joined(*parts))
