@@ -125,7 +125,7 @@ class Strays:
             if lost <= self.few * engine.n_replicas or not len(beyond):
                 break
             found = run[_spread(beyond, round(MOST * len(frames)))]
-            seen = Frames.concatenate([seen, _labelled(found, priors, frames)])
+            seen = among(seen, _labelled(found, priors, frames))
         assert best is not None
         return *best[1:], said
 
@@ -195,6 +195,18 @@ def _spread(places: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """At most so many of them, spread over all."""
     n = min(len(places), max(1, most))
     return places[np.linspace(0, len(places) - 1, n).round().astype(int)]
+
+
+def among(frames: Frames, strays: Frames) -> Frames:
+    """`strays` spread evenly over `frames`, each with the replica of the frame before it: a fit holds
+    out whole replicas, and must not be judged by strays alone.
+    """
+    n = len(frames)
+    own = np.zeros(n, int) if frames.replicas is None else np.asarray(frames.replicas)
+    before = np.linspace(0, n - 1, len(strays)).round().astype(int)
+    order = np.argsort(np.concatenate([np.arange(n), before + 0.5]), kind="stable")
+    replicas = None if frames.replicas is None else np.concatenate([own, own[before]])[order]
+    return replace(Frames.concatenate([frames, strays])[order], replicas=replicas)
 
 
 def _labelled(found: Frames, priors: Sequence[Potential], like: Frames) -> Frames:

@@ -8,7 +8,7 @@ import pytest
 from cgrec import Frames, Level, System
 from cgrec.dynamics import Langevin
 from cgrec.level import LevelRecipe, Strays
-from cgrec.level.strays import strayed
+from cgrec.level.strays import among, strayed
 from cgrec.mapping import Pick
 from cgrec.potential import (
     BondGraph,
@@ -158,12 +158,28 @@ def test_strays_have_the_forces_of_the_priors_and_the_mean_weight(tmp_path):
     )
     Strays(rounds=1, length=6)(train, weighted, priors(), engine(), tmp_path, 1)
     seen = train.given[1]
-    more = seen[np.arange(len(frames), len(seen))]
+    more = seen[np.flatnonzero(ends(seen) < NEAREST - 0.05)]
     assert 0 < len(more) <= 0.1 * len(frames)
     np.testing.assert_allclose(more.forces, SumPotential(priors()).energy_and_forces(more)[1])
     np.testing.assert_allclose(more.weights, 3.0)
     assert ends(more).min() < 0.6
-    assert set(np.unique(more.replicas)).isdisjoint(np.unique(seen.replicas[: len(frames)]))
+
+
+@pytest.mark.parametrize("replicas", [None, np.repeat(np.arange(10), 100)])
+def test_every_part_of_the_sample_has_its_share_of_strays(replicas):
+    """A fit is judged by whole replicas or stretches of time, not by one of strays alone."""
+    x = np.zeros((1000, N, 3)) + np.arange(N)[:, None]
+    frames = Frames(CHAIN, x, T, replicas=replicas)
+    strays = Frames(CHAIN, x[:50] + 100, T, replicas=np.arange(50))
+    both = among(frames, strays)
+    stray = both.positions[:, 0, 0] > 50
+    assert stray.sum() == 50 and np.array_equal(both.positions[~stray], x)
+    shares = [part.sum() for part in np.array_split(stray, 10)]
+    assert min(shares) >= 4 and max(shares) <= 6
+    if replicas is None:
+        assert both.replicas is None
+    else:
+        assert (np.diff(both.replicas) >= 0).all() and set(both.replicas) == set(range(10))
 
 
 def test_it_goes_on_where_it_was(tmp_path):
