@@ -6,8 +6,9 @@ from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
-from ..files import Json, with_nan
+from ..files import Json, read_json, with_nan
 from ..frames import Frames, identity
 from ..level import Level, LevelRecipe, potential_of, seed_of
 from ..mapping import Mapping
@@ -73,6 +74,7 @@ class LevelLedger:
             **of_chain(frames),
             **states_of(frames, variables, self.basins),
             **self._not_expressible(frames, None),
+            **_temperature_of_forces(base.folder),
         }
         report = {**base.summary(variables, []), **about}
         keep_json(base.folder / layout.REPORT, {**report, "verdict": judge(report).to_json()})
@@ -276,3 +278,14 @@ def _described(variable: Variable) -> object:
     if isinstance(variable, CollectiveVariable):
         return list(variable.sites)
     return described(variable)
+
+
+def _temperature_of_forces(folder: Path) -> dict[str, object]:
+    """What source.json says of it, of the file whose forces are furthest off where there are several;
+    empty where it says nothing.
+    """
+    path = folder / layout.SOURCE
+    checks = read_json(path).get("checks", {}).get("temperature", []) if path.exists() else []
+    off = [check for check in checks if check.get("sigmas") is not None]
+    worst = max(off, key=lambda check: abs(check["sigmas"]), default=None)
+    return {} if worst is None else {"temperature_of_forces": worst}

@@ -59,8 +59,12 @@ def trajectory(ending: str) -> Exporter:
             raise ValueError(f"cgrec export {ending}: expected every= 1 or more, found {every}")
         if frames.weights is not None and not weighted:
             rng = np.random.default_rng(seed)
-            drawn = frames[resampled(frames, len(frames), rng)]
-            frames = replace(drawn, weights=None)
+            drawn = resampled(frames, len(frames), rng)
+            print(
+                f"frames have weights: {len(drawn)} are drawn by them, {len(np.unique(drawn))} of them "
+                "different, so some stand there several times; weighted=true writes each once"
+            )
+            frames = replace(frames[drawn], weights=None)
         return frames[::every].write(path)[0]
 
     return write

@@ -94,6 +94,8 @@ class SystemMaker:
             names, masses = self._names_of_sites(request.species), request.masses
             own = None if masses is None else self._of_sites(masses)
             system = with_species(system, names, own, where)
+        elif not any(system.names):
+            system = _named(system)
         stated = _states_masses(request.topology)
         return with_columns(system, self._own(opened.columns), where, had_masses=stated), complete
 
@@ -246,6 +248,12 @@ def _in_amu(system: System, opened: Opened) -> System:
     return replace(
         system, masses=masses, elements=("X",) * system.n_sites, types=types, names=types
     )
+
+
+def _named(system: System) -> System:
+    """Sites of a file that has no names, such as LAMMPS data, called by element and type: C2, T2."""
+    names = [f"{'T' if e == 'X' else e}{t}" for e, t in zip(system.elements, system.types)]
+    return replace(system, names=tuple(names))
 
 
 def _states_masses(topology: str | Path | System) -> bool:

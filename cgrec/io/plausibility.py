@@ -176,6 +176,10 @@ def check_hydrogens(system: System, where: str) -> str:
     return f"{text}: are names and coordinates in the same order?"
 
 
+#: Share of molecules at either end that do not tell how far a box reaches.
+OUTERMOST = 0.02
+
+
 def check_box(frames: Frames, where: str) -> None:
     """ValueError where the box is not that of the frames.
 
@@ -260,11 +264,16 @@ def _filled_box(frames: Frames) -> NDArray[np.float64] | None:
 def _filled(x: NDArray[np.float64]) -> float | None:
     """Length that values fill evenly from edge to edge; None where edges are not sharp, as of
     unwrapped molecules, or the middle is not even, as in a crystal.
+
+    By all but the outermost: programs wrap now and then, and since then some have gone on a little.
     """
     low, high = float(x.min()), float(x.max())
     counts = np.histogram(x, bins=25, range=(low, high))[0]
     even = counts.std() < 0.25 * counts.mean()
-    return high - low if even and min(counts[0], counts[-1]) > 0.6 * np.median(counts) else None
+    if not even or min(counts[0], counts[-1]) <= 0.6 * np.median(counts):
+        return None
+    first, last = np.quantile(x, [OUTERMOST, 1 - OUTERMOST])
+    return float(last - first) / (1 - 2 * OUTERMOST)
 
 
 def _lengths(positions: NDArray[np.floating], pairs: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -162,6 +162,10 @@ def _of_run(settings: Json, temperature: float | None) -> Sample:
         )
     if temperature is not None:
         settings = {**settings, "temperature": temperature}
+    if not notes and settings.get("check_units", True):
+        found = check_force_units(frames)
+        if found.verdict not in ("ok", "untested"):
+            notes.append(found.message.rstrip("?."))
     return Sample(frames, "file", settings, notes)
 
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 
 from ..files import Json
 from ..frames import Frames
-from ..mapping import Mapping
+from ..mapping import Mapping, constraint_aware
 from ..system import System
 from .kinds import Kind, kinds_of, solvent_of
 
@@ -136,13 +136,18 @@ def ladder_of(frames: Frames, situation: Situation) -> list[Rung]:
         mapping = _made(rule, below.system)
         if not 2 <= mapping.coarse.n_sites < below.n_sites:
             continue
-        below = mapping(below)
+        below = _mapped(mapping, below)
         rungs.append(Rung(f"l{len(rungs) + 1}", rule, why, mapping, below))
     if not rungs:  # coarse already, and their forces may be as noisy as those of beads are
         rule = _rule("Mapping.identity", _partial_=True)
         mapping = _made(rule, frames.system)
         rungs.append(Rung("l1", rule, "the sites as they are", mapping, mapping(frames)))
     return rungs
+
+
+def _mapped(mapping: Mapping, frames: Frames) -> Frames:
+    """With forces by a map that rigid distances allow; the level itself takes the least noisy one."""
+    return (mapping if frames.forces is None else constraint_aware(mapping))(frames)
 
 
 def _made(rule: Json, system: System) -> Mapping:

@@ -112,6 +112,12 @@ RULES: dict[str, Rule] = {
         f"above {shape.RADIAL_MOST}",
         shape.liquid,
     ),
+    "forces": Rule(
+        "temperature that the forces of level 0 imply",
+        "off by 2 % and four standard errors",
+        "-",
+        making.forces_of,
+    ),
     "parent_samples": Rule(
         "independent frames it was made from, in the slowest variable",
         f"fewer than {making.N_EFF_LOOK:g}",

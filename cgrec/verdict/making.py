@@ -47,6 +47,23 @@ DRIFT_LOOK, SIGMA_DRIFT = 0.25, 4.0
 SIGMA_HEAT, SIGMA = 5.0, 3.0
 
 
+def forces_of(report: Report) -> Reason | None:
+    """Whether the forces of a sample are those of its temperature."""
+    check = mapping(report.get("temperature_of_forces"))
+    given, estimate, error = (number(check.get(k)) for k in ("temperature", "estimate", "error"))
+    if check.get("verdict") != "off" or given is None or estimate is None or error is None:
+        return None
+    return Reason(
+        rule="forces",
+        word=LOOK,
+        found=f"forces along {check.get('pairs')} imply {estimate:.1f} +- {error:.2g} K, the "
+        f"temperature given is {given:g} K",
+        expected="the same within the error, or 2 %",
+        do="correct the temperature, or find out which run the forces are of: a mean force is that "
+        "of one temperature",
+    )
+
+
 def parent_samples(report: Report) -> Reason | None:
     """How many independent frames the level was made from."""
     least = least_samples(report)

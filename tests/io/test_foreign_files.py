@@ -783,3 +783,27 @@ def test_frames_in_temporary_files_are_the_same(tmp_path, monkeypatch, compresse
         tmp_path / "a.npz", temperature=T, start=20, stop=2, step=-3, selection="element O"
     )
     np.testing.assert_array_equal(picked.forces, REFERENCE["forces"][20:2:-3, 1::2])
+
+
+def test_sites_of_lammps_data_are_called_by_element_and_type(tmp_path):
+    """United atoms: the file numbers its types and names nothing."""
+    head = "LAMMPS\n\n3 atoms\n2 atom types\n2 bonds\n1 bond types\n\n"
+    head += "".join(f"0 20 {a}lo {a}hi\n" for a in "xyz")
+    head += "\nMasses\n\n1 14.027\n2 15.035\n\nAtoms # molecular\n\n"
+    x = [[1.0, 1, 1], [2.54, 1, 1], [3.0, 2.4, 1]]
+    kinds = (2, 1, 2)
+    atoms = [f"{i + 1} 1 {t} {p[0]} {p[1]} {p[2]}" for i, (t, p) in enumerate(zip(kinds, x))]
+    bonds = "\nBonds\n\n1 1 1 2\n2 1 2 3\n"
+    (tmp_path / "a.data").write_text(head + "\n".join(atoms) + "\n" + bonds)
+    lines = ["ITEM: TIMESTEP", "0", "ITEM: NUMBER OF ATOMS", "3", "ITEM: BOX BOUNDS pp pp pp"]
+    lines += ["0 20"] * 3 + ["ITEM: ATOMS id type x y z fx fy fz"]
+    lines += [f"{i + 1} {t} {p[0]} {p[1]} {p[2]} 1 2 3" for i, (t, p) in enumerate(zip(kinds, x))]
+    (tmp_path / "a.lammpstrj").write_text("\n".join(lines) + "\n")
+    frames = cgrec.read(
+        tmp_path / "a.lammpstrj",
+        tmp_path / "a.data",
+        temperature=300,
+        lammps_units="real",
+        check_units=False,
+    )
+    assert frames.system.names == ("C2", "C1", "C2")

@@ -103,6 +103,15 @@ def test_a_box_that_is_not_theirs_is_refused(factor, tmp_path):
         check_box(replace(frames, box=0.2 * np.eye(3)), "a")
 
 
+def test_molecules_that_went_on_since_they_were_wrapped_are_in_their_box():
+    """GROMACS wraps at every search of neighbours: until the next some are 0.05 nm outside."""
+    rng = np.random.default_rng(0)
+    sites = System(names=("W",) * 64, masses=[18.0] * 64)
+    x = 2.7 * rng.random((400, 64, 3)) + 0.02 * rng.normal(size=(400, 64, 3))
+    assert x.max() - x.min() > 1.03 * 2.7
+    check_box(Frames(sites, x, 300.0, box=2.7 * np.eye(3)), "a")
+
+
 def cores(n_frames: int, n: int = 20) -> Frames:
     """Beads in a row that keep 0.3 nm and more from each other."""
     rng = np.random.default_rng(1)

@@ -339,6 +339,20 @@ def test_a_temperature_nobody_states_is_that_of_the_forces(tmp_path, monkeypatch
     assert sample.frames.temperature == pytest.approx(350, rel=0.05)
     assert "by the forces" in sample.notes[0]
 
+    known = sample_of(["a.npz"], None, 300.0, {})
+    assert known.frames.temperature == 300 and "the temperature given is 300 K" in known.notes[0]
+
+
+def test_rigid_bonds_are_no_hindrance():
+    """Hydrogens at a fixed distance: a heavy atom alone may not carry their force."""
+    system = joined(chains(1, "CHCHCHCHCH", "CHCHCHCHCH", [12.0, 1.0] * 5))
+    rigid = replace(system, constraints=np.array([(0, 1), (4, 5)]))
+    frames = in_a_box(rigid)
+    fine, coarse = ladder_of(frames, situation_of(rigid))
+    assert (fine.frames.n_sites, coarse.frames.n_sites) == (5, 3)
+    both = frames.forces[:, 0] + frames.forces[:, 1]
+    np.testing.assert_allclose(fine.frames.forces[:, 0], both)
+
 
 def test_a_structure_is_run_in_a_force_field(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

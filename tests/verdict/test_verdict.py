@@ -122,6 +122,19 @@ def radial(value, floor=0.01, error=0.005):
 
 
 CASES = [
+    (
+        "forces",
+        LOOK,
+        {
+            "temperature_of_forces": {
+                "verdict": "off",
+                "temperature": 300.0,
+                "estimate": 320.3,
+                "error": 0.7,
+                "pairs": "bonds",
+            }
+        },
+    ),
     ("parent_samples", LOOK, {"ledger": [row(n_eff=60.0)]}),
     ("parent_samples", DO_NOT_USE, {"ledger": [row(n_eff=25.0)]}),
     ("own_samples", LOOK, {"ledger": [row(n_eff_model=3.0)]}),
