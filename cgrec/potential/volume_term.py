@@ -20,7 +20,7 @@ class VolumeTerm(Potential):
 
     Args:
         types: site types, for `Potential`.
-        volume: v0, nm^3 a site.
+        volume: nm^3 a site, v0.
         coefficients: c_1, c_2, ... kJ/mol a site.
         narrow, wide: nm^3 a site, between which the term is known.
     """

@@ -9,7 +9,7 @@ from cgrec.configuration import as_plain, composed, experiments, keys_of, keys_o
 from cgrec.configuration.keys import class_names
 from cgrec.configuration.kinds import in_words
 
-UNIT = re.compile(r"(\([^)]*\),? )?(1/ps|1/nm|kJ/mol|nm|ps|K|amu|e|kT)\b")
+UNIT = re.compile(r"(\([^)]*\),? )?(1/ps|1/nm|kJ/mol|nm|ps|K|amu|e|kT|bar)\b")
 #: Floats that are pure numbers.
 NUMBERS = set(
     [
@@ -45,7 +45,7 @@ def test_every_argument_has_a_meaning_and_a_unit(name):
         said = key.argument.says
         assert said, f"{name}.{key.key} has no meaning"
         plain = in_words(key.argument.hint).replace(" or null", "")
-        number = key.key.rpartition(".")[2] in NUMBERS | {"looks", "false_alarms"}
+        number = key.key.rpartition(".")[2] in NUMBERS | {"looks", "false_alarms", "few"}
         if plain == "a number" and not number:
             assert UNIT.match(said), (
                 f"{name}.{key.key}: its meaning must begin with the unit: {said}"
