@@ -14,6 +14,7 @@ from ..files import Json, write_whole
 from ..observables.ledger import LedgerRow, WorstTerm, check_triangle
 from ..remarks import remark
 from ..run import layout
+from ..run.events import ENDS, read_events
 from ..units import shown
 from ..variables import compared_together
 from . import figures
@@ -107,7 +108,11 @@ def _banner(run: RunFiles) -> str:
         return ""
     done = sum(level.number > 0 and level.step is None for level in run.levels)
     planned = len(run.planned or run.levels[1:])
-    return f"Unfinished: {done} of {planned} level{'s' if planned != 1 else ''} above level 0"
+    said = f"Unfinished: {done} of {planned} level{'s' if planned != 1 else ''} above level 0"
+    ends = [event for event in read_events(run.folder) if event["event"] in ENDS]
+    if ends and ends[-1].get("text"):
+        return f"{said}. The last climb {ENDS[str(ends[-1]['event'])]}: {str(ends[-1]['text']).rstrip('.')}"
+    return said
 
 
 def _cards(run: RunFiles) -> list[tuple[str, str]]:

@@ -158,6 +158,16 @@ def test_an_unfinished_run_says_how_much_there_is_and_how_to_go_on():
     assert 'class="banner"' not in page(whole())
 
 
+def test_an_unfinished_run_says_why_its_climb_ended(monkeypatch):
+    ends = {"event": "climb_failed", "text": "/home/somebody/mine: all 55 replicas were lost."}
+    monkeypatch.setattr("cgrec.report.page.read_events", lambda folder: [ends])
+    half = replace(level(1, None, None), report={}, made=frozenset({"targets"}), planned="l1")
+    text = page(run_of(level(0, alanine(), TRUSTED), half, about={}))
+    banner = text[text.index('class="banner"') : text.index("</div>")]
+    assert "The last climb failed: " in banner and "all 55 replicas were lost." in banner
+    assert "/home/somebody" not in banner
+
+
 def test_no_path_of_the_disk_stands_in_the_page():
     about = {"command": "cgrec climb run=/home/somebody/runs/mine", "device": "Some CPU @ 3 GHz"}
     base = level(
