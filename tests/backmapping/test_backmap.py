@@ -93,6 +93,7 @@ def volumes(frames, residue, centre, three):
     return (arms[0] * np.cross(arms[1], arms[2])).sum(-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["template", "library"])
 @pytest.mark.parametrize("name", ["cln025", "ala10_helix", "ala10_extended"])
 def test_the_trace_of_a_peptide_is_filled_in(name, backbone):
@@ -108,6 +109,7 @@ def test_the_trace_of_a_peptide_is_filled_in(name, backbone):
     assert far < (0.06 if backbone == "template" else 0.1)
 
 
+@pytest.mark.slow
 def test_a_protein_that_openmm_ships(tmp_path):
     """Villin headpiece, 35 residues with HIE, beside its water."""
     data = pytest.importorskip("openmm.app", exc_type=ImportError).__file__
@@ -131,6 +133,7 @@ def twenty():
     return cgrec.backmap(trace(TWENTY))
 
 
+@pytest.mark.slow
 def test_all_twenty_amino_acids_have_the_atoms_of_amber(twenty):
     """A force field matches residues by their graphs, so a wrong bond or hydrogen is refused."""
     pytest.importorskip("openmm")
@@ -191,6 +194,7 @@ def test_a_mirror_image_has_wrong_hands(twenty):
     assert len(found) == 21  # all but glycine, threonine and isoleucine twice
 
 
+@pytest.mark.slow
 def test_cis_peptide_bonds_are_counted():
     made = cgrec.backmap(trace(["ALA"] * 8))
     system, x = made.frames.system, np.array(made.frames.positions)
@@ -205,6 +209,7 @@ def test_cis_peptide_bonds_are_counted():
     assert found.cis == {"ALA5:CA": 1} and not found.cis_proline
 
 
+@pytest.mark.slow
 def test_a_trace_that_is_a_mirror_image_is_named():
     coarse = alphas(PEPTIDES / "ala10_helix.pdb")
     with pytest.warns(Remark, match="is the trace a mirror image"):
@@ -212,6 +217,7 @@ def test_a_trace_that_is_a_mirror_image_is_named():
     assert not made.sound.wrong_hands  # residues stay L
 
 
+@pytest.mark.slow
 def test_draws_follow_the_seed_and_copies_the_frame():
     one = alphas(PEPTIDES / "cln025.pdb")
     both = replace(one, positions=np.concatenate([one.positions, one.positions + 1.0]))
@@ -224,6 +230,7 @@ def test_draws_follow_the_seed_and_copies_the_frame():
     assert np.abs(first.frames.positions[0] - first.frames.positions[1]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_force_field_lowers_the_energy_and_leaves_the_trace():
     pytest.importorskip("openmm")
     from cgrec.sources.molecule import force_field_of
@@ -237,6 +244,7 @@ def test_a_force_field_lowers_the_energy_and_leaves_the_trace():
     assert not made.sound.wrong_hands and not made.sound.cis
 
 
+@pytest.mark.slow
 def test_chains_end_where_names_change_and_numbers_go_back():
     far = trace(["ALA"] * 6).positions[0] + np.repeat([[0.0], [5.0]], 3, 0)
     for given in ({"chains": ("A",) * 3 + ("B",) * 3}, {"numbers": [1, 2, 3] * 2}):
@@ -245,6 +253,7 @@ def test_chains_end_where_names_change_and_numbers_go_back():
         assert made.frames.system.molecules.max() == 1
 
 
+@pytest.mark.slow
 def test_a_box_that_cuts_the_chain():
     whole = alphas(PEPTIDES / "cln025.pdb")
     edge = 2.0 * np.eye(3)
@@ -254,6 +263,7 @@ def test_a_box_that_cuts_the_chain():
     assert made.sound.moved < 1e-6 and not made.sound.broken and made.sound.missing == 0
 
 
+@pytest.mark.slow
 def test_missing_residues_are_refused_and_restored_in_parts():
     names, numbers = ["ALA"] * 9, [1, 2, 3, 4, 6, 7, 8, 9, 10]
     x = trace(["ALA"] * 10).positions[0][np.array(numbers) - 1]
@@ -266,6 +276,7 @@ def test_missing_residues_are_refused_and_restored_in_parts():
     assert cgrec.backmap(trace(["ALA"] * 4, numbers=[1, 2, 7, 8])).sound.missing == 0
 
 
+@pytest.mark.slow
 def test_each_part_of_a_chain_is_read_apart_by_other_programs(tmp_path):
     """A gap, and chains that share a letter: OpenMM bonds what follows in one chain, however far,
     unless a TER or another letter stands between.
@@ -315,6 +326,7 @@ def test_the_command_honours_ter_and_refuses_endings_first(tmp_path, monkeypatch
             main(["backmap", "missing.pdb", f"to={to}"])
 
 
+@pytest.mark.slow
 def test_names_of_cysteines_in_a_bridge_are_believed():
     x = np.array([[0.38 * k, 0.0, 0.1 * (k % 2)] for k in range(5)])
     other = x * [1, 1, -1] + [0.0, 0.55, 0.0]
@@ -346,6 +358,7 @@ def test_a_trace_with_noise_is_refused_by_name_and_relaxed():
     assert 0.01 < made.sound.moved < 0.05  # half of what is too much at either end, or less
 
 
+@pytest.mark.slow
 def test_a_cis_peptide_bond_of_any_residue_is_restored_whole():
     """Two C-alpha atoms 0.29 nm apart: cis, and no broken bond beside it."""
     coarse = alphas(PEPTIDES / "cln025.pdb")
@@ -380,6 +393,7 @@ def test_a_bond_through_a_ring_and_a_short_hydrogen_are_counted(twenty):
     assert "1 rings pierced" in found.sentence()
 
 
+@pytest.mark.slow
 def test_disulphide_bonds():
     x = np.array([[0.38 * k, 0.0, 0.1 * (k % 2)] for k in range(5)])
     other = x * [1, 1, -1] + [0.0, 0.55, 0.0]
@@ -436,6 +450,7 @@ def test_what_is_no_trace_is_refused():
             cgrec.backmap(two, **wrong)
 
 
+@pytest.mark.slow
 def test_the_command_writes_beside_the_file_and_over_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write(alphas(PEPTIDES / "cln025.pdb"), "ca.pdb")
@@ -454,6 +469,7 @@ def test_the_command_writes_beside_the_file_and_over_nothing(tmp_path, monkeypat
         main(["backmap", "file=ca.pdb"])
 
 
+@pytest.mark.slow
 def test_the_command_takes_a_trajectory(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     one = alphas(PEPTIDES / "cln025.pdb")

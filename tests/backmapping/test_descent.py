@@ -94,6 +94,7 @@ class Known:
         )
 
 
+@pytest.mark.slow
 def test_audit_of_the_right_potential_finds_nothing(case):
     mapping, flow, coarse = case
     found = audit(coarse[:80], flow, Triangle(), Known(), n_draws=400)

@@ -144,6 +144,7 @@ def test_states_have_the_free_energy_of_their_populations(climbed):
     assert set(report(folder, 1)["hand"]) == {"own", "parent"}
 
 
+@pytest.mark.slow
 def test_the_same_command_finds_nothing_to_do_and_another_structure_is_another_ledger(climbed):
     folder, words = climbed
     before = (folder / "out" / "level1" / "report.json").stat().st_mtime_ns

@@ -85,6 +85,7 @@ def test_a_changed_recipe_is_refused_with_key_and_values(tiny):
         main(["climb", *TINY, "levels.l2.training.steps=7", f"run={tiny}"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "key"),
     [
@@ -113,6 +114,7 @@ def test_another_recipe_goes_on_after_what_the_refusal_says_is_removed(
     assert len(cgrec.load(run).levels) == 4
 
 
+@pytest.mark.slow
 def test_another_experiment_is_named_by_a_key_that_exists(tiny, tmp_path):
     # with forces: what the file holds is looked at before the folder is
     shift = np.random.default_rng(0).normal(0, 0.05, (20, 3, 3))
@@ -148,6 +150,7 @@ def test_another_experiment_is_named_by_a_key_that_exists(tiny, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_killed_climb_gives_the_same_frames(tiny, tmp_path, monkeypatch):
     from cgrec.dynamics.run import Run
 
@@ -169,6 +172,7 @@ def test_killed_climb_gives_the_same_frames(tiny, tmp_path, monkeypatch):
         np.testing.assert_array_equal(a.positions, b.positions)
 
 
+@pytest.mark.slow
 def test_a_refined_level_is_refined_once(tmp_path, monkeypatch):
     """Killed between the refined potential and its frames it goes on to the same frames, its raw
     run kept.

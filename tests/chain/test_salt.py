@@ -76,6 +76,7 @@ def recipe(**changes):
     return replace(instantiate(config, _convert_="all"), **changes)
 
 
+@pytest.mark.slow
 def test_from_brine_to_ions(tmp_path):
     first = (
         Chain(tmp_path, Brine(), {"l1": recipe()}, control=False, seed=2, go_on=True)

@@ -68,6 +68,7 @@ def test_the_first_level_ends_the_climb_with_its_reason(stopped):
     assert (run / "level1" / "frames" / "positions.npy").exists() and (run / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_the_same_command_says_the_same(stopped, parent):
     run, said = stopped
     with pytest.raises(SystemExit) as stop:
@@ -75,6 +76,7 @@ def test_the_same_command_says_the_same(stopped, parent):
     assert str(stop.value) == said
 
 
+@pytest.mark.slow
 def test_go_on_climbs_and_the_verdict_stays(stopped, parent, capsys):
     run, _ = stopped
     main(command(parent, run, "go_on=true"))

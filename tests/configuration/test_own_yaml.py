@@ -66,6 +66,7 @@ def test_faults_name_the_users_own_file(here, words, said):
     assert not (here / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_sweep_takes_a_file(here):
     (here / "mine.yaml").write_text(CHAIN)

@@ -109,6 +109,7 @@ def test_frames_are_whole_and_have_the_forces_of_the_potential(engine, tmp_path)
     assert told.replicas == REPLICAS
 
 
+@pytest.mark.slow
 def test_the_seed_decides(engine, tmp_path):
     potential, start = dimer()
     one, same, other = (
@@ -128,6 +129,7 @@ def test_starts_are_drawn_by_weight(engine, tmp_path):
     assert np.asarray(frames.positions)[..., 0].min() > 25
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_frames(name, engine, tmp_path, monkeypatch):
     potential, start = dimer()
     whole, _ = engine(potential, start, tmp_path / "whole", seed=1)

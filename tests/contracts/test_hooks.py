@@ -79,6 +79,7 @@ def test_it_has_the_role(options):
     assert all(isinstance(hook, roles.Hook) for hook in hooks)
 
 
+@pytest.mark.slow
 def test_labels_and_weighted_averages_are_those_of_the_potential(tmp_path, options):
     frames, report = run(tmp_path / "f", options, length=16.0, equilibration=1.0, n_replicas=64)
     np.testing.assert_allclose(frames.forces, springs().energy_and_forces(frames)[1], atol=0.02)

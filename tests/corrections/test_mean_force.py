@@ -170,6 +170,7 @@ def parent(starts):
     )
 
 
+@pytest.mark.slow
 def test_labels_keep_the_order_and_the_weights_of_their_frames(springs, parent, tmp_path):
     mapping = KEPT(SYSTEM)
     targets = mapping(parent)
@@ -184,6 +185,7 @@ def test_labels_keep_the_order_and_the_weights_of_their_frames(springs, parent, 
     np.testing.assert_array_equal(few.positions, targets.positions[[0, 13, 26, 39]])
 
 
+@pytest.mark.slow
 def test_killed_between_portions_it_goes_on_to_the_same_labels(
     springs, parent, tmp_path, monkeypatch
 ):

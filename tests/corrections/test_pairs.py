@@ -1,12 +1,14 @@
 """Pairs brought to the distances of the parent, against a potential put in by hand."""
 
 import numpy as np
+import pytest
 
 from cgrec import Frames, System
 from cgrec.corrections.pairs import PairRefinement, correct_pairs
 from cgrec.units import thermal_energy
 
 
+@pytest.mark.slow
 def test_pairs_of_an_ideal_gas_get_the_potential_of_their_target():
     """Two free sites in a box against two with a known pair potential: the correction is that
     potential.

@@ -37,6 +37,7 @@ def run(potential, start, folder, barostat, **given):
     return frames, json.loads((folder / "simulation.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bonded", [False, True], ids=["sites", "molecules of two"])
 def test_volumes_of_an_ideal_gas(bonded, tmp_path):
     """p(V) ~ V^N exp(-P V / kT): mean (N + 1) kT / P, N molecules."""

@@ -48,6 +48,7 @@ def test_harmonic_distribution_and_temperature(tmp_path):
     assert report.lost == [] and len(frames) == 32 * 300
 
 
+@pytest.mark.slow
 def test_masses_do_not_change_the_distribution(tmp_path):
     potential, start = dimer()
     light, _ = run(potential, start, tmp_path / "a", length=40.0)
@@ -121,6 +122,7 @@ def test_killed_run_continues_as_if_nothing_happened(tmp_path, monkeypatch, case
         np.testing.assert_array_equal(getattr(resumed, name), getattr(whole, name))
 
 
+@pytest.mark.slow
 def test_bias_makes_flat_and_weights_undo_it(tmp_path):
     """One dihedral in a cosine well of 4 kT: the weighted run gives back exp(-U / kT), the raw one
     is flatter.

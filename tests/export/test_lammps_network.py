@@ -102,6 +102,7 @@ def assert_same(potential, frames, folder, ranks=(1, 2, 4)):
         np.testing.assert_allclose(forces, force, atol=SAME * np.sqrt((force**2).mean()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 2])
 def test_a_liquid_by_one_and_two_layers(layers, tmp_path):
     frames = liquid()
@@ -135,6 +136,7 @@ def stress(folder, frames):
     return volume * np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
 
 
+@pytest.mark.slow
 def test_ions_with_all_their_images(tmp_path):
     frames = liquid(side=4)
     network = DensityNetwork.for_frames(frames, cutoff=0.55, channels=8, width=16)
@@ -151,6 +153,7 @@ def test_ions_with_all_their_images(tmp_path):
     assert found == pytest.approx(wanted, rel=1e-4, abs=1e-4 * np.abs(wanted).max())
 
 
+@pytest.mark.slow
 def test_a_chain_with_all_bonded_priors_runs_and_is_watched(tmp_path):
     potential, frames = chain()
     guard = FeatureGuard.fit(potential, frames)
@@ -162,6 +165,7 @@ def test_a_chain_with_all_bonded_priors_runs_and_is_watched(tmp_path):
     assert score == pytest.approx(float(guard.score(potential.graph(frames[-1:]))[0]), rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_the_guard_stops_what_lies_outside(ranks, tmp_path):
     """A liquid pressed together: the same score as ours, and the run ends early."""
@@ -182,6 +186,7 @@ def test_the_guard_stops_what_lies_outside(ranks, tmp_path):
     assert "Fix halt condition for fix-id stop met on step" in said
 
 
+@pytest.mark.slow
 def test_files_of_another_plugin_are_refused(tmp_path):
     frames = liquid()
     folders = []

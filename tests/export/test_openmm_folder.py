@@ -30,6 +30,7 @@ def potential(frames):
     return found.made_at(300.0)
 
 
+@pytest.mark.slow
 @needs_python_force
 def test_the_script_runs_and_its_energies_are_those_of_cgrec(potential, frames, tmp_path):
     import mdtraj

@@ -129,6 +129,7 @@ def test_a_value_that_must_be_given_is_asked_for():
         main(["climb", "experiment=five_beads"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_sweep_climbs_every_job(launcher, tmp_path):
     if launcher == "joblib":
@@ -144,6 +145,7 @@ def test_sweep_climbs_every_job(launcher, tmp_path):
         assert (tmp_path / f"seed_{seed}" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_sweep_of_an_experiment_of_ones_own_that_has_a_shipped_name(tmp_path):
     own = tmp_path / "conf" / "experiment"
     own.mkdir(parents=True)

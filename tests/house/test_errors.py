@@ -315,6 +315,7 @@ WRONG |= {
 WRONG["broken recipe"] = (["climb", *TINY, "run=half"], "half/config.yaml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_command_line_is_told_in_one_line(case, place, capsys):
     arguments, thing = WRONG[case]
@@ -475,6 +476,7 @@ def test_paths_are_taken_as_they_are_written(name, tmp_path):
     assert composed(["experiment=nacl", f'source.path="{tmp_path}"']).source.path == str(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a=b (1), it's [x] # ö"])
 def test_a_run_in_a_folder_of_any_name(name, tmp_path):
     """Through a whole climb, its report, and our own commands."""
@@ -501,6 +503,7 @@ def test_hydra_keeps_its_own_signs():
     assert composed(["experiment=nacl", "source.topology=null"]).source.topology is None
 
 
+@pytest.mark.slow
 def test_a_climb_that_ends_by_an_error_leaves_the_report_of_what_is_finished(
     place, monkeypatch, capsys
 ):

@@ -33,6 +33,7 @@ def run(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_names_of_the_readme_are_there_in_a_fresh_session():
     """After `import cgrec` alone, as its first line says."""
     wanted = sorted(set(names(ast.parse(example()))))
@@ -96,6 +97,7 @@ def picked(x: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
 """
 
 
+@pytest.mark.slow
 def test_packages_that_compile_can_be_imported_after_torch_geometric(tmp_path):
     (tmp_path / "compiles.py").write_text(SCRIPT + "torch.jit.script(picked)\n")
     path = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import torch_geometric; "
@@ -109,6 +111,7 @@ def test_packages_that_compile_can_be_imported_after_torch_geometric(tmp_path):
     assert run(path + inside).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["", "import torch_geometric; "])
 def test_torchpme_is_imported_with_torchs_own_function(first):
     """Whatever was imported before; and torch_geometric's function is back afterwards."""
@@ -124,6 +127,7 @@ def test_torchpme_is_imported_with_torchs_own_function(first):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_old_names_of_modules_still_stand():
     """A program, a configuration and a file of before name modules that have moved."""
     code = """

@@ -538,6 +538,7 @@ def test_identity_is_exact_for_a_loose_bond():
     assert abs(check.estimate - T) < 4 * check.error < 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "factor, words",
     [
@@ -573,6 +574,7 @@ def test_the_stated_unit_is_taken_into_account(frames, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_an_unexplained_temperature_warns(tmp_path):
     frames = diatomics(2000)
     path = write(Frames(**{**vars(frames), "forces": 1.4 * frames.forces}), tmp_path / "a.npz")
@@ -609,6 +611,7 @@ def test_few_frames_are_untested(frames):
     assert check_force_units(frames[:5]).verdict == "untested"
 
 
+@pytest.mark.slow
 def test_identity_without_bonds_on_lennard_jones_pairs():
     frames = pair_in_box(20000)
     check = check_force_units(frames)

@@ -76,6 +76,7 @@ def test_every_pair_is_counted_once_up_to_half_the_box(box, share, library):
         np.testing.assert_array_equal(pair_rows(frames, *one, edges).rows, table.rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [2, 3, 20, 700])
 def test_few_sites_and_many(n, library):
     frames = mixture({"A": n}, n_frames=1, box=np.diag([2.0, 2.5, 9.0]))

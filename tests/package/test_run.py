@@ -110,6 +110,7 @@ def test_a_run_can_be_made_longer_and_is_then_the_long_run(spring, tmp_path):
         level.run(tmp_path / "b", length=0.8, seed=5)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_frames(spring, tmp_path):
     words = ["run", f"run={spring}", "level=1", "length=300", "save_every=0.1", "n_replicas=4"]
     command = [sys.executable, "-m", "cgrec", *words, f"to={tmp_path}/killed"]
@@ -131,6 +132,7 @@ def test_a_killed_run_goes_on_to_the_same_frames(spring, tmp_path):
     np.testing.assert_array_equal(one.positions, two.positions)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::cgrec.remarks.Remark")
 @pytest.mark.parametrize("packed", [False, True])
 def test_the_guard_watches_and_starts_may_be_files(packed, run, tmp_path, capsys):
@@ -203,6 +205,7 @@ def sum_of(priors):
     return sum(priors[1:], priors[0])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::cgrec.remarks.Remark")
 @pytest.mark.parametrize(("box", "sites"), [("4", 512), ("2,2,4", 128), ("3.3", None)])
 def test_another_box_of_a_liquid_has_its_density_and_its_structure(

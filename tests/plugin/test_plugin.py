@@ -122,6 +122,7 @@ def place(tmp_path_factory):
     return folder, folder / "site"
 
 
+@pytest.mark.slow
 def test_a_plugin_is_first_class_and_missed_in_words(place):
     """Without --trust. Then the same folder is given to somebody who has not installed it."""
     folder, installed = place

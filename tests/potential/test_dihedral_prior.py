@@ -147,6 +147,7 @@ def test_force_at_the_switch_is_the_slope_of_the_energy():
             assert force[:, site, axis] == pytest.approx((down - up) / (2 * step), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_narrow_dihedral_does_not_heat_a_run(tmp_path):
     """The chain of a fold: dihedral of width 0.15 rad, bonds and angles as sampled."""
     x = np.random.default_rng(0).normal(0.9, 0.15, 2000)

@@ -82,6 +82,7 @@ SIZES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", SIZES, ids=str)
 @pytest.mark.parametrize("frames", [random_frames(5), liquid()], ids=["open", "periodic"])
 def test_energy_force_descriptors_and_parameter_gradients(options, frames):
@@ -224,6 +225,7 @@ def test_sizes_it_cannot_have_are_named():
     assert isinstance(total, SumPotential) and not any(p.own_forces for p in total.parts)
 
 
+@pytest.mark.slow
 def test_traced_graph_with_spare_columns_gives_the_same():
     plain = network(channels=4, n_layers=1)
     traced = TracedPotential(plain)

@@ -121,6 +121,7 @@ def test_labels_that_are_all_zero_can_be_trained_on():
     assert report.explained_fraction == 0
 
 
+@pytest.mark.slow
 def test_the_line_of_the_cases_runs(tmp_path):
     from cgrec.dynamics import FeatureGuard, Langevin
 

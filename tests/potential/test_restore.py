@@ -106,6 +106,7 @@ def test_a_pickle_in_a_pt_is_not_run(name, tmp_path):
     assert not (tmp_path / "OWNED").exists()
 
 
+@pytest.mark.slow
 def test_loading_and_reporting_a_run_executes_nothing(tmp_path):
     """An audit hook watches everything a run folder from a stranger could start."""
     run, mark = tmp_path / "run", tmp_path / "OWNED"

@@ -190,6 +190,7 @@ def test_a_control_that_lost_replicas_is_named(copy, monkeypatch):
     assert "the control, is not to be relied on" in write_report(copy).read_text()
 
 
+@pytest.mark.slow
 def test_the_headline_is_the_levels_own_not_the_controls(copy):
     """The control of the second level is further off than any level; it is not what the run came
     to.
@@ -310,6 +311,7 @@ def put(value, path, new):
     return copied
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["run.json", "level0/source.json", "level0/report.json", "level2/report.json"]
 )
@@ -425,6 +427,7 @@ def test_exchange_and_corrections_stand_under_the_health_of_the_runs(tmp_path):
     assert ladder_said(none) == corrected_said(none) == ""
 
 
+@pytest.mark.slow
 def test_a_damaged_ladder_is_left_out_of_the_page(copy):
     change(copy / "level1" / "report.json", exchange={"factors": [1, 2], "acceptance": [0.234]})
     assert "neighbours accept 23 % of the attempts" in page.page(read_run(copy))

@@ -114,6 +114,7 @@ def test_source_runs_there_as_here(python, copper, tmp_path):
     assert np.array_equal(here.energies, there.energies)
 
 
+@pytest.mark.slow
 def test_labeller_labels_there_as_here(python, copper):
     frames = read(copper, temperature=300, check_units=False)
     x = np.repeat(frames.positions, 3, 0) + 0.01 * np.arange(3)[:, None, None] * np.eye(4, 3)

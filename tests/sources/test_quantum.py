@@ -36,6 +36,7 @@ def molecule():
     )
 
 
+@pytest.mark.slow
 def test_a_calculation_that_does_not_converge_is_skipped_and_counted():
     positions = np.random.default_rng(0).normal(scale=0.005, size=(12, 3, 3)) + [
         [0, 0, 0],
@@ -49,6 +50,7 @@ def test_a_calculation_that_does_not_converge_is_skipped_and_counted():
     assert failed == left and len(labelled) == 12 - left and 0 < left < 12
 
 
+@pytest.mark.slow
 def test_nothing_converged_is_an_error():
     positions = np.array([[[-0.1, 0, 0], [0.15, 0, 0], [0.3, 0, 0]]])
     with pytest.raises(ValueError, match="none of 1"):

@@ -182,6 +182,7 @@ def test_calculator_source_keeps_energies_and_forces(water, tmp_path):
     assert not (tmp_path / "level0" / "sampling").exists()
 
 
+@pytest.mark.slow
 def test_calculator_source_has_the_temperature_asked_for(water, tmp_path):
     made = spring_source(
         water, n_frames=3000, stride=4, friction=20.0, timestep=0.001, frames_per_chunk=1000

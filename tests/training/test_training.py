@@ -42,6 +42,7 @@ def quick(**options):
     )
 
 
+@pytest.mark.slow
 def test_known_springs_are_found():
     truth, frames = springs()
     fitted, report = quick(steps=2500, learning_rate=0.1)(PairStiffness.for_frames(frames), frames)
@@ -66,6 +67,7 @@ def test_error_of_the_explained_fraction_is_its_scatter():
     assert errors.mean() == pytest.approx(values.std(ddof=1), rel=0.4)
 
 
+@pytest.mark.slow
 def test_frames_needed_is_what_linear_regression_says():
     """15 stiffnesses of springs on 6 sites x 3 components of noise: the loss is p / (18 N) of the
     noise.
@@ -82,6 +84,7 @@ def test_frames_needed_is_what_linear_regression_says():
     assert report.frames_needed(0.1).value == pytest.approx(10 * report.frames_needed(1.0).value)
 
 
+@pytest.mark.slow
 def test_noise_is_seen_as_noise():
     """loss = signal + noise: the noise estimate is the variance of the noise put in."""
     _, frames = springs(4000, noise=30.0)
@@ -93,6 +96,7 @@ def test_noise_is_seen_as_noise():
     )
 
 
+@pytest.mark.slow
 def test_weights_count():
     """Frames of weight zero do not matter, whatever their forces say."""
     truth, frames = springs(600)
@@ -117,6 +121,7 @@ def test_priors_are_subtracted_and_added_back():
     )
 
 
+@pytest.mark.slow
 def test_energies_are_learned_where_they_are_labels():
     truth, frames = springs()
     fitted, _ = quick(steps=1500, learning_rate=0.1, energy_weight=1.0)(
@@ -132,6 +137,7 @@ def shifted(frames, by):
     )
 
 
+@pytest.mark.slow
 def test_resumed_training_equals_uninterrupted(tmp_path):
     _, frames = springs(200)
     make = lambda: DensityNetwork.for_frames(frames, cutoff=0.5, channels=4, width=8)  # noqa: E731
@@ -242,6 +248,7 @@ def network_data():
     return Frames(frames.system, frames.positions, 300.0, forces=forces, energies=energies)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_loss_of_one(tmp_path):
     pytest.importorskip("lightning_fabric")
     frames, losses = network_data(), []
