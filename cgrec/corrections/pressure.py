@@ -79,8 +79,6 @@ class PressureMatching:
             types=potential.types,
             volume=mean / n,
             coefficients=[first * mean / n, second * mean**2 / (2 * n)],
-            narrow=float(volumes.min()) / n,
-            wide=float(volumes.max()) / n,
         ).made_at(targets.temperature)
         about = {
             "pressure": {

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..ranges import expect
 from .base import Potential
 from .graph import SiteGraph
 
@@ -22,7 +23,6 @@ class VolumeTerm(Potential):
         types: site types, for `Potential`.
         volume: nm^3 a site, v0.
         coefficients: c_1, c_2, ... kJ/mol a site.
-        narrow, wide: nm^3 a site, between which the term is known.
     """
 
     own_forces = True
@@ -35,20 +35,11 @@ class VolumeTerm(Potential):
         types: Sequence[str],
         volume: float,
         coefficients: Sequence[float],
-        narrow: float,
-        wide: float,
         cutoff: float = 0.0,
     ) -> None:
-        super().__init__(
-            types=types,
-            cutoff=cutoff,
-            volume=volume,
-            coefficients=coefficients,
-            narrow=narrow,
-            wide=wide,
-        )
+        super().__init__(types=types, cutoff=cutoff, volume=volume, coefficients=coefficients)
+        expect("VolumeTerm", above=0, volume=volume)
         self.volume = volume
-        self.range = narrow, wide
         values = torch.tensor(list(coefficients), dtype=torch.float64)
         self.register_buffer("coefficients", values, persistent=False)
 

@@ -73,7 +73,7 @@ def fluid():
     pair = UF3Potential(types=["A"], cutoff=0.5, spacing=0.1)
     with torch.no_grad():
         pair.coefficients[:3] = torch.tensor([20.0, 12.0, 5.0], dtype=torch.float64)
-    term = VolumeTerm(types=["A"], volume=0.125, coefficients=[-14.0, 20.0], narrow=0.05, wide=0.5)
+    term = VolumeTerm(types=["A"], volume=0.125, coefficients=[-14.0, 20.0])
     return pair, term
 
 
@@ -127,9 +127,7 @@ def test_what_does_not_know_the_volume_is_refused(tmp_path):
 
 
 def test_volumes_beyond_those_of_the_parent_are_not_taken_and_counted(tmp_path):
-    potential = gas() + VolumeTerm(
-        types=["A"], volume=1.0, coefficients=[0.0], narrow=0.9, wide=1.1
-    )
+    potential = gas() + VolumeTerm(types=["A"], volume=1.0, coefficients=[0.0])
     potential.made_at(T)
     potential.density = (0.95, 1.05)
     with pytest.warns(match="went beyond the densities"):

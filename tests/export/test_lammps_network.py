@@ -110,9 +110,7 @@ def test_a_liquid_by_one_and_two_layers(layers, tmp_path):
     splines = UF3Potential(types=network.types, cutoff=0.6, spacing=0.1)
     splines.coefficients.data += 3 * torch.sin(torch.arange(len(splines.coefficients)))
     wall = ExcludedVolume.fit(frames, network.types, 0.5)
-    volume = VolumeTerm(
-        types=network.types, volume=0.03, coefficients=[3.0, 20.0], narrow=0.02, wide=0.04
-    )
+    volume = VolumeTerm(types=network.types, volume=0.03, coefficients=[3.0, 20.0])
     potential = SumPotential([wall, disturbed(network), splines, volume])
     folder = built(potential, frames, tmp_path / "liquid")
     assert_same(potential, frames, folder)
