@@ -65,12 +65,14 @@ class PressureMatching:
                 f"one of {mean:.4g} nm^3; run it with a barostat, or leave this correction out"
             )
         # structure at many volumes from the parent, its offset from the level's own ensemble
-        of_parent, parent = self._pressures(potential, targets)
+        of_parent, parent = _pressures(potential, self._some(targets))
         slope = float(np.polyfit(of_parent - mean, parent, 1)[0])
-        of_run, own = self._pressures(potential, run)
+        looked_at = self._some(run)
+        of_run, own = _pressures(potential, looked_at)
         offsets = own - slope * (of_run - mean)
         pressure = float(offsets.mean())
-        error = float(offsets.std() / math.sqrt(_independent(offsets, run)))
+        known = len(offsets) / statistical_inefficiency(offsets, looked_at.replicas)
+        error = float(offsets.std() / math.sqrt(known))
         bar = PRESSURE["bar"]
         first = pressure - self.pressure * bar
         second = slope + kT / variance
@@ -99,34 +101,27 @@ class PressureMatching:
         )
         return Corrected(potential + term, frames=run, about=about)
 
-    def _pressures(
-        self, potential: Potential, frames: Frames
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """nm^3 and kJ/mol/nm^3: volume and pressure of some of the frames, of molecules that move as
-        wholes.
-        """
-        some = frames[np.linspace(0, len(frames) - 1, min(self.most, len(frames))).astype(int)]
-        _, forces, virials = potential.energy_forces_virial(some)
-        x = np.asarray(some.positions, float)
-        within = np.zeros(len(some))
-        molecules = some.system.molecule_sites()
-        for sites in molecules:
-            if len(sites) > 1:
-                arms = x[:, sites] - x[:, sites].mean(1, keepdims=True)
-                within += (arms * forces[:, sites]).sum((1, 2))
-        volumes = _volumes(some)
-        between = np.trace(virials, axis1=1, axis2=2) - within
-        thermal = len(molecules) * thermal_energy(frames.temperature)
-        return volumes, (thermal + between / 3) / volumes
+    def _some(self, frames: Frames) -> Frames:
+        """At most `most` of them, spread over all."""
+        return frames[np.linspace(0, len(frames) - 1, min(self.most, len(frames))).astype(int)]
 
 
-def _independent(series: NDArray[np.float64], frames: Frames) -> float:
-    """Numbers of an evenly thinned series that count as independent, by those of all frames."""
-    every = max(1, len(frames) // len(series))
-    replicas = None if frames.replicas is None else np.asarray(frames.replicas)[::every]
-    if replicas is not None and len(replicas) != len(series):
-        replicas = None
-    return len(series) / statistical_inefficiency(series, replicas)
+def _pressures(
+    potential: Potential, frames: Frames
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """nm^3 and kJ/mol/nm^3: volume and pressure of each frame, of molecules that move as wholes."""
+    _, forces, virials = potential.energy_forces_virial(frames)
+    x = np.asarray(frames.positions, float)
+    within = np.zeros(len(frames))
+    molecules = frames.system.molecule_sites()
+    for sites in molecules:
+        if len(sites) > 1:
+            arms = x[:, sites] - x[:, sites].mean(1, keepdims=True)
+            within += (arms * forces[:, sites]).sum((1, 2))
+    volumes = _volumes(frames)
+    between = np.trace(virials, axis1=1, axis2=2) - within
+    thermal = len(molecules) * thermal_energy(frames.temperature)
+    return volumes, (thermal + between / 3) / volumes
 
 
 def _volumes(frames: Frames) -> NDArray[np.float64]:

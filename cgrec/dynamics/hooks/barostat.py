@@ -83,6 +83,7 @@ class Barostat(Hook):
         self.density = potential.density
         self.reach = potential.cutoff
         self.molecule = torch.as_tensor(start.system.molecules, device=replicas.positions.device)
+        self.sizes = torch.bincount(self.molecule)
         self.size, self.tried, self.taken, self.beyond = FIRST, 0, 0, 0
 
     def after_step(self, replicas: Replicas) -> None:
@@ -103,7 +104,7 @@ class Barostat(Hook):
         replicas.move_to(
             before + (scale - 1)[:, None, None] * self._centres(before), box * scale[:, None, None]
         )
-        n = int(self.molecule.max()) + 1
+        n = len(self.sizes)
         work = replicas.energy - energy + self.pressure * PRESSURE["bar"] * (other - volume)
         take = (chance[1].log() < n * (other / volume).log() - work / kT) & known & replicas.alive
         kept = take[:, None, None]
@@ -127,10 +128,9 @@ class Barostat(Hook):
 
     def _centres(self, positions: Tensor) -> Tensor:
         """(n_replicas, n_sites, 3) the centre of the molecule of each site, which keeps its shape."""
-        n = int(self.molecule.max()) + 1
-        sums = positions.new_zeros(len(positions), n, 3).index_add_(1, self.molecule, positions)
-        sizes = torch.bincount(self.molecule, minlength=n)
-        return (sums / sizes[:, None])[:, self.molecule]
+        sums = positions.new_zeros(len(positions), len(self.sizes), 3)
+        sums.index_add_(1, self.molecule, positions)
+        return (sums / self.sizes[:, None])[:, self.molecule]
 
     def _count(self, replicas: Replicas, take: Tensor, known: Tensor) -> None:
         alive = replicas.alive

@@ -177,7 +177,7 @@ class _Parts:
         to all others as they move.
         """
         extent = extent_of(
-            frames, [*self.terms.all_sites, *(p.sites.tolist() for p in self.bonded)]
+            frames, [*self.terms.sites.values(), *(p.sites.tolist() for p in self.bonded)]
         )
         furthest = max(style.reach for style in self.styles)
         return max(furthest + _SKIN, 1.5 * extent + _SKIN) * ANGSTROM

@@ -44,11 +44,6 @@ class BondedTerms:
         self.lines: dict[str, list[tuple[str, str]]] = {"bond": [], "angle": [], "dihedral": []}
         self.series: list[DihedralSeries] = []
 
-    @property
-    def all_sites(self) -> list[list[list[int]]]:
-        """Of each kind of terms."""
-        return list(self.sites.values())
-
     def add(self, kind: str, sites: object, lines: Sequence[str], style: str | None = None) -> None:
         """Terms of a kind, bond, angle or dihedral: their sites (n_terms, k), and the coefficients
         of each in a LAMMPS style; None: in the `USUAL` one.
