@@ -29,7 +29,9 @@ class Outward:
     whole on the way.
     """
 
-    def write(self, path: str | Path, *, topology: bool = True) -> list[Path]:
+    def write(
+        self, path: str | Path, *, topology: bool = True, interval: float = 1.0
+    ) -> list[Path]:
         """Write a file for another program, in the units that are usual there.
 
         | ending | holds beside positions and box | |---|---| | .pdb, .gro | names, residues; .pdb
@@ -44,6 +46,8 @@ class Outward:
             path: of the new file.
             topology: beside a trajectory that does not say what its sites are (.xtc, .trr, .dcd,
                 .h5md) write a .pdb of the same name, with the first frame.
+            interval: ps between frames, where the format keeps a time: Frames do not know it, and
+                replicas stand one after the other.
 
         Returns:
             The files that were written, `path` first.
@@ -53,7 +57,7 @@ class Outward:
             ValueError: unknown ending.
         """
         written: list[Path] = import_module("cgrec.io").write_with_topology(
-            self, path, topology=topology
+            self, path, interval, topology
         )
         return written
 

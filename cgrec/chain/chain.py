@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as MappingType
 from contextlib import nullcontext
 from functools import partial
@@ -117,8 +117,12 @@ class Chain(Seen):
             Level(p, Level(p).report.get("name", p.name)) for p in layout.level_folders(self.folder)
         ]
 
-    def climb(self) -> Chain:
+    def climb(self, finished: Callable[[Chain], None] | None = None) -> Chain:
         """Make every level that is not there yet, the ledger, and the run's summary.
+
+        Args:
+            finished: called with the chain whenever a level has its verdict and another one
+                follows, as to write the report of what is there.
 
         Raises:
             OtherRecipe: the folder was made with another recipe; it names the key and both values.
@@ -138,10 +142,10 @@ class Chain(Seen):
                 _check_records(self)
                 _check_recipe(self)
                 with use_threads(self.threads) as self.chosen_threads:
-                    self._climb(self.source)
+                    self._climb(self.source, finished or _nothing)
         return self
 
-    def _climb(self, source: Source) -> None:
+    def _climb(self, source: Source, finished: Callable[[Chain], None]) -> None:
         self.begin = time.time() - earlier_seconds(self.folder)
         self._write_run()
         base = Level(layout.level_folder(self.folder, 0), "level 0")
@@ -152,6 +156,7 @@ class Chain(Seen):
         for k, (name, recipe) in enumerate(self.recipes.items(), 1):
             if stop:
                 break
+            finished(self)
             level = Level(layout.level_folder(self.folder, k), name)
             with at_level(k, name):
                 _make(self, level, parent, recipe, k)
@@ -212,6 +217,10 @@ class Chain(Seen):
         are known. Options of `steps_down`.
         """
         return list(self.steps_down(frames, to, **options))[-1][0]
+
+
+def _nothing(chain: Chain) -> None:
+    """What is done after a level where nobody asks for anything."""
 
 
 def _check_records(chain: Chain) -> None:

@@ -53,9 +53,9 @@ def _climb_one(config: Composed, trust: bool, given: frozenset[str]) -> None:
 
         list(forecast(chain))  # refuses what cannot work
         try:
-            chain.climb()
+            chain.climb(lambda chain: _report_what_is_there(chain.folder))
         except Exception:
-            _report_what_is_there(chain.folder)
+            _report_what_is_there(chain.folder, said=True)
             raise
     from ..report import write_report  # it takes seconds to import, and a wrong word none
 
@@ -68,17 +68,22 @@ def _say_at_once(folder: str, levels: int) -> None:
     sys.stderr.flush()
 
 
-def _report_what_is_there(folder: Path) -> None:
-    """The report of the levels that were finished before a climb ended, which may say why it did."""
+def _report_what_is_there(folder: Path, said: bool = False) -> None:
+    """The report of the levels that are finished, while a climb goes on and when it ended early.
+
+    Args:
+        said: print where it is.
+    """
     from ..report import write_report
     from ..run import layout
-    from ..run.lock import Busy
 
     if not (layout.level_folder(folder, 0) / layout.REPORT).exists():
         return
     try:
-        print(f"report: {write_report(folder)}")
-    except (ValueError, OSError, Busy) as error:  # what ended the climb is said after it
+        path = write_report(folder)
+        if said:
+            print(f"report: {path}")
+    except Exception as error:  # no page is worth a climb
         print(f"report: none could be written ({error})")
 
 

@@ -62,6 +62,8 @@ def export(arguments: list[str]) -> None:
     wishes = wishes_of(write)
     given = read(f"cgrec export {name}", arguments[1:], _options(write))
     level = level_of(f"cgrec export {name}", given.pop("run"), given.pop("level"), packed=True)
+    if wishes.timed:
+        given.setdefault("interval", level.interval)
     distilled = bool(given.pop("distilled", wishes.distilled))
     # the guard watches the level's own potential
     extra = (None if distilled else _keep_guard(level),) if wishes.guard else ()

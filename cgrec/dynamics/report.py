@@ -42,6 +42,7 @@ class SimulationReport:
             not in equilibrium: it still takes up or gives off potential energy, which the
             thermostat makes good within about 1 / friction. A longer equilibration mends that.
         frames: saved.
+        interval: ps between saved frames of a replica; 0 where an older version made them.
         exchange_acceptance: of replica exchange, nan without.
         exchange: {"factors": of the ladder, "acceptance": of each pair of neighbours, "round_trips":
             of all replicas to the highest rung and back}.
@@ -59,6 +60,7 @@ class SimulationReport:
     ns_per_day: float = 0.0
     kinetic_temperature: list[float] = field(default_factory=lambda: [float("nan")] * 2)
     frames: int = 0
+    interval: float = 0.0
     exchange_acceptance: float = float("nan")
     exchange: dict[str, object] = field(default_factory=dict)
     weight_efficiency: float = 1.0

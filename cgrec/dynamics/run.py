@@ -64,7 +64,8 @@ class Run:
         self.evaluated = False
         n = len(replicas.positions)
         self.tally = Tally(n, replicas.positions.device)
-        self.report = SimulationReport(replicas=n, lost=replicas.lost)
+        interval = schedule.stride * replicas.timestep
+        self.report = SimulationReport(replicas=n, lost=replicas.lost, interval=interval)
         self.clock = Clock()
 
     def begin(self) -> None:

@@ -17,6 +17,8 @@ class Wishes(NamedTuple):
         potential: it needs a potential at all; else a level without one will do.
         ending: of the file that it makes; empty: it makes a folder.
         guard: it takes a fourth argument, which writes the guard of the level to a path, or None.
+        timed: it takes `interval`, ps between frames of the level, and is given it where the user
+            says none and it is known.
     """
 
     distilled: bool | None = False
@@ -24,6 +26,7 @@ class Wishes(NamedTuple):
     potential: bool = True
     ending: str = ""
     guard: bool = False
+    timed: bool = False
 
 
 def exports(
@@ -33,11 +36,13 @@ def exports(
     potential: bool = True,
     ending: str = "",
     guard: bool = False,
+    timed: bool = False,
 ) -> Callable[[F], F]:
     """Mark an exporter with its wishes; one without a mark is given the level's own potential."""
 
     def marked(function: F) -> F:
-        setattr(function, "wishes", Wishes(distilled, then, potential, ending, guard))  # noqa: B010 (functions have no such attribute for checkers)
+        wishes = Wishes(distilled, then, potential, ending, guard, timed)
+        setattr(function, "wishes", wishes)  # noqa: B010 (functions have no such attribute for checkers)
         return function
 
     return marked

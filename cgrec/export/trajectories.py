@@ -9,6 +9,7 @@ import numpy as np
 
 from ..frames import Frames
 from ..potential import Potential
+from ..ranges import expect
 from ..roles import Exporter
 from ..statistics.resampling import resampled
 from .marks import exports
@@ -30,7 +31,7 @@ LOOKED_AT = {
 def trajectory(ending: str) -> Exporter:
     """The exporter of frames to files of an ending of `LOOKED_AT`."""
 
-    @exports(potential=False, ending=f".{ending}", then=LOOKED_AT[ending])
+    @exports(potential=False, ending=f".{ending}", then=LOOKED_AT[ending], timed=True)
     def write(
         potential: Potential | None,
         frames: Frames,
@@ -39,6 +40,7 @@ def trajectory(ending: str) -> Exporter:
         every: int = 1,
         weighted: bool = False,
         seed: int = 0,
+        interval: float | None = None,
     ) -> Path:
         """Write the frames of a level, molecules whole, its replicas one after the other; beside a
         trajectory that does not say what its sites are a PDB of the same name, with the bonds that
@@ -49,6 +51,8 @@ def trajectory(ending: str) -> Exporter:
             weighted: write the frames as they are, where they have weights. By default as many are
                 drawn by their weights, so that the file is an unbiased sample.
             seed: of the draw.
+            interval: ps between frames of the level, where the format keeps a time; by default that
+                of its run, or 1. The times of the replicas run on.
 
         Raises:
             FileExistsError: a file of that name exists.
@@ -65,7 +69,9 @@ def trajectory(ending: str) -> Exporter:
                 "different, so some stand there several times; weighted=true writes each once"
             )
             frames = replace(frames[drawn], weights=None)
-        return frames[::every].write(path)[0]
+        step = 1.0 if interval is None else interval
+        expect(f"cgrec export {ending}", above=0, interval=step)
+        return frames[::every].write(path, interval=every * step)[0]
 
     return write
 

@@ -35,7 +35,8 @@ def write(frames: Frames, path: str | Path, times: NDArray[np.floating] | None =
     Args:
         frames: to write.
         path: of the new file.
-        times: (n_frames,) ps, for XTC, TRR and H5MD; by default all 0.
+        times: (n_frames,) ps, for XTC, TRR, H5MD and DCD, which keeps their first interval alone;
+            by default 1 ps apart.
 
     Raises:
         FileExistsError: `path` exists; nothing is overwritten.
@@ -45,8 +46,8 @@ def write(frames: Frames, path: str | Path, times: NDArray[np.floating] | None =
     check_ending(path)
     frames = whole(frames)
     writer = _WRITERS[path.suffix.lower()]
-    if times is not None and path.suffix.lower() in _TIMED:
-        writer = partial(writer, times=times)
+    if path.suffix.lower() in _TIMED:
+        writer = partial(writer, times=np.arange(len(frames)) if times is None else times)
     if path.exists():
         raise FileExistsError(f"{path} exists already: choose another name or remove it yourself")
     if frames.weights is not None and path.suffix.lower() not in _WEIGHTED:
@@ -66,11 +67,11 @@ def write(frames: Frames, path: str | Path, times: NDArray[np.floating] | None =
 def write_with_topology(
     frames: Frames,
     path: str | Path,
-    times: NDArray[np.floating] | None = None,
+    interval: float = 1.0,
     topology: bool = True,
 ) -> list[Path]:
-    """`write`, and beside a trajectory that does not say what its sites are a .pdb of the same name
-    with the first frame.
+    """`write` with frames `interval` ps apart, and beside a trajectory that does not say what its
+    sites are a .pdb of the same name with the first frame.
 
     Returns:
         The files that were written, `path` first.
@@ -81,6 +82,7 @@ def write_with_topology(
     """
     path = Path(path)
     check_ending(path)
+    times = interval * np.arange(len(frames))
     if not topology or path.suffix.lower() not in _NAMELESS:
         return [write(frames, path, times)]
     beside = path.with_suffix(".pdb")
@@ -137,8 +139,15 @@ def _write_mdanalysis(
                 if frames.forces is not None:
                     universe.atoms.forces = frames.forces[t] / force_factor("kJ/mol/angstrom")
                 universe.trajectory.ts.has_forces = frames.forces is not None
+                universe.trajectory.ts.data["step"] = t
                 universe.trajectory.ts.time = 0.0 if times is None else float(times[t])
                 writer.write(universe.atoms)
+
+
+def _write_dcd(frames: Frames, path: Path, times: NDArray[np.floating] | None = None) -> None:
+    """With one interval for all frames: DCD keeps no times."""
+    interval = 1.0 if times is None or len(times) < 2 else float(times[1] - times[0])
+    _write_mdanalysis(frames, path, dt=interval)
 
 
 def _write_pdb(frames: Frames, path: Path) -> None:
@@ -201,11 +210,11 @@ _NAMELESS = (".xtc", ".trr", ".dcd", ".h5md")
 #: Endings of formats that hold the weights of frames, or no frames at all.
 _WEIGHTED = (".npz", ".psf")
 #: Endings of formats that keep a time with each frame.
-_TIMED = (".xtc", ".trr", ".h5md")
+_TIMED = (".xtc", ".trr", ".dcd", ".h5md")
 _WRITERS: dict[str, Callable[..., None]] = {
     ".xtc": _write_mdanalysis,
     ".trr": _write_mdanalysis,
-    ".dcd": _write_mdanalysis,
+    ".dcd": _write_dcd,
     ".h5md": _write_h5md,
     ".pdb": _write_pdb,
     ".gro": _write_gro,

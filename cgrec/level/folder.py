@@ -139,6 +139,11 @@ class LevelFolder:
         return {**learned[0], **learned[1], **run, **checked_json(self.folder / layout.CORRECTION)}
 
     @property
+    def interval(self) -> float | None:
+        """ps between its frames of one replica; None where that is not known, as of a file."""
+        return self.simulation.get("interval") or None
+
+    @property
     def measured(self) -> dict[str, Json]:
         """{file: what its priors measured in the level below} (`cgrec.roles.MeasuresParent`)."""
         found = [path for pattern in MEASURED for path in sorted(self.folder.glob(pattern))]

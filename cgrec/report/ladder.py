@@ -1,4 +1,4 @@
-"""Picture of a ladder before it is climbed: one molecule, at every level coloured by its sites."""
+"""Picture of a ladder before it is climbed: one molecule, at every level with a circle for each site."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
 from ..mapping import Mapping
 from ..trace import largest_molecule
 from .figures import MUTED, _figure
 from .maps import flat_view
+
+#: nm between the outermost atom of a site and the circle around it.
+_RIM = 0.04
 
 Colour = tuple[float, float, float, float] | str
 
@@ -50,10 +55,31 @@ def ladder_picture(
             zorder=2,
             edgecolors="white",
         )
+        _circles(axes, weights, total.coarse.names, flat)
         axes.set_title(name, fontsize=9)
         axes.set_aspect("equal")
         axes.axis("off")
     return figure
+
+
+def _circles(
+    axes: Axes, weights: NDArray[np.float64], names: Sequence[str], flat: NDArray[np.floating]
+) -> None:
+    """A circle around the atoms of each site, with its name in the middle.
+
+    Args:
+        axes: to draw in.
+        weights: (n_sites, n_atoms) of the positions.
+        names: (n_sites,) of the sites.
+        flat: (n_atoms, 2) nm.
+    """
+    here = np.flatnonzero(weights.any(axis=1))
+    for n, site in enumerate(here.tolist()):
+        colour = matplotlib.colormaps["tab20"](n % 20)
+        middle = weights[site] @ flat
+        radius = np.linalg.norm(flat[weights[site] != 0] - middle, axis=1).max() + _RIM
+        axes.add_patch(Circle(middle, radius, facecolor=(*colour[:3], 0.12), edgecolor=colour))
+        axes.annotate(names[site], middle, fontsize=6, ha="center", va="center", zorder=3)
 
 
 def _sizes(elements: Sequence[str], sites: Sequence[int]) -> list[int]:

@@ -1,10 +1,12 @@
 """`init`: look at somebody's files and write an experiment for them.
 
 files       trajectories, topology, structure; the temperature that forces imply
+experiment  what is chosen for them, by the rooms below
 kinds       what molecules there are, which of them is the solvent
 ladder      the sites of each level
 slow        what a level is compared in
 sizes       reach, time step, batch, replicas, priors, corrections
+better      what would be better data
 cost        minutes a level, from a few steps on this machine
 writing     the YAML
 """
@@ -12,37 +14,15 @@ writing     the YAML
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from ..configuration import build, composed
-from ..files import Json, write_text
-from ..frames import Frames
-from ..level import LevelRecipe
-from ..report.ladder import ladder_picture
-from ..report.maps import save
-from ..statistics import statistical_inefficiency
-from ..trace import longest_chain
-from .cost import cost
-from .files import Sample, sample_of
-from .ladder import Rung, Situation, ladder_of, situation_of
-from .sizes import FIT, WATER, half_box, permittivity_of, settle
-from .writing import text_of
+from .files import sample_of
 
 __all__ = ["init"]
 
 #: {goal: (minutes that all levels may take, factor of the length of runs)}.
 GOALS = {"quick": (8.0, 1.0), "good": (120.0, 10.0)}
-#: Share of a fit and of a run that is kept at least, however slow the machine.
-LEAST = 0.25
-#: Times the minutes of a goal, from which it is said.
-LONGER = 1.5
-#: Frames that a level is fitted to, and independent ones among them, below which more are asked for.
-FEW_FRAMES, FEW_INDEPENDENT = 1000, 100
 
 
 def init(
@@ -82,186 +62,8 @@ def init(
     if goal not in GOALS:
         raise ValueError(f"goal: expected one of {', '.join(GOALS)}, found {goal!r}")
     listed = [files] if isinstance(files, str | Path) else list(files)
-    _say(f"reading {', '.join(map(str, listed))}")
+    sys.stderr.write(f"cgrec init: reading {', '.join(map(str, listed))}\n")
     sample = sample_of(listed, topology, temperature, dict(reading))
-    frames, situation = _without_solvent(sample)
-    rungs = ladder_of(frames, situation)
-    permittivity = WATER
-    if situation.word == "ions":
-        permittivity, said = permittivity_of(frames, situation)
-        sample.notes.append(said)
-    for rung in rungs:
-        settle(rung, situation, permittivity)
-    comments = _found(sample, frames, situation, rungs)
-    budget, longer = GOALS[goal]
-    if longer != 1:
-        _scale(rungs, 1.0, longer)
-    if timing and sample.group == "file":
-        comments += _forecast(text_of(path, sample, rungs, comments), rungs, budget)
-    write_text(path, text_of(path, sample, rungs, comments))
-    drawn = _draw(path.with_suffix(".png"), rungs, frames)
-    last = f"{path}{drawn}: read it, change what you know better, and run it by cgrec climb {path}"
-    return "\n".join([*comments, *map(_line, rungs), last])
+    from .experiment import experiment  # torch takes seconds to import, and a wrong file none
 
-
-def _draw(path: Path, rungs: Sequence[Rung], frames: Frames) -> str:
-    """Write the picture of the ladder, unless there is a file of that name; says so."""
-    titles = [f"{rung.name}: {rung.frames.n_sites} sites" for rung in rungs]
-    picture = ladder_picture([rung.mapping for rung in rungs], titles, frames.positions[0])
-    if picture is None or path.exists():
-        return ""
-    save(picture, path)
-    return f", {path.name}"
-
-
-def _say(step: str) -> None:
-    """What is being done, for somebody who waits."""
-    sys.stderr.write(f"cgrec init: {step}\n")
-
-
-def _without_solvent(sample: Sample) -> tuple[Frames, Situation]:
-    """The frames without a solvent around molecules; the settings of the source say so."""
-    frames = sample.frames
-    situation = situation_of(frames.system)
-    dropped = sorted(set(situation.dropped))
-    if not dropped:
-        return frames, situation
-    sample.settings["selection"] = f"not resname {' '.join(dropped)}"
-    sample.notes.append(
-        f"{', '.join(dropped)} left out when the frames are read: the potential of mean force of "
-        "the rest is what its forces average to"
-    )
-    kept = [i for i, name in enumerate(frames.system.residue_names) if name not in dropped]
-    arrays = {name: getattr(frames, name)[:, kept] for name in ("positions", "forces")}
-    return replace(frames, system=frames.system.select(kept), **arrays), situation
-
-
-def _found(
-    sample: Sample, frames: Frames, situation: Situation, rungs: Sequence[Rung]
-) -> list[str]:
-    """What the files hold, what was chosen and what would be better, in sentences."""
-    kinds = ", ".join(map(str, situation.kinds))
-    box = "no box"
-    if frames.box is not None:
-        sides = np.linalg.norm(np.asarray(frames.boxes(), float)[0], axis=-1)
-        box = f"box {' x '.join(f'{s:.2f}' for s in sides)} nm"
-    system = sample.frames.system
-    rigid = f", {len(system.constraints)} rigid distances" if len(system.constraints) else ""
-    found = [
-        f"Found: {kinds}; {box}{rigid}; "
-        + (
-            f"{len(frames)} frames at {frames.temperature:.0f} K with forces."
-            if sample.group == "file"
-            else "one structure, to be run in a force field."
-        )
-    ]
-    found += [f"Note: {note}." for note in sample.notes]
-    found.append(f"Taken for: {_words(situation)}.")
-    found += [f"Better data: {said}." for said in _better(frames, situation, rungs)]
-    return found
-
-
-_WORDS = {
-    "protein": "a protein",
-    "peptide": "a short peptide",
-    "molecule": "one molecule",
-    "ions": "ions in a solvent, which is integrated out",
-    "liquid": "a liquid, mixture or melt: all distances between molecules count",
-}
-
-
-def _words(situation: Situation) -> str:
-    around = situation.solvent is not None and situation.word != "ions"
-    return _WORDS[situation.word] + (f" in {situation.solvent.name}" if around else "")  # type: ignore[union-attr]
-
-
-def _better(frames: Frames, situation: Situation, rungs: Sequence[Rung]) -> list[str]:
-    if frames.forces is None:
-        return []
-    said = []
-    if len(frames) < FEW_FRAMES:
-        said.append(f"{FEW_FRAMES} frames or more; noise of forces falls with their number")
-    independent = _independent(frames, situation)
-    if independent is not None and independent < FEW_INDEPENDENT:
-        said.append(
-            f"a longer run: in the distance of the ends of its chain these frames are worth "
-            f"{independent:.0f} independent ones, {FEW_INDEPENDENT} are asked for"
-        )
-    if frames.box is not None and rungs[0].settings["potential"]["cutoff"] > half_box(frames) - 0.1:
-        said.append("a wider box: the reach of the network ends at half of this one")
-    return said
-
-
-def _independent(frames: Frames, situation: Situation) -> float | None:
-    """Independent frames in the distances of the ends of the largest molecules; None for small
-    ones.
-    """
-    if situation.largest.n_heavy < 4:
-        return None
-    system = frames.system
-    chain = longest_chain(system)
-    if len(chain) < 4:
-        return None
-    x = np.asarray(frames.positions[:, [chain[0], chain[-1]]], float)
-    ends = np.linalg.norm(x[:, 0] - x[:, 1], axis=-1)
-    inefficiency = statistical_inefficiency(ends, frames.replicas)
-    return len(frames) / inefficiency * (situation.largest.count if situation.dense else 1)
-
-
-def _forecast(text: str, rungs: Sequence[Rung], budget: float) -> list[str]:
-    """Put minutes into every rung, after sizes were brought within the budget; what to say where
-    they could not be.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "forecast.yaml"
-        write_text(path, text)
-        recipes = build(composed([str(path)])).recipes
-    costs = []
-    for rung in rungs:
-        _say(f"timing a few steps of {rung.name}")
-        costs.append(cost(rung.name, recipes[rung.name], rung.frames))
-        _shorten(rung.settings["dynamics"], costs[-1].timestep)
-    runs = [_runs(recipes[rung.name]) for rung in rungs]
-    total = sum(c.fit + n * c.run for c, n in zip(costs, runs))
-    share = 1.0 if total <= budget else max(LEAST, budget / total)
-    if share < 1:
-        _scale(rungs, share, share)
-    for rung, found, n in zip(rungs, costs, runs):
-        rung.minutes = share * (found.fit + n * found.run)
-    if share * total <= LONGER * budget:
-        return []
-    return [
-        f"Cost: {share * total:.0f} minutes, more than goal= asks for: fits and runs are as short "
-        "as they may be. Take fewer molecules, a coarser first level, or a faster machine."
-    ]
-
-
-def _runs(recipe: LevelRecipe) -> int:
-    """Runs of a level: one, and one for each round of its corrections."""
-    return 1 + sum(getattr(correction, "rounds", 1) for correction in recipe.all_corrections)
-
-
-def _shorten(dynamics: Json, timestep: float) -> None:
-    """As many steps, each shorter."""
-    ratio = timestep / dynamics["timestep"]
-    dynamics["timestep"] = timestep
-    _stretch(dynamics, ratio)
-
-
-def _scale(rungs: Sequence[Rung], fit: float, run: float) -> None:
-    for rung in rungs:
-        training: Json = rung.settings.setdefault("training", {"steps": FIT})
-        training["steps"] = max(1, round(training["steps"] * fit / 100)) * 100
-        _stretch(rung.settings["dynamics"], run)
-
-
-def _stretch(dynamics: Json, factor: float) -> None:
-    """All times of a run but its step, to two digits, and no shorter than a step."""
-    for key in ("length", "equilibration", "save_every"):
-        dynamics[key] = max(float(f"{dynamics[key] * factor:.2g}"), dynamics["timestep"])
-
-
-def _line(rung: Rung) -> str:
-    return f"{rung.name}: {rung.frames.n_sites} sites, {rung.why}" + (
-        "" if rung.minutes != rung.minutes else f"; about {rung.minutes:.1f} min on this machine"
-    )
+    return experiment(path, sample, *GOALS[goal], timing)

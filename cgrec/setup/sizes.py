@@ -75,9 +75,16 @@ def settle(rung: Rung, situation: Situation, permittivity: float = WATER) -> Non
             "cutoff": round(min(cutoff, 1.0), 2),
         }
     else:
-        settings["variables"] = variables_of(frames)
+        settings["variables"] = _variables(rung)
         settings |= _corrections(settings["variables"], chain, frames)
     rung.settings = settings
+
+
+def _variables(rung: Rung) -> dict[str, list[str]]:
+    """What the level is compared in, under names of its own: its ends are other sites than those of
+    the level below.
+    """
+    return {f"{name}_{rung.name}": sites for name, sites in variables_of(rung.frames).items()}
 
 
 def _ions_alone(rung: Rung, situation: Situation) -> bool:
@@ -99,7 +106,7 @@ def _unseen(rung: Rung) -> Json:
             "save_every": 1.0,
             "equilibration": 20.0,
         },
-        "variables": variables_of(rung.frames),
+        "variables": _variables(rung),
     }
     if system.n_sites > 4:
         settings["priors"]["walls"] = {"_target_": "cgrec.potential.priors.ChainWalls"}

@@ -1,5 +1,6 @@
 """Frames of a level for other programs: `cgrec export xtc` and its kin."""
 
+import MDAnalysis
 import mdtraj
 import numpy as np
 import pytest
@@ -44,3 +45,21 @@ def test_an_ending_is_added_and_another_one_refused(tmp_path):
 def test_every_is_one_or_more(tmp_path):
     with pytest.raises(ValueError, match="every= 1 or more, found 0"):
         TRAJECTORIES["xtc"](None, random_frames(), tmp_path / "a.xtc", every=0)
+
+
+@pytest.mark.filterwarnings("ignore:DCDReader:DeprecationWarning")
+@pytest.mark.parametrize("ending", ["xtc", "trr", "dcd", "h5md"])
+@pytest.mark.parametrize("interval, wanted", [(None, 2.0), (0.25, 0.5)])
+def test_frames_have_their_times(tmp_path, ending, interval, wanted):
+    """As MDAnalysis reads them; every second frame lies twice the interval apart."""
+    path = TRAJECTORIES[ending](
+        None, random_frames(7), tmp_path / f"a.{ending}", every=2, interval=interval
+    )
+    universe = MDAnalysis.Universe(str(path.with_suffix(".pdb")), str(path))
+    times = [step.time for step in universe.trajectory]
+    np.testing.assert_allclose(times, wanted * np.arange(4), atol=1e-5)
+
+
+def test_an_interval_is_positive(tmp_path):
+    with pytest.raises(ValueError, match=r"interval: expected more than 0, found -1"):
+        TRAJECTORIES["xtc"](None, random_frames(), tmp_path / "a.xtc", interval=-1.0)

@@ -13,6 +13,8 @@ from samples import ALANINE_BONDS, ALANINE_DIPEPTIDE, MASS, WATER, waters
 
 from cgrec.chain.about import processor
 from cgrec.frames import Frames
+from cgrec.mapping import ResidueCentres
+from cgrec.report.ladder import ladder_picture
 from cgrec.report.page import page
 from cgrec.report.private import without_paths
 from cgrec.report.read import LevelFiles, RunFiles
@@ -205,3 +207,16 @@ def test_of_an_absolute_path_the_last_part_is_shown(given, shown):
 
 def test_the_processor_has_a_name():
     assert processor() and processor() not in ("x86_64", "aarch64", "arm64", "unknown", "arm")
+
+
+def test_each_site_of_a_ladder_has_a_circle_around_its_atoms_and_a_name():
+    frames = alanine(1)
+    mapping = ResidueCentres()(frames.system)
+    figure = ladder_picture([mapping], ["l1"], frames.positions[0])
+    (axes,) = figure.axes
+    dots = axes.collections[0].get_offsets()
+    assert [text.get_text() for text in axes.texts] == list(mapping.coarse.names)
+    assert len(axes.patches) == mapping.coarse.n_sites == 3
+    for circle, weights in zip(axes.patches, mapping.position_weights):
+        way = np.linalg.norm(dots[weights != 0] - np.array(circle.center), axis=1)
+        assert 0 < way.max() < circle.radius < way.max() + 0.1

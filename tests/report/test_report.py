@@ -118,9 +118,9 @@ def recipe(sites, **changes):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A real climb of three levels, each with its control, in half a minute: bad models, and files
-    as they are.
+def climbed(tmp_path_factory):
+    """Its folder, and the page after each level, of a real climb of three levels, each with its
+    control, in half a minute: bad models, and files as they are.
     """
     folder = tmp_path_factory.mktemp("report") / "run"
     levels = {"heavy": recipe(SITES["heavy"]), "backbone": recipe(SITES["backbone"])}
@@ -129,14 +129,33 @@ def run(tmp_path_factory):
     chain = Chain(
         folder, Peptide(), levels, variables=VARIABLES, bins=16, go_on=True, recipe=config
     )
-    chain.climb()
-    return folder
+    pages = []
+
+    def finished(chain):
+        write_report(chain.folder)
+        pages.append((chain.folder / "report.html").read_text())
+
+    chain.climb(finished)
+    (folder / "report.html").unlink()
+    return folder, pages
+
+
+@pytest.fixture(scope="module")
+def run(climbed):
+    """Its folder."""
+    return climbed[0]
 
 
 @pytest.fixture
 def copy(run, tmp_path):
     """The same run, to be damaged."""
     return Path(shutil.copytree(run, tmp_path / "run"))
+
+
+def test_while_a_climb_goes_on_there_is_a_page_of_what_is_there(climbed):
+    """After level 0 and after each level that another one follows."""
+    said = [f"Unfinished: {n} of 3 levels above level 0" for n in range(3)]
+    assert [text in page for text, page in zip(said, climbed[1], strict=True)] == [True] * 3
 
 
 def test_a_finished_run_is_told_in_one_self_contained_page(run):

@@ -8,10 +8,12 @@ import pytest
 import yaml
 
 import cgrec
-from cgrec import Frames, System, setup
+from cgrec import Frames, System
 from cgrec.cli import build, main
 from cgrec.configuration import composed
 from cgrec.observables import dielectric_constant
+from cgrec.setup import experiment
+from cgrec.setup.better import better
 from cgrec.setup.cost import Cost
 from cgrec.setup.files import sample_of
 from cgrec.setup.kinds import kinds_of, solvent_of
@@ -233,6 +235,25 @@ def test_reach_ends_within_half_the_box():
         assert rung.settings["potential"]["cutoff"] + rung.settings["dynamics"]["skin"] <= 0.8
 
 
+@pytest.mark.parametrize("step, said", [(0.01, True), (0.5, False)])
+def test_a_liquid_that_has_not_mixed_is_said(step, said):
+    """Molecules walk at random, 39 steps: of 0.01 nm an axis they lead sqrt(3 x 39) times 0.01 nm
+    away, of 0.5 nm anywhere: neighbours lie 4 / 12^(1/3) = 1.7 nm apart, 1.6 is seen at most.
+    """
+    frames = in_a_box(joined(polymer(12)))
+    steps = np.random.default_rng(1).normal(0, step, (len(frames), 12, 3))
+    walk = steps.cumsum(0)[:, frames.system.molecules]
+    frames = replace(frames, positions=frames.positions + walk)
+    situation = situation_of(frames.system)
+    rungs = ladder_of(frames, situation)
+    for rung in rungs:
+        settle(rung, situation)
+    found = [s for s in better(frames, situation, rungs) if "neighbour every 1.6 nm" in s]
+    assert len(found) == said
+    if said:
+        assert "moved 0.1" in found[0]
+
+
 @pytest.fixture
 def melt(tmp_path, monkeypatch):
     """Files of a melt in a folder: npz with forces, and a PDB."""
@@ -294,14 +315,14 @@ def test_a_fault_while_timing_leaves_no_file(melt, monkeypatch):
     def broken(*arguments):
         raise ValueError("no timing today")
 
-    monkeypatch.setattr(setup, "cost", broken)
+    monkeypatch.setattr(experiment, "cost", broken)
     with pytest.raises(ValueError, match="no timing today"):
         cgrec.init(["melt.npz", "melt.pdb"], temperature=300, check_units=False)
     assert not Path("mine.yaml").exists()
 
 
 def test_sizes_are_brought_within_the_goal(melt, monkeypatch):
-    monkeypatch.setattr(setup, "cost", lambda name, recipe, frames: Cost(10.0, 2.5, 0.001))
+    monkeypatch.setattr(experiment, "cost", lambda name, recipe, frames: Cost(10.0, 2.5, 0.001))
     said = cgrec.init(["melt.npz", "melt.pdb"], temperature=300, check_units=False)
     level = yaml.safe_load(Path("mine.yaml").read_text())["levels"]["l1"]
     # 2 levels of 10 min and four runs of 2.5: 40 min, of which a quarter is the least
