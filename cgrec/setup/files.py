@@ -34,8 +34,9 @@ TOPOLOGIES = frozenset(
 )
 #: Of these, files that are structures as well: alone, they are what a run can start from.
 STRUCTURES = frozenset([".pdb", ".ent", ".gro", ".cif", ".pdbx", ".mol2"])
-#: K that forces may be off before the temperature they imply is of no use, as a share of it.
-SURE = 0.05
+#: Error from which the temperature that forces imply is of no use, as a share of it: a potential of
+#: mean force is off by as much.
+SURE = 0.02
 #: ps, of the run of all atoms of a structure.
 RUN_OF_ATOMS = {"length": 250, "equilibration": 200}
 #: K, to read a file whose temperature nobody knows yet.

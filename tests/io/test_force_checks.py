@@ -72,6 +72,50 @@ def test_the_estimate_is_the_temperature_within_its_error(noise):
     assert abs(np.mean([c.sigmas for c in checks])) < 0.7
 
 
+def hydrogens_held(n_frames: int, n_bonds: int, *, constraints: bool) -> Frames:
+    """Bonds A-B with a hydrogen at a fixed distance from A, a spring between it and B, and a stiff
+    angle at A: drawn exactly from their potential, on a grid of bond lengths and cosines.
+    """
+    rng = np.random.default_rng(3)
+    k, pull, bend, held = 5e4, 2e5, 8e3, 0.11
+    r, cosine = np.meshgrid(np.linspace(0.1, 0.2, 401), np.linspace(0, 1, 401), indexing="ij")
+    apart = np.sqrt(r**2 + held**2 - 2 * r * held * cosine)
+    energy = k / 2 * (r - 0.15) ** 2 + pull / 2 * (apart - 0.12) ** 2
+    energy += bend / 2 * (cosine - 0.6) ** 2
+    weight = (r**2 * np.exp(-energy / (BOLTZMANN * T))).ravel()
+    picked = rng.choice(weight.size, (n_frames, n_bonds), p=weight / weight.sum())
+    r, cosine, apart = (x.ravel()[picked] for x in (r, cosine, apart))
+    e = rng.normal(size=(*r.shape, 3))
+    e /= np.linalg.norm(e, axis=-1, keepdims=True)
+    across = np.cross(e, rng.normal(size=e.shape))
+    across /= np.linalg.norm(across, axis=-1, keepdims=True)
+    a = 5.0 * np.arange(n_bonds)[:, None] * np.ones(3) + np.zeros_like(e)
+    b = a + r[..., None] * e
+    h = a + held * (cosine[..., None] * e + np.sqrt(1 - cosine**2)[..., None] * across)
+    stretch = (k * (r - 0.15))[..., None] * e
+    spring = (pull * (apart - 0.12) / apart)[..., None] * (b - h)
+    n, c = (h - a) / held, cosine[..., None]
+    on_b, on_h = (-bend * (c - 0.6) * v for v in ((n - c * e) / r[..., None], (e - c * n) / held))
+    pulls = (stretch - on_b - on_h, -stretch - spring + on_b, spring + on_h)
+    x, forces = (np.stack(v, 2).reshape(n_frames, -1, 3) for v in ((a, b, h), pulls))
+    system = System(
+        names=("C1", "C2", "H") * n_bonds,
+        masses=[12.0, 12.0, 1.0] * n_bonds,
+        bonds=[(3 * m, 3 * m + s) for m in range(n_bonds) for s in (1, 2)],
+        constraints=[(3 * m, 3 * m + 2) for m in range(n_bonds)] if constraints else None,
+    )
+    return Frames(system, x, T, forces=forces)
+
+
+def test_what_constraints_tie_to_a_site_moves_with_it():
+    """The bare force on a carbon whose hydrogen is rigid says another temperature."""
+    check = check_force_units(hydrogens_held(10_000, 5, constraints=True))
+    assert check.verdict == "ok" and check.error < 5
+    assert abs(check.estimate - T) < 4 * check.error
+    bare = check_force_units(hydrogens_held(10_000, 5, constraints=False))
+    assert abs(bare.estimate - T) > 6 * bare.error
+
+
 @pytest.mark.parametrize("given", [280.0, 285.0, 315.0, 330.0])
 def test_a_wrong_temperature_is_judged_in_standard_errors(given):
     check = check_force_units(replace(oscillators(2000), temperature=given))

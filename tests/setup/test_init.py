@@ -342,7 +342,7 @@ def test_positions_alone_are_no_data(melt):
 def test_a_temperature_nobody_states_is_that_of_the_forces(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(2)
-    n, k = 3000, 50000.0
+    n, k = 30_000, 50000.0
     shift = rng.normal(0, np.sqrt(0.0083144626 * 350 / k), (n, 1))
     x = np.zeros((n, 2, 3))
     x[:, 1, :1] = 0.15 + shift
@@ -357,8 +357,12 @@ def test_a_temperature_nobody_states_is_that_of_the_forces(tmp_path, monkeypatch
         force_unit="kJ/mol/nm",
     )
     sample = sample_of(["a.npz"], None, None, {})
-    assert sample.frames.temperature == pytest.approx(350, rel=0.05)
+    assert sample.frames.temperature == pytest.approx(350, rel=0.03)
     assert "by the forces" in sample.notes[0]
+
+    np.savez("few.npz", **{**dict(np.load("a.npz")), "positions": x[:900], "forces": forces[:900]})
+    with pytest.raises(ValueError, match="the forces do not say; give temperature=K"):
+        sample_of(["few.npz"], None, None, {})
 
     known = sample_of(["a.npz"], None, 300.0, {})
     assert known.frames.temperature == 300 and "the temperature given is 300 K" in known.notes[0]
