@@ -148,3 +148,19 @@ def test_close_pairs_of_many_sites_take_no_square():
         types=["W"], cutoff=0.5, energy=2.5, diameters=[[0.2]], n_sites=n, excluded=pairs.tolist()
     )
     assert sum(b.numel() * b.element_size() for b in wall.buffers()) < 8e6
+
+
+def test_beads_that_pass_through_each_other_have_no_wall():
+    """Centres of chains lie anywhere; others keep their distance. No frame costs more than the wall
+    is meant to.
+    """
+    frames = hard_spheres(200, names="AB")
+    x = np.array(frames.positions)
+    free = np.array([name == "A" for name in frames.system.names])
+    x[:, free] = np.random.default_rng(5).uniform(0, 1.6, (200, free.sum(), 3))
+    frames = replace(frames, positions=x)
+    found = diameters(frames, 0.7)
+    assert found[0, 0] == 0 and found[0, 1] == 0 and found[1, 1] > 0.25
+    wall = ExcludedVolume.fit(frames, ["A", "B"], 0.7)
+    energies = np.asarray(wall.energy_and_forces(frames)[0])
+    assert energies.max() < 32 * 31 / 2 * thermal_energy(300)
