@@ -19,9 +19,11 @@ chain on); blocks make it robust.
    the contact distance, as does
 4. a pair that is within the cutoff in less than a quarter of the blocks. Where nothing comes into
    contact at all, that is the size of the sites.
-5. A pair whose distance is less than `CLOSEST` passes through itself, as centres of long groups of
-   atoms do, and has no wall: one at `CLOSEST` cost beads of a bilayer up to 10^7 kJ/mol in frames
-   of the sample itself.
+5. Sites may pass through each other, as centres of long groups of atoms do: they come nearer than
+   two spheres, in some blocks far nearer than in others, and there are hardly more pairs just
+   outside of their distance than inside of it. They have no wall, and do not count for the contact
+   distance. A wall at `CLOSEST` cost beads of a bilayer up to 10^7 kJ/mol in frames of the sample
+   itself.
 
 Nothing here but what is within reach depends on the cutoff.
 """
@@ -67,6 +69,10 @@ LOOKED_AT = 60_000
 #: Frames in which it is looked at, at least, and at most.
 FEWEST = 5
 MOST = 60
+#: Pairs pass through each other where the shortest distance of all is less than this share of their
+#: distance, and this many samples or fewer lie within NEAR of it for each one inside (an ideal gas
+#: has one, soft beads two or three, a liquid hundreds).
+UNEVEN, SOFT = 0.8, 4
 #: Share of the radii's sum at which two spheres touch.
 TOUCH = 0.6
 #: nm^3 per amu, of a sphere of the density of water.
@@ -111,9 +117,10 @@ def contact_distances(wall: Wall, frames: Frames) -> NDArray[np.float64]:
     shortest = np.minimum(shortest, shortest.swapaxes(-1, -2))
     place = int(SHARE * (len(blocks) - 1))
     found = np.sort(shortest[0], axis=0)[place]
+    passing = _pass(wall, frames, found, shortest[0].min(0))
+    shortest[1][:, passing] = np.inf
     contact = float(np.sort(shortest[1].min((1, 2)))[place])
     usual = _usual(wall, frames, contact)
-    passing = found < CLOSEST
     held = np.isfinite(found) & (found > LOOSE * usual)
     asked = held & (NEAR * found <= wall.cutoff)  # else what lies just outside is out of sight
     if asked.any():
@@ -121,6 +128,31 @@ def contact_distances(wall: Wall, frames: Frames) -> NDArray[np.float64]:
     found = np.where(held, usual, found)
     walls = np.maximum(np.where(np.isfinite(found), found, usual), CLOSEST)
     return np.where(passing, 0.0, walls)
+
+
+def _pass(
+    wall: Wall, frames: Frames, distances: NDArray[np.float64], shortest: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """(n_types, n_types) whether sites pass through each other.
+
+    Args:
+        wall: whose pairs.
+        frames: of the sample.
+        distances: (n_types, n_types) nm of the pairs.
+        shortest: (n_types, n_types) nm in any frame.
+    """
+    asked = (distances < _by_mass(wall, frames.system)) & (shortest < UNEVEN * distances)
+    if not asked.any():
+        return asked
+    n_types = len(wall.types)
+    reach = np.where(asked, distances, 0.0).ravel()
+    inside, around = np.zeros((2, n_types**2))
+    for graph in _graphs(wall, frames):
+        r, own, other, _ = _near_pairs(wall, graph)
+        kind = own * n_types + other
+        inside += np.bincount(kind[r < reach[kind]], minlength=n_types**2)
+        around += np.bincount(kind[r < NEAR * reach[kind]], minlength=n_types**2)
+    return asked & (around - inside < SOFT * inside).reshape(n_types, n_types)
 
 
 def _usual(wall: Wall, frames: Frames, contact: float) -> NDArray[np.float64]:
