@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 using real = REAL;
@@ -19,7 +20,10 @@ constexpr int LANES = VECTOR / sizeof(real);
 constexpr int NL = L_MAX + 1, NLM = NL * NL, CV = CHANNELS / LANES, MV = 3 * CV, NF = CHANNELS * (1 + NL + N_TRIPLES);
 constexpr int FV = NF / LANES, WV = WIDTH / LANES, OUT = CHANNELS + LANES, OV = OUT / LANES, BLOCK = 8, PARTS = 8, SOME = 64, MANY = 128;
 
+constexpr bool FLOAT = sizeof(real) == 4;
 typedef real vec __attribute__((vector_size(VECTOR)));
+typedef real quad __attribute__((vector_size(4 * sizeof(real))));
+typedef std::conditional_t<FLOAT, int32_t, int64_t> ints __attribute__((vector_size(VECTOR)));
 
 template <class S> struct Dual { S v, d; };
 
@@ -41,11 +45,34 @@ inline Dual<real> element(const Dual<vec>* row, int k) {
     return {pair[k % LANES], pair[k % LANES + LANES]};
 }
 
-inline real sum(vec a) {
-    real total = 0;
-    for (int i = 0; i < LANES; i++) total += a[i];
+#if defined(__has_builtin) && __has_builtin(__builtin_shufflevector)
+// In every four lanes those that A, B, C, D name: 0 to 3 of a, 4 to 7 of b.
+template <int A, int B, int C, int D, std::size_t... I> inline vec lanes(vec a, vec b, std::index_sequence<I...>) {
+    constexpr int picked[4] = {A, B, C, D};
+    return __builtin_shufflevector(a, b, (int(I) / 4 * 4 + picked[I % 4] % 4 + picked[I % 4] / 4 * LANES)...);
+}
+template <int A, int B, int C, int D> inline vec lanes(vec a, vec b) { return lanes<A, B, C, D>(a, b, std::make_index_sequence<LANES>{}); }
+
+// What the lanes of each of four vectors add up to.
+inline quad sums(const vec* four) {
+    vec two[2];
+    for (int i = 0; i < 2; i++) {
+        const vec a = four[2 * i], b = four[2 * i + 1];
+        two[i] = lanes<0, 4, 1, 5>(a, b) + lanes<2, 6, 3, 7>(a, b);
+    }
+    const vec one = lanes<0, 1, 4, 5>(two[0], two[1]) + lanes<2, 3, 6, 7>(two[0], two[1]);
+    quad total{};
+    for (int q = 0; q < LANES / 4; q++) total += reinterpret_cast<const quad*>(&one)[q];
     return total;
 }
+#else
+inline quad sums(const vec* four) {
+    quad total{};
+    for (int i = 0; i < 4; i++)
+        for (int lane = 0; lane < LANES; lane++) total[i] += four[i][lane];
+    return total;
+}
+#endif
 
 template <class F> inline vec map(vec a, F f) {
     vec out;
@@ -53,36 +80,47 @@ template <class F> inline vec map(vec a, F f) {
     return out;
 }
 
-#include GENERATED  // N_GRADIENTS, harmonics, harmonic_gradients, contract_gradients; couple, couple_back
+#include GENERATED  // N_GRADIENTS, harmonics, harmonic_gradients, turning; couple, couple_back
 
 // ---- small matrix products -------------------------------------------------------------------------------------------
 
+// R rows of x times N columns of w. Few sums would wait for each other: then some go side by side, each over a part of k.
 template <int R, int N, int KV, int NV, class V> inline void tile(const V* x, const vec* w, V* y, bool add) {
-    V acc[R][N];
+    constexpr int SUMS = R * N * (is_dual<V> ? 2 : 1), U = SUMS < 4 ? 4 : SUMS < 8 ? 2 : 1;
+    V acc[U][R][N];
+    for (int u = 0; u < U; u++)
+        for (int r = 0; r < R; r++)
+            for (int n = 0; n < N; n++) acc[u][r][n] = add && u == 0 ? y[r * NV + n] : V{};
+    for (int k = 0; k < KV * LANES; k += U)
+#pragma GCC unroll 4
+        for (int u = 0; u < U; u++)
+#pragma GCC unroll 4
+            for (int r = 0; r < R; r++) {
+                const Scalar<V> a = element(x + r * KV, k + u);
+#pragma GCC unroll 4
+                for (int n = 0; n < N; n++) acc[u][r][n] += a * w[(k + u) * NV + n];
+            }
     for (int r = 0; r < R; r++)
-        for (int n = 0; n < N; n++) acc[r][n] = add ? y[r * NV + n] : V{};
-    for (int k = 0; k < KV * LANES; k++)
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++) {
-            const Scalar<V> a = element(x + r * KV, k);
-#pragma GCC unroll 4
-            for (int n = 0; n < N; n++) acc[r][n] += a * w[k * NV + n];
+        for (int n = 0; n < N; n++) {
+            y[r * NV + n] = acc[0][r][n];
+            for (int u = 1; u < U; u++) y[r * NV + n] += acc[u][r][n];
         }
-    for (int r = 0; r < R; r++)
-        for (int n = 0; n < N; n++) y[r * NV + n] = acc[r][n];
 }
 
-template <int R, int KV, int NV, class V> inline void strip(const V* x, const vec* w, V* y, bool add) {
-    constexpr int N = NV % 3 == 0 ? 3 : NV % 2 == 0 ? 2 : 1;
-    for (int n = 0; n < NV; n += N) tile<R, N, KV, NV>(x, w + n, y + n, add);
-}
-
-// y = x w (+ y): x (rows, KV * LANES), w (KV * LANES, NV * LANES).
-template <int KV, int NV, class V> inline void multiply(int rows, const V* x, const vec* w, V* y, bool add = false) {
-    constexpr int R = is_dual<V> ? 2 : 4;
-    int r = 0;
-    for (; r + R <= rows; r += R) strip<R, KV, NV>(x + r * KV, w, y + r * NV, add);
-    for (; r < rows; r++) strip<1, KV, NV>(x + r * KV, w, y + r * NV, add);
+// y = x w (+ y): x (rows, KV * LANES), w (KV * LANES, NV * LANES); of w and y the columns from FROM * LANES on.
+template <int KV, int NV, int FROM = 0, class V> inline void multiply(int rows, const V* x, const vec* w, V* y, bool add = false) {
+    constexpr int M = NV - FROM, N = M % 3 == 0 ? 3 : M % 2 == 0 ? 2 : 1, R = is_dual<V> ? 2 : 4;
+    for (int n = FROM; n < NV; n += N) {  // the columns of w stay in the nearest cache for all rows
+        int r = 0;
+        auto some = [&](auto many) {
+            tile<decltype(many)::value, N, KV, NV>(x + r * KV, w + n, y + r * NV + n, add);
+            r += many;
+        };
+        while (r + R <= rows) some(std::integral_constant<int, R>{});
+        if (R > 3 && r + 3 <= rows) some(std::integral_constant<int, 3>{});
+        if (R > 2 && r + 2 <= rows) some(std::integral_constant<int, 2>{});
+        if (r < rows) some(std::integral_constant<int, 1>{});
+    }
 }
 
 // g += derivative of x^T y.
@@ -101,10 +139,23 @@ template <int KV, int NV> inline void outer(int rows, const Dual<vec>* x, const 
         }
 }
 
-// Finite for every z: with -ffast-math, 1 / inf need not be 0.
-inline vec logistic(vec z) {
-    return 1 / (1 + map(-z, [](real a) { return std::exp(std::min(a, real(sizeof(real) == 4 ? 80 : 700))); }));
+// exp(a), |a| cut to MOST: 2^n times the series of the rest, which is at most log(2) / 2.
+inline vec exponential(vec a) {
+    constexpr int TERMS = FLOAT ? 7 : 13, BITS = FLOAT ? 23 : 52, BIAS = FLOAT ? 127 : 1023;
+    constexpr real MOST = FLOAT ? 80 : 700;
+    a = a < -MOST ? vec{} - MOST : a;
+    a = a > MOST ? vec{} + MOST : a;
+    // Truncation rounds a positive number down.
+    const ints n = __builtin_convertvector(a * real(1.4426950408889634) + real(BIAS + 0.5), ints);
+    const vec rest = a - __builtin_convertvector(n - BIAS, vec) * real(0.6931471805599453);
+    vec series = vec{} + 1;
+    for (int k = TERMS; k > 0; k--) series = 1 + series * rest * real(1.0 / k);
+    const ints power = n << BITS;
+    return series * reinterpret_cast<const vec&>(power);
 }
+
+// Finite for every z: with -ffast-math, 1 / inf need not be 0.
+inline vec logistic(vec z) { return 1 / (1 + exponential(-z)); }
 
 // h = silu(z), slope = silu'(z).
 inline void silu(vec z, vec& h, vec& slope) {
@@ -163,18 +214,30 @@ inline double shift(const Problem& p, int64_t site, int64_t k, int axis) { retur
 
 // ---- pairs -----------------------------------------------------------------------------------------------------------
 
+// sin(pi x) and cos(pi x) of 0 < x < 1, by the series of half the angle.
+inline void half_turn(vec x, vec& sine, vec& cosine) {
+    constexpr int TERMS = FLOAT ? 7 : 11;
+    const vec half = real(1.5707963267948966) * x, z = half * half;
+    vec odd = vec{} + 1, even = vec{} + 1;
+    for (int k = TERMS; k > 0; k--) odd = 1 - z * odd * real(1.0 / (2 * k * (2 * k + 1))), even = 1 - z * even * real(1.0 / ((2 * k - 1) * 2 * k));
+    odd *= half;
+    sine = 2 * odd * even, cosine = 1 - 2 * odd * odd;
+}
+
 template <class V> struct Pairs {
     int count = 0;
     std::vector<int64_t> other;
     std::vector<double> raw;         // x y z (and their tangents) of each neighbour within reach
     std::vector<V> direction, harmonic, bessel;
-    std::vector<vec> slope, gradient, inverse;  // of plain numbers only
+    std::vector<vec> slope, gradient, inverse, radial, change;  // of plain numbers only
 
     explicit Pairs(int64_t slots) {
         const int most = (slots + LANES - 1) / LANES + 1;
         other.resize(most * LANES), raw.resize(most * LANES * 6);
         direction.resize(most * 3), harmonic.resize(most * NLM), bessel.resize(most * N_RADIAL);
-        if (!is_dual<V>) slope.resize(most * N_RADIAL), gradient.resize(most * N_GRADIENTS), inverse.resize(most);
+        if (is_dual<V>) return;
+        slope.resize(most * N_RADIAL), gradient.resize(most * N_GRADIENTS), inverse.resize(most);
+        radial.resize(most * LANES * NL * CV), change.resize(most * LANES * NL * CV);
     }
 
     void find(const Problem& p, int64_t site) {
@@ -222,7 +285,8 @@ template <class V> struct Pairs {
         const vec poly = 1 + 3 * x + 6 * x2 + x2 * x * (10 + 15 * x + 21 * x2);
         const vec height = real(p.norm * p.cutoff) * left * left * left * poly * near;
         const vec fall = real(-168 * p.norm) * inverse_cutoff * x2 * x2 * left * left - height * near;
-        const vec s1 = map(pi * x, [](real a) { return std::sin(a); }), c1 = map(pi * x, [](real a) { return std::cos(a); });
+        vec s1, c1;
+        half_turn(x, s1, c1);
         vec s = s1, c = c1;
         for (int n = 0; n < N_RADIAL; n++) {
             const vec value = s * height, change = (n + 1) * pi * inverse_cutoff * c * height + s * fall;
@@ -230,6 +294,24 @@ template <class V> struct Pairs {
             else bessel[block * N_RADIAL + n] = value, slope[block * N_RADIAL + n] = change;
             const vec turned = s * c1 + c * s1;
             c = c * c1 - s * s1, s = turned;
+        }
+    }
+
+    // Radial functions of all pairs, or their slopes: (count, NL, CV) from N_RADIAL functions of each. Some pairs at once, so that weights
+    // are loaded for several and sums do not wait for each other.
+    static void radials(int count, const vec* functions, const Layer& layer, vec* out) {
+        constexpr int R = CV > 3 ? 2 : CV > 1 || LANES < 8 ? 4 : 8;
+        for (int k = 0; k < count; k += R) {
+            const real* row = reinterpret_cast<const real*>(functions + k / LANES * N_RADIAL) + k % LANES;
+            for (int l = 0; l < NL; l++) {
+                vec acc[R][CV] = {};
+                for (int n = 0; n < N_RADIAL; n++)
+#pragma GCC unroll 8
+                    for (int r = 0; r < R; r++)
+                        for (int c = 0; c < CV; c++) acc[r][c] += row[n * LANES + r] * layer.radial[(l * N_RADIAL + n) * CV + c];
+                for (int r = 0; r < R; r++)
+                    for (int c = 0; c < CV; c++) out[((k + r) * NL + l) * CV + c] = acc[r][c];
+            }
         }
     }
 
@@ -246,10 +328,13 @@ template <class V> void density(const Pairs<V>& pairs, const Layer& layer, const
         V acc[M][CV] = {};
         for (int k = 0; k < pairs.count; k++) {
             V radial[CV] = {};
-            for (int n = 0; n < N_RADIAL; n++) {
-                const auto b = Pairs<V>::at(pairs.bessel, N_RADIAL, n, k);
-                for (int c = 0; c < CV; c++) radial[c] += b * layer.radial[(l * N_RADIAL + n) * CV + c];
-            }
+            if constexpr (is_dual<V>)
+                for (int n = 0; n < N_RADIAL; n++) {
+                    const auto b = Pairs<V>::at(pairs.bessel, N_RADIAL, n, k);
+                    for (int c = 0; c < CV; c++) radial[c] += b * layer.radial[(l * N_RADIAL + n) * CV + c];
+                }
+            else
+                for (int c = 0; c < CV; c++) radial[c] = pairs.radial[(k * NL + l) * CV + c];
             for (int c = 0; c < CV; c++) radial[c] = radial[c] * state[pairs.other[k] * CV + c];
 #pragma GCC unroll 8
             for (int m = 0; m < M; m++) {
@@ -266,41 +351,55 @@ template <class V> void density(const Pairs<V>& pairs, const Layer& layer, const
     if constexpr (L_MAX > 2) one(std::integral_constant<int, 3>{});
 }
 
-// Forces of one site's densities from g = dE/da; dE/dstate of its neighbours.
-inline void density_back(const Pairs<vec>& pairs, const Layer& layer, const vec* state, const vec* g, int64_t site, double* forces, vec* state_gradient) {
-    for (int k = 0; k < pairs.count; k++) {
-        const int64_t j = pairs.other[k];
-        const real near = Pairs<vec>::at(pairs.inverse, 1, 0, k);
-        real gradients[N_GRADIENTS], y[NLM], b[N_RADIAL], db[N_RADIAL];
-        for (int t = 0; t < N_GRADIENTS; t++) gradients[t] = Pairs<vec>::at(pairs.gradient, N_GRADIENTS, t, k);
-        for (int t = 0; t < NLM; t++) y[t] = Pairs<vec>::at(pairs.harmonic, NLM, t, k);
-        for (int n = 0; n < N_RADIAL; n++) b[n] = Pairs<vec>::at(pairs.bessel, N_RADIAL, n, k), db[n] = Pairs<vec>::at(pairs.slope, N_RADIAL, n, k);
-        vec along{}, across[3] = {};
-        for (int c = 0; c < CV; c++) {
-            vec inner{}, turn[3] = {}, back{};
+// Forces of one site's densities from g = dE/da; dE/dstate of its neighbours. Channels are the lanes until they are summed up, then pairs.
+inline void density_back(Pairs<vec>& pairs, const Layer& layer, const vec* state, const vec* g, int64_t site, double* forces, vec* state_gradient) {
+    Pairs<vec>::radials(pairs.count, pairs.slope.data(), layer, pairs.change.data());
+    double own[3] = {};
+    for (int begin = 0; begin < pairs.count; begin += LANES) {
+        const vec *harmonic = &pairs.harmonic[begin / LANES * NLM], *direction = &pairs.direction[begin / LANES * 3];
+        const int n = std::min(LANES, pairs.count - begin);
+        vec pulls[NLM] = {};  // in place of that of the first harmonic, which is constant: of the distance by the radial functions
+        for (int k = begin; k < begin + n; k++) {
+            const real* y = reinterpret_cast<const real*>(harmonic) + (k - begin);
+            vec parts[(NLM + 3) / 4 * 4];
+#pragma GCC unroll 16
+            for (int m = 0; m < (NLM + 3) / 4 * 4; m++) parts[m] = vec{};
+            for (int c = 0; c < CV; c++) {
+                const vec s = state[pairs.other[k] * CV + c];
+                vec back{};
 #pragma GCC unroll 4
-            for (int l = 0; l < NL; l++) {
-                vec radial{}, change{}, total{};
-                for (int n = 0; n < N_RADIAL; n++) {
-                    const vec w = layer.radial[(l * N_RADIAL + n) * CV + c];
-                    radial += b[n] * w, change += db[n] * w;
+                for (int l = 0; l < NL; l++) {
+                    const vec radial = pairs.radial[(k * NL + l) * CV + c], change = pairs.change[(k * NL + l) * CV + c];
+                    vec total{};
+#pragma GCC unroll 8
+                    for (int m = l * l; m < (l + 1) * (l + 1); m++) {
+                        total += y[m * LANES] * g[m * CV + c];
+                        if (m) parts[m] += s * radial * g[m * CV + c];
+                    }
+                    parts[0] += s * change * total;
+                    back += radial * total;
                 }
-                for (int m = l * l; m < (l + 1) * (l + 1); m++) total += y[m] * g[m * CV + c];
-                inner += (change - (l * near) * radial) * total;
-                back += radial * total;
-                contract_gradients(l, gradients, g + c, radial, turn);
+                if (state_gradient) state_gradient[pairs.other[k] * CV + c] += back;
             }
-            const vec s = state[j * CV + c];
-            along += s * inner;
-            for (int a = 0; a < 3; a++) across[a] += s * turn[a];
-            if (state_gradient) state_gradient[j * CV + c] += back;
+#pragma GCC unroll 4
+            for (int m = 0; m < NLM; m += 4) {
+                const quad four = sums(parts + m);
+                for (int i = 0; i < 4 && m + i < NLM; i++) reinterpret_cast<real*>(pulls + m + i)[k - begin] = four[i];
+            }
         }
-        const real push = sum(along);
-        for (int a = 0; a < 3; a++) {
-            const double f = Pairs<vec>::at(pairs.direction, 3, a, k) * push + sum(across[a]) * near;
-            forces[3 * site + a] += f, forces[3 * j + a] -= f;
-        }
+        const vec near = pairs.inverse[begin / LANES];
+        vec along = pulls[0], turn[3];
+        for (int l = 1; l < NL; l++)
+            for (int m = l * l; m < (l + 1) * (l + 1); m++) along -= real(l) * near * harmonic[m] * pulls[m];
+        turning(&pairs.gradient[begin / LANES * N_GRADIENTS], pulls, turn);
+        for (int a = 0; a < 3; a++) turn[a] = direction[a] * along + near * turn[a];
+        for (int k = 0; k < n; k++)
+            for (int a = 0; a < 3; a++) {
+                const double force = turn[a][k];
+                own[a] += force, forces[3 * pairs.other[begin + k] + a] -= force;
+            }
     }
+    for (int a = 0; a < 3; a++) forces[3 * site + a] += own[a];
 }
 
 // Gradient of the radial weights from g = dE/da, with dE/dstate of the neighbours.
@@ -335,7 +434,8 @@ inline void density_back(const Pairs<Dual<vec>>& pairs, const Layer& layer, cons
 template <class V> struct Sites {  // the work of a block of sites between densities and output
     V mixed[BLOCK * NLM * MV], features[BLOCK * FV], h1[BLOCK * WV], slope1[BLOCK * WV], h2[BLOCK * WV], slope2[BLOCK * WV], out[BLOCK * OV];
 
-    void forward(const Layer& layer, const V* a, const int64_t* species, int n) {
+    // `top`: of the last layer, whose states nobody asks for.
+    void forward(const Layer& layer, const V* a, const int64_t* species, int n, bool top) {
         V z[BLOCK * WV];
         for (int i = 0; i < n; i++) {
             for (int l = 0; l < NL; l++)
@@ -347,13 +447,16 @@ template <class V> struct Sites {  // the work of a block of sites between densi
         for (int w = 0; w < n * WV; w++) silu(z[w], h1[w], slope1[w]), z[w] = plain(layer.second_bias[w % WV]);
         multiply<WV, WV>(n, h1, layer.second, z, true);
         for (int w = 0; w < n * WV; w++) silu(z[w], h2[w], slope2[w]);
-        multiply<WV, OV>(n, h2, layer.out, out);
+        if (top) multiply<WV, OV, CV>(n, h2, layer.out, out);
+        else multiply<WV, OV>(n, h2, layer.out, out);
     }
 
     // g = dE/da from go = dE/dout.
-    void back(const Layer& layer, const V* a, const int64_t* species, int n, const V* go, V* g, [[maybe_unused]] const LayerGradient* gradient) {
+    void back(const Layer& layer, const V* a, const int64_t* species, int n, bool top, const V* go, V* g, [[maybe_unused]] const LayerGradient* gradient) {
         V gz[BLOCK * WV], gh[BLOCK * WV], gf[BLOCK * FV], gm[NLM * MV];
-        multiply<OV, WV>(n, go, layer.outT, gz);
+        if (top)
+            for (int w = 0; w < n * WV; w++) gz[w] = element(go + w / WV * OV, CHANNELS) * plain(layer.outT[CHANNELS * WV + w % WV]);
+        else multiply<OV, WV>(n, go, layer.outT, gz);
         for (int w = 0; w < n * WV; w++) gz[w] = gz[w] * slope2[w];
         if constexpr (is_dual<V>) {
             outer<WV, OV>(n, h2, go, gradient->out);
@@ -521,9 +624,10 @@ template <class V> void run(const Problem& p) {
                 V* own_a = known ? &densities[k][first * NLM * CV] : a.data();
                 for (int i = 0; i < n; i++) {
                     pairs[i].find(p, first + i);
+                    if constexpr (!is_dual<V>) pairs[i].radials(pairs[i].count, pairs[i].bessel.data(), layer, pairs[i].radial.data());
                     if (!known) density(pairs[i], layer, states[k].data(), own_a + i * NLM * CV);
                 }
-                work->forward(layer, own_a, p.species + first, n);
+                work->forward(layer, own_a, p.species + first, n, k == top);
                 if (k == top || !down) deliver(p, *work, k, first, n, energies.data());
                 if (!down) {
                     std::copy(own_a, own_a + n * NLM * CV, &densities[k][first * NLM * CV]);
@@ -531,7 +635,7 @@ template <class V> void run(const Problem& p) {
                     return;
                 }
                 seed(p, k < top ? &pull[first * CV] : nullptr, first, n, go.data());
-                work->back(layer, own_a, p.species + first, n, go.data(), g.data(), &sums->gradient);
+                work->back(layer, own_a, p.species + first, n, k == top, go.data(), g.data(), &sums->gradient);
                 for (int i = 0; i < n; i++)
                     if constexpr (is_dual<V>) density_back(pairs[i], layer, states[k].data(), &g[i * NLM * CV], sums->gradient.radial, sums->pulls.data());
                     else density_back(pairs[i], layer, states[k].data(), &g[i * NLM * CV], first + i, sums->pushes.data(), wants_states ? sums->pulls.data() : nullptr);

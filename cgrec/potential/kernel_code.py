@@ -22,7 +22,7 @@ def generated(l_max: int) -> str:
     """
     polynomials = [p for degree in range(l_max + 1) for p in _harmonic_polynomials(degree)]
     return "\n".join(
-        [*_harmonics(polynomials), *_gradients(polynomials, l_max), *_couplings(l_max)]
+        [*_harmonics(polynomials), *_gradients(polynomials), *_couplings(l_max)]
     )
 
 
@@ -60,9 +60,9 @@ def _harmonics(polynomials: list[Polynomial]) -> Iterator[str]:
     yield "}"
 
 
-def _gradients(polynomials: list[Polynomial], l_max: int) -> Iterator[str]:
-    """Non-zero derivatives of the homogeneous polynomials, and their contraction with a gradient
-    (NLM, CV) per degree.
+def _gradients(polynomials: list[Polynomial]) -> Iterator[str]:
+    """Non-zero derivatives of the homogeneous polynomials, and their contraction with what pulls at
+    each harmonic.
     """
     terms = [
         (i, axis, d)
@@ -74,24 +74,10 @@ def _gradients(polynomials: list[Polynomial], l_max: int) -> Iterator[str]:
     yield "inline void harmonic_gradients(vec x, vec y, vec z, vec* out) {"
     yield from (f"    out[{k}] = vec{{}} + ({_code(d)});" for k, (_, _, d) in enumerate(terms))
     yield "}"
-    yield (
-        "inline void contract_gradients(int l, const real* gradients, const vec* g, vec radial, "
-        "vec* out) {"
-    )
-    for degree in range(1, l_max + 1):
-        yield f"    if (l == {degree}) {{"
-        for axis in range(3):
-            mine = [
-                (k, i)
-                for k, (i, a, _) in enumerate(terms)
-                if a == axis and degree**2 <= i < (degree + 1) ** 2
-            ]
-            yield (
-                f"        out[{axis}] += radial * ("
-                + " + ".join(f"gradients[{k}] * g[{i} * CV]" for k, i in mine)
-                + ");"
-            )
-        yield "    }"
+    yield "inline void turning(const vec* gradients, const vec* pulls, vec* out) {"
+    for axis in range(3):
+        mine = [(k, i) for k, (i, a, _) in enumerate(terms) if a == axis]
+        yield f"    out[{axis}] = {' + '.join(f'gradients[{k}] * pulls[{i}]' for k, i in mine)};"
     yield "}"
 
 
