@@ -100,8 +100,8 @@ def correct_pairs(
         so_far: the correction until now; None for none.
     """
     step = UF3Potential(types=types, cutoff=options.cutoff, spacing=options.spacing)
-    x = _pair_modes(step, model)
-    y = _pair_modes(step, target)
+    x = pair_modes(step, model)
+    y = pair_modes(step, target)
     known = np.minimum(x.sum(0), y.sum(0)) > FEWEST_PAIRS
     found = multipliers(model, target, x[:, known], y[:, known])
     deviation = (x[:, known] - x[:, known].mean(0)) @ found
@@ -133,8 +133,8 @@ def _fill_inwards(splines: UF3Potential, known: NDArray[np.bool_]) -> None:
             ].item()
 
 
-def _pair_modes(splines: UF3Potential, frames: Frames) -> NDArray[np.float64]:
-    """(n_frames, n_coefficients) sums of the splines over all pairs."""
+def pair_modes(splines: UF3Potential, frames: Frames) -> NDArray[np.float64]:
+    """(n_frames, n_coefficients) sums of the splines over all pairs of sites."""
     starts = range(0, len(frames), _PORTION)
     graphs = (splines.graph(frames[k : k + _PORTION]) for k in starts)
     return np.concatenate([splines.energy_design(graph).numpy() for graph in graphs])

@@ -21,9 +21,7 @@ def generated(l_max: int) -> str:
     conventions.
     """
     polynomials = [p for degree in range(l_max + 1) for p in _harmonic_polynomials(degree)]
-    return "\n".join(
-        [*_harmonics(polynomials), *_gradients(polynomials), *_couplings(l_max)]
-    )
+    return "\n".join([*_harmonics(polynomials), *_gradients(polynomials), *_couplings(l_max)])
 
 
 def _harmonic_polynomials(degree: int) -> list[Polynomial]:

@@ -13,11 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from ..corrections.pairs import pair_modes
 from ..dynamics import AllLost, Langevin
 from ..frames import Frames
 from ..level import LevelRecipe
 from ..level.trial import try_priors
-from ..potential import Potential
+from ..observables import compare_liquids
+from ..potential import Potential, UF3Potential
 from ..potential.priors import fitted
 
 #: Steps of the shorter piece, and how often each is timed.
@@ -26,8 +28,8 @@ STEPS, REPEATS = 10, 3
 SHORTEST = 0.001
 #: A run under a network is rougher than one under the priors alone.
 MARGIN = 1.25
-#: Frames that the trial fit sees.
-FRAMES = 400
+#: Frames that the trial fit sees, and in which pairs are counted.
+FRAMES, COUNTED = 400, 4
 
 
 class Cost(NamedTuple):
@@ -35,11 +37,13 @@ class Cost(NamedTuple):
 
     Attributes:
         fit, run: minutes, of its fit and of one of its runs.
+        pairs: minutes, of counting pairs in the frames of all runs, for the ledger and corrections.
         timestep: ps, at which the priors alone live (`cgrec.level.trial`).
     """
 
     fit: float
     run: float
+    pairs: float
     timestep: float
 
 
@@ -61,7 +65,10 @@ def cost(name: str, recipe: LevelRecipe, frames: Frames) -> Cost:
         timestep = _steady(name, priors, frames, engine)
         potential, fit = _fit(recipe, network, priors, some)
         run = _run(replace(engine, timestep=timestep), potential, some, Path(place) / "run")
-    return Cost(fit * recipe.training.steps / 60, run * engine.total_steps / 60, timestep)
+        pairs = _count(recipe, network.types, frames)
+    return Cost(
+        fit * recipe.training.steps / 60, run * engine.total_steps / 60, pairs / 60, timestep
+    )
 
 
 def _steady(name: str, priors: list[Potential], frames: Frames, engine: Langevin) -> float:
@@ -106,6 +113,28 @@ def _run(engine: object, potential: Potential, frames: Frames, folder: Path) -> 
 
     run(STEPS)
     return _seconds_a_step(run, 4 * STEPS)
+
+
+def _count(recipe: LevelRecipe, types: tuple[str, ...], frames: Frames) -> float:
+    """Seconds, of distributions of distances in a liquid and of the sums that a correction of pairs
+    needs: in the frames of each run, and in those of the level below.
+    """
+    engine, pairs = recipe.dynamics, recipe.refine_pairs
+    assert isinstance(engine, Langevin)
+    if frames.box is None or int(frames.system.molecules.max()) < 1:
+        return 0.0
+
+    def compared(n: int) -> object:
+        return compare_liquids(frames[:n], frames[1 : n + 1])
+
+    runs = 1 + (pairs is not None)  # of forces alone, too
+    saved = engine.n_replicas * engine.n_saves
+    seconds = _seconds_a_step(compared, COUNTED) / 2 * (runs * saved + len(frames))
+    if pairs is not None:
+        splines = UF3Potential(types=types, cutoff=pairs.cutoff, spacing=pairs.spacing)
+        a_frame = _seconds_a_step(lambda n: pair_modes(splines, frames[:n]), COUNTED)
+        seconds += pairs.rounds * a_frame * (saved + len(frames))
+    return seconds
 
 
 def _seconds_a_step(work: Callable[[int], object], steps: int) -> float:

@@ -139,15 +139,17 @@ def _forecast(text: str, rungs: Sequence[Rung], budget: float) -> list[str]:
         _shorten(rung.settings["dynamics"], costs[-1].timestep)
     runs = [_runs(recipes[rung.name]) for rung in rungs]
     total = sum(c.fit + n * c.run for c, n in zip(costs, runs))
-    share = 1.0 if total <= budget else max(LEAST, budget / total)
+    counting = sum(c.pairs for c in costs)  # as many frames are saved of a shorter run
+    share = min(1.0, max(LEAST, (budget - counting) / total))
     if share < 1:
         _scale(rungs, share, share)
     for rung, found, n in zip(rungs, costs, runs):
-        rung.minutes = share * (found.fit + n * found.run)
-    if share * total <= LONGER * budget:
+        rung.minutes = share * (found.fit + n * found.run) + found.pairs
+    minutes = share * total + counting
+    if minutes <= LONGER * budget:
         return []
     return [
-        f"Cost: {share * total:.0f} minutes, more than goal= asks for: fits and runs are as short "
+        f"Cost: {minutes:.0f} minutes, more than goal= asks for: fits and runs are as short "
         "as they may be. Take fewer molecules, a coarser first level, or a faster machine."
     ]
 

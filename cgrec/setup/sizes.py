@@ -47,7 +47,7 @@ IN_A_BATCH, IN_A_RUN = 640, 2000
 FIT, RUN, RUN_OF_MANY = 3000, 25_000, 6000
 #: Frames in a run, at least and at most, and sites of all of them together: more only repeat what is
 #: known, and g(r) and corrections of pairs look at them all.
-FEWEST_SAVED, SAVED, SITES_SAVED = 500, 4000, 1_000_000
+FEWEST_SAVED, SAVED, SITES_SAVED = 500, 4000, 500_000
 
 
 def settle(rung: Rung, situation: Situation, permittivity: float = WATER) -> None:

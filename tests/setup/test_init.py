@@ -322,12 +322,14 @@ def test_a_fault_while_timing_leaves_no_file(melt, monkeypatch):
 
 
 def test_sizes_are_brought_within_the_goal(melt, monkeypatch):
-    monkeypatch.setattr(experiment, "cost", lambda name, recipe, frames: Cost(10.0, 2.5, 0.001))
+    monkeypatch.setattr(
+        experiment, "cost", lambda name, recipe, frames: Cost(10.0, 2.5, 0.5, 0.001)
+    )
     said = cgrec.init(["melt.npz", "melt.pdb"], temperature=300, check_units=False)
     level = yaml.safe_load(Path("mine.yaml").read_text())["levels"]["l1"]
     # 2 levels of 10 min and four runs of 2.5: 40 min, of which a quarter is the least
     assert level["training"]["steps"] == 800 and level["dynamics"]["timestep"] == 0.001
-    assert "about 5.0 min" in said
+    assert "about 5.5 min" in said  # with what counting pairs takes
 
 
 def test_positions_alone_are_no_data(melt):
