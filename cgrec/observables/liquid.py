@@ -538,10 +538,13 @@ def _shells(
 def _table(x: Array, box: Array, reach: float) -> Array:
     from vesin import NeighborList
 
-    i, d, vectors = NeighborList(cutoff=reach, full_list=True).compute(
+    # a cell of its list has the size of the cutoff: of a short one there would be a million
+    apart = (abs(np.linalg.det(box)) / len(x)) ** (1 / 3)
+    i, d, vectors = NeighborList(cutoff=max(reach, apart), full_list=True).compute(
         points=x, box=box, periodic=True, quantities="idD"
     )
-    i = i.astype(np.int64)
+    near = d < reach
+    i, d, vectors = i[near].astype(np.int64), d[near], vectors[near]
     order = np.lexsort((d, i))
     counts = np.bincount(i, minlength=len(x))
     place = np.arange(len(i)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -14,9 +14,11 @@ chain on); blocks make it robust.
    the sites, that is `TOUCH` times the sum of the radii of two spheres of their masses and the
    density of water (Na-Cl 0.27 nm, water 0.23, a residue 0.42), or a bond length where that is
    more.
-3. A pair that stays further apart than `LOOSE` contact distances is believed where it moves freely.
-   Else something holds the two apart (a helix, a chain), which says nothing of their size: it gets
-   the contact distance, as does
+3. A pair that stays further apart than `LOOSE` contact distances is believed where it moves freely,
+   and where its sites are always of two molecules and no further apart than two spheres that touch:
+   without a wall of their own, like ions of a short sample sat at the distance of unlike ones. Else
+   something holds the two apart (a helix, a chain), which says nothing of their size: it gets the
+   contact distance, as does
 4. a pair that is within the cutoff in less than a quarter of the blocks. Where nothing comes into
    contact at all, that is the size of the sites.
 5. Sites may pass through each other, as centres of long groups of atoms do: they come nearer than
@@ -122,6 +124,8 @@ def contact_distances(wall: Wall, frames: Frames) -> NDArray[np.float64]:
     contact = float(np.sort(shortest[1].min((1, 2)))[place])
     usual = _usual(wall, frames, contact)
     held = np.isfinite(found) & (found > LOOSE * usual)
+    spheres = _by_mass(wall, frames.system) / TOUCH
+    held &= ~(_of_two_molecules(wall, frames.system) & (found < spheres))
     asked = held & (NEAR * found <= wall.cutoff)  # else what lies just outside is out of sight
     if asked.any():
         held &= ~_moves_freely(wall, frames, np.where(asked, found, 0.0))
@@ -153,6 +157,15 @@ def _pass(
         inside += np.bincount(kind[r < reach[kind]], minlength=n_types**2)
         around += np.bincount(kind[r < NEAR * reach[kind]], minlength=n_types**2)
     return asked & (around - inside < SOFT * inside).reshape(n_types, n_types)
+
+
+def _of_two_molecules(wall: Wall, system: System) -> NDArray[np.bool_]:
+    """(n_types, n_types) whether no molecule has sites of both types."""
+    number = {name: k for k, name in enumerate(wall.types)}
+    counts = np.zeros((int(system.molecules.max()) + 1, len(number)))
+    kinds = np.array([number[name] for name in system.types])
+    np.add.at(counts, (system.molecules, kinds), 1)
+    return counts.T @ counts - np.diag(counts.sum(0)) == 0
 
 
 def _usual(wall: Wall, frames: Frames, contact: float) -> NDArray[np.float64]:
