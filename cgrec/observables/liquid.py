@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cell import minimum_image
 from ..files import Json
 from ..frames import Frames
 from ..statistics.errors import jackknife_rows
@@ -526,13 +527,22 @@ def _shells(
     ball = 3 * (nearest or 0) * abs(np.linalg.det(boxes[0])) / len(sites)
     reach = (3 * ball / (4 * np.pi)) ** (1 / 3) if r_shell is None else r_shell
     for x, box in zip(frames.positions, boxes):
-        table = _table(np.asarray(x[sites], float), box, reach)
-        while nearest is not None and (
-            table.shape[1] < nearest or np.isnan(table[:, nearest - 1]).any()
-        ):
-            reach *= 1.2
-            table = _table(np.asarray(x[sites], float), box, reach)
-        yield table[:, :nearest]
+        place = np.asarray(x[sites], float)
+        table = _table(place, box, reach)
+        yield table if nearest is None else _nearest(table, place, box, nearest)
+
+
+def _nearest(table: Array, x: Array, box: Array, nearest: int) -> Array:
+    """The first `nearest` places of a table; of a site that lies apart from all others, as water in
+    a membrane, all distances are looked at.
+    """
+    found = np.full((len(x), nearest, 3), np.nan)
+    found[:, : table.shape[1]] = table[:, :nearest]
+    for site in np.flatnonzero(np.isnan(found[:, -1, 0])):
+        vectors = minimum_image(np.delete(x, site, 0) - x[site], box)
+        order = np.argsort(np.linalg.norm(vectors, axis=-1))[:nearest]
+        found[site, : len(order)] = vectors[order]
+    return found
 
 
 def _table(x: Array, box: Array, reach: float) -> Array:
