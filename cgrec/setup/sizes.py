@@ -10,10 +10,14 @@ import contextlib
 import math
 
 import numpy as np
+import torch
 
+from .. import geometry
 from ..files import Json
 from ..frames import Frames
 from ..observables import dielectric_constant
+from ..potential import FlatBottomPrior
+from ..potential.priors.terms import inverse_masses
 from ..units import thermal_energy
 from .kinds import kinds_of
 from .ladder import Rung, Situation
@@ -39,6 +43,8 @@ IN_A_PERIOD, IN_A_COLLISION = 8, 12
 LEAST_RATE = (2 * math.pi / 0.16) ** 2
 #: ps, and what the time step is rounded down to.
 STEPS = (0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.012, 0.015, 0.02)
+#: Frames in which walls are looked for.
+OF_WALLS = 1000
 #: ps, of alpha carbons and centres of residues of a chain that nobody has seen move.
 UNSEEN_STEP = 0.008
 #: Sites in a batch, and in all replicas of a run together.
@@ -217,15 +223,15 @@ def _dynamics(frames: Frames, cutoff: float, steps: int) -> Json:
 
 
 def timestep(frames: Frames) -> float:
-    """ps, a part of the shortest period: of a bond or an angle by how much it fluctuates, of a site
-    without bonds by the forces on it, <F^2> = kT <curvature>.
+    """ps, a part of the shortest period: of a bond or an angle by how much it fluctuates and by the
+    wall where it ends, of a site without bonds by the forces on it, <F^2> = kT <curvature>.
     """
     some = frames[:: max(1, -(-len(frames) // 200))]
     kT = thermal_energy(frames.temperature)
     masses = frames.system.masses
     steps, rates = IN_A_PERIOD, [LEAST_RATE]
     if len(frames.system.bonds):
-        rates += [_bond_rate(some) * kT, _angle_rate(some) * kT]
+        rates += [_bond_rate(some) * kT, _angle_rate(some) * kT, _wall_rate(frames)]
     else:
         curvature = (np.asarray(some.need_forces(), float) ** 2).mean((0, 2)) / kT
         steps, rates = IN_A_COLLISION, [LEAST_RATE, float((curvature / masses).max())]
@@ -240,6 +246,21 @@ def _bond_rate(frames: Frames) -> float:
     variance = np.linalg.norm(x[:, i] - x[:, j], axis=-1).var(0)
     inverse_mass = 1 / frames.system.masses
     return float(((inverse_mass[i] + inverse_mass[j]) / np.maximum(variance, 1e-8)).max())
+
+
+def _wall_rate(frames: Frames) -> float:
+    """1/ps^2, squared angular frequency of the stiffest wall of a bond or an angle; 0 without. Halves
+    of hexane lie 0.38 +- 0.02 nm apart and never 0.42: all replicas exploded at 20 fs.
+    """
+    some = frames[:: max(1, -(-len(frames) // OF_WALLS))]
+    rates = [0.0]
+    for n, term in ((2, geometry.distance), (3, geometry.angle)):
+        walls = FlatBottomPrior.fit(some, sorted(set(frames.system.types)), n)
+        if walls is not None:
+            paths = [tuple(path) for path in walls.sites.tolist()]
+            stiffness = torch.maximum(walls.below, walls.above).numpy()
+            rates.append(float((stiffness * inverse_masses(some, term, paths)).max()))
+    return max(rates)
 
 
 def _angle_rate(frames: Frames) -> float:

@@ -188,6 +188,19 @@ def test_time_step_is_an_eighth_of_the_period_of_the_stiffest_bond():
     assert timestep(frames) == 0.005
 
 
+@pytest.mark.parametrize("ends, step", [(True, 0.012), (False, 0.02)])
+def test_time_step_bears_the_wall_where_a_bond_ends(ends, step):
+    """Halves of a chain: as wide a sample whose long side ends at once has a steep wall there."""
+    rng = np.random.default_rng(1)
+    width, n = 0.02, 20_000
+    shift = -rng.exponential(width, n) if ends else rng.normal(0, width, n)
+    x = np.zeros((n, 2, 3))
+    x[:, 1, 0] = 0.4 + shift
+    system = System(names=("A", "B"), masses=np.array([43.0, 43.0]), bonds=np.array([[0, 1]]))
+    frames = Frames(system=system, positions=x, forces=np.zeros_like(x), temperature=300.0)
+    assert timestep(frames) == step
+
+
 def test_time_step_of_an_angle_is_that_of_its_bending():
     # a light site that swings about a heavy one: G = 1 / (m r^2), stiffness kT / variance
     mass, length, period = 12.0, 0.15, 0.05
