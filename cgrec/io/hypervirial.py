@@ -11,12 +11,11 @@ the unit vector e and
 
 so T = -<sum v . F> / (k_B <sum div v>), without an approximation for flexible bonds. Here f = r -
 r0 for bonds, with the shares a_i = m_j / (m_i + m_j) of a bond vibration. Sites that constraints tie
-to i or j move with it, so that v minds no constraint, and F is the sum over them: with the bare
-forces of carbons whose hydrogens were rigid, butanediol at 300 K seemed to be at 270 K. Molecules are moved as a
-whole, which no constraint minds, with f = (r - r0) w(r) about the first peak of g(r), w smooth and
-zero past the first minimum. Mean forces obey the same identity, so mapped frames can be checked
-like atoms. Weights of a biased sample enter as in any average: the forces are those without the
-bias.
+to i or j move with it, so that v minds no constraint, and F is the sum over them: the bare force on a
+carbon whose hydrogen is rigid says another temperature. Molecules are moved as a whole, which no
+constraint minds, with f = (r - r0) w(r) about the first peak of g(r), w smooth and zero past the
+first minimum. Mean forces obey the same identity, so mapped frames can be checked like atoms.
+Weights of a biased sample enter as in any average: the forces are those without the bias.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def _count(recipe: LevelRecipe, types: tuple[str, ...], frames: Frames) -> float
         return 0.0
 
     def compared(n: int) -> object:
-        return compare_liquids(frames[:n], frames[1 : n + 1])
+        return compare_liquids(frames[:n], frames[:n])
 
     runs = 1 + (pairs is not None)  # of forces alone, too
     saved = engine.n_replicas * engine.n_saves
