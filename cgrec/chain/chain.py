@@ -121,8 +121,8 @@ class Chain(Seen):
         """Make every level that is not there yet, the ledger, and the run's summary.
 
         Args:
-            finished: called with the chain whenever a level has its verdict and another one
-                follows, as to write the report of what is there.
+            finished: called with the chain whenever a level was made and another one follows, as
+                to write the report of what is there.
 
         Raises:
             OtherRecipe: the folder was made with another recipe; it names the key and both values.
@@ -142,22 +142,25 @@ class Chain(Seen):
                 _check_records(self)
                 _check_recipe(self)
                 with use_threads(self.threads) as self.chosen_threads:
-                    self._climb(self.source, finished or _nothing)
+                    self._climb(self.source, finished)
         return self
 
-    def _climb(self, source: Source, finished: Callable[[Chain], None]) -> None:
+    def _climb(self, source: Source, finished: Callable[[Chain], None] | None) -> None:
         self.begin = time.time() - earlier_seconds(self.folder)
         self._write_run()
         base = Level(layout.level_folder(self.folder, 0), "level 0")
         rows: list[LedgerRow] = []
+        new = not _is_made(base)
         with at_level(0, base.name):
             stop = _make_level0(self, base, source)
         parent, path = base, None
         for k, (name, recipe) in enumerate(self.recipes.items(), 1):
             if stop:
                 break
-            finished(self)
+            if new and finished is not None:
+                finished(self)
             level = Level(layout.level_folder(self.folder, k), name)
+            new = not _is_made(level)
             with at_level(k, name):
                 _make(self, level, parent, recipe, k)
                 path = level.mapping if path is None else level.mapping @ path
@@ -219,8 +222,8 @@ class Chain(Seen):
         return list(self.steps_down(frames, to, **options))[-1][0]
 
 
-def _nothing(chain: Chain) -> None:
-    """What is done after a level where nobody asks for anything."""
+def _is_made(level: Level) -> bool:
+    return (level.folder / layout.REPORT).exists()
 
 
 def _check_records(chain: Chain) -> None:

@@ -108,13 +108,16 @@ def bond_terms(frames: Frames, lag: int = 0) -> Sample:
         lag: take the forces of frame t + lag for the positions of frame t, to find forces that
             belong to another frame.
     """
-    bonds = _flexible_bonds(frames)
+    tied = connected_components(frames.n_sites, frames.system.constraints)
+    bonds = _flexible_bonds(frames, tied)
     step = max(len(frames) * len(bonds) // _PAIR_BUDGET, 1)
     used = _with_lag(len(frames), step, lag)
     numbers = _kinds(frames.system.types, bonds)
     groups = [bonds[numbers == k] for k in np.unique(numbers)]
     kinds = [
-        _bond_kind(frames, g, used, lag) for g in groups if len(used) * len(g) >= _LEAST_LENGTHS
+        _bond_kind(frames, g, used, lag, tied)
+        for g in groups
+        if len(used) * len(g) >= _LEAST_LENGTHS
     ]
     return Sample(used, kinds)
 
@@ -123,16 +126,14 @@ def _with_lag(n: int, step: int, lag: int) -> NDArray[np.int64]:
     return np.arange(max(-lag, 0), n - max(lag, 0), step)
 
 
-def _flexible_bonds(frames: Frames) -> NDArray[np.int64]:
-    """Bonds not listed as constraints whose length varies by more than 0.1 %; with fewer than 5
-    frames, which tell nothing of that, among the bonds of a kind.
+def _flexible_bonds(frames: Frames, tied: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bonds whose ends no constraints tie to each other (`tied`: the rigid group of each site) and
+    whose length varies by more than 0.1 %; with fewer than 5 frames, which tell nothing of that,
+    among the bonds of a kind.
     """
     system = frames.system
-    held = {tuple(sorted(c)) for c in system.constraints.tolist()}
-    free = [b for b in system.bonds.tolist() if tuple(sorted(b)) not in held]
-    bonds = np.array(free, np.int64).reshape(-1, 2)
-    tied = connected_components(system.n_sites, system.constraints)
-    bonds = bonds[tied[bonds[:, 0]] != tied[bonds[:, 1]]]  # else moving one end moves the other
+    bonds = np.asarray(system.bonds, np.int64).reshape(-1, 2)
+    bonds = bonds[tied[bonds[:, 0]] != tied[bonds[:, 1]]]
     if not len(bonds):
         return bonds
     sample = taken(frames.positions, np.arange(0, len(frames), max(len(frames) // 50, 1))).astype(
@@ -149,7 +150,11 @@ def _flexible_bonds(frames: Frames) -> NDArray[np.int64]:
 
 
 def _bond_kind(
-    frames: Frames, bonds: NDArray[np.int64], used: NDArray[np.int64], lag: int
+    frames: Frames,
+    bonds: NDArray[np.int64],
+    used: NDArray[np.int64],
+    lag: int,
+    tied: NDArray[np.int64],
 ) -> Terms:
     i, j = bonds.T
     masses = frames.system.masses
@@ -157,8 +162,8 @@ def _bond_kind(
     vectors = ends(frames.positions, used, j) - ends(frames.positions, used, i)
     r = np.maximum(np.linalg.norm(vectors, axis=-1), 1e-12)
     share = masses[i] / (masses[i] + masses[j])
-    relative = share[:, None] * _tied_force(frames, used + lag, j)
-    relative -= (1 - share)[:, None] * _tied_force(frames, used + lag, i)
+    on_i, on_j = (_tied_force(frames, used + lag, end, tied) for end in (i, j))
+    relative = share[:, None] * on_j - (1 - share)[:, None] * on_i
     along = (relative * vectors).sum(-1) / r
     # with few frames a bond's own mean takes 1/n off its fluctuation, so bonds of a kind share one
     f = r - (np.median(r, axis=0) if len(used) >= _OWN_LENGTH else np.median(r))
@@ -179,13 +184,15 @@ def _bond_kind(
 
 
 def _tied_force(
-    frames: Frames, used: NDArray[np.int64], sites: NDArray[np.int64]
+    frames: Frames,
+    used: NDArray[np.int64],
+    sites: NDArray[np.int64],
+    tied: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """(n_used, n, 3) kJ/mol/nm on each of some sites, together with all that constraints tie to it."""
-    force, constraints = frames.need_forces(), frames.system.constraints
-    if not len(constraints):
+    """(n_used, n, 3) kJ/mol/nm on each of some sites, together with its rigid group (`tied`)."""
+    force = frames.need_forces()
+    if not len(frames.system.constraints):
         return np.asarray(taken(force, used, sites), float)
-    tied = connected_components(frames.n_sites, constraints)
     groups, place = np.unique(tied[sites], return_inverse=True)
     order = np.argsort(tied, kind="stable")
     members = order[np.isin(tied[order], groups)]

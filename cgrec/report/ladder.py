@@ -75,7 +75,7 @@ def _circles(
     """
     here = np.flatnonzero(weights.any(axis=1))
     for n, site in enumerate(here.tolist()):
-        colour = matplotlib.colormaps["tab20"](n % 20)
+        colour = _colour(n)
         middle = weights[site] @ flat
         radius = np.linalg.norm(flat[weights[site] != 0] - middle, axis=1).max() + _RIM
         axes.add_patch(Circle(middle, radius, facecolor=(*colour[:3], 0.12), edgecolor=colour))
@@ -89,7 +89,9 @@ def _sizes(elements: Sequence[str], sites: Sequence[int]) -> list[int]:
 def _colours(weights: NDArray[np.float64]) -> list[Colour]:
     """A colour for the site that each atom lies in, grey for those in none."""
     here = weights[weights.any(axis=1)]
-    colours = matplotlib.colormaps["tab20"]
-    return [
-        colours(int(column.argmax()) % 20) if column.any() else MUTED for column in np.abs(here).T
-    ]
+    return [_colour(int(column.argmax())) if column.any() else MUTED for column in np.abs(here).T]
+
+
+def _colour(n: int) -> tuple[float, float, float, float]:
+    """Of the n-th site of a molecule."""
+    return matplotlib.colormaps["tab20"](n % 20)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..cell import minimum_image
 from ..frames import Frames
+from ..io.hypervirial import Molecules
 from ..statistics import statistical_inefficiency
 from ..trace import longest_chain
 from .ladder import Rung, Situation
@@ -71,26 +71,14 @@ def _way_of_a_molecule(frames: Frames) -> tuple[float, float]:
     images half a box at most is seen, so that edge is no more than 0.4 of it.
     """
     boxes = np.asarray(frames.boxes(), float)
-    molecules = frames.system.molecule_sites()
+    molecules = Molecules(frames.system)
     edge = float(np.abs(np.linalg.det(boxes)).mean()) ** (1 / 3)
-    apart = min(edge / len(molecules) ** (1 / 3), 0.4 * edge)
+    apart = min(edge / len(molecules.species) ** (1 / 3), 0.4 * edge)
     squares = []
-    for run in _runs(frames):
-        first, last = (_centres(frames, molecules, t) for t in (run[0], run[-1]))
+    n_replicas = 1 if frames.replicas is None else len(np.unique(frames.replicas))
+    for run in frames.block_indices(n_replicas):
+        first, last = molecules.centres(frames.positions[[run[0], run[-1]]])
         way = minimum_image(last - first, boxes[run[-1]])
         way -= way.mean(0)  # the box as a whole may drift
         squares.append((way**2).sum(-1).mean())
     return float(np.sqrt(np.mean(squares))), apart
-
-
-def _runs(frames: Frames) -> list[NDArray[np.int64]]:
-    """Frame numbers of each replica."""
-    if frames.replicas is None:
-        return [np.arange(len(frames))]
-    return [np.flatnonzero(frames.replicas == one) for one in np.unique(frames.replicas)]
-
-
-def _centres(frames: Frames, molecules: Sequence[NDArray[np.int64]], t: int) -> NDArray[np.float64]:
-    """(n_molecules, 3) nm, centres of mass in frame `t`."""
-    x, masses = np.asarray(frames.positions[t], float), frames.system.masses
-    return np.array([masses[m] @ x[m] / masses[m].sum() for m in molecules])

@@ -56,7 +56,8 @@ def cost(name: str, recipe: LevelRecipe, frames: Frames) -> Cost:
         frames: of the level below, mapped.
     """
     engine = recipe.dynamics
-    assert isinstance(engine, Langevin)
+    if not isinstance(engine, Langevin):
+        raise TypeError(f"cost: expected dynamics that are Langevin, found {engine!r}")
     some = frames[:: max(1, -(-len(frames) // FRAMES))]
     with _quietly(), tempfile.TemporaryDirectory() as place:
         network = recipe.potential(some, 0)
@@ -65,7 +66,7 @@ def cost(name: str, recipe: LevelRecipe, frames: Frames) -> Cost:
         timestep = _steady(name, priors, frames, engine)
         potential, fit = _fit(recipe, network, priors, some)
         run = _run(replace(engine, timestep=timestep), potential, some, Path(place) / "run")
-        pairs = _count(recipe, network.types, frames)
+        pairs = _count(recipe, engine, network.types, frames)
     return Cost(
         fit * recipe.training.steps / 60, run * engine.total_steps / 60, pairs / 60, timestep
     )
@@ -98,9 +99,8 @@ def _fit(
     return fit(STEPS), _seconds_a_step(fit, STEPS)
 
 
-def _run(engine: object, potential: Potential, frames: Frames, folder: Path) -> float:
+def _run(engine: Langevin, potential: Potential, frames: Frames, folder: Path) -> float:
     """Seconds a step; of a network that knows next to nothing, so that replicas may be lost."""
-    assert isinstance(engine, Langevin)
     number = itertools.count()
 
     def run(steps: int) -> None:
@@ -115,12 +115,11 @@ def _run(engine: object, potential: Potential, frames: Frames, folder: Path) -> 
     return _seconds_a_step(run, 4 * STEPS)
 
 
-def _count(recipe: LevelRecipe, types: tuple[str, ...], frames: Frames) -> float:
+def _count(recipe: LevelRecipe, engine: Langevin, types: tuple[str, ...], frames: Frames) -> float:
     """Seconds, of distributions of distances in a liquid and of the sums that a correction of pairs
     needs: in the frames of each run, and in those of the level below.
     """
-    engine, pairs = recipe.dynamics, recipe.refine_pairs
-    assert isinstance(engine, Langevin)
+    pairs = recipe.refine_pairs
     if frames.box is None or int(frames.system.molecules.max()) < 1:
         return 0.0
 

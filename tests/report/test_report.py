@@ -136,6 +136,7 @@ def climbed(tmp_path_factory):
         pages.append((chain.folder / "report.html").read_text())
 
     chain.climb(finished)
+    chain.climb(finished)  # nothing is made again, and no page
     (folder / "report.html").unlink()
     return folder, pages
 

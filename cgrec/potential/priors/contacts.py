@@ -119,13 +119,13 @@ def contact_distances(wall: Wall, frames: Frames) -> NDArray[np.float64]:
     shortest = np.minimum(shortest, shortest.swapaxes(-1, -2))
     place = int(SHARE * (len(blocks) - 1))
     found = np.sort(shortest[0], axis=0)[place]
-    passing = _pass(wall, frames, found, shortest[0].min(0))
+    touching = _by_mass(wall, frames.system)
+    passing = _pass(wall, frames, found, shortest[0].min(0), touching)
     shortest[1][:, passing] = np.inf
     contact = float(np.sort(shortest[1].min((1, 2)))[place])
-    usual = _usual(wall, frames, contact)
+    usual = _usual(wall, frames, contact, touching)
     held = np.isfinite(found) & (found > LOOSE * usual)
-    spheres = _by_mass(wall, frames.system) / TOUCH
-    held &= ~(_of_two_molecules(wall, frames.system) & (found < spheres))
+    held &= ~(_of_two_molecules(wall, frames.system) & (found < touching / TOUCH))
     asked = held & (NEAR * found <= wall.cutoff)  # else what lies just outside is out of sight
     if asked.any():
         held &= ~_moves_freely(wall, frames, np.where(asked, found, 0.0))
@@ -135,7 +135,11 @@ def contact_distances(wall: Wall, frames: Frames) -> NDArray[np.float64]:
 
 
 def _pass(
-    wall: Wall, frames: Frames, distances: NDArray[np.float64], shortest: NDArray[np.float64]
+    wall: Wall,
+    frames: Frames,
+    distances: NDArray[np.float64],
+    shortest: NDArray[np.float64],
+    touching: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
     """(n_types, n_types) whether sites pass through each other.
 
@@ -144,8 +148,9 @@ def _pass(
         frames: of the sample.
         distances: (n_types, n_types) nm of the pairs.
         shortest: (n_types, n_types) nm in any frame.
+        touching: (n_types, n_types) nm, size of the sites.
     """
-    asked = (distances < _by_mass(wall, frames.system)) & (shortest < UNEVEN * distances)
+    asked = (distances < touching) & (shortest < UNEVEN * distances)
     if not asked.any():
         return asked
     n_types = len(wall.types)
@@ -168,9 +173,11 @@ def _of_two_molecules(wall: Wall, system: System) -> NDArray[np.bool_]:
     return counts.T @ counts - np.diag(counts.sum(0)) == 0
 
 
-def _usual(wall: Wall, frames: Frames, contact: float) -> NDArray[np.float64]:
-    """(n_types, n_types) nm two sites are taken to come close: `contact`, or their size where that
-    is less and it is not free.
+def _usual(
+    wall: Wall, frames: Frames, contact: float, touching: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(n_types, n_types) nm two sites are taken to come close: `contact`, or their size (`touching`,
+    or a bond length where that is more) where that is less and it is not free.
     """
     n_types = len(wall.types)
     if (
@@ -178,7 +185,7 @@ def _usual(wall: Wall, frames: Frames, contact: float) -> NDArray[np.float64]:
         and _moves_freely(wall, frames, np.full((n_types,) * 2, contact), far=True).all()
     ):
         return np.full((n_types, n_types), contact)
-    size = np.maximum(_by_mass(wall, frames.system), _bond_length(frames))
+    size = np.maximum(touching, _bond_length(frames))
     return np.minimum(contact, size)
 
 
