@@ -20,6 +20,8 @@ from .outward import Outward
 from .run.digests import HEADER, Changed, digest, first_changed, read_sealed, sealed, settle
 from .system import System
 
+#: K by which two temperatures may differ and be one: rounding in files.
+SAME_TEMPERATURE = 0.01
 #: Bytes of an array worked on at once.
 _PIECE_BYTES = 2**22
 #: Frames picked from a memory-mapped array at once: one page or more of it comes into memory for
@@ -27,7 +29,7 @@ _PIECE_BYTES = 2**22
 _PICKED = 64
 #: Bytes of an array that is kept in memory; a larger one is a temporary file.
 MEMORY_BYTES = 2**26
-_ARRAYS = ("positions", "forces", "energies", "box", "weights", "replicas")
+_ARRAYS = ("positions", "forces", "energies", "box", "weights", "replicas", "temperatures")
 
 
 class Header(TypedDict, total=False):
@@ -60,6 +62,8 @@ class Frames(Outward):
         weights: (n_frames,) statistical weights with mean 1, or None for an unbiased sample.
         replicas: (n_frames,) index of the independent run each frame comes from, or None for a
             single run.
+        temperatures: (n_frames,) K each frame was sampled at, where they are several; the weights
+            then make them a sample at `temperature`. None: all at `temperature`.
 
     Raises:
         ValueError: no frames, a wrong shape, a NaN or infinity, a negative weight, a temperature
@@ -74,6 +78,7 @@ class Frames(Outward):
     box: NDArray[np.floating] | None = None
     weights: NDArray[np.floating] | None = None
     replicas: NDArray[np.int64] | None = None
+    temperatures: NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
         for name in _ARRAYS:
@@ -93,13 +98,11 @@ class Frames(Outward):
             "box": ((3, 3), (n, 3, 3)),
             "weights": ((n,),),
             "replicas": ((n,),),
+            "temperatures": ((n,),),
         }
         for name, shapes in expected.items():
             _check_array(self, name, shapes)
-        if not self.temperature > 0:
-            raise ValueError(
-                f"Frames.temperature: expected a positive number of K, found {self.temperature}"
-            )
+        _check_kelvin(self)
         if self.weights is not None and (self.weights.min() < 0 or self.weights.sum() == 0):
             raise ValueError("Frames.weights: expected non-negative weights that are not all zero")
 
@@ -223,6 +226,24 @@ class Frames(Outward):
         )
 
 
+def _check_kelvin(frames: Frames) -> None:
+    """ValueError: a temperature that is not positive."""
+    known = [] if frames.temperatures is None else [float(frames.temperatures.min())]
+    coldest = min([frames.temperature, *known])
+    if not coldest > 0:
+        raise ValueError(f"Frames.temperature: expected a positive number of K, found {coldest}")
+
+
+def at_own_temperature(frames: Frames) -> Frames:
+    """Those that were sampled at `frames.temperature`, without weights to bring others there; itself
+    where all were.
+    """
+    if frames.temperatures is None:
+        return frames
+    own = np.abs(np.asarray(frames.temperatures) - frames.temperature) < SAME_TEMPERATURE
+    return replace(frames[own] if own.any() else frames, weights=None, temperatures=None)
+
+
 def _write(frames: Frames, folder: str | Path, beside: Callable[[Path], object] | None) -> Path:
     folder = Path(folder)
     if folder.exists():
@@ -254,7 +275,7 @@ def _concatenated(parts: list[Frames]) -> Frames:
                 f"{part.temperature} K)"
             )
     merged: dict[str, Any] = {}
-    for name in ("positions", "forces", "energies", "weights"):
+    for name in ("positions", "forces", "energies", "weights", "temperatures"):
         arrays = [getattr(p, name) for p in parts]
         if any(a is None for a in arrays) and any(a is not None for a in arrays):
             raise ValueError(f"Frames.concatenate: some parts have {name} and some have not")

@@ -43,7 +43,14 @@ from ..threads import use_threads
 from ..variables import named_variables
 from ..verdict import DO_NOT_USE, NotToBeUsed, Verdict, judge
 from .about import earlier_seconds, write_run
-from .foresight import check_basins, check_indices, check_variables, foresee, remark_basins
+from .foresight import (
+    check_basins,
+    check_indices,
+    check_temperatures,
+    check_variables,
+    foresee,
+    remark_basins,
+)
 from .level_ledger import LevelLedger
 from .seen import Seen
 
@@ -254,6 +261,7 @@ def _foresee(chain: Chain, first: System) -> list[System | None]:
     ]
     known = [System.load(path) if path.exists() else None for path in made]
     systems = foresee(first, chain.recipes, known)
+    check_temperatures(chain.source, chain.recipes)
     check_variables(chain.variables, chain.recipes, systems)
     return systems
 

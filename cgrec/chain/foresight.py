@@ -13,8 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..corrections.mean_force import holding
 from ..level import LevelRecipe
 from ..mapping import Mapping as LevelMapping
+from ..potential import EnergyEntropy
+from ..potential.energy_entropy import SEVERAL
 from ..remarks import remark
-from ..roles import HasColumns, MovesUp, SaysWhatIsMissing, Variable
+from ..roles import HasColumns, MovesUp, SaysWhatIsMissing, Source, Variable
 from ..site_labels import SiteError, not_found
 from ..system import System
 from ..variables import DEFAULT_NAMES, single_numbers
@@ -80,6 +82,32 @@ def _coarse(name: str, recipe: LevelRecipe, system: System) -> System:
         raise SiteError(f"levels.{name}.mapping: {error}", error.candidates) from error
     except ValueError as error:
         raise ValueError(f"levels.{name}.mapping: {error}") from error
+
+
+def check_temperatures(source: Source | None, recipes: Mapping[str, LevelRecipe]) -> None:
+    """Refuse a PMF of several temperatures where what it is fitted to is of one.
+
+    Args:
+        source: of level 0; files know their temperatures when they are read.
+        recipes: of the levels, from fine to coarse.
+
+    Raises:
+        ValueError: naming the level, with the way to have several.
+    """
+    exchange = getattr(getattr(source, "dynamics", None), "exchange", None)
+    one = hasattr(source, "dynamics") and getattr(exchange, "keep", None) != "all"
+    for k, (name, recipe) in enumerate(recipes.items()):
+        maker = getattr(recipe.potential, "func", recipe.potential)
+        owner = getattr(maker, "__self__", None)
+        if not (isinstance(owner, type) and issubclass(owner, EnergyEntropy)):
+            continue
+        found = "a source that keeps one alone" if one else ""
+        if recipe.mean_forces is not None:
+            found = "mean forces, which are made at one"
+        if k > 0:
+            found = f"the run of {list(recipes)[k - 1]}, which is at one"
+        if found:
+            raise ValueError(f"levels.{name}.potential: {SEVERAL.format(found=found)}")
 
 
 def check_variables(

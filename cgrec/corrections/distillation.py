@@ -32,6 +32,7 @@ from ..potential import (
     SumPotential,
     UF3Potential,
     half_space,
+    summands,
 )
 from ..potential.graph import SiteGraph
 from ..statistics.sampling import blocks_of
@@ -212,7 +213,7 @@ def parts_of(potential: Potential) -> tuple[list[Potential], list[Potential]]:
     Raises:
         ValueError: no part has neighbours.
     """
-    parts = list(potential.parts) if isinstance(potential, SumPotential) else [potential]
+    parts = summands(potential)
     replaced = [p for p in parts if p.cutoff > 0]
     if not replaced:
         raise ValueError(

@@ -138,7 +138,8 @@ class MeanForces:
                 "runs did not live to the end: they are left out of the fit"
             )
         forces = np.concatenate([forces for _, forces in found])
-        return replace(targets[labelled], forces=forces)
+        # the runs are at one temperature, so are the labels
+        return replace(targets[labelled], forces=forces, temperatures=None)
 
 
 def _in_order(labels: Frames, targets: Frames) -> tuple[NDArray[np.int64], NDArray[np.floating]]:

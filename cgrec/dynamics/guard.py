@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .. import geometry
 from ..frames import Frames
-from ..potential import Committee, SumPotential
+from ..potential import Committee, EnergyEntropy, summands
 from ..potential.base import Potential
 from ..potential.graph import SiteGraph
 from ..remarks import remark
@@ -364,7 +364,8 @@ def _parts(frames: Frames) -> Iterator[Frames]:
 
 def find_network(potential: Potential) -> _Network | None:
     """The part of a potential that describes its sites; None where there is none."""
-    candidates = list(potential.parts) if isinstance(potential, SumPotential) else [potential]
+    parts = summands(potential)
+    candidates = [part.free if isinstance(part, EnergyEntropy) else part for part in parts]
     return next((cast(_Network, c) for c in candidates if isinstance(c, DescribesSites)), None)
 
 
@@ -382,8 +383,7 @@ def feature_guard(
     """
     if find_network(potential) is not None:
         return FeatureGuard.fit(potential, frames, looks=1000 / save_every)
-    parts = potential.parts if isinstance(potential, SumPotential) else [potential]
-    kinds = ", ".join(dict.fromkeys(type(part).__name__ for part in parts))
+    kinds = ", ".join(dict.fromkeys(type(part).__name__ for part in summands(potential)))
     remark(
         f"{name}: nothing watches whether its replicas leave what the potential was trained "
         f"on: none of its parts ({kinds}) "

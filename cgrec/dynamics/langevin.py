@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..frames import Frames
+from ..frames import SAME_TEMPERATURE, Frames
 from ..potential.base import Potential, kernel_pays
 from ..potential.graph import check_box
 from ..potential.state import other_density
@@ -35,8 +35,6 @@ from .report import SIMULATION, AllLost, SimulationReport, why_lost
 from .run import Run, Schedule
 from .store import CHECKPOINT, FrameStore, finish, partial_of
 
-#: K within which two temperatures are one: files give two digits.
-SAME_TEMPERATURE = 0.01
 #: ps: no coarse model takes such a step, and every step in fs is larger.
 LONGEST_STEP = 0.5
 #: Steps of a run on a GPU from which compiling, a minute there, saves more than it takes.

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import Frames
+from ..frames import Frames, at_own_temperature
 from ..units import ENERGY, LENGTH, force_factor, length_factor, shown
 from .hypervirial import Sample, bond_terms, molecule_terms
 from .implied import FEW, Series, kelvin
@@ -92,7 +92,7 @@ def check_force_units(
     error: a molecule in water has a few bonds, and hundreds of neighbours.
 
     Args:
-        frames: with forces.
+        frames: with forces; of several temperatures, those at `frames.temperature` are looked at.
         force_unit: the unit the forces were said to be in when read, to name the mistake.
         length_unit: the unit of the positions where that is still open; None where they were seen
             to be right, so that no mistake of theirs is suspected.
@@ -101,6 +101,7 @@ def check_force_units(
         ValueError: no forces.
     """
     frames.need_forces()
+    frames = at_own_temperature(frames)
     checks = [
         _judge(frames, kind, force_unit, length_unit)
         for kind in ("bonds", "molecules")

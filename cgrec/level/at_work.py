@@ -13,9 +13,9 @@ import yaml
 
 from ..dynamics import Barostat, FeatureGuard, Langevin
 from ..files import Json
-from ..frames import Frames, identity
+from ..frames import SAME_TEMPERATURE, Frames, identity
 from ..io import read
-from ..potential import Potential
+from ..potential import Potential, thermal_part
 from ..remarks import remark
 from ..run import layout
 from ..run.digests import check_all, checked, keep_remarks, made, open_record
@@ -40,8 +40,6 @@ class Settings(TypedDict, total=False):
 
 #: What a run leaves.
 PRODUCTS = (layout.FRAMES, layout.REPORT)
-#: K by which two temperatures may differ and be one.
-SAME_TEMPERATURE = 0.01
 
 
 def run_level(
@@ -76,7 +74,8 @@ def run_level(
             density.
         start: file or folder of frames where replicas start, of this level or of the one it is
             mapped from; empty: the level's own frames.
-        temperature: K; a potential of mean force belongs to the one it was made at.
+        temperature: K; a potential of mean force belongs to the one it was made at, or to the range
+            that it was made from (`cgrec.potential.EnergyEntropy`).
         timestep: ps.
         save_every: ps between saved frames.
         equilibration: ps per replica before, not kept.
@@ -87,7 +86,8 @@ def run_level(
         seed: of noise and starting structures.
 
     Raises:
-        ValueError: a setting makes no sense; a start of other sites; another density.
+        ValueError: a setting makes no sense; a start of other sites; another density; a temperature
+            beyond the range of the potential.
         OtherRecipe: `to` holds a run with other settings; it names the key and both values.
         AllLost: every replica left what the potential was trained on, or exploded.
         FileNotFoundError: the level has no potential.
@@ -105,7 +105,7 @@ def run_level(
     engine = Langevin(
         **settings, other_temperature=True, other_density=other_density, hooks=barostat
     )
-    potential = level.potential
+    potential = level.potential_at(temperature)
     frames = _start(level, potential, start, temperature, box)
     wanted = {
         "dynamics": settings,
@@ -174,7 +174,7 @@ def _start(
     if not kelvin > 0:
         raise ValueError(f"temperature: expected a positive number of K, found {temperature}")
     frames = own if not path else _read(level, path, kelvin)
-    frames = replace(frames, temperature=kelvin, forces=None, energies=None)
+    frames = replace(frames, temperature=kelvin, forces=None, energies=None, temperatures=None)
     if not len(box):
         return frames
     larger = filled(frames, box)
@@ -234,6 +234,12 @@ def _guard(level: LevelFolder, engine: Langevin) -> FeatureGuard | None:
 
 
 def _say_temperature(level: LevelFolder, potential: Potential, start: Frames) -> None:
+    corrected = (level.folder / layout.REFINED).exists()
+    if corrected and thermal_part(potential) is not None:  # not at the temperature of the level
+        remark(
+            f"{level.name} is run at {start.temperature:g} K, for which its network was made, too; its "
+            "corrections were made at the temperature of the level and are taken as energies"
+        )
     made_at = potential.temperature
     if made_at is not None and abs(made_at - start.temperature) > SAME_TEMPERATURE:
         remark(

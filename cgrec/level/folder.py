@@ -15,7 +15,7 @@ from ..dynamics.guard_file import load_guard
 from ..files import Json, read_json
 from ..frames import Frames
 from ..mapping import Mapping
-from ..potential import Coulomb, MetadynamicsBias, Potential
+from ..potential import Coulomb, MetadynamicsBias, Potential, at_temperature
 from ..potential.base import portion
 from ..roles import Variable
 from ..run import layout
@@ -63,12 +63,23 @@ class LevelFolder:
     @property
     def potential(self) -> Potential:
         """Its PMF: trained, and refined if the recipe asked for it."""
+        return self.potential_at()
+
+    def potential_at(self, temperature: float | None = None) -> Potential:
+        """Its PMF at another temperature in K (None: its own), where it was made from frames of
+        several (`cgrec.potential.EnergyEntropy`). Any other PMF is given as it is.
+
+        Raises:
+            ValueError: beyond the temperatures of these frames.
+        """
         name = (
             layout.REFINED if checked(self.folder / layout.REFINED).exists() else layout.POTENTIAL
         )
-        return Potential.load(
+        potential = Potential.load(
             self._made(name, "potential", "climb to it first, or choose a level that was fitted")
         )
+        kelvin = potential.temperature if temperature is None else temperature
+        return potential if kelvin is None else at_temperature(potential, kelvin)
 
     @property
     def guard(self) -> FeatureGuard | None:

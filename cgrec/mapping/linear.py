@@ -144,6 +144,7 @@ class Mapping:
             box=frames.box,
             weights=frames.weights,
             replicas=frames.replicas,
+            temperatures=frames.temperatures,
         )
 
     def check_constraints(self) -> None:

@@ -19,7 +19,7 @@ from ..files import Json, read_json, sha256, write_json, write_text, write_whole
 from ..frames import Frames
 from ..level import Level
 from ..mapping import Mapping
-from ..potential import Potential, SumPotential
+from ..potential import Potential, summands
 from ..potential.state import density_range
 from ..run import layout
 from ..run.digests import checked, keep, keep_json, open_record
@@ -173,7 +173,7 @@ def _simulation(level: Level, folder: Path) -> None:
 def _entry(
     level: Level, number: int, place: Path, potential: Potential | None, some: Frames, alone: bool
 ) -> LevelEntry:
-    parts = potential.parts if isinstance(potential, SumPotential) else [potential]
+    parts = [] if potential is None else summands(potential)
     density = density_range(level.frames) if potential is None else potential.density
     below = None if number == 0 else 0 if alone else number - 1
     return {

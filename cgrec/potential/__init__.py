@@ -1,11 +1,12 @@
 """Potentials: networks, priors, biases, committees and sums of them."""
 
 from . import bonded_kernel, kernel, traced  # noqa: F401  they bring faster forms (`backends`)
-from .base import Potential, SumPotential
+from .base import Potential, SumPotential, summands
 from .bias import MetadynamicsBias
 from .bond_graph import BondGraph
 from .committee import Committee
 from .dihedral_series import DihedralSeries, half_space
+from .energy_entropy import EnergyEntropy, at_temperature, thermal_part
 from .force_field import ForceField
 from .harmonic import PairStiffness
 from .network import DensityNetwork, network_maker
@@ -26,6 +27,7 @@ from .priors import (
     fit_priors,
 )
 from .site_pair_splines import SitePairSplines
+from .tensor_network import TensorNetwork
 from .uf3 import UF3Potential
 from .variable_splines import VariableSplines
 from .volume_term import VolumeTerm
@@ -42,6 +44,7 @@ __all__ = [
     "DihedralPrior",
     "DihedralSeries",
     "Dihedrals",
+    "EnergyEntropy",
     "ExcludedVolume",
     "FlatBottomPrior",
     "ForceField",
@@ -54,10 +57,14 @@ __all__ = [
     "ScreenedCoulomb",
     "SitePairSplines",
     "SumPotential",
+    "TensorNetwork",
     "UF3Potential",
     "VariableSplines",
     "VolumeTerm",
+    "at_temperature",
     "fit_priors",
     "half_space",
     "network_maker",
+    "summands",
+    "thermal_part",
 ]

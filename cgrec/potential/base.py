@@ -201,7 +201,7 @@ class Potential(Described, nn.Module, ABC):
         return of_frames(self, frames)
 
     def __add__(self, other: Potential) -> SumPotential:
-        return SumPotential([*_parts(self), *_parts(other)]).at_state_of(self, other)
+        return SumPotential([*summands(self), *summands(other)]).at_state_of(self, other)
 
     def to_state(self) -> PotentialState:
         """Everything needed to make it again: module and class, configuration, tensors."""
@@ -378,5 +378,6 @@ def _total(parts: Iterable[Potential], graph: SiteGraph) -> Tensor:
     return torch.stack([part.energy(graph).double() for part in parts]).sum(0)
 
 
-def _parts(potential: Potential) -> list[Potential]:
+def summands(potential: Potential) -> list[Potential]:
+    """The parts of a sum, or the potential itself."""
     return list(potential.parts) if isinstance(potential, SumPotential) else [potential]

@@ -39,6 +39,7 @@ class SiteGraph(Data):
         neighbour_index: (n_frames * n_sites, n_slots) site each place holds.
         neighbour_shift: (n_frames * n_sites, n_slots, 3) nm, lattice vector to add to it.
         box: (n_frames, 3, 3) nm, rows are the lattice vectors, or None for an open system.
+        frame_temperatures: (n_frames,) K, or None where all are at that of the potential.
     """
 
     positions: Tensor
@@ -57,6 +58,15 @@ class SiteGraph(Data):
     @box.setter
     def box(self, box: Tensor | None) -> None:
         self._store["box"] = box
+
+    @property
+    def frame_temperatures(self) -> Tensor | None:
+        """(n_frames,) K or None."""
+        return self._store.get("frame_temperatures")
+
+    @frame_temperatures.setter
+    def frame_temperatures(self, temperatures: Tensor | None) -> None:
+        self._store["frame_temperatures"] = temperatures
 
     @property
     def n_frames(self) -> int:

@@ -133,7 +133,6 @@ class DensityNetwork(Potential):
         """An untrained network for the types of `frames`, its output scaled to the size of their
         forces over 0.05 nm.
         """
-        scale = float(np.sqrt(np.mean(np.asarray(frames.need_forces(), float) ** 2))) * 0.05
         return cls(
             types=sorted(set(frames.system.types)),
             cutoff=cutoff,
@@ -142,7 +141,7 @@ class DensityNetwork(Potential):
             n_radial=n_radial,
             n_layers=n_layers,
             width=width,
-            energy_scale=scale,
+            energy_scale=force_scale(frames),
             neighbours=max(1.0, min(frames.n_sites - 1.0, 20.0)),
             seed=seed,
         )
@@ -154,8 +153,8 @@ class DensityNetwork(Potential):
 
         All-atom networks are made by it: two layers, and as many neighbours as in a molecule.
         """
-        scale = float(np.sqrt(np.mean(np.asarray(frames.need_forces()) ** 2))) * 0.05
-        return cls(types=sorted(set(frames.system.types)), energy_scale=scale, seed=seed, **config)
+        types = sorted(set(frames.system.types))
+        return cls(types=types, energy_scale=force_scale(frames), seed=seed, **config)
 
     def energy(self, graph: SiteGraph) -> Tensor:
         site, _ = self._sites(graph)
@@ -304,6 +303,11 @@ def network_maker(
             f"{', '.join(unknown) or 'no cutoff'}"
         )
     return partial(getattr(DensityNetwork, usual), **given)
+
+
+def force_scale(frames: Frames) -> float:
+    """kJ/mol, the size of the forces of `frames` over 0.05 nm: what an untrained network gives."""
+    return float(np.sqrt(np.mean(np.asarray(frames.need_forces(), float) ** 2))) * 0.05
 
 
 def smooth_cutoff(x: Tensor) -> Tensor:

@@ -9,10 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from ..frames import Frames
+from ..frames import SAME_TEMPERATURE, Frames
 
-#: K by which two temperatures may differ and still be the same: rounding in files.
-SAME_TEMPERATURE = 0.01
 #: Share by which a density may lie outside the range a PMF was made from.
 SAME_DENSITY = 0.015
 

@@ -93,6 +93,9 @@ class LabelledGraphs(Dataset[SiteGraph]):
         graph.labels = self.forces[which].reshape(-1, 3).to(device)
         graph.frame_energies = self.energies[which].to(device)
         graph.frame_weights = self.weights[which].to(device)
+        if self.frames.temperatures is not None:
+            sampled = np.array(self.frames.temperatures[which], float)
+            graph.frame_temperatures = torch.from_numpy(sampled).to(device)
         return graph
 
     def batches(self, size: int, which: NDArray[np.int64] | None = None) -> Iterator[SiteGraph]:

@@ -113,7 +113,7 @@ class Evaluation:
     def at(self, positions: Tensor) -> Evaluation:
         """The same model and labels with the sites at `positions` (n_frames, n_sites, 3) nm."""
         graph = self._graph(positions, self.setting.potential)
-        for name in ("labels", "frame_energies", "frame_weights"):
+        for name in ("labels", "frame_energies", "frame_weights", "frame_temperatures"):
             setattr(graph, name, getattr(self.graph, name))
         return Evaluation(self.model, graph, self.setting, self.stream, self.differentiable)
 

@@ -19,6 +19,7 @@ import torch
 
 from ..frames import Frames
 from ..potential.base import Potential
+from ..potential.energy_entropy import thermal_part
 from .loop import Fit
 from .options import FitOptions
 from .processes import Processes
@@ -59,7 +60,8 @@ class ForceMatching(FitOptions):
         objectives: what is minimised, the sum of them (role `cgrec.roles.Objective`); None: forces,
             and torques and energies by their weights above, which count only then.
         weighted: False counts every frame alike, which mean forces allow: they are right however
-            often their configuration occurs. None: by the weights of the frames.
+            often their configuration occurs. None: by the weights of the frames, which bring them to
+            one temperature, so a PMF of several counts every frame alike, too.
 
     Raises:
         ValueError: an unknown precision; a batch that cannot be shared evenly.
@@ -94,7 +96,7 @@ class ForceMatching(FitOptions):
             ValueError: no forces, or no energies (or a network without their zero) where energies
                 are to be fitted; several processes and no folder.
         """
-        if self.weighted is False:
+        if self.weighted is False or thermal_part(potential) is not None:
             frames = replace(frames, weights=None)
         fit = Fit(self, potential.to(self.device, self.dtype), frames, priors, seed, folder)
         fit.resume()

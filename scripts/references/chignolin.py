@@ -1,8 +1,9 @@
 """Parent of CLN025 (YYDPETGTWY) by temperature exchange: python scripts/references/chignolin.py OUT
 
-Amber ff14SB in GBn2, 32 replicas on 4 ladders of 8 temperatures from 300 to 510 K; half of them begin
-folded, half unfolded. OUT/unfolded.pdb are the unfolded starts, from 700 K; OUT/level0 the run. The
-same command goes on after a stop; a larger --length goes on from the end.
+Amber ff14SB in GBn2, 16 replicas on 2 ladders of 8 temperatures from 300 to 510 K; three of eleven
+begin folded, the others unfolded. Few replicas, because each needs some 10 ns to forget how it began.
+OUT/unfolded.pdb are the unfolded starts, from 700 K; OUT/level0 the run. The same command goes on
+after a stop; a larger --length goes on from the end.
 
 --ship writes alpha carbons of the run with the mean forces on them, from a run of 1.2 ps with the
 alpha carbons held for each frame (OUT/labels; it goes on after a stop), into the package: what
@@ -35,8 +36,8 @@ FORCE_FIELD = ("amber14-all.xml", "implicit/gbn2.xml")
 HOT, MELTING = 700.0, 1000.0
 #: nm from the native alpha carbons, beyond which nothing of the hairpin is left.
 UNFOLDED = 0.45
-#: Unfolded starts.
-STARTS = 8
+#: Unfolded and folded starts.
+STARTS, FOLDED_STARTS = 8, 3
 #: Frames that are shipped of each temperature, from cold to hot. Hot ones weigh nothing at 300 K: they
 #: are there for their mean forces, so that a model knows more than the two basins.
 SHIPPED_OF_EACH = (6000, 4000, 3500, 3500, 3500, 3200, 3000, 3300)
@@ -60,11 +61,11 @@ def main() -> None:
     if not unfolded.exists():
         melt(unfolded, arguments.out / "melt")
     source = ForceFieldSource(
-        structure=[*[FOLDED] * unfolded.read_text().count("ENDMDL"), unfolded],
+        structure=[*[FOLDED] * FOLDED_STARTS, unfolded],
         force_field=FORCE_FIELD,
         temperature=300,
         dynamics=Langevin(
-            n_replicas=32,
+            n_replicas=16,
             length=arguments.length,
             save_every=5,
             equilibration=100,

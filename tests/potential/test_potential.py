@@ -11,6 +11,7 @@ from cgrec.potential import (
     ExcludedVolume,
     HarmonicPrior,
     PairStiffness,
+    TensorNetwork,
     fit_priors,
 )
 from cgrec.potential.network import smooth_cutoff
@@ -47,6 +48,14 @@ class TestDensityNetwork(PotentialContract):
     @pytest.fixture
     def potential(self):
         return network()
+
+
+class TestTensorNetwork(PotentialContract):
+    @pytest.fixture
+    def potential(self):
+        return to_double(
+            TensorNetwork(types=TYPES, cutoff=0.5, channels=4, width=8, energy_scale=1e3)
+        )
 
 
 class TestOneLayerHighDegree(PotentialContract):

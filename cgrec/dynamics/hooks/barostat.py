@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...frames import Frames
-from ...potential import SumPotential, VolumeTerm
+from ...potential import VolumeTerm, summands
 from ...potential.base import Potential
 from ...potential.graph import box_widths
 from ...potential.state import SAME_DENSITY
@@ -72,7 +72,7 @@ class Barostat(Hook):
             raise ValueError(
                 "Barostat: expected replicas in a box, found an open system; leave the barostat out"
             )
-        parts = list(potential.parts) if isinstance(potential, SumPotential) else [potential]
+        parts = summands(potential)
         if potential.temperature is not None and not any(isinstance(p, VolumeTerm) for p in parts):
             raise ValueError(
                 "Barostat: expected a potential that knows what a volume costs, found a potential of "

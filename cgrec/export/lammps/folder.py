@@ -22,7 +22,7 @@ from ...dynamics.guard import FeatureGuard, find_network
 from ...dynamics.guard_file import load_guard
 from ...files import write_text
 from ...frames import Frames
-from ...potential import DensityNetwork, Potential, SumPotential, VolumeTerm
+from ...potential import DensityNetwork, Potential, VolumeTerm, summands
 from ...potential.bonded import BondedPotential
 from ...potential.bonded_kernel import is_known
 from ...ranges import expect
@@ -120,7 +120,7 @@ class _Parts:
     @classmethod
     def of(cls, potential: Potential, periodic: bool) -> _Parts:
         """ValueError: a part that LAMMPS does not know; two networks; nothing between pairs."""
-        listed = list(potential.parts) if isinstance(potential, SumPotential) else [potential]
+        listed = summands(potential)
         networks = [part for part in listed if isinstance(part, DensityNetwork)]
         bonded = [part for part in listed if networks and is_known(part)]
         volumes = [part for part in listed if networks and isinstance(part, VolumeTerm)]
