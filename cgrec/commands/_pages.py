@@ -47,7 +47,7 @@ def rendered(folder: Path) -> None:
     """Write every page as HTML into `folder`, with the pictures beside them."""
     folder.mkdir(parents=True, exist_ok=True)
     shown = titles()
-    for picture in PAGES.glob("*.svg"):
+    for picture in (*PAGES.glob("*.svg"), *PAGES.glob("*.png")):
         shutil.copyfile(picture, folder / picture.name)
     links = "".join(f'<a href="{name}.html">{escape(said)}</a>' for name, said in shown.items())
     for name, title in shown.items():
