@@ -4,9 +4,11 @@ answers      what a tool says: every number with its error and verdict
 judged       numbers of reports as such answers
 place        the folder that tools may read and write
 jobs         work in the background
-on_data      tools that look at frames: inspect, propose_map, init, measure, compare
+on_files     tools that look at files: inspect, propose_map, init
 on_runs      tools that climb: check, plan, climb, status, stop
-on_levels    tools for finished levels: verdict, ledger, run, friction, diffusion, descend, audit, export
+on_levels    tools for finished levels: verdict, ledger, diffusion, export
+at_work      these at work: run, friction, descend, audit
+on_samples   tools that look at samples: measure, compare
 server       the tools over stdin and stdout
 """
 

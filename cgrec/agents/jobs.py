@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,20 +73,23 @@ class Jobs:
         self,
         words: Sequence[str],
         folder: Path,
+        wait: float,
         numbers: Callable[[], dict[str, Quantity]] = dict,
         next: str = "",
     ) -> Job:
-        """Start `cgrec words`.
+        """Start `cgrec words`, and wait a while for its end.
 
         Args:
             words: of the command line.
             folder: of its results.
+            wait: s.
             numbers: reads what it found.
             next: what to do when it has finished.
 
         Raises:
-            ValueError: a command begun here works in the folder.
+            ValueError: a command begun here works in the folder; a wait longer than clients wait.
         """
+        _check_wait(wait)
         earlier = self.begun.get(folder)
         if earlier is not None and earlier.process.poll() is None:
             raise ValueError(
@@ -103,29 +107,16 @@ class Jobs:
                 start_new_session=True,
             )
         self.begun[folder] = Job(words[0], folder, process, output, numbers, next)
+        _wait(process, wait)
         return self.begun[folder]
 
-    def wait(self, job: Job, seconds: float) -> None:
-        """Until the job ends, or so long.
+    def stop(self, folder: Path, wait: float) -> None:
+        """Ask the command that works in a folder to leave a checkpoint and to end, and wait a while.
 
         Raises:
-            ValueError: longer than clients wait.
+            ValueError: none that was begun here works there; a wait longer than clients wait.
         """
-        if not 0 <= seconds <= LONGEST:
-            raise ValueError(
-                f"wait: expected 0 to {LONGEST:g} s, found {seconds:g}; ask status afterwards"
-            )
-        try:
-            job.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return
-
-    def stop(self, folder: Path) -> None:
-        """Ask the command that works in a folder to leave a checkpoint and to end.
-
-        Raises:
-            ValueError: none that was begun here does.
-        """
+        _check_wait(wait)
         job = self.begun.get(folder)
         if job is None or job.process.poll() is not None:
             raise ValueError(
@@ -133,3 +124,16 @@ class Jobs:
                 "status says which process works there: whoever began it stops it"
             )
         job.process.terminate()
+        _wait(job.process, wait)
+
+
+def _check_wait(seconds: float) -> None:
+    if not 0 <= seconds <= LONGEST:
+        raise ValueError(
+            f"wait: expected 0 to {LONGEST:g} s, found {seconds:g}; ask status afterwards"
+        )
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)

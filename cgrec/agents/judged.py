@@ -19,6 +19,7 @@ from ..verdict import DO_NOT_USE, LOOK, TRUST, WORDS, Verdict, shape, word_in
 from ..verdict.making import N_EFF_LEAST, N_EFF_LOOK
 from ..verdict.reasons import entries, joined, mapping
 from .answers import Cause, Judged, Quantity, Row, Word, quantity
+from .place import Place
 
 #: Why some numbers have no error.
 ESTIMATED = "itself an estimate from autocorrelation, right to a few tens of per cent"
@@ -31,6 +32,16 @@ def judged(level: Level) -> Judged:
     if word not in WORDS:
         return Judged("not judged", f"{level.name} has no verdict yet")
     return Judged(cast(Word, word), f"the verdict on {level.name}")
+
+
+def level_inside(place: Place, tool: str, run: str, level: int) -> Level:
+    """A level of a run, or of a package, inside the root.
+
+    Raises:
+        ValueError: it lies outside, or there is none.
+    """
+    place.path("run", run)
+    return level_of(tool, run, level, packed=True)
 
 
 def causes(verdict: object) -> list[Cause]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ..chain.chain import Chain, foreseen
 from ..chain.forecast import forecast
@@ -42,7 +41,7 @@ class OnRuns:
     def check(
         self,
         experiment: str,
-        changes: dict[str, Any] | None = None,
+        changes: Json | None = None,
         without: list[str] | None = None,
         run: str = "",
     ) -> Checked:
@@ -64,7 +63,7 @@ class OnRuns:
     def plan(
         self,
         experiment: str,
-        changes: dict[str, Any] | None = None,
+        changes: Json | None = None,
         without: list[str] | None = None,
         timing: bool = True,
     ) -> Plan:
@@ -90,7 +89,7 @@ class OnRuns:
     def climb(
         self,
         experiment: str,
-        changes: dict[str, Any] | None = None,
+        changes: Json | None = None,
         without: list[str] | None = None,
         run: str = "",
         wait: float = 5.0,
@@ -108,8 +107,7 @@ class OnRuns:
         plain, chain = self._built(words)
         list(forecast(chain))
         folder = self.place.path("run", str(plain["run"]))
-        job = self.jobs.begin(["climb", *words], folder)
-        self.jobs.wait(job, wait)
+        self.jobs.begin(["climb", *words], folder, wait)
         return self.status(str(plain["run"]))
 
     def status(self, folder: str) -> Work:
@@ -144,9 +142,7 @@ class OnRuns:
             folder: as of status.
             wait: s to wait for its end.
         """
-        path = self.place.path("folder", folder)
-        self.jobs.stop(path)
-        self.jobs.wait(self.jobs.begun[path], wait)
+        self.jobs.stop(self.place.path("folder", folder), wait)
         return self.status(folder)
 
     def _words(

@@ -18,10 +18,12 @@ from ..needs import need
 from ..options import said_in
 from ..remarks import listened
 from .answers import Answer
+from .at_work import AtWork
 from .jobs import Jobs
-from .on_data import OnData
+from .on_files import OnFiles
 from .on_levels import OnLevels
 from .on_runs import OnRuns
+from .on_samples import OnSamples
 from .place import Place
 
 if TYPE_CHECKING:
@@ -73,7 +75,13 @@ def server_of(place: Place) -> MCPServer[Any]:
     from mcp.server.mcpserver.exceptions import ToolError
 
     jobs = Jobs(place.root)
-    groups = (OnData(place), OnRuns(place, jobs), OnLevels(place, jobs))
+    groups = (
+        OnFiles(place),
+        OnRuns(place, jobs),
+        OnLevels(place),
+        AtWork(place, jobs),
+        OnSamples(place),
+    )
     tools = [tool_of(one) for group in groups for one in _public(group)]
     known = ", ".join(sorted(one.name for one in tools))
 

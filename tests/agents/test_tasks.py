@@ -261,7 +261,8 @@ def test_23_an_exported_level_has_its_frames(client, runs):
 
 @pytest.mark.slow
 def test_24_atoms_come_back_and_are_judged(client, runs):
-    work = finished(client, client("descend", run="runs/chain", begin=1, frames=200, wait=50))
+    asked = {"run": "runs/chain", "begin": 1, "frames": 100, "method": "template"}
+    work = finished(client, client("descend", wait=50, **asked))
     assert work["state"] == "finished", work
     assert (runs / "chain/descent_1_0/atoms.pdb").exists()
     work = client("audit", run="runs/chain", level=1, frames=50, draws=4, steps=0, wait=50)
@@ -298,6 +299,11 @@ def test_24_atoms_come_back_and_are_judged(client, runs):
         ),
         ("export", {"run": "runs/chain", "level": 1, "program": "x", "to": "y"}, "lammps, openmm"),
         ("run", {"run": "runs/chain", "level": 1, "to": "a", "wait": 600}, "0 to 50 s"),
+        (
+            "run",
+            {"run": "runs/chain", "level": 1, "to": "a", "more": {"temperature": 9}},
+            "timestep, ",
+        ),
         ("status", {"folder": "nowhere"}, "expected the folder of a run"),
         ("fly", {}, "expected a tool, one of audit, .*found fly"),
     ],

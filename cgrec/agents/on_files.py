@@ -1,33 +1,28 @@
-"""Tools that look at frames, before and after a climb."""
+"""Tools that look at files before a climb."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from ..chain.level_ledger import about_sample, usual_variables
 from ..commands.map import Map
+from ..files import Json
 from ..frames import Frames
 from ..io import check_force_units, read
-from ..level import Level
-from ..observables import Liquid, compare_liquids, ledger_row
 from ..roles import Variable
-from ..run import layout
 from ..setup import init as init_from_files
 from ..setup.files import by_content
-from ..statistics import jackknife_rows
 from ..variables import named_variables
-from ..verdict import judge, shape
+from ..verdict import judge
 from .answers import (
     EXACT,
     STATED,
     Experiment,
     Inspection,
     Judged,
-    Ledger,
-    Measured,
     Proposals,
     Proposed,
     Quantity,
@@ -36,13 +31,7 @@ from .answers import (
 )
 from .judged import (
     ESTIMATED,
-    by_excess,
-    by_samples,
     causes,
-    independent,
-    of_sample,
-    row_of,
-    row_of_liquid,
 )
 from .place import Place
 
@@ -53,8 +42,8 @@ _RANKS = Judged("not judged", "scores rank proposals, they accept none")
 
 
 @dataclass(frozen=True)
-class OnData:
-    """Tools that look at frames.
+class OnFiles:
+    """Tools that look at files.
 
     Attributes:
         place: what they may read and write.
@@ -67,7 +56,7 @@ class OnData:
         files: list[str],
         temperature: float | None = None,
         variables: dict[str, list[str]] | None = None,
-        reading: dict[str, Any] | None = None,
+        reading: Json | None = None,
     ) -> Inspection:
         """Read trajectory files as a climb would, and say whether they can be what they are said to
         be: units, temperature, bonds, box, and how many independent frames there are.
@@ -84,7 +73,7 @@ class OnData:
         """
         frames = self._read(files, temperature, reading)
         chosen: tuple[Variable, ...] = named_variables(variables) or usual_variables(frames)
-        report: dict[str, Any] = about_sample(frames, chosen)
+        report: Json = about_sample(frames, chosen)
         check = None if frames.forces is None else check_force_units(frames)
         if check is not None:
             report["temperature_of_forces"] = check.to_dict()
@@ -112,9 +101,7 @@ class OnData:
             reasons=causes(found.to_json()),
         )
 
-    def _read(
-        self, files: list[str], temperature: float | None, reading: dict[str, Any] | None
-    ) -> Frames:
+    def _read(self, files: list[str], temperature: float | None, reading: Json | None) -> Frames:
         given = dict(reading or {})
         self.place.check("reading", given)
         runs, shown, forces = by_content([self.place.path("files", file) for file in files])
@@ -193,7 +180,7 @@ class OnData:
         goal: str = "quick",
         to: str = "mine.yaml",
         timing: bool = True,
-        reading: dict[str, Any] | None = None,
+        reading: Json | None = None,
     ) -> Experiment:
         """Look at files and write an experiment for them, with the reason for every choice. Nothing
         is overwritten.
@@ -216,57 +203,6 @@ class OnData:
         )
         return Experiment(experiment=to, found=said.splitlines(), text=path.read_text())
 
-    def measure(self, sample: str, variables: dict[str, list[str]]) -> Measured:
-        """Mean and standard deviation of distances (nm), angles and dihedrals (rad) over a sample,
-        weights honoured.
-
-        Args:
-            sample: a folder of a level (runs/x/level1), a folder of frames, or a file.
-            variables: {name: labels of 2 to 4 sites}.
-        """
-        frames, judged, _ = of_sample(sample, self.place.path("sample", sample))
-        chosen = named_variables(variables)
-        if not chosen:
-            raise ValueError("variables: expected one at least, such as {ends: [A, B]}, found none")
-        means, spreads, counts = {}, {}, {}
-        for one in chosen:
-            n = independent(frames, one)
-            own = by_samples(n, judged)
-            means[one.name], spreads[one.name] = _moments(frames, one, own)
-            counts[one.name] = quantity(n, None, "frames", own, ESTIMATED)
-        return Measured(
-            n_frames=len(frames), means=means, deviations=spreads, independent_frames=counts
-        )
-
-    def compare(
-        self, sample: str, against: str, variables: dict[str, list[str]] | None = None
-    ) -> Ledger:
-        """How far two samples of the same sites are apart: distributions of variables, of bonds,
-        angles and dihedrals, and g(r) of a liquid, each above what chance gives.
-
-        A level below in the same run is mapped up first.
-
-        Args:
-            sample: a folder of a level (runs/x/level2), a folder of frames, or a file.
-            against: the same; of the sites of `sample`, or a level below it.
-            variables: {name: labels of 2 to 4 sites}; by default those of the backbone.
-        """
-        frames, _, level = of_sample(sample, self.place.path("sample", sample))
-        other, _, below = of_sample(against, self.place.path("against", against))
-        if level is not None and below is not None:
-            other = _mapped(other, below, level)
-        rows = []
-        for one in named_variables(variables) or usual_variables(frames):
-            found = ledger_row(sample, "parent", frames, other, [one])
-            judged = by_excess(found.excess, found.error, shape.JS_LOOK, shape.JS_MOST)
-            rows.append(replace(row_of(found, judged), against=against))
-        if frames.box is not None and other.box is not None:
-            for pair in compare_liquids(Liquid(frames), Liquid(other)):
-                excess = pair.value - pair.floor
-                judged = by_excess(excess, pair.error, shape.RADIAL_LOOK, shape.RADIAL_MOST)
-                rows.append(row_of_liquid(sample, against, pair, judged))
-        return Ledger(rows=rows)
-
 
 #: Of the scores of proposals.
 _UNITS = {"inner": "nm", "noise": "kJ/mol/nm", "hidden": "k_B", "kinetics": "1"}
@@ -280,35 +216,3 @@ def _edges(frames: Frames) -> list[Quantity]:
     edges = np.linalg.norm(np.asarray(boxes, float), axis=-1)
     errors = edges.std(0) / np.sqrt(len(edges))
     return [quantity(float(m), float(e), "nm", STATED) for m, e in zip(edges.mean(0), errors)]
-
-
-def _moments(frames: Frames, variable: Variable, judged: Judged) -> tuple[Quantity, Quantity]:
-    """Mean and standard deviation with jackknife errors; of a dihedral those of its direction."""
-    x = np.asarray(variable.of(frames), float)
-    unit = getattr(variable, "unit", "1")
-    if variable.periodic:
-        rows = np.stack([np.cos(x), np.sin(x)], 1)
-
-        def moments(mean: Any) -> Any:
-            length = np.hypot(*mean)
-            return np.array([np.arctan2(mean[1], mean[0]), np.sqrt(-2 * np.log(length))])
-    else:
-        rows = np.stack([x, x * x], 1)
-
-        def moments(mean: Any) -> Any:
-            return np.array([mean[0], np.sqrt(max(mean[1] - mean[0] ** 2, 0.0))])
-
-    value, error = jackknife_rows(frames, rows, moments)
-    both = [quantity(float(v), float(e), unit, judged) for v, e in zip(value, error)]
-    return both[0], both[1]
-
-
-def _mapped(frames: Frames, below: Level, level: Level) -> Frames:
-    """Frames of a level below, mapped to the sites of `level`, where both are of one run."""
-    first, last = (layout.level_number(one.folder) for one in (below, level))
-    if below.folder.parent != level.folder.parent or first >= last:
-        return frames
-    mapped = replace(frames, forces=None, energies=None)
-    for k in range(first + 1, last + 1):
-        mapped = Level(layout.level_folder(level.folder.parent, k)).mapping(mapped)
-    return mapped
