@@ -12,7 +12,7 @@ from cgrec.chain.level_ledger import LevelLedger
 from cgrec.files import write_json
 from cgrec.level import Level
 from cgrec.mapping import Pick
-from cgrec.potential import PairStiffness
+from cgrec.potential import Coulomb, PairStiffness
 from cgrec.run import layout
 from cgrec.run.digests import keep, keep_json, open_record
 from cgrec.sources import GaussianChainSource
@@ -113,3 +113,56 @@ def write_pairs(path):
     forces = np.stack([pull, -pull], 2).reshape(500, 4, 3)
     system = System(names=("P", "Q") * 2, masses=np.full(4, 30.0), bonds=[(0, 1), (2, 3)])
     Frames(system, positions, KELVIN, forces=forces).write(path)
+
+
+#: Of the salt below: ions of each kind, nm, ps between frames, nm^2/ps.
+IONS, EDGE, INTERVAL, D_CATION, D_ANION = 60, 4.0, 0.5, 1.3e-3, 2.0e-3
+
+
+def write_salt_run(folder, verdict="trust", friction=True):
+    """Ions that know nothing of each other: an ideal solution, whose ions move on their own."""
+    rng = np.random.default_rng(11)
+    n = 2 * IONS
+    system = System(
+        names=("Na", "Cl") * IONS, masses=np.full(n, 30.0), charges=np.tile([1.0, -1.0], IONS)
+    )
+    box = EDGE * np.eye(3)
+    ideal = Frames(system, EDGE * rng.random((400, n, 3)), KELVIN, box=box)
+    zero, one = (layout.level_folder(folder, k) for k in (0, 1))
+    for place in (folder, zero, one):
+        open_record(place)
+    keep_json(folder / layout.RUN, {"seed": 0})
+    for place, name in ((zero, "level 0"), (one, "ions")):
+        ideal.save(place / layout.FRAMES)
+        reason = {"rule": "liquid", "word": verdict, "found": "x", "expected": "y", "do": "z"}
+        reasons = [] if verdict == "trust" else [reason]
+        keep_json(
+            place / layout.REPORT, {"name": name, "verdict": {"value": verdict, "reasons": reasons}}
+        )
+    keep(one / layout.MAPPING, Pick(sites=[f"#{k}" for k in range(n)])(system).save)
+    potential = PairStiffness(types=["Na", "Cl"], n_sites=n).double().made_at(KELVIN)
+    keep(one / layout.POTENTIAL, potential.save)
+    keep_json(one / Coulomb.record, {"permittivity": 71.0, "error": 1.5, "from": "level below"})
+    if friction:
+        write_walks(one, system, box, rng)
+    return folder
+
+
+def write_walks(folder, system, box, rng):
+    """The last run of a fit of friction: random walks with the coefficients of diffusion above."""
+    spread = np.sqrt(2 * np.tile([D_CATION, D_ANION], IONS) * INTERVAL)
+    steps = spread[:, None] * rng.normal(size=(20, 100, system.n_sites, 3))
+    walks = Frames(
+        system,
+        np.cumsum(steps, 1).reshape(-1, system.n_sites, 3),
+        KELVIN,
+        box=box,
+        replicas=np.repeat(np.arange(20), 100),
+    )
+    place = folder / layout.FRICTION
+    open_record(place)
+    about = {"interval": INTERVAL}
+    walks.save(place / "round_0", lambda p: write_json(p / layout.SIMULATION, about))
+    found = {"Na": [D_CATION, 2e-5], "Cl": [D_ANION, 3e-5]}
+    rounds = [{"friction": {"Na": 5.0, "Cl": 5.0}, "diffusion": found}]
+    keep_json(folder / layout.ABOUT_FRICTION, {"parent": found, "rounds": rounds})

@@ -6,7 +6,7 @@ place        the folder that tools may read and write
 jobs         work in the background
 on_files     tools that look at files: inspect, propose_map, init
 on_runs      tools that climb: check, plan, climb, status, stop
-on_levels    tools for finished levels: verdict, ledger, diffusion, export
+on_levels    tools for finished levels: verdict, ledger, properties, export
 at_work      these at work: run, friction, descend, audit
 on_samples   tools that look at samples: measure, compare
 server       the tools over stdin and stdout

@@ -123,7 +123,7 @@ class AtWork:
             "length": length,
             "rounds": rounds,
         }
-        way = f"diffusion(run={run!r}, level={level})"
+        way = f"properties(run={run!r}, level={level})"
         return self._begin("friction", words, found.folder, dict, way, wait)
 
     def descend(

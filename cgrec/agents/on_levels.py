@@ -60,23 +60,29 @@ class OnLevels:
             rows.append(row_of_liquid(**names, found=LiquidDifference(**one), judged=by))
         return Ledger(rows=rows)
 
-    def diffusion(self, run: str, level: int) -> Properties:
-        """Diffusion coefficients of a level, and why others are not known. A coarse level moves too
-        fast: without friction (tool friction) it has none.
+    def properties(self, run: str, level: int) -> Properties:
+        """Numbers of a level that models of larger scales need, in SI units: diffusion coefficients,
+        conductivity, transference numbers, thermodynamic factor, permittivity; and why others are not
+        known. A coarse level moves too fast: without friction (tool friction) it has no diffusion.
 
         Args:
             run: folder of a run, or a package.
             level: its number.
         """
-        found = level_inside(self.place, "diffusion", run, level)
-        known, unknown = properties_of(found)
-        by = judged(found)
+        found = level_inside(self.place, "properties", run, level)
+        sheet, by = properties_of(found), judged(found)
         return Properties(
             numbers={
-                one.name: quantity(one.value, one.standard_error, one.unit, _graver(by, one.remark))
-                for one in known
+                f"{one.name} {one.of}".strip(): quantity(
+                    one.value,
+                    one.standard_error,
+                    one.unit,
+                    Judged(by.word, "; ".join([by.by, *filter(None, [one.method, one.remark])])),
+                    one.method,
+                )
+                for one in sheet.found
             },
-            unknown=unknown,
+            unknown=sheet.unknown,
         )
 
     def export(
@@ -111,7 +117,3 @@ class OnLevels:
             )
         called("export")(program, run=run, level=level, to=str(path), **(options or {}))
         return Exported(made=to, verdict=by.word, reasons=reasons)
-
-
-def _graver(by: Judged, remark: str) -> Judged:
-    return by if not remark else Judged(by.word, f"{by.by}; {remark}")

@@ -1,5 +1,20 @@
-"""What a level knows that models of larger scales need, with errors: `cgrec handover` writes it."""
+"""What a level knows that models of larger scales need, in SI units and with errors.
 
-from .properties import Property, properties_of
+properties   numbers of a level, and why others are not known
+pitzer       parameters of an electrolyte from activity derivatives at several concentrations
+writing      them as YAML, for PyBaMM, for PHREEQC, for a Poisson-Nernst-Planck equation
+"""
 
-__all__ = ["Property", "properties_of"]
+from .pitzer import Pitzer, fit_pitzer
+from .properties import Property, Sheet, properties_of
+from .writing import WRITERS, provenance
+
+__all__ = [
+    "WRITERS",
+    "Pitzer",
+    "Property",
+    "Sheet",
+    "fit_pitzer",
+    "properties_of",
+    "provenance",
+]

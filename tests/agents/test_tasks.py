@@ -239,7 +239,7 @@ def test_20_trap_a_pmf_at_another_density(client, runs):
 
 
 def test_21_trap_diffusion_of_a_level_without_friction(client, runs):
-    found = client("diffusion", run="runs/gas", level=1)
+    found = client("properties", run="runs/gas", level=1)
     assert found["numbers"] == {}
     assert "cgrec friction run=" in found["unknown"]["diffusion coefficient"]
 
@@ -346,7 +346,7 @@ def test_no_number_comes_without_error_and_verdict(client, runs, files):
 
 def test_every_tool_says_what_it_takes_and_gives(client):
     wanted = """inspect propose_map init check climb status stop verdict ledger run descend audit compare
-    export plan measure friction diffusion"""
+    export plan measure friction properties"""
     tools = client.tools()
     assert sorted(tool.name for tool in tools) == sorted(wanted.split())
     for tool in tools:
