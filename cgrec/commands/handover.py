@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Annotated
 
 from ..files import missing
-from ..handover import WRITERS, Property, Sheet, fit_pitzer, properties_of, provenance
+from ..handover import (
+    WRITERS,
+    Property,
+    Sheet,
+    at_constant_pressure,
+    fit_pitzer,
+    properties_of,
+    provenance,
+)
 from ..handover.writing import write_phreeqc
 from ..level import Level
 from ..options import Help, check_fields
@@ -101,17 +109,24 @@ class Handover:
                 f"{len(self.molality)}; a level without solvent does not know it"
             )
         levels = [self._level(run) for run in runs]
-        factors = [_factor(properties_of(level), level) for level in levels]
+        sheets = [*map(properties_of, levels)]
+        factors = [_factor(sheet, level) for sheet, level in zip(sheets, levels)]
         salts = {one.of for one in factors}
         if len(salts) != 1:
             raise ValueError(
                 f"cgrec handover: expected levels of one salt, found {', '.join(sorted(salts))}; "
                 "leave out the others"
             )
-        found = fit_pitzer(
-            self.molality, [p.value for p in factors], [p.standard_error or 0.0 for p in factors]
-        )
         cation, anion = salts.pop().split()
+        turned = [
+            at_constant_pressure(1.0, _litre(sheet, cation), m)
+            for sheet, m in zip(sheets, self.molality)
+        ]
+        found = fit_pitzer(
+            self.molality,
+            [by * p.value for by, p in zip(turned, factors)],
+            [by * (p.standard_error or 0.0) for by, p in zip(turned, factors)],
+        )
         return write_phreeqc(path, found, (f"{cation}+", f"{anion}-"), [*map(provenance, levels)])
 
 
@@ -123,6 +138,12 @@ def _factor(sheet: Sheet, level: Level) -> Property:
         f"cgrec handover: expected a thermodynamic factor of {level.name}, found none: "
         f"{sheet.unknown['thermodynamic factor']}"
     )
+
+
+def _litre(sheet: Sheet, kind: str) -> float:
+    """mol/l of a type of ion."""
+    found = sheet.get("concentration", kind)
+    return found.value / 1000 if found is not None else 0.0
 
 
 def _line(one: Property) -> str:

@@ -5,7 +5,7 @@ pitzer       parameters of an electrolyte from activity derivatives at several c
 writing      them as YAML, for PyBaMM, for PHREEQC, for a Poisson-Nernst-Planck equation
 """
 
-from .pitzer import Pitzer, fit_pitzer
+from .pitzer import Pitzer, at_constant_pressure, fit_pitzer
 from .properties import Property, Sheet, properties_of
 from .writing import WRITERS, provenance
 
@@ -14,6 +14,7 @@ __all__ = [
     "Pitzer",
     "Property",
     "Sheet",
+    "at_constant_pressure",
     "fit_pitzer",
     "properties_of",
     "provenance",

@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 #: (kg/mol)^(1/2), A_phi of water at 25 C and 1 atm, as PHREEQC has it to 0.1 %.
 A_PHI = 0.3915
 _B, _ALPHA = 1.2, 2.0
+#: kg/l, of water at 25 C.
+WATER = 0.99705
 #: Parameters in their order, and from how many concentrations each is fitted.
 NAMES = ("beta0", "beta1", "C_phi")
 LEAST, ALL = 2, 4
@@ -45,6 +47,23 @@ class Pitzer:
         m = np.asarray(molality, float)
         terms = np.array([self.values.get(name, 0.0) for name in NAMES])
         return np.asarray(_debye_hueckel(m) + np.einsum("k,k...->...", terms, _terms(m)))
+
+
+def at_constant_pressure(factor: float, concentration: float, molality: float) -> float:
+    """d ln a / d ln m in water at constant pressure, of d ln a / d ln rho at constant chemical
+    potential of the water: times (c / (m rho_w))^2.
+
+    A litre holds c moles of salt and w of water, of which w v_w is the volume. On the bench Gibbs and
+    Duhem give w d mu_w = -2 c RT d ln a, and v_w dPi = -d mu_w; where the water's potential is held,
+    dPi = 2 c RT d ln a. By ln c the two slopes differ by w v_w = c / (m rho_w), and so do ln c and
+    ln m, where partial molar volumes do not change. Of NaCl all of it holds to 1 % up to 4.5 mol/kg.
+
+    Args:
+        factor: d ln a / d ln rho.
+        concentration: of the salt, mol/l.
+        molality: of the salt, mol/kg.
+    """
+    return factor * (concentration / (molality * WATER)) ** 2
 
 
 def fit_pitzer(molality: Sequence[float], slope: Sequence[float], error: Sequence[float]) -> Pitzer:

@@ -140,7 +140,7 @@ def write_phreeqc(
         f"# {ions[0]} {ions[1]}: Pitzer parameters by cgrec {version('cgrec')}, for 25 C",
         f"# from d ln a / d ln rho of levels at {low:g} to {high:g} mol/kg; beyond, nothing is known",
         "# assumed: the Debye-Hueckel limit of water, Pitzer's form between the concentrations, and",
-        "# that the slope at constant chemical potential of water is the one at constant pressure",
+        "# partial molar volumes that do not change with concentration",
         f"# root mean square of deviations over errors: {found.chi:.2f}",
         *(f"# level: {json.dumps(one)}" for one in about),
         "PITZER",

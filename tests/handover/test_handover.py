@@ -12,7 +12,7 @@ from exact_runs import D_ANION, D_CATION, EDGE, IONS, KELVIN, write_salt_run
 
 import cgrec
 from cgrec.commands.handover import Handover
-from cgrec.handover import fit_pitzer, properties_of
+from cgrec.handover import at_constant_pressure, fit_pitzer, properties_of
 
 E, KB, NA, EPS0 = 1.602176634e-19, 1.380649e-23, 6.02214076e23, 8.8541878128e-12
 VOLUME = (EDGE * 1e-9) ** 3
@@ -183,6 +183,25 @@ def test_parameters_come_back_from_the_slopes_of_phreeqc(tmp_path):
     path = write_phreeqc(tmp_path / "other.pqi", other, ("Na+", "Cl-"), [])
     assert np.allclose(phreeqc(path.read_text())([1.0]), other.ln_gamma([1.0]), atol=0.003)
     assert other.ln_gamma([4.0])[0] > own([4.0])[0] + 1
+
+
+def test_slopes_at_constant_potential_of_the_water_become_those_at_constant_pressure():
+    """Both of NaCl by PHREEQC: its volume gives c, Gibbs and Duhem the osmotic pressure."""
+    program = pytest.importorskip("phreeqpython").PhreeqPython(database="pitzer.dat")
+
+    def concentration(m):
+        return m / program.add_solution({"units": "mol/kgw", "temp": 25, "Na": m, "Cl": m}).volume
+
+    ln_gamma, step, water = phreeqc(), 1e-2, 18.0153 / 18.069  # kg/l, molar mass over molar volume
+    for m in (0.5, 1.0, 2.0, 4.0, 4.5):
+        high, low = (float(ln_gamma(m * x)[0]) for x in (np.exp(step), np.exp(-step)))
+        at_pressure = 1 + (high - low) / (2 * step)
+        by_c = np.log(concentration(m * np.exp(step)) / concentration(m * np.exp(-step))) / (
+            2 * step
+        )
+        at_potential = at_pressure / by_c * m * water / concentration(m)
+        turned = at_constant_pressure(at_potential, concentration(m), m)
+        assert np.isclose(turned, at_pressure, rtol=0.012), m
 
 
 def test_one_concentration_gives_no_activity(runs, tmp_path):
