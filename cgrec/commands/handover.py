@@ -147,7 +147,8 @@ def _litre(sheet: Sheet, kind: str) -> float:
 
 
 def _line(one: Property) -> str:
-    error = "no error" if one.standard_error is None else f"{one.standard_error:.2g}"
+    error = "" if one.standard_error is None else f" +- {one.standard_error:.2g}"
+    unit = "" if one.unit == "1" else f" {one.unit}"
     remark = f"; {one.remark}" if one.remark else ""
     name = f"{one.name} {one.of}".strip()
-    return f"  {name}: {one.value:.5g} +- {error} {one.unit}, {one.method}{remark}"
+    return f"  {name}: {one.value:.5g}{error}{unit}, {one.method}{remark}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from exact_runs import chain, write_chain_run, write_gas_run, write_pairs
+from exact_runs import chain, write_chain_run, write_gas_run, write_pairs, write_salt_run
 
 
 @dataclass
@@ -64,6 +64,7 @@ def runs(client):
     write_chain_run(client.root / "runs" / "chain")
     write_gas_run(client.root / "runs" / "gas")
     write_gas_run(client.root / "runs" / "bad", "do not use")
+    write_salt_run(client.root / "runs" / "salt")
     return client.root / "runs"
 
 

@@ -3,14 +3,17 @@
 Answers come from theory (the ideal chain, a spring) or from how the data were made.
 """
 
+import json
 import re
 import shutil
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 import yaml
-from exact_runs import BOND, DEVIATION, ENDS, KELVIN, MEAN, N
+from exact_runs import BOND, D_ANION, D_CATION, DEVIATION, ENDS, KELVIN, MEAN, N
 
 from cgrec import Frames
 from cgrec.files import package_path
@@ -270,6 +273,14 @@ def test_24_atoms_come_back_and_are_judged(client, runs):
     assert work["state"] == "finished" and work["numbers"], work
 
 
+def test_25_what_an_ideal_salt_hands_to_larger_scales(client, runs):
+    found = client("properties", run="runs/salt", level=1)["numbers"]
+    assert np.isclose(found["diffusion coefficient Na"]["value"], 1e-6 * D_CATION)
+    assert near(found["thermodynamic factor Na Cl"], 1.0)
+    assert near(found["transference number Na"], D_CATION / (D_CATION + D_ANION))
+    assert "on their own" in found["conductivity Nernst-Einstein"]["judged_by"]
+
+
 # What no tool does
 
 
@@ -361,3 +372,22 @@ def test_the_ideal_chain_of_these_tests():
     r = np.linalg.norm(np.random.default_rng(0).normal(size=(200000, 3)), axis=1)
     r *= 2 * BOND / np.sqrt(3)
     assert np.isclose(r.mean(), MEAN, rtol=0.01) and np.isclose(r.std(), DEVIATION, rtol=0.01)
+
+
+def test_nothing_but_the_protocol_is_on_stdout(tmp_path):
+    pytest.importorskip("mcp")
+    done = subprocess.run(
+        [sys.executable, "-m", "cgrec", "mcp", f"root={tmp_path}"],
+        input="no protocol\n",
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for line in done.stdout.splitlines():
+        assert json.loads(line)["jsonrpc"] == "2.0"
+    lost = subprocess.run(
+        [sys.executable, "-m", "cgrec", "mcp", f"root={tmp_path}/none"],
+        capture_output=True,
+        text=True,
+    )
+    assert lost.returncode == 1 and "expected root= a folder" in lost.stderr and not lost.stdout
