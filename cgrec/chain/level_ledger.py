@@ -64,13 +64,7 @@ class LevelLedger:
         with keep_remarks(base.folder):
             variables = self._own(frames, None, base)
         about = {
-            "n_eff": {
-                v.name: effective_sample_size(frames, v.of(frames), v.periodic)
-                for v in singles(variables, frames)
-            },
-            **_moves(frames, variables),
-            "chirality_flips": flips_by_centre(frames, frames[:1]),
-            "conformation": own_conformation(frames),
+            **about_sample(frames, variables),
             **of_chain(frames),
             **states_of(frames, variables, self.basins),
             **self._not_expressible(frames, None),
@@ -90,8 +84,7 @@ class LevelLedger:
         own, missing = expressible(self.variables, frames.system, path)
         for name, why in missing.items():
             remark(f"{level.name} is not compared in the variable {name}: {why}")
-        liquid = frames.box is not None and bool(frames.system.molecules.any())
-        return own or (() if liquid else default_variables(frames.system))
+        return own or usual_variables(frames)
 
     def _not_expressible(
         self, frames: Frames, recipe: LevelRecipe | None, path: Mapping | None = None
@@ -265,6 +258,27 @@ class _Rows:
 def singles(variables: tuple[Variable, ...], frames: Frames) -> list[Variable]:
     """The numbers that the levels are compared in, one variable each."""
     return [one for v in variables for one in single_numbers(v, frames.system)]
+
+
+def usual_variables(frames: Frames) -> tuple[CollectiveVariable, ...]:
+    """Where nobody names any: those of a molecule; a liquid is looked at by its g(r)."""
+    liquid = frames.box is not None and bool(frames.system.molecules.any())
+    return () if liquid else default_variables(frames.system)
+
+
+def about_sample(frames: Frames, variables: tuple[Variable, ...]) -> Json:
+    """{"n_eff", "drift", "chirality_flips", "conformation"} of a sample alone, as `judge` reads
+    them.
+    """
+    return {
+        "n_eff": {
+            v.name: effective_sample_size(frames, v.of(frames), v.periodic)
+            for v in singles(variables, frames)
+        },
+        **_moves(frames, variables),
+        "chirality_flips": flips_by_centre(frames, frames[:1]),
+        "conformation": own_conformation(frames),
+    }
 
 
 def _moves(frames: Frames, variables: tuple[Variable, ...]) -> Json:

@@ -80,7 +80,9 @@ def call(name: str, words: list[str]) -> None:
         target(words)
         return
     request = target(**read(f"cgrec {name}", words, options_of(target)))
-    print(request())  # type: ignore[operator]  # options of a command are callable
+    said = request()  # type: ignore[operator]  # options of a command are callable
+    if said:
+        print(said)
 
 
 def help_of(name: str, words: list[str]) -> str:

@@ -97,6 +97,19 @@ class Map:
         """Propose; returns the table, and where the pictures and the rules are.
 
         Raises:
+            ValueError: as `make`.
+        """
+        proposals, refused = self.make()
+        way = f"cgrec climb --config-dir {self.to} +mapping@levels.l1.mapping=chosen"
+        notes = [f"left out: {reason}" for reason in refused]
+        last = f"{self.to}: pictures, mapping/*.yaml; take one with {way}"
+        return "\n".join([table(proposals), *notes, last])
+
+    def make(self) -> tuple[list[Proposal], list[str]]:
+        """Proposals, best first for each number of sites, and why methods have none; all is kept
+        in the folder.
+
+        Raises:
             ValueError: the folder holds proposals for something else; or as `propose_mappings`.
         """
         frames = self.frames()
@@ -115,10 +128,7 @@ class Map:
         for name, picture in pictures.items():
             if picture is not None:
                 save(picture, folder / f"{name}.png")
-        way = f"cgrec climb --config-dir {folder} +mapping@levels.l1.mapping=chosen"
-        notes = [f"left out: {reason}" for reason in refused]
-        last = f"{folder}: pictures, mapping/*.yaml; take one with {way}"
-        return "\n".join([table(proposals), *notes, last])
+        return proposals, refused
 
     def _proposals(self, frames: Frames) -> tuple[list[Proposal], list[str]]:
         """Proposals, best first for each number of sites, and why methods have none."""

@@ -169,7 +169,7 @@ class Langevin:
             if folder.exists() and (folder / SIMULATION).exists():
                 self.judged(folder)  # a run without a living replica is not made longer
             check_box(start.box, potential.cutoff)
-            _check_state(self, potential, start)
+            check_state(self, potential, start)
             replicas = _replicas(self, potential, start, seed, guard)
             run = Run(_schedule(self), replicas, _store(self, replicas, folder))
             run.begin()
@@ -232,7 +232,12 @@ def _check_numbers(options: Langevin) -> None:
         )
 
 
-def _check_state(options: Langevin, potential: Potential, start: Frames) -> None:
+def check_state(options: Langevin, potential: Potential, start: Frames) -> None:
+    """Refuse a start at another temperature or density than those a PMF was made at.
+
+    Raises:
+        ValueError: naming both, unless the options ask for it.
+    """
     made_at = potential.temperature
     if (
         made_at is not None

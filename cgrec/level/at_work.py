@@ -106,7 +106,7 @@ def run_level(
         **settings, other_temperature=True, other_density=other_density, hooks=barostat
     )
     potential = level.potential_at(temperature)
-    frames = _start(level, potential, start, temperature, box)
+    frames = start_of(level, potential, start, temperature, box)
     wanted = {
         "dynamics": settings,
         "box": [float(edge) for edge in box],
@@ -161,14 +161,22 @@ def _settings(level: LevelFolder, given: Mapping[str, float]) -> Settings:
     return cast(Settings, taken)
 
 
-def _start(
+def start_of(
     level: LevelFolder,
     potential: Potential,
     path: str,
     temperature: float | None,
     box: Sequence[float],
 ) -> Frames:
-    """Where replicas start, at the temperature and in the box of the run."""
+    """Where the replicas of `run_level` start, at the temperature and in the box of the run.
+
+    Args:
+        level, path, temperature, box: as `level`, `start`, `temperature` and `box` there.
+        potential: of the level.
+
+    Raises:
+        ValueError: a start of other sites, a box that does not fit, no temperature.
+    """
     own = level.frames
     kelvin = own.temperature if temperature is None else float(temperature)
     if not kelvin > 0:

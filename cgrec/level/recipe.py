@@ -75,6 +75,7 @@ class LevelRecipe:
             check_partial(self.potential)
             check_numbers(self.potential.keywords)
         check_rungs(self.dynamics)
+        check_energies(self.training)
         if self.strays is not None:
             self.strays.check(self.dynamics)
         check_kind("mapping", [self.mapping], 1, "a rule (System or Frames -> Mapping)")
@@ -190,6 +191,19 @@ def check_rungs(engine: Engine) -> None:
         raise ValueError(
             "dynamics.exchange.keep: expected lowest at a level above the atoms, found all: a PMF "
             "holds at one temperature, so its hot frames belong to no ensemble; give keep: lowest"
+        )
+
+
+def check_energies(training: ForceMatching) -> None:
+    """ValueError where a fit wants energies: `Mapping` hands on none, for the energy of the fine
+    sites is no label of a PMF.
+    """
+    weight = getattr(training, "energy_weight", 0.0)
+    if weight > 0:
+        raise ValueError(
+            "training.energy_weight: expected 0 at a level above the atoms, found "
+            f"{weight:g}: a PMF has no energy labels, the energy of the level below is none; leave "
+            "it out, forces alone fix a PMF"
         )
 
 

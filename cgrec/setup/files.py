@@ -81,11 +81,8 @@ def sample_of(
     paths = [path for file in files for path in files_of(file)]
     if not paths:
         raise ValueError("cgrec init: expected files, found none; give a trajectory, or a PDB")
-    shown = [p for p in paths if _suffix(p) in TOPOLOGIES or p.name.startswith("data.")]
-    runs = [p for p in paths if p not in shown]
-    forces = [p for p in runs if named_as_forces(p)]
-    if forces and len(forces) < len(runs):
-        runs = [p for p in runs if p not in forces]
+    runs, shown, forces = by_content(paths)
+    if forces:
         more = {**more, "forces_path": _one_or_all(forces)}
     if not runs:
         return _of_structure(shown, temperature)
@@ -101,6 +98,18 @@ def sample_of(
         settings["topology"] = str(topology)
     settings |= more
     return _of_run(settings, temperature)
+
+
+def by_content(paths: Sequence[Path]) -> tuple[list[Path], list[Path], list[Path]]:
+    """(trajectories, files that say what the sites are, files of forces beside trajectories), by
+    their names.
+    """
+    shown = [p for p in paths if _suffix(p) in TOPOLOGIES or p.name.startswith("data.")]
+    runs = [p for p in paths if p not in shown]
+    forces = [p for p in runs if named_as_forces(p)]
+    if len(forces) == len(runs):
+        return runs, shown, []
+    return [p for p in runs if p not in forces], shown, forces
 
 
 def _one_or_all(paths: Sequence[Path]) -> str | list[str]:

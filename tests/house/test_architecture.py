@@ -39,13 +39,14 @@ RANKS = [
     {"sources", "verdict"},
     {"backmapping"},
     {"level"},
-    {"chain"},
+    {"chain", "handover"},
     {"package"},
     {"report"},
     {"configuration"},
     {"setup"},
     {"commands"},
     {"cli"},
+    {"agents"},
     {"__main__"},
 ]
 RANK = {room: k for k, rooms in enumerate(RANKS) for room in rooms}

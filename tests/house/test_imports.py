@@ -63,8 +63,9 @@ INSTALLED_AS = {
     "yaml": "pyyaml",
     "markdown_it": "markdown-it-py",
 }
-#: Needed and never imported by a statement: the calculator that `Labeller` names by default.
-BY_NAME = {"tblite"}
+#: Needed and never imported by a statement: the calculator that `Labeller` names by default, and
+#: the programs that run what `cgrec handover` writes.
+BY_NAME = {"tblite", "pybamm", "phreeqpython"}
 
 
 def test_pyproject_declares_what_is_imported_and_nothing_else():

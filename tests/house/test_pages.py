@@ -74,6 +74,11 @@ COMMANDS = {
     "cgrec climb experiment=nacl source.path=ions.npz": [*small("l1"), "source.temperature=300"],
     "cgrec climb experiment=licl source.path=licl.xyz": [*small("l1"), "source.temperature=300"],
     "cgrec friction run=runs/nacl level=1 interval=0.25": [],
+    "cgrec handover run=runs/nacl level=1 to=yaml": [],
+    "cgrec handover run=runs/nacl level=1 to=pybamm": [],
+    "cgrec handover run=runs/nacl level=1 to=pde file=nacl_pnp.py": [],
+    "cgrec handover run=runs/nacl_1m level=1 to=phreeqc others=runs/nacl_2m,runs/nacl_4m "
+    "molality=1.02,2.09,4.38": [],
     "cgrec descend run=runs/alanine_dipeptide from=3 to=0": [
         "method=library",
         "frames=8",
@@ -129,6 +134,11 @@ OWN = {
 #: What a command says where files this small are not enough for it.
 REFUSED = {
     "cgrec friction run=runs/nacl level=1 interval=0.25": "expected frames of the parent in which",
+    "cgrec handover run=runs/nacl level=1 to=yaml": "expected a level to be used",
+    "cgrec handover run=runs/nacl level=1 to=pybamm": "expected ",
+    "cgrec handover run=runs/nacl level=1 to=pde file=nacl_pnp.py": "expected a level to be used",
+    "cgrec handover run=runs/nacl_1m level=1 to=phreeqc others=runs/nacl_2m,runs/nacl_4m "
+    "molality=1.02,2.09,4.38": "no such run",
 }
 
 
