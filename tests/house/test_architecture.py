@@ -13,6 +13,7 @@ RANKS = [
         "_moved",
         "bonds",
         "cards",
+        "devices",
         "units",
         "geometry",
         "files",
