@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 #: What a climb was told.
 _around: ContextVar[str] = ContextVar("device", default="auto")
@@ -73,6 +74,13 @@ def resolved(device: str = "auto", key: str = "device") -> torch.device:
 def asked() -> str:
     """What the climb around was told, for those that have devices of their own, such as OpenMM."""
     return _around.get()
+
+
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """`values` of the CPU on `device`; a GPU takes them while the CPU goes on."""
+    if device.type == "cpu":
+        return values
+    return values.pin_memory().to(device, non_blocking=True)
 
 
 @contextmanager

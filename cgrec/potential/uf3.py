@@ -125,6 +125,10 @@ class UF3Potential(Potential):
         )
 
     @property
+    def traceable(self) -> bool:  # type: ignore[override]  # how many triples there are, varies
+        return self.triples is None
+
+    @property
     def pair_spline(self) -> CubicSpline:
         """Splines of the two-body term."""
         return self.pairs.spline
