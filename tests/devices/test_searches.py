@@ -81,3 +81,16 @@ def test_neighbours_are_found_again_after_half_a_skin(traffic, device):
     assert traffic.stops == 1, "the one answer whether a site has moved far enough"
     near[0, 0, 0] += 0.002
     assert neighbours(near, boxes).neighbour_index is not first
+
+
+def test_a_search_stays_on_the_device_and_takes_all_frames_at_once(traffic, device):
+    waits = []
+    for n_frames in (1, 4):
+        scene = scattered(BOXES["cube"], n_frames=n_frames)
+        positions, boxes = (v.to(device) for v in scene)
+        species = torch.zeros(positions.shape[1], dtype=torch.long, device=device)
+        traffic.clear()
+        site_graph(positions, species, 0.5, boxes)
+        assert traffic.to_device.total() == 0, traffic
+        waits.append(traffic.stops)
+    assert waits[0] == waits[1], "whatever the number of frames"
