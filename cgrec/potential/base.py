@@ -75,8 +75,7 @@ class Potential(Described, nn.Module, ABC):
             belongs to one state.
         density: (lowest, highest) sites per nm^3 of the frames it is a PMF of; None for open
             systems, and for an energy.
-        traceable: whether the shapes of all it computes follow from those of the graph, so that
-            what was traced of one graph holds for others.
+        traceable: whether shapes inside follow from those of the graph alone (`TracedPotential`).
         own_forces: whether `forward` has a faster way to the forces than autograd through `energy`.
         threaded: whether a kernel of ours does its work, on `cgrec.threads.kernel_threads` threads,
             with the same bits for any number.
@@ -118,10 +117,8 @@ class Potential(Described, nn.Module, ABC):
         return _by_autograd(self.energy, graph, differentiable)
 
     def compiled(self) -> Potential:
-        """A Potential with the same parameters and answers for many calls: on a CPU networks run as
-        a C++ kernel, elsewhere all runs as one traced graph.
-
-        What cannot be compiled here stays as it is, with one warning.
+        """A Potential with the same parameters and answers for many calls: a C++ kernel on a CPU, one
+        traced graph elsewhere. What cannot be compiled here stays as it is, with one warning.
         """
         return backends.compiled(self)
 

@@ -89,6 +89,7 @@ class UF3Potential(Potential):
         self.pairs = PairSplines(n_types, _knots("knots", knots, cutoff, spacing))
         self.triples: TripleSplines | None = None
         n = self.pairs.end
+        self.traceable = three_cutoff <= 0  # how many triples there are, varies
         if three_cutoff > 0:
             side = _knots("three_knots", three_knots, three_cutoff, three_spacing)
             spacing = across_spacing or three_spacing
@@ -123,10 +124,6 @@ class UF3Potential(Potential):
             across_spacing=across_spacing,
             energy_scale=scale,
         )
-
-    @property
-    def traceable(self) -> bool:  # type: ignore[override]  # how many triples there are, varies
-        return self.triples is None
 
     @property
     def pair_spline(self) -> CubicSpline:
