@@ -217,7 +217,7 @@ class Backmapper(ABC):
 def _read(path: str | Path) -> tuple[type[Backmapper], dict[str, Model]]:
     """Class and models of a file, see `Backmapper.load`."""
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         return Backmapper.registry.find(state["class"]), state["models"]
     except FileNotFoundError:
         raise

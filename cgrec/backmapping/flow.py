@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ..devices import resolved
 from ..frames import Frames
 from ..mapping import Mapping
 from ..options import keywords_of
@@ -44,6 +45,9 @@ class Velocity(nn.Module):
         width: of the hidden layers.
     """
 
+    line: Tensor
+    circle: Tensor
+
     def __init__(self, circles: list[bool], n_surroundings: int, width: int = 256) -> None:
         super().__init__()
         self.width = width
@@ -52,8 +56,9 @@ class Velocity(nn.Module):
             "n_surroundings": n_surroundings,
             "width": width,
         }
-        self.line = torch.tensor([k for k, c in enumerate(circles) if not c], dtype=torch.long)
-        self.circle = torch.tensor([k for k, c in enumerate(circles) if c], dtype=torch.long)
+        for name, angle in (("line", False), ("circle", True)):
+            which = torch.tensor([k for k, c in enumerate(circles) if c == angle], dtype=torch.long)
+            self.register_buffer(name, which, persistent=False)
         n_line, n = len(self.line), len(circles)
         self.first = nn.Linear(n_line + 2 * len(self.circle), width, bias=False)
         self.second = nn.Linear(width, width, bias=False)
@@ -100,7 +105,7 @@ class Velocity(nn.Module):
         )
         trace = (linear * on_line).sum(-1) + ((slope2 @ coupling) * slope1).sum(-1)
         of_sine, of_cosine = self.first.weight[:, n_line:].chunk(2, -1)
-        for k, row in enumerate(self.circle):
+        for k, row in enumerate(self.circle.tolist()):
             inner = (
                 angle[:, k, None].cos() * of_sine[:, k] - angle[:, k, None].sin() * of_cosine[:, k]
             )
@@ -130,6 +135,7 @@ class FlowTraining:
             are kept.
         patience: validations without improvement before it stops.
         seed: of everything.
+        device: cpu, cuda or cuda:N; auto: that of the climb.
         folder: where checkpoints go; the same fit goes on from one it finds there. None: nowhere.
         name: shown by the progress bar.
     """
@@ -143,6 +149,7 @@ class FlowTraining:
     validate_every: int = 500
     patience: int = 6
     seed: int = 0
+    device: str = "auto"
     folder: Path | None = None
     name: str = "flow"
 
@@ -211,6 +218,8 @@ class _Flow:
                 )
         self.velocity = Velocity(**config)
         self.velocity.load_state_dict(tensors)
+        self.device = resolved()
+        self.velocity.to(self.device)
 
     @torch.no_grad()
     def __call__(
@@ -224,26 +233,27 @@ class _Flow:
     ) -> tuple[Tensor, Tensor]:
         """y (n, n_y) carried from t = `begin` to `end`, and the integral of the divergence, by RK4."""
         of_sites = self.velocity.sites(
-            ((self.surroundings(sites) - self.mean) / self.scale).float()
+            ((self.surroundings(sites) - self.mean) / self.scale).float().to(self.device)
         )
         h = (end - begin) / steps
-        growth = torch.zeros(len(y), dtype=torch.float64)
+        y = y.to(self.device)
+        growth = y.new_zeros(len(y), dtype=torch.float64)
         for k in range(steps):
-            slope, rate, x = torch.zeros_like(y), torch.zeros(len(y)), y
+            slope, rate, x = torch.zeros_like(y), y.new_zeros(len(y)), y
             for place, weight, ahead in (
                 (0.0, 1, 0.5),
                 (0.5, 2, 0.5),
                 (0.5, 2, 1.0),
                 (1.0, 1, 0.0),
             ):
-                t = torch.full((1,), begin + (k + place) * h)
+                t = y.new_full((1,), begin + (k + place) * h)
                 v, trace = self.velocity(x, t, of_sites, divergence)
                 slope += weight / 6 * v
                 if trace is not None:
                     rate += weight / 6 * trace
                 x = y + ahead * h * v
             y, growth = y + h * slope, growth + h * rate.double()
-        return y, growth
+        return y.cpu(), growth.cpu()
 
 
 def _train(unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: FlowTraining) -> Model:
@@ -285,7 +295,7 @@ def _train(unit: Unit, scaled: Scaled, sites: Tensor, y: Tensor, options: FlowTr
         "mean": mean,
         "scale": scale,
         "config": run.velocity.config,
-        "velocity": run.best_state,
+        "velocity": {name: tensor.cpu() for name, tensor in run.best_state.items()},
     }
 
 
@@ -298,7 +308,10 @@ class _Part(Protocol):
 
 
 class _Training:
-    """Fits a velocity to pairs of c (n, n_c) and y (n, n_y); the last tenth of them judges."""
+    """Fits a velocity to pairs of c (n, n_c) and y (n, n_y); the last tenth of them judges.
+
+    Random numbers are those of the CPU on every device.
+    """
 
     def __init__(
         self,
@@ -309,11 +322,12 @@ class _Training:
         options: FlowTraining,
         path: Path | None,
     ) -> None:
-        self.velocity = velocity
-        self.noise = noise
+        self.device = resolved(options.device)
+        self.velocity = velocity.to(self.device)
+        c, y, self.noise = (v.to(self.device) for v in (c, y, noise))
         self.options = options
         self.path = path
-        self.circles = torch.zeros(y.shape[1], dtype=torch.bool)
+        self.circles = y.new_zeros(y.shape[1], dtype=torch.bool)
         self.circles[velocity.circle] = True
         first = max(1, int(0.9 * len(y)))
         self.data = (c[:first], y[:first])
@@ -334,7 +348,7 @@ class _Training:
         while self.step < end:
             some = torch.randint(
                 len(y), (min(self.options.batch_size, len(y)),), generator=self.generator
-            )
+            ).to(self.device)
             loss = self._loss(self.velocity, c[some], y[some], self.generator)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -373,17 +387,18 @@ class _Training:
         """Go on from a checkpoint, if there is one."""
         if self.path is None or not self.path.exists():
             return
-        state = load_state(self.path)
+        state = load_state(self.path, self.device)
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         for k in ("step", "stale", "best", "best_state"):
             setattr(self, k, state[k])
-        self.generator.set_state(state["generator"])
+        self.generator.set_state(state["generator"].cpu())
 
     def _loss(self, velocity: Velocity, c: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
         """Mean square of v less the straight way from a draw to y, at a random t."""
-        told = c + self.noise * torch.randn(c.shape, generator=generator)
-        start, t = _noise(len(y), self.circles, generator), torch.rand(len(y), generator=generator)
+        told = c + self.noise * torch.randn(c.shape, generator=generator).to(c.device)
+        start = _noise(len(y), self.circles, generator)
+        t = torch.rand(len(y), generator=generator).to(y.device)
         way = torch.where(self.circles, wrapped(y - start), y - start)
         v, _ = velocity(start + t[:, None] * way, t, velocity.sites(told))
         return (v - way).square().mean()
@@ -393,7 +408,7 @@ def _noise(n: int, circles: Tensor, generator: torch.Generator) -> Tensor:
     """(n, n_y) draws to start from."""
     normal = torch.randn(n, len(circles), generator=generator)
     uniform = math.pi * (2 * torch.rand(n, len(circles), generator=generator) - 1)
-    return torch.where(circles, uniform, normal)
+    return torch.where(circles, uniform.to(circles.device), normal.to(circles.device))
 
 
 def _log_noise(y: Tensor, circles: Tensor) -> Tensor:

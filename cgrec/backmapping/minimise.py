@@ -53,11 +53,11 @@ def field_of(potential: GivesForces, frames: Frames) -> Field:
     species = potential.species(frames.system).to(potential.device)
     neighbours = VerletList(species, potential.reach(_SKIN), _SKIN)
     boxes = frames.boxes()
-    box = None if boxes is None else torch.as_tensor(np.array(boxes, float))
+    box = None if boxes is None else torch.as_tensor(np.array(boxes, float)).to(species.device)
 
     def field(x: Tensor) -> tuple[Tensor, Tensor]:
-        energy, forces = fast(neighbours(x, box))
-        return energy.double(), forces.double().view_as(x)
+        energy, forces = fast(neighbours(x.to(species.device), box))
+        return energy.double().to(x.device), forces.double().view(x.shape).to(x.device)
 
     return field
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from ..devices import resolved
 from ..files import Json, read_json
 from ..run import layout
 from ..run.digests import keep_json, made
@@ -30,7 +31,7 @@ def write_run(folder: Path, seconds: float, seed: int, chosen_threads: Json) -> 
             "commit": _commit(),
             "versions": {p: version(p) for p in PACKAGES},
             "seed": seed,
-            "device": processor(),
+            "device": machine(),
             "threads": torch.get_num_threads(),
             "chosen_threads": chosen_threads,
             "seconds": seconds,
@@ -42,6 +43,14 @@ def earlier_seconds(folder: Path) -> float:
     """s that earlier sessions took."""
     path = folder / layout.RUN
     return float(read_json(path)["seconds"]) if made(path) else 0.0
+
+
+def machine() -> str:
+    """What computes: the processor, and the GPU where one is used."""
+    device = resolved()
+    if device.type == "cpu":
+        return processor()
+    return f"{torch.cuda.get_device_name(device)}, {processor()}"
 
 
 def processor() -> str:

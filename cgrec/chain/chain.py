@@ -15,6 +15,7 @@ import yaml
 
 from ..backmapping import DescentStep, step_down
 from ..backmapping.base import Options
+from ..devices import resolved, use_device
 from ..files import Json, with_nan
 from ..frames import Frames, identity
 from ..level import Level, LevelRecipe, potential_of, seed_of
@@ -70,6 +71,8 @@ class Chain(Seen):
         seed: of everything.
         control: train a direct model for every level above the first, straight from level 0.
         bins: per variable in the ledger.
+        device: cpu, cuda or cuda:N, of every step that has none of its own; auto: a GPU where torch
+            sees one.
         threads: of a CPU; 0: every training and every run measures how many its kernels gain by
             (`cgrec.threads`), and takes them.
         basins: {name: {variable: (low, high)}} of the ledger, degrees for angles and dihedrals, nm
@@ -89,6 +92,7 @@ class Chain(Seen):
         seed: int = 0,
         control: bool = True,
         bins: int = 64,
+        device: str = "auto",
         threads: int = 0,
         basins: MappingType[str, MappingType[str, Sequence[float]]] | None = None,
         go_on: bool = False,
@@ -101,6 +105,8 @@ class Chain(Seen):
         self.recipes = dict(levels or {})
         self.variables = named_variables(variables)
         self.seed = seed
+        resolved(device)  # refuses one that is not there
+        self.device = device
         self.threads = threads
         self.recipe = recipe
         self.basins = dict(basins or {})
@@ -148,7 +154,7 @@ class Chain(Seen):
             with only_here(self.folder), kept_events(self.folder, list(self.recipes)):
                 _check_records(self)
                 _check_recipe(self)
-                with use_threads(self.threads) as self.chosen_threads:
+                with use_device(self.device), use_threads(self.threads) as self.chosen_threads:
                     self._climb(self.source, finished)
         return self
 
@@ -352,19 +358,20 @@ def _steps_down(
         raise ValueError(f"descend: expected a level below {begin} to go to, found {to}")
     for k in range(begin, to, -1):
         coarse, fine = levels[k], levels[k - 1]
-        if not (coarse.folder / layout.BACKMAPPER).exists():
-            coarse.fit_backmapper(fine, **(fit or {}))
-        frames, step = step_down(
-            frames,
-            coarse.backmapper,
-            potential_of(fine),
-            potential_of(coarse),
-            name=fine.name,
-            n_draws=n_draws if k == begin else 1,
-            generator=generator,
-            resample_below=resample_below,
-            rounds=rounds,
-        )
+        with use_device(chain.device):
+            if not (coarse.folder / layout.BACKMAPPER).exists():
+                coarse.fit_backmapper(fine, **(fit or {}))
+            frames, step = step_down(
+                frames,
+                coarse.backmapper,
+                potential_of(fine),
+                potential_of(coarse),
+                name=fine.name,
+                n_draws=n_draws if k == begin else 1,
+                generator=generator,
+                resample_below=resample_below,
+                rounds=rounds,
+            )
         yield frames, step
 
 

@@ -20,7 +20,7 @@ _HELP = """cgrec climb: make every level of an experiment that is not there yet,
   cgrec climb --multirun seed=1,2 'run=runs/seed_${{seed}}' hydra/launcher=joblib
                                          a sweep; hydra/launcher=slurm sends it to a cluster
 
-Keys at the top: run (folder), seed, control, bins, threads, go_on, and the tables source, levels, variables, basins."""
+Keys at the top: run (folder), seed, control, bins, device, threads, go_on, and the tables source, levels, variables, basins."""
 
 
 def climb(arguments: list[str]) -> None:

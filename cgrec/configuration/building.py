@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ..devices import resolved
 from ..files import Json
 from .declared import NEEDED, Argument, ours
 from .first_look import (
@@ -50,7 +51,7 @@ def build(config: DictConfig, trust: bool = False, given: frozenset[str] = froze
 
     made: dict[str, Any] = {key: _made(value, str(key)) for key, value in plain.items()}
     _check_roles(made)
-    recipe = {k: v for k, v in plain.items() if k not in ("run", "threads", "go_on")}
+    recipe = {k: v for k, v in plain.items() if k not in ("run", "device", "threads", "go_on")}
     known: dict[str, Any] = {
         k: made.get(k)
         for k in (
@@ -60,6 +61,7 @@ def build(config: DictConfig, trust: bool = False, given: frozenset[str] = froze
             "seed",
             "control",
             "bins",
+            "device",
             "threads",
             "basins",
             "go_on",
@@ -102,7 +104,7 @@ def _check_top(plain: Json) -> None:
         if key in plain and plain[key] != "???":
             check_value(Argument(key, str, NEEDED, ""), plain[key], key)
     chain = ours(CHAIN)
-    given = {key: plain[key] for key in ("seed", "control", "bins", "threads", "go_on")}
+    given = {key: plain[key] for key in ("seed", "control", "bins", "device", "threads", "go_on")}
     for key, value in given.items():
         check_value(chain.arguments[key], value, key)
     look_at_numbers(chain, given, "")
@@ -229,21 +231,4 @@ def _check_arguments(
     check_arguments(plain, free, arguments, key, later, target)
     for name, value in arguments.items():
         if name == "device" and isinstance(value, str):
-            _check_device(value, f"{key}.{name}")
-
-
-def _check_device(device: str, key: str) -> None:
-    """Refuse a device that torch does not see."""
-    import torch
-
-    kind, _, number = device.partition(":")
-    here = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-    }
-    if int(number or 0) >= here[kind]:
-        raise ValueError(
-            f"{key}: expected a device of this machine, found {device!r}, of which torch sees "
-            f"{here[kind]}; give {key}=cpu, or install a torch made for your GPU"
-        )
+            resolved(value, f"{key}.{name}")

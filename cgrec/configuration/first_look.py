@@ -7,7 +7,6 @@ would be refused by `build`, or later, as well.
 from __future__ import annotations
 
 import ast
-import platform
 import re
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
@@ -15,6 +14,7 @@ from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..devices import check_device
 from ..options import Keywords
 from ..plugins import trusted_modules
 from ..run import layout
@@ -212,7 +212,7 @@ def check_value(argument: Argument, value: object, key: str) -> None:
             way = _way(argument, key)
         raise ValueError(f"{key}: expected {in_words(argument.hint)}, found {value!r}; {way}")
     if argument.name == "device" and isinstance(value, str):
-        _check_device(value, key)
+        check_device(value, key)
 
 
 def _way(argument: Argument, key: str) -> str:
@@ -223,28 +223,6 @@ def _way(argument: Argument, key: str) -> str:
         said = str(default).lower() if isinstance(default, bool) else default
         return f"the default is {key}={said}"
     return f"cgrec keys {key} says what it means"
-
-
-def _check_device(device: str, key: str) -> None:
-    """Refuse what is no device, or one for which this machine has no driver."""
-    kind, _, number = device.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdecimal()):
-        near = "cuda" if kind in ("gpu", "nvidia", "GPU", "CUDA") else "cpu"
-        raise ValueError(
-            f"{key}: expected cpu, cuda, cuda:0 or mps, found {device!r}; give {key}={near}"
-        )
-    here = {"cpu": True, "cuda": _sees_nvidia(), "mps": platform.system() == "Darwin"}
-    if not here[kind]:
-        raise ValueError(
-            f"{key}: expected a device of this machine, found {device!r} and no driver for it; "
-            f"give {key}=cpu, or install the driver and a torch made for your GPU"
-        )
-
-
-def _sees_nvidia() -> bool:
-    """Whether there can be a GPU: torch counts them later."""
-    places = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
-    return platform.system() == "Windows" or any(Path(place).exists() for place in places)
 
 
 def _check_tables(

@@ -34,6 +34,7 @@ TOP = (
     "seed",
     "control",
     "bins",
+    "device",
     "threads",
     "basins",
     "go_on",

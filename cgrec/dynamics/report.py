@@ -35,6 +35,7 @@ class SimulationReport:
             then are kept.
         simulated: ns of all replicas together, without equilibration.
         seconds: wall time.
+        device: where it ran, in its last session.
         ns_per_day: aggregate.
         kinetic_temperature: [K, standard error over replicas]. Of velocities after a half kick,
             which in BAOAB have the temperature of the thermostat at any usual time step, in
@@ -57,6 +58,7 @@ class SimulationReport:
     lost: list[Lost] = field(default_factory=list)
     simulated: float = 0.0
     seconds: float = 0.0
+    device: str = ""
     ns_per_day: float = 0.0
     kinetic_temperature: list[float] = field(default_factory=lambda: [float("nan")] * 2)
     frames: int = 0

@@ -62,10 +62,11 @@ class Run:
         self.store = store
         self.saved = 0
         self.evaluated = False
-        n = len(replicas.positions)
-        self.tally = Tally(n, replicas.positions.device)
+        n, device = len(replicas.positions), replicas.positions.device
+        self.tally = Tally(n, device)
         interval = schedule.stride * replicas.timestep
         self.report = SimulationReport(replicas=n, lost=replicas.lost, interval=interval)
+        self.report.device = str(device)
         self.clock = Clock()
 
     def begin(self) -> None:
@@ -107,6 +108,7 @@ class Run:
         self.saved = state["saved"]
         self.tally.sums = state["kinetic"]
         self.report = SimulationReport(**state["report"])
+        self.report.device = str(here.device)
         restore(self.replicas, state, self.report.lost, self.store.folder)
         return state
 

@@ -11,6 +11,7 @@ from typing import TypedDict, cast
 import numpy as np
 import yaml
 
+from ..devices import resolved
 from ..dynamics import Barostat, FeatureGuard, Langevin
 from ..files import Json
 from ..frames import SAME_TEMPERATURE, Frames, identity
@@ -21,7 +22,7 @@ from ..run import layout
 from ..run.digests import check_all, checked, keep_remarks, made, open_record
 from ..run.lock import only_here
 from ..run.stages import claim
-from .folder import LevelFolder
+from .folder import LevelFolder, guard_of
 from .larger import filled
 
 
@@ -57,6 +58,7 @@ def run_level(
     friction: float | None = None,
     pressure: float | None = None,
     other_density: bool = False,
+    device: str = "auto",
     seed: int = 0,
 ) -> Frames:
     """Run the potential of a finished level again, watched by its guard; what is not given is as in
@@ -83,6 +85,7 @@ def run_level(
         pressure: bar, at which the box changes; None: boxes stay. The level needs a term of the
             volume (`cgrec.corrections.PressureMatching`).
         other_density: run at a density the potential was not made at.
+        device: cpu, cuda or cuda:N; auto: a GPU where torch sees one.
         seed: of noise and starting structures.
 
     Raises:
@@ -105,7 +108,7 @@ def run_level(
     engine = Langevin(
         **settings, other_temperature=True, other_density=other_density, hooks=barostat
     )
-    potential = level.potential_at(temperature)
+    potential = level.potential_at(temperature).to(resolved(device))
     frames = start_of(level, potential, start, temperature, box)
     wanted = {
         "dynamics": settings,
@@ -137,7 +140,7 @@ def _frames(
     place = folder / layout.FRAMES
     if not (made(place) and engine.long_enough(place)):
         _say_temperature(level, potential, start)
-        guard = _guard(level, engine)
+        guard = _guard(level, potential, engine)
         engine(potential, start, place, seed=seed, guard=guard, name=f"{level.name}: run")
     return Frames.load(checked(place))
 
@@ -229,9 +232,9 @@ def _with_topology(level: LevelFolder, path: str, kelvin: float) -> Frames:
     raise ValueError(f"start: {failed}") from failed
 
 
-def _guard(level: LevelFolder, engine: Langevin) -> FeatureGuard | None:
+def _guard(level: LevelFolder, potential: Potential, engine: Langevin) -> FeatureGuard | None:
     """The level's guard, looked at as often as frames are saved."""
-    guard = level.guard
+    guard = guard_of(level, potential)
     if guard is None:
         remark(f"{level.name}: nothing watches whether a replica leaves what it was trained on")
         return None

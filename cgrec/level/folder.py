@@ -88,7 +88,7 @@ class LevelFolder:
         None where no network describes its sites, or where the frames it was trained on are not
         there.
         """
-        return _guard_of(self)
+        return guard_of(self, self.potential)
 
     def extrapolation(self, frames: Frames) -> NDArray[np.float64]:
         """(n_frames,) how far out frames lie, such as those of a run in LAMMPS: above 1 they lie
@@ -177,6 +177,7 @@ class LevelFolder:
                 "training": training.get("seconds", 0.0),
                 "simulation": run.get("seconds", 0.0),
             },
+            "device": run.get("device") or training.get("device"),
             "ns_per_day": run.get("ns_per_day"),
             "simulated_ns": run.get("simulated"),
             "explained_fraction": training.get("explained_fraction"),
@@ -208,8 +209,8 @@ class LevelFolder:
         return tuple(sorted(variables, key=lambda v: v.name))
 
 
-def _guard_of(level: LevelFolder) -> FeatureGuard | None:
-    potential = level.potential
+def guard_of(level: LevelFolder, potential: Potential) -> FeatureGuard | None:
+    """`LevelFolder.guard` of its potential, where that lies."""
     if find_network(potential) is None:
         return None
     kept = checked(level.folder / layout.GUARD)

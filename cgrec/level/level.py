@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..devices import resolved
 from ..potential import Potential
 from .at_work import run_level
 from .folder import LevelFolder
@@ -33,7 +34,7 @@ class Level(LevelFolder):
 def potential_of(level: Level) -> Potential | None:
     """Its potential, ready for many calls; None for level 0 from a file."""
     try:
-        return level.potential.compiled()
+        return level.potential.to(resolved()).compiled()
     except FileNotFoundError:
         return None
 

@@ -233,7 +233,7 @@ def _fit(
         keep(path, potential.save)
     (level.folder / layout.FIT_CHECKPOINT).unlink(missing_ok=True)
     shutil.rmtree(level.folder / layout.TRIALS, ignore_errors=True)
-    return Potential.load(path, recipe.training.device)
+    return Potential.load(path, recipe.training.torch_device)
 
 
 def keep_losses(level: LevelFolder, report: object) -> None:
@@ -260,7 +260,7 @@ def _fit_with_strays(
         place,
         seed + 3,
         level.name,
-        recipe.training.device,
+        recipe.training.torch_device,
     )
     shutil.copy(last / layout.LOSSES, level.folder / layout.LOSSES)
     keep_losses(level, read_json(last / layout.FIT))
@@ -276,7 +276,7 @@ def _run(
     recipe: LevelRecipe,
     seed: int,
 ) -> Frames:
-    device = recipe.training.device
+    device = recipe.training.torch_device
     run = LevelRun(level.folder, level.name, recipe.dynamics, training, targets, seed + 1, device)
     run.make(potential, recipe.all_corrections)
     return level.frames

@@ -16,6 +16,7 @@ import numpy as np
 from ..backmapping import BACKMAPPERS, Backmapper
 from ..corrections import FrictionRound, fit_friction
 from ..corrections.distillation import DistillationReport, distil
+from ..devices import resolved
 from ..dynamics import Langevin
 from ..files import Json
 from ..frames import Frames
@@ -107,7 +108,7 @@ def distil_level(level: LevelFolder, **options: Any) -> DistillationReport:
     if path.exists():
         raise FileExistsError(f"{path} exists already: remove it yourself to distil again")
     with only_here(level.folder):
-        distilled, report = distil(level.potential, level.frames, **options)
+        distilled, report = distil(level.potential.to(resolved()), level.frames, **options)
         keep_json(level.folder / layout.ABOUT_DISTILLED, {**asdict(report), "options": options})
         keep(path, distilled.save)
     return report
@@ -155,7 +156,7 @@ def fit_level_friction(
     with only_here(level.folder):
         open_record(level.folder / layout.FRICTION)
         found = fit_friction(
-            level.potential,
+            level.potential.to(resolved()),
             level.frames,
             aims,
             dynamics,

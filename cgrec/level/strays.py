@@ -79,7 +79,7 @@ class Strays:
         folder: Path,
         seed: int = 0,
         name: str = "level",
-        device: str = "cpu",
+        device: str | torch.device = "cpu",
     ) -> tuple[Potential, Path, list[dict[str, int]]]:
         """The best potential, the folder of its fit, and of each trial run the number of replicas
         that strayed and of frames beyond what the guard knows.
@@ -180,7 +180,9 @@ def _stopped(row: NDArray[np.float64]) -> bool:
     return bool(~(row <= FAR).all() or np.max(in_a_row) >= PATIENCE)
 
 
-def _fitted(train: Train, frames: Frames, place: Path, k: int, device: str) -> Potential:
+def _fitted(
+    train: Train, frames: Frames, place: Path, k: int, device: str | torch.device
+) -> Potential:
     path = place / layout.POTENTIAL
     if not made(path):
         place.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..devices import sent
 from ..files import WAY_BACK, write_whole
 from ..frames import Frames
 from ..plugins import NoPlugin, Registry
@@ -74,6 +75,7 @@ class Potential(Described, nn.Module, ABC):
             belongs to one state.
         density: (lowest, highest) sites per nm^3 of the frames it is a PMF of; None for open
             systems, and for an energy.
+        traceable: whether shapes inside follow from those of the graph alone (`TracedPotential`).
         own_forces: whether `forward` has a faster way to the forces than autograd through `energy`.
         threaded: whether a kernel of ours does its work, on `cgrec.threads.kernel_threads` threads,
             with the same bits for any number.
@@ -81,6 +83,7 @@ class Potential(Described, nn.Module, ABC):
 
     temperature: float | None = None
     density: tuple[float, float] | None = None
+    traceable: bool = True
     own_forces: ClassVar[bool] = False
     threaded: ClassVar[bool] = False
 
@@ -114,10 +117,8 @@ class Potential(Described, nn.Module, ABC):
         return _by_autograd(self.energy, graph, differentiable)
 
     def compiled(self) -> Potential:
-        """A Potential with the same parameters and answers for many calls: on a CPU networks run as
-        a C++ kernel, elsewhere all runs as one traced graph.
-
-        What cannot be compiled here stays as it is, with one warning.
+        """A Potential with the same parameters and answers for many calls: a C++ kernel on a CPU, one
+        traced graph elsewhere. What cannot be compiled here stays as it is, with one warning.
         """
         return backends.compiled(self)
 
@@ -257,16 +258,14 @@ def joint_state(potential: Potential, name: str, parts: Iterable[Potential]) -> 
 
 def _graph_of(potential: Potential, frames: Frames, skin: float) -> SiteGraph:
     check_box(frames.box, potential.cutoff)
-    positions = torch.as_tensor(np.array(frames.positions, dtype=float), device=potential.device)
-    boxes = frames.boxes()
-    box = (
-        None
-        if boxes is None
-        else torch.as_tensor(np.array(boxes, dtype=float), device=potential.device)
+    device, boxes = potential.device, frames.boxes()
+    positions, box = (
+        None if given is None else sent(torch.as_tensor(np.array(given, dtype=float)), device)
+        for given in (frames.positions, boxes)
     )
-    return site_graph(
-        positions, potential.species(frames.system).to(potential.device), potential.reach(skin), box
-    )
+    assert positions is not None
+    species = sent(potential.species(frames.system), device)
+    return site_graph(positions, species, potential.reach(skin), box)
 
 
 def _loaded(path: str | Path, device: str | torch.device) -> Potential:
@@ -351,10 +350,10 @@ class SumPotential(Potential):
     def compiled(self) -> Potential:
         parts = backends.merged(self.parts)
         if self.device.type != "cpu":  # one graph of all that can be traced
-            own = [part for part in parts if part.own_forces]
+            own = [part for part in parts if part.own_forces or not part.traceable]
             if not own:
                 return super().compiled()
-            rest = [part for part in parts if not part.own_forces]
+            rest = [part for part in parts if part not in own]
             parts = [*own, SumPotential(rest)] if rest else own
         return SumPotential([part.compiled() for part in parts]).at_state_of(self)
 

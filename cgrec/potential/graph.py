@@ -13,6 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from ..threads import kernel_threads
+from .device_neighbours import periodic_pairs
 from .neighbours import open_table, periodic_table
 
 #: Open systems of at most this many sites keep all pairs: their table never has to be built again.
@@ -82,20 +83,18 @@ class SiteGraph(Data):
         """(n_frames * n_sites, ...) seen as (n_frames, n_sites, ...)."""
         return per_site.view(self.n_frames, -1, *per_site.shape[1:])
 
-    def padded(self, slots: int) -> SiteGraph:
-        """The same graph with at least `slots` columns in its table."""
+    def widen(self, slots: int) -> None:
+        """Give its table at least `slots` columns."""
         free = slots - self.neighbour_index.shape[1]
         if free <= 0:
-            return self
+            return
         index = torch.arange(len(self.species), device=self.species.device)[:, None].expand(
             -1, free
         )
         shift = self.neighbour_shift.new_zeros(len(self.species), free, 3)
         shift[..., 0] = OUT_OF_REACH
-        padded = self.clone()
-        padded.neighbour_index = torch.cat([self.neighbour_index, index], 1)
-        padded.neighbour_shift = torch.cat([self.neighbour_shift, shift], 1)
-        return padded
+        self.neighbour_index = torch.cat([self.neighbour_index, index], 1)
+        self.neighbour_shift = torch.cat([self.neighbour_shift, shift], 1)
 
     def neighbour_vectors(self) -> Tensor:
         """(n_frames * n_sites, n_slots, 3) nm from each site to its neighbours."""
@@ -193,8 +192,7 @@ class VerletList:
         """Go on from a `state`, in the boxes it was taken in."""
         self.forget()
         if state:
-            self(state["found_at"].to(device), box)
-            self.found = self.found.padded(state["slots"])  # type: ignore[union-attr]
+            self(state["found_at"].to(device), box).widen(state["slots"])
 
     def _stale(self, positions: Tensor, box: Tensor | None) -> bool:
         if positions.shape != self.found_at.shape or (box is None) != (self.found_in is None):
@@ -204,11 +202,19 @@ class VerletList:
         if never_changes(len(self.species), self.reach, box):
             return False
         moved = positions.detach() - self.found_at
+        if moved.device.type != "cpu":  # one answer to wait for, not two
+            return bool(_farthest(moved) > (0.5 * self.skin) ** 2)
         # most often this is enough to know
         if float(moved.abs().max()) <= 0.5 * self.skin / 3**0.5:
             return False
-        # Sites that are not finite belong to replicas that are about to be stopped.
-        return bool(torch.nan_to_num(moved).square().sum(-1).max() > (0.5 * self.skin) ** 2)
+        return bool(_farthest(moved) > (0.5 * self.skin) ** 2)
+
+
+def _farthest(moved: Tensor) -> Tensor:
+    """() largest square of moves (..., 3). Sites that are not finite belong to replicas that are about
+    to be stopped.
+    """
+    return torch.nan_to_num(moved).square().sum(-1).max()
 
 
 def never_changes(n_sites: int, reach: float, box: Tensor | None) -> bool:
@@ -232,9 +238,7 @@ def _neighbour_table(
         found = periodic_table(positions, reach, box, OUT_OF_REACH, into)
     if found is not None:
         return found
-    receiver, sender, shift = (
-        _open_pairs(positions, reach) if box is None else _periodic_pairs(positions, reach, box)
-    )
+    receiver, sender, shift = _pairs(positions, reach, box)
     counts = torch.bincount(receiver, minlength=frames * sites)
     slot = (
         torch.arange(len(receiver), device=receiver.device)
@@ -247,6 +251,15 @@ def _neighbour_table(
     index[receiver, slot] = sender
     shifts[receiver, slot] = shift
     return index, shifts
+
+
+def _pairs(positions: Tensor, reach: float, box: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """(n_pairs,) receivers, ascending, and senders, and (n_pairs, 3) nm shifts of the senders."""
+    if box is None:
+        return _open_pairs(positions, reach)
+    if positions.device.type == "cpu":
+        return _periodic_pairs(positions, reach, box)
+    return periodic_pairs(positions, reach, box)
 
 
 def _all_pairs(frames: int, sites: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -283,7 +296,8 @@ def _open_pairs(positions: Tensor, reach: float) -> tuple[Tensor, Tensor, Tensor
     without a compiler.
     """
     frames, sites = positions.shape[:2]
-    one = _open_frame if sites > DENSE_SITES and not positions.is_cuda else _open_dense
+    on_cpu = positions.device.type == "cpu"
+    one = _open_frame if sites > DENSE_SITES and on_cpu else _open_dense
     step = max(1, DENSE_DISTANCES // sites**2) if one is _open_dense else 1
     parts = [
         one(positions[start : start + step], reach) + start * sites
@@ -297,7 +311,7 @@ def _open_dense(positions: Tensor, reach: float) -> Tensor:
     """(2, n_pairs) receivers and senders of a few frames, from all their distances."""
     sites = positions.shape[1]
     near = torch.cdist(positions, positions, compute_mode="donot_use_mm_for_euclid_dist") < reach
-    near[:, torch.arange(sites), torch.arange(sites)] = False
+    near.diagonal(dim1=1, dim2=2).fill_(False)
     frame, receiver, sender = near.nonzero(as_tuple=True)
     return torch.stack([frame * sites + receiver, frame * sites + sender])
 

@@ -44,7 +44,7 @@ class TracedPotential(Potential):
         if differentiable:
             return self.potential(graph, differentiable)
         self.slots = max(self.slots, -(-graph.neighbour_index.shape[1] // COLUMNS) * COLUMNS)
-        graph = graph.padded(self.slots)
+        graph.widen(self.slots)  # once for all steps between two searches
         shape = (graph.n_frames, *graph.neighbour_index.shape, graph.box is None)
         weights = {name: value.detach() for name, value in self.potential.named_parameters()}
         given = (
@@ -103,5 +103,9 @@ class TracedPotential(Potential):
 
 @faster(Potential)
 def traced(potential: Potential) -> Potential:
-    """The potential traced on a GPU; itself on a CPU, where tracing gains nothing."""
-    return potential if potential.device.type == "cpu" else TracedPotential(potential)
+    """The potential traced on a GPU; itself on a CPU, where tracing gains nothing, and where it cannot
+    be traced.
+    """
+    if potential.device.type == "cpu" or not potential.traceable:
+        return potential
+    return TracedPotential(potential)

@@ -89,6 +89,7 @@ class UF3Potential(Potential):
         self.pairs = PairSplines(n_types, _knots("knots", knots, cutoff, spacing))
         self.triples: TripleSplines | None = None
         n = self.pairs.end
+        self.traceable = three_cutoff <= 0  # how many triples there are, varies
         if three_cutoff > 0:
             side = _knots("three_knots", three_knots, three_cutoff, three_spacing)
             spacing = across_spacing or three_spacing

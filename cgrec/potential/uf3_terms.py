@@ -52,12 +52,25 @@ class PairSplines(nn.Module):
             r: (n_sites, n_slots) nm, distances of neighbours.
             values: (n_columns + 1,) kJ/mol, all coefficients and a zero.
         """
+        if r.device.type != "cpu":
+            return self._energy_of_slots(graph, r, values)
         site, slot = (r < self.cutoff).nonzero(as_tuple=True)
         other = graph.neighbour_index[site, slot]
         place, basis = self.spline(r[site, slot])
         table = values[self.columns][graph.species[site], graph.species[other]]
         value = (table.gather(1, place[:, None] + four(place)) * basis).sum(1)
         return r.new_zeros(len(r)).index_add(0, site, value)
+
+    def _energy_of_slots(self, graph: SiteGraph, r: Tensor, values: Tensor) -> Tensor:
+        """As `energy`, free slots and far pairs included: on a GPU to count the others is to wait,
+        and what is traced must not depend on their number.
+        """
+        place, basis = self.spline(r.clamp(max=self.cutoff).flatten())
+        table = values[self.columns]
+        kinds = graph.species[:, None], graph.species[graph.neighbour_index]
+        pieces = table[kinds].flatten(0, 1).gather(1, place[:, None] + four(place))
+        value = (pieces * basis).sum(1).view_as(r)
+        return torch.where(r < self.cutoff, value, 0.0).sum(1)
 
     def energy_design(self, graph: SiteGraph, r: Tensor, width: int) -> Tensor:
         """(n_frames, width) twice the energy per coefficient."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..devices import resolved
 from ..files import missing, package_path
 from ..frames import Frames
 from ..needs import need
@@ -134,7 +135,7 @@ class ForceFieldSource(Source):
         place = home / layout.FRAMES
         if not (made(place) and self.dynamics.long_enough(place)):
             self.dynamics(
-                potential,
+                potential.to(resolved()),
                 Frames.load(home / "starts"),
                 place,
                 seed=seed,

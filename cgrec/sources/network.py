@@ -183,7 +183,9 @@ class NetworkSource(Source):
         place = home / "learning" if self.potential is None else network_path(self.potential)
         if self.potential is None:
             self.learn(place, seed)
-        committee = cast(Committee, Potential.load(checked(place / "committee.pt")))
+        committee = cast(
+            Committee, Potential.load(checked(place / "committee.pt"), self.training.torch_device)
+        )
         about: AboutNetwork = checked_json(place / "about.json")
         start = replicated(Frames.load(checked(place / "starts")), self.copies)
         start = replace(start, temperature=self.temperature)
@@ -248,6 +250,7 @@ class NetworkSource(Source):
         return trained_once(
             place,
             k,
+            self.training.torch_device,
             lambda own: liquid_network(make, self.training, frames, seed + k, own, name),
         )
 

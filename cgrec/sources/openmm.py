@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..devices import asked
 from ..dynamics.langevin import LONGEST_STEP
 from ..files import missing
 from ..frames import Frames
@@ -40,6 +41,8 @@ _NONBONDED = {
     "cutoff_periodic": "CutoffPeriodic",
     "cutoff_open": "CutoffNonPeriodic",
 }
+#: Platforms of OpenMM that compute on a GPU.
+_ON_GPU = frozenset({"CUDA", "HIP", "OpenCL", "Metal"})
 _CONSTRAINTS = {"none": None, "h_bonds": "HBonds", "all_bonds": "AllBonds", "h_angles": "HAngles"}
 
 
@@ -149,7 +152,7 @@ class OpenMMSource(Source):
             constraints, rigid_water, nonbonded: as OpenMM's createSystem understands them.
             hydrogen_mass: amu, taken from the heavy atom; allows a longer time step.
             selection: sites to keep, in MDAnalysis' language.
-            platform: "CPU", "CUDA", "Reference", ...; default: OpenMM's fastest.
+            platform: "CPU", "CUDA", "Reference", ...; default: the fastest of the climb's device.
             frames_per_chunk: frames between two files of the run, from which it resumes.
 
         Raises:
@@ -299,7 +302,7 @@ def _reproducible(
     openmm, app = _openmm()
     platforms = [openmm.Platform.getPlatform(k) for k in range(openmm.Platform.getNumPlatforms())]
     fastest = sorted(platforms, key=lambda p: -p.getSpeed())
-    wanted = fastest if name is None else [openmm.Platform.getPlatformByName(name)]
+    wanted = _allowed(fastest) if name is None else [openmm.Platform.getPlatformByName(name)]
     for k, platform in enumerate(wanted):
         known = platform.getPropertyNames()
         properties = {"DeterministicForces": "true"} if "DeterministicForces" in known else {}
@@ -322,6 +325,24 @@ def _reproducible(
             )
         return made
     raise RuntimeError("OpenMM: expected at least one platform, found none: install it anew")
+
+
+def _allowed(platforms: Sequence[openmm.Platform]) -> list[openmm.Platform]:
+    """Those of the device that the climb was told, in their order; all where it was told none.
+
+    Raises:
+        ValueError: none of them is.
+    """
+    device = asked()
+    on_gpu = device.startswith("cuda")
+    found = [p for p in platforms if device == "auto" or (p.getName() in _ON_GPU) == on_gpu]
+    if not found:
+        raise ValueError(
+            f"source: expected a platform of OpenMM for device={device}, found "
+            f"{', '.join(p.getName() for p in platforms)}; give source.platform=CPU, or install "
+            "OpenMM for your GPU: pip install openmm[cuda12]"
+        )
+    return found
 
 
 def _openmm_seed(seed: int, stream: int) -> int:

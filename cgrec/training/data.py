@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from ..devices import sent
 from ..frames import Frames
 from ..potential.base import Potential, portion
 from ..potential.graph import SiteGraph
@@ -90,12 +91,12 @@ class LabelledGraphs(Dataset[SiteGraph]):
     def __getitem__(self, which: NDArray[np.int64]) -> SiteGraph:
         graph = self.potential.graph(self.frames[which])
         device = graph.positions.device
-        graph.labels = self.forces[which].reshape(-1, 3).to(device)
-        graph.frame_energies = self.energies[which].to(device)
-        graph.frame_weights = self.weights[which].to(device)
+        graph.labels = sent(self.forces[which].reshape(-1, 3), device)
+        graph.frame_energies = sent(self.energies[which], device)
+        graph.frame_weights = sent(self.weights[which], device)
         if self.frames.temperatures is not None:
             sampled = np.array(self.frames.temperatures[which], float)
-            graph.frame_temperatures = torch.from_numpy(sampled).to(device)
+            graph.frame_temperatures = sent(torch.from_numpy(sampled), device)
         return graph
 
     def batches(self, size: int, which: NDArray[np.int64] | None = None) -> Iterator[SiteGraph]:

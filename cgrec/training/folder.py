@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import torch
 
 from ..files import write_text
 from ..frames import Frames
@@ -55,7 +56,7 @@ class FitFolder:
         if self.checkpoint is not None and self.writes:
             save_state(self.checkpoint, dict(state))
 
-    def load(self, device: str) -> FitState | None:
+    def load(self, device: torch.device) -> FitState | None:
         """What the checkpoint holds; None where there is none.
 
         Raises:

@@ -60,7 +60,7 @@ class Fit:
         self.options = options
         self.processes = processes or Processes()
         self.files = FitFolder(folder, fingerprint(options, frames, seed), self.processes.first)
-        self.priors = [p.to(options.device) for p in priors]
+        self.priors = [p.to(options.torch_device) for p in priors]
         self.problem = Problem(options, potential, frames, self.priors, seed, self.processes)
         training, validation = self.problem.training, self.problem.validation
         self.learner = Learner(
@@ -181,7 +181,7 @@ class Fit:
         Raises:
             ValueError: it is of another fit. Changed: it was changed or damaged.
         """
-        state = self.files.load(self.options.device)
+        state = self.files.load(self.options.torch_device)
         if state is None:
             return
         self.step = state["step"]
@@ -199,6 +199,7 @@ class Fit:
         if energies is not None:
             data = self.problem.training
             energies.set_zero(potential, evaluate, data, self.options.batch_size)
+        self.report.device = str(self.options.torch_device)
         fitted = SumPotential([*self.priors, potential]) if self.priors else potential
         # Without true energies among the labels what was fitted is a PMF, and that holds at one
         # temperature.
@@ -213,4 +214,4 @@ def compiling_pays(options: FitOptions, training: LabelledGraphs) -> bool:
         return bool(options.compile)
     sites = training.frames.n_sites
     pairs = options.steps * options.batch_size * sites * min(sites, NEIGHBOURS)
-    return torch.device(options.device).type == "cpu" and pairs > PAIRS_THAT_PAY
+    return options.torch_device.type == "cpu" and pairs > PAIRS_THAT_PAY

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import torch
 
+from ..devices import resolved
 from ..needs import need
 from ..ranges import expect
 from ..roles import Objective
@@ -32,7 +33,7 @@ class FitOptions:
     patience: int = 6
     most_validation_frames: int = 2000
     precision: Precision = "float32"
-    device: str = "cpu"
+    device: str = "auto"
     compile: Literal["auto"] | bool = "auto"
     processes: int = 1
     objectives: Sequence[Objective] | None = None
@@ -78,11 +79,7 @@ class FitOptions:
             )
         if self.processes > 1:
             need("ForceMatching.processes", "lightning_fabric", "distributed")
-        if torch.device(self.device).type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(
-                f"ForceMatching.device: expected a device of this machine, found {self.device!r} "
-                "and no CUDA: take device=cpu"
-            )
+        resolved(self.device, "ForceMatching.device")
         self._check_objectives()
 
     def _check_objectives(self) -> None:
@@ -104,6 +101,11 @@ class FitOptions:
                 "ForceMatching: expected the weight of energies in objectives, found energy_weight="
                 f"{self.energy_weight} beside them; add MatchEnergies(weight={self.energy_weight})"
             )
+
+    @property
+    def torch_device(self) -> torch.device:
+        """Where it trains. Raises ValueError where that is no device of this machine."""
+        return resolved(self.device, "ForceMatching.device")
 
     @property
     def dtype(self) -> torch.dtype:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -84,9 +85,11 @@ class Problem:
         objective, loss = by_frame[:2] @ graph.frame_weights / len(graph.frame_weights)
         if of_batch is not None:
             objective = objective + of_batch
-        if not bool(objective.isfinite()):
+        # both at once: a GPU is waited for once
+        value, said = torch.stack([objective.detach().double(), loss.detach().double()]).tolist()
+        if not math.isfinite(value):
             self._name_bad_frame(model, step)
-        return objective, loss.item()
+        return objective, said
 
     def _name_bad_frame(self, model: nn.Module, step: int) -> None:
         batch = self.order.batch(step)

@@ -36,6 +36,7 @@ class TrainingReport:
             cannot express.
         n_training, n_validation: frames.
         stopped_early: whether patience ran out before the last step.
+        device: where it was trained, in its last session.
         objectives: {column: mean over the validation frames} of objectives that have a column.
     """
 
@@ -51,6 +52,7 @@ class TrainingReport:
     n_training: int = 0
     n_validation: int = 0
     stopped_early: bool = False
+    device: str = ""
     objectives: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:

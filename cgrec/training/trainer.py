@@ -51,7 +51,8 @@ class ForceMatching(FitOptions):
         patience: validations without a paired improvement before it stops; 0 never stops.
         most_validation_frames: cap on frames used for validation.
         precision: "float32" or "float64" for the weights.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda", "cuda:1"; "auto": that of the climb, which by default is a GPU where
+            torch sees one. The run of the level follows.
         compile: train through `Potential.compiled()`: "auto" does so where the work saved outweighs
             the time a compiler takes.
         processes: share every batch among so many processes (of a CPU, or GPUs), by distributed
@@ -98,7 +99,7 @@ class ForceMatching(FitOptions):
         """
         if self.weighted is False or thermal_part(potential) is not None:
             frames = replace(frames, weights=None)
-        fit = Fit(self, potential.to(self.device, self.dtype), frames, priors, seed, folder)
+        fit = Fit(self, potential.to(self.torch_device, self.dtype), frames, priors, seed, folder)
         fit.resume()
         if self.processes > 1 and not fit.done:
             self._share(potential, frames, priors, seed, folder, name)
@@ -124,7 +125,7 @@ class ForceMatching(FitOptions):
                 "a folder"
             )
         threads = max(1, torch.get_num_threads() // self.processes)
-        kind = torch.device(self.device).type
+        kind = self.torch_device.type
         fabric = Fabric(accelerator=kind, devices=self.processes, strategy="ddp_spawn")
         # As a partial, because Fabric takes arguments apart and cannot do that to Frames.
         fabric.launch(

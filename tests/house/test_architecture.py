@@ -13,6 +13,7 @@ RANKS = [
         "_moved",
         "bonds",
         "cards",
+        "devices",
         "units",
         "geometry",
         "files",
@@ -168,9 +169,9 @@ def test_lines_are_short_and_formatted():
     assert not [line for line in lines if line.rstrip().endswith("fmt: " + "skip")]
 
 
-#: Folders of tests that are no room: of files beside the rooms, of the whole, of every role, of a
-#: package of somebody else, of data.
-OTHER_FOLDERS = {"ground", "house", "contracts", "plugin", "data"}
+#: Folders of tests that are no room: of files beside the rooms, of the whole, of every role, of
+#: everything on a GPU, of a package of somebody else, of data.
+OTHER_FOLDERS = {"ground", "house", "contracts", "devices", "plugin", "data"}
 
 
 def test_tests_lie_in_the_room_they_test():

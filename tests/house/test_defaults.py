@@ -85,7 +85,7 @@ def test_config_yaml_says_what_a_chain_does_by_default():
 
     said = yaml.safe_load((CONF / "config.yaml").read_text())
     known = signature(Chain)
-    for key in ("control", "bins", "threads", "go_on"):
+    for key in ("control", "bins", "device", "threads", "go_on"):
         assert said[key] == known[key].default
     assert not said["basins"] and not known["basins"].default
 

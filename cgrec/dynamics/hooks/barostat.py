@@ -95,8 +95,9 @@ class Barostat(Hook):
         box, before = cast(Tensor, replicas.box), replicas.positions
         energy, kT = replicas.energy.double(), replicas.kT[:, 0, 0]
         volume = torch.linalg.det(box).abs()
-        chance = torch.rand(2, len(box), generator=replicas.common, dtype=torch.float64).to(
-            box.device
+        generator = replicas.common
+        chance = torch.rand(
+            2, len(box), generator=generator, dtype=torch.float64, device=generator.device
         )
         other = volume * (1 + self.size * (2 * chance[0] - 1))
         known = self._known(replicas, box, volume, other)

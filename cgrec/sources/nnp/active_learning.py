@@ -112,7 +112,7 @@ class ActiveLearning:
                     name=f"{place.name} member {k}",
                 )
 
-            return trained_once(place, k, fit)
+            return trained_once(place, k, training.torch_device, fit)
 
         return Committee([member(k) for k in range(n)])
 

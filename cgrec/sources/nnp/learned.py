@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ...frames import Frames
 from ...potential import Potential
@@ -22,13 +23,17 @@ EV_PER_ANGSTROM = force_factor("eV/angstrom")
 
 
 def trained_once(
-    place: Path, k: int, fit: Callable[[Path], tuple[Potential, TrainingReport]]
+    place: Path,
+    k: int,
+    device: torch.device,
+    fit: Callable[[Path], tuple[Potential, TrainingReport]],
 ) -> Potential:
     """Member `k` of a committee: loaded from `place`/member_`k`.pt where it is there, else trained.
 
     Args:
         place: folder of the committee.
         k: number of the member.
+        device: where it is wanted.
         fit: trains it, given the folder for its checkpoints.
     """
     path, own = place / f"member_{k}.pt", place / f"member_{k}"
@@ -38,7 +43,7 @@ def trained_once(
         keep_json(place / f"member_{k}.json", report.to_json())
         keep(path, fitted.save)
     (own / CHECKPOINT).unlink(missing_ok=True)
-    return Potential.load(path)
+    return Potential.load(path, device)
 
 
 def force_rmse(potential: Potential, labelled: Frames) -> float:

@@ -149,7 +149,7 @@ class QuantumSource(Source):
                 starts.save(home / "starts")
             keep(home / layout.POTENTIAL, potential.save)
         potential, starts = (
-            Potential.load(home / layout.POTENTIAL),
+            Potential.load(home / layout.POTENTIAL, self.final_training.torch_device),
             Frames.load(checked(home / "starts")),
         )
         return self.run(potential, starts, home, seed)
