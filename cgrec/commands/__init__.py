@@ -27,6 +27,7 @@ from ..plugins import EXPORTERS, loaded, offered, package_of, summary_of
 _OWN_EXPORTERS = (
     "lammps",
     "openmm",
+    "ipi",
     "xtc",
     "trr",
     "dcd",

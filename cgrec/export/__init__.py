@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..plugins import EXPORTERS as GROUP
 from ..plugins import loaded, offered
+from .ipi_folder import write_ipi
 from .lammps import lammps_command, write_lammps
 from .marks import exports
 from .openmm_folder import write_openmm
@@ -18,6 +19,7 @@ from .trajectories import TRAJECTORIES
 EXPORTERS: dict[str, Callable[..., Path]] = {
     "lammps": write_lammps,
     "openmm": write_openmm,
+    "ipi": write_ipi,
     **TRAJECTORIES,
 }
 
@@ -40,4 +42,4 @@ def exporter(name: str) -> Callable[..., object]:
     return loaded(GROUP, name)
 
 
-__all__ = ["EXPORTERS", "exporter", "exports", "lammps_command", "write_lammps", "write_openmm"]
+__all__ = ["EXPORTERS", "exporter", "exports", "lammps_command", "write_ipi", "write_lammps", "write_openmm"]
