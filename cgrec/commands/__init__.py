@@ -28,6 +28,7 @@ _OWN_EXPORTERS = (
     "lammps",
     "openmm",
     "ipi",
+    "torch_sim",
     "xtc",
     "trr",
     "dcd",

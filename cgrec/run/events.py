@@ -303,9 +303,7 @@ def _keep_refusal(folder: Path, held: Sequence[Event], error: Exception) -> None
 
 
 @contextmanager
-def kept_events(
-    folder: str | Path, levels: Sequence[str], whole: bool = True
-) -> Iterator[None]:
+def kept_events(folder: str | Path, levels: Sequence[str], whole: bool = True) -> Iterator[None]:
     """Keep every event of the block, which climbs the run in `folder` and holds its lock.
 
     Args:

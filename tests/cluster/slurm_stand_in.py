@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 HERE = Path(os.environ["SLURM_STAND_IN"])

@@ -1,6 +1,5 @@
 """Runs in blocks of replicas, against the run of one process."""
 
-import json
 
 import numpy as np
 import pytest
@@ -8,11 +7,10 @@ import torch
 from contracts import random_frames, to_double
 
 from cgrec import Frames
-from cgrec.dynamics import Barostat, Langevin, feature_guard
+from cgrec.dynamics import Langevin
 from cgrec.dynamics.blocks import BlocksWanted, divided, in_blocks, run_block
 from cgrec.dynamics.integrators import ReplicaNoise
 from cgrec.potential import DensityNetwork, fit_priors
-from cgrec.stopping import Stopped
 
 RUN = {
     "n_replicas": 5,

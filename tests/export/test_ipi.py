@@ -83,7 +83,9 @@ def test_input_has_the_sites_of_the_last_frame(folder, frames):
     assert len(found["labels"]) == frames.n_sites
     np.testing.assert_allclose(np.array(found["masses"], float), frames.system.masses)
     np.testing.assert_allclose(
-        np.array(found["positions"], float) * Bohr * ANGSTROM, frames.positions[-1].ravel(), atol=1e-6
+        np.array(found["positions"], float) * Bohr * ANGSTROM,
+        frames.positions[-1].ravel(),
+        atol=1e-6,
     )
 
 

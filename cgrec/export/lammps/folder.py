@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from ...dynamics.guard import FeatureGuard, find_network
 from ...dynamics.guard_file import load_guard
 from ...files import write_text
