@@ -42,9 +42,7 @@ def test_a_batch_has_the_energies_and_forces_of_cgrec(potential, frames):
     found = SitesModel(potential, frames.system)(state_of(frames))
     energy, forces = potential.energy_and_forces(frames)
     np.testing.assert_allclose(found["energy"] * ELECTRONVOLT, energy, rtol=1e-6, atol=1e-5)
-    np.testing.assert_allclose(
-        found["forces"] * FORCE, forces.reshape(-1, 3), rtol=1e-5, atol=1e-3
-    )
+    np.testing.assert_allclose(found["forces"] * FORCE, forces.reshape(-1, 3), rtol=1e-5, atol=1e-3)
 
 
 def test_its_stress_is_that_of_the_calculator_of_ase(potential, frames):
