@@ -49,7 +49,8 @@ def climb_by_jobs(words: Words, config: Composed) -> None:
     with only_here(folder):
         queue = QUEUES[config.submit](options, folder)
         watch = Watch(chain.folder)
-        jobs = Jobs(folder, queue, words.overrides, options.resubmit, watch)
+        said = [*words.overrides, *(f"--config-dir={own}" for own in words.folders)]
+        jobs = Jobs(folder, queue, said, options.resubmit, watch)
         climb = _Climb(words, chain.folder, jobs, watch, options.replicas)
         with _told_when_left(jobs):
             for k in range(_first(chain.folder, len(chain.recipes)), len(chain.recipes) + 1):

@@ -225,8 +225,11 @@ def _block(blocks: Path, number: int) -> Path:
 
 def _made(folder: Path) -> bool:
     """Whether a block is there, or lost all its replicas before the first frame."""
+    if folder.exists():
+        return True
     path = partial_of(folder) / CHECKPOINT
-    return folder.exists() or (path.exists() and not bool(load_state(path)["alive"].any()))
+    state = load_state(path) if path.exists() else None
+    return state is not None and state["saved"] == 0 and not bool(state["alive"].any())
 
 
 class _Saved(Hook):
@@ -311,17 +314,18 @@ def _arrays(run: Run, folder: Path, first: int) -> dict[str, NDArray[np.generic]
 
 def _whole(run: Run, states: Sequence[RunState], firsts: Sequence[int]) -> dict[str, object]:
     """The state of all replicas at the end, but for the frames."""
-    boxes = [state.get("box") for state in states]
     found = [state["neighbours"] for state in states]
-    slots = max(one.get("slots", 0) for one in found)
+    own = [generator for state in states for generator in state["generators"][:-1]]
     return {
         "step": max(state["step"] for state in states),
         **{name: _cat(states, name) for name in ("positions", "velocities", "alive")},
-        "box": None if boxes[0] is None else torch.cat([b for b in boxes if b is not None]),
-        "neighbours": {"found_at": torch.cat([n["found_at"] for n in found]), "slots": slots},
+        "box": None if run.replicas.box is None else _cat(states, "box"),
+        "neighbours": {
+            "found_at": torch.cat([one["found_at"] for one in found]),
+            "slots": max(one["slots"] for one in found),
+        },
         "hooks": [_watched(states)] if run.replicas.hooks else [],
-        "generators": [g for s in states for g in s["generators"][:-1]]
-        + [states[0]["generators"][-1]],
+        "generators": [*own, states[0]["generators"][-1]],
         "device": states[0]["device"],
         "kinetic": torch.cat([state["kinetic"] for state in states], dim=1),
         "report": asdict(_report(run, states, firsts)),

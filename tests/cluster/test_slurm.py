@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,21 +17,7 @@ from cgrec.cli import main
 from cgrec.files import read_json
 
 pytest.importorskip("submitit")
-STAND_IN = Path(__file__).with_name("slurm_stand_in.py")
 CHAIN = [*TINY[1:], "experiment=gaussian_chain", "~levels.l2", "~levels.l3"]
-
-
-@pytest.fixture
-def cluster(tmp_path, monkeypatch):
-    """A folder of its jobs; its commands come first on PATH."""
-    place = tmp_path / "cluster"
-    place.mkdir()
-    for name in ("sbatch", "squeue", "srun"):
-        (place / name).write_text(f'#!/bin/sh\nexec {sys.executable} {STAND_IN} {name} "$@"\n')
-        (place / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("SLURM_STAND_IN", str(place))
-    return place
 
 
 def numbers(folder):
