@@ -76,7 +76,7 @@ def cluster_options(config: DictConfig) -> Slurm:
     """What jobs of a climb ask a cluster for."""
     plain: Any = OmegaConf.to_container(config, resolve=True)
     made: Any = _made(plain["slurm"], "slurm")
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def checked(

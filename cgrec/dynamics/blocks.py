@@ -98,6 +98,10 @@ class Divided:
     engine: Langevin
     size: int
 
+    def __post_init__(self) -> None:
+        self.save_every = self.engine.save_every
+        self.use_lost = self.engine.use_lost
+
     def __call__(
         self,
         potential: Potential,
@@ -115,9 +119,8 @@ class Divided:
             ValueError: as `Langevin`.
         """
         blocks = folder.with_name(folder.name + layout.BLOCKS)
-        known = guard is None or isinstance(guard, FeatureGuard)
         begun = folder.exists() or (partial_of(folder) / CHECKPOINT).exists()
-        if known and not begun:
+        if not begun and (guard is None or isinstance(guard, FeatureGuard)):
             check_start(self.engine, potential, start)
             own = picked(self.engine, start, seed)
             about = {"options": _plain(self.engine), "seed": seed, "name": name}
@@ -132,14 +135,6 @@ class Divided:
         """[first, last] replica of each block, the last one excluded."""
         n = self.engine.n_replicas
         return [[k, min(n, k + self.size)] for k in range(0, n, self.size)]
-
-    @property
-    def save_every(self) -> float:
-        return self.engine.save_every
-
-    @property
-    def use_lost(self) -> bool:
-        return self.engine.use_lost
 
     def long_enough(self, folder: Path) -> bool:
         return self.engine.long_enough(folder)
@@ -355,7 +350,7 @@ def _report(run: Run, states: Sequence[RunState], firsts: Sequence[int]) -> Simu
     """What all blocks came to; they ran side by side."""
     each = [SimulationReport(**state["report"]) for state in states]
     lost = [
-        {**one, "replica": one["replica"] + first}
+        {**one, "replica": int(one["replica"]) + first}
         for report, first in zip(each, firsts)
         for one in report.lost
     ]
