@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """sbatch, squeue and srun of a cluster of one machine, for tests: the first word says which. Jobs and their states lie in the folder SLURM_STAND_IN; the jobs whose numbers stand in
-its file `doomed` are killed when they begin, as by a node that fails. A job that is longer at work
-than its file `limit` says, s, is warned as --signal asks, and killed.
+its file `doomed` are killed when they begin, as by a node that fails. A job whose time is nearly up,
+as its file NUMBER.warned says, is warned as --signal asks, and killed where it does not end then.
 """
 
 import os
@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 HERE = Path(os.environ["SLURM_STAND_IN"])
@@ -44,13 +45,14 @@ def controller(job, script, warning):
     if part:
         env |= {"SLURM_ARRAY_JOB_ID": number, "SLURM_ARRAY_TASK_ID": part}
     doomed = (HERE / "doomed").read_text().split() if (HERE / "doomed").exists() else []
-    limit = float((HERE / "limit").read_text()) if (HERE / "limit").exists() else 1e9
     if job not in doomed:
         name, _, seconds = warning.partition("@")
         # the warning is for what srun began, not for the script
         words = ["bash", "-c", f"trap '' {name}; . {script}"]
         work = subprocess.Popen(words, env=env, start_new_session=True)
-        if not ended(work, limit):
+        while work.poll() is None and not (HERE / f"{job}.warned").exists():
+            time.sleep(0.1)
+        if work.poll() is None:
             os.killpg(work.pid, getattr(signal, f"SIG{name}"))
             if not ended(work, float(seconds)):
                 os.killpg(work.pid, signal.SIGKILL)

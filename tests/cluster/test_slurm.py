@@ -17,7 +17,15 @@ from cgrec.cli import main
 from cgrec.files import read_json
 
 pytest.importorskip("submitit")
+from cgrec.cluster.queue import SlurmQueue  # noqa: E402
+from cgrec.cluster.watching import Watch  # noqa: E402
+
 CHAIN = [*TINY[1:], "experiment=gaussian_chain", "~levels.l2", "~levels.l3"]
+
+
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch):
+    monkeypatch.setattr(SlurmQueue, "every", 0.5)
 
 
 def numbers(folder):
@@ -51,3 +59,24 @@ def test_a_climb_by_jobs_leaves_what_one_process_leaves(cluster, tmp_path, monke
     assert not numbers(tmp_path / "jobs.jobs")
     assert (tmp_path / "jobs" / "report.html").exists()
     assert "level1_frames_1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_job_whose_time_is_up_goes_on_in_the_next(cluster, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    look = Watch.__call__
+
+    def look_and_warn(watch, tasks):
+        look(watch, tasks)
+        if (tmp_path / "jobs" / "level1" / "frames.partial").exists():
+            (cluster / "2.warned").touch()
+
+    monkeypatch.setattr(Watch, "__call__", look_and_warn)
+    longer = "levels.l1.dynamics.length=200"
+    main(["climb", *CHAIN, longer, "control=false", "run=jobs", "submit=slurm"])
+    assert read_json(tmp_path / "jobs.jobs" / "level1.2.json")["said"] == "stopped"
+    said = capsys.readouterr().err
+    assert "jobs 3: level1; again, from the checkpoint" in said
+    assert "climb stopped: stopped by SIGUSR1; a checkpoint after step" in said
+    assert len(list(cluster.glob("*.taken"))) == 3
+    assert (tmp_path / "jobs" / "level1" / "report.json").exists()
