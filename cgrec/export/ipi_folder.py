@@ -7,6 +7,8 @@ nothing is lost. A PMF is a classical free energy: input.xml has one bead for ea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -66,11 +68,9 @@ def write_ipi(
     expect("i-PI export", above=0, timestep=timestep, friction=friction)
     expect("i-PI export", at_least=1, steps=steps, save_every=save_every, seed=seed)
     _check_box(frames, pressure)
-    address = f"cgrec_{folder.name}"
     with filled(folder) as partial:
         last = write_model(partial, potential, frames, keep_guard)
         numbers = {
-            "ADDRESS": address,
             "STEPS": steps,
             "EVERY": save_every,
             "TIMESTEP": float(timestep),
@@ -78,7 +78,10 @@ def write_ipi(
             "SEED": seed,
             "TEMPERATURE": float(frames.temperature),
         }
-        write_text(partial / "input.xml", _filled(_INPUT, {**numbers, **_sites(last)}))
+        text = _filled(_INPUT, {**numbers, **_sites(last)})
+        # of the socket, which is in /tmp: runs that differ have different ones
+        address = f"cgrec_{sha256(text.encode()).hexdigest()[:12]}"
+        write_text(partial / "input.xml", _filled(text, {"ADDRESS": address}))
         about = {"ADDRESS": repr(address), "PRESSURE": pressure}
         write_text(partial / "client.py", _filled(_CLIENT, about))
         write_text(partial / "run.sh", _filled(_RUN, {"ADDRESS": address}))
@@ -123,7 +126,7 @@ def _name(kind: str) -> str:
     return "".join(letter for letter in kind if letter.isalnum())[:4] or "X"
 
 
-def _filled(text: str, words: dict[str, object]) -> str:
+def _filled(text: str, words: Mapping[str, object]) -> str:
     for name, value in words.items():
         text = text.replace(f"@{name}@", str(value))
     return text

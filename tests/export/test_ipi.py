@@ -38,15 +38,15 @@ def potential(frames):
 
 @pytest.fixture
 def folder(potential, frames, tmp_path):
-    """Of a name of its own: that of the socket, which is in /tmp, follows from it."""
     pressure = frames.box is not None
     return write_ipi(
         potential,
         frames,
-        tmp_path / f"ipi_{os.getpid()}_{tmp_path.name}",
+        tmp_path / "level",
         steps=4,
         save_every=1,
         timestep=0.0005,
+        seed=os.getpid(),  # the name of the socket, which is in /tmp, follows from it
         pressure=pressure,
     )
 
@@ -57,7 +57,8 @@ def test_the_client_gives_what_cgrec_gives(folder, potential, frames):
     known = json.loads((folder / "check.json").read_text())
     moved = atoms.copy()
     moved.positions[0] += 0.05
-    with SocketIOCalculator(unixsocket=f"cgrec_{folder.name}", timeout=60) as server:
+    address = ElementTree.parse(folder / "input.xml").findtext("ffsocket/address").strip()
+    with SocketIOCalculator(unixsocket=address, timeout=60) as server:
         client = threading.Thread(target=runpy.run_path, args=[str(folder / "client.py")])
         client.start()
         atoms.calc = server
