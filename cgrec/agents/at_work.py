@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..commands._calls import as_words
-from ..dynamics.langevin import Langevin, check_state
+from ..dynamics.langevin import Langevin, check_start
 from ..files import Json
 from ..level.at_work import start_of
 from .answers import Quantity, Work
@@ -77,7 +77,7 @@ class AtWork:
         allowed = Langevin(other_temperature=other_temperature, other_density=other_density)
         potential = found.potential_at(temperature)
         frames = start_of(found, potential, start, temperature, box or ())
-        check_state(allowed, potential, frames)
+        check_start(allowed, potential, frames)
         options = {
             "length": length,
             "n_replicas": n_replicas,

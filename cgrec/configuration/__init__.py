@@ -16,7 +16,7 @@ targets         which names a configuration may call
 shapes          words for a YAML that is no table where one is needed
 """
 
-from .building import build, checked
+from .building import build, checked, cluster_options
 from .keys import Key, chosen, keys_of, keys_of_class, options_of_command
 from .own_yaml import SUFFIXES
 from .settings import (
@@ -40,6 +40,7 @@ __all__ = [
     "build",
     "checked",
     "chosen",
+    "cluster_options",
     "composed",
     "configuration",
     "experiments",

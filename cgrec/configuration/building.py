@@ -24,14 +24,18 @@ from .first_look import (
     look_at_numbers,
     look_for_files,
 )
+from .keys import SUBMIT
 from .shapes import wrong_shape
 from .targets import Allowed, NoSuchName, located
 
 if TYPE_CHECKING:
     from ..chain.chain import Chain
+    from ..cluster import Slurm
 
 #: What the top of a configuration makes.
 CHAIN = "cgrec.chain.chain.Chain"
+#: Keys at the top that change nothing of what is made.
+NO_RECIPE = ("run", "device", "threads", "go_on", "submit", "slurm")
 
 
 def build(config: DictConfig, trust: bool = False, given: frozenset[str] = frozenset()) -> Chain:
@@ -51,7 +55,7 @@ def build(config: DictConfig, trust: bool = False, given: frozenset[str] = froze
 
     made: dict[str, Any] = {key: _made(value, str(key)) for key, value in plain.items()}
     _check_roles(made)
-    recipe = {k: v for k, v in plain.items() if k not in ("run", "device", "threads", "go_on")}
+    recipe = {k: v for k, v in plain.items() if k not in NO_RECIPE}
     known: dict[str, Any] = {
         k: made.get(k)
         for k in (
@@ -68,6 +72,13 @@ def build(config: DictConfig, trust: bool = False, given: frozenset[str] = froze
         )
     }
     return Chain(made["run"], recipe=recipe, **known)
+
+
+def cluster_options(config: DictConfig) -> Slurm:
+    """What jobs of a climb ask a cluster for."""
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    made: Any = _made(plain["slurm"], "slurm")
+    return made
 
 
 def checked(
@@ -103,6 +114,7 @@ def _check_top(plain: Json) -> None:
     for key in ("name", "run"):
         if key in plain and plain[key] != "???":
             check_value(Argument(key, str, NEEDED, ""), plain[key], key)
+    check_value(SUBMIT, plain.get("submit"), "submit")
     chain = ours(CHAIN)
     given = {key: plain[key] for key in ("seed", "control", "bins", "device", "threads", "go_on")}
     for key, value in given.items():

@@ -10,6 +10,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Literal
 
 from ..options import Help
 from .declared import NEEDED, Argument, Declared, Unread, declared, names_in, ours
@@ -21,7 +22,18 @@ from .targets import MAKERS, ROOMS, is_ours
 #: What the top of a configuration makes, and what its keys are there.
 CHAIN = "cgrec.chain.chain.Chain"
 _TOP = {"run": "folder"}
-_NAME = Argument("name", str, NEEDED, "of the experiment: its run is runs/NAME")
+SUBMIT = Argument(
+    "submit",
+    Literal["slurm", "local"] | None,
+    None,
+    "a job for each level: slurm, on a cluster; local, processes of this machine; null: no jobs",
+)
+#: Those that make no part of it.
+_OWN = {
+    "name": Argument("name", str, NEEDED, "of the experiment: its run is runs/NAME"),
+    "submit": SUBMIT,
+    "slurm": Argument("slurm", dict, NEEDED, "what each job asks the cluster for"),
+}
 #: Arguments of makers that the level gives, and no YAML.
 _GIVEN = ("frames", "system", "seed")
 
@@ -83,7 +95,7 @@ def keys_of(config: Mapping[str, object]) -> Iterator[Key]:
     chain = ours(CHAIN)
     ranges = ranges_of(chain)
     for name, value in config.items():
-        argument = chain.arguments.get(_TOP.get(name, name), _NAME)
+        argument = chain.arguments.get(_TOP.get(name, name)) or _OWN.get(name, _OWN["name"])
         yield Key(str(name), argument, value, ranges.get(name, ""))
     for name, value in config.items():
         yield from _inside(value, str(name))

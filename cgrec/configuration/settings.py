@@ -38,6 +38,8 @@ TOP = (
     "threads",
     "basins",
     "go_on",
+    "submit",
+    "slurm",
 )
 #: What hydra composes: to be looked at and built from in this room only.
 Composed = DictConfig

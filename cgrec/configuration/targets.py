@@ -21,7 +21,7 @@ from ..plugins import trusted_modules
 from .declared import declared, is_error, names_in
 
 #: Rooms whose public classes are roles: sources, rules, potentials, training, dynamics,
-#: corrections, variables, recipes.
+#: corrections, variables, recipes; and what jobs ask a cluster for.
 ROOMS = frozenset(
     {
         "sources",
@@ -33,6 +33,7 @@ ROOMS = frozenset(
         "backmapping",
         "level",
         "variables",
+        "cluster",
     }
 )
 #: Class methods that make an object from a configuration, beside the class itself.

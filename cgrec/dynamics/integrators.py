@@ -8,6 +8,7 @@ A step is made of sub-steps that are exact each: a kick (the forces change veloc
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Protocol
 
 import numpy as np
@@ -148,6 +149,12 @@ class ReplicaNoise:
         self.generators = [torch.Generator(device).manual_seed(int(s)) for s in seeds]
         #: For what is drawn of all replicas together, such as exchanges.
         self.common = self.generators[-1]
+
+    def part(self, first: int, last: int) -> ReplicaNoise:
+        """That of replicas `first` to `last`, the last one excluded: their numbers stay the same."""
+        own = copy(self)
+        own.generators = [*self.generators[first:last], self.common]
+        return own
 
     def draw(self, steps: int, shape: tuple[int, ...]) -> Tensor:
         """(steps, n_replicas, *shape)."""

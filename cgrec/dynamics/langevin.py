@@ -168,13 +168,12 @@ class Langevin:
                 return self.judged(folder)
             if folder.exists() and (folder / SIMULATION).exists():
                 self.judged(folder)  # a run without a living replica is not made longer
-            check_box(start.box, potential.cutoff)
-            check_state(self, potential, start)
-            replicas = _replicas(self, potential, start, seed, guard)
-            run = Run(_schedule(self), replicas, _store(self, replicas, folder))
+            check_start(self, potential, start)
+            noise = ReplicaNoise(seed, self.n_replicas, potential.device)
+            own = picked(self, start, seed)
+            run = prepared(self, potential, start, own, noise, folder, guard)
             run.begin()
-            with Progress(name, self.total_steps, done=replicas.step) as bar:
-                run.loop(bar)
+            to_its_end(run, name)
             run.finish()
             return self.judged(folder)
 
@@ -232,12 +231,11 @@ def _check_numbers(options: Langevin) -> None:
         )
 
 
-def check_state(options: Langevin, potential: Potential, start: Frames) -> None:
-    """Refuse a start at another temperature or density than those a PMF was made at.
-
-    Raises:
-        ValueError: naming both, unless the options ask for it.
+def check_start(options: Langevin, potential: Potential, start: Frames) -> None:
+    """ValueError where the box is narrower than twice the cutoff, or a PMF is at another temperature
+    or density than it was made at.
     """
+    check_box(start.box, potential.cutoff)
     made_at = potential.temperature
     if (
         made_at is not None
@@ -267,14 +265,36 @@ def _check_hooks(hooks: Sequence[Hook]) -> None:
             )
 
 
-def _replicas(
-    options: Langevin, potential: Potential, start: Frames, seed: int, guard: Guard | None
-) -> Replicas:
-    """What moves, at its start."""
+def picked(options: Langevin, start: Frames, seed: int) -> Frames:
+    """(n_replicas,) frames that replicas start from."""
+    return draw(start, options.n_replicas, np.random.default_rng((seed, 0)))
+
+
+def prepared(
+    options: Langevin,
+    potential: Potential,
+    start: Frames,
+    own: Frames,
+    noise: ReplicaNoise,
+    folder: Path,
+    guard: Guard | None = None,
+    more: Sequence[Hook] = (),
+) -> Run:
+    """A run at its start.
+
+    Args:
+        options: of the run.
+        potential: of it.
+        start: what hooks are told of.
+        own: of these, a frame for each replica.
+        noise: of as many replicas.
+        folder: becomes a Frames folder.
+        guard: watches every replica at every saved frame.
+        more: hooks after all others.
+    """
     device = potential.device
-    system = start.system
-    picked = draw(start, options.n_replicas, np.random.default_rng((seed, 0)))
-    boxes = picked.boxes()
+    system = own.system
+    boxes = own.boxes()
     box = None if boxes is None else torch.as_tensor(np.array(boxes, float), device=device)
     heavy = np.maximum(system.masses, options.minimum_mass)
     masses = torch.as_tensor(heavy, device=device)[:, None]
@@ -283,14 +303,21 @@ def _replicas(
     friction = _frictions(options.friction, system.types).to(device)
     compiled = _pays(options, device, system.n_sites)
     replicas = Replicas(
-        picked,
+        own,
         Field(potential, system, box, options.skin, compiled),
         Baoab(options.timestep, masses, friction, free, _centres(options, system, masses)),
-        ReplicaNoise(seed, options.n_replicas, device),
+        noise,
     )
     watch = [] if guard is None else [Watch(guard)]
-    replicas.begin([copy(hook) for hook in (*options.all_hooks, *watch)], potential, start)
-    return replicas
+    hooks = [copy(hook) for hook in (*options.all_hooks, *watch)]
+    replicas.begin([*hooks, *more], potential, start)
+    return Run(_schedule(options), replicas, _store(options, replicas, folder))
+
+
+def to_its_end(run: Run, name: str) -> None:
+    """Make all steps of a run that was begun, under a bar of this name."""
+    with Progress(name, run.schedule.total_steps, done=run.replicas.step) as bar:
+        run.loop(bar)
 
 
 def _centres(options: Langevin, system: System, masses: Tensor) -> HeldCentres | None:

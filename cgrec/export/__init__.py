@@ -10,14 +10,18 @@ from pathlib import Path
 
 from ..plugins import EXPORTERS as GROUP
 from ..plugins import loaded, offered
+from .ipi_folder import write_ipi
 from .lammps import lammps_command, write_lammps
 from .marks import exports
 from .openmm_folder import write_openmm
+from .torch_sim_folder import write_torch_sim
 from .trajectories import TRAJECTORIES
 
 EXPORTERS: dict[str, Callable[..., Path]] = {
     "lammps": write_lammps,
     "openmm": write_openmm,
+    "ipi": write_ipi,
+    "torch_sim": write_torch_sim,
     **TRAJECTORIES,
 }
 
@@ -40,4 +44,13 @@ def exporter(name: str) -> Callable[..., object]:
     return loaded(GROUP, name)
 
 
-__all__ = ["EXPORTERS", "exporter", "exports", "lammps_command", "write_lammps", "write_openmm"]
+__all__ = [
+    "EXPORTERS",
+    "exporter",
+    "exports",
+    "lammps_command",
+    "write_ipi",
+    "write_lammps",
+    "write_openmm",
+    "write_torch_sim",
+]

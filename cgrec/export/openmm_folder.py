@@ -7,7 +7,6 @@ or later (`pip install "cgrec[openmm]"`), and nothing of the run the level is fr
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from ..files import write_text
@@ -16,6 +15,7 @@ from ..io import write
 from ..potential import Potential
 from ..ranges import expect
 from .marks import exports
+from .model_folder import write_model
 from .new_folder import KeepGuard, filled, refuse_existing
 
 
@@ -54,7 +54,6 @@ def write_openmm(
     folder = refuse_existing(folder)
     expect("OpenMM export", above=0, timestep=timestep, friction=friction)
     expect("OpenMM export", at_least=1, steps=steps, save_every=save_every, seed=seed)
-    last = replace(frames[-1:], forces=None, energies=None, weights=None, replicas=None)
     numbers = {
         "STEPS": steps,
         "SAVE_EVERY": save_every,
@@ -64,11 +63,8 @@ def write_openmm(
     }
     settings = "\n".join(f"{name} = {value!r}" for name, value in numbers.items())
     with filled(folder) as partial:
-        potential.save(partial / "potential.pt")
-        last.save(partial / "start")
+        last = write_model(partial, potential, frames, keep_guard)
         write(last, partial / "topology.pdb")
-        if keep_guard is not None:
-            keep_guard(partial / "guard.npz")
         write_text(partial / "run.py", _SCRIPT.replace("SETTINGS", settings))
     return folder
 

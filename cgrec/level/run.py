@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ..dynamics import AllLost, feature_guard
+from ..dynamics.blocks import divided
 from ..dynamics.store import partial_of
 from ..files import read_json, write_json
 from ..frames import Frames
@@ -125,7 +126,7 @@ class LevelRun:
         self._say_volumes()
         name = f"{self.name}: run" + (f" ({place.name})" if place.name != layout.FRAMES else "")
         with step("run"):
-            engine(potential, self.targets, place, seed=seed, guard=guard, name=name)
+            divided(engine)(potential, self.targets, place, seed=seed, guard=guard, name=name)
 
     def _say_volumes(self) -> None:
         """Remark where the parent's volume varies, which no run of a level lets it do."""

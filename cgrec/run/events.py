@@ -5,7 +5,7 @@ events.jsonl has one json object a line, added and never changed. Each has `time
 
     climb_begin, climb_resume    pid, host, version, levels (their names)
     climb_end                    seconds
-    climb_stopped                text: asked to stop, by which signal
+    climb_stopped                text: asked to stop, by which signal; or at the end of one job
     climb_refused, climb_failed  kind (class), text: before any step began, or after
     step_begin, step_end         step: source, map, mean forces, fit, run, correct, ledger; seconds
     progress                     task, done, total, unit, left (s); and what stands on the bar
@@ -303,12 +303,13 @@ def _keep_refusal(folder: Path, held: Sequence[Event], error: Exception) -> None
 
 
 @contextmanager
-def kept_events(folder: str | Path, levels: Sequence[str]) -> Iterator[None]:
+def kept_events(folder: str | Path, levels: Sequence[str], whole: bool = True) -> Iterator[None]:
     """Keep every event of the block, which climbs the run in `folder` and holds its lock.
 
     Args:
         folder: of the run.
         levels: names of the levels above level 0.
+        whole: all of them are made; else the climb stops before its end.
     """
     journal = _Journal(Path(folder))
     begin = time.monotonic()
@@ -327,11 +328,27 @@ def kept_events(folder: str | Path, levels: Sequence[str]) -> Iterator[None]:
             _write_waiting(journal)
             yield
         seconds = time.monotonic() - begin
+        if not whole:
+            emit("climb_stopped", text="the levels of one job are made")
+            return
         emit("climb_end", seconds=round(seconds, 3))
         say(f"climb done in {duration(seconds)}")
     except BaseException as error:
         _end(journal, error)
         raise
+    finally:
+        _OPEN.reset(token)
+        journal.close()
+
+
+@contextmanager
+def kept_progress(folder: Path) -> Iterator[None]:
+    """Keep what the block emits in `folder`: it is part of a climb that another process makes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = _Journal(folder)
+    token = _OPEN.set(journal)
+    try:
+        yield
     finally:
         _OPEN.reset(token)
         journal.close()

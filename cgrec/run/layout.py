@@ -19,7 +19,7 @@ runs/mine/
         training.csv, training.json, training.pt     losses, what the fit came to, its checkpoint
         potential.pt      the PMF; refined.pt after corrections
         unrefined/        the run before the first correction
-        frames/           the ensemble that is handed on
+        frames/           the ensemble that is handed on; frames.blocks/ while jobs make parts of it
         correction.json   what a correction says, where the level was run again after it
         report.json       numbers, ledger and verdict
         direct/           the control: the same level made straight from level 0
@@ -53,6 +53,8 @@ FIRST = "unrefined"
 DIRECT = "direct"
 SIMULATION = "simulation.json"
 BIAS = "bias.pt"
+#: Ending of the folder of blocks of replicas, beside the frames that these are joined to.
+BLOCKS = ".blocks"
 #: Rungs of replicas in temperature exchange, over time.
 WALKS = "walks.npy"
 

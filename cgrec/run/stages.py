@@ -153,7 +153,8 @@ def noted(folder: Path) -> Iterator[None]:
 
 def left(folder: Path, products: Mapping[str, Sequence[str]], stage: str) -> list[Path]:
     """What a stage has left, whole or not."""
-    patterns = [p for name in products[stage] for p in (name, f"{name}.partial", f"{name}.shorter")]
+    endings = ("", ".partial", ".shorter", layout.BLOCKS)
+    patterns = [name + ending for name in products[stage] for ending in endings]
     found = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
     return [path for path in found if not _empty(path)]
 

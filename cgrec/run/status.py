@@ -259,19 +259,27 @@ def _progress(status: RunStatus) -> str:
     event = status.now or {}
     if "total" not in event:
         return status.running or str(event.get("event", ""))
-    done, total = _number(event["done"]), max(1.0, _number(event["total"]))
-    words = [f"{event['task']}: {done:.0f} of {total:.0f} {event['unit']}s ({done / total:.0%})"]
-    plain = {"task", "done", "total", "unit", "left", "time", "event", "level", "name", "step"}
-    words += [
-        f"{name} {value:.4g}"
-        for name, value in event.items()
-        if name not in plain and isinstance(value, int | float)
-    ]
+    words = progress_words(event)
     left = event.get("left")
     if status.state == "running" and isinstance(left, int | float):
         words.append(f"{duration(left)} left of this step")
     age = f" ({duration(status.age)} ago)" if status.age is not None else ""
     return ", ".join(words) + age
+
+
+def progress_words(event: Event) -> list[str]:
+    """An event of progress in words: how far, and its numbers."""
+    done, total = _number(event["done"]), max(1.0, _number(event["total"]))
+    plain = {"task", "done", "total", "unit", "left", "time", "event", "level", "name", "step"}
+    numbers = [
+        f"{name} {value:.4g}"
+        for name, value in event.items()
+        if name not in plain and isinstance(value, int | float)
+    ]
+    return [
+        f"{event['task']}: {done:.0f} of {total:.0f} {event['unit']}s ({done / total:.0%})",
+        *numbers,
+    ]
 
 
 def _way_on(status: RunStatus) -> list[str]:

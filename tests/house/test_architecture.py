@@ -29,6 +29,7 @@ RANKS = [
     {"cell", "outward", "remarks"},
     {"native", "run"},
     {"system", "progress"},
+    {"cluster"},
     {"frames", "trace"},
     {"roles", "statistics"},
     {"io"},
@@ -62,6 +63,7 @@ OWNERS = {
     "matplotlib": {"report"},
     "markdown_it": {"commands"},
     "tqdm": {"progress"},
+    "submitit": {"cluster"},
 }
 FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")
 

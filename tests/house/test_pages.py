@@ -117,6 +117,13 @@ COMMANDS = {
     ],
     "cgrec export lammps run=runs/alanine_dipeptide level=2 to=lammps_l2": [],
     "cgrec export openmm run=runs/alanine_dipeptide level=2 to=openmm_l2": [],
+    "cgrec export ipi run=runs/alanine_dipeptide level=2 to=ipi_l2": [],
+    "cgrec export torch_sim run=runs/alanine_dipeptide level=2 to=torch_sim_l2": [],
+    "cgrec climb experiment=gaussian_chain run=runs/on_cluster submit=slurm slurm.partition=cpu "
+    "slurm.time=240 slurm.replicas=64": [
+        "--cfg",  # composed only: tests/cluster climbs by jobs
+        "job",
+    ],
     "cgrec map run=runs/alanine_dipeptide level=0 n_sites=10,5,2": [],
     "cgrec map system=protein.pdb n_sites=10 to=maps_protein": [],
     "cgrec climb --config-dir maps +mapping@levels.l1.mapping=chosen run=runs/mine": ONE_LEVEL,

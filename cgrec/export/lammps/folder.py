@@ -11,12 +11,9 @@ ours do: hence `special_bonds lj/coul 1 1 1`.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import numpy as np
 
 from ...dynamics.guard import FeatureGuard, find_network
 from ...dynamics.guard_file import load_guard
@@ -27,6 +24,7 @@ from ...potential.bonded import BondedPotential
 from ...potential.bonded_kernel import is_known
 from ...ranges import expect
 from ..marks import exports
+from ..model_folder import check_of
 from ..new_folder import KeepGuard, filled, refuse_existing
 from .data import data_file, extent_of
 from .names import kinds_of, names_of
@@ -87,7 +85,7 @@ def write_lammps(
         "system.data": data_file(frames, kinds, site_kinds, parts.terms, reach, parts.charges),
         "potential.in": parts.commands([names_of(potential.types)[t] for t, _ in kinds], reach),
         "run.in": _run_input(frames, timestep, friction, steps, seed, parts, guard is not None),
-        "check.json": _check(potential, frames),
+        "check.json": check_of(potential, frames),
         "README.md": _readme(frames, parts, guard is not None),
     }
     if guard is not None:
@@ -212,19 +210,6 @@ def _guard(keep: KeepGuard | None, potential: Potential) -> FeatureGuard | None:
     with TemporaryDirectory() as place:
         keep(Path(place) / "guard.npz")
         return load_guard(Path(place) / "guard.npz", potential)
-
-
-def _check(potential: Potential, frames: Frames) -> str:
-    """Energy and forces of the frame in system.data, by cgrec."""
-    energy, forces = potential.energy_and_forces(frames[-1:])
-    return json.dumps(
-        {
-            "energy": float(energy[0]),
-            "energy_unit": "kJ/mol",
-            "forces": np.asarray(forces[0]).tolist(),
-            "force_unit": "kJ/mol/nm",
-        }
-    )
 
 
 def _run_input(
