@@ -44,6 +44,7 @@ RANKS = [
     {"report"},
     {"configuration"},
     {"setup"},
+    {"view"},
     {"commands"},
     {"cli"},
     {"__main__"},
@@ -59,6 +60,8 @@ OWNERS = {
     "omegaconf": {"configuration"},
     "matplotlib": {"report"},
     "markdown_it": {"commands"},
+    "starlette": {"view"},
+    "uvicorn": {"view"},
     "tqdm": {"progress"},
 }
 FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")
