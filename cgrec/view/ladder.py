@@ -51,7 +51,7 @@ def _numbers(level: LevelFiles) -> Json:
     return {
         "number": level.number,
         "name": level.name,
-        "n_sites": level.n_sites,
+        "n_sites": system.n_sites if (system := _sites(level)) is not None else level.n_sites,
         "n_frames": None if level.frames is None else len(level.frames),
         "temperature": report.get("temperature"),
         "step": level.step,
@@ -66,9 +66,14 @@ def _numbers(level: LevelFiles) -> Json:
     }
 
 
+def _sites(level: LevelFiles) -> System | None:
+    """Its System, also where nothing but its mapping is made."""
+    return level.sites or (None if level.mapping is None else level.mapping.coarse)
+
+
 def _look(run: RunFiles, level: LevelFiles) -> Json | None:
     """How its sites are drawn; lengths in nm."""
-    system = level.sites
+    system = _sites(level)
     if system is None:
         return None
     kinds, kind = looks_of(system)

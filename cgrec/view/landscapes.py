@@ -18,8 +18,10 @@ from ..report.read import Ensembles, RunFiles
 from ..roles import Variable
 from ..variables import compared_together
 
-#: Bins of a surface and of a profile: those of the report.
+#: Bins of an axis of a surface and of a profile: those of the report.
 SURFACE, PROFILE = 48, 50
+#: Bins of an axis at least, however few frames there are.
+FEWEST = 16
 #: Frames of an answer that are listed; the count and the weight are of all.
 MOST_LISTED = 2000
 #: A row of a picture: bins of one axis that were chosen, from and to, both included.
@@ -53,7 +55,10 @@ class Landscape:
     @cached_property
     def grid(self) -> Grid:
         """One for all levels."""
-        bins = PROFILE if len(self.variables) == 1 else SURFACE
+        bins = PROFILE
+        if len(self.variables) > 1:  # a bin a frame would show nothing
+            fewest = min(len(frames) for _, frames in self.ensembles)
+            bins = int(np.clip(np.sqrt(fewest), FEWEST, SURFACE))
         return Grid.over(self.variables, *(frames for _, frames in self.ensembles), bins=bins)
 
     @cached_property

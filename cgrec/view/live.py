@@ -43,14 +43,13 @@ def new_events(folder: Path, begin: int) -> tuple[list[Event], int, bool]:
     path = folder / layout.EVENTS
     if not path.is_file():
         return [], 0, False
-    size = path.stat().st_size
     with path.open("rb") as file:
-        file.seek(begin if begin <= size else 0)
+        file.seek(begin if begin <= path.stat().st_size else 0)
         start = file.tell()
         data = file.read(PIECE)
     whole = data[: data.rfind(b"\n") + 1]
     found = [event for line in whole.splitlines() if (event := _event(line)) is not None]
-    return found, start + len(whole), bool(whole) and start + len(whole) < size
+    return found, start + len(whole), len(data) == PIECE and bool(whole)
 
 
 def _event(line: bytes) -> Event | None:

@@ -3,7 +3,7 @@
 import { el, number } from "./dom.js";
 import { cividis, css, OKABE_ITO, themed } from "./palette.js";
 
-const PAD = { left: 40, right: 8, top: 8, bottom: 34 };
+const PAD = { left: 40, right: 14, top: 8, bottom: 34 };
 
 function sheet(title, height, chosen) {
   const canvas = el("canvas", { class: chosen ? "chart" : "chart still", tabindex: chosen ? 0 : null, role: "img", "aria-label": title });

@@ -16,6 +16,15 @@ void main() {
   vec3 c = at(id); z0 = c.z;
   gl_Position = vec4((c.xy + corner * mine.a) * scale, 0.0, 1.0);
 }`;
+const POINT = `${COMMON}
+uniform float pixels;
+flat out vec4 mine; flat out float z0; flat out int id;
+void main() {
+  id = gl_VertexID; mine = look(id);
+  vec3 c = at(id); z0 = c.z;
+  gl_Position = vec4(c.xy * scale, clamp(-c.z / depth, -1.0, 1.0), 1.0);
+  gl_PointSize = max(1.0, 2.0 * mine.a * pixels);
+}`;
 const STICK = `${COMMON}
 layout(location = 0) in ivec2 pair;
 uniform float radius;
@@ -56,6 +65,18 @@ void main() {
   float z = sqrt(max(0.0, 1.0 - across * across));
   put(along < 0.5 ? first.rgb : second.rgb, vec3(side * across, z), z0 + radius * z * lean, 0);
 }`;
+/** Of many small balls: a disc at the depth of its middle, which a graphics card can leave out unseen. */
+const POINT_PIXEL = `#version 300 es
+precision highp float; precision highp int;
+uniform float depth, alpha; uniform vec3 fog; uniform bool asks; out vec4 colour;
+flat in vec4 mine; flat in float z0; flat in int id;
+void main() {
+  int n = id + 1;
+  if (asks) { colour = vec4(float(n & 255), float((n >> 8) & 255), float((n >> 16) & 255), 255.0) / 255.0; return; }
+  vec2 corner = gl_PointCoord * 2.0 - 1.0;
+  float light = 1.0 - 0.45 * min(1.0, dot(corner, corner));
+  colour = vec4(mix(mine.rgb * light, fog, 0.5 * smoothstep(0.45, 1.0, 0.5 - z0 / (2.0 * depth))), alpha);
+}`;
 const EDGE = `${COMMON}
 layout(location = 0) in vec3 point;
 out float z0;
@@ -63,6 +84,8 @@ void main() { vec3 c = turn * (point + shift - middle); z0 = c.z; gl_Position = 
 const EDGE_PIXEL = `#version 300 es
 precision highp float; uniform vec3 ink; out vec4 colour; in float z0;
 void main() { colour = vec4(ink, 1.0); }`;
+/** Sites from which balls of few pixels are discs, up to which radius in pixels; thinner sticks are left out. */
+const MANY = 5000, SMALL = 6, THIN = 0.7;
 const WIDE = 1024;
 const IDENTITY = [1, 0, 0, 0, 1, 0, 0, 0, 1];
 
@@ -100,6 +123,7 @@ export class Drawing {
     const gl = (this.gl = canvas.getContext("webgl2", { antialias: true, alpha: false }));
     if (!gl) throw new Error("This browser has no WebGL2, which draws the structures.");
     this.balls = program(gl, BALL, BALL_PIXEL);
+    this.points = program(gl, POINT, POINT_PIXEL);
     this.sticks = program(gl, STICK, STICK_PIXEL);
     this.edges = program(gl, EDGE, EDGE_PIXEL);
     this.empty = gl.createVertexArray();
@@ -161,7 +185,10 @@ export class Drawing {
 
   /** (n, 4) red, green, blue, radius in nm of a level. */
   setLooks(k, values) {
-    this.#upload(this.levels[k].looks, this.levels[k].n, this.gl.RGBA, 4, values);
+    const level = this.levels[k];
+    level.radius = 0;
+    for (let i = 3; i < values.length; i += 4) level.radius = Math.max(level.radius, values[i]);
+    this.#upload(level.looks, level.n, this.gl.RGBA, 4, values);
   }
 
   /** Look at the middle of these positions from where all of them are seen. */
@@ -222,16 +249,21 @@ export class Drawing {
 
   #sites(k, alpha, asks) {
     const gl = this.gl, level = this.levels[k];
+    const pixels = (this.scale[1] * this.canvas.height) / 2; // of a nm
+    const small = level.n >= MANY && level.radius * pixels < SMALL;
     gl.activeTexture(gl.TEXTURE0);
     gl.bindTexture(gl.TEXTURE_2D, level.positions);
     gl.activeTexture(gl.TEXTURE1);
     gl.bindTexture(gl.TEXTURE_2D, level.looks);
     gl.activeTexture(gl.TEXTURE0);
     for (const shift of this.#shifts()) {
-      this.#use(this.balls, alpha, asks, shift);
+      this.#use(small ? this.points : this.balls, alpha, asks, shift);
       gl.bindVertexArray(this.empty);
-      gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, level.n);
-      if (!level.n_bonds) continue;
+      if (small) {
+        gl.uniform1f(this.points.places.pixels, pixels);
+        gl.drawArrays(gl.POINTS, 0, level.n);
+      } else gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, level.n);
+      if (!level.n_bonds || (small && level.stick * pixels < THIN)) continue;
       this.#use(this.sticks, alpha, asks, shift);
       gl.uniform1f(this.sticks.places.radius, level.stick);
       gl.bindVertexArray(level.bonds);

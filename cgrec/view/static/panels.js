@@ -94,7 +94,7 @@ export class Panels {
     if (found.variables.length === 2) {
       for (const surface of found.surfaces) {
         const values = surface.values.map((row) => row.map((value) => (value === null || value > TOP ? null : value)));
-        charts.push(heatmap({ title: `${surface.title}: F / kT, 0 (dark: ${TOP})`, values, x: axis(0), y: { ...axis(1) }, low: 0, high: TOP,
+        charts.push(heatmap({ title: `${surface.title}: F / kT, light 0, dark ${TOP}`, values, x: axis(0), y: { ...axis(1) }, low: 0, high: TOP,
           chosen: (span) => this.#inside(found, surface, span, charts) }));
       }
     } else {
@@ -128,7 +128,7 @@ export class Panels {
   #region(found, spans) {
     return spans.map(([a, b], k) => {
       const v = found.variables[k], [low, high] = found.ranges[k], factor = v.unit === "rad" ? DEGREES : 1;
-      const n = found.variables.length === 2 ? found.surfaces[0].values.length : found.surfaces[0].values.length;
+      const n = found.surfaces[0].values.length;
       const edge = (i) => number(factor * (low + ((high - low) * i) / n));
       return `${v.name} ${edge(a)} to ${edge(b + 1)}${v.unit === "rad" ? "°" : v.unit === "1" ? "" : ` ${v.unit}`}`;
     }).join(", ");

@@ -1,10 +1,13 @@
 // The structure at all levels, its frames, its colours; what is shown is one moment.
 
-import { floats, name } from "./api.js";
+import { floats, json, name, post } from "./api.js";
 import { $, el, fill, number, percent, SIGNS } from "./dom.js";
 import { Drawing } from "./draw.js";
 import { Frames } from "./frames.js";
 import { cividis, css, kindColour, rgb, themed } from "./palette.js";
+
+/** How much larger the balls of a level are drawn than those of the level below. */
+const GROWN = 1.2;
 
 export class Stage {
   /** told(text): what went wrong. */
@@ -50,7 +53,7 @@ export class Stage {
     this.said = said;
     this.weights = null;
     $("moments").value = moments;
-    $("says").textContent = this.about.says;
+    fill($("says"), `${this.about.says} `, this.#back());
     const drawn = this.about.levels.map((number) => ({ number, look: this.looks.get(number) })).filter((one) => one.look);
     this.shown = drawn.map((one) => one.number);
     this.drawing.setLevels(drawn.map(({ look }) => ({ n: look.kind.length, bonds: look.bonds, stick: look.atoms ? 0.013 : 0.022 })));
@@ -63,6 +66,36 @@ export class Stage {
     this.#cards();
     await this.go(0);
     this.paint();
+  }
+
+  /** A button that brings the atoms back from these frames, where nobody has. */
+  #back() {
+    const { level, name: own } = this.about, run = this.run;
+    const done = this.ladder.moments.some((one) => one.name === `descent_${level}_0`);
+    const periodic = this.ladder.levels.some((one) => one.periodic);
+    if (!level || done || periodic || own !== `level${level}` || !this.ladder.complete) return null;
+    const button = el("button", { type: "button", id: "back", onclick: async () => {
+      button.disabled = true;
+      button.textContent = "Atoms are brought back …";
+      try { await this.descend(run, level); } catch (error) { this.told(error); }
+      button.disabled = false;
+      button.textContent = "Bring the atoms back";
+    } }, "Bring the atoms back");
+    return button;
+  }
+
+  /** Wait for cgrec descend, then look at what it made. */
+  async descend(run, level) {
+    let state = await post(`jobs/${name(run)}/descend`, { from: level });
+    while (state.working === "descend") {
+      await new Promise((wait) => setTimeout(wait, 1500));
+      state = await json(`jobs/${name(run)}`);
+    }
+    if (state.code) throw new Error(state.said.descend.trim().split("\n").pop());
+    const ladder = await json(`runs/${name(run)}`);
+    if (run !== this.run) return;
+    await this.show(run, ladder, true);
+    await this.choose(`descent_${level}_0`);
   }
 
   /** Forget the frames that were chosen. */
@@ -160,6 +193,7 @@ export class Stage {
 
   #look(look, by, level) {
     const n = look.kind.length, values = new Float32Array(4 * n);
+    const grown = GROWN ** (level - this.shown[0]); // a bead that lies on an atom is seen over it
     const residues = look.residue.reduce((a, b) => Math.max(a, b), 0);
     const kinds = look.kinds.map((kind) => rgb(kind.colour));
     const weight = this.weights ? cividis(this.weights[this.frames.place(this.at)] / (this.heaviest || 1)) : [0.5, 0.5, 0.5];
@@ -171,7 +205,7 @@ export class Stage {
       else if (by === "weight") colour = weight;
       if (this.site && this.site.level === level && this.site.index === i) colour = rgb("#d55e00");
       values.set(colour, 4 * i);
-      values[4 * i + 3] = look.kinds[kind].radius;
+      values[4 * i + 3] = look.kinds[kind].radius * grown;
     }
     return values;
   }
