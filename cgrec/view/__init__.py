@@ -42,10 +42,6 @@ def serve(home: Path, run: Path | None, port: int, told: Callable[[str], object]
     """
     for package in ("starlette", "uvicorn"):
         need("cgrec view", package, "view")
-    import uvicorn
-
-    from .server import application
-
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -57,8 +53,14 @@ def serve(home: Path, run: Path | None, port: int, told: Callable[[str], object]
             ) from error
         number = int(listening.getsockname()[1])
         token = secrets.token_urlsafe(24)
-        app = application(home, token, number, run)
+        listening.listen()
         told(f"http://127.0.0.1:{number}/#token={token}")
+        # torch takes seconds: a browser that is here already waits in the queue
+        import uvicorn
+
+        from .server import application
+
+        app = application(home, token, number, run)
         uvicorn.Server(
             uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
         ).run(sockets=[listening])

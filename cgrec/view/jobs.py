@@ -88,8 +88,12 @@ class Jobs:
             words += [] if temperature is None else [f"temperature={float(temperature):g}"]
             self._start(name, "init", words)
 
-    def climb(self, name: str) -> None:
+    def climb(self, name: str, go_on: bool = False) -> None:
         """Begin a run, or go on with it.
+
+        Args:
+            name: of the run.
+            go_on: also from a level that is not to be used.
 
         Raises:
             ValueError: there is no recipe for it. Occupied.
@@ -107,7 +111,7 @@ class Jobs:
                     )
                 words = [str(folder / layout.CONFIG), f"run={self._relative(folder)}"]
             self._need_free(folder)
-            self._start(name, "climb", words)
+            self._start(name, "climb", [*words, *(["go_on=true"] if go_on else [])])
 
     def descend(self, name: str, begin: int) -> None:
         """Bring the atoms back from the frames of a level, by the method that needs no fit.

@@ -255,7 +255,7 @@ class Pages:
     def climb(self, request: Request, given: Json) -> Json:
         """Begin or go on."""
         name = request.path_params["run"]
-        self.jobs.climb(name)
+        self.jobs.climb(name, given.get("go_on") is True)
         return self.jobs.state(name)
 
     def stop(self, request: Request, given: Json) -> Json:

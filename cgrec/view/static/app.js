@@ -72,7 +72,7 @@ async function turn(wanted) {
   fill($("tabs"), ...Object.entries(TABS).map(([key, text]) => el("button", { type: "button", role: "tab", id: `tab-${key}`, "aria-selected": key === tab, tabindex: key === tab ? 0 : -1, onclick: () => turn(key).catch(told) }, text)));
   $("panel").setAttribute("aria-labelledby", `tab-${tab}`);
   live.shown = tab === "live";
-  panels.charts = [];
+  panels.leave();
   if (tab === "live") { fill($("panel")); live.draw(); }
   else if (tab === "ledger") panels.ledger((landscape) => { turn("energies").then(() => panels.energies(landscape)).catch(told); });
   else await panels[tab]();

@@ -24,7 +24,7 @@ function sheet(title, height, chosen) {
 }
 
 /** Round numbers between two. */
-export function ticks(low, high, most = 4) {
+function ticks(low, high, most = 4) {
   const rough = (high - low) / most, power = 10 ** Math.floor(Math.log10(rough || 1));
   const step = [1, 2, 2.5, 3, 5, 6, 10].map((k) => k * power).find((s) => s >= rough * 0.999) || power;
   const found = [];
@@ -161,7 +161,7 @@ export function curves({ title, lines, x, y, bins = 0, height = 210, log = false
     }
     context.restore();
     context.lineWidth = 1;
-    axes(page, x, log ? { ...y, say: (value) => `1e${number(value)}` } : y);
+    axes(page, x, log ? { ...y, say: (value) => (10 ** value).toExponential(1).replace("e+", "e") } : y);
     if (bins) outline(page, [bins, 1], true, state);
   };
   if (chosen) state = choosing(canvas, [bins, 1], true, draw, (span) => chosen(span[0]));

@@ -106,13 +106,14 @@ export class Live {
   }
 
   #buttons(running, status) {
-    const act = (text, what, main) => el("button", { type: "button", class: main ? "main" : null, onclick: async (event) => {
+    const act = (text, what, main, body = {}) => el("button", { type: "button", class: main ? "main" : null, onclick: async (event) => {
       event.target.disabled = true;
-      try { this.told(null); this.state = await post(`jobs/${name(this.run)}/${what}`); } catch (error) { this.told(error); }
+      try { this.told(null); this.state = await post(`jobs/${name(this.run)}/${what}`, body); } catch (error) { this.told(error); }
       this.draw();
     } }, text);
     if (running) return act("Stop at the next checkpoint", "stop", false);
     if (status && status.state === "finished") return el("span", { class: "quiet" }, `Finished${status.seconds ? ` in ${duration(status.seconds)}` : ""}.`);
+    if (status && status.said.includes("go_on=true")) return act("Go on in spite of the verdict", "climb", true, { go_on: true });
     return act("Go on", "climb", true);
   }
 

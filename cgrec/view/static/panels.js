@@ -1,7 +1,7 @@
 // Linked views: a click in a picture gives frames, and the stage shows them at all levels.
 
 import { download, json, name } from "./api.js";
-import { heatmap, curves, ticks } from "./charts.js";
+import { heatmap, curves } from "./charts.js";
 import { $, el, fill, number, percent, SIGNS, duration } from "./dom.js";
 import { css, kindColour } from "./palette.js";
 
@@ -15,6 +15,7 @@ export class Panels {
     this.stage = stage;
     this.told = told;
     this.charts = [];
+    this.turn = 0;
     new ResizeObserver(() => this.charts.forEach((chart) => chart.draw())).observe($("panel"));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.charts.forEach((chart) => chart.draw()));
   }
@@ -33,6 +34,13 @@ export class Panels {
 
   #wait(text) {
     this.#put([], el("p", { class: "quiet" }, text));
+    return ++this.turn;
+  }
+
+  /** Another panel is shown now: what was asked for comes too late. */
+  leave() {
+    this.turn++;
+    this.charts = [];
   }
 
   #level(number) {
@@ -86,8 +94,9 @@ export class Panels {
     const title = (one) => `${one.variables.map((v) => v.name).join(", ")} (${one.levels.map((k) => this.#level(k).name).join(", ")})`;
     const pick = all.length > 1 ? el("select", { "aria-label": "Free energy over", onchange: (event) => this.energies(event.target.value).catch(this.told) },
       ...all.map((one) => el("option", { value: one.name, selected: one === now }, title(one)))) : el("b", {}, title(now));
-    this.#wait("Free energies are counted …");
+    const turn = this.#wait("Free energies are counted …");
     const found = await json(`runs/${name(this.run)}/landscapes/${name(now.name)}`);
+    if (turn !== this.turn) return;
     const factor = found.variables.map((v) => (v.unit === "rad" ? DEGREES : 1));
     const axis = (k) => axisOf(found.variables[k], found.ranges[k], factor[k]);
     const charts = [];
@@ -146,20 +155,22 @@ export class Panels {
     const there = this.ladder.levels.filter((level) => level.n_frames);
     if (!there.length) { this.#wait("No frames yet."); return; }
     const now = number_ ?? (there[1] || there[0]).number, pick = this.#levels(now, this.contacts);
-    this.#wait("Contacts are counted …");
+    const turn = this.#wait("Contacts are counted …");
     let found;
     try { found = await json(`runs/${name(this.run)}/contacts/${now}`); } catch (error) {
-      this.#put([], pick, el("p", { class: "quiet" }, error.message));
+      if (turn === this.turn) this.#put([], pick, el("p", { class: "quiet" }, error.message));
       return;
     }
-    const n = found.labels.length, charts = [];
-    const axis = { low: -0.5, high: n - 0.5, title: "site along the chain", ticks: ticks(1, n).map((k) => Math.round(k) - 1), say: (k) => String(k + 1) };
+    if (turn !== this.turn) return;
+    const n = found.labels.length, charts = [], step = Math.ceil(n / 5);
+    const places = Array.from({ length: Math.ceil(n / step) }, (_, k) => k * step);
+    const axis = { low: -0.5, high: n - 0.5, title: "site along the chain", ticks: places, say: (k) => String(k + 1) };
     for (const [title, values] of [[`${this.#level(now).name}: share in contact, under ${found.cutoff} nm`, found.own], ["its parent, mapped up", found.parent]]) {
       if (!values) continue;
       const own = values === found.own;
-      charts.push(heatmap({ title, values, x: axis, y: axis, low: 0, high: 1, chosen: own ? ([[a], [b]]) => this.#touch(now, a, b, found.labels) : null }));
+      charts.push(heatmap({ title, values, x: axis, y: axis, low: 0, high: 1, dark: true, chosen: own ? ([[a], [b]]) => this.#touch(now, a, b, found.labels) : null }));
     }
-    this.#put(charts, pick, el("p", { class: "quiet small" }, "Click a pair: the frames in which it touches are shown. Light is rare, dark is always."), el("div", { class: "charts" }, ...charts.map((chart) => chart.figure)));
+    this.#put(charts, pick, el("p", { class: "quiet small" }, "Click a pair: the frames in which it touches are shown. Dark is rare, bright is always."), el("div", { class: "charts" }, ...charts.map((chart) => chart.figure)));
   }
 
   async #touch(level, a, b, labels) {
@@ -172,8 +183,9 @@ export class Panels {
     const there = this.ladder.levels.filter((level) => level.n_frames && level.periodic);
     if (!there.length) { this.#wait("No level lies in a periodic box: there is no g(r)."); return; }
     const now = number_ ?? there[there.length - 1].number;
-    this.#wait("g(r) is counted …");
+    const turn = this.#wait("g(r) is counted …");
     const found = await json(`runs/${name(this.run)}/shells/${now}`);
+    if (turn !== this.turn) return;
     const pick = el("select", { "aria-label": "Level", onchange: (event) => this.shells(Number(event.target.value)).catch(this.told) },
       ...there.map((level) => el("option", { value: level.number, selected: level.number === now }, level.name)));
     const charts = found.curves.map((curve) => {
