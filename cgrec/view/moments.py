@@ -104,6 +104,17 @@ class Moments:
             rows.append(fine.reshape(len(fine), -1))
         return np.concatenate(rows, 1).astype(np.float32)
 
+    def at_levels(self, places: Sequence[int]) -> Iterator[tuple[int, Frames]]:
+        """(number of a level, its frames of these moments) from the lowest up, where they are in
+        their box, without forces and energies.
+        """
+        picked = self.frames[self.order[np.asarray(places, int)]]
+        frames = Frames(picked.system, picked.positions, picked.temperature, box=picked.box)
+        yield self.level, frames
+        for number, mapping in zip(self.levels[1:], self.above):
+            frames = mapping(frames)
+            yield number, frames
+
     def _laid(self, picked: Frames) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(n, n_sites, 3) nm of the lowest level, and (n, 3, 3) cells."""
         x = np.asarray(picked.positions, float)

@@ -7,8 +7,16 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..dynamics.guard import FeatureGuard
 from ..files import Json
+from ..frames import Frames
+from ..level.folder import LevelFolder
+from ..potential import Potential
 from ..report.read import RunFiles, read_run
 from ..run import layout
 from ..run.status import RunStatus, status_of
@@ -26,6 +34,20 @@ class Unknown(ValueError):
     """A name that the page has nothing of."""
 
 
+class Watch(NamedTuple):
+    """The guard of a level, and the potential whose graphs it looks at."""
+
+    guard: FeatureGuard
+    potential: Potential
+
+    def of_sites(self, frames: Frames) -> NDArray[np.float32]:
+        """(n_frames, n_sites) how far out each site is; above 1 it lies outside of what the network
+        was trained on.
+        """
+        found = self.guard.of_sites(self.potential.graph(frames))
+        return found.cpu().numpy().astype(np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class Opened:
     """A run that was read, and what is made of it when it is asked for."""
@@ -41,6 +63,16 @@ class Opened:
     def landscapes(self) -> dict[str, Landscape]:
         """Free energies by name."""
         return landscapes_of(self.run)
+
+    @cached_property
+    def _guards(self) -> dict[int, Watch | None]:
+        return {}
+
+    def watch(self, number: int) -> Watch | None:
+        """What tells how far out sites of a level are; None where nothing does."""
+        if number not in self._guards:
+            self._guards[number] = _watch(layout.level_folder(self.run.folder, number))
+        return self._guards[number]
 
     @cached_property
     def ladder(self) -> Json:
@@ -106,6 +138,16 @@ class Runs:
             while len(self.opened) > KEPT:
                 self.opened.popitem(last=False)
             return known[1]
+
+
+def _watch(folder: Path) -> Watch | None:
+    """Takes seconds: the guard is fitted to the frames that the network was trained on."""
+    level = LevelFolder(folder)
+    try:
+        guard = level.guard
+        return None if guard is None else Watch(guard, level.potential)
+    except FileNotFoundError:  # atoms of a file have no potential
+        return None
 
 
 def _is_run(path: Path) -> bool:

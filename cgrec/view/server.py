@@ -99,6 +99,7 @@ class Pages:
             f"{run}/status": self.status,
             f"{run}/moments/{{moments}}": self.frames,
             f"{run}/moments/{{moments}}/weights": self.weights,
+            f"{run}/moments/{{moments}}/uncertainty/{{place:int}}": self.uncertainty,
             f"{run}/landscapes/{{landscape}}": self.landscape,
             f"{run}/landscapes/{{landscape}}/{{level:int}}": self.inside,
             f"{run}/landscapes/{{landscape}}/{{level:int}}/{{file}}": self.chosen,
@@ -172,6 +173,19 @@ class Pages:
     def weights(self, request: Request) -> Response:
         """Of all frames, as they are played."""
         return _binary(self._moments(request).weights())
+
+    def uncertainty(self, request: Request) -> Json:
+        """How far out each site of a frame is, at every level that has a guard."""
+        opened, place = self._opened(request), request.path_params["place"]
+        moments = self._moments(request)
+        if not 0 <= place < len(moments.frames):
+            raise ValueError(f"frame: expected 0 to {len(moments.frames) - 1}, found {place}")
+        found = {}
+        for number, frames in moments.at_levels([place]):
+            watch = opened.watch(number)
+            if watch is not None:
+                found[str(number)] = watch.of_sites(frames)[0].round(4).tolist()
+        return found
 
     # ---- what can be clicked ---------------------------------------------------------------------
 

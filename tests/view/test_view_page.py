@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -51,12 +52,10 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(home):
     """What `cgrec view` prints."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cgrec", "view"], cwd=home, stdout=subprocess.PIPE, text=True
-    )
-    yield process.stdout.readline().strip()
-    process.send_signal(signal.SIGINT)
-    process.wait(30)
+    words = [sys.executable, "-m", "cgrec", "view"]
+    with subprocess.Popen(words, cwd=home, stdout=subprocess.PIPE, text=True) as process:
+        yield process.stdout.readline().strip()
+        process.send_signal(signal.SIGINT)
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +96,17 @@ def opened(browser, address, width):
     page.close()
 
 
+def until(page, expression):
+    """Wait for javascript to be true: `wait_for_function` needs an eval, which the page forbids."""
+    end = time.monotonic() + PATIENCE / 1000
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, f"still not so: {expression}"
+        page.wait_for_timeout(50)
+
+
 def show(page, run):
     page.select_option("#run", run)
-    page.wait_for_function(f"document.title.startsWith({json.dumps(run)})")
+    until(page, f"document.title.startsWith({json.dumps(run)})")
 
 
 def frame(page):
@@ -107,7 +114,7 @@ def frame(page):
 
 
 def until_frame(page, k):
-    page.wait_for_function(f"document.getElementById('canvas').dataset.frame === '{k}'")
+    until(page, f"document.getElementById('canvas').dataset.frame === '{k}'")
 
 
 def colours(page):
@@ -144,7 +151,7 @@ def test_a_finished_run_is_drawn_zoomed_and_played(wide):
     assert wide.locator("#names span").count() == 4 and seen(wide) != beads
     wide.select_option("#speed", "30")
     wide.click("#play")
-    wide.wait_for_function("Number(document.getElementById('canvas').dataset.frame) > 3")
+    until(wide, "Number(document.getElementById('canvas').dataset.frame) > 3")
     wide.click("#play")
     still = frame(wide)
     wide.wait_for_timeout(300)
@@ -167,9 +174,10 @@ def test_keys_do_what_the_buttons_do(wide):
     assert frame(wide) == 1 and seen(wide) != before
     wide.locator("body").press("?")
     assert wide.locator("#keys").is_visible()
-    wide.locator("#keys").press("Escape")
+    wide.keyboard.press("Escape")
+    wide.wait_for_selector("#keys", state="hidden")
     wide.locator("#tab-overview").press("ArrowRight")
-    assert wide.get_attribute("#tab-energies", "aria-selected") == "true"
+    wide.wait_for_selector("#tab-energies[aria-selected=true]")
 
 
 def test_a_click_in_a_free_energy_gives_its_frames_at_every_level(wide, tmp_path):
@@ -200,8 +208,9 @@ def test_a_click_in_a_free_energy_gives_its_frames_at_every_level(wide, tmp_path
     wide.locator("canvas.chart").nth(1).focus()
     wide.keyboard.press("ArrowUp")
     wide.keyboard.press("Enter")
-    wide.wait_for_function(
-        "!document.getElementById('chosen').hidden || !document.getElementById('notice').hidden"
+    until(
+        wide,
+        "!document.getElementById('chosen').hidden || !document.getElementById('notice').hidden",
     )
 
 
@@ -351,7 +360,7 @@ def test_from_a_file_to_a_watched_run_that_stops_and_goes_on(wide, home):
     assert "SIGTERM" in wide.inner_text("#panel")
     wide.click("#panel button:has-text('Go on')")
     wide.wait_for_selector("#state:has-text('finished')", timeout=6 * PATIENCE)
-    wide.wait_for_function("document.querySelectorAll('#ladder li').length === 3")
+    until(wide, "document.querySelectorAll('#ladder li').length === 3")
     assert wide.locator("#panel li").count() >= 3  # verdicts
     wide.click("#tab-overview")
     with wide.expect_download(timeout=2 * PATIENCE) as taken:

@@ -3,12 +3,15 @@
 import json
 import os
 import shutil
+import socket
 
 import numpy as np
 import pytest
 from run_to_view import ATOMS, BACKBONE, N_FRAMES, REPLICAS, chain_frames, chain_run, water_run
 
 from cgrec import Frames
+from cgrec.commands.view import View
+from cgrec.view import serve
 
 pytest.importorskip("starlette", reason="starlette is missing: pip install 'cgrec[view]'")
 pytest.importorskip("httpx", reason="httpx is missing: pip install httpx")
@@ -312,3 +315,16 @@ def test_files_of_a_run_are_listed_and_work_is_one_at_a_time(page, home, monkeyp
         assert answer.status_code == 400 and "expected" in answer.json()["error"]
     assert page.post("/api/jobs/empty/init", content=b"{}").status_code == 400
     assert page.post("/api/jobs/chain/stop", content=b"{}").status_code == 400
+
+
+def test_the_command_refuses_what_it_cannot_serve(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="no such run"):
+        View(run=str(tmp_path / "nothing"))()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(OSError, match="port=0 finds one"):
+            serve(tmp_path, None, taken.getsockname()[1], print)
+    monkeypatch.setattr("cgrec.needs.find_spec", lambda package: None)
+    with pytest.raises(ImportError, match=r"pip install 'cgrec\[view\]'"):
+        serve(tmp_path, None, 0, print)

@@ -9,7 +9,7 @@ import { Submit } from "./submit.js";
 
 /** Panels, by what their tabs say. */
 const TABS = { overview: "Overview", energies: "Free energy", contacts: "Contacts", shells: "g(r)", ledger: "Ledger", live: "Live" };
-let run = null, tab = "overview", stage = null, panels = null, live = null, renewing = false, again = false;
+let run = null, tab = "overview", preferred = "overview", stage = null, panels = null, live = null, renewing = false, again = false;
 
 function told(error) {
   $("notice").hidden = !error;
@@ -35,18 +35,19 @@ async function show(wanted) {
   $("run").value = run;
   $("submit").hidden = true;
   $("page").hidden = false;
-  document.title = `${run} · cgrec view`;
   told(null);
   let ladder;
   try { ladder = await json(`runs/${name(run)}`); } catch (error) {
     if (error.status !== 404) throw error;
     ladder = { name: run, levels: [], moments: [], landscapes: [], ledger: [], steps: [], problems: [], losses: {}, state: "Nothing of it is made yet.", command: "" };
   }
+  if (run !== wanted) return; // another one was chosen meanwhile
   panels.show(run, ladder);
   live.follow(run, ladder);
   await stage.show(run, ladder);
-  if (!ladder.complete && !ladder.landscapes.length) tab = "live";
-  await turn(tab);
+  if (run !== wanted) return;
+  await turn(!ladder.complete && !ladder.landscapes.length ? "live" : preferred);
+  document.title = `${run} · cgrec view`;
 }
 
 /** A product was made: read the ladder again, and leave what is looked at where it is. */
@@ -67,9 +68,15 @@ async function renew() {
   if (again) { again = false; renew(); }
 }
 
+/** A panel that a hand has chosen, also of the next run. */
+function prefer(wanted) {
+  preferred = wanted;
+  return turn(wanted);
+}
+
 async function turn(wanted) {
   tab = wanted;
-  fill($("tabs"), ...Object.entries(TABS).map(([key, text]) => el("button", { type: "button", role: "tab", id: `tab-${key}`, "aria-selected": key === tab, tabindex: key === tab ? 0 : -1, onclick: () => turn(key).catch(told) }, text)));
+  fill($("tabs"), ...Object.entries(TABS).map(([key, text]) => el("button", { type: "button", role: "tab", id: `tab-${key}`, "aria-selected": key === tab, tabindex: key === tab ? 0 : -1, onclick: () => prefer(key).catch(told) }, text)));
   $("panel").setAttribute("aria-labelledby", `tab-${tab}`);
   live.shown = tab === "live";
   panels.leave();
@@ -82,7 +89,7 @@ function submit() {
   $("page").hidden = true;
   $("submit").hidden = false;
   document.title = "New run · cgrec view";
-  new Submit(async (started) => { tab = "live"; await begun(started); }, told).show();
+  new Submit(async (started) => { preferred = "live"; await begun(started); }, told).show();
 }
 
 /** Wait until a run that was started has a folder, then show it. */
@@ -103,7 +110,7 @@ function key(event) {
   if (event.target.tagName === "BUTTON" && (event.key === " " || event.key === "Enter")) return;
   if (event.target.getAttribute("role") === "tab" && event.key.startsWith("Arrow")) {
     const keys = Object.keys(TABS), next = keys[(keys.indexOf(tab) + (event.key === "ArrowRight" ? 1 : keys.length - 1)) % keys.length];
-    turn(next).then(() => $(`tab-${next}`).focus()).catch(told);
+    prefer(next).then(() => $(`tab-${next}`).focus()).catch(told);
     return;
   }
   if (event.target.type === "range" && event.key.startsWith("Arrow")) return;

@@ -119,7 +119,7 @@ export function heatmap({ title, values, x, y, low, high, flipped = true, dark =
   return { figure, draw, forget: () => { state.span = null; draw(); } };
 }
 
-/** Curves over x: [{name, x, y, error, colour, dashed}]; with `bins`, a span of x can be chosen. */
+/** Curves over x: [{name, x, y, colour, dashed}]; with `bins`, a span of x can be chosen. */
 export function curves({ title, lines, x, y, bins = 0, height = 210, log = false, chosen }) {
   const { canvas, figure, ready } = sheet(title, height, chosen);
   let state = { span: null, cursor: null };
@@ -133,20 +133,7 @@ export function curves({ title, lines, x, y, bins = 0, height = 210, log = false
     context.rect(PAD.left, PAD.top, w, h);
     context.clip();
     for (const line of lines) {
-      context.strokeStyle = context.fillStyle = line.colour;
-      if (line.error) {
-        context.globalAlpha = 0.18;
-        for (let k = 0; k + 1 < line.x.length; k++) {
-          if ([line.y[k], line.y[k + 1], line.error[k], line.error[k + 1]].some((v) => v === null)) continue;
-          context.beginPath();
-          context.moveTo(px(line.x[k]), py(line.y[k] - line.error[k]));
-          context.lineTo(px(line.x[k + 1]), py(line.y[k + 1] - line.error[k + 1]));
-          context.lineTo(px(line.x[k + 1]), py(line.y[k + 1] + line.error[k + 1]));
-          context.lineTo(px(line.x[k]), py(line.y[k] + line.error[k]));
-          context.fill();
-        }
-        context.globalAlpha = 1;
-      }
+      context.strokeStyle = line.colour;
       context.lineWidth = 1.7;
       context.setLineDash(line.dashed ? [5, 4] : []);
       context.beginPath();

@@ -116,11 +116,11 @@ export class Panels {
       }
     }
     const grid = el("div", { class: "charts" }, ...charts.map((chart) => chart.figure));
-    this.#put(charts, pick, el("p", { class: "quiet small" }, found.variables.length === 2 ? "Light is low. Click a bin or drag over a region: its frames are shown at every level." : "Each picture is of one level, the others dashed. Click a bin or drag over a range: the frames of that level are shown."), grid);
+    this.#put(charts, pick, el("p", { class: "quiet small" }, found.variables.length === 2 ? "Light is low. Click a bin or drag over a region: its frames are shown at every level." : "Each picture is of one level, the others dashed; errors stand in the report. Click a bin or drag over a range: the frames of that level are shown."), grid);
   }
 
   #profile(surface, x, step, colour, dashed) {
-    return { name: surface.title, x: surface.values.map((_, k) => x.low + step * (k + 0.5)), y: surface.values, error: dashed ? null : surface.errors, colour, dashed };
+    return { name: surface.title, x: surface.values.map((_, k) => x.low + step * (k + 0.5)), y: surface.values, colour, dashed };
   }
 
   async #inside(found, surface, spans, charts) {

@@ -36,7 +36,14 @@ export class Stage {
     const first = known || ladder.moments.find((m) => m.level === 0) || ladder.moments[0];
     this.#blank(first ? "" : "No frames yet. They appear here when the first level is made.");
     $("zoom").max = Math.max(0, ladder.levels.length - 1);
-    if (!first) { this.about = null; this.#cards(); return Promise.resolve(); }
+    if (!first) {
+      this.pause();
+      this.about = this.shown = this.frames = null;
+      $("chosen").hidden = true;
+      fill($("says"));
+      this.#cards();
+      return Promise.resolve();
+    }
     if (known && known.n_frames === this.about.n_frames && known.levels.length === this.about.levels.length) {
       $("moments").value = known.name;
       this.#cards();
@@ -51,6 +58,7 @@ export class Stage {
     this.about = this.ladder.moments.find((m) => m.name === moments);
     this.frames = new Frames(this.run, this.about, places);
     this.said = said;
+    this.measured = null;
     this.weights = null;
     $("moments").value = moments;
     fill($("says"), `${this.about.says} `, this.#back());
@@ -131,7 +139,7 @@ export class Stage {
       if (moment.cell) this.drawing.turnBy(0.35, 0.25);
       this.fitted = true;
     }
-    if ($("colour").value === "weight") this.paint();
+    if (["weight", "uncertainty"].includes($("colour").value)) this.paint();
   }
 
   draw() {
@@ -186,9 +194,21 @@ export class Stage {
         this.paint();
       }, this.told);
     }
+    if (by === "uncertainty") this.#measure();
     this.shown.forEach((level, k) => this.drawing.setLooks(k, this.#look(this.looks.get(level), by, level)));
     this.#legend(by);
     this.draw();
+  }
+
+  /** Ask how far out the sites of this frame are; one question at a time, the latest counts. */
+  #measure() {
+    const key = `${this.run}/${this.about.name}/${this.frames.place(this.at)}`;
+    if (this.measured && this.measured.key === key) return;
+    if (this.measuring) return;
+    this.measuring = true;
+    json(`runs/${name(this.run)}/moments/${name(this.about.name)}/uncertainty/${this.frames.place(this.at)}`).then(
+      (found) => { this.measured = { key, found }; this.measuring = false; this.paint(); },
+      (error) => { this.measuring = false; $("colour").value = "kind"; this.paint(); this.told(error); });
   }
 
   #look(look, by, level) {
@@ -197,12 +217,14 @@ export class Stage {
     const residues = look.residue.reduce((a, b) => Math.max(a, b), 0);
     const kinds = look.kinds.map((kind) => rgb(kind.colour));
     const weight = this.weights ? cividis(this.weights[this.frames.place(this.at)] / (this.heaviest || 1)) : [0.5, 0.5, 0.5];
+    const out = this.measured ? this.measured.found[level] : null;
     for (let i = 0; i < n; i++) {
       const kind = look.kind[i];
       let colour = kinds[kind];
       if (by === "residue") colour = cividis(residues ? look.residue[i] / residues : 0);
       else if (by === "bead") colour = kindColour(look.bead[i]);
       else if (by === "weight") colour = weight;
+      else if (by === "uncertainty") colour = out ? (out[i] > 1 ? rgb("#d55e00") : cividis(out[i])) : [0.6, 0.62, 0.65];
       if (this.site && this.site.level === level && this.site.index === i) colour = rgb("#d55e00");
       values.set(colour, 4 * i);
       values[4 * i + 3] = look.kinds[kind].radius * grown;
@@ -222,7 +244,10 @@ export class Stage {
       fill(place, ...once.flatMap(([text, colour]) => [dot(rgb(colour)), text]));
     } else if (by === "bead") fill(place, "one colour for each site of the level above");
     else if (by === "residue") fill(place, "first residue", band(), "last");
-    else {
+    else if (by === "uncertainty") {
+      const known = this.measured && Object.keys(this.measured.found).length;
+      fill(place, ...(this.measured ? known ? ["as trained on", band(), "1, the bound", dot(rgb("#d55e00")), "beyond; grey: not known"] : ["no level shown has a guard"] : ["is measured …"]));
+    } else {
       const weight = this.weights ? this.weights[this.frames.place(this.at)] : null;
       fill(place, "weight 0", band(), number(this.heaviest), weight === null ? "" : `; this frame: ${number(weight)}`);
     }
