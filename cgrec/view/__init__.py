@@ -2,6 +2,9 @@
 
 door        who may ask
 server      the routes
+answers     from requests to answers
+looking     what is asked of runs
+working     what is asked to be done
 runs        which runs there are
 ladder      levels, looks, verdicts, ledger
 moments     the same frame at every level

@@ -2,9 +2,10 @@
 
 import { json, name } from "./api.js";
 import { $, el, fill } from "./dom.js";
+import { nearer } from "./hands.js";
 import { Live } from "./live.js";
 import { Panels } from "./panels.js";
-import { nearer, Stage } from "./stage.js";
+import { Stage } from "./stage.js";
 import { Submit } from "./submit.js";
 
 /** Panels, by what their tabs say. */

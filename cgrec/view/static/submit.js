@@ -3,8 +3,8 @@
 import { json, name, post, send } from "./api.js";
 import { $, el, fill } from "./dom.js";
 import { Drawing } from "./draw.js";
+import { handle } from "./hands.js";
 import { kindColour, rgb, themed } from "./palette.js";
-import { handle } from "./stage.js";
 
 /** ms between looks at what cgrec init does. */
 const LOOK = 1000;
