@@ -21,10 +21,11 @@ from ..run import layout
 from ..run.lock import holder
 from ..run.status import status_of
 from .runs import HOME, Runs, Unknown
+from .uploads import OWN
 
 #: Of a text that a command has written, the end that is shown.
 SHOWN = 4000
-#: Options of cgrec init that the page offers: name and what its value may be.
+#: Of cgrec init.
 GOALS = ("quick", "good")
 
 
@@ -59,10 +60,9 @@ class Jobs:
 
     def uploaded(self, name: str) -> list[str]:
         """Names of the files that were sent."""
-        own = {self.recipe(name).name, f"{name}.png", *(f"{kind}.txt" for kind in _KINDS)}
         folder = self.files(name)
         there = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-        return [one for one in there if one not in own and not one.endswith(".partial")]
+        return [one for one in there if not one.endswith(OWN)]
 
     # ---- what is asked for -----------------------------------------------------------------------
 

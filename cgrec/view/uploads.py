@@ -14,6 +14,8 @@ from pathlib import Path
 MOST = 4 * 2**30
 #: Bytes that stay free on the disk.
 SPARE = 2**30
+#: Endings of files that commands write beside those that were sent.
+OWN = (".yaml", ".yml", ".txt", ".png", ".partial")
 #: Names of files and of runs.
 _FILE = re.compile(r"[A-Za-z0-9][\w.+-]{0,99}", re.ASCII)
 _RUN = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -42,10 +44,10 @@ def file_name(name: str) -> str:
     Raises:
         ValueError: one that holds a path or a sign with a meaning elsewhere.
     """
-    if not _FILE.fullmatch(name) or name.endswith((".yaml", ".yml", ".partial")):
+    if not _FILE.fullmatch(name) or name.endswith(OWN):
         raise ValueError(
-            f"file: expected a name of letters, digits, '.', '_', '+' and '-' that is no YAML, found "
-            f"{name!r}; rename it"
+            f"file: expected a name of letters, digits, '.', '_', '+' and '-', without the ending "
+            f"{', '.join(OWN)}, found {name!r}; rename it"
         )
     return name
 

@@ -131,7 +131,17 @@ def test_a_path_leads_nowhere(page, path):
 
 @pytest.mark.parametrize(
     "name",
-    ["..", "%2e%2e%2fx.pdb", ".hidden", "a%2fb.pdb", "mine.yaml", "a%00.pdb", "-x.pdb", "x=y.pdb"],
+    [
+        "..",
+        "%2e%2e%2fx.pdb",
+        ".hidden",
+        "a%2fb.pdb",
+        "mine.yaml",
+        "init.txt",
+        "a%00.pdb",
+        "-x.pdb",
+        "x=y.pdb",
+    ],
 )
 def test_a_file_keeps_to_its_folder(page, home, name):
     answer = page.post(f"/api/jobs/sent/files/{name}", content=b"x")
