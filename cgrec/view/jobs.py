@@ -20,13 +20,12 @@ from ..files import Json
 from ..run import layout
 from ..run.lock import holder
 from ..run.status import status_of
+from ..setup import GOALS
 from .runs import HOME, Runs, Unknown
 from .uploads import OWN
 
 #: Of a text that a command has written, the end that is shown.
 SHOWN = 4000
-#: Of cgrec init.
-GOALS = ("quick", "good")
 
 
 class Occupied(ValueError):

@@ -90,7 +90,7 @@ export class Submit {
       start.disabled = true;
       try { await post(`jobs/${name(this.run)}/climb`); this.#step(2); this.started(this.run); } catch (error) { start.disabled = false; this.told(error); }
     } }, "Start");
-    const text = el("pre", {}, state.said.init);
+    const text = el("pre", {}, [state.said.init.trim(), "", ...found.said].join("\n"));
     const editor = found.atoms ? new Editor(this.run, found, this.told) : null;
     fill(this.outcome, el("h2", {}, "Proposal"), editor ? editor.node : el("p", { class: "quiet" }, "No structure can be drawn before the work."), text,
       el("details", {}, el("summary", {}, "The recipe"), el("pre", {}, state.recipe)), el("p", { class: "bar" }, start, el("span", { class: "quiet" }, "It can be stopped and goes on later.")));
