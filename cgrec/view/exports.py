@@ -49,7 +49,7 @@ def table_of(landscape: Landscape, number: int, index: NDArray[np.int64]) -> byt
     rows = csv.writer(text, lineterminator="\n")
     names = [f"{v.name} / {v.unit}" for v in landscape.variables]
     rows.writerow(["frame", "replica", "weight", *names])
-    values = landscape.values(number, index) if len(index) else []
+    values = landscape.values(number, index)
     for place, weight, row in zip(index.tolist(), weights.tolist(), values):
         numbers = (f"{value:.6g}" for value in (weight, *row))
         rows.writerow([place, replicas[place], *numbers])

@@ -121,6 +121,8 @@ class Landscape:
 
     def values(self, number: int, index: NDArray[np.int64]) -> NDArray[np.float64]:
         """(n, n_variables) values of some frames of a level, in the units of the variables."""
+        if not len(index):
+            return np.empty((0, len(self.variables)))
         some = self.frames(number)[index]
         return np.stack([v.of(some) for v in self.variables], 1)
 

@@ -34,8 +34,7 @@ def contacts(run: RunFiles, number: int) -> Json:
         ValueError: no such level, or it has no chain of that length.
     """
     level = _level(run, number)
-    few = {name: _few(getattr(level, name)) for name in ("frames", "targets")}
-    found = maps_of(replace(level, **few))
+    found = maps_of(replace(level, frames=_few(level.frames), targets=_few(level.targets)))
     if found is None or level.frames is None:
         raise ValueError(
             f"{level.name}: expected a chain of some sites, found none: no contact map"

@@ -278,6 +278,7 @@ def test_frames_of_a_region_are_taken_away_with_weights(page):
     own = chain_frames(1)
     assert float(weight) == pytest.approx(own.weights.max() / own.weights.mean(), rel=1e-4)
     assert own.weights.argmax() == int(frame) and int(replica) == own.replicas[int(frame)]
+    assert page.get(f"{base}/frames.csv?bins=99-99,99-99").text == f"{head}\n"
     assert page.get(f"{base}/frames.pdb?bins=0-99,0-99").text.count("MODEL") >= N_FRAMES
     assert page.get(f"{base}/frames.exe?bins=0-99,0-99").status_code == 404
 
