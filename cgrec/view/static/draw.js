@@ -86,6 +86,10 @@ precision highp float; uniform vec3 ink; out vec4 colour; in float z0;
 void main() { colour = vec4(ink, 1.0); }`;
 /** Sites from which balls of few pixels are discs, up to which radius in pixels; thinner sticks are left out. */
 const MANY = 5000, SMALL = 6, THIN = 0.7;
+/** nm around the sites that are looked at: the radius of a ball. */
+const MARGIN = 0.06;
+/** Pixels around a click in which a site is looked for. */
+const NEAR = 12;
 const WIDE = 1024;
 const IDENTITY = [1, 0, 0, 0, 1, 0, 0, 0, 1];
 
@@ -133,6 +137,7 @@ export class Drawing {
     this.middle = [0, 0, 0];
     this.near = 1;
     this.reach = 1;
+    this.extent = [1, 1];
     this.background = [1, 1, 1];
     this.ink = [0.6, 0.65, 0.7];
     this.cell = null;
@@ -200,6 +205,8 @@ export class Drawing {
     }
     this.middle = cell ? [0, 0, 0] : low.map((x, k) => (x + high[k]) / 2);
     this.reach = Math.max(0.2, Math.hypot(...low.map((x, k) => high[k] - x)) / 2);
+    // a long molecule lies along the wider side, as the first frame does
+    this.extent = [0, 1].map((k) => (cell ? this.reach : Math.max((high[k] - low[k]) / 2, 0.4 * this.reach) + MARGIN));
     this.near = 1;
   }
 
@@ -225,7 +232,7 @@ export class Drawing {
     for (const view of views) {
       const x = Math.round(view.x * this.canvas.width), w = Math.max(1, Math.round(view.width * this.canvas.width));
       gl.viewport(x, 0, w, this.canvas.height);
-      const half = (0.5 * Math.min(w, this.canvas.height)) / (this.reach * 1.1) * this.near;
+      const half = (0.46 * Math.min(w / this.extent[0], this.canvas.height / this.extent[1])) * this.near;
       this.scale = [(2 * half) / w, (2 * half) / this.canvas.height];
       for (const layer of view.layers) if (layer.alpha > 0.01) this.#layer(layer, asks);
       if (this.cell && !asks) this.#box();
@@ -312,11 +319,19 @@ export class Drawing {
     gl.bindVertexArray(null);
   }
 
-  /** Index of the site at a place of the canvas, in pixels of the page; -1 where there is none. */
+  /** Index of the site nearest to a place of the canvas, in pixels of the page; -1 where none is near. */
   siteAt(views, x, y) {
-    const gl = this.gl, ratio = this.canvas.width / this.canvas.clientWidth, found = new Uint8Array(4);
+    const gl = this.gl, ratio = this.canvas.width / this.canvas.clientWidth, wide = 2 * NEAR + 1;
+    const left = Math.round(x * ratio) - NEAR, low = this.canvas.height - 1 - Math.round(y * ratio) - NEAR;
+    const found = new Uint8Array(4 * wide * wide);
     this.render(views.map((view) => ({ ...view, layers: view.layers.slice(-1) })), true);
-    gl.readPixels(Math.round(x * ratio), this.canvas.height - 1 - Math.round(y * ratio), 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, found);
-    return found[0] + 256 * found[1] + 65536 * found[2] - 1;
+    gl.readPixels(left, low, wide, wide, gl.RGBA, gl.UNSIGNED_BYTE, found);
+    let best = -1, least = Infinity;
+    for (let k = 0; k < wide * wide; k++) {
+      const site = found[4 * k] + 256 * found[4 * k + 1] + 65536 * found[4 * k + 2] - 1;
+      const far = Math.hypot((k % wide) - NEAR, Math.floor(k / wide) - NEAR);
+      if (site >= 0 && far < least) [best, least] = [site, far];
+    }
+    return best;
   }
 }

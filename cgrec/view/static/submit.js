@@ -164,8 +164,8 @@ class Editor {
 
   #pick(x, y) {
     const atom = this.drawing.siteAt(this.#views(), x, y);
-    if (atom < 0) this.held = [];
-    else if (this.held.includes(atom)) this.held = this.held.filter((one) => one !== atom);
+    if (atom < 0) return;
+    if (this.held.includes(atom)) this.held = this.held.filter((one) => one !== atom);
     else this.held.push(atom);
     this.paint();
   }
