@@ -142,11 +142,11 @@ def write_json(path: str | Path, value: object) -> None:
     write_text(path, json_text(value))
 
 
-def json_text(value: object) -> str:
+def json_text(value: object, indent: int | None = 1) -> str:
     """`value` as json, null in place of what is not finite: json has no nan, and other readers refuse
-    it.
+    it. `indent` None: all in one line.
     """
-    return json.dumps(_without_nan(value), indent=1, allow_nan=False)
+    return json.dumps(_without_nan(value), indent=indent, allow_nan=False)
 
 
 def _without_nan(value: object) -> object:

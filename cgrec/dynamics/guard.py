@@ -147,10 +147,16 @@ class FeatureGuard(Guard):
         self._bounds: dict[int, tuple[Tensor, float]] = {}
 
     @torch.no_grad()
-    def score(self, graph: SiteGraph) -> Tensor:
-        reach, stretch = self.bounds(graph.sites_per_frame)
+    def of_sites(self, graph: SiteGraph) -> Tensor:
+        """(n_frames, n_sites) how far out each site is; above 1 it lies outside."""
+        reach, _ = self.bounds(graph.sites_per_frame)
         square = _squares(self.network.descriptors(graph), graph.species, self.mean, self.whiten)
-        score = graph.per_frame((square / reach[graph.species]).sqrt()).amax(1)
+        return graph.per_frame((square / reach[graph.species]).sqrt())
+
+    @torch.no_grad()
+    def score(self, graph: SiteGraph) -> Tensor:
+        _, stretch = self.bounds(graph.sites_per_frame)
+        score = self.of_sites(graph).amax(1)
         if self.stretch is not None:
             positions = graph.per_frame(graph.positions).unflatten(1, (-1, self.n_sites))
             deviation = (geometry.distance(positions, self.bonds) - self.lengths) / self.spread

@@ -86,7 +86,7 @@ def _scene(level: LevelFiles, frames: Frames) -> Scene:
         box = _edges(cell)
     else:
         placed = superpose(x, system.masses)[0]
-    kinds, kind = _kinds(system)
+    kinds, kind = looks_of(system)
     return Scene(
         name=f"{level.name}, {system.n_sites} sites",
         positions=np.round(_ANGSTROM * placed, 2).tolist(),
@@ -104,8 +104,8 @@ def _all_atoms(system: System) -> bool:
     return "X" not in system.elements
 
 
-def _kinds(system: System) -> tuple[list[Kind], list[int]]:
-    """The kinds of sites, and that of each."""
+def looks_of(system: System) -> tuple[list[Kind], list[int]]:
+    """The kinds of sites, and that of each; radii in Angstrom."""
     looks = [
         (name, colour, _radius(element, mass))
         for name, colour, element, mass in zip(

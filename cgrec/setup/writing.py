@@ -42,14 +42,14 @@ def text_of(path: Path, sample: Sample, rungs: Sequence[Rung], comments: Sequenc
     lines = [f"# cgrec climb {path}", "#", *_comments(comments)]
     lines += ["defaults:", f"  - /source: {sample.group}"]
     lines += [f"  - /level@levels.{rung.name}: {rung.group}" for rung in rungs]
-    lines += ["", f"name: {_inline(path.stem)}"]
+    lines += ["", f"name: {inline(path.stem)}"]
     lines += ["control: false   # true: fit every level straight to level 0, too, to compare"]
-    lines += ["source:", *(f"  {key}: {_inline(value)}" for key, value in sample.settings.items())]
+    lines += ["source:", *(f"  {key}: {inline(value)}" for key, value in sample.settings.items())]
     lines += ["levels:"]
     for rung in rungs:
         lines += [f"  {rung.name}:   # {rung.frames.n_sites} sites: {rung.why}{_forecast(rung)}"]
         table = {"mapping": rung.rule, **rung.settings}
-        lines += [f"    {key}: {_inline(table[key])}" for key in ORDER if key in table]
+        lines += [f"    {key}: {inline(table[key])}" for key in ORDER if key in table]
     return "\n".join(lines) + "\n"
 
 
@@ -64,7 +64,7 @@ def _comments(sentences: Sequence[str]) -> list[str]:
     return lines
 
 
-def _inline(value: object) -> str:
+def inline(value: object) -> str:
     """In one line, as YAML."""
     said = yaml.safe_dump(
         value, default_flow_style=True, sort_keys=False, width=10**6, allow_unicode=True

@@ -78,7 +78,10 @@ def test_overlap_and_tearing_are_stopped():
     guard = FeatureGuard.fit(net, frames)
     close = np.array(frames.positions[:8])
     close[:, 0] = close[:, 1] + [0.05, 0.0, 0.0]
-    assert scores(guard, net, replace(frames[:8], positions=close)).min() > 1
+    overlap = replace(frames[:8], positions=close)
+    assert scores(guard, net, overlap).min() > 1
+    sites = guard.of_sites(net.graph(overlap))
+    assert sites.shape == close.shape[:2] and set(sites.argmax(1).tolist()) <= {0, 1}
     chain = random_frames(400)
     net = network(["A", "B", "C"])
     guard = FeatureGuard.fit(net, chain)

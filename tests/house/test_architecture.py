@@ -46,6 +46,7 @@ RANKS = [
     {"report"},
     {"configuration"},
     {"setup"},
+    {"view"},
     {"commands"},
     {"cli"},
     {"agents"},
@@ -62,6 +63,8 @@ OWNERS = {
     "omegaconf": {"configuration"},
     "matplotlib": {"report"},
     "markdown_it": {"commands"},
+    "starlette": {"view"},
+    "uvicorn": {"view"},
     "tqdm": {"progress"},
     "submitit": {"cluster"},
 }

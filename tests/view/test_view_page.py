@@ -1,0 +1,371 @@
+"""The page in a browser (Debian's chromium, drawn by the processor): load, zoom, play, click, submit,
+stop, go on, and what goes wrong.
+"""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from run_to_view import N_FRAMES, chain_run, water_run
+from samples import TINY
+
+import cgrec
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is missing: pip install playwright"
+)
+pytest.importorskip("uvicorn", reason="uvicorn is missing: pip install 'cgrec[view]'")
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: apt-get install chromium"),
+]
+BAD = "<img src=x onerror=window.broken=1>"
+#: ms: a processor that draws, beside other work.
+PATIENCE = 60_000
+PEPTIDE = Path(cgrec.__file__).parent / "data" / "peptides" / "ala10_helix.pdb"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A small climb, a chain in two variables whose levels have names with a script, a box, and a
+    run that has only begun.
+    """
+    folder = tmp_path_factory.mktemp("home")
+    climb = [sys.executable, "-m", "cgrec", "climb", *TINY, "run=runs/tiny"]
+    subprocess.run(climb, cwd=folder, check=True, capture_output=True)
+    chain_run(folder / "runs" / "chain", name=BAD)
+    water_run(folder / "runs" / "water")
+    begun = folder / "runs" / "begun"
+    begun.mkdir()
+    event = {"time": 1.0, "event": "climb_failed", "kind": "ValueError", "text": f"no {BAD}"}
+    (begun / "events.jsonl").write_text(json.dumps(event) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(home):
+    """What `cgrec view` prints."""
+    words = [sys.executable, "-m", "cgrec", "view"]
+    with subprocess.Popen(words, cwd=home, stdout=subprocess.PIPE, text=True) as process:
+        yield process.stdout.readline().strip()
+        process.send_signal(signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    arguments = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def wide(browser, address):
+    yield from opened(browser, address, 1280)
+
+
+@pytest.fixture
+def narrow(browser, address):
+    yield from opened(browser, address, 390)
+
+
+def opened(browser, address, width):
+    """A page that is ready. What its console says against it fails the test, but for requests that
+    the test means to be refused.
+    """
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    page.set_default_timeout(PATIENCE)
+    said = []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("console", lambda line: said.append(line.text) if "Policy" in line.text else None)
+    foreign = []
+    page.on("request", lambda asked: foreign.append(asked.url))
+    page.goto(address)
+    page.wait_for_selector("html[data-ready=yes]")
+    yield page
+    assert not said
+    assert all(url.startswith(("http://127.0.0.1:", "blob:")) for url in foreign)
+    page.close()
+
+
+def until(page, expression):
+    """Wait for javascript to be true: `wait_for_function` needs an eval, which the page forbids."""
+    end = time.monotonic() + PATIENCE / 1000
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, f"still not so: {expression}"
+        page.wait_for_timeout(50)
+
+
+def show(page, run):
+    page.select_option("#run", run)
+    until(page, f"document.title.startsWith({json.dumps(run)})")
+
+
+def frame(page):
+    return int(page.get_attribute("#canvas", "data-frame"))
+
+
+def until_frame(page, k):
+    until(page, f"document.getElementById('canvas').dataset.frame === '{k}'")
+
+
+def colours(page):
+    """How many colours the canvas shows: one of an empty scene."""
+    return page.evaluate(
+        """async () => {
+        const image = await createImageBitmap(document.getElementById('canvas'));
+        const sheet = new OffscreenCanvas(image.width, image.height).getContext('2d');
+        sheet.drawImage(image, 0, 0);
+        const data = new Uint32Array(sheet.getImageData(0, 0, image.width, image.height).data.buffer);
+        return new Set(data).size;
+        }"""
+    )
+
+
+def seen(page):
+    """PNG of the canvas."""
+    return page.locator("#canvas").screenshot()
+
+
+def test_a_finished_run_is_drawn_zoomed_and_played(wide):
+    show(wide, "tiny")
+    until_frame(wide, 0)
+    assert wide.locator("#ladder li").count() == 4
+    atoms = seen(wide)
+    assert "16 sites" in wide.inner_text("#ladder li:nth-child(1)")
+    wide.fill("#zoom", "1.5")
+    between = seen(wide)
+    wide.click("#ladder li:nth-child(4) button")
+    beads = seen(wide)
+    assert len({atoms, between, beads}) == 3
+    assert wide.get_attribute("#ladder li:nth-child(4) button", "aria-current") == "true"
+    wide.click("#beside")
+    assert wide.locator("#names span").count() == 4 and seen(wide) != beads
+    wide.select_option("#speed", "30")
+    wide.click("#play")
+    until(wide, "Number(document.getElementById('canvas').dataset.frame) > 3")
+    wide.click("#play")
+    still = frame(wide)
+    wide.wait_for_timeout(300)
+    assert frame(wide) == still
+
+
+def test_keys_do_what_the_buttons_do(wide):
+    show(wide, "tiny")
+    until_frame(wide, 0)
+    wide.locator("body").press("ArrowRight")
+    until_frame(wide, 1)
+    wide.locator("body").press("3")
+    assert wide.input_value("#zoom") == "2"
+    wide.locator("body").press("[")
+    assert wide.input_value("#zoom") == "1"
+    wide.locator("body").press("s")
+    assert wide.get_attribute("#beside", "aria-pressed") == "true"
+    before = seen(wide)
+    wide.locator("#canvas").press("ArrowLeft")
+    assert frame(wide) == 1 and seen(wide) != before
+    wide.locator("body").press("?")
+    assert wide.locator("#keys").is_visible()
+    wide.keyboard.press("Escape")
+    wide.wait_for_selector("#keys", state="hidden")
+    wide.locator("#tab-overview").press("ArrowRight")
+    wide.wait_for_selector("#tab-energies[aria-selected=true]")
+
+
+def test_a_click_in_a_free_energy_gives_its_frames_at_every_level(wide, tmp_path):
+    show(wide, "chain")
+    wide.click("#tab-energies")
+    chart = wide.locator("canvas.chart").first
+    chart.wait_for()
+    assert wide.locator("canvas.chart").count() == 2
+    box = chart.bounding_box()
+    wide.mouse.move(box["x"] + 45, box["y"] + 12)
+    wide.mouse.down()
+    wide.mouse.move(box["x"] + box["width"] - 16, box["y"] + box["height"] - 40, steps=3)
+    wide.mouse.up()
+    wide.wait_for_selector("#chosen:not([hidden])")
+    assert f"{N_FRAMES} of {N_FRAMES} frames, 100 % of the weight" in wide.inner_text("#chosen")
+    assert wide.input_value("#moments") == "level0"
+    assert wide.inner_text("#when").startswith(f"1 of {N_FRAMES} chosen")
+    heaviest = wide.inner_text("#when").split(": ")[1]
+    with wide.expect_download() as taken:
+        wide.click("#chosen button:has-text('CSV')")
+    taken.value.save_as(tmp_path / "frames.csv")
+    head, first, *_ = (tmp_path / "frames.csv").read_text().splitlines()
+    assert head.startswith("frame,replica,weight,phi")
+    number, replica = map(int, first.split(",")[:2])
+    assert heaviest.startswith(f"replica {replica + 1}, frame {number // 4 + 1} of")
+    wide.keyboard.press("Escape")
+    wide.wait_for_selector("#chosen", state="hidden")
+    wide.locator("canvas.chart").nth(1).focus()
+    wide.keyboard.press("ArrowUp")
+    wide.keyboard.press("Enter")
+    until(
+        wide,
+        "!document.getElementById('chosen').hidden || !document.getElementById('notice').hidden",
+    )
+
+
+def test_contacts_shells_and_ledger_lead_to_frames(wide):
+    show(wide, "water")
+    wide.click("#tab-shells")
+    chart = wide.locator("canvas.chart").first
+    chart.wait_for()
+    chart.click()
+    wide.wait_for_selector("#chosen:not([hidden])")
+    assert "nm" in wide.inner_text("#chosen") and wide.input_value("#moments") == "level1"
+    show(wide, "tiny")
+    wide.click("#tab-contacts")
+    wide.wait_for_selector("canvas.chart, #panel p.quiet:has-text('no contact map')")
+    wide.click("#tab-ledger")
+    wide.locator("#panel .bars button:not([disabled])").first.click()
+    wide.wait_for_selector("canvas.chart")
+    assert wide.get_attribute("#tab-energies", "aria-selected") == "true"
+
+
+def test_names_with_a_script_are_shown_as_text(wide):
+    show(wide, "chain")
+    assert BAD in wide.inner_text("#ladder")
+    for tab in ("overview", "energies", "contacts", "ledger", "live"):
+        wide.click(f"#tab-{tab}")
+        wide.wait_for_timeout(200)
+    show(wide, "begun")
+    wide.wait_for_selector("#panel .notice")
+    assert BAD in wide.inner_text("#panel")
+    assert wide.evaluate("window.broken") is None and wide.locator("img").count() == 0
+
+
+def test_a_run_that_has_only_begun_says_so(wide):
+    show(wide, "begun")
+    assert "No frames yet" in wide.inner_text("#blank")
+    wide.wait_for_selector("#state:has-text('failed')")
+    wide.click("#tab-ledger")
+    assert "No rows yet" in wide.inner_text("#panel")
+
+
+def test_a_damaged_run_is_shown_as_far_as_it_can_be_read(wide, home):
+    run = home / "runs" / "cut"
+    chain_run(run)
+    (run / "level1" / "frames" / "positions.npy").write_bytes(b"cut")
+    wide.reload()
+    wide.wait_for_selector("html[data-ready=yes]")
+    show(wide, "cut")
+    until_frame(wide, 0)
+    assert "positions.npy" in wide.inner_text("#panel")
+    shutil.rmtree(run)
+
+
+def test_without_its_token_the_page_says_what_to_do(browser, address):
+    page = browser.new_page()
+    page.goto(address.partition("#")[0])
+    page.wait_for_selector("#notice:not([hidden])", timeout=PATIENCE)
+    assert "open the address that cgrec view printed" in page.inner_text("#notice")
+    assert page.locator("#ladder li").count() == 0
+    page.close()
+
+
+def test_the_token_leaves_the_address(wide, address):
+    assert "token" not in wide.url and "token" in address
+
+
+def test_a_phone_shows_all_of_it(narrow):
+    show(narrow, "tiny")
+    until_frame(narrow, 0)
+    assert narrow.evaluate("document.documentElement.scrollWidth") <= 390
+    for tab in ("energies", "ledger", "live", "overview"):
+        narrow.click(f"#tab-{tab}")
+        narrow.wait_for_timeout(300)
+        assert narrow.evaluate("document.documentElement.scrollWidth") <= 390, tab
+    sizes = narrow.evaluate(
+        "[...document.querySelectorAll('button')].filter((b) => b.offsetParent)"
+        ".map((b) => b.offsetHeight)"
+    )
+    assert min(sizes) >= 36
+    narrow.click("#new")
+    assert narrow.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_many_sites_are_drawn_and_change(wide, home):
+    """Fifty thousand, as discs; a frame is one upload."""
+    from cgrec import Frames, System
+
+    side = 37
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3) * 0.3
+    x = grid + 0.05 * rng.normal(size=(3, side**3, 3))
+    system = System(names=("AR",) * side**3, masses=np.full(side**3, 40.0))
+    many = Frames(system, x.astype(np.float32), 300.0, box=0.3 * side * np.eye(3))
+    many.save(home / "runs" / "many" / "level0" / "frames")
+    wide.reload()
+    wide.wait_for_selector("html[data-ready=yes]")
+    show(wide, "many")
+    until_frame(wide, 0)
+    before = seen(wide)
+    wide.locator("body").press("ArrowRight")
+    until_frame(wide, 1)
+    assert seen(wide) != before
+    shutil.rmtree(home / "runs" / "many")
+
+
+def shorten(path):
+    """A recipe that takes seconds."""
+    text = path.read_text()
+    text = text.replace(
+        "dynamics: {length: 250, equilibration: 200}",
+        "dynamics: {n_replicas: 8, length: 20, equilibration: 1, save_every: 0.2}",
+    )
+    text = re.sub(r"    mean_forces: .*\n", "", text)
+    short = "dynamics: {timestep: 0.004, length: 2.0, save_every: 0.1, equilibration: 0.2, n_replicas: 8}\n    training: {steps: 200, validate_every: 100}"
+    text = re.sub(r"dynamics: \{timestep: .*\}", short, text)
+    path.write_text(text + "\ngo_on: true\nbins: 8\nthreads: 1\n")
+
+
+def test_from_a_file_to_a_watched_run_that_stops_and_goes_on(wide, home):
+    """A minute or two: drop a PDB, take other beads, start, stop at level 0, go on to the end."""
+    pytest.importorskip("openmm", reason="openmm is missing: pip install 'cgrec[openmm]'")
+    wide.click("#new")
+    wide.set_input_files("#files", PEPTIDE)
+    wide.fill("#title", "dropped")
+    wide.fill("#kelvin", "300")
+    wide.click("#propose")
+    wide.wait_for_selector("#start", timeout=3 * PATIENCE)
+    assert "alpha carbons" in wide.inner_text("#submit")
+    box = wide.locator("canvas.sketch").bounding_box()
+    chosen = wide.locator("#submit p:has-text('beads; grey atoms')")
+    assert chosen.inner_text().startswith("10 beads")
+    for x in range(10, int(box["width"]) - 10, 12):
+        wide.mouse.click(box["x"] + x, box["y"] + box["height"] / 2)
+        if "Chosen" in chosen.inner_text():
+            break
+    wide.click("#join")
+    assert chosen.inner_text().startswith(("10 beads", "11 beads"))
+    recipe = home / "runs" / "dropped.files" / "dropped.yaml"
+    shorten(recipe)
+    wide.click("#start")
+    wide.wait_for_selector("#state:has-text('running')", timeout=2 * PATIENCE)
+    wide.click("#tab-live")
+    wide.wait_for_selector("[role=progressbar]")
+    wide.click("#panel button:has-text('Stop')")
+    wide.wait_for_selector("#state:has-text('stopped')")
+    assert "SIGTERM" in wide.inner_text("#panel")
+    wide.click("#panel button:has-text('Go on')")
+    wide.wait_for_selector("#state:has-text('finished')", timeout=6 * PATIENCE)
+    until(wide, "document.querySelectorAll('#ladder li').length === 3")
+    assert wide.locator("#panel li").count() >= 3  # verdicts
+    wide.click("#tab-overview")
+    with wide.expect_download(timeout=2 * PATIENCE) as taken:
+        wide.click("#panel button:has-text('report')")
+    assert "<title>" in taken.value.path().read_text()
+    with wide.expect_download(timeout=2 * PATIENCE) as taken:
+        wide.click("#panel button:has-text('package')")
+    assert len(cgrec.load(taken.value.path()).levels) == 3
