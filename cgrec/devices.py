@@ -25,10 +25,8 @@ _GPU = ("gpu", "nvidia", "cuda", "hip", "rocm")
 _DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 
 
-def check_device(device: str, key: str = "device") -> None:
-    """ValueError where `device` is no device, or this machine has no driver for it: what can be known
-    without torch, which takes seconds to import.
-    """
+def is_gpu(device: str, key: str = "device") -> bool:
+    """Whether a GPU is named; ValueError where `device` is no device of any machine."""
     kind, _, number = device.partition(":")
     named = kind == "cuda" and (number.isdecimal() or device == "cuda")
     if not named and device not in ("auto", "cpu"):
@@ -36,7 +34,18 @@ def check_device(device: str, key: str = "device") -> None:
         raise ValueError(
             f"{key}: expected auto, cpu, cuda or cuda:0, found {device!r}; give {key}={near}"
         )
-    if named and system() == "Linux" and not any(Path(path).exists() for path in _DRIVERS):
+    return named
+
+
+def check_device(device: str, key: str = "device") -> None:
+    """ValueError where `device` is no device, or this machine has no driver for it: what can be known
+    without torch, which takes seconds to import.
+    """
+    if (
+        is_gpu(device, key)
+        and system() == "Linux"
+        and not any(Path(path).exists() for path in _DRIVERS)
+    ):
         raise ValueError(
             f"{key}: expected a device of this machine, found {device!r} and no driver for it; "
             f"give {key}=cpu, or install the driver and a torch made for your GPU"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..configuration import Composed, cluster_options
+from ..devices import is_gpu
 from ..files import Json
 from ..needs import need
 from ..run import layout
@@ -39,7 +40,10 @@ def climb_by_jobs(words: Words, config: Composed) -> None:
         ValueError: what a climb refuses, an option of `slurm`, or a machine without SLURM.
     """
     need("cgrec climb submit", "submitit", "slurm")
-    chain = looked_at(config, words.trust, words.given)
+    is_gpu(config.device)
+    here = config.copy()
+    here.device = "auto"  # that of the jobs need not be one of this machine
+    chain = looked_at(here, words.trust, words.given)
     from ..cluster.jobs import Jobs
     from ..cluster.queue import QUEUES
     from ..cluster.watching import Watch

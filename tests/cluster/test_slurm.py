@@ -14,6 +14,7 @@ from samples import TINY
 
 from cgrec import Frames
 from cgrec.cli import main
+from cgrec.commands import _submitted
 from cgrec.files import read_json
 
 pytest.importorskip("submitit")
@@ -80,3 +81,15 @@ def test_a_job_whose_time_is_up_goes_on_in_the_next(cluster, tmp_path, monkeypat
     assert "climb stopped: stopped by SIGUSR1; a checkpoint after step" in said
     assert len(list(cluster.glob("*.taken"))) == 3
     assert (tmp_path / "jobs" / "level1" / "report.json").exists()
+
+
+def test_a_gpu_of_the_jobs_need_not_be_one_of_this_machine(cluster, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = []
+    monkeypatch.setattr(_submitted._Climb, "make_level", lambda self, k: made.append(k))
+    words = ["climb", *CHAIN, "run=jobs", "submit=slurm"]
+    main([*words, "device=cuda"])
+    assert made == [0, 1]
+    with pytest.raises(SystemExit, match="device: expected auto, cpu, cuda or cuda:0"):
+        main([*words, "device=gpu"])
+    assert made == [0, 1]
