@@ -69,7 +69,7 @@ class Jobs:
         """Let cgrec init look at the files that were sent.
 
         Raises:
-            ValueError: no files, a value it does not take. Occupied.
+            ValueError: no files, a value it does not take. FileExistsError: such a run. Occupied.
         """
         files = self.uploaded(name)
         if not files:
@@ -78,6 +78,8 @@ class Jobs:
             )
         if goal not in GOALS:
             raise ValueError(f"goal: expected one of {', '.join(GOALS)}, found {goal!r}")
+        if name in self.runs.folders():
+            raise FileExistsError(f"{name}: a run was made by its recipe; take another name")
         with self.lock:
             self._need_idle()
             self.recipe(name).unlink(missing_ok=True)
@@ -140,6 +142,11 @@ class Jobs:
             if owner.host != socket.gethostname():
                 raise ValueError(
                     f"{name}: its process {owner.pid} is on {owner.host}; stop it there"
+                )
+            if not _is_ours(owner.pid):
+                raise ValueError(
+                    f"{name}: expected process {owner.pid} of its lock to be a cgrec, found another; "
+                    "stop it by hand"
                 )
             os.kill(owner.pid, signal.SIGTERM)
             return f"process {owner.pid} was asked to stop; what is made is kept"
@@ -211,6 +218,14 @@ class Jobs:
 
 
 _KINDS = ("init", "climb", "descend")
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a process is a cgrec: a lock that came with a run of somebody else may name any."""
+    try:
+        return b"cgrec" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _end(path: Path) -> str:

@@ -34,12 +34,10 @@ PEPTIDE = Path(cgrec.__file__).parent / "data" / "peptides" / "ala10_helix.pdb"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A small climb, a chain in two variables whose levels have names with a script, a box, and a
-    run that has only begun.
+    """A chain in two variables whose levels have names with a script, a box, and a run that has only
+    begun.
     """
     folder = tmp_path_factory.mktemp("home")
-    climb = [sys.executable, "-m", "cgrec", "climb", *TINY, "run=runs/tiny"]
-    subprocess.run(climb, cwd=folder, check=True, capture_output=True)
     chain_run(folder / "runs" / "chain", name=BAD)
     water_run(folder / "runs" / "water")
     begun = folder / "runs" / "begun"
@@ -47,6 +45,13 @@ def home(tmp_path_factory):
     event = {"time": 1.0, "event": "climb_failed", "kind": "ValueError", "text": f"no {BAD}"}
     (begun / "events.jsonl").write_text(json.dumps(event) + "\n")
     return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(home):
+    """A small climb of four levels."""
+    climb = [sys.executable, "-m", "cgrec", "climb", *TINY, "run=runs/tiny"]
+    subprocess.run(climb, cwd=home, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +140,7 @@ def seen(page):
     return page.locator("#canvas").screenshot()
 
 
-def test_a_finished_run_is_drawn_zoomed_and_played(wide):
+def test_a_finished_run_is_drawn_zoomed_and_played(tiny, wide):
     show(wide, "tiny")
     until_frame(wide, 0)
     assert wide.locator("#ladder li").count() == 4
@@ -159,14 +164,14 @@ def test_a_finished_run_is_drawn_zoomed_and_played(wide):
 
 
 def test_keys_do_what_the_buttons_do(wide):
-    show(wide, "tiny")
+    show(wide, "chain")
     until_frame(wide, 0)
     wide.locator("body").press("ArrowRight")
     until_frame(wide, 1)
-    wide.locator("body").press("3")
-    assert wide.input_value("#zoom") == "2"
-    wide.locator("body").press("[")
+    wide.locator("body").press("2")
     assert wide.input_value("#zoom") == "1"
+    wide.locator("body").press("[")
+    assert wide.input_value("#zoom") == "0"
     wide.locator("body").press("s")
     assert wide.get_attribute("#beside", "aria-pressed") == "true"
     before = seen(wide)
@@ -214,7 +219,7 @@ def test_a_click_in_a_free_energy_gives_its_frames_at_every_level(wide, tmp_path
     )
 
 
-def test_contacts_shells_and_ledger_lead_to_frames(wide):
+def test_contacts_shells_and_ledger_lead_to_frames(tiny, wide):
     show(wide, "water")
     wide.click("#tab-shells")
     chart = wide.locator("canvas.chart").first
@@ -277,7 +282,7 @@ def test_the_token_leaves_the_address(wide, address):
 
 
 def test_a_phone_shows_all_of_it(narrow):
-    show(narrow, "tiny")
+    show(narrow, "chain")
     until_frame(narrow, 0)
     assert narrow.evaluate("document.documentElement.scrollWidth") <= 390
     for tab in ("energies", "ledger", "live", "overview"):

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 
 import numpy as np
 import pytest
@@ -326,6 +327,19 @@ def test_files_of_a_run_are_listed_and_work_is_one_at_a_time(page, home, monkeyp
         assert answer.status_code == 400 and "expected" in answer.json()["error"]
     assert page.post("/api/jobs/empty/init", content=b"{}").status_code == 400
     assert page.post("/api/jobs/chain/stop", content=b"{}").status_code == 400
+
+
+def test_a_lock_that_names_another_process_stops_nothing(page, home):
+    lock = home / "runs" / "chain" / ".lock"
+    with subprocess.Popen(["sleep", "60"]) as other:
+        about = {"pid": other.pid, "host": socket.gethostname(), "since": "now"}
+        lock.write_text(json.dumps(about))
+        answer = page.post("/api/jobs/chain/stop", content=b"{}")
+        assert answer.status_code == 400 and "stop it by hand" in answer.json()["error"]
+        assert page.post("/api/jobs/chain/climb", content=b"{}").status_code == 409
+        assert other.poll() is None
+        other.kill()
+    lock.unlink()
 
 
 def test_the_command_refuses_what_it_cannot_serve(tmp_path, monkeypatch):
