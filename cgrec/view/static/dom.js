@@ -31,6 +31,9 @@ export function duration(seconds) {
   return seconds < 5400 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
+/** "1 note", "2 notes". */
+export const counted = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
+
 export const percent = (share) => (typeof share === "number" ? `${number(100 * share)} %` : "–");
 
 /** Verdicts have a sign beside their colour. */

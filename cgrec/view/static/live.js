@@ -2,7 +2,7 @@
 
 import { json, listen, name, post } from "./api.js";
 import { curves } from "./charts.js";
-import { $, duration, el, fill, number, SIGNS } from "./dom.js";
+import { $, counted, duration, el, fill, number, SIGNS } from "./dom.js";
 import { facts } from "./panels.js";
 
 /** ms between looks at the status of a run. */
@@ -100,7 +100,7 @@ export class Live {
       this.verdicts.length ? el("ul", { class: "plain" }, ...this.verdicts.map((v) => el("li", {}, el("b", {}, `${SIGNS[v.value] || ""} ${v.name}: `), v.text))) : el("p", { class: "quiet" }, "None yet."),
       charts.length ? el("h3", {}, "Losses") : null,
       el("div", { class: "charts" }, ...charts.map((chart) => chart.figure)),
-      this.remarks.length ? folded("notes", `${this.remarks.length} notes`, ...this.remarks.map((text) => el("p", { class: "small" }, text))) : null,
+      this.remarks.length ? folded("notes", counted(this.remarks.length, "note"), ...this.remarks.map((text) => el("p", { class: "small" }, text))) : null,
       ...Object.entries(this.state.said).filter(([, text]) => text).map(([kind, text]) => folded(kind, `What cgrec ${kind} said`, el("pre", {}, text))));
     charts.forEach((chart) => chart.draw());
   }

@@ -2,7 +2,7 @@
 
 import { download, json, name } from "./api.js";
 import { heatmap, curves } from "./charts.js";
-import { $, el, fill, number, percent, SIGNS, duration } from "./dom.js";
+import { $, counted, el, fill, number, percent, SIGNS, duration } from "./dom.js";
 import { css, kindColour } from "./palette.js";
 
 const DEGREES = 180 / Math.PI;
@@ -64,7 +64,7 @@ export class Panels {
       facts([["sites", number(level.n_sites, 6)], ["frames", level.n_frames ? level.n_frames.toLocaleString("en") : "not yet"], ["simulated", level.ns ? `${number(level.ns)} ns` : null],
         ["speed", level.ns_per_day ? `${number(level.ns_per_day)} ns/day` : null], ["replicas lost", level.started ? `${level.lost} of ${level.started}` : null],
         ["explained", typeof level.explained === "number" ? percent(level.explained) : null], ["time", level.seconds ? duration(level.seconds) : null]]),
-      level.verdict.said.length ? el("details", {}, el("summary", {}, `${level.verdict.said.length} notes`), ...level.verdict.said.map((text) => el("p", { class: "small" }, text))) : null));
+      level.verdict.said.length ? el("details", {}, el("summary", {}, counted(level.verdict.said.length, "note")), ...level.verdict.said.map((text) => el("p", { class: "small" }, text))) : null));
     this.#put([],
       el("p", {}, this.ladder.state),
       ...problems.map((text) => el("p", { class: "notice" }, text)),
