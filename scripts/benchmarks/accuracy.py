@@ -81,7 +81,9 @@ def main() -> None:
         errors = [row["error"] for row in rows if row["network"] == name]
         spread = np.std(errors, ddof=1) if len(errors) > 1 else np.nan
         print(f"{name}: {np.mean(errors):.5g} +- {spread:.2g} kJ/mol/nm over {len(errors)} seeds")
-    one_site_water.keep(options.json, {"options": vars(options), "rows": rows})
+    one_site_water.keep(
+        options.json, {"problem": options.problem, "minutes": options.minutes, "rows": rows}
+    )
 
 
 def frames_of(problem: str, files: list[Path]) -> Frames:

@@ -53,7 +53,7 @@ def main() -> None:
     for name in rows[0]:
         values = 100 * np.array([found[name] for found in rows])
         print(f"{name}: {values.mean():.2f} +- {values.std(ddof=1) / len(values) ** 0.5:.2f} %")
-    one_site_water.keep(options.json, rows)
+    one_site_water.keep(options.json, {"rows": rows})
 
 
 def row(training: Frames, held: Frames, recipe: LevelRecipe, seed: int) -> dict[str, float]:

@@ -57,7 +57,7 @@ def main() -> None:
     subprocess.run([sys.executable, "-m", "cgrec", "climb", *settings], check=True)
     level = cgrec.load(run).levels[1]
     rows = [row(level, rung, options) for rung in np.unique(level.targets.temperatures.round(2))]
-    one_site_water.keep(options.json, rows)
+    one_site_water.keep(options.json, {"rows": rows})
 
 
 def row(level: Level, kelvin: float, options: argparse.Namespace) -> dict[str, object]:
