@@ -25,9 +25,7 @@ class View:
         cgrec view run=runs/alanine_dipeptide
     """
 
-    run: Annotated[
-        str | None, Help(says="folder of a run; null: all that lie in the folder runs")
-    ] = None
+    run: Annotated[str, Help(says="folder of a run; empty: all that lie in the folder runs")] = ""
     port: Annotated[
         int, Help(says="of 127.0.0.1; 0: one that is free", at_least=0, at_most=65535)
     ] = 0
@@ -40,7 +38,7 @@ class View:
             ImportError: starlette or uvicorn is missing. ValueError: no such run.
             OSError: the port is taken.
         """
-        run = None if self.run is None else run_folder("cgrec view", self.run)
+        run = run_folder("cgrec view", self.run) if self.run else None
         serve(Path.cwd(), run, self.port, self._tell)
         return "cgrec view: ended"
 

@@ -47,8 +47,6 @@ class Jobs:
         self.process: subprocess.Popen[bytes] | None = None
         self.lock = threading.Lock()
 
-    # ---- where things lie ------------------------------------------------------------------------
-
     def files(self, name: str) -> Path:
         """Folder of the files of a run that is begun here."""
         return self.home / HOME / f"{name}.files"
@@ -62,8 +60,6 @@ class Jobs:
         folder = self.files(name)
         there = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
         return [one for one in there if not one.endswith(OWN)]
-
-    # ---- what is asked for -----------------------------------------------------------------------
 
     def propose(self, name: str, temperature: float | None, goal: str) -> None:
         """Let cgrec init look at the files that were sent.
@@ -182,8 +178,6 @@ class Jobs:
         """What still works is asked to stop, and goes on with the next call of its command."""
         if self.running() and self.process is not None:
             self.process.send_signal(signal.SIGTERM)
-
-    # ---- how -------------------------------------------------------------------------------------
 
     def _start(self, name: str, kind: str, words: Sequence[str]) -> None:
         self.files(name).mkdir(parents=True, exist_ok=True)

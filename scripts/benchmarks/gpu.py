@@ -26,7 +26,8 @@ from torch import Tensor
 
 import cgrec
 from cgrec.dynamics import Langevin
-from cgrec.dynamics.langevin import _replicas
+from cgrec.dynamics.integrators import ReplicaNoise
+from cgrec.dynamics.langevin import prepared
 from cgrec.potential import DensityNetwork, Potential
 
 TESTS = Path(__file__).parents[2] / "tests" / "devices"
@@ -105,7 +106,9 @@ def timed(call: Callable[[], None]) -> float:
 def step(potential: Potential, start: cgrec.Frames, steps: int = 20) -> float:
     """s of a step of Langevin dynamics, searches for neighbours included, mean of `steps`."""
     engine = Langevin(n_replicas=1, timestep=0.01, compile=True)
-    replicas = _replicas(engine, potential, start, 1, None)
+    noise = ReplicaNoise(1, 1, potential.device)
+    own = start[:1]
+    replicas = prepared(engine, potential, own, own, noise, Path("not_written")).replicas
     replicas.find_forces()
     shape = tuple(replicas.positions.shape[1:])
     replicas.advance(replicas.noise.draw(1, shape)[0])

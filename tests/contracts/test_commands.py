@@ -28,7 +28,7 @@ def said_by(words, capsys):
 
 def test_commands_are_the_files_of_the_folder():
     wanted = """climb analyse-backmapping backmap check completion descend distil docs export friction
-    handover init keys map mcp package report run status"""
+    handover init keys map mcp package report run status view"""
     assert sorted(commands.own()) == sorted(wanted.split())
     assert commands.own()[0] == "climb"
     assert sorted({*commands.own()} - {*CLASSES}) == [
