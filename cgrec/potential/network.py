@@ -134,15 +134,13 @@ class DensityNetwork(Potential):
         forces over 0.05 nm.
         """
         return cls(
-            types=sorted(set(frames.system.types)),
+            **fitting(frames),
             cutoff=cutoff,
             channels=channels,
             l_max=l_max,
             n_radial=n_radial,
             n_layers=n_layers,
             width=width,
-            energy_scale=force_scale(frames),
-            neighbours=max(1.0, min(frames.n_sites - 1.0, 20.0)),
             seed=seed,
         )
 
@@ -308,6 +306,15 @@ def network_maker(
 def force_scale(frames: Frames) -> float:
     """kJ/mol, the size of the forces of `frames` over 0.05 nm: what an untrained network gives."""
     return float(np.sqrt(np.mean(np.asarray(frames.need_forces(), float) ** 2))) * 0.05
+
+
+def fitting(frames: Frames) -> dict[str, Any]:
+    """What a network takes over from the frames it is made for: types, scale, neighbours."""
+    return {
+        "types": sorted(set(frames.system.types)),
+        "energy_scale": force_scale(frames),
+        "neighbours": max(1.0, min(frames.n_sites - 1.0, 20.0)),
+    }
 
 
 def smooth_cutoff(x: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from ..frames import Frames
 from ..ranges import expect, expect_reach
 from .base import Config, Potential
 from .graph import SiteGraph
-from .network import force_scale, smooth_cutoff
+from .network import fitting, smooth_cutoff
 
 #: Hidden width of the function that gives each pair its weights.
 RADIAL_WIDTH = 32
@@ -129,15 +129,13 @@ class TensorNetwork(Potential):
         forces over 0.05 nm.
         """
         return cls(
-            types=sorted(set(frames.system.types)),
+            **fitting(frames),
             cutoff=cutoff,
             channels=channels,
             l_max=l_max,
             n_radial=n_radial,
             n_layers=n_layers,
             width=width,
-            energy_scale=force_scale(frames),
-            neighbours=max(1.0, min(frames.n_sites - 1.0, 20.0)),
             seed=seed,
         )
 
