@@ -26,6 +26,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from e3nn import o3
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..frames import Frames
@@ -152,7 +153,8 @@ class DensityNetwork(Potential):
         All-atom networks are made by it: two layers, and as many neighbours as in a molecule.
         """
         types = sorted(set(frames.system.types))
-        return cls(types=types, energy_scale=force_scale(frames), seed=seed, **config)
+        scale = force_scale(np.asarray(frames.need_forces()))  # in the precision of the labels
+        return cls(types=types, energy_scale=scale, seed=seed, **config)
 
     def energy(self, graph: SiteGraph) -> Tensor:
         site, _ = self._sites(graph)
@@ -303,16 +305,16 @@ def network_maker(
     return partial(getattr(DensityNetwork, usual), **given)
 
 
-def force_scale(frames: Frames) -> float:
-    """kJ/mol, the size of the forces of `frames` over 0.05 nm: what an untrained network gives."""
-    return float(np.sqrt(np.mean(np.asarray(frames.need_forces(), float) ** 2))) * 0.05
+def force_scale(forces: NDArray[np.floating]) -> float:
+    """kJ/mol, the size of forces over 0.05 nm: what an untrained network gives."""
+    return float(np.sqrt(np.mean(forces**2))) * 0.05
 
 
 def fitting(frames: Frames) -> dict[str, Any]:
     """What a network takes over from the frames it is made for: types, scale, neighbours."""
     return {
         "types": sorted(set(frames.system.types)),
-        "energy_scale": force_scale(frames),
+        "energy_scale": force_scale(np.asarray(frames.need_forces(), float)),
         "neighbours": max(1.0, min(frames.n_sites - 1.0, 20.0)),
     }
 

@@ -32,10 +32,11 @@ REASON: Table = {"rule": TEXT, "word": TEXT, "found": TEXT, "expected": TEXT, "d
 LOST: Table = {"replica": NUMBER, "time": NUMBER, "why": TEXT, "*": ANY}
 REPORT: Table = {
     "name": TEXT,
+    "device": TEXT,
     "seconds": {"*": NUMBER},
     "replicas": {"where": [LOST], "*": NUMBER},
     "kinetic_temperature": [NUMBER],
-    "training": {"stopped_early": ANY, "objectives": {"*": NUMBER}, "*": NUMBER},
+    "training": {"stopped_early": ANY, "device": TEXT, "objectives": {"*": NUMBER}, "*": NUMBER},
     "variables": {"*": ([TEXT], {"class": TEXT, "*": ANY})},
     "pair_distances": [{"level": TEXT, "against": TEXT, "*": ANY}],
     "hand": {"*": {"right": [NUMBER], "left": [NUMBER], "*": ANY}},

@@ -13,7 +13,8 @@ from cgrec import Frames
 from cgrec.dynamics import Barostat, BiasPlan, Exchange, FeatureGuard, Langevin
 from cgrec.dynamics.guard import CommitteeGuard
 from cgrec.dynamics.guard_file import load_guard, save_guard
-from cgrec.dynamics.langevin import _replicas
+from cgrec.dynamics.integrators import ReplicaNoise
+from cgrec.dynamics.langevin import picked, prepared
 from cgrec.potential import Bonds, Committee, DensityNetwork, PairStiffness, VolumeTerm
 from cgrec.potential.priors import fitted
 from cgrec.remarks import Remark
@@ -62,13 +63,20 @@ def test_forces_of_its_frames_are_those_of_the_potential(name, device, tmp_path)
     np.testing.assert_allclose(frames.forces, wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
 
 
+def begun(options, potential, start, folder):
+    """The replicas of a run at its start; nothing is written."""
+    noise = ReplicaNoise(1, options.n_replicas, potential.device)
+    own = picked(options, start, 1)
+    return prepared(options, potential, start, own, noise, folder / "run").replicas
+
+
 @pytest.mark.parametrize("compiled", [False, True], ids=["plain", "compiled"])
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_a_step_waits_at_most_to_look_for_neighbours(name, compiled, traffic, device):
+def test_a_step_waits_at_most_to_look_for_neighbours(name, compiled, traffic, device, tmp_path):
     """Where neighbours never change not at all, else for one number."""
     potential, start = SYSTEMS[name]()
     options = engine(compile=compiled, timestep=1e-5)
-    replicas = _replicas(options, potential.to(device), start, 1, None)
+    replicas = begun(options, potential.to(device), start, tmp_path)
     replicas.find_forces()
     (noise,) = replicas.noise.draw(1, tuple(replicas.positions.shape[1:]))
     replicas.advance(noise)
@@ -129,10 +137,10 @@ def test_a_run_goes_on_on_another_device_and_says_so(device, tmp_path):
     assert len(frames) == 16 and report.device == "cpu"
 
 
-def test_noise_of_a_replica_does_not_depend_on_the_others(device):
+def test_noise_of_a_replica_does_not_depend_on_the_others(device, tmp_path):
     potential, start = molecule()
     few, many = (
-        _replicas(engine(n_replicas=n), potential.to(device), start, 1, None).noise for n in (2, 4)
+        begun(engine(n_replicas=n), potential.to(device), start, tmp_path).noise for n in (2, 4)
     )
     assert few.generators[0].device.type == device.type
     one, two = (noise.draw(3, (6, 3)) for noise in (few, many))

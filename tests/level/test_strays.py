@@ -228,6 +228,7 @@ def test_a_level_keeps_what_was_tried_and_nothing_that_it_was_made_with(tmp_path
     said = json.loads((tmp_path / "level1" / "strays.json").read_text())
     assert said[0]["replicas"] == 16
     fit = json.loads((tmp_path / "level1" / "training.json").read_text())
+    assert fit.pop("device")
     assert all(value is None or isinstance(value, int | float) for value in fit.values())
     assert (tmp_path / "level1" / "training.csv").stat().st_size
     assert not (tmp_path / "level1" / "trials").exists()
