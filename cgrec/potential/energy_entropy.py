@@ -135,6 +135,7 @@ class EnergyEntropy(Potential):
                 f"from, found {temperature:g} K; sample the level below there, too, and fit again"
             )
         if abs(temperature - self.reference) < SAME_TEMPERATURE:
+            self.free.density = self.density
             return self.free
         other = copy.copy(self)
         other.temperature = temperature
@@ -178,7 +179,7 @@ def at_temperature(potential: Potential, temperature: float) -> Potential:
         return potential.at(temperature)
     if not isinstance(potential, SumPotential) or thermal_part(potential) is None:
         return potential
-    return SumPotential(
+    found = SumPotential(
         [
             part.at(temperature)
             if isinstance(part, EnergyEntropy)
@@ -186,3 +187,5 @@ def at_temperature(potential: Potential, temperature: float) -> Potential:
             for part in potential.parts
         ]
     )
+    found.density = potential.density
+    return found

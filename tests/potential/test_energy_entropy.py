@@ -129,13 +129,14 @@ def test_file_kernel_and_sum_keep_it(untrained, tmp_path):
     springs = PairStiffness(types=["A", "B"], n_sites=2).double().made_at(300.0)
     springs.stiffness.data[:] = 100.0
     total = SumPotential([springs, untrained])
+    total.density = (30.0, 31.0)
     total.save(tmp_path / "potential.pt")
     again = Potential.load(tmp_path / "potential.pt")
     for kelvin in (300.0, 355.0):
         plain, loaded = (at_temperature(p, kelvin) for p in (total, again))
         expected = springs.energy_and_forces(frames)[1]
         expected = expected + untrained.at(kelvin).energy_and_forces(frames)[1]
-        assert loaded.temperature == kelvin
+        assert loaded.temperature == kelvin and loaded.density == (30.0, 31.0)
         for other in (plain, loaded, loaded.compiled()):
             np.testing.assert_allclose(other.energy_and_forces(frames)[1], expected, atol=1e-9)
     assert total.temperature == 300.0  # what was made of it left it as it was
