@@ -305,9 +305,9 @@ def network_maker(
     return partial(getattr(DensityNetwork, usual), **given)
 
 
-def force_scale(forces: NDArray[np.floating]) -> float:
-    """kJ/mol, the size of forces over 0.05 nm: what an untrained network gives."""
-    return float(np.sqrt(np.mean(forces**2))) * 0.05
+def force_scale(forces: NDArray[np.floating], over: float = 0.05) -> float:
+    """kJ/mol, the size of forces over so many nm: what an untrained network gives."""
+    return float(np.sqrt(np.mean(forces**2))) * over
 
 
 def fitting(frames: Frames) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from .backends import faster
 from .base import Potential
 from .cubic_spline import CubicSpline as CubicSpline
 from .graph import SiteGraph
+from .network import force_scale
 from .pairs import CompiledPairs, library
 from .traced import traced
 from .uf3_terms import PairSplines, TripleSplines
@@ -114,7 +115,7 @@ class UF3Potential(Potential):
         """Untrained (all zero, whatever the seed) for the types of `frames`, scaled to the size of
         their forces over a knot.
         """
-        scale = float(np.sqrt(np.mean(np.asarray(frames.need_forces(), float) ** 2))) * spacing
+        scale = force_scale(np.asarray(frames.need_forces(), float), spacing)
         return cls(
             types=sorted(set(frames.system.types)),
             cutoff=cutoff,

@@ -3,7 +3,8 @@
 Amber ff14SB in GBn2, 16 replicas on 2 ladders of 8 temperatures from 300 to 510 K; three of eleven
 begin folded, the others unfolded. Few replicas, because each needs some 10 ns to forget how it began.
 OUT/unfolded.pdb are the unfolded starts, from 700 K; OUT/level0 the run. The same command goes on
-after a stop; a larger --length goes on from the end.
+after a stop; a larger --length goes on from the end. What ships now was made by 32 replicas of 12 ns,
+half of them begun folded.
 
 --ship writes alpha carbons of the run with the mean forces on them, from a run of 1.2 ps with the
 alpha carbons held for each frame (OUT/labels; it goes on after a stop), into the package: what
