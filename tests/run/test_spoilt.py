@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -229,31 +231,38 @@ def test_a_longer_run_is_refused_while_levels_stand_on_it(tmp_path):
         claim(level, recipe, PRODUCTS)
 
 
-@pytest.fixture(scope="module")
-def benchmarks():
-    sys.path.insert(0, str(BENCHMARKS))
-    import corruption
-    import crash_points
-
-    yield crash_points, corruption
-    sys.path.remove(str(BENCHMARKS))
+@pytest.fixture
+def in_a_new_process(monkeypatch):
+    """Calls functions of `scripts/benchmarks` there. They fork, and torch differentiates in no child
+    of a process that has differentiated on a device, which the tests of `tests/devices` do.
+    """
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        yield lambda function, *given: pool.submit(function, *given).result()
 
 
 @pytest.mark.slow
-def test_a_few_crash_points(benchmarks):
+def test_a_few_crash_points(in_a_new_process):
     """All of them: scripts/benchmarks/crash_points.py."""
+    import crash_points
+
     for kind in ("kill", "enospc"):
-        outcomes = benchmarks[0].main(
-            ["--commands", "climb", "--every", "150", "--first", "60", "--kind", kind]
+        outcomes = in_a_new_process(
+            crash_points.main,
+            ["--commands", "climb", "--every", "150", "--first", "60", "--kind", kind],
         )
         assert set(outcomes["climb"]) <= {"equal", "refused"} and outcomes["climb"]["equal"]
 
 
 @pytest.mark.slow
-def test_a_few_damages(benchmarks):
+def test_a_few_damages(in_a_new_process):
     """All of them: scripts/benchmarks/corruption.py."""
-    outcomes = benchmarks[1].main(["--states", "finished", "--every", "40", "--how", "flip"])
-    assert {outcome for _, outcome in outcomes["finished"]} <= {*benchmarks[1].GOOD, "named"}
+    import corruption
+
+    outcomes = in_a_new_process(
+        corruption.main, ["--states", "finished", "--every", "40", "--how", "flip"]
+    )
+    assert {outcome for _, outcome in outcomes["finished"]} <= {*corruption.GOOD, "named"}
 
 
 def test_a_long_step_checkpoints_by_wall_time(monkeypatch):

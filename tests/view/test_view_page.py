@@ -101,6 +101,11 @@ def opened(browser, address, width):
     page.close()
 
 
+def says(page, selector, text):
+    """Wait for a text: a click is answered after it returns."""
+    playwright.expect(page.locator(selector)).to_contain_text(text, timeout=PATIENCE)
+
+
 def until(page, expression):
     """Wait for javascript to be true: `wait_for_function` needs an eval, which the page forbids."""
     end = time.monotonic() + PATIENCE / 1000
@@ -145,7 +150,7 @@ def test_a_finished_run_is_drawn_zoomed_and_played(tiny, wide):
     until_frame(wide, 0)
     assert wide.locator("#ladder li").count() == 4
     atoms = seen(wide)
-    assert "16 sites" in wide.inner_text("#ladder li:nth-child(1)")
+    says(wide, "#ladder li:nth-child(1)", "16 sites")
     wide.fill("#zoom", "1.5")
     between = seen(wide)
     wide.click("#ladder li:nth-child(4) button")
@@ -197,9 +202,9 @@ def test_a_click_in_a_free_energy_gives_its_frames_at_every_level(wide, tmp_path
     wide.mouse.move(box["x"] + box["width"] - 16, box["y"] + box["height"] - 40, steps=3)
     wide.mouse.up()
     wide.wait_for_selector("#chosen:not([hidden])")
-    assert f"{N_FRAMES} of {N_FRAMES} frames, 100 % of the weight" in wide.inner_text("#chosen")
+    says(wide, "#chosen", f"{N_FRAMES} of {N_FRAMES} frames, 100 % of the weight")
     assert wide.input_value("#moments") == "level0"
-    assert wide.inner_text("#when").startswith(f"1 of {N_FRAMES} chosen")
+    says(wide, "#when", f"1 of {N_FRAMES} chosen")
     heaviest = wide.inner_text("#when").split(": ")[1]
     with wide.expect_download() as taken:
         wide.click("#chosen button:has-text('CSV')")
@@ -226,7 +231,7 @@ def test_contacts_shells_and_ledger_lead_to_frames(tiny, wide):
     chart.wait_for()
     chart.click()
     wide.wait_for_selector("#chosen:not([hidden])")
-    assert "nm" in wide.inner_text("#chosen") and wide.input_value("#moments") == "level1"
+    says(wide, "#chosen", "nm") and wide.input_value("#moments") == "level1"
     show(wide, "tiny")
     wide.click("#tab-contacts")
     wide.wait_for_selector("canvas.chart, #panel p.quiet:has-text('no contact map')")
@@ -238,22 +243,22 @@ def test_contacts_shells_and_ledger_lead_to_frames(tiny, wide):
 
 def test_names_with_a_script_are_shown_as_text(wide):
     show(wide, "chain")
-    assert BAD in wide.inner_text("#ladder")
+    says(wide, "#ladder", BAD)
     for tab in ("overview", "energies", "contacts", "ledger", "live"):
         wide.click(f"#tab-{tab}")
         wide.wait_for_timeout(200)
     show(wide, "begun")
     wide.wait_for_selector("#panel .notice")
-    assert BAD in wide.inner_text("#panel")
+    says(wide, "#panel", BAD)
     assert wide.evaluate("window.broken") is None and wide.locator("img").count() == 0
 
 
 def test_a_run_that_has_only_begun_says_so(wide):
     show(wide, "begun")
-    assert "No frames yet" in wide.inner_text("#blank")
+    says(wide, "#blank", "No frames yet")
     wide.wait_for_selector("#state:has-text('failed')")
     wide.click("#tab-ledger")
-    assert "No rows yet" in wide.inner_text("#panel")
+    says(wide, "#panel", "No rows yet")
 
 
 def test_a_damaged_run_is_shown_as_far_as_it_can_be_read(wide, home):
@@ -264,7 +269,7 @@ def test_a_damaged_run_is_shown_as_far_as_it_can_be_read(wide, home):
     wide.wait_for_selector("html[data-ready=yes]")
     show(wide, "cut")
     until_frame(wide, 0)
-    assert "positions.npy" in wide.inner_text("#panel")
+    says(wide, "#panel", "positions.npy")
     shutil.rmtree(run)
 
 
@@ -272,7 +277,7 @@ def test_without_its_token_the_page_says_what_to_do(browser, address):
     page = browser.new_page()
     page.goto(address.partition("#")[0])
     page.wait_for_selector("#notice:not([hidden])", timeout=PATIENCE)
-    assert "open the address that cgrec view printed" in page.inner_text("#notice")
+    says(page, "#notice", "open the address that cgrec view printed")
     assert page.locator("#ladder li").count() == 0
     page.close()
 
@@ -344,7 +349,7 @@ def test_from_a_file_to_a_watched_run_that_stops_and_goes_on(wide, home):
     wide.fill("#kelvin", "300")
     wide.click("#propose")
     wide.wait_for_selector("#start", timeout=3 * PATIENCE)
-    assert "alpha carbons" in wide.inner_text("#submit")
+    says(wide, "#submit", "alpha carbons")
     box = wide.locator("canvas.sketch").bounding_box()
     chosen = wide.locator("#submit p:has-text('beads; grey atoms')")
     assert chosen.inner_text().startswith("10 beads")
@@ -362,7 +367,7 @@ def test_from_a_file_to_a_watched_run_that_stops_and_goes_on(wide, home):
     wide.wait_for_selector("[role=progressbar]")
     wide.click("#panel button:has-text('Stop')")
     wide.wait_for_selector("#state:has-text('stopped')")
-    assert "SIGTERM" in wide.inner_text("#panel")
+    says(wide, "#panel", "SIGTERM")
     wide.click("#panel button:has-text('Go on')")
     wide.wait_for_selector("#state:has-text('finished')", timeout=6 * PATIENCE)
     until(wide, "document.querySelectorAll('#ladder li').length === 3")
