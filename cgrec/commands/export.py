@@ -14,6 +14,8 @@ from ..export.marks import Wishes, wishes_of
 from ..level import Level
 from ..options import Help, Option, described, options_of, read
 from ..potential import Potential
+from ..remarks import remark
+from ..verdict import DO_NOT_USE, Verdict
 from . import call, help_of
 from ._runs import LevelNumber, RunOrPackage, level_of
 
@@ -65,11 +67,14 @@ def export(arguments: list[str]) -> None:
     if wishes.timed:
         given.setdefault("interval", level.interval)
     distilled = bool(given.pop("distilled", wishes.distilled))
+    found = level.report.get("verdict")
     # the guard watches the level's own potential
     extra = (None if distilled else _keep_guard(level),) if wishes.guard else ()
     made = write(
         _potential(level, wishes, distilled), level.frames, Path(given.pop("to")), *extra, **given
     )
+    if found:
+        _say_verdict(Verdict.from_json(found), level.name, Path(str(made)))
     then = wishes.then.format(Path(str(made)).with_suffix("")) if wishes.then else ""
     print(f"{made}: {then}" if then else made)
 
@@ -79,6 +84,15 @@ def _potential(level: Level, wishes: Wishes, distilled: bool) -> Potential | Non
     if not wishes.potential:
         return None
     return level.distilled if distilled else level.potential
+
+
+def _say_verdict(verdict: Verdict, name: str, made: Path) -> None:
+    """The verdict goes with the level: into the README of a folder; "do not use" is remarked, too."""
+    readme = made / "README.md"
+    if readme.is_file():
+        readme.write_text(f"{readme.read_text().rstrip()}\n\nVerdict of cgrec: {verdict.line()}\n")
+    if verdict.word == DO_NOT_USE:
+        remark(f"{made}: {name} is written, and its verdict is {verdict.line()}")
 
 
 def _keep_guard(level: Level) -> Callable[[Path], None] | None:

@@ -38,8 +38,12 @@ def experiment(path: Path, sample: Sample, budget: float, longer: float, timing:
         budget: minutes that all levels may take.
         longer: factor of the length of runs.
         timing: time a few steps of each level.
+
+    Raises:
+        ValueError: frames of several molecules without a box.
     """
     frames, situation = _without_solvent(sample)
+    _check_box(frames, situation)
     rungs = ladder_of(frames, situation)
     permittivity = WATER
     if situation.word == "ions":
@@ -56,6 +60,16 @@ def experiment(path: Path, sample: Sample, budget: float, longer: float, timing:
     drawn = _draw(path.with_suffix(".png"), rungs, frames)
     last = f"{path}{drawn}: read it, change what you know better, and run it by cgrec climb {path}"
     return "\n".join([*comments, *map(_line, rungs), last])
+
+
+def _check_box(frames: Frames, situation: Situation) -> None:
+    if situation.dense and frames.box is None and frames.forces is not None:
+        count = sum(kind.count for kind in situation.kinds)
+        raise ValueError(
+            f"expected a box around {count} molecules, found none: without one they fly apart, and "
+            "no sample of them is in equilibrium; give box= of the run (an edge or three, in the "
+            "length unit of the file), or selection= of one molecule"
+        )
 
 
 def _draw(path: Path, rungs: Sequence[Rung], frames: Frames) -> str:

@@ -1,5 +1,6 @@
 """Energies and forces of real LAMMPS against ours, on one and on two MPI ranks."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from cgrec.potential import (
     LinePrior,
     UF3Potential,
 )
+from cgrec.remarks import Remark
+from cgrec.verdict import Reason, Verdict
 
 WATER = Path(__file__).parents[3] / "shared" / "data" / "water_onesite_spce" / "frames_000_799.npz"
 TYPES = ["A", "B", "C"]
@@ -246,6 +249,19 @@ def test_command_exports_what_was_distilled(run_folder, tmp_path, capsys):
         "timestep 4.0\n" in (tmp_path / "out" / "run.in").read_text()
         and "README.md" in capsys.readouterr().out
     )
+
+
+def test_a_verdict_goes_with_the_level(run_folder, tmp_path):
+    (run_folder.parent / "level0").mkdir()
+    bonded().save(run_folder / "distilled.pt")
+    reason = Reason("lost", "do not use", "9 of 9 replicas were lost", "none", "sample longer")
+    (run_folder / "report.json").write_text(json.dumps({"verdict": Verdict((reason,)).to_json()}))
+    words = ["export", "lammps", f"run={run_folder.parent}", "level=1", "distilled=true"]
+    with pytest.warns(Remark, match="do not use: 9 of 9 replicas"):
+        main([*words, f"to={tmp_path / 'out'}"])
+    assert "do not use: 9 of 9 replicas" in (tmp_path / "out" / "README.md").read_text()
+    with pytest.warns(Remark, match="do not use: 9 of 9 replicas"):
+        main(["export", "npz", f"run={run_folder.parent}", "level=1", f"to={tmp_path}/a.npz"])
 
 
 @pytest.mark.parametrize(

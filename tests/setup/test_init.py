@@ -312,6 +312,7 @@ def test_a_yaml_that_is_there_is_not_lost(melt):
         ([], "expected files, found none"),
         (["melt.npz", "melt.pdb", "temprature=300"], "temprature; did you mean temperature"),
         (["melt.npz", "melt.pdb", "goal=best", *WAY], "goal: expected one of quick, good"),
+        (["melt.npz", "melt.pdb", "box=open", *WAY], "expected a box around 12 molecules"),
         (["melt.pdb"], "melt.pdb: expected a trajectory with forces"),
         (["none.trr"], "none.trr"),
         (["melt.npz", "melt.pdb", "first.pdb", *WAY], "first.pdb"),
