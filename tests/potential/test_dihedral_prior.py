@@ -90,6 +90,29 @@ def test_a_broad_dihedral_keeps_its_boltzmann_inversion():
     np.testing.assert_allclose(series, [1.2, 0, -0.4, 0, 0.6, 0], atol=0.04)
 
 
+@pytest.mark.parametrize("centre", [0.0, np.pi, 2.9])
+def test_a_bond_that_is_no_single_one_is_held_by_its_width(centre):
+    """Free energy of a normal density of 10 degrees, out to two of its widths; beyond, a barrier
+    that no run climbs.
+    """
+    width = np.radians(10)
+    x = wrapped(np.random.default_rng(2).normal(centre, width, 20_000))
+    u = scan(DihedralPrior.fit(chains(x, bond=0.134), ["A"]))
+    away = wrapped(POINTS - centre)
+    near = abs(away) < 2 * width
+    np.testing.assert_allclose(
+        u[near] - u.min(), away[near] ** 2 / (2 * width**2), rtol=0.1, atol=0.05
+    )
+    assert np.ptp(u) > 50
+
+
+@pytest.mark.parametrize("bond, cis, n", [(0.15, 0, 5000), (0.134, 20, 5000), (0.134, 0, 1)])
+def test_held_is_no_single_bond_nor_what_was_seen_to_turn_nor_known_from_a_frame(bond, cis, n):
+    x = np.random.default_rng(3).normal(0, 0.17, n)
+    x[:cis] += np.pi
+    assert np.ptp(scan(DihedralPrior.fit(chains(x, bond=bond), ["A"]))) < 34
+
+
 def test_few_frames_give_a_weak_prior():
     x = wrapped(np.random.default_rng(1).normal(2.0, 0.3, 20))
     assert np.ptp(scan(DihedralPrior.fit(chains(x), ["A"]))) < 6
