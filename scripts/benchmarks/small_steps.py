@@ -202,7 +202,7 @@ def main() -> None:
         torch.set_num_threads(1)
         print(json.dumps({name: 1e-6 * WORK[name](shorten) for name in names}))
         return
-    again = [__file__, *sys.argv[1 + sys.argv.index(str(given.checkouts[-1])) :]]
+    again = [str(Path(__file__).resolve()), *sys.argv[1 + sys.argv.index(str(given.checkouts[-1])) :]]
     took = before_after.in_turns(given.checkouts, again, 1 if given.quick else given.rounds)
     before_after.show(took)
     if PROTEIN in names:
