@@ -28,12 +28,13 @@ class MatrixSOAP(SOAP):
     ) -> Tensor:
         """`grad` with every dimension in the eigenbasis of its preconditioner, or out of it."""
         for basis in state["Q"]:
-            turned = grad.movedim(0, -1)
-            if len(basis) == 0:
+            turned = grad.movedim(0, -1) if grad.ndim > 1 else grad
+            if not isinstance(basis, Tensor):  # a dimension without a preconditioner
                 grad = turned
                 continue
-            matrix = basis if project_type == "forward" else basis.T
-            grad = torch.mm(turned.reshape(-1, len(basis)), matrix).view(turned.shape)
+            flat = turned if turned.ndim == 2 else turned.reshape(-1, basis.shape[0])
+            grad = torch.mm(flat, basis if project_type == "forward" else basis.T)
+            grad = grad if turned.ndim == 2 else grad.view(turned.shape)
         return grad
 
     def update_pre_conditioner(
@@ -47,9 +48,10 @@ class MatrixSOAP(SOAP):
     ) -> None:
         """Mix what the gradient says into the preconditioner; renew its eigenbases now and then."""
         for dimension, products in enumerate(state["GG"]):
-            if len(products):
-                rows = grad.movedim(dimension, 0).reshape(len(products), -1)
-                columns = grad.movedim(dimension, -1).reshape(-1, len(products))
+            if isinstance(products, Tensor):
+                n = products.shape[0]
+                rows = grad.movedim(dimension, 0).reshape(n, -1)
+                columns = grad.movedim(dimension, -1).reshape(-1, n)
                 products.lerp_(torch.mm(rows, columns), weight=1.0 - state["shampoo_beta"])
         if state["Q"] is None:
             state["Q"] = self.get_orthogonal_matrix(state["GG"])

@@ -202,11 +202,17 @@ def main() -> None:
         torch.set_num_threads(1)
         print(json.dumps({name: 1e-6 * WORK[name](shorten) for name in names}))
         return
-    again = [str(Path(__file__).resolve()), *sys.argv[1 + sys.argv.index(str(given.checkouts[-1])) :]]
+    again = [
+        str(Path(__file__).resolve()),
+        *sys.argv[1 + sys.argv.index(str(given.checkouts[-1])) :],
+    ]
     took = before_after.in_turns(given.checkouts, again, 1 if given.quick else given.rounds)
     before_after.show(took)
     if PROTEIN in names:
-        a_day = [86400 * REPLICAS * LONG_STEP / 1000 / np.median([t[PROTEIN] for t in side]) for side in took]
+        a_day = [
+            86400 * REPLICAS * LONG_STEP / 1000 / np.median([t[PROTEIN] for t in side])
+            for side in took
+        ]
         print(f"269 beads x {REPLICAS}, ns a day: {', '.join(f'{x:.0f}' for x in a_day)}")
 
 
