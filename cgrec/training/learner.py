@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 import torch
+from pytorch_optimizer import SOAP
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..potential.base import Potential
 from .schedule import Schedule
-from .soap import MatrixSOAP
 
 #: Largest norm of a gradient. The objective is of order one, and so are its gradients: ten is what
 #: a single frame far from all others makes, which must not throw the weights away.
@@ -52,7 +52,7 @@ class Learner:
         self.potential = potential
         self.schedule = schedule
         self.parameters = [p for p in potential.parameters() if p.requires_grad]
-        self.optimiser = MatrixSOAP(self.parameters, lr=schedule.peak, weight_decay=weight_decay)
+        self.optimiser = SOAP(self.parameters, lr=schedule.peak, weight_decay=weight_decay)
         self.averaged = _Averaged(potential, average)
         smooth = self.smooth
         self.evaluate: nn.Module = potential.compiled() if compiled else potential

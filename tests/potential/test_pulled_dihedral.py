@@ -1,10 +1,10 @@
 import pytest
 import torch
+
+from cgrec import System, geometry
 from cgrec.potential import MetadynamicsBias
 from cgrec.potential.graph import site_graph
 from cgrec.potential.pulled_dihedral import PulledDihedral
-
-from cgrec import System, geometry
 
 SITES = [[0, 1, 2, 3], [4, 2, 1, 3]]
 
