@@ -196,7 +196,7 @@ class Opener:
         if not request.path.exists():
             raise missing("path", request.path)
         inner = _inner(request.path)
-        name = format_of(inner, None if request.as_forces else self._format) if inner.name else ""
+        name = format_of(inner, None if request.as_forces else self._format)
         if not request.as_forces:
             check_arguments(request, name)
         if inner == request.path:

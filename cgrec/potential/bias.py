@@ -17,6 +17,7 @@ from ..units import thermal_energy
 from ..variables import variables_from_config
 from .base import Potential
 from .graph import SiteGraph
+from .pulled_dihedral import PulledDihedral
 
 
 class MetadynamicsBias(Potential):
@@ -76,32 +77,64 @@ class MetadynamicsBias(Potential):
         )
         self.register_buffer("heights", torch.zeros((points,) * len(plain), dtype=torch.float64))
         self.concentration = (points / (2 * math.pi * 1.2)) ** 2  # bumps 1.2 grid steps wide
-        self.system: System | None = None
+        self.sites: list[list[int]] = []  # of each variable, once they are known
 
     def bind(self, system: System) -> MetadynamicsBias:
         """Tell it which System's sites its labels mean. Raises KeyError where one does not exist."""
-        for variable in self.variables:
-            variable.indices(system)
-        self.system = system
+        self.sites = [[system.site(label) for label in v.sites] for v in self.variables]
         return self
 
     def energy(self, graph: SiteGraph) -> Tensor:
         return self.value(self.coordinates(graph))
 
+    def forward(self, graph: SiteGraph, differentiable: bool = False) -> tuple[Tensor, Tensor]:
+        if differentiable:
+            return super().forward(graph, differentiable)
+        with torch.no_grad():
+            dihedrals = self._dihedrals(graph)
+            energy, slopes = self._value_and_slopes(_values(dihedrals))
+            forces = torch.zeros_like(graph.positions)
+            for dihedral, slope in zip(dihedrals, slopes.unbind(-1)):
+                dihedral.push(slope, graph.per_frame(forces))
+        return energy, forces
+
     def coordinates(self, graph: SiteGraph) -> Tensor:
         """(n_frames, n_variables) rad."""
-        if self.system is None:
+        return _values(self._dihedrals(graph))
+
+    def _dihedrals(self, graph: SiteGraph) -> list[PulledDihedral]:
+        if not self.sites:
             raise RuntimeError("MetadynamicsBias: call bind(system) before the first energy")
         positions = graph.per_frame(graph.positions)
-        return torch.stack([v.values(positions, self.system) for v in self.variables], dim=-1)
+        return [PulledDihedral(positions, sites) for sites in self.sites]
 
     def value(self, coordinates: Tensor) -> Tensor:
         """(n_frames,) bias in kJ/mol at (n_frames, n_variables)."""
-        bumps = torch.exp(self.concentration * (torch.cos(coordinates[..., None] - self.grid) - 1))
-        out = self.heights
+        return self._joined(self._bumps(coordinates[..., None] - self.grid))[0]
+
+    def _bumps(self, away: Tensor) -> Tensor:
+        """Each bump's share at angles `away` from its place."""
+        return torch.exp(self.concentration * (torch.cos(away) - 1))
+
+    def _joined(self, bumps: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(n_frames,) kJ/mol; of two variables also their heights summed over the first one."""
         if len(self.variables) == 1:
-            return bumps[:, 0] @ out
-        return ((bumps[:, 0] @ out) * bumps[:, 1]).sum(-1)
+            return bumps[:, 0] @ self.heights, None
+        row = bumps[:, 0] @ self.heights
+        return (row * bumps[:, 1]).sum(-1), row
+
+    def _value_and_slopes(self, coordinates: Tensor) -> tuple[Tensor, Tensor]:
+        """(n_frames,) kJ/mol and its derivatives (n_frames, n_variables), kJ/mol/rad, by the
+        operations of autograd.
+        """
+        away = coordinates[..., None] - self.grid
+        bumps = self._bumps(away)
+        energy, row = self._joined(bumps)
+        if row is None:
+            by_bumps = self.heights.expand_as(bumps)
+        else:
+            by_bumps = torch.stack([bumps[:, 1] @ self.heights.T, row], 1)
+        return energy, (by_bumps * bumps * self.concentration * -torch.sin(away)).sum(-1)
 
     def deposit(self, coordinates: Tensor) -> None:
         """Let every walker at (n_walkers, n_variables) raise the bias under it, the less the higher
@@ -112,3 +145,8 @@ class MetadynamicsBias(Potential):
         points = len(self.grid)
         place = torch.round((coordinates + math.pi) * (points / (2 * math.pi))).long() % points
         self.heights.index_put_(tuple(place.T), heights, accumulate=True)
+
+
+def _values(dihedrals: Sequence[PulledDihedral]) -> Tensor:
+    """(n_frames, n_variables) rad."""
+    return torch.stack([dihedral.value for dihedral in dihedrals], dim=-1)

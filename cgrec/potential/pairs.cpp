@@ -41,9 +41,10 @@ template <class F> void run(const Pairs& p, F add) {
 extern "C" void excluded_volume(const Pairs* p, const double* diameters, const int64_t* first, const int64_t* partners, int64_t n, double height) {
     const double far = p->cutoff * p->cutoff;
     run(*p, [=](int64_t i, int64_t j, double r2, double& energy, double& slope) {
-        if (first && i / n == j / n) {
-            const int64_t own = i % n, other = j % n;
-            for (int64_t k = first[own]; k < first[own + 1]; k++) if (partners[k] == other) return;
+        if (first) {  // divided once for each site: a division costs as much as the wall
+            const int64_t own = i % n, other = j - (i - own);
+            if (other >= 0 && other < n)
+                for (int64_t k = first[own]; k < first[own + 1]; k++) if (partners[k] == other) return;
         }
         const double diameter = diameters[p->species[i] * p->n_types + p->species[j]];
         const double q = diameter * diameter / r2, left = 1 - r2 / far, q3 = q * q * q, wall = height * q3 * q3 * left * left;

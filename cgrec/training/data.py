@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -130,8 +130,14 @@ class Order:
         """Numbers of this process's frames of a step."""
         size = min(self.batch_size, self.n_frames)
         epoch, place = divmod(step, self.n_frames // size)
-        order = np.random.default_rng((self.seed, epoch)).permutation(self.n_frames)
+        order = _shuffled(self.n_frames, self.seed, epoch)
         return order[place * size : (place + 1) * size][self.share :: self.shares]
+
+
+@lru_cache(maxsize=2)
+def _shuffled(n_frames: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Frame numbers in the order of an epoch; not to be written to."""
+    return np.random.default_rng((seed, epoch)).permutation(n_frames)
 
 
 def split(

@@ -111,7 +111,7 @@ class Fit:
         """
         every, begin = self.options.validate_every, time.time()
         end = min((self.step // every + 1) * every, self.options.steps)
-        for graph in self.problem.loader(self.step, end):
+        for graph in self.problem.batches(self.step, end):
             self.recent.append(self.optimise(graph))
             self.step += 1
             bar.advance()

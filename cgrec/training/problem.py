@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader as TorchLoader
-from torch_geometric.loader import DataLoader
 
 from ..frames import Frames
 from ..potential.base import Potential
@@ -63,10 +61,9 @@ class Problem:
         self.setting = Setting(potential, priors, self.training.scale, seed, processes.mean)
         self.order = Order(len(self.training), options.batch_size, seed, *processes.share)
 
-    def loader(self, begin: int, end: int) -> TorchLoader[SiteGraph]:
-        """Batches of the steps `begin` ... `end`."""
-        batches = [self.order.batch(step) for step in range(begin, end)]
-        return DataLoader(self.training, batch_size=1, sampler=batches)
+    def batches(self, begin: int, end: int) -> Iterator[SiteGraph]:
+        """Batches of the steps `begin` ... `end`, one at a time."""
+        return (self.training[self.order.batch(step)] for step in range(begin, end))
 
     def by_frame(
         self, model: nn.Module, graph: SiteGraph, step: int

@@ -15,6 +15,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,11 +66,11 @@ print(json.dumps(took))
 """
 
 
-def measure(checkout: Path, scale: float) -> dict[str, float]:
+def measure(checkout: Path, program: Sequence[str]) -> dict[str, float]:
     """Seconds of each thing in one process that imports `checkout`."""
     environment = os.environ | {"PYTHONPATH": str(checkout.resolve()), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", WORK, str(scale)],
+        [sys.executable, *program],
         env=environment,
         cwd="/",
         capture_output=True,
@@ -80,8 +81,34 @@ def measure(checkout: Path, scale: float) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def main() -> None:
+def in_turns(
+    checkouts: Sequence[Path], program: Sequence[str], rounds: int
+) -> list[list[dict[str, float]]]:
+    """What `measure` gives of the checkout before and of the one after, round by round."""
+    took: list[list[dict[str, float]]] = [[], []]
+    for k in range(rounds):
+        for which in (0, 1) if k % 2 else (1, 0):
+            took[which].append(measure(checkouts[which], program))
+    return took
+
+
+def show(took: list[list[dict[str, float]]]) -> None:
     """Print a line for each thing measured."""
+    for name in took[0][0]:
+        before, after = (np.array([one[name] for one in side]) for side in took)
+        ratios = before / after
+        rounds = len(ratios)
+        error = ratios.std(ddof=1) / np.sqrt(rounds) if rounds > 1 else np.nan
+        print(
+            f"{name:30s} before {1e3 * before.min():9.3f} ms, after {1e3 * after.min():9.3f} ms, "
+            f"before / after {ratios.mean():.3f} +- {error:.3f}, of the shortest "
+            f"{before.min() / after.min():.3f}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Compare two checkouts."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -93,22 +120,8 @@ def main() -> None:
     scale = 0.05 if options.quick else 1.0
     checkouts = (options.before, options.after)
     for checkout in checkouts:  # compiles what has to be compiled
-        measure(checkout, 0.05)
-    rounds = 1 if options.quick else options.rounds
-    took: list[list[dict[str, float]]] = [[], []]
-    for k in range(rounds):
-        for which in (0, 1) if k % 2 else (1, 0):
-            took[which].append(measure(checkouts[which], scale))
-    for name in took[0][0]:
-        before, after = (np.array([one[name] for one in side]) for side in took)
-        ratios = before / after
-        error = ratios.std(ddof=1) / np.sqrt(rounds) if rounds > 1 else np.nan
-        print(
-            f"{name:30s} before {1e3 * before.min():9.3f} ms, after {1e3 * after.min():9.3f} ms, "
-            f"before / after {ratios.mean():.3f} +- {error:.3f}, of the shortest "
-            f"{before.min() / after.min():.3f}",
-            flush=True,
-        )
+        measure(checkout, ["-c", WORK, "0.05"])
+    show(in_turns(checkouts, ["-c", WORK, str(scale)], 1 if options.quick else options.rounds))
 
 
 if __name__ == "__main__":

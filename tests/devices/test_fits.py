@@ -73,7 +73,7 @@ def test_a_fit_goes_on_where_it_was_stopped(first, then, device, tmp_path):
     whole = options(places[then])(network(), frames, seed=1)[1]
     options(places[first], steps=3, validate_every=3)
     begun = Fit(options(places[first]), _at(network(), places[first]), frames, [], 1, tmp_path)
-    for graph in begun.problem.loader(0, 3):
+    for graph in begun.problem.batches(0, 3):
         begun.optimise(graph)
         begun.step += 1
     begun.recent = [0.0]
@@ -90,7 +90,7 @@ def _at(potential, device):
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_step_waits_once(name, traffic, device):
     fit = Fit(options(device), _at(network(), device), SAMPLES[name](), [], 1, None)
-    graphs = list(fit.problem.loader(0, 3))
+    graphs = list(fit.problem.batches(0, 3))
     fit.optimise(graphs[0])  # the optimiser takes its place
     traffic.clear()
     fit.optimise(graphs[1])
@@ -100,5 +100,5 @@ def test_a_step_waits_once(name, traffic, device):
 def test_labels_of_a_small_molecule_are_sent_without_a_wait(traffic, device):
     fit = Fit(options(device), _at(network(), device), SAMPLES["open"](), [], 1, None)
     traffic.clear()
-    list(fit.problem.loader(0, 1))
+    list(fit.problem.batches(0, 1))
     assert traffic.stops == 0, traffic

@@ -315,6 +315,7 @@ def test_a_yaml_that_is_there_is_not_lost(melt):
         (["melt.npz", "melt.pdb", "box=open", *WAY], "expected a box around 12 molecules"),
         (["melt.pdb"], "melt.pdb: expected a trajectory with forces"),
         (["none.trr"], "none.trr"),
+        (["."], "folder without frames"),
         (["melt.npz", "melt.pdb", "first.pdb", *WAY], "first.pdb"),
         (["melt.npz", "melt.pdb", "timing=false", "temperature=-3"], "temperature"),
     ],

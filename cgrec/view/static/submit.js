@@ -25,9 +25,11 @@ export class Submit {
       el("p", { class: "quiet small" }, "PDB · TRR, H5MD, LAMMPS dump, NetCDF, extended XYZ, npz with TPR, GRO, PSF, prmtop … At most 4 GiB each; they stay on this machine."));
     const input = el("input", { type: "file", multiple: true, hidden: true, id: "files", onchange: () => this.#take(input.files) });
     area.append(input);
-    area.addEventListener("dragover", (event) => { event.preventDefault(); area.classList.add("over"); });
-    area.addEventListener("dragleave", () => area.classList.remove("over"));
-    area.addEventListener("drop", (event) => { event.preventDefault(); area.classList.remove("over"); this.#take(event.dataTransfer.files); });
+    // beside the area the browser would leave the page for the file
+    const page = $("submit");
+    page.ondragover = (event) => { event.preventDefault(); area.classList.add("over"); };
+    page.ondragleave = () => area.classList.remove("over");
+    page.ondrop = (event) => { event.preventDefault(); area.classList.remove("over"); this.#take(event.dataTransfer.files); };
     this.list = el("ul", { class: "plain" });
     this.title = el("input", { type: "text", id: "title", pattern: "[a-z0-9][a-z0-9_-]{0,39}", placeholder: "my_peptide", size: 22 });
     this.kelvin = el("input", { type: "number", id: "kelvin", min: 1, step: "any", placeholder: "300", size: 8 });
