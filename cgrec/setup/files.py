@@ -10,6 +10,7 @@ from pathlib import Path
 from ..files import Json
 from ..frames import Frames
 from ..io import check_force_units, files_of, named_as_forces, read
+from ..needs import need
 from ..trace import is_alpha_carbon
 
 #: Endings of files that say what the sites are, and hold no run.
@@ -143,6 +144,7 @@ def _of_structure(paths: Sequence[Path], temperature: float | None) -> Sample:
             f"{structures[0]}: expected all atoms, found no hydrogens; add them (OpenMM: "
             "Modeller.addHydrogens, or pdbfixer)"
         )
+    need("cgrec init of a structure", "openmm", "openmm")
     settings: Json = {
         "structure": str(structures[0]),
         "temperature": temperature or ANY,

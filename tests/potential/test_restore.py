@@ -4,6 +4,7 @@ in it is run.
 
 import sys
 import time
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -143,6 +144,7 @@ def test_loading_and_reporting_a_run_executes_nothing(tmp_path):
             seen.append((event, str(arguments)[:200]))
 
     cgrec.report.write_report(run)
+    import_module("cgrec.package")  # our own code, which `load` imports at its first use
     sys.addaudithook(hook)
     try:
         chain = cgrec.load(run)

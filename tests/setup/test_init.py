@@ -1,5 +1,6 @@
 """`cgrec init`: what it takes files for, and that what it writes is an experiment."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -403,3 +404,11 @@ def test_a_structure_is_run_in_a_force_field(tmp_path, monkeypatch):
     assert "10 sites, alpha carbons" in said
     chain = build(composed(["helix.yaml"]))
     assert type(chain.source).__name__ == "ForceFieldSource"
+
+
+def test_a_structure_without_openmm_is_refused_with_the_way_out(tmp_path, monkeypatch):
+    helix = Path(cgrec.__file__).parent / "data/peptides/ala10_helix.pdb"
+    monkeypatch.setitem(sys.modules, "openmm", None)
+    with pytest.raises(ImportError, match=r"pip install 'cgrec\[openmm\]'"):
+        cgrec.init(helix, temperature=400, to=tmp_path / "helix.yaml")
+    assert not any(tmp_path.iterdir())
