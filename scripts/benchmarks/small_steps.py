@@ -123,9 +123,14 @@ def training(frames: cgrec.Frames, batch: int, steps: int, **network: float) -> 
 
     def run(n: int, folder: Path) -> None:
         options = ForceMatching(
-            steps=n, batch_size=batch, validate_every=n, patience=0, most_validation_frames=8,
-            learning_rate=1e-3, compile=True,
-        )  # fmt: skip
+            steps=n,
+            batch_size=batch,
+            validate_every=n,
+            patience=0,
+            most_validation_frames=8,
+            learning_rate=1e-3,
+            compile=True,
+        )
         options(DensityNetwork.for_frames(frames, 1, **network), frames, folder=folder)
 
     return apart(run, steps)
