@@ -156,7 +156,8 @@ def test_a_plugin_is_first_class_and_missed_in_words(place):
     frames = np.load(folder / "run" / "level2" / "frames" / "positions.npy")
     lines = (folder / "table" / "energies.txt").read_text().splitlines()
     assert (
-        export.strip() == "table"
+        export.strip().splitlines()[-1].strip() == "table"
+        and "verdict is do not use" in export
         and lines[0] == "# SoftPairs"
         and len(lines) == 1 + len(frames) > 1
     )
