@@ -51,11 +51,11 @@ def missing(what: str, path: str | Path) -> FileNotFoundError:
         path: as it was given.
     """
     path = Path(path)
-    there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     if path.is_dir():
         return FileNotFoundError(
             f"{what}: expected a file, found a folder with nothing of the kind in it at {path}"
         )
+    there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = get_close_matches(path.name, there, 1)
     way = (
         f"did you mean {path.parent / near[0]}?"

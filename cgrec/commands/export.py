@@ -11,6 +11,7 @@ from typing import Annotated
 from ..dynamics.guard_file import save_guard
 from ..export import EXPORTERS, exporter
 from ..export.marks import Wishes, wishes_of
+from ..files import write_text
 from ..level import Level
 from ..options import Help, Option, described, options_of, read
 from ..potential import Potential
@@ -90,7 +91,8 @@ def _say_verdict(verdict: Verdict, name: str, made: Path) -> None:
     """The verdict goes with the level: into the README of a folder; "do not use" is remarked, too."""
     readme = made / "README.md"
     if readme.is_file():
-        readme.write_text(f"{readme.read_text().rstrip()}\n\nVerdict of cgrec: {verdict.line()}\n")
+        text = readme.read_text().rstrip()
+        write_text(readme, f"{text}\n\nVerdict of cgrec: {verdict.line()}\n")
     if verdict.word == DO_NOT_USE:
         remark(f"{made}: {name} is written, and its verdict is {verdict.line()}")
 

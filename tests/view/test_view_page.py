@@ -205,6 +205,7 @@ def test_a_click_in_a_free_energy_gives_its_frames_at_every_level(wide, tmp_path
     says(wide, "#chosen", f"{N_FRAMES} of {N_FRAMES} frames, 100 % of the weight")
     assert wide.input_value("#moments") == "level0"
     says(wide, "#when", f"1 of {N_FRAMES} chosen")
+    assert wide.inner_text("#when").startswith(f"1 of {N_FRAMES} chosen")
     heaviest = wide.inner_text("#when").split(": ")[1]
     with wide.expect_download() as taken:
         wide.click("#chosen button:has-text('CSV')")
@@ -231,7 +232,8 @@ def test_contacts_shells_and_ledger_lead_to_frames(tiny, wide):
     chart.wait_for()
     chart.click()
     wide.wait_for_selector("#chosen:not([hidden])")
-    says(wide, "#chosen", "nm") and wide.input_value("#moments") == "level1"
+    says(wide, "#chosen", "nm")
+    assert wide.input_value("#moments") == "level1"
     show(wide, "tiny")
     wide.click("#tab-contacts")
     wide.wait_for_selector("canvas.chart, #panel p.quiet:has-text('no contact map')")

@@ -121,12 +121,12 @@ class DihedralPrior(BondedPotential):
         # are one sample.
         counts *= len(frames) * frames.weight_efficiency()
         kT = thermal_energy(frames.temperature)
-        series = np.array([barrier_series(row, order) for row in counts])
-        springs = held(frames, np.array(paths), alike)
-        stiff = springs != 0
-        series[stiff] = 0.0
-        series[stiff, 0] = -springs[stiff].real
-        series[stiff, order] = -springs[stiff].imag
+        series = np.zeros((len(counts), 2 * order))
+        for row, count, spring in zip(series, counts, held(frames, np.array(paths), alike)):
+            if spring:
+                row[0], row[order] = -spring.real, -spring.imag
+            else:
+                row[:] = barrier_series(count, order)
         series = kT * series[alike.kinds]
         return cls(
             types=types,
