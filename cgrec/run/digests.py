@@ -130,9 +130,7 @@ def settle(partial: Path, path: Path) -> None:
     folder keeps them.
     """
     if (path.parent / RECORD).exists():
-        known = recorded(path.parent)
-        known[path.name] = _digest(partial)
-        _write(path.parent, known)
+        _record(path, _digest(partial))
     partial.replace(path)
     sync(path.parent)
 
@@ -188,10 +186,23 @@ def made(path: str | Path) -> bool:
     return False
 
 
+def _record(path: Path, wanted: str) -> None:
+    """Keep the digest of a product. A new one comes after nothing that is not there: a level that
+    is refined from now on writes other files than before, and never asks for those that are gone.
+    """
+    folder, known = path.parent, recorded(path.parent)
+    if path.name not in known:
+        missing = [n for n in known if n not in LEAVES and not (folder / n).exists()]
+        gone = [n for n in missing if isinstance(_fault(folder / n, known), Gone)]
+        for name in gone:
+            remark(f"{folder / name} was made and is gone: what comes now is not made from it")
+            del known[name]
+    _write(folder, {**known, path.name: wanted})
+
+
 def note(path: Path) -> None:
     """Keep the digest of a file that was written piece by piece and is whole now."""
-    known = recorded(path.parent)
-    _write(path.parent, {**known, path.name: _digest(path)})
+    _record(path, _digest(path))
 
 
 def check_all(folder: Path) -> None:

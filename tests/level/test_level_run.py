@@ -1,6 +1,7 @@
 """The run of a level and its corrections in turn: what lies where, and what a kill leaves."""
 
 import json
+import shutil
 import warnings
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from cgrec.level.recipe import LevelRecipe
 from cgrec.level.run import LevelRun
 from cgrec.mapping import HeavyAtoms, Pick
 from cgrec.roles import Corrected
-from cgrec.run.digests import open_record
+from cgrec.run.digests import faults, open_record, recorded
 from cgrec.run.recipes import differences
 from cgrec.training import ForceMatching
 
@@ -95,6 +96,24 @@ def test_killed_while_it_corrects_it_goes_on_to_the_same_frames(tmp_path, monkey
         a, b = (Frames.load(run.folder / name) for run in (whole, after))
         np.testing.assert_array_equal(a.positions, b.positions)
         np.testing.assert_array_equal(a.forces, b.forces)
+
+
+@pytest.mark.filterwarnings("ignore::cgrec.remarks.Remark")
+@pytest.mark.parametrize("before, after", [([], [SameSize()]), ([Rerun()], [])])
+def test_run_again_with_other_corrections_once_the_old_frames_are_removed(tmp_path, before, after):
+    """The way out of the refusal of a climb whose corrections were changed."""
+    one = level(tmp_path / "one")
+    one.make(springs(), before)
+    for name in recorded(one.folder):
+        product = one.folder / name
+        shutil.rmtree(product) if product.is_dir() else product.unlink()
+    level(tmp_path / "one").make(springs(), after)
+    fresh = level(tmp_path / "fresh")
+    fresh.make(springs(), after)
+    a, b = (Frames.load(run.folder / "frames") for run in (one, fresh))
+    np.testing.assert_array_equal(a.positions, b.positions)
+    assert list(recorded(one.folder)) == list(recorded(fresh.folder))
+    assert not list(faults(one.folder))
 
 
 class Losing:
