@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,9 @@ STRUCTURES = frozenset([".pdb", ".ent", ".gro", ".cif", ".pdbx", ".mol2"])
 SURE = 0.02
 #: ps, of the run of all atoms of a structure.
 RUN_OF_ATOMS = {"length": 250, "equilibration": 200}
+#: The highest temperature of that run over its lowest, and the atoms that a ladder of four rungs
+#: serves: 42 atoms trade 38 % of the attempts.
+HIGHEST, SERVED = 1.6, 60
 #: K, to read a file whose temperature nobody knows yet.
 ANY = 300.0
 
@@ -144,14 +148,31 @@ def _of_structure(paths: Sequence[Path], temperature: float | None) -> Sample:
             f"{structures[0]}: expected all atoms, found no hydrogens; add them (OpenMM: "
             "Modeller.addHydrogens, or pdbfixer)"
         )
-    need("cgrec init of a structure", "openmm", "openmm")
+    for package in ("openmm", "pymbar"):
+        need("cgrec init of a structure", package, "openmm")
     settings: Json = {
         "structure": str(structures[0]),
         "temperature": temperature or ANY,
-        "dynamics": dict(RUN_OF_ATOMS),
+        "dynamics": {**RUN_OF_ATOMS, "exchange": _exchange(frames.n_sites)},
     }
     notes = [] if temperature else [f"no temperature was given: {ANY:.0f} K"]
     return Sample(frames, "force_field", settings, notes)
+
+
+def _exchange(n_atoms: int) -> Json:
+    """Temperatures of level 0: all replicas begin in one structure, and at the lowest alone three
+    alanines neither forget it nor turn a dihedral to the left in 250 ps. Energies spread with the
+    root of the number of atoms, and the rungs close up as much (D. A. Kofke, J. Chem. Phys. 117, 6911
+    (2002)); by powers of two, which divide the replicas.
+    """
+    rungs = 1 + 3 * math.sqrt(n_atoms / SERVED)
+    return {
+        "_target_": "cgrec.dynamics.Exchange",
+        "highest": HIGHEST,
+        "rungs": min(max(4, 2 ** math.ceil(math.log2(rungs))), 64),
+        "every": 50,
+        "keep": "all",
+    }
 
 
 def _of_run(settings: Json, temperature: float | None) -> Sample:

@@ -47,6 +47,8 @@ STEPS = (0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.012, 0.015, 0.
 OF_WALLS = 1000
 #: ps, of alpha carbons and centres of residues of a chain that nobody has seen move.
 UNSEEN_STEP = 0.008
+#: ps, of a trial run of such a chain: of 128 replicas of three alanines 38 were lost without.
+STRAYING = 50.0
 #: Sites in a batch, and in all replicas of a run together.
 IN_A_BATCH, IN_A_RUN = 640, 2000
 #: Steps of a fit, of a run of one molecule, and of a run of many molecules, each of which counts;
@@ -58,8 +60,8 @@ FEWEST_SAVED, SAVED, SITES_SAVED = 500, 4000, 500_000
 
 
 def settle(rung: Rung, situation: Situation, permittivity: float = WATER) -> None:
-    """Fill the settings of a rung from its mapped frames; of a structure that has not been run, as
-    `experiment=helix` has them.
+    """Fill the settings of a rung from its mapped frames; of a structure that has not been run, those
+    that three alanines need.
     """
     frames = rung.frames
     if frames.forces is None:
@@ -113,6 +115,7 @@ def _unseen(rung: Rung) -> Json:
             "save_every": 1.0,
             "equilibration": 20.0,
         },
+        "strays": {"_target_": "cgrec.level.Strays", "length": STRAYING},
         "variables": _variables(rung),
     }
     if system.n_sites > 4:
@@ -123,9 +126,7 @@ def _unseen(rung: Rung) -> Json:
             "length": 0.6,
             "most": 8000,
         }
-    elif system.n_sites > 4:
-        settings |= _corrections({}, True, rung.frames)
-    return settings
+    return settings | _corrections(settings["variables"], True, rung.frames)
 
 
 def _cutoff(frames: Frames, dense: bool, sparse: bool) -> float:

@@ -404,11 +404,14 @@ def test_a_structure_is_run_in_a_force_field(tmp_path, monkeypatch):
     assert "10 sites, alpha carbons" in said
     chain = build(composed(["helix.yaml"]))
     assert type(chain.source).__name__ == "ForceFieldSource"
+    engine = chain.source.dynamics
+    assert len(engine.exchange.factors) == 8 and engine.n_replicas % 8 == 0  # 109 atoms
 
 
-def test_a_structure_without_openmm_is_refused_with_the_way_out(tmp_path, monkeypatch):
+@pytest.mark.parametrize("package", ["openmm", "pymbar"])
+def test_a_structure_without_openmm_is_refused_with_the_way_out(tmp_path, monkeypatch, package):
     helix = Path(cgrec.__file__).parent / "data/peptides/ala10_helix.pdb"
-    monkeypatch.setitem(sys.modules, "openmm", None)
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r"pip install 'cgrec\[openmm\]'"):
         cgrec.init(helix, temperature=400, to=tmp_path / "helix.yaml")
     assert not any(tmp_path.iterdir())

@@ -333,10 +333,10 @@ def shorten(path):
     """A recipe that takes seconds."""
     text = path.read_text()
     text = text.replace(
-        "dynamics: {length: 250, equilibration: 200}",
-        "dynamics: {n_replicas: 8, length: 20, equilibration: 1, save_every: 0.2}",
+        "dynamics: {length: 250, equilibration: 200,",
+        "dynamics: {n_replicas: 8, length: 20, equilibration: 1, save_every: 0.2,",
     )
-    text = re.sub(r"    mean_forces: .*\n", "", text)
+    text = re.sub(r"    (mean_forces|strays|corrections): .*\n", "", text)
     short = "dynamics: {timestep: 0.004, length: 2.0, save_every: 0.1, equilibration: 0.2, n_replicas: 8}\n    training: {steps: 200, validate_every: 100}"
     text = re.sub(r"dynamics: \{timestep: .*\}", short, text)
     path.write_text(text + "\ngo_on: true\nbins: 8\nthreads: 1\n")
