@@ -131,18 +131,20 @@ class LevelFiles:
 
     @property
     def step(self) -> str | None:
-        """What is being made, or was when the run was interrupted; None of a level that is whole."""
+        """What is being made, or was when the run was interrupted, by its name among events; None of
+        a level that is whole.
+        """
         if layout.REPORT in self.made and "ledger" in self.report:
             return None
         if self.number == 0:
-            return "comparison" if "frames" in self.made else "sampling"
+            return "ledger" if "frames" in self.made else "source"
         steps = {
             "targets": "map",
             "potential.pt": "fit",
             "frames": "run",
-            "report.json": "comparison",
+            "report.json": "ledger",
         }
-        return next((step for name, step in steps.items() if name not in self.made), "comparison")
+        return next((step for name, step in steps.items() if name not in self.made), "ledger")
 
     @property
     def cost(self) -> float | None:

@@ -156,7 +156,8 @@ def _is_run(path: Path) -> bool:
 
 def _stamp(folder: Path) -> object:
     """Changes when a product of the run does."""
-    names = ("*.json", "*.npz", "*.csv", "*/frames.json")
+    potentials = (layout.POTENTIAL, layout.REFINED)
+    names = ("*.json", "*.npz", "*.csv", "*/frames.json", *potentials)
     places = [folder, *folder.glob("level*"), *folder.glob("descent_*/level*")]
     files = sorted(p for place in places for name in names for p in place.glob(name))
     return [(str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in files]

@@ -254,7 +254,7 @@ def test_bars_and_floor_belong_to_one_axis(run):
     ("gone", "told"),
     [
         (["level3"], "Not finished: beads is not there yet"),
-        (["level3/report.json"], "interrupted in level 3: comparison"),
+        (["level3/report.json"], "interrupted in level 3: ledger"),
         (["level2/report.json", "level2/frames", "level3"], "interrupted in level 2: run"),
         (
             ["level2/report.json", "level2/frames", "level2/potential.pt", "level3"],
@@ -262,7 +262,7 @@ def test_bars_and_floor_belong_to_one_axis(run):
         ),
         (
             ["level1", "level2", "level3", "level0/report.json", "level0/frames"],
-            "interrupted in level 0: sampling",
+            "interrupted in level 0: source",
         ),
     ],
 )

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -327,6 +328,57 @@ def test_many_sites_are_drawn_and_change(wide, home):
     until_frame(wide, 1)
     assert seen(wide) != before
     shutil.rmtree(home / "runs" / "many")
+
+
+HOLD = """
+import sys, time
+from cgrec.run.lock import only_here
+with only_here(sys.argv[1]):
+    print("here", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_run_at_work_is_shown_as_it_is_without_a_reload(tiny, wide, home):
+    """Card, list and pill follow what a climb leaves on disk and says."""
+    folder, whole = home / "runs" / "watched", home / "runs" / "tiny"
+    shutil.copytree(whole, folder)
+    top = folder / "level1"
+    for higher in (2, 3):
+        shutil.rmtree(folder / f"level{higher}")
+    for name in ("potential.pt", "report.json", "digests.json"):
+        (top / name).unlink()
+    shutil.rmtree(top / "frames")
+    (folder / "digests.json").unlink()
+    host = socket.gethostname()
+
+    def say(event, **about):
+        with (folder / "events.jsonl").open("a") as file:
+            file.write(json.dumps({"time": time.time(), "event": event, **about}) + "\n")
+
+    (folder / "events.jsonl").unlink(missing_ok=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE
+    ) as climb:
+        try:
+            assert climb.stdout.readline() == b"here\n"
+            say("climb_begin", pid=climb.pid, host=host, levels=["l1", "l2", "l3"])
+            say("step_begin", level=1, name="l1", step="fit")
+            wide.reload()
+            wide.wait_for_selector("html[data-ready=yes]")
+            show(wide, "watched")
+            says(wide, "#state", "running")
+            says(wide, "#ladder li:nth-child(2)", "fit …")
+            shutil.copy(whole / "level1" / "potential.pt", top)
+            say("step_end", level=1, name="l1", step="fit", seconds=3.0)
+            says(wide, "#ladder li:nth-child(2)", "run …")
+            says(wide, "#run option[value=watched]", "running")
+        finally:
+            climb.kill()
+    say("climb_failed", kind="ValueError", text="replicas strayed")
+    says(wide, "#state", "failed")
+    says(wide, "#run option[value=watched]", "failed")
+    shutil.rmtree(folder)
 
 
 def shorten(path):

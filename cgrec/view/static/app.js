@@ -24,11 +24,29 @@ function told(error) {
 async function list(open = null) {
   const found = await json("runs");
   const names = found.runs.map((one) => one.name);
-  fill($("run"), ...found.runs.map((one) => el("option", { value: one.name }, `${one.name} · ${one.state}`)));
+  fill($("run"), ...found.runs.map(choice));
   document.querySelector(".pick").hidden = !names.length;
   const wanted = open || found.only || (names.includes(run) ? run : names[0]);
   if (wanted) await show(wanted);
   else submit();
+}
+
+function choice(one) {
+  return el("option", { value: one.name }, `${one.name} · ${one.state}`);
+}
+
+/** The states in the list of runs, and runs that were begun since; what is chosen stays. */
+async function relist() {
+  try {
+    const options = new Map([...$("run").options].map((one) => [one.value, one]));
+    for (const one of (await json("runs")).runs) {
+      const known = options.get(one.name), text = `${one.name} · ${one.state}`;
+      if (!known) $("run").append(choice(one));
+      else if (known.textContent !== text) known.textContent = text;
+    }
+  } catch (error) {
+    told(error);
+  }
 }
 
 async function show(wanted) {
@@ -134,11 +152,12 @@ async function begin() {
   addEventListener("unhandledrejection", (event) => told(event.reason));
   document.addEventListener("keydown", key);
   $("run").addEventListener("change", (event) => show(event.target.value).catch(told));
+  $("run").addEventListener("focus", relist); // another run may have ended meanwhile
   $("new").addEventListener("click", submit);
   $("help").addEventListener("click", () => $("keys").showModal());
   stage = new Stage(told);
   panels = new Panels(stage, told);
-  live = new Live(renew, told);
+  live = new Live(renew, relist, told);
   await list();
   document.documentElement.dataset.ready = "yes";
 }

@@ -9,9 +9,10 @@ import { facts } from "./panels.js";
 const LOOK = 3000;
 
 export class Live {
-  /** renewed(): a product was made, so the ladder has changed; told(error). */
-  constructor(renewed, told) {
+  /** renewed(): a product was made, so the ladder has changed; stated(): the run is in another state; told(error). */
+  constructor(renewed, stated, told) {
     this.renewed = renewed;
+    this.stated = stated;
     this.told = told;
     this.shown = false;
     this.end = null;
@@ -24,6 +25,7 @@ export class Live {
     this.ladder = ladder;
     this.state = null;
     this.now = null;
+    this.heard = false;
     this.verdicts = [];
     this.remarks = [];
     this.fits = new Map();
@@ -43,7 +45,7 @@ export class Live {
     for (const event of events) {
       if (event.event.startsWith("climb_")) { this.now = null; made = true; }
       if (event.event === "step_begin") this.now = event;
-      if (event.event === "step_end" && event.step !== "fit") made = true;
+      if (event.event === "step_begin" || event.event === "step_end") made = true;
       if (event.event === "verdict") this.verdicts.push(event);
       if (event.event === "remark") this.remarks.push(event.text);
       if (event.event !== "progress") continue;
@@ -57,7 +59,8 @@ export class Live {
         fit.y.push(event.loss);
       }
     }
-    if (made && this.heard) this.renewed();
+    // the ladder was read before the first events came: of a run at work it may be older than these
+    if (made && (this.heard || !this.ladder.complete)) this.renewed();
     this.heard = true;
     this.draw();
   }
@@ -71,7 +74,10 @@ export class Live {
       this.state = state;
       this.#pill();
       if (!this.now || before !== (state.status && state.status.state)) this.draw();
-      if (before && state.status && before !== state.status.state) this.renewed();
+      if (state.status && before !== state.status.state) {
+        this.stated();
+        if (before) this.renewed();
+      }
     } catch (error) {
       if (error.status === 0) this.told(error);
     }
