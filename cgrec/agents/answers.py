@@ -9,6 +9,7 @@ from ..verdict.reasons import number
 
 #: Of a verdict; "not judged" where no rule of cgrec looks at the number.
 Word = Literal["trust", "look", "do not use", "not judged"]
+NOT_JUDGED: Literal["not judged"] = "not judged"
 
 
 class Judged(NamedTuple):
@@ -19,7 +20,7 @@ class Judged(NamedTuple):
 
 
 #: Of what a user or a file says.
-STATED = Judged("not judged", "stated, not measured")
+STATED = Judged(NOT_JUDGED, "stated, not measured")
 EXACT = "stated, so it has no error"
 
 
@@ -200,13 +201,15 @@ class Plan(Answer):
 
 @dataclass(frozen=True, kw_only=True)
 class LevelState:
-    """A level of a run: done, begun or to do; the steps it lacks; its verdict, if it has one."""
+    """A level of a run: done, begun or to do; the steps it lacks; its verdict, "not judged" before
+    it has one.
+    """
 
     number: int
     name: str
     state: str
     missing: list[str]
-    verdict: str
+    verdict: Word
     reasons: list[str]
 
 

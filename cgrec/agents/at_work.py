@@ -115,7 +115,7 @@ class AtWork:
             rounds: runs at most.
             wait: s to wait for its end before this answers, 50 at most.
         """
-        found = level_inside(self.place, "friction", run, level)
+        found = level_inside(self.place, "friction", run, level, made=True)
         words = {
             "run": run,
             "level": level,
@@ -146,7 +146,7 @@ class AtWork:
             method: of a backmapper that has to be fitted first: flow, library or template.
             wait: s to wait for its end before this answers, 50 at most.
         """
-        found = level_inside(self.place, "descend", run, begin)
+        found = level_inside(self.place, "descend", run, begin, made=True)
         folder = found.folder.parent / f"descent_{begin}_{to}"
         words = {"run": run, "from": begin, "to": to, "frames": frames, "method": method}
         by = judged(found)
@@ -173,7 +173,7 @@ class AtWork:
             steps: of a corrector; 0: none.
             wait: s to wait for its end before this answers, 50 at most.
         """
-        found = level_inside(self.place, "audit", run, level)
+        found = level_inside(self.place, "audit", run, level, made=True)
         words = {"run": run, "level": level, "frames": frames, "draws": draws, "steps": steps}
         by = judged(found)
         way = f"read {run}/report.html"

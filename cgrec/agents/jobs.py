@@ -6,15 +6,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..run.lock import Owner, ask_to_stop, holder
 from .answers import Quantity, Work
 
 #: s that a tool waits at most: clients give up after a minute.
 LONGEST = 50.0
+#: s between looks at a process that is no child of this server.
+_LOOK = 0.1
 #: Characters of what a command wrote last: its error is one line.
 _TAIL = 2000
 
@@ -87,14 +91,16 @@ class Jobs:
             next: what to do when it has finished.
 
         Raises:
-            ValueError: a command begun here works in the folder; a wait longer than clients wait.
+            ValueError: a process works in the folder, whoever began it; a wait longer than clients
+                wait.
         """
         _check_wait(wait)
-        earlier = self.begun.get(folder)
-        if earlier is not None and earlier.process.poll() is None:
+        owner = self.at_work(folder)
+        if owner is not None:
             raise ValueError(
-                f"{folder}: expected no work in it, found the command begun before; ask status, or "
-                "stop it"
+                f"{folder}: expected no work in it, found {said_of(owner)} at it; ask "
+                f"status(folder={self._named(folder)!r}) how far it is, or "
+                f"stop(folder={self._named(folder)!r}) it first"
             )
         output = Path(tempfile.mkdtemp(prefix="cgrec-mcp-")) / "output.txt"
         with output.open("wb") as file:
@@ -110,27 +116,49 @@ class Jobs:
         _wait(process, wait)
         return self.begun[folder]
 
+    def at_work(self, folder: Path) -> Owner | None:
+        """The process that works in a folder, begun here, by a server before, or in a terminal."""
+        job = self.begun.get(folder)
+        if job is not None and job.process.poll() is None:  # before it has its lock, too
+            return holder(folder) or Owner(job.process.pid, "", "")
+        return holder(folder)
+
     def stop(self, folder: Path, wait: float) -> None:
-        """Ask the command that works in a folder to leave a checkpoint and to end, and wait a while.
+        """Ask the process that works in a folder to leave a checkpoint and to end, and wait a while.
 
         Raises:
-            ValueError: none that was begun here works there; a wait longer than clients wait.
+            ValueError: none works there, or none that can be stopped from here; a wait longer than
+                clients wait.
         """
         _check_wait(wait)
         job = self.begun.get(folder)
-        if job is None or job.process.poll() is not None:
-            raise ValueError(
-                f"{folder}: expected work that this server began and that still runs, found none; "
-                "status says which process works there: whoever began it stops it"
-            )
-        job.process.terminate()
-        _wait(job.process, wait)
+        if job is not None and job.process.poll() is None:
+            job.process.terminate()
+            _wait(job.process, wait)
+            return
+        owner = ask_to_stop(folder)
+        end = time.monotonic() + wait
+        while holder(folder) == owner and time.monotonic() < end:
+            time.sleep(_LOOK)
+
+    def _named(self, folder: Path) -> str:
+        """A folder as an agent calls it."""
+        return (
+            str(folder.relative_to(self.root)) if folder.is_relative_to(self.root) else str(folder)
+        )
+
+
+def said_of(owner: Owner) -> str:
+    """Process 41 on host a, since then."""
+    where = f" on host {owner.host}" if owner.host else ""
+    return f"process {owner.pid}{where}{f', since {owner.since},' if owner.since else ''}"
 
 
 def _check_wait(seconds: float) -> None:
     if not 0 <= seconds <= LONGEST:
         raise ValueError(
-            f"wait: expected 0 to {LONGEST:g} s, found {seconds:g}; ask status afterwards"
+            f"wait: expected 0 to {LONGEST:g} s, found {seconds:g}; wait less, and ask status "
+            "afterwards"
         )
 
 

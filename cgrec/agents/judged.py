@@ -11,6 +11,7 @@ from ..files import Json, missing, read_json
 from ..frames import Frames
 from ..io import read
 from ..level import Level
+from ..level.unfinished import Unfinished, way_to
 from ..observables import LedgerRow, LiquidDifference
 from ..roles import Variable
 from ..run import layout
@@ -18,7 +19,7 @@ from ..statistics import effective_sample_size
 from ..verdict import DO_NOT_USE, LOOK, TRUST, WORDS, Verdict, shape, word_in
 from ..verdict.making import N_EFF_LEAST, N_EFF_LOOK
 from ..verdict.reasons import entries, joined, mapping
-from .answers import Cause, Judged, Quantity, Row, Word, quantity
+from .answers import NOT_JUDGED, Cause, Judged, Quantity, Row, Word, quantity
 from .place import Place
 
 #: Why some numbers have no error.
@@ -30,18 +31,25 @@ def judged(level: Level) -> Judged:
     """What is thought of a level, by its report."""
     word = word_in(level.report)
     if word not in WORDS:
-        return Judged("not judged", f"{level.name} has no verdict yet")
+        return Judged(NOT_JUDGED, f"{level.name} has no verdict yet")
     return Judged(cast(Word, word), f"the verdict on {level.name}")
 
 
-def level_inside(place: Place, tool: str, run: str, level: int) -> Level:
+def level_inside(place: Place, tool: str, run: str, level: int, made: bool = False) -> Level:
     """A level of a run, or of a package, inside the root.
+
+    Args:
+        made: its frames must be there.
 
     Raises:
         ValueError: it lies outside, or there is none.
+        Unfinished: its frames are not made yet.
     """
     place.path("run", run)
-    return level_of(tool, run, level, packed=True)
+    found = level_of(tool, run, level, packed=True)
+    if made:
+        _ = found.frames
+    return found
 
 
 def causes(verdict: object) -> list[Cause]:
@@ -55,7 +63,7 @@ def causes(verdict: object) -> list[Cause]:
 def by_samples(n: float, judged: Judged) -> Judged:
     """The graver of `judged` and what so many independent frames are worth."""
     word = DO_NOT_USE if n < N_EFF_LEAST else LOOK if n < N_EFF_LOOK else TRUST
-    if judged.word != "not judged" and WORDS.index(judged.word) >= WORDS.index(word):
+    if judged.word != NOT_JUDGED and WORDS.index(judged.word) >= WORDS.index(word):
         return judged
     return Judged(cast(Word, word), f"the number of independent frames alone, {n:.0f}")
 
@@ -85,12 +93,17 @@ def of_sample(folder: str, path: Path) -> tuple[Frames, Judged, Level | None]:
     if path.name.removeprefix("level").isdigit() and (path / layout.FRAMES).is_dir():
         level = level_of("sample", str(path.parent), layout.level_number(path))
         return level.frames, judged(level), level
-    nobody = Judged("not judged", "no verdict is about these frames")
+    nobody = Judged(NOT_JUDGED, "no verdict is about these frames")
     for place in (path, path / layout.FRAMES):
         if (place / "frames.json").exists():
             return Frames.load(place), nobody, None
     if not path.is_file():
-        raise missing("sample", folder)
+        later = way_to(path)
+        raise (
+            Unfinished(f"sample: expected frames in {folder}, found none: {later}")
+            if later
+            else (missing("sample", folder))
+        )
     return read(path), nobody, None
 
 

@@ -19,6 +19,7 @@ from ..variables import named_variables
 from ..verdict import judge
 from .answers import (
     EXACT,
+    NOT_JUDGED,
     STATED,
     Experiment,
     Inspection,
@@ -38,7 +39,7 @@ from .place import Place
 #: Labels that are listed.
 _MOST = 40
 #: Why a score is not judged.
-_RANKS = Judged("not judged", "scores rank proposals, they accept none")
+_RANKS = Judged(NOT_JUDGED, "scores rank proposals, they accept none")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from ..commands._calls import called
 from ..export import exporter
 from ..files import Json, with_nan
 from ..handover import properties_of
+from ..level import Level
+from ..level.unfinished import way_to
 from ..observables import LedgerRow, LiquidDifference
 from ..remarks import remarks_in
 from ..run import layout
@@ -41,7 +43,7 @@ class OnLevels:
             verdict=by.word,
             reasons=causes(found.report.get("verdict")),
             numbers=of_report(found.report, by),
-            notes=remarks_in(found.folder / layout.REMARKS),
+            notes=_yet(found) + remarks_in(found.folder / layout.REMARKS),
         )
 
     def ledger(self, run: str, level: int) -> Ledger:
@@ -58,7 +60,7 @@ class OnLevels:
         for one in report.get("liquid") or []:
             names = {"level": one.pop("level"), "against": one.pop("against")}
             rows.append(row_of_liquid(**names, found=LiquidDifference(**one), judged=by))
-        return Ledger(rows=rows)
+        return Ledger(rows=rows, notes=_yet(found))
 
     def properties(self, run: str, level: int) -> Properties:
         """Numbers of a level that models of larger scales need, in SI units: diffusion coefficients,
@@ -116,4 +118,10 @@ class OnLevels:
                 f"{DO_NOT_USE!r}: {reasons[0].found}. {reasons[0].do}; or give anyway=true"
             )
         called("export")(program, run=run, level=level, to=str(path), **(options or {}))
-        return Exported(made=to, verdict=by.word, reasons=reasons)
+        return Exported(made=to, verdict=by.word, reasons=reasons, notes=_yet(found))
+
+
+def _yet(level: Level) -> list[str]:
+    """A note that a level is not finished yet, how far its climb is, and what to do."""
+    said = way_to(level.folder)
+    return [said] if said else []

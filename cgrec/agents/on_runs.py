@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
 
 from ..chain.chain import Chain, foreseen
 from ..chain.forecast import forecast
@@ -12,17 +14,32 @@ from ..commands._calls import as_words
 from ..configuration import SUFFIXES, build, checked, composed
 from ..files import Json
 from ..frames import Frames
+from ..run import layout
+from ..run.lock import Owner
 from ..run.status import RunStatus, status_of
 from ..setup.cost import Cost, cost
 from ..sources import FileSource
-from .answers import Checked, Found, Judged, LevelState, Plan, Planned, Quantity, Work, quantity
-from .jobs import Jobs
+from ..verdict import WORDS
+from .answers import (
+    NOT_JUDGED,
+    Checked,
+    Found,
+    Judged,
+    LevelState,
+    Plan,
+    Planned,
+    Quantity,
+    Word,
+    Work,
+    quantity,
+)
+from .jobs import Jobs, said_of
 from .place import Place
 
 #: Keys of a configuration, also those of groups and new ones.
 _KEY = re.compile(r"\+{0,2}[A-Za-z_][\w./@-]*")
 #: Who judges a time that was measured here.
-_TIMED = Judged("not judged", "a few steps timed on this machine")
+_TIMED = Judged(NOT_JUDGED, "a few steps timed on this machine")
 _NO_TIME = "timed once; other work on this machine makes it longer"
 
 
@@ -97,7 +114,8 @@ class OnRuns:
         """Make every level of an experiment, in the background. The same call goes on after a stop
         or a kill; what is made is not made again.
 
-        It is checked first. A level whose verdict is "do not use" ends the climb.
+        It is checked first. A level whose verdict is "do not use" ends the climb. A run that is
+        climbed already is refused.
 
         Args:
             experiment, changes, without, run: as of check.
@@ -111,36 +129,41 @@ class OnRuns:
         return self.status(str(plain["run"]))
 
     def status(self, folder: str) -> Work:
-        """How far work in a folder is: of a climb, or of run, descend, audit and friction begun
-        here. Also after a kill.
+        """How far work in a folder is: of a climb, run, descend, audit or friction, whoever began it:
+        this server, one before it, or a terminal. Also after a kill.
 
         Args:
             folder: the run of a climb, or what the tool that began the work called its folder.
         """
         path = self.place.path("folder", folder)
-        job = self.jobs.begun.get(path)
+        job, owner = self.jobs.begun.get(path), self.jobs.at_work(path)
+        ended = job is not None and job.process.poll() is not None
         try:
             found = status_of(path)
         except FileNotFoundError:
-            if job is None:
-                raise
-            return job.answer()
+            if job is not None and not (ended and owner):
+                return job.answer()
+            return _without_events(folder, path, owner)
         if job is not None and job.command != "climb":
             return job.answer()
         answer = _of_climb(replace(found, run=folder))
-        if job is not None and job.process.poll() is None:
-            return replace(answer, state="running", next=f"ask status(folder={folder!r})")
-        if job is not None and job.process.poll() and found.state in ("finished", "unfinished"):
+        if owner is not None:
+            answer = replace(answer, state="running", next=f"ask status(folder={folder!r})")
+        if job is None or not ended or job.process.poll() == 0:
+            return answer
+        if owner is not None:  # that of another process, at whose lock ours ended
+            return replace(answer, notes=[*answer.notes, f"the climb begun here ended: {job.said}"])
+        if found.state in ("finished", "unfinished"):
             return replace(answer, state="failed", said=job.said)
         return answer
 
     def stop(self, folder: str, wait: float = 20.0) -> Work:
-        """Ask work that was begun here to leave a checkpoint and end; the same call as before goes
-        on from there.
+        """Ask work, whoever began it on this machine, to leave a checkpoint and end; the same call as
+        before goes on from there.
 
         Args:
             folder: as of status.
-            wait: s to wait for its end.
+            wait: s to wait for its end before this answers, 50 at most.
         """
         self.jobs.stop(self.place.path("folder", folder), wait)
         return self.status(folder)
@@ -185,6 +208,30 @@ class OnRuns:
         return plain, build(config)
 
 
+def _without_events(folder: str, path: Path, owner: Owner | None) -> Work:
+    """Of work that is no climb, and that another server or a terminal began.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if owner is not None:
+        said, way = f"{said_of(owner)} works in it", f"ask status(folder={folder!r})"
+        return Work(folder=folder, state="running", said=said, next=way)
+    if not (path / layout.RECORD).is_file() or path.name.removeprefix("level").isdigit():
+        raise FileNotFoundError(
+            f"folder: expected the folder of a run, or what the tool that began the work called its "
+            f"folder, found neither work nor its results in {folder}; correct the folder"
+        )
+    products = (layout.REPORT, "descent.json")
+    whole = any((path / product).is_file() for product in products)
+    return Work(
+        folder=folder,
+        state="finished" if whole else "unfinished",
+        next="nothing works in it now; the same call goes on from what is there, and says what it "
+        "came to",
+    )
+
+
 def _of_climb(found: RunStatus) -> Work:
     now = found.now or {}
     levels = [
@@ -193,7 +240,7 @@ def _of_climb(found: RunStatus) -> Work:
             name=one.name,
             state=one.state,
             missing=list(one.missing),
-            verdict=one.verdict or "none yet",
+            verdict=cast(Word, one.verdict) if one.verdict in WORDS else NOT_JUDGED,
             reasons=list(one.reasons),
         )
         for one in found.levels

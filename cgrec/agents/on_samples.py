@@ -17,6 +17,7 @@ from ..statistics import jackknife_rows
 from ..variables import named_variables
 from ..verdict import shape
 from .answers import (
+    NOT_JUDGED,
     Judged,
     Ledger,
     Measured,
@@ -37,7 +38,7 @@ from .place import Place
 #: Labels that are listed.
 _MOST = 40
 #: Why a score is not judged.
-_RANKS = Judged("not judged", "scores rank proposals, they accept none")
+_RANKS = Judged(NOT_JUDGED, "scores rank proposals, they accept none")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ..options import said_in
 from ..remarks import listened
 from .answers import Answer
 from .at_work import AtWork
-from .jobs import Jobs
+from .jobs import LONGEST, Jobs
 from .on_files import OnFiles
 from .on_levels import OnLevels
 from .on_runs import OnRuns
@@ -42,6 +42,8 @@ another fit. Its dynamics are too fast until friction is fitted. A refusal says 
 
 #: Tools change files and hydra has one state: one tool works at a time.
 _ONE = threading.Lock()
+#: Of a tool that begins work.
+_WAITS = f"\n\nIt answers when the work has ended, or after wait s, {LONGEST:g} at most: ask status then."
 #: What the words of pydantic for a type are for a reader.
 _KINDS = {
     "integer": "a whole number",
@@ -131,6 +133,9 @@ def tool_of(method: Callable[..., Answer]) -> Tool:
     said = inspect.getdoc(method) or ""
     made = Own.from_function(_spoken(method, ToolError), description=said.partition("\n\nArgs:")[0])
     made.parameters["additionalProperties"] = False
+    if "wait" in made.parameters["properties"]:
+        made.description += _WAITS
+        made.parameters["properties"]["wait"] |= {"minimum": 0, "maximum": LONGEST}
     for name, words in said_in(said).items():
         if name in made.parameters["properties"]:
             made.parameters["properties"][name]["description"] = words

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from ..chain.chain import Chain
 from ..level import Level
+from ..level.unfinished import way_to
 from ..options import Help
 from ..package import open_package
 from ..run import layout
@@ -53,7 +54,11 @@ def level_of(command: str, run: str, level: int, *, packed: bool = False) -> Lev
     found = {layout.level_number(one.folder): one for one in levels}
     if level not in found:
         known = ", ".join(map(str, found))
-        raise ValueError(f"{command}: expected level= one of {known} in {run}, found {level}")
+        later = way_to(layout.level_folder(Path(run).expanduser(), level)) if level > 0 else ""
+        raise ValueError(
+            f"{command}: expected level= one of {known} in {run}, found {level}"
+            + (f": {later}" if later else "")
+        )
     return found[level]
 
 

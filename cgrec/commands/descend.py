@@ -16,6 +16,7 @@ from ..files import with_nan
 from ..frames import Frames, identity
 from ..io import write
 from ..level import seed_of
+from ..level.unfinished import way_to
 from ..options import Help, check_fields
 from ..progress import Progress
 from ..run import layout
@@ -90,11 +91,13 @@ class Descend:
         levels = chain.levels
         begin, to = self.begin, self.to
         if not 0 <= to < begin < len(levels):
+            later = way_to(layout.level_folder(chain.folder, begin)) if begin >= len(levels) else ""
             raise ValueError(
                 f"cgrec descend: expected 0 <= to < from <= {len(levels) - 1}, levels of "
-                f"{chain.folder}, found from={begin} to={to}"
+                f"{chain.folder}, found from={begin} to={to}" + (f": {later}" if later else "")
             )
         folder = chain.folder / f"descent_{begin}_{to}"
+        _ = levels[begin].frames  # a level that is not finished is said before a folder is made
         with only_here(folder):
             self._claim(folder, identity(levels[begin].folder / layout.FRAMES))
             self._descend(chain, folder)

@@ -23,6 +23,7 @@ from ..run.digests import checked, checked_json
 from ..run.stages import MEASURED
 from ..system import System
 from ..variables import CollectiveVariable, to_plain, variables_from_config
+from .unfinished import Unfinished, way_to
 
 if TYPE_CHECKING:
     from ..export.ase import PotentialCalculator
@@ -42,13 +43,17 @@ class LevelFolder:
 
     @property
     def frames(self) -> Frames:
-        """The ensemble this level hands on."""
-        return Frames.load(checked(self.folder / layout.FRAMES))
+        """The ensemble this level hands on.
+
+        Raises:
+            Unfinished: it is not made yet; it says how far the climb is, and what to do.
+        """
+        return Frames.load(self._made(layout.FRAMES, "frames", "climb to it first"))
 
     @property
     def targets(self) -> Frames:
         """The parent's frames mapped to this level: what it was trained on."""
-        return Frames.load(checked(self.folder / layout.TARGETS))
+        return Frames.load(self._made(layout.TARGETS, "targets", "climb to it first"))
 
     @property
     def system(self) -> System:
@@ -58,7 +63,8 @@ class LevelFolder:
     @property
     def mapping(self) -> Mapping:
         """From the level below."""
-        return Mapping.load(checked(self.folder / layout.MAPPING))
+        way = "climb to it first, or choose a level above level 0"
+        return Mapping.load(self._made(layout.MAPPING, "mapping", way))
 
     @property
     def potential(self) -> Potential:
@@ -114,10 +120,11 @@ class LevelFolder:
         return PotentialCalculator(self.potential, self.system, guard=self.guard)
 
     def _made(self, name: str, what: str, way: str) -> Path:
-        """Path of a product; FileNotFoundError with the way to it where it was not made."""
+        """Path of a product; Unfinished with the way to it where it was not made."""
         path = checked(self.folder / name)
         if not path.exists():
-            raise FileNotFoundError(f"{self.folder} holds no {what} ({name} is missing): {way}")
+            way = way_to(self.folder) or way
+            raise Unfinished(f"{self.folder} holds no {what} ({name} is missing): {way}")
         return path
 
     @property

@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from pathlib import Path
 
 #: Name of the lock inside a folder.
 LOCK = ".lock"
+#: Times that a lock is tried, and s between: whoever only looks whether it is held (`holder`) has it
+#: for a moment.
+_TRIES, _PAUSE = 5, 0.02
 
 _HELD: dict[str, int] = {}
 
@@ -93,10 +97,23 @@ def _take(path: Path) -> int:
 
 
 def _flocked(file: int) -> bool:
+    for attempt in range(_TRIES):
+        got = _flock(file, "LOCK_EX")
+        if got is None:
+            return not _alive(_read(os.pread(file, 4096, 0)))
+        if got:
+            return True
+        if attempt < _TRIES - 1:
+            time.sleep(_PAUSE)
+    return False
+
+
+def _flock(file: int, kind: str) -> bool | None:
+    """Whether the system's lock of this kind was had at once; None where there is none."""
     try:
         import fcntl
 
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, getattr(fcntl, kind) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except (ImportError, OSError) as error:
@@ -107,8 +124,25 @@ def _flocked(file: int) -> bool:
             errno.EINVAL,
         ):
             raise
-        return not _alive(_read(os.pread(file, 4096, 0)))
+        return None
     return True
+
+
+def _held(path: Path) -> bool | None:
+    """Whether any process holds the system's lock on a file; None where the system cannot tell."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        free = _flock(file, "LOCK_SH")
+    except OSError:
+        return None
+    finally:
+        os.close(file)  # lets go of it
+    return None if free is None else not free
 
 
 @dataclass(frozen=True)
@@ -126,23 +160,67 @@ class Owner:
 
 
 def holder(folder: Path) -> Owner | None:
-    """The process that works in `folder`, this one too, as far as its lock file says; None where
-    none does. Nothing is locked or waited for.
+    """The process that works in `folder`, this one too; None where none does.
+
+    On this host the system must say that the lock is held, too: a file that a killed process left,
+    or that came with a copy of the folder, may name any process. Nothing is waited for.
     """
     path = folder / LOCK
     owner = _owner(path)
     own = _HELD.get(str(path.absolute())) == os.getpid()
-    if not own and not _alive(owner):
+    if not own and not _works(path, owner):
         return None
     pid, host, since = (owner.get(key, "unknown") for key in ("pid", "host", "since"))
     return Owner(int(pid) if str(pid).isdigit() else 0, str(host), str(since))
 
 
-def busy(folder: Path) -> bool:
-    """Whether another process works in `folder`, as far as its lock file says; nothing is locked or
-    waited for.
+def ask_to_stop(folder: Path) -> Owner:
+    """Send SIGTERM to the process that works in `folder`, whoever began it: it leaves a checkpoint
+    and ends. Returns which.
+
+    Raises:
+        ValueError: none does; it is on another host; it is this one; or the system cannot tell that
+            it is the one, and it does not look like cgrec.
     """
-    return _alive(_owner(folder / LOCK))
+    owner = holder(folder)
+    if owner is None:
+        raise ValueError(f"{folder}: expected a process that works in it, found none")
+    if owner.host != socket.gethostname():
+        raise ValueError(
+            f"{folder}: expected its process on this host, found process {owner.pid} on "
+            f"{owner.host}; stop it there"
+        )
+    if owner.pid in (0, os.getpid()):
+        raise ValueError(
+            f"{folder}: expected another process at work, found this one ({owner.pid}); wait for it"
+        )
+    if not _held(folder / LOCK) and not _is_cgrec(owner.pid):
+        raise ValueError(
+            f"{folder}: expected process {owner.pid} of its lock to be a cgrec, found another; "
+            "stop it by hand"
+        )
+    os.kill(owner.pid, signal.SIGTERM)
+    return owner
+
+
+def _is_cgrec(pid: int) -> bool:
+    """Whether a process is a cgrec, where its lock cannot tell."""
+    try:
+        return b"cgrec" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def busy(folder: Path) -> bool:
+    """Whether another process works in `folder`, as `holder` tells."""
+    path = folder / LOCK
+    return _works(path, _owner(path))
+
+
+def _works(path: Path, owner: dict[str, int | str]) -> bool:
+    """Whether the process that a lock file names is another one, alive, and holds it."""
+    here = owner.get("host") == socket.gethostname()
+    return _alive(owner) and not (here and _held(path) is False)
 
 
 def _owner(path: Path) -> dict[str, int | str]:

@@ -7,9 +7,7 @@ commands said. The same commands in a terminal go on with it.
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +16,7 @@ from pathlib import Path
 
 from ..files import Json
 from ..run import layout
-from ..run.lock import holder
+from ..run.lock import ask_to_stop, holder
 from ..run.status import status_of
 from ..setup import GOALS
 from .runs import HOME, Runs, Unknown
@@ -132,19 +130,7 @@ class Jobs:
             if self.running() and self.name == name and self.process is not None:
                 self.process.send_signal(signal.SIGTERM)
                 return f"cgrec {self.kind} was asked to stop; what is made is kept"
-            owner = holder(self.runs.folder(name))
-            if owner is None:
-                raise ValueError(f"{name}: expected a process that works on it, found none")
-            if owner.host != socket.gethostname():
-                raise ValueError(
-                    f"{name}: its process {owner.pid} is on {owner.host}; stop it there"
-                )
-            if not _is_ours(owner.pid):
-                raise ValueError(
-                    f"{name}: expected process {owner.pid} of its lock to be a cgrec, found another; "
-                    "stop it by hand"
-                )
-            os.kill(owner.pid, signal.SIGTERM)
+            owner = ask_to_stop(self.runs.folder(name))
             return f"process {owner.pid} was asked to stop; what is made is kept"
 
     def running(self) -> bool:
@@ -212,14 +198,6 @@ class Jobs:
 
 
 _KINDS = ("init", "climb", "descend")
-
-
-def _is_ours(pid: int) -> bool:
-    """Whether a process is a cgrec: a lock that came with a run of somebody else may name any."""
-    try:
-        return b"cgrec" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
 
 
 def _end(path: Path) -> str:

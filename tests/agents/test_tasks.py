@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -186,7 +187,69 @@ def test_14_a_climb_goes_on_and_is_stopped_gently(client, short):
     assert "expected no work in it" in client("climb", changes=longer, wait=0, **words)
     stopped = finished(client, client("stop", folder="runs/short", wait=40))
     assert stopped["state"] == "stopped" and "SIGTERM" in stopped["said"], stopped
-    assert "expected work that this server began" in client("stop", folder="runs/short")
+    assert "expected a process that works in it" in client("stop", folder="runs/short")
+
+
+@contextmanager
+def ended(command, folder):
+    """A process that is gone after the block, whatever happens in it."""
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_14b_a_climb_of_a_terminal_or_of_a_server_before_is_known_and_stopped(client):
+    """The server did not begin it: the lock of the run says who works there."""
+    longer = {**SMALL, "levels.l1.dynamics.length": 40000}
+    words = [f"{key}={value}" for key, value in longer.items()]
+    words += ["experiment=gaussian_chain", "run=runs/terminal", *(f"~{one}" for one in ALONE)]
+    command = [sys.executable, "-m", "cgrec", "climb", *words]
+    with ended(command, client.root) as terminal:
+        work, end = "", time.monotonic() + 100
+        while isinstance(work, str) or "run" not in work["step"]:
+            assert time.monotonic() < end and terminal.poll() is None, work
+            time.sleep(0.2)
+            work = client("status", folder="runs/terminal")
+        again = client("climb", experiment="gaussian_chain", run="runs/terminal", wait=0)
+        assert f"found process {terminal.pid}" in again, again
+        assert "status(folder='runs/terminal')" in again and "stop(folder='runs/terminal')" in again
+        calls = {
+            "export": {"level": 1, "program": "xtc", "to": "x.xtc"},
+            "properties": {"level": 1},
+            "descend": {"begin": 1},
+            "audit": {"level": 1},
+        }
+        for tool, given in calls.items():
+            said = client(tool, run="runs/terminal", **given)
+            assert "l1 is not finished, run, ledger to be done" in said, said
+            assert "l1: run" in said and "cgrec status run=runs/terminal" in said, said
+        found = client("verdict", run="runs/terminal", level=1)
+        assert found["verdict"] == "not judged" == work["levels"][1]["verdict"]
+        assert any("l1 is not finished" in note for note in found["notes"]), found
+        stopped = client("stop", folder="runs/terminal", wait=40)
+        assert stopped["state"] == "stopped" and "SIGTERM" in stopped["said"], stopped
+        assert terminal.wait(20) == 128 + 15
+    said = client("export", run="runs/terminal", **calls["export"])
+    assert "nothing works on it (the climb is stopped)" in said, said
+
+
+def test_14c_work_that_is_no_climb_is_known_after_the_server_too(client, runs):
+    held = "import sys, time\nfrom cgrec.run.lock import only_here\n"
+    held += "with only_here(sys.argv[1]):\n    print('here', flush=True)\n    time.sleep(60)\n"
+    command = [sys.executable, "-c", held, str(runs / "long")]
+    with ended(command, None) as other:
+        assert other.stdout.readline() == b"here\n"
+        work = client("status", folder="runs/long")
+        assert work["state"] == "running" and str(other.pid) in work["said"]
+        said = client("run", run="runs/chain", level=1, to="runs/long", length=60, wait=0)
+        assert "expected no work in it" in said
+        client("stop", folder="runs/long", wait=20)
+        assert other.wait(20) != 0
 
 
 # Finished levels
@@ -365,6 +428,8 @@ def test_every_tool_says_what_it_takes_and_gives(client):
         assert tool.input_schema["additionalProperties"] is False
         for name, about in tool.input_schema["properties"].items():
             assert about.get("description"), f"{tool.name}: {name}"
+        waits = tool.input_schema["properties"].get("wait")
+        assert waits is None or (waits["maximum"] == 50 and "50 at most" in tool.description)
 
 
 def test_the_ideal_chain_of_these_tests():

@@ -2,10 +2,13 @@
 damages of the benchmarks.
 """
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -31,7 +34,7 @@ from cgrec.run.digests import (
     sealed,
     verify,
 )
-from cgrec.run.lock import Busy, only_here
+from cgrec.run.lock import Busy, ask_to_stop, busy, holder, only_here
 from cgrec.run.recipes import OtherRecipe, described, differences
 from cgrec.run.stages import claim, noted
 from cgrec.stopping import Stopped, deferred
@@ -135,6 +138,60 @@ def test_a_second_process_is_told_who_works_here_and_a_dead_one_holds_nothing_up
     with only_here(tmp_path), only_here(tmp_path):  # and inside one process it is no hindrance
         pass
     assert not (tmp_path / ".lock").exists()
+
+
+def test_whoever_holds_the_lock_can_be_asked_to_stop(tmp_path):
+    command = [sys.executable, "-c", OWNER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ) as owner:
+        assert owner.stdout.readline() == b"here\n"
+        assert holder(tmp_path).pid == owner.pid and busy(tmp_path)
+        assert ask_to_stop(tmp_path).pid == owner.pid
+        assert owner.wait(20) == -signal.SIGTERM
+    assert (tmp_path / ".lock").exists() and holder(tmp_path) is None and not busy(tmp_path)
+    with only_here(tmp_path):
+        assert holder(tmp_path).pid == os.getpid()
+        with pytest.raises(ValueError, match="expected another process at work, found this one"):
+            ask_to_stop(tmp_path)
+
+
+def test_a_lock_file_that_names_a_process_without_the_lock_stops_nothing(tmp_path):
+    """A killed process leaves the file; its number may be that of another process by now."""
+    with subprocess.Popen(["sleep", "60"]) as other:
+        about = {"pid": other.pid, "host": socket.gethostname(), "since": "now"}
+        (tmp_path / ".lock").write_text(json.dumps(about))
+        assert holder(tmp_path) is None and not busy(tmp_path)
+        with pytest.raises(ValueError, match="expected a process that works in it, found none"):
+            ask_to_stop(tmp_path)
+        assert other.poll() is None
+        (tmp_path / ".lock").write_text(json.dumps({**about, "host": "elsewhere"}))
+        with pytest.raises(ValueError, match=f"found process {other.pid} on elsewhere; stop it"):
+            ask_to_stop(tmp_path)
+        other.kill()
+
+
+def test_where_a_file_system_has_no_locks_the_process_must_look_like_cgrec(tmp_path, monkeypatch):
+    monkeypatch.setattr("cgrec.run.lock._flock", lambda file, kind: None)
+    with subprocess.Popen(["sleep", "60"]) as other:
+        about = {"pid": other.pid, "host": socket.gethostname(), "since": "now"}
+        (tmp_path / ".lock").write_text(json.dumps(about))
+        assert holder(tmp_path).pid == other.pid
+        with pytest.raises(ValueError, match="to be a cgrec, found another; stop it by hand"):
+            ask_to_stop(tmp_path)
+        assert other.poll() is None
+        other.kill()
+
+
+def test_a_look_at_a_lock_does_not_keep_a_process_from_it(tmp_path):
+    """Whoever looks has a shared lock for a moment."""
+    with only_here(tmp_path):
+        pass
+    (tmp_path / ".lock").touch()
+    looking = os.open(tmp_path / ".lock", os.O_RDONLY)
+    fcntl = pytest.importorskip("fcntl")
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    threading.Timer(0.03, os.close, [looking]).start()
+    with only_here(tmp_path):
+        assert holder(tmp_path) is not None
 
 
 def test_what_a_killed_run_left_beside_its_frames_is_removed_and_what_another_process_holds_is_not(

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -335,11 +336,24 @@ def test_a_lock_that_names_another_process_stops_nothing(page, home):
         about = {"pid": other.pid, "host": socket.gethostname(), "since": "now"}
         lock.write_text(json.dumps(about))
         answer = page.post("/api/jobs/chain/stop", content=b"{}")
-        assert answer.status_code == 400 and "stop it by hand" in answer.json()["error"]
-        assert page.post("/api/jobs/chain/climb", content=b"{}").status_code == 409
+        assert answer.status_code == 400 and "found none" in answer.json()["error"]
         assert other.poll() is None
         other.kill()
     lock.unlink()
+
+
+def test_a_run_that_a_terminal_climbs_is_not_begun_twice_and_is_stopped(page, home):
+    held = "import sys, time\nfrom cgrec.run.lock import only_here\n"
+    held += "with only_here(sys.argv[1]):\n    print('here', flush=True)\n    time.sleep(60)\n"
+    folder = home / "runs" / "chain"
+    command = [sys.executable, "-c", held, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"here\n"
+        assert page.post("/api/jobs/chain/climb", content=b"{}").status_code == 409
+        answer = page.post("/api/jobs/chain/stop", content=b"{}")
+        assert answer.status_code == 200 and str(other.pid) in answer.json()["stopped"]
+        assert other.wait(20) != 0
+    (folder / ".lock").unlink()
 
 
 def test_the_command_refuses_what_it_cannot_serve(tmp_path, monkeypatch):
