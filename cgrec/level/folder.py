@@ -43,11 +43,7 @@ class LevelFolder:
 
     @property
     def frames(self) -> Frames:
-        """The ensemble this level hands on.
-
-        Raises:
-            Unfinished: it is not made yet; it says how far the climb is, and what to do.
-        """
+        """The ensemble this level hands on. Before it is made, Unfinished says how far its climb is."""
         return Frames.load(self._made(layout.FRAMES, "frames", "climb to it first"))
 
     @property
@@ -63,8 +59,7 @@ class LevelFolder:
     @property
     def mapping(self) -> Mapping:
         """From the level below."""
-        way = "climb to it first, or choose a level above level 0"
-        return Mapping.load(self._made(layout.MAPPING, "mapping", way))
+        return Mapping.load(self._made(layout.MAPPING, "mapping", "choose a level above level 0"))
 
     @property
     def potential(self) -> Potential:
