@@ -382,7 +382,8 @@ def _pays(options: Langevin, device: torch.device, n_sites: int) -> bool:
         return bool(options.compile)
     if device.type == "cuda":
         return options.total_steps > STEPS_THAT_PAY
-    return kernel_pays(options.total_steps * options.n_replicas, n_sites)
+    steps = options.total_steps
+    return kernel_pays(steps * options.n_replicas, n_sites, steps)
 
 
 def _frictions(given: float | Mapping[str, float], types: Sequence[str]) -> Tensor:

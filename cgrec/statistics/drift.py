@@ -56,11 +56,11 @@ def drift(frames: Frames, series: ArrayLike, periodic: bool = False) -> Drift | 
 
 
 def _drift(frames: Frames, x: NDArray[np.float64]) -> Drift | None:
-    walk, progress = _progress(frames)
+    walk, share = progress(frames)
     weights = frames.normalised_weights()
     mean = float(weights @ x)
     spread = float(np.sqrt(weights @ (x - mean) ** 2))
-    parts = progress < _EARLY, progress >= 1 - _LATE
+    parts = share < _EARLY, share >= 1 - _LATE
     if len(x) < 8 or spread <= 1e-12 * max(1.0, abs(mean)):
         return None
     n_walks = walk.max() + 1
@@ -86,7 +86,7 @@ def _drift(frames: Frames, x: NDArray[np.float64]) -> Drift | None:
     return Drift(float(late - early) / spread, error / spread) if error > 0 else None
 
 
-def _progress(frames: Frames) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def progress(frames: Frames) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """(n_frames,) number of the walk of each frame, and the share of that walk before it."""
     n = len(frames)
     if frames.replicas is None:

@@ -28,8 +28,9 @@ from .report import TrainingReport
 from .schedule import Schedule
 
 #: Pairs of sites in all batches from which compiling a network, 5 s, is less than what it saves,
-#: about 4 s in 10^6 pairs; twice that, for on a slow machine compiling takes longer.
-PAIRS_THAT_PAY = 3e6
+#: about 4 s in 10^6 pairs; twice that, for on a slow machine compiling takes longer. A step takes as
+#: long as so many pairs beside them: three sites in batches of 64 took 26 ms, by the kernel 7.
+PAIRS_THAT_PAY, PAIRS_OF_A_STEP = 3e6, 5e3
 #: Neighbours that a site has at most, for that estimate.
 NEIGHBOURS = 50
 
@@ -213,5 +214,5 @@ def compiling_pays(options: FitOptions, training: LabelledGraphs) -> bool:
     if options.compile != "auto":
         return bool(options.compile)
     sites = training.frames.n_sites
-    pairs = options.steps * options.batch_size * sites * min(sites, NEIGHBOURS)
-    return options.torch_device.type == "cpu" and pairs > PAIRS_THAT_PAY
+    pairs = options.batch_size * sites * min(sites, NEIGHBOURS) + PAIRS_OF_A_STEP
+    return options.torch_device.type == "cpu" and options.steps * pairs > PAIRS_THAT_PAY

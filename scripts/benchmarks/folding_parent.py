@@ -21,6 +21,7 @@ from cgrec.dynamics.walks import round_trips
 from cgrec.frames import Frames
 from cgrec.mapping import alpha_carbons
 from cgrec.observables import pair_distance_divergence, transitions
+from cgrec.statistics.drift import drift, progress
 from cgrec.variables import RMSD
 
 
@@ -43,14 +44,15 @@ def main() -> None:
     print(f"replicas: {counted.down} foldings, {counted.up} unfoldings (+- {counted.error:.1f})")
     walks = np.load(arguments.frames / "walks.npy")
     print(f"round trips in temperature: {round_trips(walks, walks.max()).sum()}")
-    time = progress(frames)
+    _, time = progress(frames)
     fifths = [values[(time >= k / 5) & (time < (k + 1) / 5)] for k in range(5)]
     shares = ", ".join(f"{np.mean(part < arguments.folded):.3f}" for part in fifths)
     print(f"folded, of all temperatures, in each fifth: {shares}")
     kept = frames[np.flatnonzero(time >= arguments.first)]
     print(f"from {arguments.first:.0%} on: {described(rmsd, kept, arguments.folded)}")
-    middle = (1 + arguments.first) / 2
-    late = progress(frames)[time >= arguments.first] >= middle
+    moved = drift(kept, rmsd.of(kept))
+    print(f"drift of RMSD in it: {moved.shift:+.2f} +- {moved.error:.2f} of its spread")
+    late = progress(kept)[1] >= 0.5
     odd = np.asarray(kept.replicas) % 2 == 1
     for name, second in (("time", late), ("replicas", odd)):
         halves = pair_distance_divergence(
@@ -60,15 +62,6 @@ def main() -> None:
             f"halves by {name}: {halves.js:.4f}, floor {halves.floor:.4f}, "
             f"excess {halves.js - halves.floor:.4f} +- {halves.error:.4f}"
         )
-
-
-def progress(frames: Frames) -> np.ndarray:
-    """(n_frames,) share of its replica's run that lies before each frame."""
-    share = np.empty(len(frames))
-    for replica in np.unique(frames.replicas):
-        own = np.flatnonzero(frames.replicas == replica)
-        share[own] = np.arange(len(own)) / len(own)
-    return share
 
 
 if __name__ == "__main__":

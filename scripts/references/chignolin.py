@@ -27,6 +27,7 @@ from cgrec.io import write
 from cgrec.mapping import alpha_carbons, least_noise
 from cgrec.potential import Potential
 from cgrec.sources import ForceFieldSource, molecule
+from cgrec.statistics.drift import progress
 from cgrec.statistics.temperatures import weights_at
 
 SHIPPED = Path(__file__).resolve().parents[2] / "cgrec" / "data" / "peptides"
@@ -97,7 +98,8 @@ def ship(out: Path) -> None:
     labels = MeanForces()(potential, atoms, mapping, mapping(atoms), out / "labels", seed=1)
     energies = np.load(run / "energies.npy")[chosen]
     weights = weights_at(frames.temperature, energies, temperatures[chosen])
-    weights *= np.where(_progress(frames)[chosen] < RELAXING, EARLY, 1.0)
+    _, before = progress(frames)
+    weights *= np.where(before[chosen] < RELAXING, EARLY, 1.0)
     labels = replace(
         labels,
         # their bonds are no chemical ones
@@ -108,15 +110,6 @@ def ship(out: Path) -> None:
     )
     print(labels, f"efficiency of the weights {labels.weight_efficiency():.2f}")
     labels.save(PARENT)
-
-
-def _progress(frames: Frames) -> np.ndarray:
-    """(n_frames,) share of its replica's run that lies before each frame."""
-    progress = np.empty(len(frames))
-    for replica in np.unique(frames.replicas):
-        own = np.flatnonzero(frames.replicas == replica)
-        progress[own] = np.arange(len(own)) / len(own)
-    return progress
 
 
 def melt(path: Path, folder: Path) -> None:

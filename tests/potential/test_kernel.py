@@ -198,8 +198,8 @@ def test_energy_and_forces_take_the_kernel_where_it_pays(compiler, monkeypatch):
     if compiler:
         monkeypatch.setattr(DensityNetwork, "forward", lambda *_: pytest.fail("not by the kernel"))
     for pairs in (5 * 50 * 50 - 1, 5 * 50 * 50):
-        monkeypatch.setattr(base, "PAIRS_THAT_PAY", pairs)
-        pays_from.append(base.kernel_pays(5, 50))
+        monkeypatch.setattr(base, "PAIRS_THAT_PAY", pairs + 3 * base.PAIRS_OF_A_CALL)
+        pays_from.append(base.kernel_pays(5, 50, 3))
     assert pays_from == [True, False]
     monkeypatch.setattr(base, "PAIRS_THAT_PAY", 0)
     monkeypatch.setattr(base, "PORTION", 120)
