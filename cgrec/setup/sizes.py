@@ -45,10 +45,11 @@ LEAST_RATE = (2 * math.pi / 0.16) ** 2
 STEPS = (0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.012, 0.015, 0.02)
 #: Frames in which walls are looked for.
 OF_WALLS = 1000
-#: ps, of alpha carbons and centres of residues of a chain that nobody has seen move.
-UNSEEN_STEP = 0.008
-#: ps, of a trial run of such a chain: of 128 replicas of three alanines 38 were lost without.
-STRAYING = 50.0
+#: (nm, ps): time steps of sites that nobody has seen move, up to a length of their shortest bond.
+#: Carbonyls vibrate in 24 fs; alpha carbons and centres of residues bear 8 fs.
+UNSEEN_STEPS = ((0.2, 0.002), (0.245, 0.004), (math.inf, 0.008))
+#: Frames of each replica of such a run.
+SAVED_UNSEEN = 200
 #: Sites in a batch, and in all replicas of a run together.
 IN_A_BATCH, IN_A_RUN = 640, 2000
 #: Steps of a fit, of a run of one molecule, and of a run of many molecules, each of which counts;
@@ -63,13 +64,12 @@ def settle(rung: Rung, situation: Situation, permittivity: float = WATER) -> Non
     """Fill the settings of a rung from its mapped frames; of a structure that has not been run, those
     that three alanines need.
     """
-    frames = rung.frames
+    frames, chain = rung.frames, situation.word in ("protein", "peptide")
     if frames.forces is None:
-        rung.settings = _unseen(rung)
+        rung.settings = _unseen(rung, chain)
         return
     dense = situation.dense
     cutoff = _cutoff(frames, dense, bool(situation.dropped))
-    chain = situation.word in ("protein", "peptide")
     settings: Json = {"priors": _priors(frames, chain, situation, permittivity)}
     settings["potential"] = {"cutoff": cutoff}
     n = frames.n_sites
@@ -104,21 +104,23 @@ def _ions_alone(rung: Rung, situation: Situation) -> bool:
     return not solvent & set(rung.frames.system.residue_names)
 
 
-def _unseen(rung: Rung) -> Json:
-    """Settings of a chain of which there is a structure only."""
+def _unseen(rung: Rung, chain: bool) -> Json:
+    """Settings of a peptide of which there is a structure only."""
     system = rung.frames.system
+    step = _unseen_step(rung.frames)
+    length = RUN * step
     settings: Json = {
         "priors": {"dihedrals": len(system.bonded_paths(4)) > 0},
+        "strays": {"_target_": "cgrec.level.Strays", "length": length / 4},
         "dynamics": {
-            "timestep": UNSEEN_STEP,
-            "length": 200.0,
-            "save_every": 1.0,
-            "equilibration": 20.0,
+            "timestep": step,
+            "length": length,
+            "save_every": length / SAVED_UNSEEN,
+            "equilibration": length / 10,
         },
-        "strays": {"_target_": "cgrec.level.Strays", "length": STRAYING},
         "variables": _variables(rung),
     }
-    if system.n_sites > 4:
+    if chain and system.n_sites > 4:
         settings["priors"]["walls"] = {"_target_": "cgrec.potential.priors.ChainWalls"}
     if rung.name == "l1":
         settings["mean_forces"] = {
@@ -126,7 +128,15 @@ def _unseen(rung: Rung) -> Json:
             "length": 0.6,
             "most": 8000,
         }
-    return settings | _corrections(settings["variables"], True, rung.frames)
+    return settings | _corrections(settings["variables"], chain, rung.frames)
+
+
+def _unseen_step(frames: Frames) -> float:
+    """ps, by the shortest bond: of atoms, of a few atoms each, of residues."""
+    first, second = frames.system.bonds.T
+    apart = np.linalg.norm(frames.positions[0, first] - frames.positions[0, second], axis=-1)
+    shortest = float(apart.min(initial=math.inf))
+    return next(step for length, step in UNSEEN_STEPS if shortest < length)
 
 
 def _cutoff(frames: Frames, dense: bool, sparse: bool) -> float:

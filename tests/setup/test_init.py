@@ -408,6 +408,42 @@ def test_a_structure_is_run_in_a_force_field(tmp_path, monkeypatch):
     assert len(engine.exchange.factors) == 8 and engine.n_replicas % 8 == 0  # 109 atoms
 
 
+def shortened(n, path):
+    """The helix of ten alanines, cut after `n` of them and capped."""
+    helix = Path(cgrec.__file__).parent / "data/peptides/ala10_helix.pdb"
+    cap = {"N": "N", "H": "H", "CA": "C", "HA": "H1", "CB": "H2", "C": "H3"}
+    lines, carbon = [], None
+    for line in helix.read_text().splitlines():
+        if not line.startswith(("ATOM", "HETATM")):
+            continue
+        name, residue = line[12:16].strip(), int(line[22:26])
+        if residue <= n + 1:
+            lines.append(line)
+        elif residue == n + 2 and name in cap:
+            place = np.array(line[30:54].split(), float)
+            if name == "CA":
+                carbon = place
+            elif name in ("CB", "C"):  # carbons become hydrogens, 1.09 angstrom away
+                place = carbon + 1.09 * (place - carbon) / np.linalg.norm(place - carbon)
+            name = cap[name]
+            at = "".join(f"{x:8.3f}" for x in place)
+            lines.append(f"HETATM{line[6:12]} {name:<3} NME{line[20:30]}{at}{line[54:76]} {name[0]}")
+    path.write_text("\n".join(lines) + "\nEND\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    "n, sites, step", [(1, 10, 0.002), (2, 15, 0.002), (3, 5, 0.008), (5, 7, 0.008)]
+)
+def test_what_is_proposed_for_a_peptide_passes_its_check(tmp_path, monkeypatch, n, sites, step):
+    monkeypatch.chdir(tmp_path)
+    said = cgrec.init(shortened(n, tmp_path / "peptide.pdb"), temperature=300, to="mine.yaml")
+    assert f"l1: {sites} sites" in said
+    cgrec.check("mine.yaml")
+    chain = build(composed(["mine.yaml"]))
+    assert chain.recipes["l1"].dynamics.timestep == step
+
+
 @pytest.mark.parametrize("package", ["openmm", "pymbar"])
 def test_a_structure_without_openmm_is_refused_with_the_way_out(tmp_path, monkeypatch, package):
     helix = Path(cgrec.__file__).parent / "data/peptides/ala10_helix.pdb"
