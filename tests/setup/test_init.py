@@ -427,7 +427,9 @@ def shortened(n, path):
                 place = carbon + 1.09 * (place - carbon) / np.linalg.norm(place - carbon)
             name = cap[name]
             at = "".join(f"{x:8.3f}" for x in place)
-            lines.append(f"HETATM{line[6:12]} {name:<3} NME{line[20:30]}{at}{line[54:76]} {name[0]}")
+            lines.append(
+                f"HETATM{line[6:12]} {name:<3} NME{line[20:30]}{at}{line[54:76]} {name[0]}"
+            )
     path.write_text("\n".join(lines) + "\nEND\n")
     return path
 
