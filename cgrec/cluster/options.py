@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from ..ranges import expect
 
 #: Fields that are ours; all others are sbatch's, under the names that submitit gives them.
-_OURS = ("replicas", "resubmit")
+_OURS = ("replicas", "resubmit", "levels")
+#: Fields that no level has of its own.
+_OF_ALL = ("resubmit", "levels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,11 @@ class Slurm:
         replicas: of a run in one job: a run of more is divided into blocks of so many, jobs of an
             array, where neither bias nor exchange moves them together; 0: a run is one job.
         resubmit: times that a job which ended before its work is submitted again.
+        levels: {level: {field: value}} that its jobs ask for instead; "level0" is that below the
+            first.
+
+    Raises:
+        ValueError: a number out of its range; a level asks for what none has of its own.
     """
 
     partition: str | None = None
@@ -49,6 +57,7 @@ class Slurm:
     signal_delay_s: int = 120
     replicas: int = 0
     resubmit: int = 10
+    levels: Mapping[str, Mapping[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         expect("Slurm", at_least=1, time=self.time, cpus_per_task=self.cpus_per_task)
@@ -56,6 +65,26 @@ class Slurm:
         expect("Slurm", at_least=0, gpus_per_node=self.gpus_per_node)
         expect("Slurm", at_least=0, replicas=self.replicas, resubmit=self.resubmit)
         expect("Slurm", at_least=0, signal_delay_s=self.signal_delay_s)
+        for level in self.levels or {}:
+            self.of(level)
+
+    def of(self, level: str) -> Slurm:
+        """What the jobs of a level ask for.
+
+        Raises:
+            ValueError: its name for `levels`, and the field that is wrong there.
+        """
+        own = dict((self.levels or {}).get(level, {}))
+        known = [f.name for f in fields(self) if f.name not in _OF_ALL]
+        wrong = [name for name in own if name not in known]
+        if wrong:
+            raise ValueError(
+                f"Slurm.levels.{level}: expected {', '.join(known)}, found {', '.join(wrong)}"
+            )
+        try:
+            return replace(self, levels=None, **own)
+        except ValueError as error:
+            raise ValueError(f"Slurm.levels.{level}: {error}") from None
 
     def parameters(self) -> dict[str, object]:
         """What submitit is told: all that was given."""

@@ -34,6 +34,10 @@ class Queue(Protocol):
     every: float
     cancel: str
 
+    def ask(self, options: Slurm) -> None:
+        """Let the next jobs ask for other things."""
+        ...
+
     def submit(self, name: str, calls: Sequence[Call]) -> list[str]:
         """Numbers of jobs for calls, in their order; of several the jobs are an array."""
         ...
@@ -98,9 +102,11 @@ class SlurmQueue(_Submitting):
                 f"submit: expected a machine with SLURM, found no {missing[0]}; give the command "
                 "on a login node of the cluster, or submit=local to try it here"
             )
-        executor = SlurmExecutor(folder)
-        executor.update_parameters(**options.parameters())
-        super().__init__(executor, folder)
+        super().__init__(_slurm(options, folder), folder)
+
+    def ask(self, options: Slurm) -> None:
+        """A new executor: what one was told once, it goes on to ask for."""
+        self.executor = _slurm(options, self.folder)
 
     def _named(self, name: str) -> dict[str, str]:
         return {"job_name": name}
@@ -115,6 +121,12 @@ class SlurmQueue(_Submitting):
         return set(jobs) if answer.returncode else set(jobs) & set(answer.stdout.split())
 
 
+def _slurm(options: Slurm, folder: Path) -> SlurmExecutor:
+    executor = SlurmExecutor(folder)
+    executor.update_parameters(**options.parameters())
+    return executor
+
+
 class LocalQueue(_Submitting):
     """Processes of this machine, all at once: to try what a cluster would do.
 
@@ -127,9 +139,13 @@ class LocalQueue(_Submitting):
     cancel = "kill"
 
     def __init__(self, options: Slurm, folder: Path) -> None:
-        executor = LocalExecutor(folder)
-        executor.update_parameters(timeout_min=options.time, signal_delay_s=options.signal_delay_s)
-        super().__init__(executor, folder)
+        super().__init__(LocalExecutor(folder), folder)
+        self.ask(options)
+
+    def ask(self, options: Slurm) -> None:
+        self.executor.update_parameters(
+            timeout_min=options.time, signal_delay_s=options.signal_delay_s
+        )
 
     def alive(self, jobs: Collection[str]) -> set[str]:
         return {job for job in jobs if self._lives(job)}

@@ -24,6 +24,7 @@ from ._climbing import climb_one, looked_at
 from ._words import Words
 
 if TYPE_CHECKING:
+    from ..cluster import Slurm
     from ..cluster.jobs import Jobs
     from ..cluster.watching import Watch
 
@@ -49,16 +50,17 @@ def climb_by_jobs(words: Words, config: Composed) -> None:
     from ..cluster.watching import Watch
 
     options = cluster_options(config)
+    names = ["level0", *chain.recipes]
     folder = chain.folder.with_name(chain.folder.name + JOBS)
     with only_here(folder):
         queue = QUEUES[config.submit](options, folder)
         watch = Watch(chain.folder)
         said = [*words.overrides, *(f"--config-dir={own}" for own in words.folders)]
         jobs = Jobs(folder, queue, said, options.resubmit, watch)
-        climb = _Climb(words, chain.folder, jobs, watch, options.replicas)
+        climb = _Climb(words, chain.folder, jobs, watch)
         with _told_when_left(jobs):
-            for k in range(_first(chain.folder, len(chain.recipes)), len(chain.recipes) + 1):
-                climb.make_level(k)
+            for k in range(_first(chain.folder, len(chain.recipes)), len(names)):
+                climb.make_level(k, options.of(names[k]))
     print(f"report: {chain.folder / layout.PAGE}")
 
 
@@ -92,19 +94,20 @@ class _Climb:
         run: its folder.
         jobs: that are at work.
         watch: shows what they write.
-        replicas: of a block; 0: no run is divided.
     """
 
     words: Words
     run: Path
     jobs: Jobs
     watch: Watch
-    replicas: int
 
-    def make_level(self, k: int) -> None:
-        """Level `k`: its job, and as often as that asks for them, jobs for blocks of replicas."""
+    def make_level(self, k: int, options: Slurm) -> None:
+        """Level `k`: its job, and as often as that asks for them, jobs for blocks of replicas; what
+        they ask for.
+        """
+        self.jobs.queue.ask(options)
         task = f"level{k}"
-        work = partial(level_job, self.words, k, self.replicas)
+        work = partial(level_job, self.words, k, options.replicas)
         while "blocks" in (said := self.jobs.finish({task: work})[task]):
             self._make_blocks(said)
 

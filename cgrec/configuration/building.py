@@ -123,6 +123,19 @@ def _check_top(plain: Json) -> None:
     misshapen = wrong_shape(plain)
     if misshapen is not None:
         raise ValueError(misshapen)
+    _check_jobs(plain)
+
+
+def _check_jobs(plain: Json) -> None:
+    """ValueError where jobs of a level that is not there ask for something."""
+    levels = ["level0", *(plain.get("levels") or {})]
+    asked = (plain.get("slurm") or {}).get("levels") or {}
+    unknown = [level for level in asked if level not in levels]
+    if unknown:
+        raise ValueError(
+            f"slurm.levels: expected levels of this climb ({', '.join(levels)}), found "
+            f"{', '.join(unknown)}"
+        )
 
 
 def _check_finite(node: object, key: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cgrec.cluster import Slurm
+from cgrec.configuration import checked, composed
 
 pytest.importorskip("submitit")
 from cgrec.cluster.queue import LocalQueue, SlurmQueue  # noqa: E402
@@ -45,6 +46,39 @@ def test_sbatch_is_told_what_was_asked_for(cluster, tmp_path):
     }
     assert number == "1" and wanted.items() <= told.items()
     assert "\nmodule load gcc\n" in script and "qos" not in told
+
+
+def test_jobs_of_a_level_ask_for_what_it_has_of_its_own(cluster, tmp_path):
+    (cluster / "doomed").write_text("1 2")
+    options = Slurm(gpus_per_node=1, time=30, levels={"l1": {"time": 90, "gpus_per_node": 0}})
+    queue = SlurmQueue(options, tmp_path / "jobs")
+    told = []
+    for level in ("l1", "l2"):
+        queue.ask(options.of(level))
+        (number,) = queue.submit(level, [partial(print, 1)])
+        script = (tmp_path / "jobs" / f"{number}_submission.sh").read_text()
+        told.append(dict(re.findall(r"#SBATCH --([\w-]+)=(.*)", script)))
+    assert [own["time"] for own in told] == ["90", "30"]
+    assert ["gpus-per-node" in own for own in told] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "levels, said",
+    [
+        ({"l1": {"resubmit": 3}}, "Slurm.levels.l1: expected partition.*found resubmit"),
+        ({"l1": {"gpus": 3}}, "Slurm.levels.l1: expected partition.*found gpus"),
+        ({"l1": {"time": 0}}, "Slurm.levels.l1: Slurm.time: expected"),
+    ],
+)
+def test_what_no_level_asks_for_is_refused(levels, said):
+    with pytest.raises(ValueError, match=said):
+        Slurm(levels=levels)
+
+
+def test_a_level_that_no_climb_has_is_refused():
+    words = ["experiment=gaussian_chain", "+slurm.levels.l9.time=5"]
+    with pytest.raises(ValueError, match=r"slurm.levels: .*level0, l1, l2, l3.*found l9"):
+        checked(composed(words))
 
 
 def test_several_calls_are_an_array(cluster, tmp_path):

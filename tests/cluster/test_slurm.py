@@ -86,7 +86,7 @@ def test_a_job_whose_time_is_up_goes_on_in_the_next(cluster, tmp_path, monkeypat
 def test_a_gpu_of_the_jobs_need_not_be_one_of_this_machine(cluster, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = []
-    monkeypatch.setattr(_submitted._Climb, "make_level", lambda self, k: made.append(k))
+    monkeypatch.setattr(_submitted._Climb, "make_level", lambda self, k, options: made.append(k))
     words = ["climb", *CHAIN, "run=jobs", "submit=slurm"]
     main([*words, "device=cuda"])
     assert made == [0, 1]
