@@ -34,7 +34,7 @@ def forecast(chain: Chain) -> Iterator[tuple[str, str]]:
         return
     for name, system in zip(names, systems):
         yield name, _in_words(system)
-    yield "labels", f"{len(chain.variables)} variables of the chain are where they should be"
+    yield "labels", _labels(chain, systems)
     yield "box", _box(chain)
     yield "disk", _disk(chain.folder, list(chain.recipes.values()), systems[1:])
 
@@ -44,6 +44,24 @@ def _in_words(system: System | None) -> str:
         return "sites are chosen by the frames of the level below"
     molecules = len(system.molecule_sites())
     return f"{system.n_sites} sites in {molecules} molecule{'s' if molecules > 1 else ''}"
+
+
+def _labels(chain: Chain, systems: Sequence[System | None]) -> str:
+    """How many variables were looked up, of the chain and of each level that has its own."""
+    own = {
+        name: (len(recipe.variables), system is not None)
+        for (name, recipe), system in zip(chain.recipes.items(), systems[1:])
+        if recipe.variables
+    }
+    looked = [(len(chain.variables), "of the chain")] if chain.variables else []
+    looked += [(n, f"of {name}") for name, (n, known) in own.items() if known]
+    later = [name for name, (_, known) in own.items() if not known]
+    if not looked and not later:
+        return "no variables are named: levels are compared in those that suit their sites"
+    said = [f"{n} variable{'s' if n > 1 else ''} {of}" for n, of in looked]
+    found = [f"{', '.join(said)}: all labels mean sites"] if said else []
+    found += [f"those of {', '.join(later)} are known when its sites are"] if later else []
+    return "; ".join(found)
 
 
 def _box(chain: Chain) -> str:

@@ -56,6 +56,35 @@ def _decoded(written: list[str]) -> NDArray[np.int64] | None:
         return None
 
 
+class Row(NamedTuple):
+    """An atom of a PDB: its name, residue name, element as it is written ("" where none is), and
+    where its residue stands (name, chain, number, insertion code).
+    """
+
+    name: str
+    residue: str
+    element: str
+    place: str
+
+    @property
+    def label(self) -> str:
+        """A:ALA2:CA."""
+        chain, number = self.place[4:5].strip(), self.place[5:].strip()
+        return f"{chain}:{self.residue}{number}:{self.name}".lstrip(":")
+
+
+def rows(path: Path) -> list[Row]:
+    """Atoms of the first model. Columns 77 and 78 hold letters, or no element: before 1996 they were
+    part of a line number.
+    """
+    found = []
+    for line in _atom_lines(path):
+        element = line[76:78].strip()
+        written = element if element.isalpha() else ""
+        found.append(Row(line[12:16].strip(), line[17:21].strip(), written, line[17:27]))
+    return found
+
+
 def has_atoms(path: Path) -> bool:
     """Whether there is an atom in the file."""
     return next(_atom_lines(path), None) is not None

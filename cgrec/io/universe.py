@@ -28,6 +28,7 @@ from .elements import (
     is_virtual,
     mass_agrees,
 )
+from .stated import Stated, check_stated, symbol_of
 
 if TYPE_CHECKING:
     from MDAnalysis import AtomGroup, Universe
@@ -128,6 +129,12 @@ class _Columns:
     def labels(self) -> list[str]:
         """'residue name:site name' of every site."""
         return [f"{r}:{n}" for r, n in zip(self.residue_names, self.names)]
+
+    def place(self, site: int) -> str:
+        """A:ALA2:CA of one site, as far as the file says."""
+        chain = "" if self.chain_ids is None else str(self.chain_ids[site])
+        number = "" if self.residue_numbers is None else str(self.residue_numbers[site])
+        return f"{chain}:{self.residue_names[site]}{number}:{self.names[site]}".lstrip(":")
 
 
 #: Columns of the Atoms section of a LAMMPS data file by its style (docs.lammps.org/read_data.html),
@@ -271,6 +278,10 @@ def _columns(universe: Universe, path: Path) -> _Columns:
         found["masses"] = None
     hybrid = pdb.hybrid_residues(path) if path.suffix.lower() in pdb.ENDINGS else None
     blank = np.full(n, "", object)
+    if path.suffix.lower() in pdb.ENDINGS:  # MDAnalysis drops what is no symbol
+        written = [row.element for row in pdb.rows(path)]
+        if len(written) == n and any(written):
+            found["elements"] = np.array(written, object)
     return _Columns(
         names=blank if found["names"] is None else found["names"],
         residue_names=blank if found["resnames"] is None else found["resnames"],
@@ -384,8 +395,17 @@ def _elements(columns: _Columns, given: Mapping[str, str] | None, where: str) ->
     masses = None if columns.masses is None else np.nan_to_num(np.asarray(columns.masses, float))
     guessed = guess_elements(names, residue_names, columns.residues.tolist(), masses)
     found: list[str | Doubt] = []
+    written = [""] * len(names) if columns.elements is None else list(map(str, columns.elements))
+    check_stated(
+        [
+            Stated(columns.place(i), residue_names[i], written[i], guessed[i])
+            for i in range(len(names))
+            if not chosen[i]
+        ],
+        where,
+    )
     for i, guess in enumerate(guessed):
-        stated = "" if columns.elements is None else str(columns.elements[i]).strip().capitalize()
+        stated = symbol_of(written[i])
         if not stated and columns.types is not None and str(columns.types[i]).strip() == "D":
             stated = "H"  # deuterium, of which MDAnalysis knows no element
         mass = None if masses is None or not masses[i] > 0 else float(masses[i])
@@ -436,7 +456,7 @@ def _say_guesses(
     """
     said: dict[str, str] = {}
     for i, symbol in enumerate(found):
-        stated = columns.elements is not None and str(columns.elements[i]).strip()
+        stated = columns.elements is not None and symbol_of(str(columns.elements[i]))
         known = is_known(str(columns.residue_names[i]))
         if isinstance(symbol, Doubt) or stated or chosen[i] or known or symbol == "X":
             continue

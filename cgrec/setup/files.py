@@ -12,6 +12,7 @@ from ..files import Json
 from ..frames import Frames
 from ..io import check_force_units, files_of, named_as_forces, read
 from ..needs import need
+from ..system import System
 from ..trace import is_alpha_carbon
 
 #: Endings of files that say what the sites are, and hold no run.
@@ -44,6 +45,8 @@ RUN_OF_ATOMS = {"length": 250, "equilibration": 200}
 #: The highest temperature of that run over its lowest, and the atoms that a ladder of four rungs
 #: serves: 42 atoms trade 38 % of the attempts.
 HIGHEST, SERVED = 1.6, 60
+#: Molecules of a structure that are listed where there should be one.
+_SHOWN = 3
 #: K, to read a file whose temperature nobody knows yet.
 ANY = 300.0
 
@@ -136,12 +139,13 @@ def _of_structure(paths: Sequence[Path], temperature: float | None) -> Sample:
             "protein to be run in a force field, found another structure alone; add its trajectory, "
             "or make one with source=calculator or source=openmm (cgrec climb --help)"
         )
-    others = frames.system.molecules.max()
-    if others:
+    if frames.system.molecules.max():
         raise ValueError(
             f"{structures[0]}: expected one molecule to be run in implicit solvent, found "
-            f"{others} beside the largest; take out water and ions (selection in your viewer), or "
-            "run it in OpenMM or GROMACS and give the trajectory with its forces"
+            f"{_fragments(frames.system)}; take out what is not the molecule, such as water and ions "
+            "(selection in your viewer); where one molecule is in pieces, bonds in it are too long: "
+            "mend the structure; or run all of it in OpenMM or GROMACS and give the trajectory with "
+            "its forces"
         )
     if "H" not in frames.system.elements:
         raise ValueError(
@@ -157,6 +161,19 @@ def _of_structure(paths: Sequence[Path], temperature: float | None) -> Sample:
     }
     notes = [] if temperature else [f"no temperature was given: {ANY:.0f} K"]
     return Sample(frames, "force_field", settings, notes)
+
+
+def _fragments(system: System) -> str:
+    """2 molecules that no bond joins: one of 20 atoms (A:ACE1 to A:NME3), ..., the largest first."""
+    found = sorted(system.molecule_sites(), key=len, reverse=True)
+    labels = [label.rpartition(":")[0] for label in system.full_labels]
+    said = []
+    for sites in found[:_SHOWN]:
+        first, last = labels[sites[0]], labels[sites[-1]]
+        where = first if first == last else f"{first} to {last}"
+        said.append(f"one of {len(sites)} atom{'s' if len(sites) > 1 else ''} ({where})")
+    more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    return f"{len(found)} that no bond joins: {', '.join([*said, *more])}"
 
 
 def _exchange(n_atoms: int) -> Json:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from ..frames import Frames
+from ..io.stated import check_pdb
 from ..potential import ForceField, Potential
 from ..system import System
 from .openmm_system import (
@@ -51,6 +52,7 @@ def molecule(
     """
     _, app = openmm_modules("molecule")
     field = force_field_of_files("molecule", force_field)
+    check_pdb(structure)
     pdb = app.PDBFile(str(structure))
     plain = system_under(field, pdb.topology, str(structure))
     masses = masses_of(plain)

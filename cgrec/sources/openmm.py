@@ -16,6 +16,7 @@ from ..dynamics.langevin import LONGEST_STEP
 from ..files import missing
 from ..frames import Frames
 from ..io import select_sites
+from ..io.stated import check_pdb
 from ..needs import need
 from ..progress import Progress
 from ..ranges import expect, expect_reach, expect_unit
@@ -202,6 +203,7 @@ class OpenMMSource(Source):
         virtual.
         """
         _, app = _openmm()
+        check_pdb(self._structure)
         topology = app.PDBFile(str(self._structure)).topology
         masses = np.array(
             [0.0 if a.element is None else a.element.mass._value for a in topology.atoms()]
@@ -223,6 +225,7 @@ class OpenMMSource(Source):
     def _prepare(self, seed: int) -> _Run:
         openmm, app = _openmm()
         a = self._arguments
+        check_pdb(self._structure)
         pdb = app.PDBFile(str(self._structure))
         field = force_field_of_files("OpenMMSource", a["force_field"], "source.force_field")
         plain = created(field, pdb.topology, self._options(pdb.topology))

@@ -17,6 +17,7 @@ from cgrec.io.elements import (
     mass_agrees,
 )
 from cgrec.io.pdb import one_location
+from cgrec.io.stated import check_pdb
 from cgrec.io.topology import read_species, read_topology
 from cgrec.remarks import Remark
 
@@ -699,3 +700,98 @@ def test_collapsed_beads_are_no_atoms(tmp_path):
     path = chain(tmp_path / "a.npz", 0.06, ["C1", "C2", "C3"])
     with pytest.raises(ValueError, match="no mass and its name is no element"):
         cgrec.read(path, temperature=300)
+
+
+# ---- elements that a file states ----------------------------------------------------------------
+
+
+def alanine(path, residue="ALA", **stated):
+    """A PDB of four heavy atoms and a hydrogen, with these texts in columns 77 and 78."""
+    sites = {"N": "N", "CA": "C", "HA": "H", "C": "C", "O": "O", **stated}
+    at = {"N": (0, 0), "CA": (1.46, 0), "HA": (1.9, 1.0), "C": (2.0, -1.4), "O": (3.2, -1.6)}
+    lines = [
+        f"ATOM  {k + 1:>5}  {name:<3} {residue:<3} A   2    "
+        f"{at.get(name, (9.0 * k, 9))[0]:8.3f}{at.get(name, (9.0, 9))[1]:8.3f}{0:8.3f}"
+        f"  1.00  0.00          {element:>2}\n"
+        for k, (name, element) in enumerate(sites.items())
+    ]
+    path.write_text("".join(lines))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"CA": "Xx"}, "A:ALA2:CA: expected the symbol of an element, by its name C, found 'Xx'"),
+        ({"CA": "CA"}, "A:ALA2:CA: expected the element C, as its name says in ALA, found Ca"),
+        ({"CA": "N"}, "A:ALA2:CA: expected the element C, .* found N; write C .columns 77 and 78"),
+        ({"HA": "HG"}, "A:ALA2:HA: expected the element H, .* found Hg"),
+        ({"O": "c"}, "A:ALA2:O: expected the element O, .* found C"),
+        ({"OXT": "Q"}, "A:ALA2:OXT: expected the symbol of an element"),
+    ],
+)
+def test_an_element_that_its_name_contradicts_is_refused(tmp_path, stated, said):
+    with pytest.raises(ValueError, match=said):
+        load_topology(alanine(tmp_path / "a.pdb", **stated))
+    with pytest.raises(ValueError, match=said):
+        check_pdb(tmp_path / "a.pdb")
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {},
+        {name: "" for name in ("N", "CA", "HA", "C", "O")},
+        {"N": "n", "CA": "c", "HA": "h", "C": "c", "O": "o"},
+        {"HA": "D"},
+        {"CA": ""},
+        {"CA": "X"},
+        {"CA": "12", "O": "1-"},
+    ],
+)
+def test_elements_that_are_blank_in_small_letters_or_deuterium_are_fine(tmp_path, stated, recwarn):
+    path = alanine(tmp_path / "a.pdb", **stated)
+    assert load_topology(path)[0].elements == ("N", "C", "H", "C", "O")
+    check_pdb(path)
+    assert not recwarn.list
+
+
+def test_sites_without_mass_and_beads_may_state_anything(tmp_path):
+    water = {"N": "", "CA": "", "HA": "", "C": "", "O": "O", "H1": "H", "H2": "H"}
+    for name, element in (("M", "M"), ("MW", ""), ("EPW", "EP"), ("EP", "XX")):
+        path = alanine(tmp_path / f"{name}.pdb", "HOH", **water, **{name: element})
+        text = [
+            x for x in path.read_text().splitlines(True) if x[12:16].split()[0] not in "N CA HA C"
+        ]
+        path.write_text("".join(text))
+        check_pdb(path)
+        with pytest.warns(Remark, match="1 massless sites"):
+            assert load_topology(path)[0].elements == ("O", "H", "H")
+    beads = tmp_path / "beads.pdb"
+    alanine(beads, "ALA", N="", CA="", HA="", C="", O="", BB="B", SC1="BB")
+    beads.write_text(
+        "".join(x for x in beads.read_text().splitlines(True) if "BB" in x or "SC1" in x)
+    )
+    check_pdb(beads)
+
+
+def test_where_names_are_free_the_element_wins_with_a_remark(tmp_path):
+    path = alanine(tmp_path / "l.pdb", "LIG", CA="CA")
+    with pytest.warns(Remark, match="A:LIG2:CA is Ca, by its name C"):
+        assert "Ca" in load_topology(path)[0].elements
+
+
+def test_the_structures_that_ship_state_what_names_say(recwarn):
+    found = sorted((Path(cgrec.__file__).parent / "data").rglob("*.pdb"))
+    assert len(found) > 3
+    for path in found:
+        check_pdb(path)
+    assert not recwarn.list
+
+
+def test_a_source_refuses_a_wrong_element_before_openmm_does(tmp_path):
+    pytest.importorskip("openmm")
+    from cgrec.sources.molecule import molecule
+
+    with pytest.raises(ValueError, match="A:ALA2:CA: expected the element C"):
+        molecule(alanine(tmp_path / "a.pdb", CA="N"), ["amber14-all.xml", "implicit/gbn2.xml"])

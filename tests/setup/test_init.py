@@ -446,6 +446,23 @@ def test_what_is_proposed_for_a_peptide_passes_its_check(tmp_path, monkeypatch, 
     assert chain.recipes["l1"].dynamics.timestep == step
 
 
+def test_molecules_beside_the_one_to_run_are_listed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    peptide = (Path(cgrec.__file__).parent / "data/alanine_dipeptide.pdb").read_text()
+    atoms = [line for line in peptide.splitlines(True) if line.startswith(("ATOM", "HETATM"))]
+    water = [
+        f"HETATM{90 + k:>5}  {n:<3} HOH W   7    {x:8.3f}{50:8.3f}{50:8.3f}  1.00  0.00           {n[0]}\n"
+        for k, (n, x) in enumerate((("O", 50), ("H1", 50.9), ("H2", 49.1)))
+    ]
+    Path("two.pdb").write_text("".join([*atoms, *water]))
+    with pytest.raises(
+        ValueError,
+        match=r"found 2 that no bond joins: one of 22 atoms \(.*ACE1 to .*NME3\), one of 3 atoms "
+        r"\(W:HOH7\); take out",
+    ):
+        cgrec.init("two.pdb", to="x.yaml")
+
+
 @pytest.mark.parametrize("package", ["openmm", "pymbar"])
 def test_a_structure_without_openmm_is_refused_with_the_way_out(tmp_path, monkeypatch, package):
     helix = Path(cgrec.__file__).parent / "data/peptides/ala10_helix.pdb"
