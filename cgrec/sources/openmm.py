@@ -203,8 +203,7 @@ class OpenMMSource(Source):
         virtual.
         """
         _, app = _openmm()
-        check_pdb(self._structure)
-        topology = app.PDBFile(str(self._structure)).topology
+        topology = _read(app, self._structure).topology
         masses = np.array(
             [0.0 if a.element is None else a.element.mass._value for a in topology.atoms()]
         )
@@ -225,8 +224,7 @@ class OpenMMSource(Source):
     def _prepare(self, seed: int) -> _Run:
         openmm, app = _openmm()
         a = self._arguments
-        check_pdb(self._structure)
-        pdb = app.PDBFile(str(self._structure))
+        pdb = _read(app, self._structure)
         field = force_field_of_files("OpenMMSource", a["force_field"], "source.force_field")
         plain = created(field, pdb.topology, self._options(pdb.topology))
         integrator = openmm.LangevinMiddleIntegrator(a["temperature"], a["friction"], a["timestep"])
@@ -289,6 +287,12 @@ class OpenMMSource(Source):
                 "platform or device of "
                 f"OpenMM; finish it there, or remove {chunks.folder} to begin again"
             ) from error
+
+
+def _read(app: Any, structure: str | Path) -> Any:
+    """A PDB as OpenMM reads it, whose elements are what its names say."""
+    check_pdb(structure)
+    return app.PDBFile(str(structure))
 
 
 def _openmm() -> tuple[ModuleType, ModuleType]:
