@@ -13,12 +13,11 @@ from ..chain.forecast import forecast
 from ..commands._calls import as_words
 from ..configuration import SUFFIXES, build, checked, composed
 from ..files import Json
-from ..frames import Frames
 from ..run import layout
 from ..run.lock import Owner
 from ..run.status import RunStatus, status_of
-from ..setup.cost import Cost, cost
-from ..sources import FileSource
+from ..setup.cost import Cost
+from ..setup.times import times_of
 from ..verdict import WORDS
 from .answers import (
     NOT_JUDGED,
@@ -87,7 +86,8 @@ class OnRuns:
         """What a climb will make and take: sites of every level, minutes of its fit and run on this
         machine, and the time step that its priors bear.
 
-        Minutes are known where level 0 is read from files: a few steps are timed.
+        Minutes are known where level 0 is read from files, or run under a force field: a few steps
+        of each part are timed. `found` says the time of all, level 0 included.
 
         Args:
             experiment, changes, without: as of check.
@@ -96,7 +96,10 @@ class OnRuns:
         _, chain = self._built(self._words(experiment, changes, without, ""))
         found = [Found(what=what, found=said) for what, said in forecast(chain)]
         systems = foreseen(chain) or [None] * (1 + len(chain.recipes))
-        costs = _costs(chain) if timing else {}
+        times = times_of(chain) if timing else None
+        if times is not None:
+            found.append(Found(what="time", found=times.said()))
+        costs = {} if times is None else times.levels
         levels = [
             _planned(name, None if system is None else system.n_sites, costs.get(name))
             for name, system in zip(chain.recipes, systems[1:])
@@ -266,22 +269,14 @@ def _count(value: object) -> int:
     return int(value) if isinstance(value, int | float) else 0
 
 
-def _costs(chain: Chain) -> dict[str, Cost]:
-    """Of every level whose frames can be had before the work."""
-    if not isinstance(chain.source, FileSource):
-        return {}
-    frames: Frames = chain.source.beginning
-    found = {}
-    for name, recipe in chain.recipes.items():
-        rule = recipe.mapping
-        mapping = rule(frames if getattr(rule, "needs_frames", False) else frames.system)
-        frames = mapping(frames)
-        found[name] = cost(name, recipe, frames)
-    return found
-
-
 def _planned(name: str, n_sites: int | None, found: Cost | None) -> Planned:
-    why = _NO_TIME if found else "not timed: level 0 is not read from files, or timing=false"
+    why = (
+        _NO_TIME
+        if found
+        else (
+            "not timed: level 0 is not read from files nor run under a force field, or timing=false"
+        )
+    )
 
     def time(value: float | None, unit: str) -> Quantity:
         return quantity(value, None, unit, _TIMED, why)

@@ -13,6 +13,7 @@ _HELP = """cgrec check: everything that can be known before work is done, for th
   cgrec check mine.yaml                  a file of your own
   cgrec check experiment=gaussian_chain levels.l1.dynamics.timestep=0.02
   cgrec check --config-dir DIR experiment=mine
+  cgrec check mine.yaml --timing         minutes as well, by a few steps of each level, which takes a minute or two
 
 First the settings, in a second or two: names, types, ranges and choices of every key, and the packages
 that later steps need. Then what the data say: labels of sites, cutoffs against the box, time steps,
@@ -20,9 +21,12 @@ memory and disk. Nothing is written. cgrec climb looks at the same before it beg
 Exit status: 0 nothing was found, 1 something was refused, 2 wrong usage (words that no command has)."""
 
 
+_TIMING = "--timing"
+
+
 def check(arguments: list[str]) -> None:
     """Look at a configuration, then at its data, and print what was found."""
-    words = read("cgrec check", arguments)
+    words = read("cgrec check", [one for one in arguments if one != _TIMING])
     config = words.configuration()
     plain = checked(config, words.trust, words.given)
     levels = plain.get("levels") or {}
@@ -32,6 +36,11 @@ def check(arguments: list[str]) -> None:
 
     for what, found in forecast(chain):
         _say(what, found)
+    if _TIMING in arguments:
+        from ..setup.times import times_of
+
+        times = times_of(chain, lambda name: sys.stderr.write(f"cgrec check: timing {name}\n"))
+        _say("time", "level 0 is of a kind that is not timed" if times is None else times.said())
 
 
 def explain(arguments: list[str]) -> str:

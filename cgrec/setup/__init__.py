@@ -8,6 +8,7 @@ slow        what a level is compared in
 sizes       reach, time step, batch, replicas, priors, corrections
 better      what would be better data
 cost        minutes a level, from a few steps on this machine
+times       minutes of a whole climb, level 0 of a bare structure included
 writing     the YAML
 """
 

@@ -59,7 +59,7 @@ def cost(name: str, recipe: LevelRecipe, frames: Frames) -> Cost:
     if not isinstance(engine, Langevin):
         raise TypeError(f"cost: expected dynamics that are Langevin, found {engine!r}")
     some = frames[:: max(1, -(-len(frames) // FRAMES))]
-    with _quietly(), tempfile.TemporaryDirectory() as place:
+    with quietly(), tempfile.TemporaryDirectory() as place:
         network = recipe.potential(some, 0)
         # walls stand behind all frames, and are what breaks first
         priors = fitted(recipe.listed_priors, frames, network.types)
@@ -96,7 +96,7 @@ def _fit(
     def fit(steps: int) -> Potential:
         return replace(short, steps=steps)(network, frames, priors=priors, seed=0)[0]
 
-    return fit(STEPS), _seconds_a_step(fit, STEPS)
+    return fit(STEPS), seconds_a_step(fit, STEPS)
 
 
 def _run(engine: Langevin, potential: Potential, frames: Frames, folder: Path) -> float:
@@ -112,7 +112,7 @@ def _run(engine: Langevin, potential: Potential, frames: Frames, folder: Path) -
             short(potential, frames, folder / str(next(number)), seed=0)
 
     run(STEPS)
-    return _seconds_a_step(run, 4 * STEPS)
+    return seconds_a_step(run, 4 * STEPS)
 
 
 def _count(recipe: LevelRecipe, engine: Langevin, types: tuple[str, ...], frames: Frames) -> float:
@@ -128,17 +128,21 @@ def _count(recipe: LevelRecipe, engine: Langevin, types: tuple[str, ...], frames
 
     runs = 1 + (pairs is not None)  # of forces alone, too
     saved = engine.n_replicas * engine.n_saves
-    seconds = _seconds_a_step(compared, COUNTED) / 2 * (runs * saved + len(frames))
+    seconds = seconds_a_step(compared, COUNTED) / 2 * (runs * saved + len(frames))
     if pairs is not None:
         splines = UF3Potential(types=types, cutoff=pairs.cutoff, spacing=pairs.spacing)
-        a_frame = _seconds_a_step(lambda n: pair_modes(splines, frames[:n]), COUNTED)
+        a_frame = seconds_a_step(lambda n: pair_modes(splines, frames[:n]), COUNTED)
         seconds += pairs.rounds * a_frame * (saved + len(frames))
     return seconds
 
 
-def _seconds_a_step(work: Callable[[int], object], steps: int) -> float:
+def seconds_a_step(work: Callable[[int], object], steps: int) -> float:
     """By the difference of a longer and a shorter piece, which begin alike, in seconds of a core,
     which do not count what other programs take; the least of a few.
+
+    Args:
+        work: does so many steps.
+        steps: of the shorter piece.
     """
     times = {n: min(_seconds(work, n) for _ in range(REPEATS)) for n in (steps, 3 * steps)}
     return max(times[3 * steps] - times[steps], 0.1 * times[steps]) / (2 * steps)
@@ -151,7 +155,7 @@ def _seconds(work: Callable[[int], object], steps: int) -> float:
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Without bars and remarks: what is timed is no part of the run."""
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -21,6 +21,7 @@ from .cost import cost
 from .files import Sample
 from .ladder import Rung, Situation, ladder_of, situation_of
 from .sizes import FIT, WATER, permittivity_of, settle
+from .times import times_of
 from .writing import text_of
 
 #: Share of a fit and of a run that is kept at least, however slow the machine.
@@ -56,6 +57,8 @@ def experiment(path: Path, sample: Sample, budget: float, longer: float, timing:
         _scale(rungs, 1.0, longer)
     if timing and sample.group == "file":
         comments += _forecast(text_of(path, sample, rungs, comments), rungs, budget)
+    elif timing:
+        comments += _of_structure(text_of(path, sample, rungs, comments), rungs)
     write_text(path, text_of(path, sample, rungs, comments))
     drawn = _draw(path.with_suffix(".png"), rungs, frames)
     last = f"{path}{drawn}: read it, change what you know better, and run it by cgrec climb {path}"
@@ -166,6 +169,22 @@ def _forecast(text: str, rungs: Sequence[Rung], budget: float) -> list[str]:
         f"Cost: {minutes:.0f} minutes, more than goal= asks for: fits and runs are as short "
         "as they may be. Take fewer molecules, a coarser first level, or a faster machine."
     ]
+
+
+def _of_structure(text: str, rungs: Sequence[Rung]) -> list[str]:
+    """Put minutes into every rung above a structure that has to be run; what it takes in all."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "forecast.yaml"
+        write_text(path, text)
+        found = times_of(
+            build(composed([str(path)])),
+            lambda name: sys.stderr.write(f"cgrec init: timing a few steps of {name}\n"),
+        )
+    if found is None:
+        return []
+    for rung in rungs:
+        rung.minutes = found.of(rung.name)
+    return [f"Cost: {found.said()}."]
 
 
 def _runs(recipe: LevelRecipe) -> int:

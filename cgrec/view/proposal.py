@@ -33,7 +33,9 @@ def proposal(path: Path) -> Json:
     """
     chain = build(composed([str(path)]))
     frames = _first(chain)
-    found: Json = {"said": [f"{what}: {said}" for what, said in forecast(chain)], "levels": []}
+    costs = re.findall(r"^# (Cost: .*(?:\n#   .*)*)", path.read_text(), flags=re.MULTILINE)
+    said = [f"{what}: {said}" for what, said in forecast(chain)]
+    found: Json = {"said": [*said, *(_joined(one) for one in costs)], "levels": []}
     if frames is None or frames.n_sites > MOST_ATOMS:
         return found
     kinds, kind = looks_of(frames.system)
@@ -61,6 +63,11 @@ def proposal(path: Path) -> Json:
             }
         )
     return found
+
+
+def _joined(comment: str) -> str:
+    """A comment of several lines as one."""
+    return " ".join(line.lstrip("# ") for line in comment.splitlines())
 
 
 def _first(chain: Chain) -> Frames | None:

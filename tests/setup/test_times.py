@@ -1,0 +1,72 @@
+"""Minutes that a climb takes, before it is made."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from cgrec.configuration import build, composed
+from cgrec.setup import times
+from cgrec.setup.cost import Cost
+
+SHORT = {"length": 20.0, "equilibration": 10.0, "n_replicas": 16, "timestep": 0.004}
+WORDS = [
+    "experiment=alanine_dipeptide",
+    "source=force_field",
+    "source.structure=package:alanine_dipeptide.pdb",
+    "~levels.l2",
+    "~levels.l3",
+    *(f"source.dynamics.{key}={value}" for key, value in SHORT.items()),
+]
+
+
+@pytest.fixture
+def chain():
+    pytest.importorskip("openmm", reason="openmm is missing: pip install 'cgrec[openmm]'")
+    return build(composed(WORDS))
+
+
+def test_level_0_of_a_structure_takes_what_its_steps_take(chain, tmp_path):
+    """Against a run of the engine itself, in seconds of a core."""
+    frames, a_step = times._of_force_field(chain.source)
+    assert frames.n_sites == 22 and len(frames) == 16 * times.SAVES and frames.forces is not None
+    potential, starts = chain.source.molecule
+    plain = {"equilibration": 0.0, "exchange": None, "bias": None, "compile": True}
+    run = replace(chain.source.dynamics, length=4.0, save_every=4.0, **plain)
+    run(potential, starts, tmp_path / "warm", seed=0)
+    begin = time.process_time()
+    run(potential, starts, tmp_path / "run", seed=0)
+    assert a_step == pytest.approx((time.process_time() - begin) / 1000, rel=0.7)
+
+
+def test_minutes_add_up(chain, monkeypatch):
+    """30 ps of 0.004 ps at 0.01 s a step; 2 runs for a correction of one round; 1000 labels of 0.8 ps
+    by single replicas at 0.001 s a step.
+    """
+    made = Cost(fit=3.0, run=5.0, pairs=1.0, timestep=0.002)
+    monkeypatch.setattr(times, "_of_force_field", lambda source: (source.molecule[1], 0.016))
+    monkeypatch.setattr(times, "cost", lambda name, recipe, frames: made)
+    (name,) = chain.recipes
+    found = times.times_of(chain)
+    rounds = sum(getattr(one, "rounds", 1) for one in chain.recipes[name].all_corrections)
+    assert found.source == pytest.approx(30 / 0.004 * 0.016 / 60)
+    assert found.of(name) == pytest.approx(3 + 5 * (1 + rounds) + 1)
+    assert found.total == pytest.approx(found.source + found.of(name))
+    assert f"level 0 {found.source:.2g} min" in found.said() and "rough" in found.said()
+
+
+def test_labels_by_mean_forces_count(chain):
+    from cgrec.corrections import MeanForces
+
+    (recipe,) = chain.recipes.values()
+    labels = MeanForces(length=0.6, equilibration=0.2, timestep=0.004, most=1000)
+    given = replace(recipe, mean_forces=labels)
+    engine = replace(chain.source.dynamics, length=1000.0, save_every=1.0)
+    assert times._of_mean_forces(given, engine, 0.001) == pytest.approx(1000 * 200 * 0.001 / 60)
+    assert times._of_mean_forces(recipe, engine, 0.001) == 0.0
+    few = replace(engine, length=2.0)  # 32 frames
+    assert times._of_mean_forces(given, few, 0.001) == pytest.approx(32 * 200 * 0.001 / 60)
+
+
+def test_a_source_that_is_not_timed_says_so(tmp_path):
+    assert times.times_of(build(composed(["experiment=gaussian_chain"]))) is None
