@@ -20,6 +20,8 @@ from cgrec.setup.files import sample_of
 from cgrec.setup.kinds import kinds_of, solvent_of
 from cgrec.setup.ladder import ladder_of, situation_of
 from cgrec.setup.sizes import _angle_rate, permittivity_of, settle, timestep
+from cgrec.setup.times import Times
+from cgrec.view.proposal import proposal
 
 DATA = Path(__file__).parents[1] / "data"
 KT = 0.0083144626 * 300
@@ -400,7 +402,13 @@ def test_rigid_bonds_are_no_hindrance():
 def test_a_structure_is_run_in_a_force_field(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     helix = Path(cgrec.__file__).parent / "data/peptides/ala10_helix.pdb"
+    made = Cost(fit=3.0, run=2.0, pairs=0.0, timestep=0.004)
+    names = ("l1", "l2", "l3", "l4", "l5")
+    known = Times(11.0, dict.fromkeys(names, made), dict.fromkeys(names, 1))
+    monkeypatch.setattr(experiment, "times_of", lambda chain, said: known)
     said = cgrec.init(helix, temperature=400, to="helix.yaml")
+    assert "Cost: about" in said and "level 0 11 min" in said and "about 5.0 min" in said
+    assert any(line.startswith("Cost: about") for line in proposal(Path("helix.yaml"))["said"])
     assert "10 sites, alpha carbons" in said
     chain = build(composed(["helix.yaml"]))
     assert type(chain.source).__name__ == "ForceFieldSource"
@@ -439,7 +447,9 @@ def shortened(n, path):
 )
 def test_what_is_proposed_for_a_peptide_passes_its_check(tmp_path, monkeypatch, n, sites, step):
     monkeypatch.chdir(tmp_path)
-    said = cgrec.init(shortened(n, tmp_path / "peptide.pdb"), temperature=300, to="mine.yaml")
+    said = cgrec.init(
+        shortened(n, tmp_path / "peptide.pdb"), temperature=300, to="mine.yaml", timing=False
+    )
     assert f"l1: {sites} sites" in said
     cgrec.check("mine.yaml")
     chain = build(composed(["mine.yaml"]))
