@@ -129,10 +129,10 @@ def settle(partial: Path, path: Path) -> None:
     """Rename a product that is whole, a file or a folder of frames; its digest is kept where the
     folder keeps them.
     """
-    if (path.parent / RECORD).exists():
-        _record(path, _digest(partial))
+    gone = _record(path, _digest(partial)) if (path.parent / RECORD).exists() else []
     partial.replace(path)
     sync(path.parent)
+    _say_gone(gone)  # when the product is there: what is remarked is a product, too
 
 
 def recorded(folder: Path) -> dict[str, str]:
@@ -186,23 +186,31 @@ def made(path: str | Path) -> bool:
     return False
 
 
-def _record(path: Path, wanted: str) -> None:
+def _record(path: Path, wanted: str) -> list[Path]:
     """Keep the digest of a product. A new one comes after nothing that is not there: a level that
     is refined from now on writes other files than before, and never asks for those that are gone.
+
+    Returns:
+        Products that are gone, of which no digest is kept any more.
     """
     folder, known = path.parent, recorded(path.parent)
-    if path.name not in known:
+    gone: list[str] = []
+    if path.name not in known and path.name not in (*_SAID, *LEAVES):
         missing = [n for n in known if n not in LEAVES and not (folder / n).exists()]
         gone = [n for n in missing if isinstance(_fault(folder / n, known), Gone)]
-        for name in gone:
-            remark(f"{folder / name} was made and is gone: what comes now is not made from it")
-            del known[name]
-    _write(folder, {**known, path.name: wanted})
+    left = {name: digest for name, digest in known.items() if name not in gone}
+    _write(folder, {**left, path.name: wanted})
+    return [folder / name for name in gone]
+
+
+def _say_gone(gone: Sequence[Path]) -> None:
+    for path in gone:
+        remark(f"{path} was made and is gone: what comes now is not made from it")
 
 
 def note(path: Path) -> None:
     """Keep the digest of a file that was written piece by piece and is whole now."""
-    _record(path, _digest(path))
+    _say_gone(_record(path, _digest(path)))
 
 
 def check_all(folder: Path) -> None:

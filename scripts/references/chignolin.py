@@ -3,8 +3,7 @@
 Amber ff14SB in GBn2, 16 replicas on 2 ladders of 8 temperatures from 300 to 510 K; three of eleven
 begin folded, the others unfolded. Few replicas, because each needs some 10 ns to forget how it began.
 OUT/unfolded.pdb are the unfolded starts, from 700 K; OUT/level0 the run. The same command goes on
-after a stop; a larger --length goes on from the end. What ships now was made by 32 replicas of 12 ns,
-half of them begun folded.
+after a stop. What ships was made by the default length.
 
 --ship writes alpha carbons of the run with the mean forces on them, from a run of 1.2 ps with the
 alpha carbons held for each frame (OUT/labels; it goes on after a stop), into the package: what
@@ -43,8 +42,8 @@ STARTS, FOLDED_STARTS = 8, 3
 #: Frames that are shipped of each temperature, from cold to hot. Hot ones weigh nothing at 300 K: they
 #: are there for their mean forces, so that a model knows more than the two basins.
 SHIPPED_OF_EACH = (6000, 4000, 3500, 3500, 3500, 3200, 3000, 3300)
-#: The run moves from its starts for half of its time: what a frame of that half weighs beside others.
-RELAXING, EARLY = 0.5, 1e-6
+#: Share of the run in which it forgets its starts, and what a frame of it weighs beside others.
+RELAXING, EARLY = 0.2, 1e-6
 
 
 def main() -> None:
@@ -52,7 +51,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path)
-    parser.add_argument("--length", type=float, default=8000, help="ps of each replica")
+    parser.add_argument("--length", type=float, default=24400, help="ps of each replica")
     parser.add_argument("--ship", action="store_true", help="write what the package ships")
     arguments = parser.parse_args()
     if arguments.ship:

@@ -19,8 +19,9 @@ from cgrec.level import Level, LevelFolder
 from cgrec.level.recipe import LevelRecipe
 from cgrec.level.run import LevelRun
 from cgrec.mapping import HeavyAtoms, Pick
+from cgrec.remarks import remarks_in
 from cgrec.roles import Corrected
-from cgrec.run.digests import faults, open_record, recorded
+from cgrec.run.digests import faults, keep_remarks, open_record, recorded
 from cgrec.run.recipes import differences
 from cgrec.training import ForceMatching
 
@@ -107,12 +108,16 @@ def test_run_again_with_other_corrections_once_the_old_frames_are_removed(tmp_pa
     for name in recorded(one.folder):
         product = one.folder / name
         shutil.rmtree(product) if product.is_dir() else product.unlink()
-    level(tmp_path / "one").make(springs(), after)
+    with keep_remarks(one.folder):
+        level(tmp_path / "one").make(springs(), after)
+    kept = remarks_in(one.folder / "remarks.json")
+    assert any("frames was made and is gone" in text for text in kept)
     fresh = level(tmp_path / "fresh")
     fresh.make(springs(), after)
     a, b = (Frames.load(run.folder / "frames") for run in (one, fresh))
     np.testing.assert_array_equal(a.positions, b.positions)
-    assert list(recorded(one.folder)) == list(recorded(fresh.folder))
+    made = [name for name in recorded(one.folder) if name != "remarks.json"]
+    assert made == list(recorded(fresh.folder))
     assert not list(faults(one.folder))
 
 
