@@ -83,6 +83,8 @@ def main() -> None:
 
 def ship(out: Path) -> None:
     """Alpha carbons of some frames of each temperature, weighted to the lowest, with mean forces."""
+    if PARENT.exists():
+        raise SystemExit(f"{PARENT}: what shipped before is there; remove it first")
     run = out / "level0" / "frames"
     frames = Frames.load(run)
     temperatures = np.load(run / "temperatures.npy")
