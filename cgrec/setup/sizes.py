@@ -21,7 +21,7 @@ from ..potential.priors.terms import inverse_masses
 from ..units import thermal_energy
 from .kinds import kinds_of
 from .ladder import Rung, Situation
-from .slow import variables_of
+from .slow import turns_of, variables_of
 
 #: Distances between neighbours that a network of a liquid sees, as a multiple of the edge that one
 #: site has to itself.
@@ -128,7 +128,11 @@ def _unseen(rung: Rung, chain: bool) -> Json:
             "length": 0.6,
             "most": 8000,
         }
-    return settings | _corrections(settings["variables"], chain, rung.frames)
+    refined = _corrections({}, chain, rung.frames)
+    turns = turns_of(rung.frames)
+    if not refined and turns and step > UNSEEN_STEPS[0][1]:  # forces alone are enough for atoms
+        refined = {"refine": turns}
+    return settings | refined
 
 
 def _unseen_step(frames: Frames) -> float:

@@ -38,6 +38,13 @@ def variables_of(frames: Frames) -> dict[str, list[str]]:
     return found
 
 
+def turns_of(frames: Frames) -> dict[str, list[str]]:
+    """{name: sites} of the first and the last dihedral of a molecule that nobody has seen move."""
+    about = [path for path in _candidates(frames, (0, 0)) if len(path) == 4]
+    ends = about[:1] + about[1:][-1:]
+    return {f"turn{k}": _labels(sites) for k, sites in enumerate(ends, 1)}
+
+
 def _candidates(frames: Frames, ends: tuple[int, int]) -> list[tuple[int, ...]]:
     """One dihedral about each bond; without any, distances of sites two or more apart."""
     about: dict[tuple[int, int], tuple[int, ...]] = {}

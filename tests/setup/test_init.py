@@ -454,6 +454,8 @@ def test_what_is_proposed_for_a_peptide_passes_its_check(tmp_path, monkeypatch, 
     cgrec.check("mine.yaml")
     chain = build(composed(["mine.yaml"]))
     assert chain.recipes["l1"].dynamics.timestep == step
+    refined = {name: bool(recipe.all_corrections) for name, recipe in chain.recipes.items()}
+    assert refined == {"l1": n > 2, "l2": n in (2, 5)}  # of 1 and 3 no dihedral is left
 
 
 def test_molecules_beside_the_one_to_run_are_listed(tmp_path, monkeypatch):
