@@ -19,7 +19,7 @@ from ..potential import Coulomb, MetadynamicsBias, Potential, at_temperature
 from ..potential.base import portion
 from ..roles import Variable
 from ..run import layout
-from ..run.digests import checked, checked_json
+from ..run.digests import LEAVES, checked, checked_json
 from ..run.stages import MEASURED
 from ..system import System
 from ..variables import CollectiveVariable, to_plain, variables_from_config
@@ -115,11 +115,14 @@ class LevelFolder:
         return PotentialCalculator(self.potential, self.system, guard=self.guard)
 
     def _made(self, name: str, what: str, way: str) -> Path:
-        """Path of a product; Unfinished with the way to it where it was not made."""
+        """Path of a product; FileNotFoundError with the way to it where it was not made, Unfinished of
+        one that its climb makes.
+        """
         path = checked(self.folder / name)
         if not path.exists():
-            way = way_to(self.folder) or way
-            raise Unfinished(f"{self.folder} holds no {what} ({name} is missing): {way}")
+            later = "" if name in LEAVES else way_to(self.folder)
+            kind = Unfinished if later else FileNotFoundError
+            raise kind(f"{self.folder} holds no {what} ({name} is missing): {later or way}")
         return path
 
     @property
