@@ -40,6 +40,9 @@ OF_LEVEL = {
     "run": (layout.FIRST, *CORRECTED, layout.REFINED, layout.FRAMES),
     "compare": (layout.REPORT,),
 }
+#: Products that a few keys of their stage decide, and which others leave as they are: mean forces are
+#: the dearest part of a fit.
+DECIDED = dict.fromkeys((layout.LABELLING, layout.MEAN_FORCES), frozenset({"mean_forces", "seed"}))
 #: What of a level is made from its first run, and has to be made anew when that becomes longer.
 DERIVED = (*CORRECTED, layout.REFINED, layout.REPORT)
 #: The length of a run, which may grow.
@@ -79,19 +82,16 @@ def claim(
     before = stored(folder)
     failed = before.pop(_FAILED, None)
     for stage in now:
-        found = (
-            differences(before[stage], now[stage])
-            if stage in before and left(folder, products, stage)
-            else []
-        )
-        if not found:
+        found = differences(before[stage], now[stage]) if stage in before else []
+        changed = {**products, stage: _concerned(products[stage], found)}
+        if not found or not left(folder, changed, stage):
             continue
         if _longer(found):
             _refuse_above(folder, found, above, prefix)
             if not dry:
                 clear(folder, {"derived": DERIVED, **_after_a_longer_run(folder)})
             continue
-        later = {s: products[s] for s in list(products)[list(products).index(stage) :]}
+        later = {s: changed[s] for s in list(products)[list(products).index(stage) :]}
         if failed is None or stage in DEAR:
             gone = ", ".join(_to_remove(folder, later, stage == next(iter(products)), above))
             refuse(
@@ -108,6 +108,14 @@ def claim(
         break
     if not dry:
         store(folder, {**before, **now})
+
+
+def _concerned(
+    patterns: Sequence[str], found: Sequence[tuple[str, object, object]]
+) -> tuple[str, ...]:
+    """Those products of a stage that a changed recipe makes anew."""
+    keys = {key.partition(".")[0] for key, _, _ in found}
+    return tuple(p for p in patterns if p not in DECIDED or keys & DECIDED[p])
 
 
 def _to_remove(
