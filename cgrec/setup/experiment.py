@@ -57,8 +57,8 @@ def experiment(path: Path, sample: Sample, budget: float, longer: float, timing:
         _scale(rungs, 1.0, longer)
     if timing and sample.group == "file":
         comments += _forecast(text_of(path, sample, rungs, comments), rungs, budget)
-    elif timing:
-        comments += _of_structure(text_of(path, sample, rungs, comments), rungs)
+    elif sample.group == "force_field":
+        comments += _of_structure(text_of(path, sample, rungs, comments), rungs, timing)
     write_text(path, text_of(path, sample, rungs, comments))
     drawn = _draw(path.with_suffix(".png"), rungs, frames)
     last = f"{path}{drawn}: read it, change what you know better, and run it by cgrec climb {path}"
@@ -171,14 +171,21 @@ def _forecast(text: str, rungs: Sequence[Rung], budget: float) -> list[str]:
     ]
 
 
-def _of_structure(text: str, rungs: Sequence[Rung]) -> list[str]:
-    """Put minutes into every rung above a structure that has to be run; what it takes in all."""
+def _of_structure(text: str, rungs: Sequence[Rung], timing: bool) -> list[str]:
+    """Put minutes into every rung above a structure that has to be run; what it takes in all.
+
+    Raises:
+        ValueError: the force field does not know the structure.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "forecast.yaml"
         write_text(path, text)
+        chain = build(composed([str(path)]))
+        chain.source.system()
+        if not timing:
+            return []
         found = times_of(
-            build(composed([str(path)])),
-            lambda name: sys.stderr.write(f"cgrec init: timing a few steps of {name}\n"),
+            chain, lambda name: sys.stderr.write(f"cgrec init: timing a few steps of {name}\n")
         )
     if found is None:
         return []

@@ -475,6 +475,16 @@ def test_molecules_beside_the_one_to_run_are_listed(tmp_path, monkeypatch):
         cgrec.init("two.pdb", to="x.yaml")
 
 
+@pytest.mark.parametrize("timing", [True, False])
+def test_a_structure_that_the_force_field_does_not_know_is_refused(tmp_path, timing, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = shortened(3, tmp_path / "peptide.pdb").read_text()
+    (tmp_path / "peptide.pdb").write_text(text.replace("ALA", "UNK"))
+    with pytest.raises(ValueError, match="[Nn]o template"):
+        cgrec.init(tmp_path / "peptide.pdb", temperature=300, to="mine.yaml", timing=timing)
+    assert not (tmp_path / "mine.yaml").exists()
+
+
 @pytest.mark.parametrize("package", ["openmm", "pymbar"])
 def test_a_structure_without_openmm_is_refused_with_the_way_out(tmp_path, monkeypatch, package):
     helix = Path(cgrec.__file__).parent / "data/peptides/ala10_helix.pdb"
