@@ -17,6 +17,7 @@ from ..frames import Frames
 from ..potential import HarmonicPrior, Potential, SumPotential
 from ..remarks import remark
 from ..roles import Engine
+from ..stopping import Stopped
 
 #: Replicas and steps: of an unstable time step, each factor of two in energy takes a few steps.
 REPLICAS, STEPS = 16, 300
@@ -92,6 +93,8 @@ def _lost(
             )
         except AllLost:
             return REPLICAS
+        except Stopped as stop:  # its checkpoint goes with the folder
+            raise Stopped(stop.number, "the trial of the priors begins anew") from None
     return len(run[1].lost)
 
 

@@ -1,5 +1,7 @@
 """A time step that the priors cannot bear is found before a fit."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from cgrec.level.trial import try_priors
 from cgrec.mapping import Pick
 from cgrec.potential import HarmonicPrior
 from cgrec.remarks import Remark
+from cgrec.stopping import Stopped
 from cgrec.training import ForceMatching
 from cgrec.units import thermal_energy
 
@@ -53,6 +56,15 @@ def test_few_that_a_shorter_step_saves_are_refused_too(frames, monkeypatch, at_h
         else pytest.warns(Remark, match="as many with half")
     ):
         try_priors("l1", springs, frames, engine(step))
+
+
+def test_a_stop_in_the_trial_names_no_checkpoint_that_is_gone(frames, monkeypatch):
+    def stop(engine, potential, start, place, **more):
+        raise Stopped(signal.SIGTERM, f"a checkpoint is in {place}")
+
+    monkeypatch.setattr(Langevin, "__call__", stop)
+    with pytest.raises(Stopped, match="SIGTERM; the trial of the priors begins anew"):
+        try_priors("l1", [HarmonicPrior.fit(frames, ["X"], 2)], frames, engine(PERIOD / 10))
 
 
 @pytest.mark.filterwarnings("ignore::cgrec.remarks.Remark")
