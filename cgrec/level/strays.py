@@ -49,7 +49,9 @@ class Strays:
 
     Attributes:
         rounds: after the first fit, at most.
-        length: ps of each replica in a trial run; nothing stops a replica there.
+        length: ps of each replica in a trial run; nothing stops a replica there. As long as the run
+            of the level, where it can be: of CLN025's alpha carbons 1 of 128 strayed in 200 ps and
+            15 in 500.
         few: share of the replicas that may stray.
     """
 
