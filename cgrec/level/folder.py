@@ -19,11 +19,11 @@ from ..potential import Coulomb, MetadynamicsBias, Potential, at_temperature
 from ..potential.base import portion
 from ..roles import Variable
 from ..run import layout
-from ..run.digests import LEAVES, checked, checked_json
+from ..run.digests import checked, checked_json
 from ..run.stages import MEASURED
 from ..system import System
 from ..variables import CollectiveVariable, to_plain, variables_from_config
-from .unfinished import Unfinished, way_to
+from .unfinished import not_made
 
 if TYPE_CHECKING:
     from ..export.ase import PotentialCalculator
@@ -115,14 +115,10 @@ class LevelFolder:
         return PotentialCalculator(self.potential, self.system, guard=self.guard)
 
     def _made(self, name: str, what: str, way: str) -> Path:
-        """Path of a product; FileNotFoundError with the way to it where it was not made, Unfinished of
-        one that its climb makes.
-        """
+        """Path of a product; `not_made` where there is none."""
         path = checked(self.folder / name)
         if not path.exists():
-            later = "" if name in LEAVES else way_to(self.folder)
-            kind = Unfinished if later else FileNotFoundError
-            raise kind(f"{self.folder} holds no {what} ({name} is missing): {later or way}")
+            raise not_made(path, what, way)
         return path
 
     @property

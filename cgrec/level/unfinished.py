@@ -5,11 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..run import layout
+from ..run.digests import LEAVES
 from ..run.status import RunStatus, progress_words, status_of
 
 
 class Unfinished(FileNotFoundError):
     """A level is asked for what its climb has not made yet."""
+
+
+def not_made(path: Path, what: str, way: str) -> FileNotFoundError:
+    """What is raised of a product that is not there: Unfinished of one that its climb makes.
+
+    Args:
+        path: of the product, in the folder of its level.
+        what: it is.
+        way: to it, where no climb is on that way.
+    """
+    later = "" if path.name in LEAVES else way_to(path.parent)
+    kind: type[FileNotFoundError] = Unfinished if later else FileNotFoundError
+    return kind(f"{path.parent} holds no {what} ({path.name} is missing): {later or way}")
 
 
 def way_to(folder: Path) -> str:
