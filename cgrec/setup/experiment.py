@@ -181,7 +181,8 @@ def _of_structure(text: str, rungs: Sequence[Rung], timing: bool) -> list[str]:
         path = Path(folder) / "forecast.yaml"
         write_text(path, text)
         chain = build(composed([str(path)]))
-        chain.source.system()
+        if chain.source is not None:
+            chain.source.system()
         if not timing:
             return []
         found = times_of(
