@@ -47,6 +47,11 @@ class Cost(NamedTuple):
     timestep: float
 
 
+def runs_of(recipe: LevelRecipe) -> int:
+    """Runs of a level: one, and one for each round of its corrections."""
+    return 1 + sum(getattr(correction, "rounds", 1) for correction in recipe.all_corrections)
+
+
 def cost(name: str, recipe: LevelRecipe, frames: Frames) -> Cost:
     """From a short timing.
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..chain.chain import Chain
 from ..configuration import build, composed
 from ..files import Json, write_text
 from ..frames import Frames
-from ..level import LevelRecipe
 from ..report.ladder import ladder_picture
 from ..report.maps import save
 from .better import better
-from .cost import cost
+from .cost import cost, runs_of
 from .files import Sample
 from .ladder import Rung, Situation, ladder_of, situation_of
 from .sizes import FIT, WATER, permittivity_of, settle
@@ -145,16 +145,13 @@ def _forecast(text: str, rungs: Sequence[Rung], budget: float) -> list[str]:
     """Put minutes into every rung, after sizes were brought within the budget; what to say where
     they could not be.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "forecast.yaml"
-        write_text(path, text)
-        recipes = build(composed([str(path)])).recipes
+    recipes = _chain_of(text).recipes
     costs = []
     for rung in rungs:
         sys.stderr.write(f"cgrec init: timing a few steps of {rung.name}\n")
         costs.append(cost(rung.name, recipes[rung.name], rung.frames))
         _shorten(rung.settings["dynamics"], costs[-1].timestep)
-    runs = [_runs(recipes[rung.name]) for rung in rungs]
+    runs = [runs_of(recipes[rung.name]) for rung in rungs]
     total = sum(c.fit + n * c.run for c, n in zip(costs, runs))
     counting = sum(c.pairs for c in costs)  # as many frames are saved of a shorter run
     share = min(1.0, max(LEAST, (budget - counting) / total))
@@ -177,17 +174,14 @@ def _of_structure(text: str, rungs: Sequence[Rung], timing: bool) -> list[str]:
     Raises:
         ValueError: the force field does not know the structure.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "forecast.yaml"
-        write_text(path, text)
-        chain = build(composed([str(path)]))
-        if chain.source is not None:
-            chain.source.system()
-        if not timing:
-            return []
-        found = times_of(
-            chain, lambda name: sys.stderr.write(f"cgrec init: timing a few steps of {name}\n")
-        )
+    chain = _chain_of(text)
+    if chain.source is not None:
+        chain.source.system()
+    if not timing:
+        return []
+    found = times_of(
+        chain, lambda name: sys.stderr.write(f"cgrec init: timing a few steps of {name}\n")
+    )
     if found is None:
         return []
     for rung in rungs:
@@ -195,9 +189,12 @@ def _of_structure(text: str, rungs: Sequence[Rung], timing: bool) -> list[str]:
     return [f"Cost: {found.said()}."]
 
 
-def _runs(recipe: LevelRecipe) -> int:
-    """Runs of a level: one, and one for each round of its corrections."""
-    return 1 + sum(getattr(correction, "rounds", 1) for correction in recipe.all_corrections)
+def _chain_of(text: str) -> Chain:
+    """What a YAML that is not written yet comes to."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "forecast.yaml"
+        write_text(path, text)
+        return build(composed([str(path)]))
 
 
 def _shorten(dynamics: Json, timestep: float) -> None:

@@ -140,7 +140,7 @@ def _unseen_step(frames: Frames) -> float:
     first, second = frames.system.bonds.T
     apart = np.linalg.norm(frames.positions[0, first] - frames.positions[0, second], axis=-1)
     shortest = float(apart.min(initial=math.inf))
-    return next(step for length, step in UNSEEN_STEPS if shortest < length)
+    return next(step for length, step in UNSEEN_STEPS if shortest <= length)
 
 
 def _cutoff(frames: Frames, dense: bool, sparse: bool) -> float:

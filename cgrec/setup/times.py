@@ -18,7 +18,7 @@ from ..frames import Frames
 from ..level import LevelRecipe
 from ..sources import FileSource, ForceFieldSource
 from ..sources.molecule import relaxed
-from .cost import Cost, cost, quietly, seconds_a_step
+from .cost import Cost, cost, quietly, runs_of, seconds_a_step
 
 #: Steps of the shorter piece of level 0 that is timed, and of the piece that frames are taken from.
 STEPS, SAMPLED = 20, 120
@@ -125,7 +125,7 @@ def _above(
         found = cost(name, recipe, frames)
         labels = _of_mean_forces(recipe, parent, a_frame)
         levels[name] = found._replace(fit=found.fit + labels)
-        runs[name] = 1 + sum(getattr(one, "rounds", 1) for one in recipe.all_corrections)
+        runs[name] = runs_of(recipe)
         parent = recipe.dynamics
         if isinstance(parent, Langevin):
             a_frame = 60 * found.run / (parent.total_steps * parent.n_replicas)
