@@ -144,7 +144,8 @@ class Langevin:
         """Run and leave the frames in `folder`, with simulation.json and the bias beside them.
 
         The same call after a kill continues from the last checkpoint; the frames are those of a run
-        that was not killed. A call for a longer run than the one in `folder` goes on from its end.
+        that was not killed. A call for a longer run than the one in `folder` goes on from its end;
+        one for a shorter run than the one at work there ends it earlier.
 
         Args:
             potential: run at the temperature of `start`; a PMF is valid at no other.
@@ -160,6 +161,7 @@ class Langevin:
             Busy: another process runs into the same folder.
             AllLost: every replica was lost, the message says whether frames are kept.
             FileExistsError: `folder` holds a run that is as long as this one, or longer.
+            OtherRecipe: the run at work in `folder` is longer already.
             Changed: something it would go on from was changed.
         """
         folder = Path(folder)

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..files import Json, write_json
 from ..progress import Progress
 from ..run.checkpoints import Clock, in_pieces, load_state, save_state
+from ..run.recipes import OtherRecipe
 from ..statistics.temperatures import weights_at
 from ..threads import chosen
 from .going_on import ReplicaState, restore, state_of
@@ -76,11 +77,13 @@ class Run:
         Raises:
             ValueError: the checkpoint is of other replicas.
             FileExistsError: the folder holds a run that is as long, or longer.
+            OtherRecipe: it holds one at work that is longer already.
             Changed: what is there was changed.
         """
         folder = self.store.folder
         if self.store.begun:
             state = self._restored(self.store.partial / CHECKPOINT)
+            self._check_end()
             self.store.open(state["pieces"])
         elif not folder.exists():
             self.store.create()
@@ -90,6 +93,18 @@ class Run:
             self.checkpoint()
         else:
             raise FileExistsError(f"{folder} exists already: load it, or choose another folder")
+
+    def _check_end(self) -> None:
+        """Refuse an end that lies before what is made: its frames would not be those of the recipe."""
+        step, end = self.replicas.step, self.schedule.total_steps
+        if step > end:
+            first, timestep = self.schedule.first_step, self.replicas.timestep
+            made, asked = ((n - first) * timestep for n in (step, end))
+            raise OtherRecipe(
+                f"{self.store.partial} is at {made:.10g} ps of its run and is to end at "
+                f"{asked:.10g}: give a length of {made:.10g} ps, with which it ends at once, or "
+                "more; or another folder"
+            )
 
     def _longer_than(self, path: Path) -> bool:
         """Whether this run goes on beyond the end of that of a checkpoint."""

@@ -129,6 +129,8 @@ class FrameStore:
             last = pieces[-1]["end"] if pieces else 0
             if array.dtype != kind or array.shape[1:] != shape[1:] or len(array) < last:
                 raise self._changed(path, f"it holds {array.shape} of {array.dtype}")
+            if len(array) < self.capacity:
+                array = _grown(path, array[:last], shape, kind)
             self.arrays[name] = array
         for begin, piece in zip([0, *(p["end"] for p in pieces)], pieces):
             found = self._digests(begin, piece["end"])
@@ -232,6 +234,18 @@ def _allocated(path: Path, shape: tuple[int, ...], kind: DTypeLike) -> Array:
             for _ in range(len(array)):
                 file.write(bytes(array[0].nbytes))
     return array
+
+
+def _grown(path: Path, old: Array, shape: tuple[int, ...], kind: DTypeLike) -> Array:
+    """The array in `path` with room for `shape`; whole at every moment, the old one or the new."""
+
+    def write(partial: Path) -> None:
+        array = _allocated(partial, shape, kind)
+        array[: len(old)] = old
+        array.flush()  # type: ignore[attr-defined]
+
+    write_whole(path, write)
+    return np.load(path, mmap_mode="r+")
 
 
 def _save(path: Path, array: Array) -> None:

@@ -39,6 +39,8 @@ EVENTS = "events.jsonl"
 LOG = "log.txt"
 
 FRAMES = "frames"
+#: Pieces of level 0 while another engine makes it.
+SAMPLING = "sampling"
 TARGETS = "targets"
 #: What a level was trained on instead, and where it is made.
 MEAN_FORCES = "mean_forces"

@@ -3,7 +3,8 @@ may still change.
 
 A stage that has left nothing may be made by any recipe. One that has is refused another, with both
 values and what to remove. After a failed attempt (`failed`) a corrected recipe clears away what the
-old one made, from the first stage that differs on. A run may become longer.
+old one made, from the first stage that differs on. A finished run may become longer, one at work may
+also end earlier.
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ DECIDED = dict.fromkeys((layout.LABELLING, layout.MEAN_FORCES), frozenset({"mean
 DERIVED = (*CORRECTED, layout.REFINED, layout.REPORT)
 #: The length of a run, which may grow.
 LENGTH = "dynamics.length"
+#: Keys that say where a run ends. While it is at work they may change: its beginning is the same.
+ENDS = (LENGTH, "n_frames")
+#: What a run at work leaves: frames, or the pieces of another engine.
+AT_WORK = {f"{layout.FRAMES}.partial", f"{layout.FIRST}.partial", layout.SAMPLING}
 
 #: Stages whose work is too dear to be thrown away by a corrected recipe: labels of quantum
 #: chemistry.
@@ -86,6 +91,8 @@ def claim(
         changed = {**products, stage: _concerned(products[stage], found)}
         if not found or not left(folder, changed, stage):
             continue
+        if _only(found, ENDS) and _at_work(folder, changed, stage):
+            continue  # a run refuses an end that it has passed
         if _longer(found):
             _refuse_above(folder, found, above, prefix)
             if not dry:
@@ -185,12 +192,24 @@ def clear(folder: Path, products: Mapping[str, Sequence[str]]) -> None:
             path.unlink(missing_ok=True)
 
 
+def _only(found: list[tuple[str, object, object]], ends: tuple[str, ...]) -> bool:
+    """Whether nothing differs but a number that says where a run ends."""
+    key, old, new = found[0]
+    numbers = isinstance(old, int | float) and isinstance(new, int | float)
+    return len(found) == 1 and key.endswith(ends) and numbers
+
+
+def _at_work(folder: Path, products: Mapping[str, Sequence[str]], stage: str) -> bool:
+    """Whether a stage has a run that has not come to its end, and no correction was begun."""
+    names = {path.name for path in left(folder, products, stage)}
+    corrected = layout.FIRST in names and f"{layout.FIRST}.partial" not in names
+    return bool(names & AT_WORK) and not corrected
+
+
 def _longer(found: list[tuple[str, object, object]]) -> bool:
     """Whether nothing but the length of a run differs, and it grows."""
-    key, old, new = found[0]
-    if len(found) > 1 or not key.endswith(LENGTH):
-        return False
-    return isinstance(old, int | float) and isinstance(new, int | float) and new > old
+    _, old, new = found[0]
+    return _only(found, (LENGTH,)) and new > old  # type: ignore[operator]
 
 
 def _after_a_longer_run(folder: Path) -> Mapping[str, Sequence[str]]:

@@ -42,7 +42,7 @@ class Source(ABC):
 
     #: {stage: patterns of what it leaves in the folder of level 0}, in the order of making (see
     #: `cgrec.run.stages`).
-    products: Mapping[str, Sequence[str]] = {"sample": ("sampling", "frames")}
+    products: Mapping[str, Sequence[str]] = {"sample": (layout.SAMPLING, layout.FRAMES)}
 
     #: Whether its frames are drawn one by one, so that those that follow each other are no more
     #: alike than any two.
@@ -123,7 +123,7 @@ class Source(ABC):
         frames = self.finished(folder)
         if frames is None or not made(folder / layout.SOURCE):
             with recorded() as checks:
-                frames = self.sample(folder / "sampling", seed) if frames is None else frames
+                frames = self.sample(folder / layout.SAMPLING, seed) if frames is None else frames
                 if frames.forces is not None and "temperature" not in checks:
                     _check_temperature(frames)
             sample, sentence = check_sample(frames)
@@ -135,7 +135,7 @@ class Source(ABC):
             keep_json(folder / layout.SOURCE, about)
         if not made(folder / layout.FRAMES):
             frames.save(folder / layout.FRAMES)
-        shutil.rmtree(folder / "sampling", ignore_errors=True)
+        shutil.rmtree(folder / layout.SAMPLING, ignore_errors=True)
 
     def finished(self, folder: Path) -> Frames | None:
         """The frames of `folder` where nothing is left to do."""
@@ -250,7 +250,16 @@ class Chunks:
 
 
 def chunk_sizes(done: int, total: int, size: int) -> Iterator[int]:
-    """Sizes of the pieces still to make. They end at multiples of `size`, wherever the run stopped."""
+    """Sizes of the pieces still to make. They end at multiples of `size`, wherever the run stopped.
+
+    Raises:
+        ValueError: more than `total` are made already.
+    """
+    if done > total:
+        raise ValueError(
+            f"source.n_frames: expected {done} at least, which are made already, found {total}; "
+            f"with {done} the run ends at once"
+        )
     while done < total:
         end = min((done // size + 1) * size, total)
         yield end - done

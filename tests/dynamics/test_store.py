@@ -16,6 +16,7 @@ from cgrec.dynamics.store import FrameStore
 from cgrec.potential import ExcludedVolume, HarmonicPrior
 from cgrec.run.checkpoints import load_state, save_state
 from cgrec.run.digests import Changed
+from cgrec.run.recipes import OtherRecipe
 
 T = 300.0
 QUICK = {
@@ -130,6 +131,40 @@ def test_a_run_made_longer_equals_a_long_run(tmp_path):
         np.testing.assert_array_equal(getattr(longer, name), getattr(whole, name))
     with pytest.raises(FileExistsError):
         biased(tmp_path / "a", 0.8)
+
+
+@pytest.fixture
+def at_work(tmp_path, monkeypatch):
+    """The folder of a run of 0.8 ps that was killed after the checkpoint of its sixth frame."""
+    from cgrec.dynamics.run import Run
+
+    real = Run.checkpoint
+
+    def killed(run):
+        real(run)
+        if run.replicas.step >= 6 * run.schedule.stride + run.schedule.first_step:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Run, "checkpoint", killed)
+        biased(tmp_path / "killed", 0.8)
+    return tmp_path / "killed"
+
+
+@pytest.mark.parametrize("length", [0.4, 1.2])
+def test_a_run_at_work_takes_another_end(at_work, tmp_path, length):
+    """The space of a longer one was that of the shorter, and its last frames had none."""
+    moved, whole = biased(at_work, length), biased(tmp_path / "whole", length)
+    for name in ("positions", "forces", "weights", "replicas"):
+        np.testing.assert_array_equal(getattr(moved, name), getattr(whole, name))
+
+
+def test_a_run_at_work_refuses_an_end_it_has_passed(at_work):
+    with pytest.raises(
+        OtherRecipe, match=r"is at 0\.(4|35|3) ps .* end at 0\.1: give a length of 0"
+    ):
+        biased(at_work, 0.1)
+    assert len(biased(at_work, 0.4)) == 32
 
 
 def test_how_often_checkpoints_are_written_changes_no_bit(tmp_path):

@@ -288,6 +288,32 @@ def test_a_longer_run_is_refused_while_levels_stand_on_it(tmp_path):
         claim(level, recipe, PRODUCTS)
 
 
+@pytest.mark.parametrize("kind", ["level", "corrected", "another engine"])
+def test_a_run_at_work_may_end_elsewhere_until_something_is_made_of_it(tmp_path, kind):
+    """Who stops a long run wants what is there: a shorter length was refused."""
+    open_record(tmp_path)
+    products = {"run": ("unrefined", "frames", "sampling")}
+    place = tmp_path / ("sampling" if kind == "another engine" else "frames.partial")
+    place.mkdir()
+    (place / "checkpoint.pt").write_text("half")
+    if kind == "corrected":
+        (tmp_path / "unrefined").mkdir()
+        (tmp_path / "unrefined" / "positions.npy").write_text("whole")
+    recipe = [
+        {"run": {"n_frames": n} if kind == "another engine" else {"dynamics": {"length": n}}}
+        for n in (8, 4)
+    ]
+    claim(tmp_path, recipe[0], products)
+    if kind == "corrected":
+        with pytest.raises(OtherRecipe, match="length=8 and now it is 4"):
+            claim(tmp_path, recipe[1], products)
+        return
+    claim(tmp_path, recipe[1], products)
+    with pytest.raises(OtherRecipe, match="timestep"):
+        claim(tmp_path, {"run": {**recipe[1]["run"], "timestep": 2}}, products)
+    assert (place / "checkpoint.pt").exists()
+
+
 @pytest.fixture
 def in_a_new_process(monkeypatch):
     """Calls functions of `scripts/benchmarks` there. They fork, and torch differentiates in no child

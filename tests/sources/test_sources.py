@@ -118,6 +118,8 @@ def test_pieces_end_at_the_same_places_wherever_a_run_stopped():
     assert list(chunk_sizes(0, 25, 10)) == [10, 10, 5]
     assert list(chunk_sizes(13, 25, 10)) == [7, 5]
     assert list(chunk_sizes(25, 25, 10)) == []
+    with pytest.raises(ValueError, match="expected 26 at least, which are made already, found 25"):
+        list(chunk_sizes(26, 25, 10))
 
 
 def test_a_half_written_piece_is_no_piece(tmp_path):
@@ -203,6 +205,15 @@ def test_a_resumed_calculator_run_equals_an_uninterrupted_one(water, tmp_path):
     assert not np.array_equal(
         spring_source(water).make(tmp_path / "other", seed=2).positions, whole.positions
     )
+
+
+def test_a_stopped_run_takes_another_number_of_frames(water, tmp_path):
+    whole = spring_source(water).make(tmp_path / "whole", seed=1)
+    with pytest.raises(SamplingStopped):
+        spring_source(water, calculator=Spring(fails_at=23)).make(tmp_path / "cut", seed=1)
+    shorter = spring_source(water, n_frames=7).make(tmp_path / "cut", seed=1)
+    assert len(shorter) == 7
+    np.testing.assert_array_equal(shorter.positions, whole.positions[:7])
 
 
 def test_a_result_that_is_not_finite_stops_the_run(water, tmp_path):
