@@ -83,32 +83,16 @@ class Run:
         folder = self.store.folder
         if self.store.begun:
             state = self._restored(self.store.partial / CHECKPOINT)
-            self._check_end()
+            _check_end(self)
             self.store.open(state["pieces"])
         elif not folder.exists():
             self.store.create()
-        elif self._longer_than(folder / CHECKPOINT):
+        elif _longer_than(self, folder / CHECKPOINT):
             self._restored(folder / CHECKPOINT)
             self.store.extend(self.saved)
             self.checkpoint()
         else:
             raise FileExistsError(f"{folder} exists already: load it, or choose another folder")
-
-    def _check_end(self) -> None:
-        """Refuse an end that lies before what is made: its frames would not be those of the recipe."""
-        step, end = self.replicas.step, self.schedule.total_steps
-        if step > end:
-            first, timestep = self.schedule.first_step, self.replicas.timestep
-            made, asked = ((n - first) * timestep for n in (step, end))
-            raise OtherRecipe(
-                f"{self.store.partial} is at {made:.10g} ps of its run and is to end at "
-                f"{asked:.10g}: give a length of {made:.10g} ps, with which it ends at once, or "
-                "more; or another folder"
-            )
-
-    def _longer_than(self, path: Path) -> bool:
-        """Whether this run goes on beyond the end of that of a checkpoint."""
-        return path.exists() and load_state(path)["step"] < self.schedule.total_steps
 
     def _restored(self, path: Path) -> RunState:
         """A checkpoint, from which this run goes on."""
@@ -241,3 +225,21 @@ class Run:
             temperature = self.replicas.temperature
             return weights_at(temperature, arrays["energies"], arrays[TEMPERATURES])
         return np.array(arrays[RAW_WEIGHTS], float) if RAW_WEIGHTS in arrays else None
+
+
+def _check_end(run: Run) -> None:
+    """OtherRecipe where a run is to end before what is made: its frames would be others."""
+    step, end = run.replicas.step, run.schedule.total_steps
+    if step > end:
+        first, timestep = run.schedule.first_step, run.replicas.timestep
+        made, asked = ((n - first) * timestep for n in (step, end))
+        raise OtherRecipe(
+            f"{run.store.partial} is at {made:.10g} ps of its run and is to end at "
+            f"{asked:.10g}: give a length of {made:.10g} ps, with which it ends at once, or "
+            "more; or another folder"
+        )
+
+
+def _longer_than(run: Run, path: Path) -> bool:
+    """Whether a run goes on beyond the end of that of a checkpoint."""
+    return path.exists() and load_state(path)["step"] < run.schedule.total_steps

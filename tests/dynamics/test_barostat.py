@@ -10,6 +10,7 @@ import torch
 from cgrec import Frames, System
 from cgrec.corrections import PressureMatching
 from cgrec.dynamics import Barostat, Hook, Langevin
+from cgrec.observables import pressure
 from cgrec.potential import SumPotential, UF3Potential, VolumeTerm
 from cgrec.units import PRESSURE, thermal_energy
 
@@ -109,6 +110,51 @@ def test_a_term_of_the_volume_is_found_again(tmp_path):
     one, other = (np.linalg.det(f.boxes()) for f in (parent, again))
     assert other.mean() == pytest.approx(one.mean(), rel=0.01)
     assert other.var() / other.mean() == pytest.approx(one.var() / one.mean(), rel=0.3)
+
+
+def test_a_term_of_the_volume_is_found_by_pressures_of_several_densities():
+    """Its slope at each density is what the parent's pressure has beside that of the pairs."""
+    pair, term = fluid()
+    level = pair.made_at(T)
+    edges = (1.95, 2.0, 2.05, 2.1)
+    frames = [sites(64, edge, 20) for edge in edges]
+    boxes = np.repeat([f.box for f in frames], 20, axis=0)
+    run = replace(
+        frames[0], positions=np.concatenate([f.positions for f in frames]), box=boxes, replicas=None
+    )
+
+    def costs(which, edge):
+        volume = edge**3
+        low, high = (
+            which.energy_and_forces(sites(64, (volume * s) ** (1 / 3)))[0][0]
+            for s in (0.999, 1.001)
+        )
+        return -(high - low) / (0.002 * volume) / PRESSURE["bar"]
+
+    pressures = [
+        [64 / edge**3, pressure(pair, f).value + costs(term, edge)]
+        for edge, f in zip(edges, frames)
+    ]
+    corrected = PressureMatching(pressures=pressures)(level, run, run, None)
+    found = corrected.potential.parts[-1]
+    for edge in (*edges, 1.97):
+        assert costs(found, edge) == pytest.approx(costs(term, edge), abs=1)
+    about = corrected.about["pressure"]
+    assert np.allclose(about["with_term"], about["parent"], atol=1)
+    assert np.abs(np.subtract(about["without_term"], about["parent"])).min() > 50
+    with pytest.raises(ValueError, match="a pressure for each density of the parent, .*6.911"):
+        PressureMatching(pressures=pressures[:3])(level, run, run, None)
+    with pytest.raises(ValueError, match="none at 8.63.* more dynamics.n_replicas"):
+        PressureMatching(pressures=pressures)(level, run[20:], run, None)
+
+
+def test_pressures_are_of_one_kind():
+    for given, found in (({}, "neither"), ({"pressure": 1, "pressures": [[1, 2], [2, 3]]}, "both")):
+        with pytest.raises(ValueError, match=f"found {found}"):
+            PressureMatching(**given)
+    for few in ([[33.0, 1.0]], [[33.0], [34.0]]):
+        with pytest.raises(ValueError, match="of two densities at least"):
+            PressureMatching(pressures=few)
 
 
 def test_what_does_not_know_the_volume_is_refused(tmp_path):
