@@ -224,9 +224,9 @@ def guard_of(level: LevelFolder, potential: Potential) -> FeatureGuard | None:
 
 def of_ladder_and_correction(run: Json) -> Json:
     """{"exchange", "correction"}: how a ladder of temperatures exchanged, and what the rounds of a
-    correction came to, as far as there were any.
+    correction, and the volume's own term, came to, as far as there were any.
     """
-    said = ("held_out_divergence", "round", "floor", "left_out")
+    said = ("held_out_divergence", "round", "floor", "left_out", "pressure")
     correction = {key: run[key] for key in said if key in run}
     ladder = {"exchange": run["exchange"]} if run.get("exchange") else {}
     return {**ladder, **({"correction": correction} if correction else {})}

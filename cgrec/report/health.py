@@ -18,7 +18,11 @@ def health(run: RunFiles) -> Markup:
     return render(
         "health.html",
         rows=[_health_row(level) for level in run.levels],
-        said=[line for level in run.levels for line in (ladder_said(level), corrected_said(level))],
+        said=[
+            say(level)
+            for level in run.levels
+            for say in (ladder_said, corrected_said, pressure_said)
+        ],
         picture=image(drawing, "energies") if drawing is not None else None,
     )
 
@@ -52,6 +56,36 @@ def corrected_said(level: LevelFiles) -> str:
         f"{level.name}, correction: divergence of held-out distances {told[0]} before it, "
         f"{', '.join(told[1:])} in its rounds, {number(found.get('floor'))} between halves of the "
         f"parent; {taken}."
+    )
+
+
+def pressure_said(level: LevelFiles) -> str:
+    """What the level presses with beside its parent, without and with the volume's own term; nothing
+    without one.
+    """
+    found = (level.report.get("correction") or {}).get("pressure") or {}
+    if isinstance(found.get("densities"), list):
+        names = ("densities", "parent", "without_term", "with_term", "error")
+        rows = zip(*(map(number, found.get(name) or []) for name in names))
+        told = [
+            f"{density} sites per nm³: {parent}; {without}; {its} ± {error} bar"
+            for density, parent, without, its, error in rows
+        ]
+        return (
+            f"{level.name}, pressure of its parent; of the level without the volume's own term; with "
+            f"it: at {', at '.join(told)}."
+        )
+    if "without_term" not in found:
+        return ""
+    squeezed, error = (
+        f"{1e6 * found[name]:.1f}" if found.get(name) is not None else DASH
+        for name in ("compressibility", "compressibility_error")
+    )
+    return (
+        f"{level.name}: without the volume's own term it presses with {number(found['without_term'])} "
+        f"± {number(found.get('error'))} bar where its parent has {number(found.get('at'))}. With it, "
+        f"it has its parent's compressibility, ({squeezed} ± {error}) 10⁻⁶/bar, known by "
+        f"{number(found.get('independent_volumes'))} independent volumes."
     )
 
 

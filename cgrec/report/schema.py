@@ -56,6 +56,7 @@ REPORT: Table = {
         "round": NUMBER,
         "floor": NUMBER,
         "left_out": TEXT,
+        "pressure": {"*": (NUMBER, [NUMBER])},
     },
     **{
         key: NUMBER

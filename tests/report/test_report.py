@@ -23,9 +23,10 @@ from cgrec.mapping import Pick
 from cgrec.potential.network import DensityNetwork
 from cgrec.report import figures, page, pieces, write_report
 from cgrec.report.figures import superpose
-from cgrec.report.health import corrected_said, ladder_said
+from cgrec.report.health import corrected_said, ladder_said, pressure_said
 from cgrec.report.read import LevelFiles, read_run
 from cgrec.report.scenes import library
+from cgrec.report.schema import REPORT, fitting
 from cgrec.sources.base import Source
 from cgrec.system import System
 from cgrec.training import ForceMatching
@@ -445,6 +446,32 @@ def test_exchange_and_corrections_stand_under_the_health_of_the_runs(tmp_path):
     assert "X lost all replicas and is left out" in corrected_said(out)
     none = LevelFiles(1, tmp_path, {"name": "l1", **of_ladder_and_correction({})})
     assert ladder_said(none) == corrected_said(none) == ""
+
+
+def test_what_a_volume_costs_stands_under_the_health_of_the_runs(tmp_path):
+    def said(about):
+        report = {"name": "l1", **of_ladder_and_correction({"pressure": about})}
+        problems = []
+        fitted = fitting(report, REPORT, "report.json", problems)
+        assert not problems
+        return pressure_said(LevelFiles(1, tmp_path, fitted))
+
+    by_volumes = {"at": 1.0, "without_term": 1976.7, "error": 25.8, "independent_volumes": 260.4}
+    squeezed = {"compressibility": 4.255e-5, "compressibility_error": 3.7e-6}
+    assert said({**by_volumes, **squeezed}) == (
+        "l1: without the volume's own term it presses with 1,977 ± 25.8 bar where its parent has 1. "
+        "With it, it has its parent's compressibility, (42.5 ± 3.7) 10⁻⁶/bar, known by 260 "
+        "independent volumes."
+    )
+    by_densities = {
+        "densities": [32.4, 33.4],
+        "parent": [-420.0, 12.0],
+        "without_term": [2100.0, 2300.0],
+        "with_term": [-421.0, None],
+        "error": [30.0, 31.0],
+    }
+    assert "at 32.4 sites per nm³: -420; 2,100; -421 ± 30 bar, at 33.4" in said(by_densities)
+    assert said({}) == ""
 
 
 @pytest.mark.slow
