@@ -18,7 +18,8 @@ _HELP = """cgrec init FILES: look at your own files and write an experiment for 
 
 FILES: a trajectory with forces (TRR, H5MD, LAMMPS dump, Amber NetCDF, extended XYZ, npz, npy ...) or several
 runs of one system, with the file that says what the sites are (TPR, PDB, GRO, PSF, prmtop ...) beside them;
-or the structure of a peptide or protein with hydrogens (PDB), to be run in a force field.
+or the structure of a peptide or protein with hydrogens (PDB), to be run in a force field;
+or another molecule (PDB, SDF, or its SMILES in a file .smi), whose energy is learned from quantum chemistry.
 
 Options, as key=value:
 {options}

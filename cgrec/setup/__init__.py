@@ -1,6 +1,7 @@
 """`init`: look at somebody's files and write an experiment for them.
 
 files       trajectories, topology, structure; the temperature that forces imply
+molecules   one molecule whose energy is learned from quantum chemistry
 experiment  what is chosen for them, by the rooms below
 kinds       what molecules there are, which of them is the solvent
 ladder      the sites of each level
@@ -34,6 +35,7 @@ def init(
     goal: str = "quick",
     to: str | Path = "mine.yaml",
     timing: bool = True,
+    charge: int = 0,
     **reading: object,
 ) -> str:
     """Write an experiment for somebody's own data; returns what was found and chosen.
@@ -41,12 +43,14 @@ def init(
     Args:
         files: a trajectory with forces, or several runs of one system, with the topology and a
             second file of forces among them or as options; or the structure of a peptide or protein
-            with hydrogens, to be run in a force field.
+            with hydrogens, to be run in a force field; or another molecule (PDB, SDF, or a file with
+            its SMILES), whose energy is learned from quantum chemistry.
         topology: file that says what the sites are.
         temperature: K, of the run; None: of the file, else what the forces imply.
         goal: "quick", minutes on two cores, or "good", an hour or two.
         to: YAML to be made; `cgrec climb TO` runs it.
         timing: time a few steps of each level on this machine, and fit the sizes to the goal.
+        charge: e, of a molecule whose energy is learned.
         **reading: other keywords of `cgrec.read`: forces_path, length_unit, species ...
 
     Raises:
@@ -64,7 +68,7 @@ def init(
         raise ValueError(f"goal: expected one of {', '.join(GOALS)}, found {goal!r}")
     listed = [files] if isinstance(files, str | Path) else list(files)
     sys.stderr.write(f"cgrec init: reading {', '.join(map(str, listed))}\n")
-    sample = sample_of(listed, topology, temperature, dict(reading))
+    sample = sample_of(listed, topology, temperature, dict(reading), path, charge)
     from .experiment import experiment  # torch takes seconds to import, and a wrong file none
 
     return experiment(path, sample, *GOALS[goal], timing)

@@ -51,7 +51,7 @@ def experiment(path: Path, sample: Sample, budget: float, longer: float, timing:
         permittivity, said = permittivity_of(frames, situation)
         sample.notes.append(said)
     for rung in rungs:
-        settle(rung, situation, permittivity)
+        settle(rung, situation, permittivity, dear=sample.group == "quantum")
     comments = _found(sample, frames, situation, rungs)
     if longer != 1:
         _scale(rungs, 1.0, longer)
@@ -119,6 +119,8 @@ def _found(
             f"{len(frames)} frames at {frames.temperature:.0f} K with forces."
             if sample.group == "file"
             else "one structure, to be run in a force field."
+            if sample.group == "force_field"
+            else "one structure, whose energy is to be learned."
         )
     ]
     found += [f"Note: {note}." for note in sample.notes]

@@ -14,6 +14,7 @@ from ..io import check_force_units, files_of, named_as_forces, read
 from ..needs import need
 from ..system import System
 from ..trace import is_alpha_carbon
+from .molecules import CHEMISTS, COORDINATES, check_molecule, coordinates_of, learning
 
 #: Endings of files that say what the sites are, and hold no run.
 TOPOLOGIES = frozenset(
@@ -57,7 +58,8 @@ class Sample:
 
     Attributes:
         frames: with forces; of a structure alone one frame without.
-        group: of the source: "file" reads frames, "force_field" runs the structure.
+        group: of the source: "file" reads frames, "force_field" runs the structure, "quantum" learns
+            its energy first.
         settings: keys of `source`.
         notes: what was found out about the files, in sentences.
     """
@@ -73,6 +75,8 @@ def sample_of(
     topology: str | Path | None,
     temperature: float | None,
     more: Json,
+    beside: Path = Path("mine.yaml"),
+    charge: int = 0,
 ) -> Sample:
     """Read the files.
 
@@ -81,19 +85,25 @@ def sample_of(
         topology: as `cgrec.read` takes it, where no file of `files` is one.
         temperature: K; None: of the file, else what the forces imply.
         more: other keywords of `cgrec.read`.
+        beside: the YAML, beside which coordinates of a SMILES are written.
+        charge: e, of a molecule whose energy is to be learned.
 
     Raises:
         ValueError: no trajectory; no forces; no temperature. As `cgrec.read`.
         FileNotFoundError: no such file.
     """
     paths = [path for file in files for path in files_of(file)]
+    if len(paths) == 1 and _suffix(paths[0]) in CHEMISTS:
+        return _of_chemists(
+            paths[0], beside.with_name(beside.stem + COORDINATES), temperature, charge
+        )
     if not paths:
         raise ValueError("cgrec init: expected files, found none; give a trajectory, or a PDB")
     runs, shown, forces = by_content(paths)
     if forces:
         more = {**more, "forces_path": _one_or_all(forces)}
     if not runs:
-        return _of_structure(shown, temperature)
+        return _of_structure(shown, temperature, charge)
     if topology is None and shown:
         topology = shown[0]
     if len(shown) > 1:
@@ -124,7 +134,7 @@ def _one_or_all(paths: Sequence[Path]) -> str | list[str]:
     return str(paths[0]) if len(paths) == 1 else [str(p) for p in paths]
 
 
-def _of_structure(paths: Sequence[Path], temperature: float | None) -> Sample:
+def _of_structure(paths: Sequence[Path], temperature: float | None, charge: int) -> Sample:
     structures = [p for p in paths if _suffix(p) in STRUCTURES]
     if len(structures) != 1 or len(paths) != 1:
         raise ValueError(
@@ -133,34 +143,46 @@ def _of_structure(paths: Sequence[Path], temperature: float | None) -> Sample:
             "extended XYZ, npz)"
         )
     frames = read(structures[0], temperature=temperature or ANY)[:1]
-    if not any(is_alpha_carbon(frames.system, i) for i in range(frames.n_sites)):
-        raise ValueError(
-            f"{structures[0]}: expected a trajectory with forces, or the structure of a peptide or "
-            "protein to be run in a force field, found another structure alone; add its trajectory, "
-            "or make one with source=calculator or source=openmm (cgrec climb --help)"
-        )
+    peptide = any(is_alpha_carbon(frames.system, i) for i in range(frames.n_sites))
     if frames.system.molecules.max():
         raise ValueError(
-            f"{structures[0]}: expected one molecule to be run in implicit solvent, found "
-            f"{_fragments(frames.system)}; take out what is not the molecule, such as water and ions "
-            "(selection in your viewer); where one molecule is in pieces, bonds in it are too long: "
-            "mend the structure; or run all of it in OpenMM or GROMACS and give the trajectory with "
-            "its forces"
+            f"{structures[0]}: expected a trajectory with forces, or one molecule to be run in implicit "
+            f"solvent, found {_fragments(frames.system)}; take out what is not the molecule, such as "
+            "water and ions (selection in your viewer); where one molecule is in pieces, bonds in it "
+            "are too long: mend the structure; or run all of it in OpenMM or GROMACS and give the "
+            "trajectory with its forces"
         )
     if "H" not in frames.system.elements:
         raise ValueError(
             f"{structures[0]}: expected all atoms, found no hydrogens; add them (OpenMM: "
             "Modeller.addHydrogens, or pdbfixer)"
         )
+    notes = [] if temperature else [f"no temperature was given: {ANY:.0f} K"]
+    settings: Json = {"structure": str(structures[0]), "temperature": temperature or ANY}
+    exchange = _exchange(frames.n_sites)
+    if not peptide:
+        check_molecule(structures[0], frames.system, charge)
+        notes.append(
+            f"its energy is learned from GFN2-xTB in implicit water at charge {charge:+d} before it is "
+            "run (source.labeller.arguments, to change that)"
+        )
+        return Sample(frames, "quantum", {**settings, **learning(frames, exchange, charge)}, notes)
     for package in ("openmm", "pymbar"):
         need("cgrec init of a structure", package, "openmm")
-    settings: Json = {
-        "structure": str(structures[0]),
-        "temperature": temperature or ANY,
-        "dynamics": {**RUN_OF_ATOMS, "exchange": _exchange(frames.n_sites)},
-    }
-    notes = [] if temperature else [f"no temperature was given: {ANY:.0f} K"]
+    settings["dynamics"] = {**RUN_OF_ATOMS, "exchange": exchange}
     return Sample(frames, "force_field", settings, notes)
+
+
+def _of_chemists(path: Path, to: Path, temperature: float | None, charge: int) -> Sample:
+    """Of a SMILES, SDF or MOL file, by coordinates in `to`; these stay only where they are of use."""
+    new = not to.exists()
+    its = coordinates_of(path, to)
+    try:
+        return _of_structure([to], temperature, charge or its)
+    except ValueError:
+        if new:
+            to.unlink()
+        raise
 
 
 def _fragments(system: System) -> str:

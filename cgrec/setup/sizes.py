@@ -60,13 +60,21 @@ FIT, RUN, RUN_OF_MANY = 3000, 25_000, 6000
 FEWEST_SAVED, SAVED, SITES_SAVED = 500, 4000, 500_000
 
 
-def settle(rung: Rung, situation: Situation, permittivity: float = WATER) -> None:
+def settle(
+    rung: Rung, situation: Situation, permittivity: float = WATER, dear: bool = False
+) -> None:
     """Fill the settings of a rung from its mapped frames; of a structure that has not been run, those
     that three alanines need.
+
+    Args:
+        rung: of the ladder.
+        situation: what kind of system it is.
+        permittivity: of the solvent of ions.
+        dear: a step of level 0 costs too much for mean forces.
     """
     frames, chain = rung.frames, situation.word in ("protein", "peptide")
     if frames.forces is None:
-        rung.settings = _unseen(rung, chain)
+        rung.settings = _unseen(rung, chain, dear)
         return
     dense = situation.dense
     cutoff = _cutoff(frames, dense, bool(situation.dropped))
@@ -104,8 +112,8 @@ def _ions_alone(rung: Rung, situation: Situation) -> bool:
     return not solvent & set(rung.frames.system.residue_names)
 
 
-def _unseen(rung: Rung, chain: bool) -> Json:
-    """Settings of a peptide of which there is a structure only."""
+def _unseen(rung: Rung, chain: bool, dear: bool) -> Json:
+    """Settings of a molecule of which there is a structure only."""
     system = rung.frames.system
     step = _unseen_step(rung.frames)
     length = RUN * step
@@ -122,7 +130,7 @@ def _unseen(rung: Rung, chain: bool) -> Json:
     }
     if chain and system.n_sites > 4:
         settings["priors"]["walls"] = {"_target_": "cgrec.potential.priors.ChainWalls"}
-    if rung.name == "l1":
+    if rung.name == "l1" and not dear:
         settings["mean_forces"] = {
             "_target_": "cgrec.corrections.MeanForces",
             "length": 0.6,

@@ -19,6 +19,7 @@ from ..run import layout
 from ..run.lock import ask_to_stop, holder
 from ..run.status import status_of
 from ..setup import GOALS
+from ..setup.molecules import COORDINATES
 from .runs import HOME, Runs, Unknown
 from .uploads import OWN
 
@@ -76,8 +77,8 @@ class Jobs:
             raise FileExistsError(f"{name}: a run was made by its recipe; take another name")
         with self.lock:
             self._need_idle()
-            self.recipe(name).unlink(missing_ok=True)
-            self.recipe(name).with_suffix(".png").unlink(missing_ok=True)
+            for old in (".yaml", ".png", COORDINATES):
+                (self.files(name) / f"{name}{old}").unlink(missing_ok=True)
             paths = [self._relative(self.files(name) / one) for one in files]
             words = [*paths, f"to={self._relative(self.recipe(name))}", f"goal={goal}"]
             words += [] if temperature is None else [f"temperature={float(temperature):g}"]

@@ -18,7 +18,7 @@ from ..mapping import Mapping
 from ..report.figures import superpose
 from ..report.scenes import looks_of
 from ..setup.writing import inline
-from ..sources import FileSource, ForceFieldSource
+from ..sources import FileSource, ForceFieldSource, QuantumSource
 from ..system import System
 
 #: Atoms up to which a mapping is drawn and edited by hand.
@@ -74,6 +74,8 @@ def _first(chain: Chain) -> Frames | None:
     """The first frame of its source; None of a source that has none before the work."""
     if isinstance(chain.source, ForceFieldSource):
         return chain.source.molecule[1][:1]
+    if isinstance(chain.source, QuantumSource) and chain.source.potential is None:
+        return chain.source.start()[:1]
     return chain.source.beginning[:1] if isinstance(chain.source, FileSource) else None
 
 

@@ -10,12 +10,14 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from ..setup.molecules import COORDINATES
+
 #: Bytes of a file: a trajectory of a hundred thousand atoms and a thousand frames with forces.
 MOST = 4 * 2**30
 #: Bytes that stay free on the disk.
 SPARE = 2**30
 #: Endings of files that commands write beside those that were sent.
-OWN = (".yaml", ".yml", ".txt", ".png", ".partial")
+OWN = (".yaml", ".yml", ".txt", ".png", ".partial", COORDINATES)
 #: Names of files and of runs.
 _FILE = re.compile(r"[A-Za-z0-9][\w.+-]{0,99}", re.ASCII)
 _RUN = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")

@@ -20,7 +20,7 @@ export class Submit {
     this.run = "";
     this.files = [];
     const area = el("div", { class: "drop" },
-      el("p", {}, "Drop a structure with hydrogens (PDB), or a trajectory with forces and its topology."),
+      el("p", {}, "Drop a structure with hydrogens (PDB, SDF), or a trajectory with forces and its topology; or write a SMILES below."),
       el("p", {}, el("button", { type: "button", onclick: () => input.click() }, "Choose files")),
       el("p", { class: "quiet small" }, "PDB · TRR, H5MD, LAMMPS dump, NetCDF, extended XYZ, npz with TPR, GRO, PSF, prmtop … At most 4 GiB each; they stay on this machine."));
     const input = el("input", { type: "file", multiple: true, hidden: true, id: "files", onchange: () => this.#take(input.files) });
@@ -33,12 +33,13 @@ export class Submit {
     this.list = el("ul", { class: "plain" });
     this.title = el("input", { type: "text", id: "title", pattern: "[a-z0-9][a-z0-9_-]{0,39}", placeholder: "my_peptide", size: 22 });
     this.kelvin = el("input", { type: "number", id: "kelvin", min: 1, step: "any", placeholder: "300", size: 8 });
+    this.smiles = el("input", { type: "text", id: "smiles", placeholder: "CC(=O)Nc1ccc(O)cc1", size: 26, spellcheck: "false", autocomplete: "off" });
     this.goal = el("select", { id: "goal" }, el("option", { value: "quick" }, "quick: minutes"), el("option", { value: "good" }, "good: an hour or two"));
     this.propose = el("button", { type: "button", class: "main", id: "propose", onclick: () => this.#propose() }, "Propose levels");
     this.steps = el("ol", { class: "steps" }, ...["files", "proposal", "start"].map((text) => el("li", {}, text)));
     this.outcome = el("section", { hidden: true });
     fill($("submit"), el("section", {}, el("h2", {}, "New run"), this.steps, area, this.list,
-      el("div", { class: "form" }, el("label", {}, "name", this.title), el("label", {}, "temperature, K (empty: of the files)", this.kelvin), el("label", {}, "how good", this.goal), this.propose)), this.outcome);
+      el("div", { class: "form" }, el("label", {}, "SMILES (in place of files)", this.smiles), el("label", {}, "name", this.title), el("label", {}, "temperature, K (empty: of the files)", this.kelvin), el("label", {}, "how good", this.goal), this.propose)), this.outcome);
     this.#step(0);
   }
 
@@ -60,12 +61,18 @@ export class Submit {
     fill(this.outcome, said);
     this.propose.disabled = true;
     try {
-      if (!this.files.length) throw new Error("files: expected a structure or a trajectory, found none; drop one first");
+      const smiles = this.smiles.value.trim();
+      if (smiles && this.files.length) throw new Error("SMILES: expected either files or a SMILES, found both; leave the files out, or empty the field");
+      const files = smiles ? [new File([smiles], `${this.run}.smi`)] : this.files;
+      if (!files.length) throw new Error("files: expected a structure or a trajectory, found none; drop one first, or write a SMILES");
       const there = await json(`jobs/${name(this.run)}`).then((state) => state.files, () => []);
-      for (const file of this.files) {
-        if (there.includes(file.name)) continue;
+      for (const file of files) {
+        const sent = there.includes(file.name);
+        if (sent && smiles && smiles !== this.sent) throw new Error(`name: ${this.run} has another SMILES already; take another name`);
+        if (sent) continue;
         await send(`jobs/${name(this.run)}/files/${name(file.name)}`, file, (share) => { said.textContent = `${file.name}: ${Math.round(100 * share)} %`; });
       }
+      this.sent = smiles;
       const kelvin = this.kelvin.value ? Number(this.kelvin.value) : null;
       let state = await post(`jobs/${name(this.run)}/init`, { temperature: kelvin, goal: this.goal.value });
       const text = el("pre", {});
