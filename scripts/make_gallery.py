@@ -26,7 +26,7 @@ DPI = 80
 HEAD = """# Gallery
 
 What the shipped experiments come to: each was climbed by the command above its picture, and judged as every run is. A verdict that is not "trust"
-is shown as it came. This page is made by `scripts/make_gallery.py` from the folders of the runs.
+is shown as it came; minutes are those of a machine that had other work. This page is made by `scripts/make_gallery.py` from the folders of the runs.
 """
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>cgrec: gallery</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
