@@ -21,6 +21,8 @@ CHEMISTS = frozenset([".smi", ".smiles", ".sdf", ".mol"])
 COORDINATES = "_3d.pdb"
 #: Atoms of a molecule up to which its energy is learned: that of 22 took minutes.
 MOST = 60
+#: Atomic number of radon, the last element of GFN2-xTB.
+HEAVIEST = 86
 #: ps, of the run with the network that was learned, and of those that look for structures.
 RUN = {"length": 40, "equilibration": 10, "bias": None}
 LOOKING = {"length": 1.0, "bias": None}
@@ -89,17 +91,20 @@ def check_molecule(path: Path, system: System, charge: int) -> None:
             f"most {MOST} atoms, whose energy is learned from quantum chemistry, found one of "
             f"{system.n_sites} atoms; give a trajectory with forces, from any program and force field"
         )
-    if _electrons(system) - charge & 1:
-        raise ValueError(
-            f"{path}: expected an even number of electrons, found {_electrons(system) - charge} at "
-            f"charge {charge:+d}; give charge=, or the hydrogens that are missing"
-        )
-
-
-def _electrons(system: System) -> int:
     from ase.data import atomic_numbers
 
-    return sum(atomic_numbers[element] for element in system.elements)
+    unknown = sorted({e for e in system.elements if not 0 < atomic_numbers.get(e, 0) <= HEAVIEST})
+    if unknown:
+        raise ValueError(
+            f"{path}: expected elements from H to Rn, which GFN2-xTB knows, found "
+            f"{', '.join(unknown)}; give a trajectory with forces"
+        )
+    electrons = sum(atomic_numbers[element] for element in system.elements) - charge
+    if electrons % 2:
+        raise ValueError(
+            f"{path}: expected an even number of electrons, found {electrons} at charge {charge:+d}; "
+            "give charge=, or the hydrogens that are missing"
+        )
 
 
 def learning(frames: Frames, exchange: Json, charge: int) -> Json:
@@ -110,6 +115,8 @@ def learning(frames: Frames, exchange: Json, charge: int) -> Json:
     settings: Json = {
         "potential": None,
         "scatter": turns_of_atoms(frames.system),
+        # with energies it is no potential of mean force, and may be run hot
+        "training": {"energy_weight": 0.02},
         "exploration": {**LOOKING, "exchange": exchange},
         "dynamics": {**RUN, "exchange": exchange},
     }

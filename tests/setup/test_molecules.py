@@ -87,6 +87,7 @@ def test_coordinates_of_a_file_stay_as_they_are(tmp_path):
         ("C[CH2]", r"even number of electrons, found 17 at charge \+0; give charge="),
         ("CC.O", "of parts that no bond joins"),
         ("xx", "cannot be read"),
+        ("C[U]C", "from H to Rn, .* found U"),
         ("", "found 0"),
         ("C\nCC", "found 2"),
         ("C" * 25, "at most 60 atoms, .* found one of 77"),
