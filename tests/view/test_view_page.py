@@ -433,3 +433,23 @@ def test_from_a_file_to_a_watched_run_that_stops_and_goes_on(wide, home):
     with wide.expect_download(timeout=2 * PATIENCE) as taken:
         wide.click("#panel button:has-text('package')")
     assert len(cgrec.load(taken.value.path()).levels) == 3
+
+
+def test_a_smiles_is_drawn_with_its_proposed_beads(wide, home):
+    """Written in place of files; another one under the same name is no silent change."""
+    wide.click("#new")
+    wide.fill("#smiles", "CC(=O)Nc1ccc(O)cc1")
+    wide.fill("#title", "paracetamol")
+    wide.click("#propose")
+    wide.wait_for_selector("#start", timeout=3 * PATIENCE)
+    says(wide, "#submit", "learned from GFN2-xTB")
+    assert "11 beads" in wide.locator("#submit p:has-text('beads; grey atoms')").inner_text()
+    made = home / "runs" / "paracetamol.files" / "paracetamol_3d.pdb"
+    assert made.read_text().count("HETATM") == 20
+    wide.fill("#smiles", "CCO")
+    wide.click("#propose")
+    says(wide, "#notice", "has another SMILES already")
+    wide.fill("#title", "not_one")
+    wide.fill("#smiles", "C(")
+    wide.click("#propose")
+    says(wide, "#notice", "cannot be read")
