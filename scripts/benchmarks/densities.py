@@ -84,6 +84,7 @@ def climb(options: argparse.Namespace, parents: dict[float, tuple[float, float]]
             f"run={options.out / 'level'}",
             f"levels.l1.training.steps={options.steps}",
             "levels.l1.dynamics.n_replicas=9",
+            f"levels.l1.dynamics.length={options.length}",
             corrections,
         ],
         check=True,
