@@ -11,6 +11,7 @@ from pathlib import Path
 from ..files import Json
 from ..frames import Frames
 from ..io import check_force_units, files_of, named_as_forces, read
+from ..io.amino_acids import check_complete
 from ..needs import need
 from ..system import System
 from ..trace import is_alpha_carbon
@@ -132,13 +133,20 @@ def _of_structure(paths: Sequence[Path], temperature: float | None) -> Sample:
             f"{', '.join(map(str, paths))}; add the trajectory (TRR, H5MD, LAMMPS dump, NetCDF, "
             "extended XYZ, npz)"
         )
-    frames = read(structures[0], temperature=temperature or ANY)[:1]
+    models = read(structures[0], temperature=temperature or ANY)
+    frames = models[:1]
     if not any(is_alpha_carbon(frames.system, i) for i in range(frames.n_sites)):
         raise ValueError(
             f"{structures[0]}: expected a trajectory with forces, or the structure of a peptide or "
             "protein to be run in a force field, found another structure alone; add its trajectory, "
             "or make one with source=calculator or source=openmm (cgrec climb --help)"
         )
+    if "H" not in frames.system.elements:
+        raise ValueError(
+            f"{structures[0]}: expected all atoms, found no hydrogens; add them (OpenMM: "
+            "Modeller.addHydrogens, or pdbfixer)"
+        )
+    check_complete(frames.system, str(structures[0]))
     if frames.system.molecules.max():
         raise ValueError(
             f"{structures[0]}: expected one molecule to be run in implicit solvent, found "
@@ -146,11 +154,6 @@ def _of_structure(paths: Sequence[Path], temperature: float | None) -> Sample:
             "(selection in your viewer); where one molecule is in pieces, bonds in it are too long: "
             "mend the structure; or run all of it in OpenMM or GROMACS and give the trajectory with "
             "its forces"
-        )
-    if "H" not in frames.system.elements:
-        raise ValueError(
-            f"{structures[0]}: expected all atoms, found no hydrogens; add them (OpenMM: "
-            "Modeller.addHydrogens, or pdbfixer)"
         )
     for package in ("openmm", "pymbar"):
         need("cgrec init of a structure", package, "openmm")
@@ -160,6 +163,11 @@ def _of_structure(paths: Sequence[Path], temperature: float | None) -> Sample:
         "dynamics": {**RUN_OF_ATOMS, "exchange": _exchange(frames.n_sites)},
     }
     notes = [] if temperature else [f"no temperature was given: {ANY:.0f} K"]
+    if len(models) > 1:
+        notes.append(
+            f"{len(models)} models in {structures[0]}: the replicas of level 0 begin in all of them, "
+            "evenly shared; leave in the file those that are meant"
+        )
     return Sample(frames, "force_field", settings, notes)
 
 
