@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..frames import Frames
+from ..io.amino_acids import canonical
 from ..mapping import alpha_carbons
 from .base import Model
 from .coordinates import axes_of
@@ -18,16 +19,6 @@ from .split import Unit, units_of
 #: C-alpha atoms a residue sees: from two before it to three after it.
 _TRACE = {"-2CA": -2, "-CA": -1, "CA": 0, "+CA": 1, "+2CA": 2, "+3CA": 3}
 _BACKBONE = ("N", "CA", "C", "O")
-#: Names that Amber, CHARMM and GROMACS give to protonation states and bridges of one amino acid;
-#: which hydrogens are there says the rest.
-_STATES = {
-    "HIS": "HID HIE HIP HSD HSE HSP HISD HISE HISH",
-    "CYS": "CYX CYM CYS2 CYSS",
-    "ASP": "ASH ASPH ASPP",
-    "GLU": "GLH GLUH GLUP",
-    "LYS": "LYN LYSN LYSH LSN",
-}
-_CANONICAL = {state: name for name, states in _STATES.items() for state in states.split()}
 #: Names of the PDB, CHARMM and GROMACS for atoms of the backbone and its ends, as Amber calls them.
 _ATOMS = {
     "HN": "H",
@@ -42,14 +33,6 @@ _ATOMS = {
     "OC2": "OXT",
     "O2": "OXT",
 }
-
-
-def canonical(residue: str) -> str:
-    """Name in the PDB of an amino acid that a force field calls by its state: "HIE" is "HIS",
-    Amber's "NALA" and "CALA" are "ALA".
-    """
-    end = residue[1:] if len(residue) == 4 and residue[0] in "NC" else residue
-    return _CANONICAL.get(residue, _CANONICAL.get(end, end))
 
 
 class Residue(NamedTuple):

@@ -43,7 +43,6 @@ from .residue_pieces import (
     residue_points,
     residues_of,
 )
-from .residue_pieces import canonical as canonical
 from .split import Unit
 
 #: File name of the library that ships, in cgrec/data.

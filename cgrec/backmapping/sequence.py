@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bonds import as_pairs
+from ..io.amino_acids import canonical
 from ..io.bonding import add_sampled_bonds
 from ..io.elements import element_mass
 from ..system import System
 from .base import Model
-from .residue_pieces import canonical
 from .residues import shipped_residues
 
 #: Hydrogens that tell the states of a residue apart: {residue: {state: those it has}}. The first is

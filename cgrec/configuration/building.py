@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 CHAIN = "cgrec.chain.chain.Chain"
 #: Keys at the top that change nothing of what is made.
 NO_RECIPE = ("run", "device", "threads", "go_on", "submit", "slurm")
+#: Of jobs: what is about blocks of replicas, the engine that has them, and its settings that they
+#: cannot have.
+_OF_BLOCKS, _DIVIDED = ("replicas", "array_parallelism"), "cgrec.dynamics.Langevin"
+_TOGETHER = ("bias", "exchange", "hooks")
 
 
 def build(config: DictConfig, trust: bool = False, given: frozenset[str] = frozenset()) -> Chain:
@@ -127,7 +131,9 @@ def _check_top(plain: Json) -> None:
 
 
 def _check_jobs(plain: Json) -> None:
-    """ValueError where jobs of a level that is not there ask for something."""
+    """ValueError where jobs of a level that is not there ask for something, or jobs of a level for
+    blocks of replicas that its run is never divided into.
+    """
     levels = ["level0", *(plain.get("levels") or {})]
     asked = (plain.get("slurm") or {}).get("levels") or {}
     unknown = [level for level in asked if level not in levels]
@@ -136,6 +142,26 @@ def _check_jobs(plain: Json) -> None:
             f"slurm.levels: expected levels of this climb ({', '.join(levels)}), found "
             f"{', '.join(unknown)}"
         )
+    for level, own in asked.items():
+        one_job = _one_job(plain, level)
+        for key in (name for name in _OF_BLOCKS if own.get(name) and one_job):
+            raise ValueError(
+                f"slurm.levels.{level}.{key}: expected a run that is divided into blocks of replicas, "
+                f"found one that is always one job, since {one_job}; leave it out, and give that job more "
+                "cores (cpus_per_task) or a GPU"
+            )
+
+
+def _one_job(plain: Json, level: str) -> str:
+    """Why the run of a level is never divided into blocks of replicas; "" where it can be."""
+    if level == "level0":
+        return "sources make level 0 whole"
+    run = plain["levels"][level].get("dynamics") or {}
+    engine = str(run.get("_target_", _DIVIDED))
+    if engine != _DIVIDED:
+        return f"its engine is {engine}, not {_DIVIDED}"
+    together = next((key for key in _TOGETHER if run.get(key)), None)
+    return f"its {together} moves all replicas together" if together else ""
 
 
 def _check_finite(node: object, key: str) -> None:

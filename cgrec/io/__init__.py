@@ -190,6 +190,8 @@ def read(
         frames = _plausible(frames, first.path, drop_bad_frames, whole=selection is None)
         _check(frames, first.path, contents, whole=selection is None)
         _check_sample(frames, first.path)
+    if contents is not None and contents.question:
+        remark(contents.question)
     if need_forces and frames.forces is None:
         raise ValueError(
             f"{first.path}: {_reason(frames)}; forces_path= reads them from a second file"
@@ -304,7 +306,7 @@ def _frames(
     values = {
         f.name: getattr(contents, f.name)
         for f in fields(Contents)
-        if f.name not in ("force_unit", "temperature")
+        if f.name not in ("force_unit", "temperature", "question")
     }
     kelvin = _temperature(path, contents.temperature, temperature)
     try:
@@ -351,6 +353,7 @@ def _plausible(frames: Frames, path: Path, drop: bool, *, whole: bool) -> Frames
         ValueError: the bonds cannot be, or frames that cannot be are not to be dropped or are most
             of all.
     """
+    lonely = ""
     if whole:  # a selection may leave hydrogens without the atoms they are bonded to
         try:
             check_length_unit(frames, str(path))
@@ -363,11 +366,11 @@ def _plausible(frames: Frames, path: Path, drop: bool, *, whole: bool) -> Frames
                 "and this one as forces_path="
             ) from error
         lonely = check_hydrogens(frames.system, str(path))
-        if lonely:
-            remark(lonely)
     check_box(frames, str(path))
     check_bonds(frames, str(path))
     check_kinds_of_bonds(frames, str(path))
+    if lonely:
+        remark(lonely)
     of_box, bad = foreign_boxes(frames), bad_frames(frames)
     if of_box:
         record("box", {"file": path.name, "finding": of_box})

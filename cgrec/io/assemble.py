@@ -301,7 +301,7 @@ def _finished(
     system = maker.complete(
         taken(positions, chosen), box[chosen] if box is not None and box.ndim == 3 else box
     )
-    check_open(request, system, box, opened)
+    question = check_open(request, system, box, opened)
     if not opened.whole:
         _make_whole(positions, system, box)
     arrays["replicas"] = _replicas(arrays)  # type: ignore[assignment]
@@ -314,8 +314,14 @@ def _finished(
             if name in arrays:
                 arrays[name] = _selected(arrays[name], sites, scratch)
     fields = {n: arrays.get(n) for n in ("positions", "forces", "energies", "weights", "replicas")}
-    kelvin = opened.temperature
-    return Contents(system, box=box, temperature=kelvin, force_unit=force_unit, **fields)  # type: ignore[arg-type]
+    return Contents(
+        system,
+        box=box,
+        temperature=opened.temperature,
+        force_unit=force_unit,
+        question=question,
+        **fields,  # type: ignore[arg-type]
+    )
 
 
 def _check_constraints(request: Request, system: System, sites: list[int]) -> None:

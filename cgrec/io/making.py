@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..remarks import remark
 from ..system import System
 from ..trace import is_alpha_carbon
 from .bonding import add_sampled_bonds, at_bonds_of_atoms, check_order
@@ -436,16 +435,16 @@ def masses_by_name(
     return by_name
 
 
-def check_open(request: Request, system: System, box: object, opened: Opened) -> None:
-    """Ask about many molecules without a box: a liquid whose box was missed has no images and no
-    liquid's rows.
+def check_open(request: Request, system: System, box: object, opened: Opened) -> str:
+    """What to ask about many molecules without a box, else "": a liquid whose box was missed has no
+    images and no liquid's rows.
 
     Raises:
         ValueError: an array of the file that nothing used may be the box.
     """
     n_molecules = int(system.molecules.max()) + 1
     if box is not None or opened.open or request.box is not None or n_molecules < 2:
-        return
+        return ""
     if opened.box_like:
         first = opened.box_like[0]
         raise ValueError(
@@ -456,11 +455,10 @@ def check_open(request: Request, system: System, box: object, opened: Opened) ->
         )
     # C-alpha atoms that no bonds join are chains, and no liquid
     trace = all(is_alpha_carbon(system, k) for k in range(system.n_sites))
-    if n_molecules >= 10 and not trace:
-        remark(
-            f"{request.path}: {n_molecules} molecules and no box: read as an open system, "
-            "without periodic "
-            "images. If it is a liquid, give box= (edges in the file's unit of length); "
-            "box='open' says "
-            "that it is none"
-        )
+    if n_molecules < 10 or trace:
+        return ""
+    return (
+        f"{request.path}: {n_molecules} molecules and no box: read as an open system, without "
+        "periodic images. If it is a liquid, give box= (edges in the file's unit of length); "
+        "box='open' says that it is none"
+    )

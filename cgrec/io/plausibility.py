@@ -169,11 +169,11 @@ def check_hydrogens(system: System, where: str) -> str:
     )
     if len(alone) > _LONELY * len(hydrogens):
         raise ValueError(
-            f"{text}: expected names and coordinates in the same order; correct species= or "
-            "topology=, or "
-            "pass check_units=False if this is meant"
+            f"{text}: expected all heavy atoms, and names and coordinates in the same order; add "
+            "atoms that are missing, correct species= or topology=, or pass check_units=False if "
+            "this is meant"
         )
-    return f"{text}: are names and coordinates in the same order?"
+    return f"{text}: are heavy atoms missing, or are names and coordinates not in the same order?"
 
 
 #: Share of molecules at either end that do not tell how far a box reaches.

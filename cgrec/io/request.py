@@ -154,7 +154,9 @@ class Opened:
 
 @dataclass(frozen=True)
 class Contents:
-    """What was read, in nm and kJ/mol; fields as in `Frames`."""
+    """What was read, in nm and kJ/mol; fields as in `Frames`, and `question`, what is to be asked once
+    the frames are found to be sound.
+    """
 
     system: System
     positions: NDArray[np.floating]
@@ -165,6 +167,7 @@ class Contents:
     weights: NDArray[np.floating] | None = None
     replicas: NDArray[np.int64] | None = None
     force_unit: str = "kJ/mol/nm"
+    question: str = ""
 
 
 def units_of(request: Request, opened: Opened) -> Units:

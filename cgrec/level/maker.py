@@ -21,7 +21,7 @@ from ..potential.priors import fitted
 from ..roles import MeasuresParent, Prior, Rule
 from ..run import layout
 from ..run.digests import check_all, checked, keep, keep_json, made, note, open_record
-from ..run.events import step
+from ..run.events import current_step, step
 from ..run.lock import only_here
 from ..run.recipes import OtherRecipe, stored
 from ..run.stages import OF_LEVEL, claim, noted
@@ -263,9 +263,20 @@ def _fit_with_strays(
         recipe.training.torch_device,
     )
     shutil.copy(last / layout.LOSSES, level.folder / layout.LOSSES)
-    keep_losses(level, read_json(last / layout.FIT))
+    report = read_json(last / layout.FIT)
+    keep_losses(level, report)
     keep_json(level.folder / layout.STRAYS, said)
+    _come_to(last.name, report, len(said))
     return potential
+
+
+def _come_to(taken: str, report: Json, n_fits: int) -> None:
+    """Let the last line of the step be of the fit that is taken; its last bar was a trial run's."""
+    fit = current_step()
+    if fit is not None:
+        steps, share = report.get("steps"), report.get("explained_fraction")
+        explained = "" if share is None else f", explained {share:.2%}"
+        fit.last = f"{steps} steps{explained} ({taken} is taken of {n_fits})"
 
 
 def _run(

@@ -22,7 +22,7 @@ from ..observables.ledger import LedgerRow
 from ..remarks import remarks_in
 from ..roles import Variable
 from ..run import layout
-from ..run.digests import REMARKS, Changed, faults, lost_record
+from ..run.digests import REMARKS, Changed, Gone, faults, lost_record
 from ..system import System
 from ..variables import from_plain
 from ..verdict import DO_NOT_USE, Verdict
@@ -290,7 +290,10 @@ def _planned(config: str) -> list[str] | None:
 
 
 def _level(number: int, folder: Path) -> LevelFiles:
-    found, problems = list(faults(folder)), list[str]()
+    whole = (folder / layout.REPORT).exists()
+    # what is gone of another level is not there yet: the climb makes it anew
+    found = [fault for fault in faults(folder) if whole or not isinstance(fault, Gone)]
+    problems = list[str]()
     return LevelFiles(
         number,
         folder,

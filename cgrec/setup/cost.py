@@ -161,7 +161,12 @@ def _seconds(work: Callable[[int], object], steps: int) -> float:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Without bars and remarks: what is timed is no part of the run."""
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+    """Without bars, remarks and what runs print: what is timed is no part of the run."""
+    unseen = io.StringIO()
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stderr(unseen),
+        contextlib.redirect_stdout(unseen),
+    ):
         warnings.simplefilter("ignore")
         yield

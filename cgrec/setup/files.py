@@ -11,6 +11,7 @@ from pathlib import Path
 from ..files import Json
 from ..frames import Frames
 from ..io import check_force_units, files_of, named_as_forces, read
+from ..io.amino_acids import check_complete
 from ..needs import need
 from ..system import System
 from ..trace import is_alpha_carbon
@@ -134,7 +135,17 @@ def _one_or_all(paths: Sequence[Path]) -> str | list[str]:
     return str(paths[0]) if len(paths) == 1 else [str(p) for p in paths]
 
 
-def _of_structure(paths: Sequence[Path], temperature: float | None, charge: int) -> Sample:
+def _of_structure(
+    paths: Sequence[Path], temperature: float | None, charge: int, whole: bool = False
+) -> Sample:
+    """A structure to be run: a peptide in a force field, another molecule once its energy is learned.
+
+    Args:
+        paths: one structure.
+        temperature: K; None: a usual one.
+        charge: e, of a molecule that is no peptide.
+        whole: its hydrogens are known to be all there, were it none.
+    """
     structures = [p for p in paths if _suffix(p) in STRUCTURES]
     if len(structures) != 1 or len(paths) != 1:
         raise ValueError(
@@ -142,35 +153,45 @@ def _of_structure(paths: Sequence[Path], temperature: float | None, charge: int)
             f"{', '.join(map(str, paths))}; add the trajectory (TRR, H5MD, LAMMPS dump, NetCDF, "
             "extended XYZ, npz)"
         )
-    frames = read(structures[0], temperature=temperature or ANY)[:1]
-    peptide = any(is_alpha_carbon(frames.system, i) for i in range(frames.n_sites))
+    (path,) = structures
+    models = read(path, temperature=temperature or ANY)
+    frames = models[:1]
+    if "H" not in frames.system.elements and not whole:
+        raise ValueError(
+            f"{path}: expected all atoms, found no hydrogens; add them (OpenMM: "
+            "Modeller.addHydrogens, or pdbfixer), or give an SDF or a SMILES"
+        )
+    check_complete(frames.system, str(path))
     if frames.system.molecules.max():
         raise ValueError(
-            f"{structures[0]}: expected a trajectory with forces, or one molecule to be run in implicit "
+            f"{path}: expected a trajectory with forces, or one molecule to be run in implicit "
             f"solvent, found {_fragments(frames.system)}; take out what is not the molecule, such as "
             "water and ions (selection in your viewer); where one molecule is in pieces, bonds in it "
             "are too long: mend the structure; or run all of it in OpenMM or GROMACS and give the "
             "trajectory with its forces"
         )
-    if "H" not in frames.system.elements:
-        raise ValueError(
-            f"{structures[0]}: expected all atoms, found no hydrogens; add them (OpenMM: "
-            "Modeller.addHydrogens, or pdbfixer)"
-        )
     notes = [] if temperature else [f"no temperature was given: {ANY:.0f} K"]
-    settings: Json = {"structure": str(structures[0]), "temperature": temperature or ANY}
+    settings: Json = {"structure": str(path), "temperature": temperature or ANY}
     exchange = _exchange(frames.n_sites)
-    if not peptide:
-        check_molecule(structures[0], frames.system, charge)
+    if any(is_alpha_carbon(frames.system, i) for i in range(frames.n_sites)):
+        for package in ("openmm", "pymbar"):
+            need("cgrec init of a structure", package, "openmm")
+        settings["dynamics"] = {**RUN_OF_ATOMS, "exchange": exchange}
+        begin, group = "the replicas of level 0 begin in all of them, evenly shared", "force_field"
+    else:
+        need("cgrec init of a structure", "pymbar", "temperatures")
+        check_molecule(path, frames.system, charge)
+        settings |= learning(frames, exchange, charge)
+        begin, group = "the first is where learning begins", "quantum"
         notes.append(
             f"its energy is learned from GFN2-xTB in implicit water at charge {charge:+d} before it is "
             "run (source.labeller.arguments, to change that)"
         )
-        return Sample(frames, "quantum", {**settings, **learning(frames, exchange, charge)}, notes)
-    for package in ("openmm", "pymbar"):
-        need("cgrec init of a structure", package, "openmm")
-    settings["dynamics"] = {**RUN_OF_ATOMS, "exchange": exchange}
-    return Sample(frames, "force_field", settings, notes)
+    if len(models) > 1:
+        notes.append(
+            f"{len(models)} models in {path}: {begin}; leave in the file those that are meant"
+        )
+    return Sample(frames, group, settings, notes)
 
 
 def _of_chemists(path: Path, to: Path, temperature: float | None, charge: int) -> Sample:
@@ -178,7 +199,7 @@ def _of_chemists(path: Path, to: Path, temperature: float | None, charge: int) -
     new = not to.exists()
     its = coordinates_of(path, to)
     try:
-        return _of_structure([to], temperature, charge or its)
+        return _of_structure([to], temperature, charge or its, whole=True)
     except ValueError:
         if new:
             to.unlink()

@@ -34,16 +34,32 @@ class Times:
         source: of level 0; 0 where its frames are there.
         levels: {name: of its fit with its mean forces, and of one of its runs}.
         runs: {name: how many of these there are}.
+        trials: {name: of a trial run of its strays, and how many rounds may follow the first}.
+        controls: names of levels that have a direct model as control.
     """
 
     source: float = 0.0
     levels: dict[str, Cost] = field(default_factory=dict)
     runs: dict[str, int] = field(default_factory=dict)
+    trials: dict[str, tuple[float, int]] = field(default_factory=dict)
+    controls: tuple[str, ...] = ()
 
     def of(self, name: str) -> float:
-        """Of a level in all."""
+        """Of a level in all; of its strays the first trial run."""
         found = self.levels[name]
-        return found.fit + self.runs[name] * found.run + found.pairs
+        trial, _ = self.trials.get(name, (0.0, 0))
+        models = 1 + (name in self.controls)  # the control is fitted and run as the level itself
+        return models * (found.fit + trial + self.runs[name] * found.run) + found.pairs
+
+    @property
+    def more(self) -> float:
+        """Of all rounds of strays after the first, which there may or may not be: each is a fit and a
+        trial run.
+        """
+        return sum(
+            rounds * (self.levels[name].fit + trial) * (1 + (name in self.controls))
+            for name, (trial, rounds) in self.trials.items()
+        )
 
     @property
     def total(self) -> float:
@@ -55,10 +71,16 @@ class Times:
         parts = [("level 0", self.source)] if self.source else []
         parts += [(name, self.of(name)) for name in self.levels]
         each = ", ".join(f"{name} {_minutes(value)}" for name, value in parts)
+        again = ""
+        if self.more:
+            again = (
+                f"; where replicas stray, fits and trial runs are made again: up to "
+                f"{_minutes(self.more)} more, which are not counted"
+            )
         return (
             f"about {_minutes(self.total)} on one core of this machine ({each}), by a few steps of "
-            "each; rough, to a factor of two: fits that are made again and other work on the machine "
-            "make it longer"
+            "each; rough, to a factor of two: comparisons, reports and other work on the machine "
+            f"make it longer{again}"
         )
 
 
@@ -87,20 +109,23 @@ def _of_force_field(source: ForceFieldSource) -> tuple[Frames, float]:
     """Frames of the first moments of level 0, and seconds a step of all its replicas."""
     potential, starts = source.molecule
     engine: Langevin = source.dynamics  # type: ignore[assignment]  # looked at by the caller
-    plain = replace(engine, exchange=None, bias=None, equilibration=0, compile=True, use_lost=True)
+    timed = replace(engine, bias=None, equilibration=0, compile=True, use_lost=True)
+    plain = replace(timed, exchange=None)
+    # of a small molecule an attempt to exchange takes as long as tens of steps
+    piece = STEPS if engine.exchange is None else max(STEPS, engine.exchange.every)
     number = itertools.count()
     with quietly(), tempfile.TemporaryDirectory() as place:
         first = relaxed(potential, starts) if source.minimise else starts
 
-        def run(steps: int, saves: int = 1) -> Frames:
+        def run(steps: int, saves: int = 1, options: Langevin = timed) -> Frames:
             length = steps * engine.timestep
-            short = replace(plain, length=length, save_every=length / saves)
+            short = replace(options, length=length, save_every=length / saves)
             folder = Path(place) / str(next(number))
             return short(potential, first, folder, seed=0)[0]
 
-        frames = run(SAMPLED, SAVES)
+        frames = run(SAMPLED, SAVES, plain)
         frames = frames[np.arange(len(frames))]  # in memory: their folder is removed
-        return frames, seconds_a_step(run, STEPS)
+        return frames, seconds_a_step(run, piece)
 
 
 def _above(
@@ -116,6 +141,7 @@ def _above(
         a_frame: seconds a step and replica of what moves the frames; None where nothing does.
     """
     levels, runs = dict[str, Cost](), dict[str, int]()
+    trials = dict[str, tuple[float, int]]()
     parent = chain.source.dynamics if isinstance(chain.source, ForceFieldSource) else None
     for name, recipe in chain.recipes.items():
         said(name)
@@ -129,7 +155,11 @@ def _above(
         parent = recipe.dynamics
         if isinstance(parent, Langevin):
             a_frame = 60 * found.run / (parent.total_steps * parent.n_replicas)
-    return replace(known, levels=levels, runs=runs)
+            if recipe.strays is not None:
+                steps = recipe.strays.length / parent.timestep
+                trials[name] = found.run * steps / parent.total_steps, recipe.strays.rounds
+    controls = tuple(levels)[1:] if chain.ledger.control else ()
+    return replace(known, levels=levels, runs=runs, trials=trials, controls=controls)
 
 
 def _of_mean_forces(recipe: LevelRecipe, parent: object, a_frame: float | None) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bonds import as_pairs
+from ..io.amino_acids import check_complete
 from ..system import System
 
 if TYPE_CHECKING:
@@ -91,8 +92,8 @@ def system_under(field: ForceField, topology: Topology, structure: str) -> openm
         structure: where it came from, for messages.
 
     Raises:
-        ValueError: the force field does not know a residue: atoms are missing, or it is of another
-            kind of molecule.
+        ValueError: the force field does not know a residue: atoms are missing, which are named, or
+            it is of another kind of molecule.
     """
     _, app = openmm_modules("a force field")
     try:
@@ -102,12 +103,19 @@ def system_under(field: ForceField, topology: Topology, structure: str) -> openm
     except ValueError as error:
         if "template" not in str(error):
             raise
+        _check_residues(topology, structure)
         raise ValueError(
             f"{structure}: expected residues with all atoms, hydrogens too, as the force field "
             f"knows them, found another ({re.split('  Is the chain|  For more', str(error))[0]}); add what is "
             "missing, such as by openmm.app.Modeller.addHydrogens or cgrec backmap of its CA atoms, "
             "or take a force field that knows the residue"
         ) from error
+
+
+def _check_residues(topology: Topology, structure: str) -> None:
+    """ValueError of the heavy atoms that amino acids lack."""
+    n = topology.getNumAtoms()
+    check_complete(system_of(topology, None, np.ones(n), np.arange(n)), structure)
 
 
 def masses_of(plain: openmm.System) -> NDArray[np.float64]:
@@ -119,14 +127,16 @@ def created(field: ForceField, topology: Topology, options: Mapping[str, object]
     """OpenMM's System, by its createSystem.
 
     Raises:
-        ValueError: an implicit solvent together with PME. OpenMM refuses some of these and takes
+        ValueError: an amino acid lacks atoms; an implicit solvent together with PME. OpenMM refuses some of these and takes
             others, whose molecule then feels its images in the Coulomb energy alone.
     """
     _, app = openmm_modules("OpenMMSource")
     by_waves = options["nonbondedMethod"] is app.PME
     try:
         plain = field.createSystem(topology, **options)
-    except ValueError:
+    except ValueError as error:
+        if "template" in str(error):
+            _check_residues(topology, "source.structure")
         if by_waves:  # without PME every force field can be made, and tells what it is
             _refuse_implicit(field.createSystem(topology))
         raise

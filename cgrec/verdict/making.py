@@ -37,6 +37,14 @@ REPLICAS_LOOK, REPLICAS_MOST = 0.05, 0.25
 #: on (15 K of 300 K) the ensemble belongs to another state point.
 HEAT_LOOK, HEAT_MOST = 0.002, 0.05
 
+#: A run that begins in a minimum still takes up potential energy, and is too cold meanwhile; one whose
+#: steps are too long for its steepest force gains energy.
+TOO_COLD = (
+    "equilibrate longer (dynamics.equilibration): the run still takes up potential energy, as after "
+    "a minimisation, which the thermostat makes good within a few 1 / friction"
+)
+TOO_HOT = "shorten the time step; look for a prior or a wall that is too steep"
+
 #: Drift of a sample, from its first quarter to its last half, in standard deviations of the
 #: variable. At one half a quarter that did not belong moves the mean of the whole by an eighth,
 #: which is an error of 0.06 in a population of one half: what `shape.JS_LOOK` is.
@@ -219,7 +227,7 @@ def heat(report: Report) -> Reason | None:
         word=DO_NOT_USE if off > HEAT_MOST * asked else LOOK,
         found=f"the kinetic temperature is {found:.1f} +- {error:.1f} K",
         expected=f"{asked:.1f} K within {SIGMA_HEAT:.0f} standard errors",
-        do="shorten the time step; look for a prior or a wall that is too steep",
+        do=TOO_COLD if found < asked else TOO_HOT,
     )
 
 

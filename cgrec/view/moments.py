@@ -230,6 +230,7 @@ def as_json(moments: Moments) -> Json:
         "name": moments.name,
         "title": moments.title,
         "says": moments.says,
+        "level": moments.level,
         "levels": moments.levels,
         "n_sites": moments.n_sites,
         "n_frames": len(moments.frames),

@@ -20,8 +20,8 @@ from cgrec.backmapping import (
     TemplateBackmapper,
     alpha_carbons,
 )
-from cgrec.backmapping.residues import canonical
 from cgrec.io import read
+from cgrec.io.amino_acids import canonical
 from cgrec.mapping import BackboneAndSideChain, CentresOfMass, ResidueCentres
 from cgrec.remarks import Remark
 

@@ -81,6 +81,31 @@ def test_a_level_that_no_climb_has_is_refused():
         checked(composed(words))
 
 
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["+slurm.levels.level0.replicas=8"], "level0.replicas: .*sources make level 0 whole"),
+        (["+slurm.levels.level0.array_parallelism=8"], "level0.array_parallelism: .*one job"),
+        (
+            [
+                "+slurm.levels.l1.replicas=8",
+                "+levels.l1.dynamics.exchange={_target_: cgrec.dynamics.Exchange, highest: 400, "
+                "rungs: 4}",
+            ],
+            r"l1.replicas: .*its exchange moves all .*leave it out",
+        ),
+    ],
+)
+def test_blocks_of_a_run_that_is_never_divided_are_refused(words, said):
+    with pytest.raises(ValueError, match=rf"slurm\.levels\.{said}"):
+        checked(composed(["experiment=gaussian_chain", *words]))
+
+
+def test_blocks_of_a_plain_run_and_cores_of_level_0_are_taken():
+    words = ["+slurm.levels.l1.replicas=8", "+slurm.levels.level0.cpus_per_task=2"]
+    checked(composed(["experiment=gaussian_chain", *words]))
+
+
 def test_several_calls_are_an_array(cluster, tmp_path):
     (cluster / "doomed").write_text("1_0 1_1 1_2")
     queue = SlurmQueue(Slurm(array_parallelism=2), tmp_path / "jobs")

@@ -1,6 +1,7 @@
 """A network with a well where its parent never was: found in a trial run, and taken back by a fit."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from cgrec.potential import (
     SitePairSplines,
     SumPotential,
 )
+from cgrec.run.events import at_level, kept_events
 from cgrec.training import ForceMatching
 from cgrec.units import thermal_energy
 
@@ -223,11 +225,17 @@ def recipe(strays, dynamics=None):
 
 
 def test_a_level_keeps_what_was_tried_and_nothing_that_it_was_made_with(tmp_path):
-    level = Level(tmp_path / "level1", "l1")
-    level.make(parent(1000), recipe(Strays(rounds=1, length=5)), seed=1)
+    with kept_events(tmp_path, ["l1"]), at_level(1, "l1"):
+        level = Level(tmp_path / "level1", "l1")
+        level.make(parent(1000), recipe(Strays(rounds=1, length=5)), seed=1)
     said = json.loads((tmp_path / "level1" / "strays.json").read_text())
     assert said[0]["replicas"] == 16
     fit = json.loads((tmp_path / "level1" / "training.json").read_text())
+    # the last line of the fit is of the one that is taken, not of a trial run
+    explained = f"60 steps, explained {fit['explained_fraction']:.2%} (fit_"
+    assert re.search(
+        rf"l1: fit done in .*: {re.escape(explained)}", (tmp_path / "log.txt").read_text()
+    )
     assert fit.pop("device")
     assert all(value is None or isinstance(value, int | float) for value in fit.values())
     assert (tmp_path / "level1" / "training.csv").stat().st_size

@@ -273,6 +273,8 @@ def test_an_interrupted_run_reads_as_one(copy, gone, told):
         shutil.rmtree(copy / name) if (copy / name).is_dir() else (copy / name).unlink()
     found = read_run(copy)
     assert told in found.state and not found.complete
+    # it is said so nowhere else, as of a file that is damaged
+    assert not [text for text in found.problems if "is gone" in text]
 
 
 def test_where_a_run_was_interrupted_stands_at_the_top(copy):
@@ -283,7 +285,7 @@ def test_where_a_run_was_interrupted_stands_at_the_top(copy):
         text.index("interrupted in level 3: run") < text.index("The ladder")
         and "Finished." not in text
     )
-    assert "not there yet" in text
+    assert "not there yet" in text and "is gone" not in text
 
 
 def test_a_run_that_its_verdict_ended_says_so(copy):

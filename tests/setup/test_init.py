@@ -21,6 +21,7 @@ from cgrec.setup.kinds import kinds_of, solvent_of
 from cgrec.setup.ladder import ladder_of, situation_of
 from cgrec.setup.sizes import _angle_rate, permittivity_of, settle, timestep
 from cgrec.setup.times import Times
+from cgrec.sources import ForceFieldSource
 from cgrec.view.proposal import proposal
 
 DATA = Path(__file__).parents[1] / "data"
@@ -473,6 +474,20 @@ def test_molecules_beside_the_one_to_run_are_listed(tmp_path, monkeypatch):
         r"\(W:HOH7\); take out",
     ):
         cgrec.init("two.pdb", to="x.yaml")
+
+
+def test_of_several_models_it_is_said_that_all_are_run(tmp_path):
+    text = (DATA / "peptides" / "ala2.pdb").read_text()
+    model = [line for line in text.splitlines(True) if line.startswith(("ATOM", "HETATM"))]
+    both = "".join(f"MODEL        {k}\n{''.join(model)}ENDMDL\n" for k in (1, 2))
+    (tmp_path / "two.pdb").write_text(both)
+    sample = sample_of([tmp_path / "two.pdb"], None, 300.0, {})
+    assert [note.partition(" in ")[0] for note in sample.notes] == ["2 models"]
+    assert "begin in all of them" in sample.notes[0]
+    source = ForceFieldSource(
+        **{**sample.settings, "force_field": "amber14-all.xml", "dynamics": None}
+    )
+    assert len(source.molecule[1]) == 2
 
 
 @pytest.mark.parametrize("timing", [True, False])

@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from cgrec.configuration import build, composed
+from cgrec.level import Strays
+from cgrec.mapping import Mapping
 from cgrec.setup import times
 from cgrec.setup.cost import Cost
 
@@ -53,6 +55,25 @@ def test_minutes_add_up(chain, monkeypatch):
     assert found.of(name) == pytest.approx(3 + 5 * (1 + rounds) + 1)
     assert found.total == pytest.approx(found.source + found.of(name))
     assert f"level 0 {found.source:.2g} min" in found.said() and "rough" in found.said()
+
+
+def test_strays_and_controls_count_and_what_may_come_again_is_said(chain, monkeypatch):
+    """Runs of 5 min; a trial run is a tenth of their steps, but for rounding to whole saves. Two levels, the second with a control."""
+    made = Cost(fit=3.0, run=5.0, pairs=0.0, timestep=0.004)
+    monkeypatch.setattr(times, "_of_force_field", lambda source: (source.molecule[1], 0.016))
+    monkeypatch.setattr(times, "cost", lambda name, recipe, frames: made)
+    (recipe,) = chain.recipes.values()
+    engine = replace(recipe.dynamics, length=90.0, equilibration=10.0, timestep=0.004)
+    plain = replace(recipe, dynamics=engine, refine=(), refine_pairs=None, corrections=())
+    strays = replace(plain, strays=Strays(rounds=2, length=10.0))
+    chain.recipes = {"l1": strays, "l2": replace(plain, mapping=Mapping.identity)}
+    found = times.times_of(chain)
+    assert found.of("l1") == pytest.approx(3 + 0.5 + 5, rel=0.01)
+    assert found.of("l2") == pytest.approx(2 * (3 + 5))
+    assert found.more == pytest.approx(2 * (3 + 0.5), rel=0.01)
+    assert "up to 7 min more, which are not counted" in found.said()
+    chain.ledger = replace(chain.ledger, control=False)
+    assert times.times_of(chain).of("l2") == pytest.approx(3 + 5)
 
 
 def test_labels_by_mean_forces_count(chain):

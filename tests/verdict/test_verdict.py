@@ -215,6 +215,15 @@ def test_what_is_within_its_bounds_is_trusted(changes):
     assert judge(report(**changes), below={"name": "l1"}).word == TRUST
 
 
+@pytest.mark.parametrize(
+    ("kelvin", "way"), [(291.0, "dynamics.equilibration"), (309.0, "shorten the time step")]
+)
+def test_a_cold_run_is_equilibrated_longer_and_a_hot_one_steps_shorter(kelvin, way):
+    """From a minimum half of the heat goes into potential energy first, at any time step."""
+    (reason,) = judge(report(kinetic_temperature=[kelvin, 0.4])).reasons
+    assert reason.rule == "heat" and way in reason.do
+
+
 def test_agreement_with_a_wrong_parent_is_said():
     verdict = judge(report(ledger=[row(), row("level 0", 0.5, 0.05)]), below={"name": "l1"})
     assert "it agrees with its parent, but not with level 0" in verdict.line()

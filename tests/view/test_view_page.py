@@ -2,6 +2,7 @@
 stop, go on, and what goes wrong.
 """
 
+import itertools
 import json
 import re
 import shutil
@@ -12,8 +13,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
-from run_to_view import N_FRAMES, chain_run, water_run
+from run_to_view import N_FRAMES, VARIABLES, chain_frames, chain_run, water_run
 from samples import TINY
 
 import cgrec
@@ -30,6 +32,7 @@ pytestmark = [
 BAD = "<img src=x onerror=window.broken=1>"
 #: ms: a processor that draws, beside other work.
 PATIENCE = 60_000
+DIPEPTIDE = Path(cgrec.__file__).parent / "data" / "alanine_dipeptide.pdb"
 PEPTIDE = Path(cgrec.__file__).parent / "data" / "peptides" / "ala10_helix.pdb"
 
 
@@ -224,6 +227,74 @@ def test_a_click_in_a_free_energy_gives_its_frames_at_every_level(wide, tmp_path
         wide,
         "!document.getElementById('chosen').hidden || !document.getElementById('notice').hidden",
     )
+
+
+def dihedral(frames, names):
+    """(n_frames,) degrees."""
+    at = [frames.system.names.index(name) for name in names]
+    a, b, c, d = np.moveaxis(np.asarray(frames.positions[:, at], float), 1, 0)
+    first, second = np.cross(b - a, c - b), np.cross(c - b, d - c)
+    axis = (c - b) / np.linalg.norm(c - b, axis=1, keepdims=True)
+    sine = (np.cross(first, second) * axis).sum(1)
+    return np.degrees(np.arctan2(sine, (first * second).sum(1)))
+
+
+def test_a_brushed_region_gives_its_own_frames_with_their_weights(wide, tmp_path):
+    """Dihedrals and weights are computed here anew."""
+    show(wide, "chain")
+    wide.click("#tab-energies")
+    chart = wide.locator("canvas.chart").first
+    chart.wait_for()
+    box = chart.bounding_box()
+    wide.mouse.move(box["x"] + 0.35 * box["width"], box["y"] + 0.3 * box["height"])
+    wide.mouse.down()
+    wide.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.6 * box["height"], steps=3)
+    wide.mouse.up()
+    wide.wait_for_selector("#chosen:not([hidden])")
+    said = wide.inner_text("#chosen")
+    with wide.expect_download() as taken:
+        wide.click("#chosen button:has-text('CSV')")
+    rows = np.loadtxt(taken.value.path(), delimiter=",", skiprows=1)
+    frames = chain_frames()
+    inside = np.ones(N_FRAMES, bool)
+    for name, sites in VARIABLES.items():
+        low, high = map(float, re.search(rf"{name} (\S+) to (\S+)°", said).groups())
+        angle = dihedral(frames, sites)
+        inside &= (low < angle) & (angle < high)
+    assert 5 < inside.sum() < N_FRAMES - 5
+    assert sorted(rows[:, 0]) == np.flatnonzero(inside).tolist()
+    weights = frames.weights / np.mean(frames.weights)
+    np.testing.assert_allclose(rows[:, 2], weights[rows[:, 0].astype(int)], rtol=1e-5)
+    share = 100 * weights[inside].sum() / N_FRAMES
+    found = re.search(r"(\d+) of 240 frames, (\S+) % of the weight", said)
+    assert int(found[1]) == len(rows) and float(found[2]) == pytest.approx(share, rel=0.01)
+
+
+def test_the_atoms_of_a_level_are_brought_back_and_shown(tiny, wide, home):
+    show(wide, "tiny")
+    until_frame(wide, 0)
+    wide.select_option("#moments", "level1")
+    wide.click("#back")
+    says(wide, "#back", "Atoms are brought back")
+    until(wide, "document.getElementById('moments').value === 'descent_1_0'")
+    until_frame(wide, 0)
+    wide.click("#ladder li:nth-child(1) button")
+    atoms = seen(wide)
+    assert colours(wide) > 1
+    wide.locator("body").press("ArrowRight")
+    until_frame(wide, 1)
+    assert seen(wide) != atoms
+    assert wide.locator("#back").count() == 0  # somebody has
+    (place,) = (home / "runs" / "tiny").glob("descent*")
+    restored = cgrec.Frames.load(next(place.rglob("frames.json")).parent)
+    levels = cgrec.load(home / "runs" / "tiny").levels
+    beads = levels[1].mapping(restored).positions
+    known = np.asarray(levels[1].frames.positions)
+    assert restored.n_sites == 16 and len(restored)
+    # distances of beads do not depend on how a structure is turned
+    ends = np.linalg.norm(beads[:, 0] - beads[:, -1], axis=-1)
+    all_ends = np.linalg.norm(known[:, 0] - known[:, -1], axis=-1)
+    assert np.abs(ends[:, None] - all_ends).min(1).max() < 1e-4
 
 
 def test_contacts_shells_and_ledger_lead_to_frames(tiny, wide):
@@ -453,3 +524,59 @@ def test_a_smiles_is_drawn_with_its_proposed_beads(wide, home):
     wide.fill("#smiles", "C(")
     wide.click("#propose")
     says(wide, "#notice", "cannot be read")
+
+
+def test_beads_that_were_clicked_together_are_those_of_the_run(wide, home):
+    pytest.importorskip("openmm", reason="openmm is missing: pip install 'cgrec[openmm]'")
+    wide.click("#new")
+    wide.set_input_files("#files", DIPEPTIDE)
+    wide.fill("#title", "by_hand")
+    wide.fill("#kelvin", "300")
+    wide.click("#propose")
+    wide.wait_for_selector("#start", timeout=3 * PATIENCE)
+    chosen = wide.locator("#submit p:has-text('beads; grey atoms')")
+    atoms = click_bonded(wide, chosen)
+    wide.click("#join")
+    says(wide, "#submit", "Levels above the first are left out")
+    n_beads = int(chosen.inner_text().split()[0])
+    wide.click("#keep")
+    until(wide, "document.getElementById('keep').disabled")
+    shorten(home / "runs" / "by_hand.files" / "by_hand.yaml")
+    wide.click("#start")
+    run = home / "runs" / "by_hand"
+    end = time.monotonic() + 2 * PATIENCE / 1000
+    while not (run / "level1" / "mapping.npz").exists():
+        assert time.monotonic() < end, "there is no first level"
+        wide.wait_for_timeout(200)
+    wide.click("#tab-live")
+    if wide.locator("#panel button:has-text('Stop')").count():
+        wide.click("#panel button:has-text('Stop')")
+    until(wide, "/stopped|finished/.test(document.getElementById('state').textContent)")
+    mapping = cgrec.Mapping.load(run / "level1" / "mapping.npz")
+    assert mapping.coarse.n_sites == n_beads
+    beads = [set(np.flatnonzero(row)) for row in mapping.position_weights]
+    assert {mapping.fine.full_labels.index(atom) for atom in atoms} in beads
+    assert [path.name for path in sorted(run.glob("level*"))] == ["level0", "level1"]
+
+
+def click_bonded(page, chosen):
+    """Click over the molecule, each atom twice, until two bonded ones were hit; choose these and give
+    their labels.
+    """
+    system = cgrec.read(DIPEPTIDE, temperature=300).system
+    bonds = {frozenset(system.full_labels[k] for k in pair) for pair in system.bonds.tolist()}
+    box = page.locator("canvas.sketch").bounding_box()
+    hit = {}
+    for x, y in itertools.product(range(10, int(box["width"]) - 10, 16), (0.5, 0.42, 0.58)):
+        place = box["x"] + x, box["y"] + y * box["height"]
+        page.mouse.click(*place)
+        for label in re.findall(r"\w+:\w+:\w+", chosen.inner_text()):
+            hit[label] = place
+            page.mouse.click(*place)
+        pair = next((pair for pair in bonds if pair <= hit.keys()), None)
+        if pair is not None:
+            for label in pair:
+                page.mouse.click(*hit[label])
+            assert all(label in chosen.inner_text() for label in pair)
+            return sorted(pair)
+    raise AssertionError(f"no two bonded atoms were hit, but {', '.join(hit)}")

@@ -207,6 +207,7 @@ def test_the_ladder_has_levels_verdicts_and_looks(page):
     assert second["verdict"]["word"] == "look"
     assert second["verdict"]["reasons"][0]["do"] == "Run longer"
     own, coarse = found["moments"]
+    assert (own["level"], coarse["level"]) == (0, 1)  # from 1 on the page offers the atoms
     assert own["levels"] == [0, 1] and coarse["levels"] == [1]
     assert "mapped up, which is exact" in own["says"] and "not shown" in coarse["says"]
     assert own["replicas"] == [N_FRAMES // REPLICAS] * REPLICAS
