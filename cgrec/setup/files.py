@@ -158,8 +158,9 @@ def _of_structure(
     frames = models[:1]
     if "H" not in frames.system.elements and not whole:
         raise ValueError(
-            f"{path}: expected all atoms, found no hydrogens; add them (OpenMM: "
-            "Modeller.addHydrogens, or pdbfixer), or give an SDF or a SMILES"
+            f"{path}: expected a trajectory with forces, or one molecule with all its atoms, found no "
+            "hydrogens; add them (OpenMM: Modeller.addHydrogens, or pdbfixer), or give an SDF or a "
+            "SMILES"
         )
     check_complete(frames.system, str(path))
     if frames.system.molecules.max():
