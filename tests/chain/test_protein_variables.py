@@ -78,7 +78,7 @@ def climbed(tmp_path_factory):
             "training.average=0.9",
             "training.learning_rate=0.3",
             "dynamics.n_replicas=32",
-            "dynamics.length=160",
+            "dynamics.length=60",
         )
     ]
     words = [
