@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..cli.errors import told
-from ..needs import need
 from ..options import said_in
 from ..remarks import listened
 from .answers import Answer
@@ -53,20 +52,12 @@ _KINDS = {
 }
 
 
-def serve(root: str | Path) -> None:
+def serve(folder: Path) -> None:
     """Answer an agent until it closes stdin.
 
     Args:
-        root: folder that tools may read and write; relative paths count from it.
-
-    Raises:
-        ImportError: the package mcp is missing.
-        ValueError: no such folder.
+        folder: absolute; tools may read and write there; relative paths count from it.
     """
-    need("cgrec mcp", "mcp", "mcp")
-    folder = Path(root).expanduser().resolve()
-    if not folder.is_dir():
-        raise ValueError(f"cgrec mcp: expected root= a folder, found none at {folder}")
     os.chdir(folder)
     server_of(Place(folder)).run("stdio")
 

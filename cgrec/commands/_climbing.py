@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,9 @@ from ..configuration import Composed, build, checked
 
 if TYPE_CHECKING:
     from ..chain import Chain
+
+#: s, from page to page: a page takes seconds, as long as a small level.
+BETWEEN_PAGES = 60.0
 
 
 def climb_one(
@@ -26,7 +31,7 @@ def climb_one(
     with waiting(str(config.get("run") or "")):
         chain = looked_at(config, trust, given)
         try:
-            chain.climb(lambda chain: _report_what_is_there(chain.folder), up_to)
+            chain.climb(_PageNowAndThen(), up_to)
         except Exception:
             _report_what_is_there(chain.folder, said=True)
             raise
@@ -54,6 +59,21 @@ def _say_at_once(folder: str, levels: int) -> None:
     """A first line, before what takes seconds to import."""
     sys.stderr.write(f"cgrec climb: {folder}, {levels} levels above level 0; torch is loaded ...\n")
     sys.stderr.flush()
+
+
+class _PageNowAndThen:
+    """Writes the report of the levels that are finished: of the first, and then at most every
+    `BETWEEN_PAGES`.
+    """
+
+    def __init__(self) -> None:
+        self.last = -math.inf
+
+    def __call__(self, chain: Chain) -> None:
+        if time.monotonic() - self.last < BETWEEN_PAGES:
+            return
+        _report_what_is_there(chain.folder)
+        self.last = time.monotonic()
 
 
 def _report_what_is_there(folder: Path, said: bool = False) -> None:

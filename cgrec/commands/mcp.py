@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
+from ..needs import need
 from ..options import Help
 
 
@@ -23,6 +25,10 @@ class Mcp:
     ] = "."
 
     def __call__(self) -> str:
-        # the tools call the commands, so that room stands on this one
-        import_module("cgrec.agents").serve(self.root)
+        need("cgrec mcp", "mcp", "mcp")
+        folder = Path(self.root).expanduser().resolve()
+        if not folder.is_dir():
+            raise ValueError(f"cgrec mcp: expected root= a folder, found none at {folder}")
+        # the tools call the commands, so that room stands on this one; it takes seconds to import
+        import_module("cgrec.agents").serve(folder)
         return ""

@@ -6,7 +6,6 @@ import re
 import numpy as np
 import pytest
 import torch
-from samples import TINY
 
 import cgrec
 from cgrec import Frames, System
@@ -156,19 +155,11 @@ def test_without_energies_the_weights_of_the_sites_stay(case):
     assert np.isnan(step.ess)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A short climb of the Gaussian chain."""
-    folder = tmp_path_factory.mktemp("chain") / "run"
-    main(["climb", *TINY, f"run={folder}"])
-    return folder
-
-
-def test_descend_by_command_resumes_and_can_be_read(run, capsys):
-    arguments = ["descend", f"run={run}", "from=2", "to=0", "frames=50", "method=library"]
+def test_descend_by_command_resumes_and_can_be_read(tiny, capsys):
+    arguments = ["descend", f"run={tiny}", "from=2", "to=0", "frames=50", "method=library"]
     main(arguments)
-    folder = run / "descent_2_0"
-    chain = cgrec.load(run)
+    folder = tiny / "descent_2_0"
+    chain = cgrec.load(tiny)
     path = chain.levels[2].mapping @ chain.levels[1].mapping
     atoms = Frames.load(folder / "level0")
     assert len(atoms) == 50
@@ -186,13 +177,13 @@ def test_descend_by_command_resumes_and_can_be_read(run, capsys):
     with pytest.raises(SystemExit, match=r"was made with frames=50 and now it is 60"):
         main([*arguments[:-2], "frames=60", "method=library"])
     with pytest.raises(SystemExit, match=r"0 <= to < from <= "):
-        main(["descend", f"run={run}", "from=9", "to=0"])
+        main(["descend", f"run={tiny}", "from=9", "to=0"])
     with pytest.raises(SystemExit, match=r"missing: to="):
-        main(["descend", f"run={run}", "from=2"])
+        main(["descend", f"run={tiny}", "from=2"])
 
 
-def test_chain_descends_from_frames(run):
-    chain = cgrec.load(run)
+def test_chain_descends_from_frames(tiny):
+    chain = cgrec.load(tiny)
     coarse = chain.levels[1].frames[:20]
     fine = chain.descend(
         coarse, to=0, fit={"method": "template"}, generator=torch.Generator().manual_seed(3)
@@ -204,11 +195,11 @@ def test_chain_descends_from_frames(run):
         chain.descend(Frames(System(names=("X",), masses=[1.0]), np.zeros((1, 1, 3)), 300.0))
 
 
-def test_analyse_backmapping_by_command(run, capsys):
+def test_analyse_backmapping_by_command(tiny, capsys):
     main(
         [
             "analyse-backmapping",
-            f"run={run}",
+            f"run={tiny}",
             "level=1",
             "frames=20",
             "draws=4",
@@ -220,11 +211,11 @@ def test_analyse_backmapping_by_command(run, capsys):
     text = capsys.readouterr().out
     assert "library, own simulation" in text
     assert "W1 of energies" in text or "worst bond" in text
-    folder = run / "level1"
+    folder = tiny / "level1"
     reports = json.loads((folder / "backmapping.json").read_text())
     method = next(iter(reports)).split(",")[0]
     assert reports[f"{method}, mapped true frames"]["round_trip"]["value"] < 1e-12
-    page = (run / "report.html").read_text()
+    page = (tiny / "report.html").read_text()
     assert len(re.findall(r"<h2[^>]*>\s*Restored frames", page)) == 1
     with pytest.raises(SystemExit, match=r"level= 1 or above"):
-        main(["analyse-backmapping", f"run={run}", "level=0"])
+        main(["analyse-backmapping", f"run={tiny}", "level=0"])

@@ -48,13 +48,6 @@ def test_gaussian_chain_16_8_4_2_analytically(tmp_path):
     np.testing.assert_allclose(step, spring * chain_laplacian(2), rtol=1e-10)
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("chain") / "run"
-    main(["climb", *TINY, f"run={folder}"])
-    return folder
-
-
 def test_a_climb_leaves_what_the_design_says(tiny):
     chain = cgrec.load(tiny)
     assert [level.system.n_sites for level in chain.levels] == [16, 8, 4, 2]

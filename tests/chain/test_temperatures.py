@@ -36,7 +36,7 @@ def recipe(**other):
         "mapping": Mapping.identity,
         "potential": springs,
         "training": ForceMatching(steps=300, learning_rate=0.3, precision="float64"),
-        "dynamics": Langevin(n_replicas=32, length=20, save_every=0.5, timestep=0.01, friction=5.0),
+        "dynamics": Langevin(n_replicas=32, length=10, save_every=0.5, timestep=0.01, friction=5.0),
     }
     return LevelRecipe(**{**given, **other})
 
@@ -59,7 +59,7 @@ def test_a_level_runs_at_every_temperature_of_its_frames(hot_and_cold, tmp_path)
     chain = climbed(hot_and_cold, tmp_path / "run").climb()
     level = chain.levels[1]
     assert level.frames.temperatures is None
-    hot = level.run(to=tmp_path / "hot", temperature=360.0, length=40)
+    hot = level.run(to=tmp_path / "hot", temperature=360.0, length=15)
     assert hot.temperature == 360.0
     assert square(hot) / square(level.frames) == pytest.approx(1.2, rel=0.1)
     assert "entropy" not in (tmp_path / "hot" / "remarks.json").read_text()

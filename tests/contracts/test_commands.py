@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Annotated
 
 import pytest
@@ -151,3 +152,16 @@ def test_a_number_out_of_bounds_is_refused_before_the_run_is_looked_at(words, fo
 def test_python_is_refused_the_same():
     with pytest.raises(ValueError, match="draws= 1 or more, found 0"):
         Descend(run="nowhere", begin=1, to=0, draws=0)
+
+
+def test_pages_of_a_climb_that_goes_on_are_a_minute_apart(monkeypatch):
+    """The first level has one at once, and a level of seconds after it none."""
+    from cgrec.commands import _climbing
+
+    clock, pages = [0.0], []
+    monkeypatch.setattr(_climbing.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(_climbing, "_report_what_is_there", lambda folder: pages.append(clock[0]))
+    finished = _climbing._PageNowAndThen()
+    for clock[0] in (2.0, 59.0, 61.0, 100.0, 125.0, 130.0):
+        finished(SimpleNamespace(folder="run"))
+    assert pages == [2.0, 100.0]

@@ -12,9 +12,9 @@ import hashlib
 import os
 import shutil
 import subprocess
-import traceback
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -28,7 +28,7 @@ import torch._dynamo  # what a mode needs of it is imported before torch is patc
 import torch.fx.experimental.proxy_tensor
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_map_only
 
 #: What it is called.
 DEVICE = torch.device("cuda:0")
@@ -144,7 +144,7 @@ _is_available = torch.cuda.is_available
 
 
 def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+    tensors = [*_tensors_in(args), *_tensors_in(kwargs.values())]
     ours = [t for t in tensors if isinstance(t, OnDevice)]
     asked = kwargs.get("device")
     there = bool(ours) if asked is None else torch.device(asked).type == DEVICE.type
@@ -160,18 +160,38 @@ def _run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return args[0]
     known = {id(t.held): t for t in ours}
     generator = _lent(plain, there, name)
-    found = func(*_held(args), **_held(plain))
+    found = func(*_held(args), **{k: _held(v) for k, v in plain.items()})
     if generator is not None:
         generator.set_state(plain["generator"].get_state())
     if func is aten._to_copy.default and asked is None:
         there = bool(ours)
     if not there:
         return found
-    return tree_map_only(Tensor, lambda t: known[id(t)] if id(t) in known else OnDevice(t), found)
+    return _changed(found, Tensor, lambda t: known[id(t)] if id(t) in known else OnDevice(t))
+
+
+def _tensors_in(many: Iterable[Any]) -> Iterator[Tensor]:
+    """Those of operands, which lie in them or in lists and tuples of them."""
+    for one in many:
+        if isinstance(one, Tensor):
+            yield one
+        elif isinstance(one, list | tuple):
+            yield from _tensors_in(one)
+
+
+def _changed(tree: Any, kind: type, change: Callable[[Any], Any]) -> Any:
+    """What an operation takes or gives with each `kind` changed; torch's own walk through any tree
+    takes several times the time of the operation.
+    """
+    if isinstance(tree, kind):
+        return change(tree)
+    if isinstance(tree, list | tuple):
+        return type(tree)([_changed(one, kind, change) for one in tree])
+    return tree
 
 
 def _held(tree: Any) -> Any:
-    return tree_map_only(OnDevice, lambda t: t.held, tree)
+    return _changed(tree, OnDevice, lambda t: t.held)
 
 
 def _refuse_mixed(func: Any, name: str, args: tuple[Any, ...], tensors: list[Tensor]) -> None:
@@ -239,9 +259,12 @@ def _by_mask(indices: Any) -> bool:
 
 def _line() -> str:
     """The innermost line of cgrec that is being run."""
-    for frame in reversed(traceback.extract_stack()):
-        if "/cgrec/" in frame.filename and "/tests/" not in frame.filename:
-            return f"{frame.filename.rpartition('/cgrec/')[2]}:{frame.lineno}"
+    frame = sys._getframe()  # no text of the lines is read, as `traceback` would
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if "/cgrec/" in name and "/tests/" not in name:
+            return f"{name.rpartition('/cgrec/')[2]}:{frame.f_lineno}"
+        frame = frame.f_back
     return "a test"
 
 

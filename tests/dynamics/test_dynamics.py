@@ -37,15 +37,16 @@ def run(potential, start, folder, seed=0, guard=None, **options):
 
 def test_harmonic_distribution_and_temperature(tmp_path):
     potential, start = dimer()
-    frames, report = run(potential, start, tmp_path / "f", length=60.0, friction=5.0)
+    options = {"n_replicas": 128, "length": 15.0, "friction": 5.0}
+    frames, report = run(potential, start, tmp_path / "f", **options)
     square = ((frames.positions[:, 0] - frames.positions[:, 1]).astype(float) ** 2).sum(-1)
-    per_replica = np.array([square[frames.replicas == k].mean() for k in range(32)])
+    per_replica = np.array([square[frames.replicas == k].mean() for k in range(128)])
     expected = 3 * thermal_energy(T) / 2000.0
-    assert square.mean() == pytest.approx(expected, abs=4 * per_replica.std() / np.sqrt(32))
-    assert per_replica.std() / np.sqrt(32) < 0.02 * expected
+    assert square.mean() == pytest.approx(expected, abs=4 * per_replica.std() / np.sqrt(128))
+    assert per_replica.std() / np.sqrt(128) < 0.02 * expected
     kinetic, error = report.kinetic_temperature
     assert kinetic == pytest.approx(T, abs=4 * error + 0.01 * T) and error < 5
-    assert report.lost == [] and len(frames) == 32 * 300
+    assert report.lost == [] and len(frames) == 128 * 75
 
 
 @pytest.mark.slow
@@ -58,16 +59,19 @@ def test_masses_do_not_change_the_distribution(tmp_path):
 
 
 def test_free_particle_diffuses_as_einstein_says(tmp_path):
-    """D = kT / (m gamma)."""
+    """<r^2> = 6 D (t - (1 - exp(-gamma t)) / gamma) with D = kT / (m gamma): the Ornstein-Uhlenbeck
+    process.
+    """
     system = System(names=("A", "B"), masses=[20.0, 20.0])
     potential = PairStiffness(types=["A", "B"], n_sites=2).double()
     start = Frames(system, np.zeros((1, 2, 3)) + [[[0, 0, 0], [1, 0, 0]]], T)
     frames, _ = run(
-        potential, start, tmp_path / "f", n_replicas=64, friction=5.0, length=40.0, save_every=1.0
+        potential, start, tmp_path / "f", n_replicas=128, friction=5.0, length=12.0, save_every=1.0
     )
-    track = np.asarray(frames.positions, float).reshape(40, 64, 2, 3)
-    moved = ((track[20:] - track[:20]) ** 2).sum(-1).mean() / (6 * 20.0)
-    assert moved == pytest.approx(BOLTZMANN * T / (20.0 * 5.0), rel=0.12)
+    track = np.asarray(frames.positions, float).reshape(12, 128, 2, 3)
+    moved = ((track[6:] - track[:6]) ** 2).sum(-1).mean() / 6
+    times = 6.0 - (1 - np.exp(-5.0 * 6.0)) / 5.0
+    assert moved == pytest.approx(BOLTZMANN * T / (20.0 * 5.0) * times, rel=0.12)
 
 
 def test_same_seed_same_frames_other_seed_other_frames(tmp_path):
@@ -178,11 +182,11 @@ def test_replica_exchange_keeps_the_cold_distribution(tmp_path):
         start,
         tmp_path / "f",
         n_replicas=64,
-        length=40.0,
+        length=16.0,
         exchange=Exchange(factors=[1.0, 1.4], every=25),
     )
     square = ((frames.positions[:, 0] - frames.positions[:, 1]).astype(float) ** 2).sum(-1)
-    assert len(frames) == 32 * 200
+    assert len(frames) == 32 * 80
     assert square.mean() == pytest.approx(3 * thermal_energy(T) / 2000.0, rel=0.06)
     assert 0.5 < report.exchange_acceptance < 1
 

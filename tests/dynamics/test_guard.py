@@ -137,7 +137,7 @@ def test_descriptors_that_never_change_stop_nothing(case, tmp_path):
         potential = stiff[0] + stiff[1] + network(types, energy_scale=1e-3)
     guard = FeatureGuard.fit(potential, frames)
     _, report = Langevin(
-        n_replicas=4, length=1.0, save_every=0.05, equilibration=0.1, timestep=0.001, compile=False
+        n_replicas=4, length=0.2, save_every=0.01, equilibration=0.02, timestep=0.001, compile=False
     )(potential, frames, tmp_path / "f", guard=guard)
     assert report.lost == []
     assert report.guard["guard"] == "FeatureGuard" and 0 <= report.guard["largest_score"] <= 1

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import networkx as nx
@@ -75,8 +76,9 @@ def room(path):
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
-def nodes(path):
-    """Every node of a file but those that only a type checker sees."""
+@cache
+def imports(path):
+    """Every import of a file but those that only a type checker sees."""
     tree = ast.parse(path.read_text())
     unseen = {
         id(inner)
@@ -84,13 +86,14 @@ def nodes(path):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for inner in ast.walk(node)
     }
-    return (node for node in ast.walk(tree) if id(node) not in unseen)
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+    return [node for node in found if id(node) not in unseen]
 
 
 def imported(path):
     """(room inside cgrec or None, outside package or None) of every import in the file."""
     depth = len(path.relative_to(ROOT).parts)
-    for node in nodes(path):
+    for node in imports(path):
         if isinstance(node, ast.ImportFrom) and node.level == depth:
             yield from (
                 [(node.module.split(".")[0], None)]
@@ -130,7 +133,7 @@ MODULES = {module_of(p): p for p in ROOT.rglob("*.py")}
 def modules_imported(path):
     """The files of cgrec a file imports, anywhere in it; not those for type checkers alone."""
     package = path.relative_to(ROOT.parent).parts[:-1]
-    for node in nodes(path):
+    for node in imports(path):
         if not isinstance(node, ast.ImportFrom) or not node.level:
             continue
         base = package[: len(package) - node.level + 1]

@@ -337,7 +337,8 @@ def test_wrong_usage_has_a_status_of_its_own(words, capsys):
     assert capsys.readouterr().err.startswith("cgrec: ")
 
 
-def test_debug_shows_the_traceback(capsys, place):
+def test_debug_shows_the_traceback(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="no such run"):
         main(["report", "run=nowhere", "--debug"])
     assert "Traceback" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """`ForceField` against OpenMM's Reference platform, as a potential like any other, and in runs."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,12 @@ import pytest
 import torch
 from contracts import PotentialContract, random_frames, small_system
 
-from cgrec import ForceField, Frames, Potential, System
+from cgrec import ForceField, Frames, Potential, System, sources
 from cgrec.dynamics import BiasPlan, Exchange, Langevin
 from cgrec.native import NoKernel
 from cgrec.potential import SumPotential
 from cgrec.potential.force_field import kernel as kernels
 from cgrec.potential.force_field.kernel import CompiledForceField
-from cgrec.sources import molecule
 from cgrec.threads import use_threads
 
 openmm = pytest.importorskip("openmm")
@@ -40,12 +40,23 @@ def peptide(name):
     return app.PDBFile(str(PEPTIDES / f"{name}.pdb"))
 
 
+@cache
+def molecule(name, model, minimise=True):
+    """(potential, frame) of a peptide, which no test changes: what OpenMM reads takes its time."""
+    path = PEPTIDES / f"{name}.pdb"
+    return sources.molecule(path, MODELS[model], minimise=minimise)
+
+
 def created(name="ala2", model="vacuum", **options):
     """OpenMM's System of a peptide."""
     settings = {"nonbondedMethod": app.NoCutoff, "constraints": None, "rigidWater": False}
-    return app.ForceField(*MODELS[model]).createSystem(
-        peptide(name).topology, **{**settings, **options}
-    )
+    return files_of(model).createSystem(peptide(name).topology, **{**settings, **options})
+
+
+@cache
+def files_of(model):
+    """OpenMM's force field."""
+    return app.ForceField(*MODELS[model])
 
 
 def shaken(frames, n, size=0.005, seed=0):
@@ -84,7 +95,7 @@ def share(found, wanted):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", NAMES)
 def test_energy_and_forces_are_openmms(name, model):
-    potential, start = molecule(PEPTIDES / f"{name}.pdb", MODELS[model], minimise=False)
+    potential, start = molecule(name, model, minimise=False)
     frames = shaken(start, 2)
     energy, force = reference(created(name, model), frames.positions)
     plain = evaluated(potential, frames)
@@ -102,7 +113,7 @@ def test_pairs_alone_are_openmms(model):
     for k in reversed(range(plain.getNumForces())):
         if type(plain.getForce(k)).__name__.startswith(("Harmonic", "Periodic")):
             plain.removeForce(k)
-    _, start = molecule(PEPTIDES / "cln025.pdb", MODELS["vacuum"], minimise=False)
+    _, start = molecule("cln025", "vacuum", minimise=False)
     frames = shaken(start, 2)
     potential = ForceField(plain, start.system)
     energy, force = reference(plain, frames.positions)
@@ -113,7 +124,7 @@ def test_pairs_alone_are_openmms(model):
 
 def test_far_and_clashing_atoms_are_openmms():
     """A chain pulled long and one pressed together: series and integrals of the Born radii."""
-    potential, start = molecule(PEPTIDES / "ala5.pdb", MODELS["gbn2"])
+    potential, start = molecule("ala5", "gbn2")
     for stretch in (3.0, 0.75):
         frames = shaken(replace(start, positions=stretch * np.asarray(start.positions)), 3)
         energy, force = reference(created("ala5", "gbn2"), frames.positions)
@@ -210,7 +221,7 @@ def test_six_atoms_are_openmms(solvent):
 
 @pytest.fixture(scope="module")
 def solvated():
-    return molecule(PEPTIDES / "ala5.pdb", MODELS["gbn2"])
+    return molecule("ala5", "gbn2")
 
 
 def test_a_frame_is_the_same_bits_in_any_company(solvated):
@@ -464,7 +475,7 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_it_cannot_compute_is_refused(what):
     made, sentence = REFUSED[what]
-    _, start = molecule(PEPTIDES / "ala2.pdb", MODELS["vacuum"])
+    _, start = molecule("ala2", "vacuum")
     system = start.system
     with pytest.raises(ValueError, match=f"(?s)ForceField: .*{sentence}"):
         ForceField(made(), system)
@@ -475,9 +486,9 @@ def test_other_models_of_openmm_are_right_or_refused(file):
     files = ["amber14-all.xml", f"implicit/{file}.xml"]
     if file == "hct":
         with pytest.raises(ValueError, match="ForceField: .*obc2.xml.*found B = "):
-            molecule(PEPTIDES / "ala2.pdb", files)
+            sources.molecule(PEPTIDES / "ala2.pdb", files)
         return
-    potential, start = molecule(PEPTIDES / "ala2.pdb", files)
+    potential, start = sources.molecule(PEPTIDES / "ala2.pdb", files)
     plain = app.ForceField(*files).createSystem(peptide("ala2").topology)
     frames = shaken(start, 2)
     energy, force = reference(plain, frames.positions)
@@ -487,7 +498,7 @@ def test_other_models_of_openmm_are_right_or_refused(file):
 
 
 def test_atoms_of_another_system_are_refused(solvated):
-    _, small = molecule(PEPTIDES / "ala2.pdb", MODELS["vacuum"])
+    _, small = molecule("ala2", "vacuum")
     with pytest.raises(ValueError, match="expected the System of the 62 particles.*32 sites"):
         ForceField(created("ala5"), small.system)
     with pytest.raises(ValueError, match="ForceField was made for 62 atoms, this System has 32"):
@@ -501,7 +512,7 @@ def test_atoms_of_another_system_are_refused(solvated):
 
 def test_atoms_in_an_order_that_masses_do_not_tell_are_refused():
     """CA and C of a residue change places: as heavy as each other, bonded to others."""
-    plain, system = created("ala5"), molecule(PEPTIDES / "ala5.pdb", MODELS["vacuum"])[1].system
+    plain, system = created("ala5"), molecule("ala5", "vacuum")[1].system
     names = [system.unique_labels.index(f"ALA3:{name}") for name in ("CA", "C")]
     order = np.arange(system.n_sites)
     order[names] = order[names[::-1]]
@@ -514,7 +525,7 @@ def test_atoms_in_an_order_that_masses_do_not_tell_are_refused():
 
 def test_a_term_across_an_angle_is_no_foreign_bond():
     """Urey and Bradley's: between two atoms bonded to a third."""
-    system = molecule(PEPTIDES / "ala2.pdb", MODELS["vacuum"])[1].system
+    system = molecule("ala2", "vacuum")[1].system
     plain = created()
     (force,) = [f for f in plain.getForces() if isinstance(f, openmm.HarmonicBondForce)]
     i, j = system.bonds[0].tolist()
@@ -542,13 +553,13 @@ def test_two_molecules_are_not_two_copies(solvated):
 
 def test_a_strained_structure_is_relaxed(tmp_path):
     """Hydrogens of a PDB file may stand anywhere; a run at 4 fs would not forgive it."""
-    _, start = molecule(PEPTIDES / "ala2.pdb", MODELS["obc2"], minimise=False)
+    _, start = molecule("ala2", "obc2", minimise=False)
     topology = peptide("ala2").topology
     noise = np.random.default_rng(0).normal(scale=0.02, size=start.positions[0].shape)
     with (tmp_path / "strained.pdb").open("w") as file:
         app.PDBFile.writeFile(topology, (start.positions[0] + noise) * openmm.unit.nanometer, file)
-    _, strained = molecule(tmp_path / "strained.pdb", MODELS["obc2"], minimise=False)
-    potential, relaxed = molecule(tmp_path / "strained.pdb", MODELS["obc2"])
+    _, strained = sources.molecule(tmp_path / "strained.pdb", MODELS["obc2"], minimise=False)
+    potential, relaxed = sources.molecule(tmp_path / "strained.pdb", MODELS["obc2"])
     before, after = (potential.energy_and_forces(f) for f in (strained, relaxed))
     assert after[0][0] < before[0][0] - 100 and np.abs(after[1]).max() < 20
 

@@ -19,32 +19,17 @@ from cgrec.run.events import at_level, duration, emit, kept_events, read_events,
 from cgrec.run.lock import only_here
 from cgrec.run.status import status_of
 
-WHOLE = [*TINY, "go_on=true"]
-
 
 def kinds(folder):
     return [event["event"] for event in read_events(folder)]
 
 
-@pytest.fixture(scope="module")
-def climbed(tmp_path_factory):
-    """(folder, what stood on stderr, what on stdout) of a climb with no terminal."""
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    done = subprocess.run(
-        [sys.executable, "-m", "cgrec", "climb", *WHOLE, f"run={folder}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return folder, done.stderr, done.stdout
-
-
-def test_the_log_of_a_climb_without_a_terminal_is_a_page_of_lines(climbed):
-    folder, said, printed = climbed
-    lines = [*said.splitlines(), *printed.splitlines()]
+def test_the_log_of_a_climb_without_a_terminal_is_a_page_of_lines(tiny_climb):
+    folder, said = tiny_climb.folder, tiny_climb.said
+    lines = [*said.splitlines(), *tiny_climb.printed.splitlines()]
     assert len(lines) < 60
     assert "\r" not in said and "it/s" not in said and "step/s" not in said
-    assert lines[0].startswith(f"cgrec climb: {folder}")
+    assert lines[0].startswith(f"cgrec climb: {tiny_climb.made_in}")
     names = [event["name"] for event in read_events(folder) if event["event"] == "verdict"]
     for name in names[1:]:
         for kind in ("map", "fit", "run", "ledger"):
@@ -56,73 +41,68 @@ def test_the_log_of_a_climb_without_a_terminal_is_a_page_of_lines(climbed):
     time.strptime(stamp, "%Y-%m-%d %H:%M:%S")
 
 
-def test_events_of_a_climb_tell_its_steps_verdicts_remarks_and_end(climbed):
-    folder = climbed[0]
-    found = read_events(folder)
+def test_events_of_a_climb_tell_its_steps_verdicts_remarks_and_end(tiny):
+    found = read_events(tiny)
     assert found[0]["event"] == "climb_begin" and found[-1]["event"] == "climb_end"
     begun = [(e["name"], e["step"]) for e in found if e["event"] == "step_begin"]
     ended = [(e["name"], e["step"]) for e in found if e["event"] == "step_end"]
     assert sorted(begun) == sorted(ended) and begun[0] == ("level 0", "source")
-    reports = sorted(folder.glob("level*/report.json"))
+    reports = sorted(tiny.glob("level*/report.json"))
     told = [e["value"] for e in found if e["event"] == "verdict"]
     assert told == [json.loads(p.read_text())["verdict"]["value"] for p in reports]
-    kept = [s for p in folder.glob("level*/remarks.json") for s in json.loads(p.read_text())]
+    kept = [s for p in tiny.glob("level*/remarks.json") for s in json.loads(p.read_text())]
     assert kept and set(kept) <= {e["text"] for e in found if e["event"] == "remark"}
     last = [e for e in found if e["event"] == "progress" and e["task"] == "l1: run"][-1]
     assert last["done"] == last["total"] and last["lost_replicas"] == 0 and last["temperature"] > 0
     assert [e["time"] for e in found] == sorted(e["time"] for e in found)
 
 
-def test_status_of_a_finished_run_needs_no_torch(climbed):
-    folder = climbed[0]
+def test_status_of_a_finished_run_needs_no_torch(tiny):
     code = (
         "import sys\nfrom cgrec.cli import main\n"
         "main(['status', 'run=' + sys.argv[1]])\n"
         "assert 'torch' not in sys.modules, 'status imports torch'"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, str(tiny)], capture_output=True, text=True, check=True
     )
     first, *rest = done.stdout.splitlines()
-    assert first == f"{folder}: finished"
-    assert rest[-1] == f"open {folder}/report.html"
-    assert sum(" done, verdict: " in line for line in rest) == 1 + len(status_of(folder).levels[1:])
+    assert first == f"{tiny}: finished"
+    assert rest[-1] == f"open {tiny}/report.html"
+    assert sum(" done, verdict: " in line for line in rest) == 1 + len(status_of(tiny).levels[1:])
 
 
-def test_status_as_json_and_resume(climbed, capsys):
-    folder = climbed[0]
-    main(["climb", *WHOLE, f"run={folder}"])
-    assert "climb_resume" in kinds(folder)
-    again = kinds(folder)[kinds(folder).index("climb_resume") :]
+def test_status_as_json_and_resume(tiny, capsys):
+    main(["climb", *TINY, f"run={tiny}"])
+    assert "climb_resume" in kinds(tiny)
+    again = kinds(tiny)[kinds(tiny).index("climb_resume") :]
     assert "progress" not in again and again[-1] == "climb_end"
     capsys.readouterr()
-    main(["status", f"run={folder}", "json=true"])
+    main(["status", f"run={tiny}", "json=true"])
     found = json.loads(capsys.readouterr().out)
     assert found["state"] == "finished" and found["process"] is None and found["report"]
     assert [level["state"] for level in found["levels"]] == ["done"] * len(found["levels"])
     assert found["levels"][0]["verdict"] == "trust"
 
 
-def test_events_are_in_no_digest_and_no_recipe(climbed):
-    folder = climbed[0]
-    for path in folder.rglob("*.json"):
+def test_events_are_in_no_digest_and_no_recipe(tiny):
+    for path in tiny.rglob("*.json"):
         assert layout.EVENTS not in path.read_text(), path
-    assert layout.EVENTS not in (folder / layout.CONFIG).read_text()
+    assert layout.EVENTS not in (tiny / layout.CONFIG).read_text()
 
 
-def test_a_refusal_is_an_event_of_a_run_that_is_there_and_makes_no_folder(climbed, tmp_path):
-    folder = climbed[0]
+def test_a_refusal_is_an_event_of_a_run_that_is_there_and_makes_no_folder(tiny, tmp_path):
     with pytest.raises(SystemExit):
-        main(["climb", *WHOLE, f"run={folder}", "seed=12"])
-    last = read_events(folder)[-1]
+        main(["climb", *TINY, f"run={tiny}", "seed=12"])
+    last = read_events(tiny)[-1]
     assert last["event"] == "climb_refused" and "seed" in last["text"]
     with pytest.raises(SystemExit):
-        main(["climb", *WHOLE, f"run={folder}", "variables={ends: [B0, nowhere]}"])
-    last = read_events(folder)[-1]
+        main(["climb", *TINY, f"run={tiny}", "variables={ends: [B0, nowhere]}"])
+    last = read_events(tiny)[-1]
     assert last["event"] == "climb_refused" and "nowhere" in last["text"]
-    assert status_of(folder).state == "refused"
+    assert status_of(tiny).state == "refused"
     with pytest.raises(SystemExit):
-        main(["climb", *WHOLE, f"run={tmp_path}/new", "variables={ends: [B0, nowhere]}"])
+        main(["climb", *TINY, f"run={tmp_path}/new", "variables={ends: [B0, nowhere]}"])
     assert not (tmp_path / "new").exists()
 
 
