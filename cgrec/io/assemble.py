@@ -314,13 +314,13 @@ def _finished(
             if name in arrays:
                 arrays[name] = _selected(arrays[name], sites, scratch)
     fields = {n: arrays.get(n) for n in ("positions", "forces", "energies", "weights", "replicas")}
-    return Contents(  # type: ignore[arg-type]
+    return Contents(
         system,
         box=box,
         temperature=opened.temperature,
         force_unit=force_unit,
         question=question,
-        **fields,
+        **fields,  # type: ignore[arg-type]
     )
 
 
