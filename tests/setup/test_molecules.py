@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import cgrec
-from cgrec.cli import build
+from cgrec.cli import build, main
 from cgrec.configuration import composed
 from cgrec.setup.molecules import coordinates_of, turns_of_atoms
 from cgrec.sources import QuantumSource
@@ -112,3 +112,30 @@ def test_a_charge_that_is_given_counts_and_nothing_is_overwritten(tmp_path):
     with pytest.raises(FileExistsError, match="b_3d.pdb: expected no file there"):
         cgrec.init(tmp_path / "m.smi", to=tmp_path / "b.yaml", timing=False)
     assert (tmp_path / "b_3d.pdb").read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_a_smiles_is_climbed_from_quantum_chemistry_to_beads(tmp_path, monkeypatch):
+    """A minute: everything as init writes it, but short."""
+    monkeypatch.chdir(tmp_path)
+    cgrec.init(written(tmp_path, "CCCO"), to="propanol.yaml", timing=False)
+    runs = ["n_replicas=8", "length=0.4", "save_every=0.02", "equilibration=0.1"]
+    main(
+        [
+            *("climb", "propanol.yaml", "threads=1", "go_on=true", "bins=8"),
+            *("source.first_runs=2", "source.first_frames=20", "source.rounds=1"),
+            *("source.labels=16", "source.members=2", "source.check_labels=4"),
+            *("source.training.steps=100", "source.final_training.steps=300"),
+            *("source.exploration.n_replicas=8", "source.exploration.length=0.1"),
+            *(f"source.dynamics.{word}" for word in runs),
+            "levels.l1.training.steps=100",
+            "levels.l1.strays=null",
+            *(f"levels.l1.dynamics.{word}" for word in runs),
+        ]
+    )
+    chain = cgrec.load("runs/propanol")
+    assert [level.system.n_sites for level in chain.levels] == [12, 4]
+    hot = chain.levels[0].frames
+    assert set(np.round(hot.temperatures)) == {300, 351, 410, 480}  # four rungs up to 1.6
+    assert chain.levels[0].potential.temperature is None
+    assert chain.levels[1].potential.temperature == 300
