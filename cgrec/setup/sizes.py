@@ -138,6 +138,8 @@ def _unseen(rung: Rung, chain: bool, dear: bool) -> Json:
         }
     refined = _corrections({}, chain, rung.frames)
     turns = turns_of(rung.frames)
+    if dear:
+        settings["variables"] |= {f"{name}_{rung.name}": sites for name, sites in turns.items()}
     if not refined and turns and step > UNSEEN_STEPS[0][1]:  # forces alone are enough for atoms
         refined = {"refine": turns}
     return settings | refined
