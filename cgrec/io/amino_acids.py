@@ -74,12 +74,19 @@ def check_complete(system: System, where: str) -> None:
         if missing and not (missing == [_END] and "N" in after):
             place = system.full_labels[own[0]].rpartition(":")[0]
             found.append(f"{place} without {', '.join(missing)}")
-    if found:
+    if not found:
+        return
+    expected = f"{where}: expected residues with all their heavy atoms, found"
+    if all({"N", "C", "O"} <= set(missing) for missing in lacks if missing):
         raise ValueError(
-            f"{where}: expected residues with all their heavy atoms, found {listed(found)}; complete "
-            "them, such as by PDBFixer (findMissingResidues, findMissingAtoms, addMissingAtoms, "
-            "addMissingHydrogens), or end a chain with caps (ACE before it, NME after it)"
+            f"{expected} {len(found)} without N, C and O; bring atoms back from a trace of alpha "
+            f"carbons by cgrec backmap {where}"
         )
+    raise ValueError(
+        f"{expected} {listed(found)}; complete them, such as by PDBFixer (findMissingResidues, "
+        "findMissingAtoms, addMissingAtoms, addMissingHydrogens), or end a chain with caps (ACE before "
+        "it, NME after it)"
+    )
 
 
 def _heavy_partners(system: System) -> list[int]:

@@ -156,13 +156,13 @@ def _of_structure(
     (path,) = structures
     models = read(path, temperature=temperature or ANY)
     frames = models[:1]
+    check_complete(frames.system, str(path))
     if "H" not in frames.system.elements and not whole:
         raise ValueError(
             f"{path}: expected a trajectory with forces, or one molecule with all its atoms, found no "
             "hydrogens; add them (OpenMM: Modeller.addHydrogens, or pdbfixer), or give an SDF or a "
             "SMILES"
         )
-    check_complete(frames.system, str(path))
     if frames.system.molecules.max():
         raise ValueError(
             f"{path}: expected a trajectory with forces, or one molecule to be run in implicit "

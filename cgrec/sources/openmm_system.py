@@ -127,8 +127,9 @@ def created(field: ForceField, topology: Topology, options: Mapping[str, object]
     """OpenMM's System, by its createSystem.
 
     Raises:
-        ValueError: an amino acid lacks atoms; an implicit solvent together with PME. OpenMM refuses some of these and takes
-            others, whose molecule then feels its images in the Coulomb energy alone.
+        ValueError: an amino acid lacks atoms; an implicit solvent together with PME. OpenMM refuses
+            some of these and takes others, whose molecule then feels its images in the Coulomb
+            energy alone.
     """
     _, app = openmm_modules("OpenMMSource")
     by_waves = options["nonbondedMethod"] is app.PME

@@ -132,7 +132,7 @@ def test_a_structure_without_hydrogens_is_told_what_to_do(tmp_path):
     lines = (PEPTIDES / "ala5.pdb").read_text().splitlines()
     kept = [line for line in lines if line.startswith("ATOM") and line[12:16].strip() == "CA"]
     (tmp_path / "ca.pdb").write_text("\n".join([*kept, "END"]) + "\n")
-    with pytest.raises(ValueError, match="ca.pdb: expected residues with all atoms.*cgrec backmap"):
+    with pytest.raises(ValueError, match="with all their heavy atoms, found .*cgrec backmap .*ca.pdb"):
         ForceFieldSource(
             structure=tmp_path / "ca.pdb", force_field=AMBER, temperature=300, dynamics=engine()
         ).system()
