@@ -188,6 +188,7 @@ def _of_structure(
             f"its energy is learned from GFN2-xTB in implicit water at charge {charge:+d} before it is "
             "run (source.labeller.arguments, to change that)"
         )
+        notes.append("climbs of molecules of 15 and 20 atoms took 19 and 28 minutes of one core")
     if len(models) > 1:
         notes.append(
             f"{len(models)} models in {path}: {begin}; leave in the file those that are meant"
