@@ -92,6 +92,8 @@ def claim(
         if not found or not left(folder, changed, stage):
             continue
         if _only(found, ENDS) and _at_work(folder, changed, stage):
+            if (folder / layout.FRAMES).exists():  # of a shorter run, which is being made longer
+                _refuse_above(folder, found, above, prefix)
             continue  # a run refuses an end that it has passed
         if _longer(found):
             _refuse_above(folder, found, above, prefix)

@@ -314,6 +314,22 @@ def test_a_run_at_work_may_end_elsewhere_until_something_is_made_of_it(tmp_path,
     assert (place / "checkpoint.pt").exists()
 
 
+def test_a_run_that_was_being_made_longer_is_refused_while_levels_stand_on_the_shorter(tmp_path):
+    """What it left beside the frames was taken for a run at work, and they were replaced."""
+    level, above = tmp_path / "level0", tmp_path / "level1"
+    open_record(level)
+    above.mkdir()
+    keep(level / "frames", write("f"))
+    (level / "frames.partial").mkdir()
+    (level / "frames.partial" / "checkpoint.pt").write_text("half")
+    claim(level, {"run": {"dynamics": {"length": 0.4}}}, PRODUCTS)
+    longer = {"run": {"dynamics": {"length": 0.8}}}
+    with pytest.raises(OtherRecipe, match="can be made longer, but level1 was made"):
+        claim(level, longer, PRODUCTS, above=[above])
+    above.rmdir()
+    claim(level, longer, PRODUCTS, above=[above])
+
+
 @pytest.fixture
 def in_a_new_process(monkeypatch):
     """Calls functions of `scripts/benchmarks` there. They fork, and torch differentiates in no child
