@@ -13,6 +13,8 @@ COULOMB = 138.935458
 LENGTH = {"nm": 1.0, "angstrom": 0.1, "bohr": 0.0529177210903}
 #: Energy units in kJ/mol.
 ENERGY = {"kJ/mol": 1.0, "kcal/mol": 4.184, "eV": 96.48533212331002, "hartree": 2625.4996394798254}
+#: 1 meV/A in kJ/mol/nm.
+MEV_PER_ANGSTROM = 1e-3 * ENERGY["eV"] / LENGTH["angstrom"]
 #: Time units in ps.
 TIME = {"ps": 1.0, "fs": 1e-3, "ns": 1e3}
 #: Pressure units in kJ/mol/nm^3.

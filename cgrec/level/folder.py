@@ -190,6 +190,7 @@ class LevelFolder:
             "kinetic_temperature": run.get("kinetic_temperature"),
             "weight_efficiency": run.get("weight_efficiency"),
             **of_ladder_and_correction(run),
+            **_of_network(run),
             "training": training,
             "variables": {v.name: to_plain(v) for v in variables},
             "ledger": ledger,
@@ -230,3 +231,13 @@ def of_ladder_and_correction(run: Json) -> Json:
     correction = {key: run[key] for key in said if key in run}
     ladder = {"exchange": run["exchange"]} if run.get("exchange") else {}
     return {**ladder, **({"correction": correction} if correction else {})}
+
+
+def _of_network(run: Json) -> Json:
+    """{"force_error": of an all-atom network, kJ/mol/nm, on fresh labels of its own run}, where these
+    were made.
+    """
+    if not isinstance(run.get("force_rmse_frames"), int):
+        return {}
+    names = {"value": "force_rmse", "error": "force_rmse_error", "frames": "force_rmse_frames"}
+    return {"force_error": {name: run.get(key) for name, key in names.items()}}

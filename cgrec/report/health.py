@@ -5,6 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from ..files import Json
+from ..units import MEV_PER_ANGSTROM
 from . import figures
 from .pieces import DASH, image, number, render, within
 from .read import LevelFiles, RunFiles
@@ -21,9 +22,24 @@ def health(run: RunFiles) -> Markup:
         said=[
             say(level)
             for level in run.levels
-            for say in (ladder_said, corrected_said, pressure_said)
+            for say in (network_said, ladder_said, corrected_said, pressure_said)
         ],
         picture=image(drawing, "energies") if drawing is not None else None,
+    )
+
+
+def network_said(level: LevelFiles) -> str:
+    """How far an all-atom network is from the quantum chemistry; nothing where nobody looked."""
+    found = level.report.get("force_error") or {}
+    if found.get("value") is None:
+        return ""
+    value, error = (
+        DASH if found.get(name) is None else f"{found[name] / MEV_PER_ANGSTROM:.1f}"
+        for name in ("value", "error")
+    )
+    return (
+        f"{level.name}: its network is {value} ± {error} meV/Å off the quantum chemistry, root mean "
+        f"square of a force component on {number(found.get('frames'))} frames of its own run."
     )
 
 

@@ -50,6 +50,7 @@ REPORT: Table = {
     "control": {"value": TEXT, "word": TEXT, "reasons": [REASON]},
     "n_eff": {"*": NUMBER},
     "drift": {"*": {"*": NUMBER}},
+    "force_error": {"*": NUMBER},
     "exchange": {"factors": [NUMBER], "acceptance": [NUMBER], "round_trips": NUMBER},
     "correction": {
         "held_out_divergence": [NUMBER],

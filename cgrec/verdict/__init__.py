@@ -118,6 +118,12 @@ RULES: dict[str, Rule] = {
         "-",
         making.forces_of,
     ),
+    "network": Rule(
+        "force error of an all-atom network on fresh labels of its own run",
+        f"above {making.NETWORK_LOOK:g} meV/A {_CERTAIN}",
+        "-",
+        making.network,
+    ),
     "parent_samples": Rule(
         "independent frames it was made from, in the slowest variable",
         f"fewer than {making.N_EFF_LOOK:g}",

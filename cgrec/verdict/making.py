@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..training import TrainingReport
-from ..units import shown
+from ..units import MEV_PER_ANGSTROM, shown
 from .reasons import (
     DO_NOT_USE,
     LOOK,
@@ -44,6 +44,11 @@ TOO_COLD = (
     "a minimisation, which the thermostat makes good within a few 1 / friction"
 )
 TOO_HOT = "shorten the time step; look for a prior or a wall that is too steep"
+
+#: meV/A of a force component, of an all-atom network on fresh labels of its own run. Those that ship
+#: have 16 to 20, one that was learned in minutes 22; one of a tenth of the labels, whose curves are
+#: not to be relied on, 50.
+NETWORK_LOOK = 40.0
 
 #: Drift of a sample, from its first quarter to its last half, in standard deviations of the
 #: variable. At one half a quarter that did not belong moves the mean of the whole by an eighth,
@@ -228,6 +233,26 @@ def heat(report: Report) -> Reason | None:
         found=f"the kinetic temperature is {found:.1f} +- {error:.1f} K",
         expected=f"{asked:.1f} K within {SIGMA_HEAT:.0f} standard errors",
         do=TOO_COLD if found < asked else TOO_HOT,
+    )
+
+
+def network(report: Report) -> Reason | None:
+    """Whether an all-atom network has the forces of the quantum chemistry it was learned from."""
+    found = mapping(report.get("force_error"))
+    value, error = number(found.get("value")), number(found.get("error")) or 0.0
+    if value is None:
+        return None
+    value, error = value / MEV_PER_ANGSTROM, error / MEV_PER_ANGSTROM
+    if value - SIGMA * error <= NETWORK_LOOK:
+        return None
+    return Reason(
+        rule="network",
+        word=LOOK,
+        found=f"its network is {value:.0f} +- {error:.1f} meV/A off the quantum chemistry on frames of "
+        "its own run",
+        expected=f"at most {NETWORK_LOOK:g} meV/A",
+        do="learn it from more labels (source.rounds, source.labels), or longer "
+        "(source.final_training.steps)",
     )
 
 

@@ -23,7 +23,7 @@ from cgrec.mapping import Pick
 from cgrec.potential.network import DensityNetwork
 from cgrec.report import figures, page, pieces, write_report
 from cgrec.report.figures import superpose
-from cgrec.report.health import corrected_said, ladder_said, pressure_said
+from cgrec.report.health import corrected_said, ladder_said, network_said, pressure_said
 from cgrec.report.read import LevelFiles, read_run
 from cgrec.report.scenes import library
 from cgrec.report.schema import REPORT, fitting
@@ -448,6 +448,15 @@ def test_exchange_and_corrections_stand_under_the_health_of_the_runs(tmp_path):
     assert "X lost all replicas and is left out" in corrected_said(out)
     none = LevelFiles(1, tmp_path, {"name": "l1", **of_ladder_and_correction({})})
     assert ladder_said(none) == corrected_said(none) == ""
+
+
+def test_how_far_a_network_is_from_its_labels_stands_under_the_health_of_the_runs(tmp_path):
+    report = {"name": "level 0", "force_error": {"value": 19.05, "error": 0.29, "frames": 200}}
+    assert network_said(LevelFiles(0, tmp_path, report)) == (
+        "level 0: its network is 19.7 ± 0.3 meV/Å off the quantum chemistry, root mean square of a "
+        "force component on 200 frames of its own run."
+    )
+    assert network_said(LevelFiles(0, tmp_path, {"name": "level 0"})) == ""
 
 
 def test_what_a_volume_costs_stands_under_the_health_of_the_runs(tmp_path):

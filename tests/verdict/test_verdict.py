@@ -153,6 +153,8 @@ CASES = [
         DO_NOT_USE,
         {"kinetic_temperature": [350.0, 30.0], "n_sites": 20},
     ),  # a broken run's own error is no excuse
+    # kJ/mol/nm: 50 meV/A
+    ("network", LOOK, {"force_error": {"value": 48.2, "error": 1.0, "frames": 200}}),
     ("cis", LOOK, shaped(cis=[cis((0.005, 0.001))])),
     ("cis", DO_NOT_USE, shaped(cis=[cis(), cis((0.05, 0.01))])),
     ("cis", DO_NOT_USE, shaped(cis=[cis((0.1, 0.02), (0.9, 0.05))])),
@@ -197,6 +199,8 @@ def test_every_rule_is_tried():
     "changes",
     [
         {},
+        {"force_error": {"value": 19.1, "error": 0.3, "frames": 200}},
+        {"force_error": {"value": 41.0, "error": 3.0, "frames": 20}},  # above, but not certainly
         {"ledger": [row(n_eff=100.0)]},
         {"replicas": {"started": 100, "lost": 5}},
         {"kinetic_temperature": [301.9, 0.4]},  # 4.75 standard errors

@@ -72,13 +72,21 @@ def error_on_own_run(
     labelled, failed = labeller.label(
         frames.system, np.asarray(frames.positions[np.sort(which)], float), frames.temperature
     )
-    rmse = force_rmse(potential, labelled)
+    each = ((potential.energy_and_forces(labelled)[1] - labelled.need_forces()) ** 2).mean((1, 2))
+    rmse = float(np.sqrt(each.mean()))
+    error = float(each.std() / np.sqrt(len(each)) / (2 * rmse)) if rmse else 0.0
     print(
-        f"all-atom NNP against the quantum chemistry on {len(labelled)} frames of its own run: "
-        f"force RMSE {rmse:.1f} kJ/mol/nm = {rmse / EV_PER_ANGSTROM * 1e3:.1f} meV/A",
+        f"all-atom NNP against the quantum chemistry on {len(labelled)} frames of its own run: force "
+        f"RMSE {rmse:.1f} +- {error:.1f} kJ/mol/nm = {rmse / EV_PER_ANGSTROM * 1e3:.1f} +- "
+        f"{error / EV_PER_ANGSTROM * 1e3:.1f} meV/A",
         flush=True,
     )
-    return {"force_rmse": rmse, "force_rmse_frames": len(labelled), "not_converged": failed}
+    return {
+        "force_rmse": rmse,
+        "force_rmse_error": error,
+        "force_rmse_frames": len(labelled),
+        "not_converged": failed,
+    }
 
 
 def run_apart(recipe: dict[str, object], *also: str) -> Stages:
