@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from tqdm.auto import tqdm
 
-from .run.events import current_step, duration, emit, say, terminal
+from .run.events import counted, current_step, duration, emit, say, terminal
 
 #: s between events of one bar: of a short step; of one of days, whose file stays small so.
 EVENT_EVERY, EVENT_AT_LEAST = 2.0, 30.0
@@ -154,12 +154,12 @@ class Progress:
         )
 
     def _count(self) -> str:
-        plural = self.unit if self.unit.endswith("s") else _plural(self.unit)
+        units = counted(self.total, self.unit)
         if self.done >= self.total:
-            return f"{self.total} {plural}"
+            return units
         if self.done == 0:
-            return f"{self.total} {plural} to do"
-        return f"{self.done} of {self.total} {plural} ({self.done / self.total:.0%})"
+            return f"{units} to do"
+        return f"{self.done} of {units} ({self.done / self.total:.0%})"
 
     def _words(self) -> list[str]:
         return [
@@ -167,10 +167,6 @@ class Progress:
             for name, value in self.numbers.items()
             if name not in _ONLY_EVENTS
         ]
-
-
-def _plural(unit: str) -> str:
-    return f"{unit}es" if unit.endswith("ch") else f"{unit}s"
 
 
 def _in_notebook() -> bool:

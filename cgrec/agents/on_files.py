@@ -181,6 +181,7 @@ class OnFiles:
         goal: str = "quick",
         to: str = "mine.yaml",
         timing: bool = True,
+        charge: int | None = None,
         reading: Json | None = None,
     ) -> Experiment:
         """Look at files and write an experiment for them, with the reason for every choice. Nothing
@@ -188,11 +189,13 @@ class OnFiles:
 
         Args:
             files: a trajectory with forces and the file that says what its sites are; or a
-                structure of a peptide with hydrogens.
+                structure of a peptide with hydrogens; or another molecule as PDB, SDF, or a file
+                .smi with its SMILES, whose energy is learned from quantum chemistry.
             temperature: K; by default that of the file, else what the forces imply.
             goal: quick (minutes) or good (an hour or two).
             to: the new YAML.
             timing: time a few steps of each level, and fit the sizes to the goal.
+            charge: e, of a molecule whose energy is learned; by default that of the file, else 0.
             reading: other keywords of cgrec.read.
         """
         given = dict(reading or {})
@@ -200,7 +203,13 @@ class OnFiles:
         paths = [self.place.path("files", file) for file in files]
         path = self.place.path("to", to)
         said = init_from_files(
-            paths, temperature=temperature, goal=goal, to=path, timing=timing, **given
+            paths,
+            temperature=temperature,
+            goal=goal,
+            to=path,
+            timing=timing,
+            charge=charge,
+            **given,
         )
         return Experiment(experiment=to, found=said.splitlines(), text=path.read_text())
 

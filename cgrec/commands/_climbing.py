@@ -57,7 +57,10 @@ def looked_at(config: Composed, trust: bool, given: frozenset[str]) -> Chain:
 
 def _say_at_once(folder: str, levels: int) -> None:
     """A first line, before what takes seconds to import."""
-    sys.stderr.write(f"cgrec climb: {folder}, {levels} levels above level 0; torch is loaded ...\n")
+    from ..run.events import counted
+
+    said = f"{folder}, {counted(levels, 'level')} above level 0; torch is loaded ..."
+    sys.stderr.write(f"cgrec climb: {said}\n")
     sys.stderr.flush()
 
 

@@ -100,6 +100,9 @@ _OTHERS = {
     ".edr": "GROMACS energies: the trajectory is the .trr",
     ".tpr": "GROMACS' run input is a topology: the trajectory is the .trr",
     ".lmdb": "an LMDB of a machine-learning package: write .extxyz or .npz with that package",
+    ".smi": "a molecule without coordinates, which `cgrec init` takes alone",
+    ".sdf": "a structure without forces, which `cgrec init` takes alone",
+    ".mol": "a structure without forces, which `cgrec init` takes alone",
     ".vasp": "write extended XYZ with `ase convert`",
     ".outcar": "write extended XYZ with `ase convert`",
 }

@@ -394,6 +394,12 @@ def read_events(folder: str | Path) -> list[Event]:
     return found
 
 
+def counted(n: float, unit: str) -> str:
+    """1 batch, 2 batches, 3 steps."""
+    ending = "" if n == 1 or unit.endswith("s") else "es" if unit.endswith("ch") else "s"
+    return f"{n:.0f} {unit}{ending}"
+
+
 def duration(seconds: float) -> str:
     """3.2 s, 4 min 10 s, 2 h 5 min, 3 d 4 h."""
     if seconds < 59.95:

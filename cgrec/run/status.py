@@ -13,7 +13,7 @@ import yaml
 
 from ..files import Json
 from . import layout
-from .events import ENDS, Event, duration, read_events
+from .events import ENDS, Event, counted, duration, read_events
 from .lock import Owner, holder
 
 #: Products of a level in the order they are made, and what is being done while one is not there.
@@ -277,7 +277,7 @@ def progress_words(event: Event) -> list[str]:
         if name not in plain and isinstance(value, int | float)
     ]
     return [
-        f"{event['task']}: {done:.0f} of {total:.0f} {event['unit']}s ({done / total:.0%})",
+        f"{event['task']}: {done:.0f} of {counted(total, str(event['unit']))} ({done / total:.0%})",
         *numbers,
     ]
 

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..ranges import expect
 from .files import sample_of
 
 __all__ = ["init"]
@@ -35,7 +36,7 @@ def init(
     goal: str = "quick",
     to: str | Path = "mine.yaml",
     timing: bool = True,
-    charge: int = 0,
+    charge: int | None = None,
     **reading: object,
 ) -> str:
     """Write an experiment for somebody's own data; returns what was found and chosen.
@@ -50,7 +51,7 @@ def init(
         goal: "quick", minutes on two cores, or "good", an hour or two.
         to: YAML to be made; `cgrec climb TO` runs it.
         timing: time a few steps of each level on this machine, and fit the sizes to the goal.
-        charge: e, of a molecule whose energy is learned.
+        charge: e, of a molecule whose energy is learned; None: that of the file, else 0.
         **reading: other keywords of `cgrec.read`: forces_path, length_unit, species ...
 
     Raises:
@@ -59,6 +60,12 @@ def init(
             no forces, no temperature.
     """
     path = Path(to).expanduser()
+    if path.suffix not in (".yaml", ".yml"):
+        raise ValueError(f"to: expected a name that ends in .yaml, found {to}; give to={to}.yaml")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"to: expected the folder {path.parent}, found none; make it first")
+    if temperature is not None:
+        expect("cgrec init", above=0, temperature=temperature)
     if path.exists():
         raise FileExistsError(
             f"{path}: expected a file that is not there yet, found one, which would be lost; give "
@@ -67,6 +74,11 @@ def init(
     if goal not in GOALS:
         raise ValueError(f"goal: expected one of {', '.join(GOALS)}, found {goal!r}")
     listed = [files] if isinstance(files, str | Path) else list(files)
+    for file in map(Path, listed):
+        if not file.suffix and not file.exists():
+            raise FileNotFoundError(
+                f"{file}: expected a file, found none; if this is a SMILES, write it into a file .smi"
+            )
     sys.stderr.write(f"cgrec init: reading {', '.join(map(str, listed))}\n")
     sample = sample_of(listed, topology, temperature, dict(reading), path, charge)
     from .experiment import experiment  # torch takes seconds to import, and a wrong file none

@@ -77,7 +77,7 @@ def sample_of(
     temperature: float | None,
     more: Json,
     beside: Path = Path("mine.yaml"),
-    charge: int = 0,
+    charge: int | None = None,
 ) -> Sample:
     """Read the files.
 
@@ -87,7 +87,7 @@ def sample_of(
         temperature: K; None: of the file, else what the forces imply.
         more: other keywords of `cgrec.read`.
         beside: the YAML, beside which coordinates of a SMILES are written.
-        charge: e, of a molecule whose energy is to be learned.
+        charge: e, of a molecule whose energy is to be learned; None: of the file, else 0.
 
     Raises:
         ValueError: no trajectory; no forces; no temperature. As `cgrec.read`.
@@ -136,14 +136,14 @@ def _one_or_all(paths: Sequence[Path]) -> str | list[str]:
 
 
 def _of_structure(
-    paths: Sequence[Path], temperature: float | None, charge: int, whole: bool = False
+    paths: Sequence[Path], temperature: float | None, charge: int | None, whole: bool = False
 ) -> Sample:
     """A structure to be run: a peptide in a force field, another molecule once its energy is learned.
 
     Args:
         paths: one structure.
         temperature: K; None: a usual one.
-        charge: e, of a molecule that is no peptide.
+        charge: e, of a molecule that is no peptide; None: 0.
         whole: its hydrogens are known to be all there, were it none.
     """
     structures = [p for p in paths if _suffix(p) in STRUCTURES]
@@ -181,6 +181,7 @@ def _of_structure(
         begin, group = "the replicas of level 0 begin in all of them, evenly shared", "force_field"
     else:
         need("cgrec init of a structure", "pymbar", "temperatures")
+        charge = charge or 0
         check_molecule(path, frames.system, charge)
         settings |= learning(frames, exchange, charge)
         begin, group = "the first is where learning begins", "quantum"
@@ -196,16 +197,21 @@ def _of_structure(
     return Sample(frames, group, settings, notes)
 
 
-def _of_chemists(path: Path, to: Path, temperature: float | None, charge: int) -> Sample:
+def _of_chemists(path: Path, to: Path, temperature: float | None, charge: int | None) -> Sample:
     """Of a SMILES, SDF or MOL file, by coordinates in `to`; these stay only where they are of use."""
     new = not to.exists()
     its = coordinates_of(path, to)
     try:
-        return _of_structure([to], temperature, charge or its, whole=True)
-    except ValueError:
+        if charge is not None and charge != its:
+            raise ValueError(
+                f"charge: expected {its:+d}, as {path} says by its atoms, found {charge:+d}; leave it "
+                "out, or give a file of the other charge"
+            )
+        return _of_structure([to], temperature, its, whole=True)
+    except ValueError as error:
         if new:
             to.unlink()
-        raise
+        raise ValueError(str(error).replace(str(to), str(path))) from error
 
 
 def _fragments(system: System) -> str:

@@ -50,18 +50,25 @@ def coordinates_of(path: Path, to: Path) -> int:
     if not path.exists():
         raise FileNotFoundError(f"{path}: expected a file, found none")
     flat = path.suffix in (".smi", ".smiles")
-    with rdBase.BlockLogs():
-        if flat:
-            lines = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
-            found = [Chem.MolFromSmiles(line) for line in lines]
-        else:
-            found = list(Chem.SDMolSupplier(str(path), removeHs=False))
-    if len(found) != 1 or found[0] is None or "." in Chem.MolToSmiles(found[0]):
+    try:
+        with rdBase.BlockLogs():
+            if flat:
+                lines = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+                found = [Chem.MolFromSmiles(line) for line in lines]
+            else:
+                found = list(Chem.SDMolSupplier(str(path), removeHs=False))
+    except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"{path}: expected one molecule, found {len(found)}"
-            + (" that cannot be read" if found and None in found else "")
-            + (", of parts that no bond joins" if len(found) == 1 and found[0] else "")
-            + "; give a file of one"
+            f"{path}: expected a molecule, found what cannot be read: {error}"
+        ) from error
+    if len(found) != 1 or found[0] is None:
+        bad = [k for k, one in enumerate(found, 1) if one is None]
+        what = f"{len(found)} {'lines' if flat else 'records'}"
+        said = f", of which number {', '.join(map(str, bad))} cannot be read" if bad else ""
+        raise ValueError(f"{path}: expected one molecule and no heading, found {what}{said}")
+    if "." in Chem.MolToSmiles(found[0]):
+        raise ValueError(
+            f"{path}: expected one molecule, found parts that no bond joins; give a file of one"
         )
     molecule = Chem.AddHs(found[0], addCoords=not flat)
     if flat or not molecule.GetConformer().Is3D():
@@ -91,6 +98,11 @@ def check_molecule(path: Path, system: System, charge: int) -> None:
             f"most {MOST} atoms, whose energy is learned from quantum chemistry, found one of "
             f"{system.n_sites} atoms; give a trajectory with forces, from any program and force field"
         )
+    if system.n_sites < 2 or set(system.elements) == {"H"}:
+        raise ValueError(
+            f"{path}: expected atoms that are bonded, one of them heavier than hydrogen, found "
+            f"{system.n_sites} of {', '.join(sorted(set(system.elements)))}: no level lies above it"
+        )
     from ase.data import atomic_numbers
 
     unknown = sorted({e for e in system.elements if not 0 < atomic_numbers.get(e, 0) <= HEAVIEST})
@@ -103,7 +115,8 @@ def check_molecule(path: Path, system: System, charge: int) -> None:
     if electrons % 2:
         raise ValueError(
             f"{path}: expected an even number of electrons, found {electrons} at charge {charge:+d}; "
-            "give charge=, or the hydrogens that are missing"
+            "correct charge=, or add hydrogens that are missing; of a radical give a trajectory with "
+            "forces"
         )
 
 

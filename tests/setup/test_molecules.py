@@ -84,12 +84,14 @@ def test_coordinates_of_a_file_stay_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("smiles", "why"),
     [
-        ("C[CH2]", r"even number of electrons, found 17 at charge \+0; give charge="),
-        ("CC.O", "of parts that no bond joins"),
-        ("xx", "cannot be read"),
+        ("C[CH2]", r"even number of electrons, found 17 at charge \+0; correct charge="),
+        ("CC.O", "found parts that no bond joins"),
+        ("xx", "found 1 lines, of which number 1 cannot be read"),
+        ("[H][H]", "one of them heavier than hydrogen, found 2 of H"),
+        ("[He]", "found 1 of He"),
         ("C[U]C", "from H to Rn, .* found U"),
-        ("", "found 0"),
-        ("C\nCC", "found 2"),
+        ("", "found 0 lines"),
+        ("SMILES name\nCC", "found 2 lines, of which number 1 cannot"),
         ("C" * 25, "at most 60 atoms, .* found one of 77"),
     ],
 )
@@ -101,6 +103,22 @@ def test_what_cannot_be_learned_is_refused_and_leaves_nothing(tmp_path, smiles, 
     assert [p.name for p in tmp_path.iterdir()] == ["m.smi"]
 
 
+def test_words_that_are_no_files_are_refused_before_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        FileNotFoundError, match="CCO: expected a file.*SMILES, write it into a file"
+    ):
+        cgrec.init("CCO")
+    written(tmp_path, "CCO")
+    with pytest.raises(ValueError, match="ends in .yaml, found mine; give to=mine.yaml"):
+        cgrec.init("m.smi", to="mine")
+    with pytest.raises(FileNotFoundError, match="expected the folder there, found none"):
+        cgrec.init("m.smi", to="there/mine.yaml")
+    with pytest.raises(ValueError, match="temperature: expected more than 0"):
+        cgrec.init("m.smi", temperature=0)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.smi"]
+
+
 def test_a_charge_that_is_given_counts_and_nothing_is_overwritten(tmp_path):
     coordinates_of(written(tmp_path, "CC(=O)[O-]"), tmp_path / "acetate.pdb")
     with pytest.raises(ValueError, match="even number of electrons"):
@@ -108,6 +126,8 @@ def test_a_charge_that_is_given_counts_and_nothing_is_overwritten(tmp_path):
     cgrec.init(tmp_path / "acetate.pdb", to=tmp_path / "a.yaml", timing=False, charge=-1)
     source = yaml.safe_load((tmp_path / "a.yaml").read_text())["source"]
     assert source["labeller"] == {"arguments": {"charge": -1}}
+    with pytest.raises(ValueError, match=r"charge: expected -1, as .*m.smi says .* found \+1"):
+        cgrec.init(tmp_path / "m.smi", to=tmp_path / "c.yaml", timing=False, charge=1)
     Path(tmp_path / "b_3d.pdb").write_text("mine")
     with pytest.raises(FileExistsError, match="b_3d.pdb: expected no file there"):
         cgrec.init(tmp_path / "m.smi", to=tmp_path / "b.yaml", timing=False)

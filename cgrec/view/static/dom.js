@@ -32,7 +32,7 @@ export function duration(seconds) {
 }
 
 /** "1 note", "2 notes". */
-export const counted = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
+export const counted = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 || what.endsWith("s") ? "" : what.endsWith("ch") ? "es" : "s"}`;
 
 export const percent = (share) => (typeof share === "number" ? `${number(100 * share)} %` : "–");
 

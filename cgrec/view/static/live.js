@@ -99,7 +99,7 @@ export class Live {
     const folded = (key, title, ...nodes) => el("details", { "data-key": key, open: open.includes(key) }, el("summary", {}, title), ...nodes);
     fill($("panel"),
       el("p", { class: "bar" }, this.#buttons(running, status)),
-      status && status.said ? el("p", { class: "notice" }, status.said) : null,
+      status && status.said && !(this.state.working && status.state !== "running") ? el("p", { class: "notice" }, status.said) : null,
       ...(running && this.now ? this.#progress(this.now) : []),
       last ? facts([["speed", `${number(last.ns_per_day)} ns/day`], ["temperature", typeof last.temperature === "number" ? `${number(last.temperature)} K` : null], ["replicas lost", last.lost_replicas === undefined ? null : String(last.lost_replicas)]]) : null,
       el("h3", {}, "Verdicts"),
@@ -114,9 +114,15 @@ export class Live {
   #buttons(running, status) {
     const act = (text, what, main, body = {}) => el("button", { type: "button", class: main ? "main" : null, onclick: async (event) => {
       event.target.disabled = true;
-      try { this.told(null); this.state = await post(`jobs/${name(this.run)}/${what}`, body); } catch (error) { this.told(error); }
+      try {
+        this.told(null);
+        this.state = await post(`jobs/${name(this.run)}/${what}`, body);
+        this.asked = what === "stop";
+      } catch (error) { this.told(error); }
       this.draw();
     } }, text);
+    if (!running) this.asked = false;
+    if (running && this.asked) return el("span", { class: "quiet" }, "Asked to stop: it ends at its next checkpoint, and all that is made is kept.");
     if (running) return act("Stop at the next checkpoint", "stop", false);
     if (status && status.state === "finished") return el("span", { class: "quiet" }, `Finished${status.seconds ? ` in ${duration(status.seconds)}` : ""}.`);
     if (status && status.said.includes("go_on=true")) return act("Go on in spite of the verdict", "climb", true, { go_on: true });
@@ -127,7 +133,7 @@ export class Live {
     const said = `${event.name || ""}: ${event.step || event.event}`;
     if (typeof event.total !== "number") return [el("p", {}, said)];
     const share = Math.min(1, event.done / Math.max(1, event.total));
-    return [el("p", {}, `${event.task}: ${event.done.toLocaleString("en")} of ${event.total.toLocaleString("en")} ${event.unit}s${typeof event.left === "number" ? `, ${duration(event.left)} left of this step` : ""}`),
+    return [el("p", {}, `${event.task}: ${event.done.toLocaleString("en")} of ${counted(event.total, event.unit)}${typeof event.left === "number" ? `, ${duration(event.left)} left of this step` : ""}`),
       el("div", { class: "track", role: "progressbar", "aria-valuenow": Math.round(100 * share), "aria-valuemin": 0, "aria-valuemax": 100 }, el("i", { "width%": 100 * share }))];
   }
 

@@ -56,6 +56,10 @@ export class Submit {
   async #propose() {
     this.told(null);
     this.run = this.title.value;
+    if (!this.run || !this.title.checkValidity()) {
+      this.told(new Error(`name: expected small letters, digits, "_" and "-", at most 40, found "${this.run}"`));
+      return;
+    }
     const said = el("p", { class: "quiet" }, "Files are sent …");
     this.outcome.hidden = false;
     fill(this.outcome, said);
