@@ -6,7 +6,7 @@ events.jsonl has one json object a line, added and never changed. Each has `time
     climb_begin, climb_resume    pid, host, version, levels (their names)
     climb_end                    seconds
     climb_stopped                text: asked to stop, by which signal; or at the end of one job
-    climb_refused, climb_failed  kind (class), text: before any step began, or after
+    climb_refused, climb_failed  kind (class), text: before any step began, or for its recipe; or after
     step_begin, step_end         step: source, map, mean forces, fit, run, correct, ledger; seconds
     progress                     task, done, total, unit, left (s); and what stands on the bar
     remark                       text
@@ -367,7 +367,9 @@ def _write_waiting(journal: _Journal) -> None:
 
 def _end(journal: _Journal, error: BaseException) -> None:
     """The last event of a climb that an error ended."""
-    ends = "climb_failed" if journal.worked else "climb_refused"
+    # a run at work refuses an end that it has passed: by its name, for recipes stand on events
+    refused = not journal.worked or type(error).__name__ == "OtherRecipe"
+    ends = "climb_refused" if refused else "climb_failed"
     if not isinstance(error, Exception):  # KeyboardInterrupt: asked to stop
         ends = "climb_stopped"
     text = str(error) or type(error).__name__

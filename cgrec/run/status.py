@@ -196,6 +196,8 @@ def _state(
     if last is None:
         return ("finished" if finished else "unfinished"), ""
     kind, text = str(last["event"]), str(last.get("text", ""))
+    if finished and kind == "climb_refused":
+        return ENDS[kind], f"all levels are made; the last command was refused: {text}"
     if kind in ENDS:
         return ENDS[kind], text
     if last.get("host") != socket.gethostname():

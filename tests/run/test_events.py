@@ -17,6 +17,7 @@ from cgrec.remarks import Remark, remark
 from cgrec.run import events, layout
 from cgrec.run.events import at_level, duration, emit, kept_events, read_events, step, waiting
 from cgrec.run.lock import only_here
+from cgrec.run.recipes import OtherRecipe
 from cgrec.run.status import status_of
 
 
@@ -100,7 +101,8 @@ def test_a_refusal_is_an_event_of_a_run_that_is_there_and_makes_no_folder(tiny, 
         main(["climb", *TINY, f"run={tiny}", "variables={ends: [B0, nowhere]}"])
     last = read_events(tiny)[-1]
     assert last["event"] == "climb_refused" and "nowhere" in last["text"]
-    assert status_of(tiny).state == "refused"
+    status = status_of(tiny)
+    assert status.state == "refused" and status.said.startswith("all levels are made; the last")
     with pytest.raises(SystemExit):
         main(["climb", *TINY, f"run={tmp_path}/new", "variables={ends: [B0, nowhere]}"])
     assert not (tmp_path / "new").exists()
@@ -198,6 +200,7 @@ def test_remarks_before_the_lock_are_kept_and_other_processes_write_nothing(tmp_
     ("error", "worked", "kind"),
     [
         (ValueError("wrong"), False, "climb_refused"),
+        (OtherRecipe("it is at 4 ps and is to end at 1"), True, "climb_refused"),
         (ValueError("wrong"), True, "climb_failed"),
         (KeyboardInterrupt("stopped by SIGINT"), True, "climb_stopped"),
     ],
