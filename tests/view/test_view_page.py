@@ -278,7 +278,7 @@ def test_the_atoms_of_a_level_are_brought_back_and_shown(tiny, wide, home):
     says(wide, "#back", "Atoms are brought back")
     until(wide, "document.getElementById('moments').value === 'descent_1_0'")
     until_frame(wide, 0)
-    wide.click("#ladder li:nth-child(1) button")
+    wide.wait_for_selector("#ladder li:nth-child(1) button[aria-current=true]")
     atoms = seen(wide)
     wide.locator("body").press("ArrowRight")
     until_frame(wide, 1)

@@ -105,6 +105,7 @@ export class Stage {
     if (run !== this.run) return;
     await this.show(run, ladder, true);
     await this.choose(`descent_${level}_0`);
+    this.setScale(0);
   }
 
   /** Forget the frames that were chosen. */
