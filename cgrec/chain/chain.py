@@ -384,14 +384,26 @@ def _check_recipe(chain: Chain) -> None:
     """Refuse what differs from what is there, at every level and before any work; then keep the
     configuration.
     """
-    level0 = layout.level_folder(chain.folder, 0)
-    if (level0 / layout.FRAMES).exists() and not (chain.folder / RECORD).exists():
-        raise OtherRecipe(
-            f"{chain.folder} was made by an older version of cgrec, which kept no digests: "
-            "it can be looked at, not climbed; give another run=<folder>"
-        )
+    _refuse_older(chain.folder)
     open_record(chain.folder)
     check_all(chain.folder)
+    check_folder(chain)
+    claim(chain.folder, {"run": {"seed": chain.seed}}, {"run": OF_ATOMS})
+    if chain.recipe is not None:
+        text = yaml.safe_dump(chain.recipe, sort_keys=False)
+        path = chain.folder / layout.CONFIG
+        if not made(path) or path.read_text() != text:
+            keep(path, lambda partial: partial.write_text(text))
+
+
+def check_folder(chain: Chain) -> None:
+    """Compare the folder of a run with the recipe of its climb, and change nothing.
+
+    Raises:
+        OtherRecipe: what is there was made with another recipe, or by an older version.
+    """
+    _refuse_older(chain.folder)
+    level0 = layout.level_folder(chain.folder, 0)
     claim(chain.folder, {"run": {"seed": chain.seed}}, {"run": OF_ATOMS}, dry=True)
     below = (
         identity(level0 / layout.FRAMES)
@@ -412,12 +424,16 @@ def _check_recipe(chain: Chain) -> None:
             "another run=<folder>, the command that made it, or remove "
             f"{', '.join(map(str, extra))}"
         )
-    claim(chain.folder, {"run": {"seed": chain.seed}}, {"run": OF_ATOMS})
-    if chain.recipe is not None:
-        text = yaml.safe_dump(chain.recipe, sort_keys=False)
-        path = chain.folder / layout.CONFIG
-        if not made(path) or path.read_text() != text:
-            keep(path, lambda partial: partial.write_text(text))
+
+
+def _refuse_older(folder: Path) -> None:
+    """OtherRecipe of a run by a version that kept no digests."""
+    frames = layout.level_folder(folder, 0) / layout.FRAMES
+    if frames.exists() and not (folder / RECORD).exists():
+        raise OtherRecipe(
+            f"{folder} was made by an older version of cgrec, which kept no digests: "
+            "it can be looked at, not climbed; give another run=<folder>"
+        )
 
 
 def load(folder: str | Path) -> Chain | Level:

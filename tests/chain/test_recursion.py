@@ -73,6 +73,17 @@ def test_again_makes_nothing_again(tiny):
     assert before == {p: p.stat().st_mtime_ns for p in tiny.rglob("positions.npy")}
 
 
+def test_check_looks_at_the_folder_of_the_run_and_changes_nothing(tiny, capsys):
+    """It said nothing of another recipe, which the climb then refused."""
+    before = {path: path.read_bytes() for path in tiny.rglob("*") if path.is_file()}
+    main(["check", *TINY, f"run={tiny}"])
+    assert f"{tiny} is there, and the climb goes on in it" in capsys.readouterr().out
+    for words in ("seed=5", "levels.l2.training.steps=7"):
+        with pytest.raises(SystemExit, match="was made with .* and now it is .: choose another"):
+            main(["check", *TINY, f"run={tiny}", words])
+    assert before == {path: path.read_bytes() for path in tiny.rglob("*") if path.is_file()}
+
+
 def test_a_changed_recipe_is_refused_with_key_and_values(tiny):
     with pytest.raises(SystemExit, match=r"levels\.l2\.training\.steps=100 and now it is 7"):
         main(["climb", *TINY, "levels.l2.training.steps=7", f"run={tiny}"])
