@@ -71,7 +71,8 @@ def by_samples(n: float, judged: Judged) -> Judged:
 def by_excess(excess: float, error: float, look: float, most: float) -> Judged:
     """The word for a difference, by the bounds of the verdicts."""
     word = cast(Word, shape.word_for(excess, error, look, most) or TRUST)
-    return Judged(word, f"the rules of verdicts: look above {look:g}, do not use above {most:g}")
+    said = f"look above {look:g}, do not use above {most:g}"
+    return Judged(word, f"the rules of verdicts on the difference of this row: {said}")
 
 
 def independent(frames: Frames, variable: Variable) -> float:

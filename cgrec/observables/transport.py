@@ -83,8 +83,9 @@ def diffusion(
         )
     if frames.weights is not None and np.ptp(frames.weights) > 1e-9:
         raise ValueError(
-            "diffusion: these Frames carry weights; a biased run has no dynamics of its own. "
-            "Run it without bias"
+            "diffusion: expected frames that all count the same, found weights: a run with a bias, or "
+            "with an exchange of temperatures, has no dynamics of its own. Run it without "
+            "(dynamics.bias=null, dynamics.exchange=null)"
         )
     pieces = _pieces(frames, max(2, n_blocks))
     length = min(map(len, pieces))
