@@ -91,11 +91,11 @@ def claim(
         changed = {**products, stage: _concerned(products[stage], found)}
         if not found or not left(folder, changed, stage):
             continue
-        if _only(found, ENDS) and _at_work(folder, changed, stage):
-            if (folder / layout.FRAMES).exists():  # of a shorter run, which is being made longer
-                _refuse_above(folder, found, above, prefix)
+        at_work = _only(found, ENDS) and _at_work(folder, changed, stage)
+        shorter = any((folder / name).exists() for name in (layout.FRAMES, layout.FIRST))
+        if at_work and not shorter:
             continue  # a run refuses an end that it has passed
-        if _longer(found):
+        if at_work or _longer(found):
             _refuse_above(folder, found, above, prefix)
             if not dry:
                 clear(folder, {"derived": DERIVED, **_after_a_longer_run(folder)})

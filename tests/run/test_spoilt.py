@@ -327,7 +327,10 @@ def test_a_run_that_was_being_made_longer_is_refused_while_levels_stand_on_the_s
     with pytest.raises(OtherRecipe, match="can be made longer, but level1 was made"):
         claim(level, longer, PRODUCTS, above=[above])
     above.rmdir()
+    (level / "report.json").write_text("of the shorter run")
     claim(level, longer, PRODUCTS, above=[above])
+    assert not (level / "report.json").exists() and (level / "frames").exists()
+    assert (level / "frames.partial" / "checkpoint.pt").exists()
 
 
 @pytest.fixture
