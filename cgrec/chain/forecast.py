@@ -14,7 +14,7 @@ from ..dynamics import Langevin
 from ..level import LevelRecipe
 from ..sources import FileSource
 from ..system import System
-from .chain import Chain, check_folder, foreseen
+from .chain import Chain, foreseen
 
 #: Bytes of a frame for each site: positions and forces, three numbers of four bytes each.
 BYTES_PER_SITE = 24
@@ -27,9 +27,6 @@ def forecast(chain: Chain) -> Iterator[tuple[str, str]]:
     Raises:
         ValueError: what would fail later, by its key.
     """
-    if chain.folder.exists():
-        check_folder(chain)
-        yield "folder", f"{chain.folder} is there, and the climb goes on in it"
     systems = foreseen(chain)
     names = ["level 0", *chain.recipes]
     if systems is None:

@@ -32,8 +32,12 @@ def check(arguments: list[str]) -> None:
     levels = plain.get("levels") or {}
     _say("settings", f"{_count(plain)} keys, {len(levels)} levels above level 0")
     chain = build(config, words.trust, words.given)
-    from ..chain.forecast import forecast  # it imports torch
+    from ..chain.chain import check_folder  # they import torch
+    from ..chain.forecast import forecast
 
+    if chain.folder.exists():
+        check_folder(chain)
+        _say("folder", f"{chain.folder} is there, and the climb goes on in it")
     for what, found in forecast(chain):
         _say(what, found)
     if _TIMING in arguments:

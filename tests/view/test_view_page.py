@@ -105,6 +105,17 @@ def opened(browser, address, width):
     page.close()
 
 
+def proposed(page):
+    """Ask for a proposal, again while the work of the test before comes to its end."""
+    page.click("#propose")
+    end = time.monotonic() + 3 * PATIENCE / 1000
+    while not page.locator("#start").count():
+        assert time.monotonic() < end, page.locator("#notice").inner_text()
+        if "is under way" in page.locator("#notice").inner_text():
+            page.click("#propose")
+        page.wait_for_timeout(500)
+
+
 def says(page, selector, text):
     """Wait for a text: a click is answered after it returns."""
     playwright.expect(page.locator(selector)).to_contain_text(text, timeout=PATIENCE)
@@ -464,6 +475,25 @@ def shorten(path):
     path.write_text(text + "\ngo_on: true\nbins: 8\nthreads: 1\n")
 
 
+def test_a_smiles_is_drawn_with_its_proposed_beads(wide, home):
+    """Written in place of files; another one under the same name is no silent change."""
+    wide.click("#new")
+    wide.fill("#smiles", "CC(=O)Nc1ccc(O)cc1")
+    wide.fill("#title", "paracetamol")
+    proposed(wide)
+    says(wide, "#submit", "learned from GFN2-xTB")
+    assert "11 beads" in wide.locator("#submit p:has-text('beads; grey atoms')").inner_text()
+    made = home / "runs" / "paracetamol.files" / "paracetamol_3d.pdb"
+    assert made.read_text().count("HETATM") == 20
+    wide.fill("#smiles", "CCO")
+    wide.click("#propose")
+    says(wide, "#notice", "has another SMILES already")
+    wide.fill("#title", "not_one")
+    wide.fill("#smiles", "C(")
+    wide.click("#propose")
+    says(wide, "#notice", "cannot be read")
+
+
 def test_from_a_file_to_a_watched_run_that_stops_and_goes_on(wide, home):
     """A minute or two: drop a PDB, take other beads, start, stop at level 0, go on to the end."""
     pytest.importorskip("openmm", reason="openmm is missing: pip install 'cgrec[openmm]'")
@@ -471,8 +501,7 @@ def test_from_a_file_to_a_watched_run_that_stops_and_goes_on(wide, home):
     wide.set_input_files("#files", PEPTIDE)
     wide.fill("#title", "dropped")
     wide.fill("#kelvin", "300")
-    wide.click("#propose")
-    wide.wait_for_selector("#start", timeout=3 * PATIENCE)
+    proposed(wide)
     says(wide, "#submit", "alpha carbons")
     box = wide.locator("canvas.sketch").bounding_box()
     chosen = wide.locator("#submit p:has-text('beads; grey atoms')")
@@ -505,34 +534,13 @@ def test_from_a_file_to_a_watched_run_that_stops_and_goes_on(wide, home):
     assert len(cgrec.load(taken.value.path()).levels) == 3
 
 
-def test_a_smiles_is_drawn_with_its_proposed_beads(wide, home):
-    """Written in place of files; another one under the same name is no silent change."""
-    wide.click("#new")
-    wide.fill("#smiles", "CC(=O)Nc1ccc(O)cc1")
-    wide.fill("#title", "paracetamol")
-    wide.click("#propose")
-    wide.wait_for_selector("#start", timeout=3 * PATIENCE)
-    says(wide, "#submit", "learned from GFN2-xTB")
-    assert "11 beads" in wide.locator("#submit p:has-text('beads; grey atoms')").inner_text()
-    made = home / "runs" / "paracetamol.files" / "paracetamol_3d.pdb"
-    assert made.read_text().count("HETATM") == 20
-    wide.fill("#smiles", "CCO")
-    wide.click("#propose")
-    says(wide, "#notice", "has another SMILES already")
-    wide.fill("#title", "not_one")
-    wide.fill("#smiles", "C(")
-    wide.click("#propose")
-    says(wide, "#notice", "cannot be read")
-
-
 def test_beads_that_were_clicked_together_are_those_of_the_run(wide, home):
     pytest.importorskip("openmm", reason="openmm is missing: pip install 'cgrec[openmm]'")
     wide.click("#new")
     wide.set_input_files("#files", DIPEPTIDE)
     wide.fill("#title", "by_hand")
     wide.fill("#kelvin", "300")
-    wide.click("#propose")
-    wide.wait_for_selector("#start", timeout=3 * PATIENCE)
+    proposed(wide)
     chosen = wide.locator("#submit p:has-text('beads; grey atoms')")
     atoms = click_bonded(wide, chosen)
     wide.click("#join")
@@ -573,9 +581,14 @@ def click_bonded(page, chosen):
             hit[label] = place
             page.mouse.click(*place)
         pair = next((pair for pair in bonds if pair <= hit.keys()), None)
-        if pair is not None:
-            for label in pair:
-                page.mouse.click(*hit[label])
-            assert all(label in chosen.inner_text() for label in pair)
+        if pair is None:
+            continue
+        for label in pair:
+            page.mouse.click(*hit[label])
+        if all(label in chosen.inner_text() for label in pair):
             return sorted(pair)
+        # one that is chosen is larger, and hid the other
+        for label in re.findall(r"\w+:\w+:\w+", chosen.inner_text()):
+            page.mouse.click(*hit[label])
+        bonds.remove(pair)
     raise AssertionError(f"no two bonded atoms were hit, but {', '.join(hit)}")
