@@ -81,57 +81,58 @@ class PressureMatching:
                 those whose pressures are given.
         """
         volume = float(_volumes(targets).mean()) / targets.n_sites
+        known = potential, run, targets, self.most
         if self.pressure is None:
-            given = self.pressures
-            coefficients, about = _by_densities(given, potential, run, targets, self.most)
+            coefficients, about = _by_densities(self.pressures, *known)
         else:
-            coefficients, about = self._by_volumes(potential, run, targets)
+            coefficients, about = _by_volumes(self.pressure, *known)
         term = VolumeTerm(types=potential.types, volume=volume, coefficients=coefficients)
         term.made_at(targets.temperature)
         return Corrected(potential + term, frames=run, about={"pressure": about})
 
-    def _by_volumes(
-        self, potential: Potential, run: Frames, targets: Frames
-    ) -> tuple[list[float], Json]:
-        """Coefficients of the term by the volumes of a parent at constant pressure, and what is
-        said of them.
-        """
-        kT = thermal_energy(targets.temperature)
-        volumes = _volumes(targets)
-        independent = len(volumes) / statistical_inefficiency(volumes, targets.replicas)
-        mean, variance = float(volumes.mean()), float(volumes.var())
-        if math.sqrt(variance) < STILL * mean:
-            raise ValueError(
-                "PressureMatching: expected a parent at constant pressure, whose box changes, found "
-                f"one of {mean:.4g} nm^3; run it with a barostat, give the pressures of parents at "
-                "several densities, or leave this correction out"
-            )
-        # structure at many volumes from the parent, its offset from the level's own ensemble
-        of_parent, parent = _pressures(potential, _some(targets, self.most))
-        slope = float(np.polyfit(of_parent - mean, parent, 1)[0])
-        looked_at = _some(run, self.most)
-        of_run, own = _pressures(potential, looked_at)
-        pressure, error = _mean(own - slope * (of_run - mean), looked_at)
-        bar = PRESSURE["bar"]
-        first = pressure - float(self.pressure or 0) * bar
-        second = slope + kT / variance
-        n = targets.n_sites
-        about = {
-            "at": self.pressure,
-            "without_term": pressure / bar,
-            "error": error / bar,
-            "volume": mean,
-            "volume_error": math.sqrt(variance / independent + (error * variance / kT) ** 2),
-            "compressibility": variance / (mean * kT) * bar,
-            "compressibility_error": variance / (mean * kT) * bar * math.sqrt(2 / independent),
-            "independent_volumes": independent,
-        }
-        print(
-            f"volume: without a term the level presses with {pressure / bar:.0f} +- {error / bar:.0f} "
-            f"bar where its parent has {self.pressure:g}"
-            + ("" if independent > FEW else f"; {independent:.0f} independent volumes are few")
+
+def _by_volumes(
+    at: float, potential: Potential, run: Frames, targets: Frames, most: int
+) -> tuple[list[float], Json]:
+    """Coefficients of the term by the volumes of a parent at constant pressure, and what is
+    said of them.
+    """
+    kT = thermal_energy(targets.temperature)
+    volumes = _volumes(targets)
+    independent = len(volumes) / statistical_inefficiency(volumes, targets.replicas)
+    mean, variance = float(volumes.mean()), float(volumes.var())
+    if math.sqrt(variance) < STILL * mean:
+        raise ValueError(
+            "PressureMatching: expected a parent at constant pressure, whose box changes, found "
+            f"one of {mean:.4g} nm^3; run it with a barostat, give the pressures of parents at "
+            "several densities, or leave this correction out"
         )
-        return [first * mean / n, second * mean**2 / (2 * n)], about
+    # structure at many volumes from the parent, its offset from the level's own ensemble
+    of_parent, parent = _pressures(potential, _some(targets, most))
+    slope = float(np.polyfit(of_parent - mean, parent, 1)[0])
+    looked_at = _some(run, most)
+    of_run, own = _pressures(potential, looked_at)
+    pressure, error = _mean(own - slope * (of_run - mean), looked_at)
+    bar = PRESSURE["bar"]
+    first = pressure - at * bar
+    second = slope + kT / variance
+    n = targets.n_sites
+    about = {
+        "at": at,
+        "without_term": pressure / bar,
+        "error": error / bar,
+        "volume": mean,
+        "volume_error": math.sqrt(variance / independent + (error * variance / kT) ** 2),
+        "compressibility": variance / (mean * kT) * bar,
+        "compressibility_error": variance / (mean * kT) * bar * math.sqrt(2 / independent),
+        "independent_volumes": independent,
+    }
+    print(
+        f"volume: without a term the level presses with {pressure / bar:.0f} +- {error / bar:.0f} "
+        f"bar where its parent has {at:g}"
+        + ("" if independent > FEW else f"; {independent:.0f} independent volumes are few")
+    )
+    return [first * mean / n, second * mean**2 / (2 * n)], about
 
 
 def _by_densities(
@@ -213,7 +214,7 @@ def _mean(values: NDArray[np.float64], frames: Frames) -> tuple[float, float]:
     weights = np.ones(len(values)) if frames.weights is None else frames.weights
     mean = float(np.average(values, weights=weights))
     variance = float(np.average((values - mean) ** 2, weights=weights))
-    counted = weights.sum() ** 2 / (weights**2).sum()
+    counted = len(values) * frames.weight_efficiency()
     return mean, math.sqrt(variance * statistical_inefficiency(values, frames.replicas) / counted)
 
 

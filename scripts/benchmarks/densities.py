@@ -22,7 +22,6 @@ import cgrec
 from cgrec.level.folder import LevelFolder
 from cgrec.observables import pressure
 from cgrec.statistics.errors import statistical_inefficiency
-from cgrec.units import PRESSURE
 
 
 def main() -> None:
@@ -106,16 +105,12 @@ def of_level(
         equilibration=10,
         n_replicas=4,
     )
-    pairs, term = level.potential.parts[:-1], level.potential.parts[-1]
-    without = sum(pairs[1:], start=pairs[0])
-    found = pressure(without, frames[:: max(1, len(frames) // 400)])
-    volume = frames.n_sites / density
-    low, high = (
-        float(term.energy_and_forces(squeezed(frames[:1], density * s))[0][0])
-        for s in (0.999, 1.001)
-    )
-    own = (high - low) / (volume / 0.999 - volume / 1.001) / PRESSURE["bar"]
-    return found.value + own, found.error, found.value
+    some = frames[:: max(1, len(frames) // 400)]
+    without = sum(
+        level.potential.parts[1:-1], start=level.potential.parts[0]
+    )  # the term is the last
+    found = pressure(level.potential, some)
+    return found.value, found.error, pressure(without, some).value
 
 
 def squeezed(frames: cgrec.Frames, density: float) -> cgrec.Frames:
