@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ...frames import Frames
 from ...potential import Potential
@@ -48,9 +49,13 @@ def trained_once(
 
 def force_rmse(potential: Potential, labelled: Frames) -> float:
     """Root mean square force error per component, kJ/mol/nm."""
-    return float(
-        np.sqrt(np.mean((potential.energy_and_forces(labelled)[1] - labelled.need_forces()) ** 2))
-    )
+    return float(np.sqrt(_square_errors(potential, labelled).mean()))
+
+
+def _square_errors(potential: Potential, labelled: Frames) -> NDArray[np.float64]:
+    """(n_frames,) mean square force error per component, (kJ/mol/nm)^2."""
+    off = potential.energy_and_forces(labelled)[1] - labelled.need_forces()
+    return np.asarray((off**2).mean((1, 2)), float)
 
 
 def error_on_own_run(
@@ -72,7 +77,7 @@ def error_on_own_run(
     labelled, failed = labeller.label(
         frames.system, np.asarray(frames.positions[np.sort(which)], float), frames.temperature
     )
-    each = ((potential.energy_and_forces(labelled)[1] - labelled.need_forces()) ** 2).mean((1, 2))
+    each = _square_errors(potential, labelled)
     rmse = float(np.sqrt(each.mean()))
     error = float(each.std() / np.sqrt(len(each)) / (2 * rmse)) if rmse else 0.0
     print(
