@@ -38,11 +38,17 @@ class Maps(NamedTuple):
     error: NDArray[np.float64] | None
 
 
+def can_be_mapped(level: LevelFiles) -> bool:
+    """Whether it has frames, and a chain long enough for contacts."""
+    frames = level.frames
+    return frames is not None and len(frames) > 1 and ContactMap().defined_on(frames.system)
+
+
 def maps_of(level: LevelFiles) -> Maps | None:
     """Of its own run and of its targets; None where it has no frames, or no chain long enough."""
     contacts = ContactMap()
     frames = level.frames
-    if frames is None or len(frames) < 2 or not contacts.defined_on(frames.system):
+    if frames is None or not can_be_mapped(level):
         return None
     own = contacts.mean(thin(frames, _MOST))
     targets: Frames | None = level.targets

@@ -174,7 +174,6 @@ def _ladder(run: RunFiles) -> Markup:
 def _ladder_row(level: LevelFiles, base: float | None) -> list[str]:
     report, seconds = level.report, level.report.get("seconds") or {}
     speed = base / level.cost if base and level.cost else None
-    explained = report.get("explained_fraction")
     return [
         Markup("<b>{}</b>").format(level.name),
         str(level.n_sites or DASH),
@@ -185,8 +184,19 @@ def _ladder_row(level: LevelFiles, base: float | None) -> list[str]:
         number(level.cost),
         number(report.get("ns_per_day")),
         f"{number(speed)}×" if speed else DASH,
-        f"{100 * explained:.1f} %" if isinstance(explained, int | float) else DASH,
+        _explained(report),
     ]
+
+
+def _explained(report: Json) -> str:
+    """The fraction of the forces, in per cent, with its error where one is known."""
+    found = report.get("explained_fraction")
+    if not isinstance(found, int | float):
+        return DASH
+    error = (report.get("training") or {}).get("explained_fraction_error")
+    if not isinstance(error, int | float):
+        return f"{100 * found:.1f} %"
+    return f"{within(100 * found, 100 * error, 1)} %"
 
 
 def _structures(run: RunFiles) -> Markup:

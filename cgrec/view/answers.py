@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ..files import Json, json_text
+from ..statistics.errors import jackknife_rows
 from .jobs import Occupied
 from .landscapes import MOST_LISTED
 from .moments import Moments
@@ -43,16 +44,22 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def frames_of(moments: Moments, index: NDArray[np.int64]) -> Json:
-    """Where frames stand as they are played, their weights, and what share of all they are."""
+    """Where frames stand as they are played, their weights, and what share of all they are, with
+    its error from blocks (None where one frame, or one block, tells none).
+    """
     weights = moments.frames.normalised_weights()
     listed = index[:MOST_LISTED]
+    chosen = np.isin(np.arange(len(weights)), index).astype(float)
+    share = jackknife_rows(moments.frames, chosen[:, None], n_blocks=moments.n_blocks)
+    error = float(share.error[0])
     return {
         "moments": moments.name,
         "places": moments.place[listed].tolist(),
         "weights": (len(weights) * weights[listed]).round(4).tolist(),
         "count": len(index),
         "of": len(weights),
-        "share": float(weights[index].sum()),
+        "share": float(share.value[0]),
+        "share_error": error if math.isfinite(error) else None,
     }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..files import Json
 from ..mapping import Mapping
+from ..report.contacts import can_be_mapped
 from ..report.read import LevelFiles, RunFiles
 from ..report.scenes import looks_of
 from ..report.verdicts import next_steps, verdicts
@@ -48,6 +49,7 @@ def _numbers(level: LevelFiles) -> Json:
     report = level.report
     seconds = report.get("seconds") or {}
     replicas = report.get("replicas") or {}
+    training = report.get("training") or {}
     return {
         "number": level.number,
         "name": level.name,
@@ -59,10 +61,12 @@ def _numbers(level: LevelFiles) -> Json:
         "ns": report.get("simulated_ns"),
         "ns_per_day": report.get("ns_per_day"),
         "explained": report.get("explained_fraction"),
+        "explained_error": training.get("explained_fraction_error"),
         "lost": replicas.get("lost"),
         "started": replicas.get("started"),
         "seconds": sum(value for value in seconds.values() if isinstance(value, int | float)),
-        "noise": (report.get("training") or {}).get("noise_estimate"),
+        "noise": training.get("noise_estimate"),
+        "contacts": can_be_mapped(level),
     }
 
 

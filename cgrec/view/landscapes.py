@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..files import Json
 from ..frames import Frames
-from ..observables.free_energy import Grid, histogram
+from ..observables.free_energy import Grid, free_energy, histogram
 from ..report.read import Ensembles, RunFiles
 from ..roles import Variable
 from ..variables import compared_together
@@ -63,9 +63,7 @@ class Landscape:
 
     @cached_property
     def surfaces(self) -> list[Json]:
-        """Of every level: F/kT, rows along the first variable; null where nothing was seen. Errors
-        stand in the report: they look for frames that repeat others, which takes seconds.
-        """
+        """Of every level: F/kT, rows along the first variable; null where nothing was seen."""
         found = []
         for level, frames in self.ensembles:
             p = histogram(frames, self.grid)
@@ -73,6 +71,24 @@ class Landscape:
                 values = _or_null(-np.log(p / p.max()))
             found.append({"level": level.number, "title": level.name, "values": values})
         return found
+
+    @cached_property
+    def errors(self) -> list[Json]:
+        """Of every level: standard errors of `surfaces`, from blocks; null where nothing was seen,
+        or a single frame tells none. Apart, for they take seconds: blocks look for frames that
+        repeat others.
+        """
+        return [
+            {
+                "level": level.number,
+                "values": _or_null(
+                    free_energy(frames, self.grid).errors
+                    if len(frames) > 1
+                    else np.full(self.grid.bins, np.nan)
+                ),
+            }
+            for level, frames in self.ensembles
+        ]
 
     def as_json(self) -> Json:
         """Axes and surfaces."""

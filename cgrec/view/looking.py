@@ -40,6 +40,7 @@ class Looking:
             f"{moments}/weights": self.weights,
             f"{moments}/uncertainty/{{place:int}}": self.uncertainty,
             landscape: self.landscape,
+            f"{landscape}/errors": self.landscape_errors,
             f"{landscape}/{{level:int}}": self.inside,
             f"{landscape}/{{level:int}}/{{file}}": self.chosen,
             f"{run}/contacts/{{level:int}}": self.contacts,
@@ -112,6 +113,10 @@ class Looking:
     def landscape(self, request: Request) -> Json:
         """Axes and surfaces."""
         return self._landscape(request).as_json()
+
+    def landscape_errors(self, request: Request) -> Json:
+        """Errors of the surfaces."""
+        return {"errors": self._landscape(request).errors}
 
     def inside(self, request: Request) -> Json:
         """Frames in a rectangle of bins."""

@@ -1,6 +1,10 @@
 """Run the all-atom parent of `experiment=nacl` as long as wanted: python
 scripts/references/nacl_spce.py OUT --frames 3200
 
+Another concentration is another number of pairs, of waters and another box; at the density of the
+bench: `--pairs 19 --waters 505 --box 2.508` is 2.09 mol/kg, `--pairs 10 --waters 535 --box 2.5387`
+1.04 mol/kg.
+
 NaCl 4.1 M in SPC/E water: 38 Na, 38 Cl (Joung and Cheatham), 465 waters in a cube of 2.4827 nm at
 298 K, PME to 0.9 nm, rigid water, Langevin middle 1/ps, 2 fs; ions and the plain forces on them
 every 0.25 ps. The start is a random lattice that is relaxed and run for 300 ps. The box as a whole
@@ -30,6 +34,9 @@ def main() -> None:
         "out", type=Path, help="folder of the run; the result is written beside it as .npz"
     )
     parser.add_argument("--frames", type=int, default=3200, help="to keep, 0.25 ps apart")
+    parser.add_argument("--pairs", type=int, default=IONS, help="of ions")
+    parser.add_argument("--waters", type=int, default=WATERS)
+    parser.add_argument("--box", type=float, default=BOX, help="side, nm")
     parser.add_argument("--keep-water", action="store_true", help="oxygens, too, 0.5 ps apart")
     parser.add_argument("--join", type=Path, help="npz of another run of the same box")
     parser.add_argument("--seed", type=int, default=1)
@@ -37,7 +44,8 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     structure = arguments.out / "start.pdb"
     if not structure.exists():
-        write_start(structure, np.random.default_rng(arguments.seed), BOX, IONS, WATERS)
+        random = np.random.default_rng(arguments.seed)
+        write_start(structure, random, arguments.box, arguments.pairs, arguments.waters)
     stride, selection = (250, "name NA CL O") if arguments.keep_water else (125, "name NA CL")
     source = OpenMMSource(
         structure=structure,

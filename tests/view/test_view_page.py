@@ -317,8 +317,11 @@ def test_contacts_shells_and_ledger_lead_to_frames(tiny, wide):
     says(wide, "#chosen", "nm")
     assert wide.input_value("#moments") == "level1"
     show(wide, "tiny")
+    refused = []
+    wide.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
     wide.click("#tab-contacts")
     wide.wait_for_selector("canvas.chart, #panel p.quiet:has-text('no contact map')")
+    assert not refused
     wide.click("#tab-ledger")
     wide.locator("#panel .bars button:not([disabled])").first.click()
     wide.wait_for_selector("canvas.chart")

@@ -270,6 +270,25 @@ def test_bins_of_a_surface_hold_every_frame_once(page):
     assert page.get(f"{base}/7?bins=1,1").status_code == 400
 
 
+def test_surfaces_and_regions_have_errors(page):
+    """A bin's error in kT is that of its share, which comes from another estimator."""
+    base = f"/api/runs/chain/landscapes/{ladder(page)['landscapes'][0]['name']}"
+    surface = page.get(base).json()["surfaces"][0]["values"]
+    errors = page.get(f"{base}/errors").json()["errors"]
+    assert [one["level"] for one in errors] == [0, 1]
+    seen = [(i, j) for i, row in enumerate(surface) for j, f in enumerate(row) if f is not None]
+    told = {
+        (i, j): error for i, row in enumerate(errors[0]["values"]) for j, error in enumerate(row)
+    }
+    assert {bin for bin, error in told.items() if error is not None} == set(seen)
+    i, j = min(seen, key=lambda bin: surface[bin[0]][bin[1]])
+    lowest = page.get(f"{base}/0?bins={i}-{i},{j}-{j}").json()
+    assert lowest["share_error"] / lowest["share"] == pytest.approx(told[i, j], rel=0.3)
+    n = len(surface)
+    whole = page.get(f"{base}/0?bins=0-{n - 1},0-{n - 1}").json()
+    assert whole["share_error"] == pytest.approx(0.0, abs=1e-6)
+
+
 def test_frames_of_a_region_are_taken_away_with_weights(page):
     name = ladder(page)["landscapes"][0]["name"]
     base = f"/api/runs/chain/landscapes/{name}/1"

@@ -119,10 +119,23 @@ export function heatmap({ title, values, x, y, low, high, flipped = true, dark =
   return { figure, draw, forget: () => { state.span = null; draw(); } };
 }
 
+/** Bars of one error up and down. */
+function whiskers(context, line, errors, px, py) {
+  context.strokeStyle = line.colour;
+  context.lineWidth = 1;
+  context.beginPath();
+  line.x.forEach((value, k) => {
+    if (line.y[k] === null || errors[k] === null) return;
+    context.moveTo(px(value), py(line.y[k] - errors[k]));
+    context.lineTo(px(value), py(line.y[k] + errors[k]));
+  });
+  context.stroke();
+}
+
 /** Curves over x: [{name, x, y, colour, dashed}]; with `bins`, a span of x can be chosen. */
 export function curves({ title, lines, x, y, bins = 0, height = 210, log = false, chosen }) {
   const { canvas, figure, ready } = sheet(title, height, chosen);
-  let state = { span: null, cursor: null };
+  let state = { span: null, cursor: null }, errors = null;
   const scaled = (value) => (log ? Math.log10(value) : value);
   const draw = () => {
     const page = ready(), { context, w, h } = page;
@@ -132,6 +145,7 @@ export function curves({ title, lines, x, y, bins = 0, height = 210, log = false
     context.beginPath();
     context.rect(PAD.left, PAD.top, w, h);
     context.clip();
+    if (errors) whiskers(context, lines[lines.length - 1], errors, px, py);
     for (const line of lines) {
       context.strokeStyle = line.colour;
       context.lineWidth = 1.7;
@@ -158,5 +172,5 @@ export function curves({ title, lines, x, y, bins = 0, height = 210, log = false
     return el("span", {}, mark, line.name, "  ");
   });
   figure.append(el("figcaption", {}, title ? `${title} ` : "", ...key));
-  return { figure, draw, forget: () => { state.span = null; draw(); } };
+  return { figure, draw, forget: () => { state.span = null; draw(); }, bars: (found) => { errors = found; draw(); } };
 }

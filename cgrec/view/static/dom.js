@@ -34,7 +34,10 @@ export function duration(seconds) {
 /** "1 note", "2 notes". */
 export const counted = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 || what.endsWith("s") ? "" : what.endsWith("ch") ? "es" : "s"}`;
 
-export const percent = (share) => (typeof share === "number" ? `${number(100 * share)} %` : "–");
+export const percent = (share, error = null) => {
+  if (typeof share !== "number") return "–";
+  return typeof error === "number" ? `${number(100 * share)} ± ${number(100 * error, 2)} %` : `${number(100 * share)} %`;
+};
 
 /** Verdicts have a sign beside their colour. */
 export const SIGNS = { trust: "✓", look: "◐", "do not use": "✕" };

@@ -63,7 +63,7 @@ export class Panels {
       ...level.verdict.reasons.map((reason) => el("p", { class: "small" }, `${reason.found}; expected ${reason.expected}. ${reason.do}.`)),
       facts([["sites", number(level.n_sites, 6)], ["frames", level.n_frames ? level.n_frames.toLocaleString("en") : "not yet"], ["simulated", level.ns ? `${number(level.ns)} ns` : null],
         ["speed", level.ns_per_day ? `${number(level.ns_per_day)} ns/day` : null], ["replicas lost", level.started ? `${level.lost} of ${level.started}` : null],
-        ["explained", typeof level.explained === "number" ? percent(level.explained) : null], ["time", level.seconds ? duration(level.seconds) : null]]),
+        ["explained", typeof level.explained === "number" ? percent(level.explained, level.explained_error) : null], ["time", level.seconds ? duration(level.seconds) : null]]),
       level.verdict.said.length ? el("details", {}, el("summary", {}, counted(level.verdict.said.length, "note")), ...level.verdict.said.map((text) => el("p", { class: "small" }, text))) : null));
     this.#put([],
       el("p", {}, this.ladder.state),
@@ -116,7 +116,22 @@ export class Panels {
       }
     }
     const grid = el("div", { class: "charts" }, ...charts.map((chart) => chart.figure));
-    this.#put(charts, pick, el("p", { class: "quiet small" }, found.variables.length === 2 ? "Light is low. Click a bin or drag over a region: its frames are shown at every level." : "Each picture is of one level, the others dashed; errors stand in the report. Click a bin or drag over a range: the frames of that level are shown."), grid);
+    this.#put(charts, pick, el("p", { class: "quiet small", id: "errors" }, "Errors are counted …"), el("p", { class: "quiet small" }, found.variables.length === 2 ? "Light is low. Click a bin or drag over a region: its frames are shown at every level." : "Each picture is of one level, with its error, the others dashed. Click a bin or drag over a range: the frames of that level are shown."), grid);
+    await this.#errors(found, charts, turn);
+  }
+
+  /** Errors of the surfaces on the screen: bars of profiles, and how large they are. */
+  async #errors(found, charts, turn) {
+    const { errors } = await json(`runs/${name(this.run)}/landscapes/${name(found.name)}/errors`);
+    if (turn !== this.turn) return;
+    const said = found.surfaces.map((surface, k) => {
+      const low = surface.values.flat().map((value) => value !== null && value <= TOP);
+      const shown = errors[k].values.flat().filter((error, i) => error !== null && low[i]).sort((a, b) => a - b);
+      if (!shown.length) return `${surface.title}: not known`;
+      return `${surface.title}: ± ${number(shown[shown.length >> 1], 2)} in half of the bins, ± ${number(shown[shown.length - 1], 2)} at most`;
+    });
+    $("errors").textContent = `Errors of F / kT. ${said.join("; ")}.`;
+    if (found.variables.length === 1) charts.forEach((chart, k) => chart.bars(errors[k].values));
   }
 
   #profile(surface, x, step, colour, dashed) {
@@ -155,12 +170,13 @@ export class Panels {
     const there = this.ladder.levels.filter((level) => level.n_frames);
     if (!there.length) { this.#wait("No frames yet."); return; }
     const now = number_ ?? (there[1] || there[0]).number, pick = this.#levels(now, this.contacts);
-    const turn = this.#wait("Contacts are counted …");
-    let found;
-    try { found = await json(`runs/${name(this.run)}/contacts/${now}`); } catch (error) {
-      if (turn === this.turn) this.#put([], pick, el("p", { class: "quiet" }, error.message));
+    if (!this.#level(now).contacts) {
+      this.leave();
+      this.#put([], pick, el("p", { class: "quiet" }, `${this.#level(now).name}: no chain that is long enough, so no contact map.`));
       return;
     }
+    const turn = this.#wait("Contacts are counted …");
+    const found = await json(`runs/${name(this.run)}/contacts/${now}`);
     if (turn !== this.turn) return;
     const n = found.labels.length, charts = [], step = Math.ceil(n / 5);
     const places = Array.from({ length: Math.ceil(n / step) }, (_, k) => k * step);

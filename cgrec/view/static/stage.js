@@ -278,7 +278,7 @@ export class Stage {
     if (!said) return;
     const listed = said.count > this.frames.count ? `, the first ${this.frames.count} are played` : "";
     const exports = (said.exports || []).map((one) => el("button", { type: "button", onclick: one.act }, one.text));
-    fill($("chosen"), `${said.text}: ${said.count.toLocaleString("en")} of ${said.of.toLocaleString("en")} frames, ${percent(said.share)} of the weight${listed}`, ...exports, el("button", { type: "button", onclick: () => this.all() }, "All frames"));
+    fill($("chosen"), `${said.text}: ${said.count.toLocaleString("en")} of ${said.of.toLocaleString("en")} frames, ${percent(said.share, said.share_error)} of the weight${listed}`, ...exports, el("button", { type: "button", onclick: () => this.all() }, "All frames"));
   }
 
   #cards() {
