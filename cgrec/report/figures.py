@@ -521,10 +521,11 @@ def _superposed(axes: Axes3D, frames: Frames, copies: int) -> None:
     sizes = 28 * np.cbrt(frames.system.masses) * min(1.0, 30 / frames.n_sites + 0.3)
     for k, frame in enumerate(x):
         alpha = 1.0 if k == 0 else 0.22
-        for i, j in frames.system.bonds:
-            axes.plot(
-                *frame[[i, j]].T, color="#616e7c", lw=2.2 if k == 0 else 1.0, alpha=alpha, zorder=1
-            )
+        width = 2.2 if k == 0 else 1.0
+        sticks = frame[frames.system.bonds]
+        axes.add_collection3d(
+            Line3DCollection(sticks, colors="#616e7c", lw=width, alpha=alpha, zorder=1)
+        )
         axes.scatter(
             *frame.T,
             c=colours,

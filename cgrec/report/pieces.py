@@ -51,6 +51,12 @@ def image(figure: Figure | None, alt: str) -> Markup:
     """A figure inside the page."""
     if figure is None:
         return NOT_YET
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        # once by itself: savefig would draw all for it, and then again
+        figure.set_dpi(_DOTS_PER_INCH)
+        layout.execute(figure)
+        figure.set_layout_engine("none")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
     data = base64.b64encode(buffer.getvalue()).decode()
