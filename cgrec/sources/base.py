@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..files import open_npz, sha256
 from ..frames import Frames
 from ..io import check_force_units, record, recorded
+from ..progress import Progress
 from ..ranges import expect
 from ..remarks import remark
 from ..run import layout
@@ -236,6 +237,35 @@ class Chunks:
             for k, v in _load_chunk(self.paths[-1]).items()
             if k.startswith("state_")
         }
+
+    def equilibrate(
+        self,
+        name: str,
+        steps: int,
+        size: int,
+        advance: Callable[[int, Progress], None],
+        state: Callable[[], Mapping[str, object]],
+    ) -> None:
+        """Steps before the first frame, those that are still to make: shown as they go, and kept
+        after each piece.
+
+        Args:
+            name: of the engine.
+            steps: of all of them.
+            size: steps of a piece.
+            advance: makes so many steps, and advances the bar by them.
+            state: of the run, as in `append`.
+        """
+        kept = self.state()
+        # frames have no such number: they come after it
+        done = 0 if kept is None else int(kept.get("equilibrated", np.int64(steps)))
+        if kept is not None and done >= steps:
+            return
+        with Progress(f"{name}, equilibration", steps, done=done) as bar:
+            for n in list(chunk_sizes(done, steps, size)) or [0]:
+                advance(n, bar)
+                done += n
+                self.append({"positions": []}, {**state(), "equilibrated": done})
 
     def frames(self, system: System, temperature: float) -> Frames:
         """All pieces as Frames; a box that never changes is kept once."""

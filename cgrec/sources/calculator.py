@@ -160,9 +160,9 @@ class CalculatorSource(Source):
         dynamics, random = self._dynamics(start, seed)
         run = _Run(dynamics, random, start.system, chunks, settings)
         total = settings.n_frames
-        if chunks.n_frames < total:
-            run.resume_or_begin()
         name = type(dynamics.atoms.calc).__name__
+        if chunks.n_frames < total:
+            run.resume_or_begin(name)
         with Progress(name, total, "frame", done=chunks.n_frames) as bar:
             for n in chunk_sizes(chunks.n_frames, total, settings.frames_per_chunk):
                 run.piece(n, bar)
@@ -231,16 +231,28 @@ class _Run:
         self.chunks = chunks
         self.settings = settings
 
-    def resume_or_begin(self) -> None:
-        """Set the state after the last piece, or equilibrate and save the state that leaves."""
+    def resume_or_begin(self, name: str) -> None:
+        """Set the state after the last piece, and make what is left of the equilibration.
+
+        Args:
+            name: of the calculator.
+        """
         state = self.chunks.state()
         if state is not None:
             self.dynamics.atoms.set_positions(state["positions"])
             self.dynamics.atoms.set_momenta(state["momenta"])
             self.random.bit_generator.state = json.loads(str(state["random"]))
-            return
-        self._steps(self.settings.equilibration)
-        self.chunks.append({"positions": []}, self._state())
+        size = self.settings.stride * self.settings.frames_per_chunk
+        self.chunks.equilibrate(
+            name, self.settings.equilibration, size, self._equilibrate, self._state
+        )
+
+    def _equilibrate(self, n: int, bar: Progress) -> None:
+        """`n` steps without a frame, as one piece."""
+        _forget(self.dynamics.atoms)
+        for _ in range(n):
+            self._steps(1)
+            bar.advance()
 
     def piece(self, n: int, bar: Progress) -> None:
         """`n` frames as one piece; a failure saves the frames before it and raises."""

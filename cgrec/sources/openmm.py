@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -77,6 +77,14 @@ class _Run:
                 raise SamplingStopped(_advice(chunks, "forces are not finite"))
             bar.advance()
         chunks.append(frames, self.checkpoint())
+
+    def equilibrate(self, chunks: Chunks, n: int, stride: int, bar: Progress) -> None:
+        """`n` steps without a frame, as one piece."""
+        self.simulation.context.reinitialize(preserveState=True)
+        for done in range(0, n, stride):
+            some = min(stride, n - done)
+            self.steps(some, chunks)
+            bar.advance(some)
 
     def steps(self, n: int, chunks: Chunks) -> None:
         """`n` steps. SamplingStopped where OpenMM fails."""
@@ -267,7 +275,6 @@ class OpenMMSource(Source):
 
     def _start(self, run: _Run, chunks: Chunks, seed: int) -> None:
         """Continue after the last piece, or minimise, draw velocities and equilibrate."""
-        openmm, _ = _openmm()
         context, state = run.simulation.context, chunks.state()
         if state is None:
             if self._arguments["minimise"]:
@@ -275,11 +282,23 @@ class OpenMMSource(Source):
             context.setVelocitiesToTemperature(
                 self._arguments["temperature"], _openmm_seed(seed, 1)
             )
-            run.steps(self._arguments["equilibration"], chunks)
-            chunks.append({"positions": []}, run.checkpoint())
-            return
+        else:
+            self._go_on(run, chunks, state)
+        a = self._arguments
+        chunks.equilibrate(
+            "OpenMM",
+            a["equilibration"],
+            a["stride"] * a["frames_per_chunk"],
+            lambda n, bar: run.equilibrate(chunks, n, a["stride"], bar),
+            run.checkpoint,
+        )
+
+    @staticmethod
+    def _go_on(run: _Run, chunks: Chunks, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Set the state after the last piece."""
+        openmm, _ = _openmm()
         try:
-            context.loadCheckpoint(state["checkpoint"].tobytes())
+            run.simulation.context.loadCheckpoint(state["checkpoint"].tobytes())
         except openmm.OpenMMException as error:
             raise SamplingStopped(
                 f"the run in {chunks.folder} cannot go on here ({error}): it was begun by "
