@@ -378,6 +378,7 @@ def time_steps(
             save_every=max(0.1, 2 * dt) if not arguments.quick else 2 * dt,
             equilibration=arguments.length / 4,
             timestep=dt,
+            use_lost=True,  # a time step that loses all is a result
         )
         report = simulate(langevin, potential, frames)
         kelvin, error = report.kinetic_temperature
