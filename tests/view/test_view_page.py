@@ -116,6 +116,15 @@ def proposed(page):
         page.wait_for_timeout(500)
 
 
+def drop(page, file, title):
+    """Drop a structure for a run at 300 K, and get its proposal."""
+    page.click("#new")
+    page.set_input_files("#files", file)
+    page.fill("#title", title)
+    page.fill("#kelvin", "300")
+    proposed(page)
+
+
 def says(page, selector, text):
     """Wait for a text: a click is answered after it returns."""
     playwright.expect(page.locator(selector)).to_contain_text(text, timeout=PATIENCE)
@@ -500,11 +509,7 @@ def test_a_smiles_is_drawn_with_its_proposed_beads(wide, home):
 def test_from_a_file_to_a_watched_run_that_stops_and_goes_on(wide, home):
     """A minute or two: drop a PDB, take other beads, start, stop at level 0, go on to the end."""
     pytest.importorskip("openmm", reason="openmm is missing: pip install 'cgrec[openmm]'")
-    wide.click("#new")
-    wide.set_input_files("#files", PEPTIDE)
-    wide.fill("#title", "dropped")
-    wide.fill("#kelvin", "300")
-    proposed(wide)
+    drop(wide, PEPTIDE, "dropped")
     says(wide, "#submit", "alpha carbons")
     box = wide.locator("canvas.sketch").bounding_box()
     chosen = wide.locator("#submit p:has-text('beads; grey atoms')")
@@ -539,11 +544,7 @@ def test_from_a_file_to_a_watched_run_that_stops_and_goes_on(wide, home):
 
 def test_beads_that_were_clicked_together_are_those_of_the_run(wide, home):
     pytest.importorskip("openmm", reason="openmm is missing: pip install 'cgrec[openmm]'")
-    wide.click("#new")
-    wide.set_input_files("#files", DIPEPTIDE)
-    wide.fill("#title", "by_hand")
-    wide.fill("#kelvin", "300")
-    proposed(wide)
+    drop(wide, DIPEPTIDE, "by_hand")
     chosen = wide.locator("#submit p:has-text('beads; grey atoms')")
     atoms = click_bonded(wide, chosen)
     wide.click("#join")
