@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from inspect import signature
 from pathlib import Path
 
 from ..cell import widths
 from ..dynamics import Langevin
 from ..level import LevelRecipe
-from ..sources import FileSource
+from ..sources.base import Source
 from ..system import System
 from .chain import Chain, foreseen
 
@@ -70,7 +71,7 @@ def _box(chain: Chain) -> str:
     Raises:
         ValueError: a cutoff of a level is more than that: a site would meet two images of another.
     """
-    boxes = chain.source.beginning.boxes() if isinstance(chain.source, FileSource) else None
+    boxes = chain.source.boxes() if isinstance(chain.source, Source) else None
     if boxes is None:
         return "none is known before the work: cutoffs cannot be compared with it"
     half = float(widths(boxes).min()) / 2
@@ -85,9 +86,9 @@ def _box(chain: Chain) -> str:
 
 
 def _cutoffs(recipe: LevelRecipe) -> Iterator[tuple[str, float]]:
-    """(key, nm) of the cutoffs that a recipe states."""
-    keywords = getattr(recipe.potential, "keywords", {})
-    named = {"potential.cutoff": keywords.get("cutoff")}
+    """(key, nm) of the cutoffs of a recipe, that of the potential by default included."""
+    stated = signature(recipe.potential).parameters.get("cutoff")
+    named = {"potential.cutoff": None if stated is None else stated.default}
     if recipe.refine_pairs is not None:
         named["refine_pairs.cutoff"] = recipe.refine_pairs.cutoff
     for prior in recipe.listed_priors:

@@ -65,7 +65,8 @@ class Handover:
         """Write; returns what was written and what is not known.
 
         Raises:
-            ValueError: a verdict "do not use"; a number that the file needs is not known.
+            ValueError: a verdict "do not use"; a number that the file needs, or every number, is not
+                known.
             FileExistsError: the file exists.
         """
         level = self._level(self.run)
@@ -74,6 +75,12 @@ class Handover:
             return f"{self._write_pitzer(path)}: read it after pitzer.dat"
         write, _ = WRITERS[self.to]
         sheet = properties_of(level)
+        if not sheet.found:
+            why = "; ".join(dict.fromkeys(sheet.unknown.values()))
+            raise ValueError(
+                f"cgrec handover: expected a level of which something is known, as one of ions in a "
+                f"box, found none of {level.name}: {why}"
+            )
         write(path, sheet, provenance(level))
         lines = [f"{path}:", *map(_line, sheet.found)]
         return "\n".join([*lines, *(f"  no {k}: {why}" for k, why in sheet.unknown.items())])

@@ -78,9 +78,12 @@ def fit_pitzer(molality: Sequence[float], slope: Sequence[float], error: Sequenc
         error: of `slope`.
 
     Raises:
-        ValueError: fewer than two concentrations: one gives a slope, and no activity.
+        ValueError: fewer than two concentrations: one gives a slope, and no activity; one that is
+            not positive.
     """
     m, y, e = (np.asarray(x, float) for x in (molality, slope, error))
+    if not (m > 0).all():
+        raise ValueError(f"molality: expected more than 0 mol/kg, found {list(molality)}")
     if len(set(m.tolist())) < LEAST:
         raise ValueError(
             f"phreeqc: expected levels at {LEAST} concentrations or more, found "

@@ -18,6 +18,7 @@ from ..observables import activity_derivative, diffusion
 from ..potential import Coulomb
 from ..run import layout
 from ..run.digests import checked_json
+from ..statistics.errors import jackknife_rows
 from ..system import System
 from ..units import DIFFUSION
 
@@ -25,6 +26,8 @@ from ..units import DIFFUSION
 SQUARE = 1e-9 / DIFFUSION["1e-9 m^2/s"]
 #: C, J/K and 1/mol, exact (SI, 2019); m^3 of one nm^3.
 CHARGE, KELVIN, AVOGADRO, CUBE = 1.602176634e-19, 1.380649e-23, 6.02214076e23, 1e-27
+#: Share by which boxes differ that do not change.
+FIXED = 1e-9
 #: Standard errors by which a level's diffusion may be off its parent's before that is said.
 SIGMA = 2.0
 
@@ -150,13 +153,15 @@ def _concentration(frames: Frames, charges: np.ndarray, sheet: Sheet) -> float:
     """Of each type of ion; returns the mean volume in m^3."""
     volumes = np.abs(np.linalg.det(np.asarray(frames.boxes(), float))) * CUBE
     volume = float(frames.normalised_weights() @ volumes)
-    spread = float(volumes.std() / np.sqrt(len(volumes)) / volume)
+    method, spread = "counted in its box", 0.0
+    if np.ptp(volumes) < FIXED * volume:
+        method += ", which does not change: exact"
+    else:
+        spread = float(jackknife_rows(frames, volumes[:, None]).error[0]) / volume
     kinds = np.array(frames.system.types)
     for kind in dict.fromkeys(kinds[charges != 0].tolist()):
         value = int((kinds == kind).sum()) / (AVOGADRO * volume)
-        sheet.add(
-            "concentration", value, spread * value, "mol/m^3", of=kind, method="counted in its box"
-        )
+        sheet.add("concentration", value, spread * value, "mol/m^3", of=kind, method=method)
     return volume
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import socket
 import time
 from dataclasses import asdict, dataclass
@@ -125,11 +127,22 @@ def status_of(run: str | Path) -> RunStatus:
         levels=levels,
         now=now if state != "finished" else None,
         age=None if now is None else max(0.0, time.time() - _number(now["time"])),
-        command=str(about.get("command", "")),
+        command=_for(folder, str(about.get("command", ""))),
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
         report=(folder / layout.PAGE).exists(),
         running=running if state != "finished" else "",
     )
+
+
+def _for(folder: Path, command: str) -> str:
+    """A command for this folder, where the run was moved or copied since."""
+
+    def here(found: re.Match[str]) -> str:
+        stated = "".join(shlex.split(found[1]))
+        same = Path(stated).resolve() == folder.resolve()
+        return found[0] if same else f"run={shlex.quote(str(folder))}"
+
+    return re.sub(r"(?<= )run=('[^']*'|\S+)", here, command)
 
 
 def _json(path: Path) -> Json:

@@ -31,6 +31,8 @@ from ..system import System
 #: {stage: what defines its result}.
 Stages = dict[str, dict[str, object]]
 
+#: Pieces of an equilibration, and steps of one at least: each begins with a force call of its own.
+EQUILIBRATION, FEWEST = 20, 50
 _CHUNK_ARRAYS = ("positions", "forces", "energies", "box")
 
 
@@ -68,6 +70,12 @@ class Source(ABC):
         found; else None.
 
         Masses and charges need not be those of the frames.
+        """
+        return None
+
+    def boxes(self) -> NDArray[np.floating] | None:
+        """(n, 3, 3) nm, lattice vectors in rows, of the frames it begins with, where they are known
+        before any work; else None.
         """
         return None
 
@@ -242,17 +250,15 @@ class Chunks:
         self,
         name: str,
         steps: int,
-        size: int,
         advance: Callable[[int, Progress], None],
         state: Callable[[], Mapping[str, object]],
     ) -> None:
         """Steps before the first frame, those that are still to make: shown as they go, and kept
-        after each piece.
+        after each twentieth of them, of `FEWEST` at least.
 
         Args:
             name: of the engine.
             steps: of all of them.
-            size: steps of a piece.
             advance: makes so many steps, and advances the bar by them.
             state: of the run, as in `append`.
         """
@@ -262,7 +268,7 @@ class Chunks:
         if kept is not None and done >= steps:
             return
         with Progress(f"{name}, equilibration", steps, done=done) as bar:
-            for n in list(chunk_sizes(done, steps, size)) or [0]:
+            for n in list(chunk_sizes(done, steps, max(FEWEST, steps // EQUILIBRATION))) or [0]:
                 advance(n, bar)
                 done += n
                 self.append({"positions": []}, {**state(), "equilibrated": done})

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.calculators.calculator import Calculator
+from numpy.typing import NDArray
 
 from ..files import missing
 from ..frames import Frames
@@ -149,6 +150,10 @@ class CalculatorSource(Source):
         """Of the start structure."""
         return self._start_frame().system
 
+    def boxes(self) -> NDArray[np.floating] | None:
+        """Of the start structure."""
+        return self._start_frame().boxes()
+
     def sample(self, folder: Path, seed: int) -> Frames:
         """Run, or go on with, the simulation whose pieces are in `folder`.
 
@@ -242,17 +247,18 @@ class _Run:
             self.dynamics.atoms.set_positions(state["positions"])
             self.dynamics.atoms.set_momenta(state["momenta"])
             self.random.bit_generator.state = json.loads(str(state["random"]))
-        size = self.settings.stride * self.settings.frames_per_chunk
-        self.chunks.equilibrate(
-            name, self.settings.equilibration, size, self._equilibrate, self._state
-        )
+        self.chunks.equilibrate(name, self.settings.equilibration, self._equilibrate, self._state)
 
     def _equilibrate(self, n: int, bar: Progress) -> None:
         """`n` steps without a frame, as one piece."""
         _forget(self.dynamics.atoms)
-        for _ in range(n):
-            self._steps(1)
-            bar.advance()
+        try:
+            for _ in range(n):
+                self._steps(1)
+                bar.advance()
+        except SamplingStopped as stop:
+            said = f"{stop.args[0]}, after {bar.done} steps of the equilibration"
+            raise SamplingStopped(_advice(self.chunks, said)) from stop.__cause__
 
     def piece(self, n: int, bar: Progress) -> None:
         """`n` frames as one piece; a failure saves the frames before it and raises."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..files import package_path
 from ..frames import Frames
@@ -104,6 +105,10 @@ class FileSource(Source):
     def system(self) -> System | None:
         """Of the first frames; a bond or a constraint that they show may be none of all."""
         return self.beginning.system
+
+    def boxes(self) -> NDArray[np.floating] | None:
+        """Of the first frames."""
+        return self.beginning.boxes()
 
     def sample(self, folder: Path, seed: int) -> Frames:
         """Read the files; nothing is random and nothing needs resuming. Frames too many for the

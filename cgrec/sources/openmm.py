@@ -42,6 +42,7 @@ _NONBONDED = {
     "cutoff_periodic": "CutoffPeriodic",
     "cutoff_open": "CutoffNonPeriodic",
 }
+_PERIODIC = ("pme", "cutoff_periodic")
 #: Platforms of OpenMM that compute on a GPU.
 _ON_GPU = frozenset({"CUDA", "HIP", "OpenCL", "Metal"})
 _CONSTRAINTS = {"none": None, "h_bonds": "HBonds", "all_bonds": "AllBonds", "h_angles": "HAngles"}
@@ -219,6 +220,14 @@ class OpenMMSource(Source):
         chosen = self._arguments["selection"]
         return system if chosen is None else system.select(select_sites(system, chosen))
 
+    def boxes(self) -> NDArray[np.floating] | None:
+        """Of the structure, where forces are periodic."""
+        if self._arguments["nonbonded"] not in _PERIODIC:
+            return None
+        _, app = _openmm()
+        vectors = _read(app, self._structure).topology.getPeriodicBoxVectors()
+        return None if vectors is None else np.array(vectors._value)[None]
+
     def sample(self, folder: Path, seed: int) -> Frames:
         """Run, or go on with, the simulation whose pieces are in `folder`."""
         chunks, run = Chunks(folder), self._prepare(seed)
@@ -255,10 +264,7 @@ class OpenMMSource(Source):
         from openmm.unit import nanometer
 
         a = self._arguments
-        if (
-            a["nonbonded"] in ("pme", "cutoff_periodic")
-            and topology.getPeriodicBoxVectors() is None
-        ):
+        if a["nonbonded"] in _PERIODIC and topology.getPeriodicBoxVectors() is None:
             raise ValueError(
                 f"{self._structure} has no periodic box and nonbonded={a['nonbonded']} needs one: "
                 "add a CRYST1 record, or choose nonbonded=no_cutoff"
@@ -288,7 +294,6 @@ class OpenMMSource(Source):
         chunks.equilibrate(
             "OpenMM",
             a["equilibration"],
-            a["stride"] * a["frames_per_chunk"],
             lambda n, bar: run.equilibrate(chunks, n, a["stride"], bar),
             run.checkpoint,
         )

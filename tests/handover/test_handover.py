@@ -4,6 +4,7 @@ import runpy
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from exact_runs import D_ANION, D_CATION, EDGE, IONS, KELVIN, write_salt_run
 
 import cgrec
 from cgrec.commands.handover import Handover
-from cgrec.handover import at_constant_pressure, fit_pitzer, properties_of
+from cgrec.handover import Sheet, at_constant_pressure, fit_pitzer, properties_of
+from cgrec.handover.properties import _concentration
 
 E, KB, NA, EPS0 = 1.602176634e-19, 1.380649e-23, 6.02214076e23, 8.8541878128e-12
 VOLUME = (EDGE * 1e-9) ** 3
@@ -38,6 +40,28 @@ def test_diffusion_and_concentration_are_those_of_the_run_in_si_units(sheet):
         assert np.isclose(sheet.get("diffusion coefficient", kind).value, d * 1e-6)
         assert np.isclose(sheet.get("concentration", kind).value, CONCENTRATION)
     assert sheet.get("permittivity").standard_error == 1.5
+
+
+def test_concentrations_have_errors_where_the_box_changes(runs, tmp_path):
+    """Of boxes that differ by themselves: those of independent volumes."""
+    level = cgrec.load(runs / "salt").levels[1]
+    fixed = Sheet()
+    _concentration(level.frames, np.ones(level.frames.n_sites), fixed)
+    assert {p.standard_error for p in fixed.found} == {0.0} and "exact" in fixed.found[0].method
+    n = len(level.frames)
+    edges = EDGE * (1 + np.random.default_rng(1).normal(scale=0.01, size=n))
+    moving = replace(level.frames, box=edges[:, None, None] * np.eye(3))
+    changing = Sheet()
+    _concentration(moving, np.ones(level.frames.n_sites), changing)
+    found = changing.found[0]
+    assert found.standard_error / found.value == pytest.approx(0.03 / np.sqrt(n), rel=0.6)
+
+
+def test_a_level_of_which_nothing_is_known_is_refused(tiny, tmp_path):
+    for number in (0, 1):
+        with pytest.raises(ValueError, match="ions in a box, found none of .*no charged sites"):
+            Handover(run=str(tiny), level=number, to="yaml", file=f"{tmp_path}/x", anyway=True)()
+    assert not (tmp_path / "x").exists()
 
 
 def test_ions_that_know_nothing_of_each_other_conduct_as_nernst_and_einstein_say(sheet):

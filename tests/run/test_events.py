@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,6 +73,13 @@ def test_status_of_a_finished_run_needs_no_torch(tiny):
     assert first == f"{tiny}: finished"
     assert rest[-1] == f"open {tiny}/report.html"
     assert sum(" done, verdict: " in line for line in rest) == 1 + len(status_of(tiny).levels[1:])
+
+
+def test_a_run_that_was_copied_goes_on_where_it_is(tiny_climb, tmp_path):
+    copy = shutil.copytree(tiny_climb.folder, tmp_path / "two words")
+    words = shlex.split(status_of(copy).command)
+    assert f"run={copy}" in words and f"run={tiny_climb.made_in}" not in words
+    assert f"run={tiny_climb.made_in}" in shlex.split(status_of(tiny_climb.made_in).command)
 
 
 def test_status_as_json_and_resume(tiny, capsys):

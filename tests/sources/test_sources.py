@@ -209,15 +209,16 @@ def test_a_resumed_calculator_run_equals_an_uninterrupted_one(water, tmp_path):
 
 
 def test_a_run_cut_while_it_equilibrates_equals_an_uninterrupted_one(water, tmp_path, capsys):
-    """15 steps in pieces of 10: the 13th call, with the fresh start of each piece, is in the second."""
-    long = {"equilibration": 15, "stride": 2, "frames_per_chunk": 5}
+    """110 steps in pieces of 50: the 70th call is in the second."""
+    long = {"equilibration": 110}
     whole = spring_source(water, **long).make(tmp_path / "whole", seed=1)
-    assert "_Spring, equilibration: 15 steps to do" in capsys.readouterr().err
-    with pytest.raises(SamplingStopped, match="no convergence"):
-        spring_source(water, calculator=Spring(fails_at=13), **long).make(tmp_path / "cut", seed=1)
+    assert "_Spring, equilibration: 110 steps to do" in capsys.readouterr().err
+    said = "no convergence.*, after 67 steps of the equilibration. 0 frames are kept in .*cut"
+    with pytest.raises(SamplingStopped, match=said):
+        spring_source(water, calculator=Spring(fails_at=70), **long).make(tmp_path / "cut", seed=1)
     assert len(list((tmp_path / "cut" / "sampling").glob("chunk_*.npz"))) == 1
     same(spring_source(water, **long).make(tmp_path / "cut", seed=1), whole)
-    assert "_Spring, equilibration: 10 of 15 steps" in capsys.readouterr().err
+    assert "_Spring, equilibration: 50 of 110 steps" in capsys.readouterr().err
 
 
 def test_a_stopped_run_takes_another_number_of_frames(water, tmp_path):
@@ -373,21 +374,21 @@ def test_openmm_goes_on_with_its_equilibration(water_box, tmp_path, monkeypatch,
     from cgrec.sources import openmm as module
 
     cpu_threads(1)
-    source = openmm_source(water_box, platform="CPU", equilibration=35, frames_per_chunk=2)
+    source = openmm_source(water_box, platform="CPU", equilibration=110)
     whole = source.make(tmp_path / "whole", seed=1)
     steps, calls = module._Run.steps, itertools.count(1)
 
     def killed(run, n, chunks):
-        if next(calls) == 6:  # of 5 steps, in pieces of 10
+        if next(calls) == 13:  # of 5 steps, in pieces of 50
             raise KeyboardInterrupt
         steps(run, n, chunks)
 
     monkeypatch.setattr(module._Run, "steps", killed)
     with pytest.raises(KeyboardInterrupt):
         source.make(tmp_path / "cut", seed=1)
-    assert len(list((tmp_path / "cut" / "sampling").glob("chunk_*.npz"))) == 2
+    assert len(list((tmp_path / "cut" / "sampling").glob("chunk_*.npz"))) == 1
     same(source.make(tmp_path / "cut", seed=1), whole)
-    assert next(calls) - 7 == 3 + 6  # 15 steps of 35, and the frames
+    assert next(calls) - 14 == 12 + 6  # 60 of its steps, and the frames
 
 
 def test_threads_of_openmm_that_cannot_repeat_a_run_are_said(water_box, tmp_path, cpu_threads):

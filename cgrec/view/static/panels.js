@@ -225,7 +225,10 @@ export class Panels {
 
   ledger(go) {
     const rows = this.ladder.ledger;
-    if (!rows.length) { this.#wait("No rows yet: they are there when the first level above the atoms is done."); return; }
+    if (!rows.length) {
+      this.#wait(this.ladder.complete ? "No rows: this run has no variables that its levels are compared in. Of a liquid, the report compares g(r)." : "No rows yet: they are there when the first level above the atoms is done.");
+      return;
+    }
     const most = rows.reduce((top, row) => Math.max(top, (row.excess || 0) + (row.error || 0)), 1e-6);
     const bars = rows.map((row) => {
       const level = this.ladder.levels.find((one) => one.name === row.level || row.level.startsWith(`${one.name} (`));
