@@ -17,7 +17,7 @@ from ..handover import (
     properties_of,
     provenance,
 )
-from ..handover.writing import write_phreeqc
+from ..handover.writing import activities, write_phreeqc
 from ..level import Level
 from ..options import Help, check_fields
 from ..verdict import DO_NOT_USE, word_in
@@ -72,7 +72,7 @@ class Handover:
         level = self._level(self.run)
         path = self._path()
         if self.to == PITZER:
-            return f"{self._write_pitzer(path)}: read it after pitzer.dat"
+            return self._write_pitzer(path)
         write, _ = WRITERS[self.to]
         sheet = properties_of(level)
         if not sheet.found:
@@ -108,7 +108,7 @@ class Handover:
             raise missing("file", path.parent)
         return path
 
-    def _write_pitzer(self, path: Path) -> Path:
+    def _write_pitzer(self, path: Path) -> str:
         runs = [self.run, *self.others]
         if len(self.molality) != len(runs):
             raise ValueError(
@@ -134,7 +134,9 @@ class Handover:
             [by * p.value for by, p in zip(turned, factors)],
             [by * (p.standard_error or 0.0) for by, p in zip(turned, factors)],
         )
-        return write_phreeqc(path, found, (f"{cation}+", f"{anion}-"), [*map(provenance, levels)])
+        write_phreeqc(path, found, (f"{cation}+", f"{anion}-"), [*map(provenance, levels)])
+        said = [f"{path}: read it after pitzer.dat", *activities(found)]
+        return "\n  ".join(said)
 
 
 def _factor(sheet: Sheet, level: Level) -> Property:

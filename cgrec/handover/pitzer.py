@@ -33,12 +33,14 @@ class Pitzer:
 
     Attributes:
         values, errors: {name: number}: beta0, beta1 (kg/mol), C_phi (kg^2/mol^2).
+        covariance: of the values, in their order.
         molalities: (lowest, highest) mol/kg that they were fitted to.
         chi: root mean square of deviations over errors.
     """
 
     values: dict[str, float]
     errors: dict[str, float]
+    covariance: Floats
     molalities: tuple[float, float]
     chi: float
 
@@ -47,6 +49,11 @@ class Pitzer:
         m = np.asarray(molality, float)
         terms = np.array([self.values.get(name, 0.0) for name in NAMES])
         return np.asarray(_debye_hueckel(m) + np.einsum("k,k...->...", terms, _terms(m)))
+
+    def ln_gamma_error(self, molality: ArrayLike) -> Floats:
+        """Standard error of `ln_gamma`, of the parameters alone."""
+        terms = _terms(np.asarray(molality, float))[: len(self.values)]
+        return np.sqrt(np.einsum("j...,jk,k...->...", terms, self.covariance, terms))
 
 
 def at_constant_pressure(factor: float, concentration: float, molality: float) -> float:
@@ -99,6 +106,7 @@ def fit_pitzer(molality: Sequence[float], slope: Sequence[float], error: Sequenc
     return Pitzer(
         dict(zip(names, found.tolist())),
         dict(zip(names, np.sqrt(np.diag(covariance)).tolist())),
+        covariance,
         (float(m.min()), float(m.max())),
         float(np.sqrt(np.mean(deviation**2))),
     )

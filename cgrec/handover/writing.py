@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from ..files import Json, write_text
@@ -142,16 +143,25 @@ def write_phreeqc(
         "# assumed: the Debye-Hueckel limit of water, Pitzer's form between the concentrations, and",
         "# partial molar volumes that do not change with concentration",
         f"# root mean square of deviations over errors: {found.chi:.2f}",
+        *(f"# {line}" for line in activities(found)),
         *(f"# level: {json.dumps(one)}" for one in about),
         "PITZER",
     ]
-    for name, value in found.values.items():
-        lines += [
-            _PHREEQC[name],
-            f"    {ions[0]}  {ions[1]}  {value:.8g}   # +- {found.errors[name]:.2g}",
-        ]
+    for name, keyword in _PHREEQC.items():
+        # one that was not fitted is none: that of the database would add to the others
+        error = f"+- {found.errors[name]:.2g}" if name in found.values else "not fitted"
+        value = found.values.get(name, 0.0)
+        lines += [keyword, f"    {ions[0]}  {ions[1]}  {value:.8g}   # {error}"]
     write_text(path, "\n".join([*lines, "END", ""]))
     return path
+
+
+def activities(found: Pitzer) -> list[str]:
+    """Mean activity coefficients at the ends of what was fitted, with their errors."""
+    ends = np.array(found.molalities)
+    gamma = np.exp(found.ln_gamma(ends))
+    error = gamma * found.ln_gamma_error(ends)
+    return [f"gamma at {m:g} mol/kg: {g:.3f} +- {e:.3f}" for m, g, e in zip(ends, gamma, error)]
 
 
 def write_pde(path: Path, sheet: Sheet, about: Json) -> Path:

@@ -15,6 +15,7 @@ import cgrec
 from cgrec.commands.handover import Handover
 from cgrec.handover import Sheet, at_constant_pressure, fit_pitzer, properties_of
 from cgrec.handover.properties import _concentration
+from cgrec.handover.writing import write_phreeqc
 
 E, KB, NA, EPS0 = 1.602176634e-19, 1.380649e-23, 6.02214076e23, 8.8541878128e-12
 VOLUME = (EDGE * 1e-9) ** 3
@@ -192,14 +193,17 @@ def phreeqc(block=""):
 
 def test_parameters_come_back_from_the_slopes_of_phreeqc(tmp_path):
     """PHREEQC's own activities of NaCl, their slopes, a fit, a block, and PHREEQC again."""
-    from cgrec.handover.writing import write_phreeqc
-
     own = phreeqc()
     assert np.allclose(np.exp(own([1.0, 4.0])), [0.657, 0.783], atol=0.002)
     found = fit_pitzer(M, slopes(own, M), np.full(len(M), 0.01))
     assert np.allclose(found.ln_gamma(M), own(M), atol=0.003)
     for name, value in NACL.items():
         assert abs(found.values[name] - value) < max(0.01, found.errors[name])
+    draws = np.random.default_rng(0).multivariate_normal(
+        [*found.values.values()], found.covariance, 4000
+    )
+    spread = [replace(found, values=dict(zip(found.values, one))).ln_gamma(2.0) for one in draws]
+    assert np.std(spread) == pytest.approx(float(found.ln_gamma_error(2.0)), rel=0.1)
     path = write_phreeqc(tmp_path / "nacl.pqi", found, ("Na+", "Cl-"), [{"run": "x"}])
     again = phreeqc(path.read_text())
     assert np.allclose(again(M), found.ln_gamma(M), atol=0.003)
@@ -207,6 +211,15 @@ def test_parameters_come_back_from_the_slopes_of_phreeqc(tmp_path):
     path = write_phreeqc(tmp_path / "other.pqi", other, ("Na+", "Cl-"), [])
     assert np.allclose(phreeqc(path.read_text())([1.0]), other.ln_gamma([1.0]), atol=0.003)
     assert other.ln_gamma([4.0])[0] > own([4.0])[0] + 1
+
+
+def test_two_concentrations_say_in_phreeqc_what_they_say(tmp_path):
+    """Its own C_phi of NaCl was added to parameters that were fitted without one."""
+    own = phreeqc()
+    found = fit_pitzer([2.0, 4.0], slopes(own, np.array([2.0, 4.0])), [0.01, 0.01])
+    path = write_phreeqc(tmp_path / "nacl.pqi", found, ("Na+", "Cl-"), [{"run": "x"}])
+    again = phreeqc(path.read_text())
+    assert np.allclose(again([2.0, 4.0]), found.ln_gamma([2.0, 4.0]), atol=0.003)
 
 
 def test_slopes_at_constant_potential_of_the_water_become_those_at_constant_pressure():
