@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+#: s in which a signal that comes again is the same one: `timeout` sends it to a process and to its
+#: group.
+SAME = 1.0
 #: What clusters and users send. SIGUSR1 is what SLURM's --signal is mostly told to send before the
 #: time is up.
 SIGNALS = tuple(getattr(signal, n) for n in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, n))
@@ -62,11 +66,11 @@ def deferred() -> Iterator[Request]:
     """Signals only leave a request inside this block; one that nobody asked about stops the process
     at its end.
 
-    A second signal does not wait.
+    A second signal, `SAME` seconds later, does not wait.
     """
     request = Request()
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def note(number: int) -> None:
         if request.due:
             raise Stopped(number, "at once, for it was asked twice")
         request.number = number
@@ -80,7 +84,7 @@ def deferred() -> Iterator[Request]:
 def interruptible() -> Iterator[None]:
     """Signals raise Stopped at once inside this block."""
 
-    def raise_stopped(number: int, frame: FrameType | None) -> None:
+    def raise_stopped(number: int) -> None:
         raise Stopped(number, "what was made is kept")
 
     with _handled(raise_stopped):
@@ -88,11 +92,21 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def _handled(act: Callable[[int], None]) -> Iterator[None]:
     # only the main thread may set handlers
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    last = -SAME
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < SAME:
+            return
+        last = now
+        act(number)
+
     before = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
         yield

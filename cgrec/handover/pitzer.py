@@ -27,7 +27,7 @@ NAMES = ("beta0", "beta1", "C_phi")
 LEAST, ALL = 2, 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pitzer:
     """Parameters of a 1:1 salt.
 

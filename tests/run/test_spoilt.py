@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cgrec import stopping
 from cgrec.files import sha256, write_whole
 from cgrec.frames import Frames
 from cgrec.remarks import remark
@@ -232,6 +233,23 @@ def test_a_signal_waits_for_the_checkpoint(number):
             if request.due:
                 request.stop("two pieces are kept")
     assert done == [0, 1] and stop.value.exit_code == 128 + number
+
+
+def test_a_signal_that_is_sent_twice_is_one_and_a_later_one_does_not_wait(monkeypatch):
+    """`timeout` sends it to the process and to its group."""
+    done = []
+    with pytest.raises(Stopped, match="a piece is kept"), deferred() as request:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append(1)
+        request.stop("a piece is kept")
+    assert done == [1]
+    monkeypatch.setattr(stopping, "SAME", 0.0)  # a second is over
+    with pytest.raises(Stopped, match="asked twice"), deferred() as request:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append(2)
+    assert done == [1]
 
 
 def test_how_a_thing_is_computed_and_defaults_are_no_other_recipe():
