@@ -147,9 +147,8 @@ class Allowed:
         known = module in CALCULATORS or any(f"{module}.".startswith(f"{p}.") for p in self.plugins)
         if not known or not name.isidentifier():
             raise ValueError(
-                f"{key}: expected 'module:callable' with a module of "
-                f"{', '.join(sorted(CALCULATORS))}, found "
-                f"{calculator!r}; {_WAY}"
+                f"{key}: expected 'module:callable' with a module that is known, found "
+                f"{calculator!r}; {_WAY}. Known are {', '.join(sorted(CALCULATORS))}"
             )
 
 
