@@ -100,6 +100,22 @@ class _Run:
         state = self.simulation.context.createCheckpoint()
         return {"checkpoint": np.frombuffer(state, np.uint8)}
 
+    def restore(self, chunks: Chunks, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Set what `checkpoint` gave, as it stands in the last piece.
+
+        Raises:
+            SamplingStopped: OpenMM does not take it.
+        """
+        openmm, _ = _openmm()
+        try:
+            self.simulation.context.loadCheckpoint(state["checkpoint"].tobytes())
+        except openmm.OpenMMException as error:
+            raise SamplingStopped(
+                f"the run in {chunks.folder} cannot go on here ({error}): it was begun by "
+                "another version, platform or device of OpenMM; finish it there, or remove "
+                f"{chunks.folder} to begin again"
+            ) from error
+
     def _snapshot(self) -> dict[str, NDArray[np.floating] | float]:
         """Positions nm, forces kJ/mol/nm, energy kJ/mol and box nm of the present state, molecules
         whole.
@@ -289,7 +305,7 @@ class OpenMMSource(Source):
                 self._arguments["temperature"], _openmm_seed(seed, 1)
             )
         else:
-            self._go_on(run, chunks, state)
+            run.restore(chunks, state)
         a = self._arguments
         chunks.equilibrate(
             "OpenMM",
@@ -298,19 +314,6 @@ class OpenMMSource(Source):
             run.checkpoint,
         )
 
-    @staticmethod
-    def _go_on(run: _Run, chunks: Chunks, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Set the state after the last piece."""
-        openmm, _ = _openmm()
-        try:
-            run.simulation.context.loadCheckpoint(state["checkpoint"].tobytes())
-        except openmm.OpenMMException as error:
-            raise SamplingStopped(
-                f"the run in {chunks.folder} cannot go on here ({error}): it was begun by "
-                "another version, "
-                "platform or device of "
-                f"OpenMM; finish it there, or remove {chunks.folder} to begin again"
-            ) from error
 
 
 def _read(app: Any, structure: str | Path) -> Any:
