@@ -297,23 +297,20 @@ class OpenMMSource(Source):
 
     def _start(self, run: _Run, chunks: Chunks, seed: int) -> None:
         """Continue after the last piece, or minimise, draw velocities and equilibrate."""
-        context, state = run.simulation.context, chunks.state()
+        a, simulation, state = self._arguments, run.simulation, chunks.state()
         if state is None:
-            if self._arguments["minimise"]:
-                run.simulation.minimizeEnergy()
-            context.setVelocitiesToTemperature(
-                self._arguments["temperature"], _openmm_seed(seed, 1)
-            )
+            if a["minimise"]:
+                simulation.minimizeEnergy()
+            drawn = _openmm_seed(seed, 1)
+            simulation.context.setVelocitiesToTemperature(a["temperature"], drawn)
         else:
             run.restore(chunks, state)
-        a = self._arguments
         chunks.equilibrate(
             "OpenMM",
             a["equilibration"],
             lambda n, bar: run.equilibrate(chunks, n, a["stride"], bar),
             run.checkpoint,
         )
-
 
 
 def _read(app: Any, structure: str | Path) -> Any:
