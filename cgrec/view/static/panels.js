@@ -90,7 +90,8 @@ export class Panels {
   async energies(chosen = null) {
     const all = this.ladder.landscapes;
     if (!all.length) { this.#wait("No free energies yet: they are there when a level has been compared with another in variables that both have."); return; }
-    const now = all.find((one) => one.name === chosen) || all.find((one) => one.variables.length === 2) || all[0];
+    const widest = [...all].sort((a, b) => b.variables.length - a.variables.length || b.levels.length - a.levels.length)[0];
+    const now = all.find((one) => one.name === chosen) || widest;
     const title = (one) => `${one.variables.map((v) => v.name).join(", ")} (${one.levels.map((k) => this.#level(k).name).join(", ")})`;
     const pick = all.length > 1 ? el("select", { "aria-label": "Free energy over", onchange: (event) => this.energies(event.target.value).catch(this.told) },
       ...all.map((one) => el("option", { value: one.name, selected: one === now }, title(one)))) : el("b", {}, title(now));
