@@ -220,6 +220,7 @@ def test_a_click_in_a_free_energy_gives_its_frames_at_every_level(wide, tmp_path
     chart = wide.locator("canvas.chart").first
     chart.wait_for()
     assert wide.locator("canvas.chart").count() == 2
+    says(wide, "#errors", "in half of the bins")
     box = chart.bounding_box()
     wide.mouse.move(box["x"] + 45, box["y"] + 12)
     wide.mouse.down()
@@ -272,6 +273,7 @@ def test_a_brushed_region_gives_its_own_frames_with_their_weights(wide, tmp_path
     wide.mouse.up()
     wide.wait_for_selector("#chosen:not([hidden])")
     said = wide.inner_text("#chosen")
+    assert re.search(r" % of the weight \(± [\d.]+ %\)", said)
     with wide.expect_download() as taken:
         wide.click("#chosen button:has-text('CSV')")
     rows = np.loadtxt(taken.value.path(), delimiter=",", skiprows=1)

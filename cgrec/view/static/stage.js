@@ -277,8 +277,9 @@ export class Stage {
     $("chosen").hidden = !said;
     if (!said) return;
     const listed = said.count > this.frames.count ? `, the first ${this.frames.count} are played` : "";
+    const error = said.share_error > 1e-6 ? ` (± ${number(100 * said.share_error, 2)} %)` : "";  // all frames have none
     const exports = (said.exports || []).map((one) => el("button", { type: "button", onclick: one.act }, one.text));
-    fill($("chosen"), `${said.text}: ${said.count.toLocaleString("en")} of ${said.of.toLocaleString("en")} frames, ${percent(said.share, said.share_error)} of the weight${listed}`, ...exports, el("button", { type: "button", onclick: () => this.all() }, "All frames"));
+    fill($("chosen"), `${said.text}: ${said.count.toLocaleString("en")} of ${said.of.toLocaleString("en")} frames, ${percent(said.share)} of the weight${error}${listed}`, ...exports, el("button", { type: "button", onclick: () => this.all() }, "All frames"));
   }
 
   #cards() {
