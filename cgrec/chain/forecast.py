@@ -13,7 +13,7 @@ from pathlib import Path
 from ..cell import widths
 from ..dynamics import Langevin
 from ..level import LevelRecipe
-from ..sources.base import Source
+from ..sources import Source
 from ..system import System
 from .chain import Chain, foreseen
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,11 +149,11 @@ class CalculatorSource(Source):
 
     def system(self) -> System | None:
         """Of the start structure."""
-        return self._start_frame().system
+        return self._start_frame.system
 
     def boxes(self) -> NDArray[np.floating] | None:
         """Of the start structure."""
-        return self._start_frame().boxes()
+        return self._start_frame.boxes()
 
     def sample(self, folder: Path, seed: int) -> Frames:
         """Run, or go on with, the simulation whose pieces are in `folder`.
@@ -161,7 +162,7 @@ class CalculatorSource(Source):
             SamplingStopped: the calculator failed or gave something not finite; what was saved is
                 kept.
         """
-        chunks, start, settings = Chunks(folder), self._start_frame(), self._settings
+        chunks, start, settings = Chunks(folder), self._start_frame, self._settings
         dynamics, random = self._dynamics(start, seed)
         run = _Run(dynamics, random, start.system, chunks, settings)
         total = settings.n_frames
@@ -173,6 +174,7 @@ class CalculatorSource(Source):
                 run.piece(n, bar)
         return chunks.frames(start.system, settings.temperature)
 
+    @cached_property
     def _start_frame(self) -> Frames:
         frames = read(
             self._structure,

@@ -49,8 +49,9 @@ def frames_of(moments: Moments, index: NDArray[np.int64]) -> Json:
     """
     weights = moments.frames.normalised_weights()
     listed = index[:MOST_LISTED]
-    chosen = np.isin(np.arange(len(weights)), index).astype(float)
-    share = jackknife_rows(moments.frames, chosen[:, None], n_blocks=moments.n_blocks)
+    chosen = np.zeros((len(weights), 1))
+    chosen[index] = 1
+    share = jackknife_rows(moments.frames, chosen)
     error = float(share.error[0])
     return {
         "moments": moments.name,

@@ -22,7 +22,6 @@ from ..mapping import Mapping
 from ..report.figures import is_liquid, superpose
 from ..report.read import LevelFiles, RunFiles
 from ..run import layout
-from ..statistics.errors import default_blocks
 
 #: Bytes of one answer: frames beyond are asked for again.
 MOST_BYTES = 2**23
@@ -67,11 +66,6 @@ class Moments:
         place = np.empty_like(self.order)
         place[self.order] = np.arange(len(place))
         return place
-
-    @cached_property
-    def n_blocks(self) -> int:
-        """Blocks that errors come from; to find them takes seconds, once. A single frame is one."""
-        return default_blocks(self.frames) if len(self.frames) > 1 else 1
 
     @property
     def n_sites(self) -> list[int]:

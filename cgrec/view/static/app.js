@@ -14,8 +14,7 @@ let run = null, tab = "overview", preferred = "overview", stage = null, panels =
 
 function told(error) {
   $("notice").hidden = !error;
-  fill($("notice"));  // what was told is over, also for what reads hidden texts
-  if (!error) return;
+  if (!error) { fill($("notice")); return; }  // its words are over, also for what reads hidden texts
   const text = error.message || String(error);
   fill($("notice"), `${text[0].toUpperCase()}${text.slice(1)}`, el("button", { type: "button", onclick: () => told(null) }, "Close"));
   console.error(error);
