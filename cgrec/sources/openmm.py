@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -58,6 +59,23 @@ class _Run:
     system: System
     massive: NDArray[np.int64]
     kept: NDArray[np.int64]
+
+    def begin(self, chunks: Chunks, arguments: Mapping[str, Any], seed: int) -> None:
+        """Continue after the last piece, or minimise, draw velocities and equilibrate."""
+        state = chunks.state()
+        if state is None:
+            if arguments["minimise"]:
+                self.simulation.minimizeEnergy()
+            drawn = _openmm_seed(seed, 1)
+            self.simulation.context.setVelocitiesToTemperature(arguments["temperature"], drawn)
+        else:
+            self.restore(chunks, state)
+        chunks.equilibrate(
+            "OpenMM",
+            arguments["equilibration"],
+            lambda n, bar: self.equilibrate(chunks, n, arguments["stride"], bar),
+            self.checkpoint,
+        )
 
     def piece(self, chunks: Chunks, n: int, stride: int, bar: Progress) -> None:
         """`n` frames, `stride` steps apart, as one piece."""
@@ -223,12 +241,16 @@ class OpenMMSource(Source):
         """Simulation engine."""
         return ("cgrec", "numpy", "openmm")
 
+    @cached_property
+    def _pdb(self) -> Any:
+        _, app = _openmm()
+        return _read(app, self._structure)
+
     def system(self) -> System | None:
         """Of the structure and its bonds, with masses of the elements; sites without element are
         virtual.
         """
-        _, app = _openmm()
-        topology = _read(app, self._structure).topology
+        topology = self._pdb.topology
         masses = np.array(
             [0.0 if a.element is None else a.element.mass._value for a in topology.atoms()]
         )
@@ -240,14 +262,13 @@ class OpenMMSource(Source):
         """Of the structure, where forces are periodic."""
         if self._arguments["nonbonded"] not in _PERIODIC:
             return None
-        _, app = _openmm()
-        vectors = _read(app, self._structure).topology.getPeriodicBoxVectors()
+        vectors = self._pdb.topology.getPeriodicBoxVectors()
         return None if vectors is None else np.array(vectors._value)[None]
 
     def sample(self, folder: Path, seed: int) -> Frames:
         """Run, or go on with, the simulation whose pieces are in `folder`."""
         chunks, run = Chunks(folder), self._prepare(seed)
-        self._start(run, chunks, seed)
+        run.begin(chunks, self._arguments, seed)
         total = self._arguments["n_frames"]
         with Progress("OpenMM", total, "frame", done=chunks.n_frames) as bar:
             for n in chunk_sizes(chunks.n_frames, total, self._arguments["frames_per_chunk"]):
@@ -255,9 +276,8 @@ class OpenMMSource(Source):
         return chunks.frames(run.system.select(run.kept.tolist()), self._arguments["temperature"])
 
     def _prepare(self, seed: int) -> _Run:
-        openmm, app = _openmm()
-        a = self._arguments
-        pdb = _read(app, self._structure)
+        openmm, _ = _openmm()
+        a, pdb = self._arguments, self._pdb
         field = force_field_of_files("OpenMMSource", a["force_field"], "source.force_field")
         plain = created(field, pdb.topology, self._options(pdb.topology))
         integrator = openmm.LangevinMiddleIntegrator(a["temperature"], a["friction"], a["timestep"])
@@ -294,23 +314,6 @@ class OpenMMSource(Source):
             "removeCMMotion": False,
             "hydrogenMass": a["hydrogen_mass"],
         }
-
-    def _start(self, run: _Run, chunks: Chunks, seed: int) -> None:
-        """Continue after the last piece, or minimise, draw velocities and equilibrate."""
-        a, simulation, state = self._arguments, run.simulation, chunks.state()
-        if state is None:
-            if a["minimise"]:
-                simulation.minimizeEnergy()
-            drawn = _openmm_seed(seed, 1)
-            simulation.context.setVelocitiesToTemperature(a["temperature"], drawn)
-        else:
-            run.restore(chunks, state)
-        chunks.equilibrate(
-            "OpenMM",
-            a["equilibration"],
-            lambda n, bar: run.equilibrate(chunks, n, a["stride"], bar),
-            run.checkpoint,
-        )
 
 
 def _read(app: Any, structure: str | Path) -> Any:
