@@ -156,7 +156,8 @@ class Looking:
         types = words.get("first", ""), words.get("second", "")
         low, high = (decimal(key, words.get(key)) for key in ("low", "high"))
         index = with_pairs_in(moments.frames, types, low, high)
-        return frames_of(moments, index)
+        # their share is one that was asked for: it has no error
+        return {**frames_of(moments, index), "share_error": None}
 
     def file(self, request: Request) -> Response:
         """The report, or the package."""
