@@ -2,7 +2,6 @@
 stopped.
 """
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -149,8 +148,7 @@ def test_many_sites_are_fitted_in_portions():
 
     frames = liquid(30, 16)
     tracemalloc.start()
-    begin = time.process_time()
     FeatureGuard.fit(network(["W"], cutoff=0.4), frames, most_sites=60_000)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 1e8 and time.process_time() - begin < 120
+    assert peak < 1e8
