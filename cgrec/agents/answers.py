@@ -107,7 +107,8 @@ class Inspection(Answer):
         temperature_of_forces: K, what the forces imply.
         forces: what that says of the forces.
         box: nm, mean edges; empty: open.
-        independent_frames: in each variable that was looked at.
+        independent_frames: in each variable that was looked at; of a liquid, independent surroundings
+            of its molecules.
         verdict, reasons: on the sample, as that of level 0.
     """
 

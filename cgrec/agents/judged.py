@@ -18,7 +18,7 @@ from ..run import layout
 from ..statistics import effective_sample_size
 from ..verdict import DO_NOT_USE, LOOK, TRUST, WORDS, Verdict, shape, word_in
 from ..verdict.making import N_EFF_LEAST, N_EFF_LOOK
-from ..verdict.reasons import entries, joined, mapping
+from ..verdict.reasons import Report, entries, joined, mapping, number
 from .answers import NOT_JUDGED, Cause, Judged, Quantity, Row, Word, quantity
 from .place import Place
 
@@ -78,6 +78,17 @@ def by_excess(excess: float, error: float, look: float, most: float) -> Judged:
 def independent(frames: Frames, variable: Variable) -> float:
     """How many frames are independent in a variable."""
     return effective_sample_size(frames, variable.of(frames), variable.periodic)
+
+
+def renewed(report: Report, judged: Judged) -> dict[str, Quantity]:
+    """How many independent surroundings the molecules of a liquid had."""
+    own = mapping(mapping(report.get("surroundings")).get("own"))
+    return {
+        f"surroundings, {name}": quantity(
+            number(mapping(found).get("independent")), None, "surroundings", judged, ESTIMATED
+        )
+        for name, found in own.items()
+    }
 
 
 def of_sample(folder: str, path: Path) -> tuple[Frames, Judged, Level | None]:
@@ -164,6 +175,7 @@ def of_report(report: Json, judged: Judged) -> dict[str, Quantity]:
     }
     for name, n in mapping(report.get("n_eff")).items():
         found[f"independent frames in {name}"] = quantity(n, None, "frames", judged, ESTIMATED)
+    found.update(renewed(report, judged))
     for name, one in mapping(report.get("drift")).items():
         drift = mapping(one)
         found[f"drift of {name}"] = quantity(

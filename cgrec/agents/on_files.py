@@ -33,6 +33,7 @@ from .answers import (
 from .judged import (
     ESTIMATED,
     causes,
+    renewed,
 )
 from .place import Place
 
@@ -97,7 +98,8 @@ class OnFiles:
             independent_frames={
                 name: quantity(n, None, "frames", judged, ESTIMATED)
                 for name, n in report["n_eff"].items()
-            },
+            }
+            | renewed(report, judged),
             verdict=judged.word,
             reasons=causes(found.to_json()),
         )

@@ -22,6 +22,7 @@ from ..observables import (
     flips_by_centre,
     ledger_row,
     own_conformation,
+    surroundings,
 )
 from ..remarks import remark
 from ..roles import Variable
@@ -143,6 +144,7 @@ class LevelLedger:
             **of_chain(own, targets),
             **states_of(own, variables, self.basins, targets),
             **_moves(own, variables),
+            **_surroundings(own, targets),
             "chirality_flips": flips_by_centre(own, base.frames[:1], path.kept_sites()),
             "conformation": compare_conformations(own, targets),
             "compared_by": compared,
@@ -267,8 +269,8 @@ def usual_variables(frames: Frames) -> tuple[CollectiveVariable, ...]:
 
 
 def about_sample(frames: Frames, variables: tuple[Variable, ...]) -> Json:
-    """{"n_eff", "drift", "chirality_flips", "conformation"} of a sample alone, as `judge` reads
-    them.
+    """{"n_eff", "drift", "surroundings", "chirality_flips", "conformation"} of a sample alone, as
+    `judge` reads them.
     """
     return {
         "n_eff": {
@@ -276,6 +278,7 @@ def about_sample(frames: Frames, variables: tuple[Variable, ...]) -> Json:
             for v in singles(variables, frames)
         },
         **_moves(frames, variables),
+        **_surroundings(frames),
         "chirality_flips": flips_by_centre(frames, frames[:1]),
         "conformation": own_conformation(frames),
     }
@@ -285,6 +288,16 @@ def _moves(frames: Frames, variables: tuple[Variable, ...]) -> Json:
     """{"drift": {variable: {"shift", "error"}}} for report.json."""
     found = {v.name: drift(frames, v.of(frames), v.periodic) for v in singles(variables, frames)}
     return {"drift": {name: asdict(one) for name, one in found.items() if one is not None}}
+
+
+def _surroundings(own: Frames, parent: Frames | None = None) -> Json:
+    """{"surroundings": {"own" or "parent": {kinds of molecules: numbers}}} for report.json; empty but
+    for a liquid.
+    """
+    both = {"own": own} if parent is None else {"own": own, "parent": parent}
+    found = {whose: surroundings(frames) for whose, frames in both.items()}
+    kept = {whose: {k: n._asdict() for k, n in known.items()} for whose, known in found.items()}
+    return {"surroundings": kept} if any(kept.values()) else {}
 
 
 def _described(variable: Variable) -> object:

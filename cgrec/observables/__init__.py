@@ -41,6 +41,7 @@ from .liquid import (
     three_body,
 )
 from .pair_distances import PairDistanceDivergence, pair_distance_divergence
+from .renewal import Surroundings, surroundings
 from .solution import (
     ActivityDerivative,
     KirkwoodBuff,
@@ -80,6 +81,7 @@ __all__ = [
     "LocalOrder",
     "PairDistanceDivergence",
     "Pressure",
+    "Surroundings",
     "Transitions",
     "activity_derivative",
     "basin_definitions",
@@ -119,6 +121,7 @@ __all__ = [
     "rdf",
     "statistical_inefficiency",
     "stereocentres",
+    "surroundings",
     "table",
     "tetrahedral_order",
     "three_body",

@@ -22,7 +22,7 @@ def health(run: RunFiles) -> Markup:
         said=[
             say(level)
             for level in run.levels
-            for say in (network_said, ladder_said, corrected_said, pressure_said)
+            for say in (network_said, ladder_said, corrected_said, pressure_said, renewed_said)
         ],
         picture=image(drawing, "energies") if drawing is not None else None,
     )
@@ -103,6 +103,18 @@ def pressure_said(level: LevelFiles) -> str:
         f"it has its parent's compressibility, ({squeezed} ± {error}) 10⁻⁶/bar, known by "
         f"{number(found.get('independent_volumes'))} independent volumes."
     )
+
+
+def renewed_said(level: LevelFiles) -> str:
+    """How many independent surroundings the molecules of a liquid had; nothing of anything else."""
+    own = (level.report.get("surroundings") or {}).get("own") or {}
+    told = [
+        f"{name} {number(found.get('independent'))}, {number(found.get('renewed'))} a molecule and run"
+        for name, found in own.items()
+    ]
+    if not told:
+        return ""
+    return f"{level.name}: independent surroundings of its molecules: {'; '.join(told)}."
 
 
 def _health_row(level: LevelFiles) -> list[str]:

@@ -49,6 +49,7 @@ REPORT: Table = {
     "verdict": {"value": TEXT, "word": TEXT, "reasons": [REASON]},
     "control": {"value": TEXT, "word": TEXT, "reasons": [REASON]},
     "n_eff": {"*": NUMBER},
+    "surroundings": {"*": {"*": {"*": NUMBER}}},
     "drift": {"*": {"*": NUMBER}},
     "force_error": {"*": NUMBER},
     "exchange": {"factors": [NUMBER], "acceptance": [NUMBER], "round_trips": NUMBER},

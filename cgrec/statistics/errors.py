@@ -98,14 +98,19 @@ def effective_sample_size(frames: Frames, series: ArrayLike, periodic: bool = Fa
     if len(once) < len(frames):
         frames, x = frames[once], x[once]
     x = np.concatenate([np.cos(x), np.sin(x)], axis=1) if periodic else x
-    w = frames.normalised_weights()[:, None]
+    return worth(x, frames.normalised_weights(), frames.replicas)
+
+
+def worth(
+    x: NDArray[np.float64], weights: NDArray[np.float64], replicas: ArrayLike | None = None
+) -> float:
+    """N_eff of `effective_sample_size` of values (n, d), weights that add up to one, and replicas."""
+    w = weights[:, None]
     deviation = x - (w * x).sum(0)
     variance, z = (w * deviation**2).sum(), w * deviation
     if variance <= 0:  # a constant has no error of its own; what is left is the weights
         return float(1 / (w**2).sum())
-    return float(
-        min(len(x), variance / ((z**2).sum() * statistical_inefficiency(z, frames.replicas)))
-    )
+    return float(min(len(x), variance / ((z**2).sum() * statistical_inefficiency(z, replicas))))
 
 
 def effective_share(log_weights: ArrayLike) -> NDArray[np.float64]:

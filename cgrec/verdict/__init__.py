@@ -136,6 +136,20 @@ RULES: dict[str, Rule] = {
         "-",
         making.own_samples,
     ),
+    "parent_surroundings": Rule(
+        "independent surroundings of the molecules of a liquid it was made from, of the rarest pair of "
+        "kinds",
+        f"fewer than {making.N_EFF_LOOK:g}; at level 0 also: fewer than {making.RENEWED_LOOK:g} a "
+        "molecule and run",
+        f"fewer than {making.N_EFF_LEAST:g} (not level 0)",
+        making.parent_surroundings,
+    ),
+    "own_surroundings": Rule(
+        "the same of its own run",
+        f"fewer than {making.N_EFF_LEAST:g}",
+        "-",
+        making.own_surroundings,
+    ),
     "still_moves": Rule(
         "drift of its variables, from the first quarter of its run to the last half, in standard "
         "deviations",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..observables.renewal import Surroundings
 from ..training import TrainingReport
 from ..units import MEV_PER_ANGSTROM, shown
 from .reasons import (
@@ -23,6 +24,11 @@ from .reasons import (
 #: be relied on (measured, see `cgrec.statistics.divergence`); below the second a population of one
 #: half is known to 0.09 at best.
 N_EFF_LOOK, N_EFF_LEAST = 100.0, 30.0
+
+#: How often a molecule of a liquid has to renew its surroundings in a run of level 0, before the run can
+#: tell whether its beginning is forgotten. Two runs of 800 ps of 4 M NaCl, whose ions do so five times,
+#: differ by twice what their own errors say. How many all of them must have had is as of samples.
+RENEWED_LOOK = 10.0
 
 #: Share of what the model explains that it loses on new frames, half of the gap between training
 #: and validation (Akaike). A tenth is what `frames_needed` aims at; at a half the model knows its
@@ -123,6 +129,59 @@ def own_samples(report: Report) -> Reason | None:
         expected=f"{N_EFF_LEAST:.0f} or more",
         do="run it longer or with more replicas; bias or refine it less hard",
     )
+
+
+def parent_surroundings(report: Report) -> Reason | None:
+    """How many independent surroundings the molecules of a liquid had, that the level was made from."""
+    base = report.get("below") is None
+    known = _surroundings(report, "own" if base else "parent")
+    if not known:
+        return None
+    whose, more = ("sample", "") if base else ("parent", f", {N_EFF_LEAST:.0f} at least")
+    n, name = min((one.independent, name) for name, one in known.items())
+    if n < N_EFF_LOOK:
+        return Reason(
+            rule="parent_surroundings",
+            word=DO_NOT_USE if n < N_EFF_LEAST and not base else LOOK,
+            found=f"molecules of the {whose} had {n:.0f} independent surroundings in all ({name})",
+            expected=f"{N_EFF_LOOK:.0f} or more{more}",
+            do="run level 0 longer, from several starts, or with more molecules",
+        )
+    renewed, name = min((one.renewed, name) for name, one in known.items())
+    if renewed >= RENEWED_LOOK or not base:
+        return None
+    return Reason(
+        rule="parent_surroundings",
+        word=LOOK,
+        found=f"a molecule of the sample had {renewed:.2g} independent surroundings in a run ({name})",
+        expected=f"{RENEWED_LOOK:.0f} or more, or the run cannot tell whether it forgot its beginning",
+        do="run level 0 longer",
+    )
+
+
+def own_surroundings(report: Report) -> Reason | None:
+    """How many independent surroundings of its molecules the level hands on."""
+    known = {} if report.get("below") is None else _surroundings(report, "own")
+    n, name = min(((one.independent, name) for name, one in known.items()), default=(np.inf, ""))
+    if n >= N_EFF_LEAST:
+        return None
+    return Reason(
+        rule="own_surroundings",
+        word=LOOK,
+        found=f"molecules of its own run had {n:.0f} independent surroundings in all ({name})",
+        expected=f"{N_EFF_LEAST:.0f} or more",
+        do="run it longer or with more replicas",
+    )
+
+
+def _surroundings(report: Report, whose: str) -> dict[str, Surroundings]:
+    """Of the run of a level or of its parent, those that are known."""
+    found = {}
+    for name, one in mapping(mapping(report.get("surroundings")).get(whose)).items():
+        n, renewed = (number(mapping(one).get(key)) for key in Surroundings._fields)
+        if n is not None and renewed is not None:
+            found[name] = Surroundings(n, renewed)
+    return found
 
 
 def still_moves(report: Report) -> Reason | None:

@@ -168,6 +168,7 @@ def short(client):
     return finished(client, client("climb", changes=SMALL, wait=40, **words))
 
 
+@pytest.mark.slow
 def test_13_what_was_hardly_trained_is_not_to_be_trusted(client, short):
     assert short["state"] == "finished", short
     assert [one["state"] for one in short["levels"]] == ["done", "done"]
@@ -176,6 +177,7 @@ def test_13_what_was_hardly_trained_is_not_to_be_trusted(client, short):
     assert found["numbers"]["explained fraction of forces"]["error"] > 0
 
 
+@pytest.mark.slow
 def test_14_a_climb_goes_on_and_is_stopped_gently(client, short):
     """A longer run goes on where the shorter one ended."""
     longer = {**SMALL, "levels.l1.dynamics.length": 40000}
@@ -203,6 +205,7 @@ def ended(command, folder):
         process.communicate()
 
 
+@pytest.mark.slow
 def test_14b_a_climb_of_a_terminal_or_of_a_server_before_is_known_and_stopped(client):
     """The server did not begin it: the lock of the run says who works there."""
     longer = {**SMALL, "levels.l1.dynamics.length": 40000}
@@ -280,6 +283,7 @@ def test_17_two_levels_compared_by_their_sites(client, runs):
     assert near(rows[0]["difference"], 0.0) and rows[0]["difference"]["verdict"] == "trust"
 
 
+@pytest.mark.slow
 def test_18_a_level_at_work_keeps_the_ensemble_of_its_spring(client, runs):
     work = client("run", run="runs/chain", level=1, to="runs/longer", length=60, wait=50)
     work = finished(client, work)
@@ -439,6 +443,7 @@ def test_the_ideal_chain_of_these_tests():
     assert np.isclose(r.mean(), MEAN, rtol=0.01) and np.isclose(r.std(), DEVIATION, rtol=0.01)
 
 
+@pytest.mark.slow
 def test_nothing_but_the_protocol_is_on_stdout(tmp_path):
     pytest.importorskip("mcp")
     done = subprocess.run(

@@ -14,6 +14,8 @@ from cgrec.cli import main
 from cgrec.mapping import Pick
 from cgrec.statistics import Estimate
 
+pytestmark = pytest.mark.slow  # its tests look at a climb that they make
+
 KT = 8.314462618e-3 * 300.0
 
 

@@ -20,6 +20,8 @@ from cgrec.sources.gaussian_chain import chain_laplacian
 from cgrec.units import thermal_energy
 from cgrec.variables import RMSD, TICA, NativeContacts, PairDistances, named_variables
 
+pytestmark = pytest.mark.slow  # its tests look at a climb that they make
+
 BOND = 0.38
 EXPERIMENT = """# @package _global_
 defaults:

@@ -18,6 +18,8 @@ from cgrec.frames import Frames
 from cgrec.system import System
 from cgrec.verdict import DO_NOT_USE, LOOK
 
+pytestmark = pytest.mark.slow  # its tests look at a climb that they make
+
 DATA = Path(__file__).parents[1] / "data" / "tetrapeptide.npz"
 SCRIPT = Path(__file__).parents[2] / "scripts" / "references" / "tetrapeptide.py"
 

@@ -50,6 +50,7 @@ def pmf(potential):
     )
 
 
+@pytest.mark.slow
 def test_mean_forces_of_a_harmonic_system(springs, starts, tmp_path):
     mapping = Pick(["S0", "S2"])(SYSTEM)
     found = mean_force_labels(
@@ -95,6 +96,7 @@ def test_held_sites_stay_and_the_others_have_the_temperature(springs, starts, tm
     )
 
 
+@pytest.mark.slow
 def test_centres_that_are_held_stay_and_have_their_mean_forces(springs, starts, tmp_path):
     """Two centres with weights that are not the masses of the run; the PMF of a linear combination
     of harmonic sites is known: the inverse of M Sigma M^T.
@@ -127,6 +129,7 @@ def test_centres_that_are_held_stay_and_have_their_mean_forces(springs, starts, 
     assert np.abs((found.forces - exact).mean((0, 1))).max() < 5 * noise / np.sqrt(80)
 
 
+@pytest.mark.slow
 def test_held_centres_leave_the_rest_its_temperature(springs, starts, tmp_path):
     groups = [{"S0": 0.3, "S1": 0.7}, {"S2": 0.5, "S3": 0.5}]
     engine = Langevin(n_replicas=40, length=20, save_every=0.1, timestep=0.004, held_centres=groups)
@@ -216,6 +219,7 @@ def recipe(mapping=KEPT, **given):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::cgrec.remarks.Remark")
 def test_a_level_is_fitted_to_its_mean_forces(springs, parent, tmp_path):
     level = Level(tmp_path / "level1", "l1")

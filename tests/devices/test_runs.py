@@ -108,6 +108,7 @@ def stopped(options, potential, start, folder, seed=1):
             options(potential, start, folder, seed=seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "given",
     [

@@ -88,6 +88,7 @@ class _Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["plain", "biased", "exchange", "periodic"])
 def test_killed_run_continues_as_if_nothing_happened(tmp_path, monkeypatch, case):
     from cgrec.dynamics.run import Run

@@ -108,6 +108,7 @@ def test_walls_far_along_the_chain(tmp_path):
     assert_same(bonded() + far, frames, tmp_path / "chain")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("term", range(4))
 def test_each_wall_for_itself(term, tmp_path):
     """Alone a style is no hybrid."""
@@ -152,6 +153,7 @@ def test_pairs_only_with_given_knots(tmp_path):
     assert_same(splines(three_cutoff=0.0, knots=knots), periodic_frames(1), tmp_path / "box")
 
 
+@pytest.mark.slow
 def test_one_type_with_two_masses_and_names_lammps_would_not_take(tmp_path):
     frames, potential = periodic_frames(1), splines(three_cutoff=0.45)
     types = {"A": "ALA:CA", "B": "NULL", "C": "C"}

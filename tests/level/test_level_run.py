@@ -74,6 +74,7 @@ def test_a_correction_without_frames_is_run_again_with_another_seed(tmp_path):
     np.testing.assert_array_equal(Frames.load(again.folder / "frames").positions, runs[2].positions)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::cgrec.remarks.Remark")
 @pytest.mark.parametrize("killed_at", ["unrefined", "corrected_1/frames", "round_1", "frames"])
 def test_killed_while_it_corrects_it_goes_on_to_the_same_frames(tmp_path, monkeypatch, killed_at):

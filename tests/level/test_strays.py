@@ -121,6 +121,7 @@ def engine(**given):
     )
 
 
+@pytest.mark.slow
 def test_a_well_where_no_frame_is_is_found_and_fitted_away(tmp_path, capsys):
     train, frames = Train(), parent()
     asked = Strays(rounds=2, length=8, few=0.5)
@@ -144,6 +145,7 @@ class Worse(Train):
         return potential, report
 
 
+@pytest.mark.slow
 def test_the_best_fit_is_taken_not_the_last(tmp_path):
     asked = Strays(rounds=1, length=6, few=0.0)
     potential, place, said = asked(Worse(), parent(), priors(), engine(), tmp_path, 1)
@@ -184,6 +186,7 @@ def test_every_part_of_the_sample_has_its_share_of_strays(replicas):
         assert (np.diff(both.replicas) >= 0).all() and set(both.replicas) == set(range(10))
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was(tmp_path):
     frames = parent()
     asked = Strays(rounds=1, length=6)
@@ -224,6 +227,7 @@ def recipe(strays, dynamics=None):
     )
 
 
+@pytest.mark.slow
 def test_a_level_keeps_what_was_tried_and_nothing_that_it_was_made_with(tmp_path):
     with kept_events(tmp_path, ["l1"]), at_level(1, "l1"):
         level = Level(tmp_path / "level1", "l1")

@@ -31,6 +31,8 @@ from cgrec.sources.base import Source
 from cgrec.system import System
 from cgrec.training import ForceMatching
 
+pytestmark = pytest.mark.slow  # its tests look at a climb that they make
+
 VARIABLES = {"phi": ["C1", "N1", "CA", "C2"], "psi": ["N1", "CA", "C2", "N2"]}
 NAMES = ("C1", "O1", "N1", "CA", "CB", "C2", "O2", "N2")
 ATOMS = System(

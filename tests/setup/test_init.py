@@ -443,6 +443,7 @@ def shortened(n, path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "n, sites, step", [(1, 10, 0.002), (2, 15, 0.002), (3, 5, 0.008), (5, 7, 0.008)]
 )

@@ -64,6 +64,7 @@ def source(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_learns_runs_and_says_what_it_knows(source, tmp_path):
     made = source(margin=1e6)
     frames = made.make(tmp_path / "level0", 1)

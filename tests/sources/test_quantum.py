@@ -59,6 +59,7 @@ def test_nothing_converged_is_an_error():
         )
 
 
+@pytest.mark.slow
 def test_labels_are_the_calculator_in_our_units():
     from ase import Atoms
 

@@ -121,6 +121,18 @@ def radial(value, floor=0.01, error=0.005):
     return {"liquid": [{**what, "value": value, "floor": floor, "error": error}]}
 
 
+def renewed(own=(1000.0, 9.0), parent=(1000.0, 9.0)):
+    """Independent surroundings of ions, and how many each had in a run."""
+    few = {"own": own, "parent": parent}
+    water = {"W about W": {"independent": 1e4, "renewed": 20.0}}
+    return {
+        "surroundings": {
+            whose: {**water, "CL about NA": {"independent": n, "renewed": each}}
+            for whose, (n, each) in few.items()
+        }
+    }
+
+
 CASES = [
     (
         "forces",
@@ -138,6 +150,9 @@ CASES = [
     ("parent_samples", LOOK, {"ledger": [row(n_eff=60.0)]}),
     ("parent_samples", DO_NOT_USE, {"ledger": [row(n_eff=25.0)]}),
     ("own_samples", LOOK, {"ledger": [row(n_eff_model=3.0)]}),
+    ("parent_surroundings", LOOK, renewed(parent=(60.0, 9.0))),
+    ("parent_surroundings", DO_NOT_USE, renewed(parent=(20.0, 9.0))),
+    ("own_surroundings", LOOK, renewed(own=(20.0, 0.5))),
     ("still_moves", LOOK, {"drift": {"ends": {"shift": -0.56, "error": 0.11}}}),
     ("overfit", LOOK, fit(0.12, 0.18)),
     ("overfit", DO_NOT_USE, fit(0.10, 0.35)),
@@ -211,6 +226,7 @@ def test_every_rule_is_tried():
         shaped(bonded=[term(js=0.6, size=0.0005)]),  # a rigid bond: no overlap, no difference
         shaped(cis=[cis((0.08, 0.01), (0.05, 0.01), imino=True)]),
         radial(0.03),
+        renewed(own=(40.0, 0.1), parent=(120.0, 0.2)),
         fit(0.5, 0.55),
     ],
 )
@@ -251,6 +267,18 @@ def test_few_frames_of_level_0_are_a_look_there_and_a_stop_above():
     (reason,) = judge(about).reasons
     assert (reason.rule, reason.word) == ("parent_samples", LOOK)
     assert "12 independent frames in ends" in reason.found
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ((20.0, 0.5), "had 20 independent surroundings in all (CL about NA)"),
+        ((150.0, 8.5), "had 8.5 independent surroundings in a run (CL about NA)"),
+    ],
+)
+def test_a_short_run_of_a_liquid_is_a_look_at_level_0(own, words):
+    (reason,) = judge({"name": "level 0", **renewed(own)}).reasons
+    assert (reason.rule, reason.word) == ("parent_surroundings", LOOK) and words in reason.found
 
 
 def test_the_gravest_reason_comes_first():
