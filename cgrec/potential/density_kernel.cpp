@@ -18,6 +18,7 @@
 using real = REAL;
 constexpr int LANES = VECTOR / sizeof(real);
 constexpr int NL = L_MAX + 1, NLM = NL * NL, CV = CHANNELS / LANES, MV = 3 * CV, NF = CHANNELS * (1 + NL + N_TRIPLES);
+constexpr int TYPES_AT_ONCE = 8, RV = (N_RADIAL + LANES - 1) / LANES, N_MOMENTS = NLM * N_RADIAL;
 constexpr int FV = NF / LANES, WV = WIDTH / LANES, OUT = CHANNELS + LANES, OV = OUT / LANES, BLOCK = 8, PARTS = 8, SOME = 64, MANY = 128;
 
 constexpr bool FLOAT = sizeof(real) == 4;
@@ -212,6 +213,26 @@ inline int64_t neighbour(const Problem& p, int64_t site, int64_t k) { return p.n
 inline double shift(const Problem& p, int64_t site, int64_t k, int axis) { return p.shifts[3 * (site * p.slots + k) + axis]; }
 #endif
 
+// The states of the first layer are those of types, so sums over neighbours of one type need no channels: with their moments
+//     A[m][n] = sum over neighbours of (harmonic m) (radial function n)
+// a density is sum over types and n of A[m][n] (state of the type) (radial weight n), and the forces take the same weights once a site.
+struct OfTypes {
+    std::vector<vec> weights;     // (types, NL, N_RADIAL, CV): radial weights times states
+    std::vector<vec> transposed;  // (types, NL, CHANNELS, RV): the same, functions in the lanes
+
+    explicit OfTypes(const Problem& p) {
+        if (p.n_types > TYPES_AT_ONCE) return;
+        weights.resize(p.n_types * NL * N_RADIAL * CV), transposed.resize(p.n_types * NL * CHANNELS * RV);
+        for (int64_t row = 0; row < p.n_types * NL; row++)
+            for (int n = 0; n < N_RADIAL; n++)
+                for (int c = 0; c < CV; c++) {
+                    const vec w = p.layers[0].radial[(row % NL * N_RADIAL + n) * CV + c] * p.embedding[row / NL * CV + c];
+                    weights[(row * N_RADIAL + n) * CV + c] = w;
+                    for (int i = 0; i < LANES; i++) reinterpret_cast<real*>(&transposed[(row * CHANNELS + c * LANES + i) * RV])[n] = w[i];
+                }
+    }
+};
+
 // ---- pairs -----------------------------------------------------------------------------------------------------------
 
 // sin(pi x) and cos(pi x) of 0 < x < 1, by the series of half the angle.
@@ -224,15 +245,21 @@ inline void half_turn(vec x, vec& sine, vec& cosine) {
     sine = 2 * odd * even, cosine = 1 - 2 * odd * odd;
 }
 
+struct Group { int64_t type; int begin, end; };  // blocks of neighbours of one type
+
 template <class V> struct Pairs {
     int count = 0;
     std::vector<int64_t> other;
     std::vector<double> raw;         // x y z (and their tangents) of each neighbour within reach
+    std::vector<Group> groups;       // empty where moments do not pay
+    std::vector<int64_t> unsorted_other;
+    std::vector<double> unsorted;
+    std::vector<Scalar<V>> moments;  // (groups, NLM, N_RADIAL)
     std::vector<V> direction, harmonic, bessel;
     std::vector<vec> slope, gradient, inverse, radial, change;  // of plain numbers only
 
     explicit Pairs(int64_t slots) {
-        const int most = (slots + LANES - 1) / LANES + 1;
+        const int most = (slots + LANES - 1) / LANES + 1 + TYPES_AT_ONCE;  // each group begins a block of its own
         other.resize(most * LANES), raw.resize(most * LANES * 6);
         direction.resize(most * 3), harmonic.resize(most * NLM), bessel.resize(most * N_RADIAL);
         if (is_dual<V>) return;
@@ -240,7 +267,7 @@ template <class V> struct Pairs {
         radial.resize(most * LANES * NL * CV), change.resize(most * LANES * NL * CV);
     }
 
-    void find(const Problem& p, int64_t site) {
+    void find(const Problem& p, int64_t site, bool of_types) {
         count = 0;
         const double *own = p.positions + 3 * site, far = p.cutoff * p.cutoff;
         for (int64_t k = 0; k < how_many(p, site); k++) {
@@ -253,11 +280,69 @@ template <class V> struct Pairs {
                 for (int a = 0; a < 3; a++) raw[6 * count + 3 + a] = p.tangent[3 * j + a] - p.tangent[3 * site + a];
             other[count] = j, count += r2 < far;
         }
-        for (int k = count; k % LANES; k++) {  // fill the last vector with what is just out of reach
-            for (int a = 0; a < 6; a++) raw[6 * k + a] = a == 0 ? p.cutoff : 0;
-            other[k] = site;
-        }
+        groups.clear();
+        if (of_types && p.n_types <= TYPES_AT_ONCE) group(p, site);
+        for (int k = count; k % LANES; k++) far_away(p, site, k);
         for (int block = 0; block * LANES < count; block++) functions(p, block);
+    }
+
+    // Fills a vector with what is just out of reach.
+    void far_away(const Problem& p, int64_t site, int k) {
+        for (int a = 0; a < 6; a++) raw[6 * k + a] = a == 0 ? p.cutoff : 0;
+        other[k] = site;
+    }
+
+    // Neighbours type by type, each from a new block on, where there are enough of each.
+    void group(const Problem& p, int64_t site) {
+        int many[TYPES_AT_ONCE] = {}, types = 0;
+        for (int k = 0; k < count; k++) many[p.species[other[k]]]++;
+        for (int t = 0; t < TYPES_AT_ONCE; t++) types += many[t] > 0;
+        if (2 * count < LANES * types || count == 0) return;
+        int place[TYPES_AT_ONCE], blocks = 0;
+        for (int t = 0; t < TYPES_AT_ONCE; t++) {
+            place[t] = blocks * LANES;
+            if (many[t]) groups.push_back({t, blocks, blocks + (many[t] + LANES - 1) / LANES}), blocks = groups.back().end;
+        }
+        if (types == 1) return;
+        unsorted.assign(raw.begin(), raw.begin() + 6 * count), unsorted_other.assign(other.begin(), other.begin() + count);
+        for (const Group& one : groups)
+            for (int k = one.begin * LANES; k < one.end * LANES; k++) far_away(p, site, k);
+        for (int k = 0; k < count; k++) {
+            const int to = place[p.species[unsorted_other[k]]]++;
+            std::copy_n(&unsorted[6 * k], 6, &raw[6 * to]), other[to] = unsorted_other[k];
+        }
+        count = blocks * LANES;
+    }
+
+    // Moments of each group.
+    void find_moments() {
+        constexpr int WHOLE = (N_RADIAL + 3) / 4 * 4;
+        moments.resize(groups.size() * N_MOMENTS);
+        Scalar<V>* out = moments.data();
+        for (const Group& one : groups)
+            for (int m = 0; m < NLM; m++, out += N_RADIAL) {
+                V acc[N_RADIAL] = {};
+                for (int block = one.begin; block < one.end; block++)
+#pragma GCC unroll 8
+                    for (int n = 0; n < N_RADIAL; n++) acc[n] += harmonic[block * NLM + m] * bessel[block * N_RADIAL + n];
+                vec value[WHOLE] = {};
+                for (int n = 0; n < N_RADIAL; n++)
+                    if constexpr (is_dual<V>) value[n] = acc[n].v;
+                    else value[n] = acc[n];
+                for (int n = 0; n < WHOLE; n += 4) {
+                    const quad four = sums(value + n);
+                    for (int i = 0; i < 4 && n + i < N_RADIAL; i++)
+                        if constexpr (is_dual<V>) out[n + i].v = four[i];
+                        else out[n + i] = four[i];
+                }
+                if constexpr (is_dual<V>) {
+                    for (int n = 0; n < N_RADIAL; n++) value[n] = acc[n].d;
+                    for (int n = 0; n < WHOLE; n += 4) {
+                        const quad four = sums(value + n);
+                        for (int i = 0; i < 4 && n + i < N_RADIAL; i++) out[n + i].d = four[i];
+                    }
+                }
+            }
     }
 
     void functions(const Problem& p, int block) {
@@ -321,6 +406,13 @@ template <class V> struct Pairs {
     }
 };
 
+template <class F> inline void each_degree(F one) {
+    one(std::integral_constant<int, 0>{});
+    one(std::integral_constant<int, 1>{});
+    if constexpr (L_MAX > 1) one(std::integral_constant<int, 2>{});
+    if constexpr (L_MAX > 2) one(std::integral_constant<int, 3>{});
+}
+
 // a (NLM, CV) = densities of one site.
 template <class V> void density(const Pairs<V>& pairs, const Layer& layer, const V* state, V* a) {
     auto one = [&](auto degree) {
@@ -345,10 +437,113 @@ template <class V> void density(const Pairs<V>& pairs, const Layer& layer, const
         for (int m = 0; m < M; m++)
             for (int c = 0; c < CV; c++) a[(l * l + m) * CV + c] = acc[m][c];
     };
-    one(std::integral_constant<int, 0>{});
-    one(std::integral_constant<int, 1>{});
-    if constexpr (L_MAX > 1) one(std::integral_constant<int, 2>{});
-    if constexpr (L_MAX > 2) one(std::integral_constant<int, 3>{});
+    each_degree(one);
+}
+
+// The same from moments.
+template <class V> void density_by_moments(const Pairs<V>& pairs, const OfTypes& of, V* a) {
+    std::fill(a, a + NLM * CV, V{});
+    const Scalar<V>* moments = pairs.moments.data();
+    for (const Group& group : pairs.groups) {
+        auto one = [&](auto degree) {
+            constexpr int l = decltype(degree)::value, M = 2 * l + 1;
+            const vec* weights = &of.weights[(group.type * NL + l) * N_RADIAL * CV];
+            for (int c = 0; c < CV; c++) {
+                V acc[M];
+                for (int m = 0; m < M; m++) acc[m] = a[(l * l + m) * CV + c];
+                for (int n = 0; n < N_RADIAL; n++)
+#pragma GCC unroll 8
+                    for (int m = 0; m < M; m++) acc[m] += moments[(l * l + m) * N_RADIAL + n] * weights[n * CV + c];
+                for (int m = 0; m < M; m++) a[(l * l + m) * CV + c] = acc[m];
+            }
+        };
+        each_degree(one);
+        moments += N_MOMENTS;
+    }
+}
+
+// What the neighbours of a block do to a site and it to them. pulls: dE/dharmonic; in place of that of the first harmonic, which is
+// constant: of the distance by the radial functions.
+inline void push(const Pairs<vec>& pairs, int block, int n, const vec* pulls, double* own, double* forces) {
+    const vec *harmonic = &pairs.harmonic[block * NLM], *direction = &pairs.direction[block * 3], near = pairs.inverse[block];
+    vec along = pulls[0], turn[3];
+    for (int l = 1; l < NL; l++)
+        for (int m = l * l; m < (l + 1) * (l + 1); m++) along -= real(l) * near * harmonic[m] * pulls[m];
+    turning(&pairs.gradient[block * N_GRADIENTS], pulls, turn);
+    for (int a = 0; a < 3; a++) turn[a] = direction[a] * along + near * turn[a];
+    for (int k = 0; k < n; k++)
+        for (int a = 0; a < 3; a++) {
+            const double force = turn[a][k];
+            own[a] += force, forces[3 * pairs.other[block * LANES + k] + a] -= force;
+        }
+}
+
+// Forces of one site's densities from g = dE/da, by moments: dE/dA first, then pairs are the lanes.
+inline void back_by_moments(const Pairs<vec>& pairs, const OfTypes& of, const vec* g, int64_t site, double* forces) {
+    double own[3] = {};
+    for (const Group& group : pairs.groups) {
+        vec rows[NLM * RV];  // dE/dA[m][n]
+        auto one = [&](auto degree) {
+            constexpr int l = decltype(degree)::value, M = 2 * l + 1, U = l == 0 ? 4 : l == 1 ? 2 : 1;  // as in `tile`
+            const vec* weights = &of.transposed[(group.type * NL + l) * CHANNELS * RV];
+            vec acc[U][M * RV] = {};
+            for (int c = 0; c < CHANNELS; c += U)
+#pragma GCC unroll 4
+                for (int u = 0; u < U; u++)
+#pragma GCC unroll 8
+                    for (int m = 0; m < M; m++)
+                        for (int i = 0; i < RV; i++) acc[u][m * RV + i] += element(g + (l * l + m) * CV, c + u) * weights[(c + u) * RV + i];
+            for (int m = 0; m < M * RV; m++) {
+                rows[l * l * RV + m] = acc[0][m];
+                for (int u = 1; u < U; u++) rows[l * l * RV + m] += acc[u][m];
+            }
+        };
+        each_degree(one);
+        for (int block = group.begin; block < group.end; block++) {
+            const vec *harmonic = &pairs.harmonic[block * NLM], *value = &pairs.bessel[block * N_RADIAL], *slope = &pairs.slope[block * N_RADIAL];
+            vec pulls[NLM] = {};
+            for (int n = 0; n < N_RADIAL; n++) {
+                vec total{};
+#pragma GCC unroll 16
+                for (int m = 0; m < NLM; m++) {
+                    const real h = element(rows + m * RV, n);
+                    total += harmonic[m] * h;
+                    if (m) pulls[m] += value[n] * h;
+                }
+                pulls[0] += slope[n] * total;
+            }
+            push(pairs, block, std::min(LANES, pairs.count - block * LANES), pulls, own, forces);
+        }
+    }
+    for (int a = 0; a < 3; a++) forces[3 * site + a] += own[a];
+}
+
+// Gradient of the radial weights from g = dE/da, by moments, with dE/dstate of a neighbour of each type for all of them.
+inline void back_by_moments(const Pairs<Dual<vec>>& pairs, const Layer& layer, const Dual<vec>* state, const Dual<vec>* g, vec* radial_gradient, Dual<vec>* state_gradient) {
+    const Dual<real>* moments = pairs.moments.data();
+    for (const Group& group : pairs.groups) {
+        const int64_t j = pairs.other[group.begin * LANES];
+        for (int c = 0; c < CV; c++) {
+            const vec s = state[j * CV + c].v;
+            Dual<vec> back{};
+            auto one = [&](auto degree) {
+                constexpr int l = decltype(degree)::value, M = 2 * l + 1;
+                Dual<vec> pull[M];
+                for (int m = 0; m < M; m++) pull[m] = g[(l * l + m) * CV + c];
+                for (int n = 0; n < N_RADIAL; n++) {
+                    const int64_t row = (l * N_RADIAL + n) * CV + c;
+                    Dual<vec> total{};
+#pragma GCC unroll 8
+                    for (int m = 0; m < M; m++) total += moments[(l * l + m) * N_RADIAL + n] * pull[m];
+                    radial_gradient[row] += total.d * s;
+                    back += total * layer.radial[row];
+                }
+            };
+            each_degree(one);
+            state_gradient[j * CV + c] += back;
+        }
+        moments += N_MOMENTS;
+    }
 }
 
 // Forces of one site's densities from g = dE/da; dE/dstate of its neighbours. Channels are the lanes until they are summed up, then pairs.
@@ -356,9 +551,9 @@ inline void density_back(Pairs<vec>& pairs, const Layer& layer, const vec* state
     Pairs<vec>::radials(pairs.count, pairs.slope.data(), layer, pairs.change.data());
     double own[3] = {};
     for (int begin = 0; begin < pairs.count; begin += LANES) {
-        const vec *harmonic = &pairs.harmonic[begin / LANES * NLM], *direction = &pairs.direction[begin / LANES * 3];
+        const vec* harmonic = &pairs.harmonic[begin / LANES * NLM];
         const int n = std::min(LANES, pairs.count - begin);
-        vec pulls[NLM] = {};  // in place of that of the first harmonic, which is constant: of the distance by the radial functions
+        vec pulls[NLM] = {};
         for (int k = begin; k < begin + n; k++) {
             const real* y = reinterpret_cast<const real*>(harmonic) + (k - begin);
             vec parts[(NLM + 3) / 4 * 4];
@@ -387,17 +582,7 @@ inline void density_back(Pairs<vec>& pairs, const Layer& layer, const vec* state
                 for (int i = 0; i < 4 && m + i < NLM; i++) reinterpret_cast<real*>(pulls + m + i)[k - begin] = four[i];
             }
         }
-        const vec near = pairs.inverse[begin / LANES];
-        vec along = pulls[0], turn[3];
-        for (int l = 1; l < NL; l++)
-            for (int m = l * l; m < (l + 1) * (l + 1); m++) along -= real(l) * near * harmonic[m] * pulls[m];
-        turning(&pairs.gradient[begin / LANES * N_GRADIENTS], pulls, turn);
-        for (int a = 0; a < 3; a++) turn[a] = direction[a] * along + near * turn[a];
-        for (int k = 0; k < n; k++)
-            for (int a = 0; a < 3; a++) {
-                const double force = turn[a][k];
-                own[a] += force, forces[3 * pairs.other[begin + k] + a] -= force;
-            }
+        push(pairs, begin / LANES, n, pulls, own, forces);
     }
     for (int a = 0; a < 3; a++) forces[3 * site + a] += own[a];
 }
@@ -602,6 +787,7 @@ template <class V> void run(const Problem& p) {
     std::vector<std::vector<V>> states(p.n_layers), densities(p.n_layers);
     std::vector<V> pull, pull_below;  // dE/dstate of the layer above, and of this one
     std::vector<double> energies(sites);
+    const OfTypes of_types(p);
     states[0].resize(sites * CV);
     for (int64_t i = 0; i < sites * CV; i++) states[0][i] = Sites<V>::plain(p.embedding[p.species[i / CV] * CV + i % CV]);
 
@@ -623,9 +809,15 @@ template <class V> void run(const Problem& p) {
                 const bool known = down && k < top;
                 V* own_a = known ? &densities[k][first * NLM * CV] : a.data();
                 for (int i = 0; i < n; i++) {
-                    pairs[i].find(p, first + i);
-                    if constexpr (!is_dual<V>) pairs[i].radials(pairs[i].count, pairs[i].bessel.data(), layer, pairs[i].radial.data());
-                    if (!known) density(pairs[i], layer, states[k].data(), own_a + i * NLM * CV);
+                    Pairs<V>& own = pairs[i];
+                    own.find(p, first + i, k == 0);
+                    if (!own.groups.empty()) {
+                        if (!known || is_dual<V>) own.find_moments();
+                        if (!known) density_by_moments(own, of_types, own_a + i * NLM * CV);
+                        continue;
+                    }
+                    if constexpr (!is_dual<V>) own.radials(own.count, own.bessel.data(), layer, own.radial.data());
+                    if (!known) density(own, layer, states[k].data(), own_a + i * NLM * CV);
                 }
                 work->forward(layer, own_a, p.species + first, n, k == top);
                 if (k == top || !down) deliver(p, *work, k, first, n, energies.data());
@@ -636,9 +828,15 @@ template <class V> void run(const Problem& p) {
                 }
                 seed(p, k < top ? &pull[first * CV] : nullptr, first, n, go.data());
                 work->back(layer, own_a, p.species + first, n, k == top, go.data(), g.data(), &sums->gradient);
-                for (int i = 0; i < n; i++)
-                    if constexpr (is_dual<V>) density_back(pairs[i], layer, states[k].data(), &g[i * NLM * CV], sums->gradient.radial, sums->pulls.data());
-                    else density_back(pairs[i], layer, states[k].data(), &g[i * NLM * CV], first + i, sums->pushes.data(), wants_states ? sums->pulls.data() : nullptr);
+                for (int i = 0; i < n; i++) {
+                    const V* pull_a = &g[i * NLM * CV];
+                    const bool moments = !pairs[i].groups.empty();
+                    if constexpr (is_dual<V>) {
+                        if (moments) back_by_moments(pairs[i], layer, states[k].data(), pull_a, sums->gradient.radial, sums->pulls.data());
+                        else density_back(pairs[i], layer, states[k].data(), pull_a, sums->gradient.radial, sums->pulls.data());
+                    } else if (moments) back_by_moments(pairs[i], of_types, pull_a, first + i, sums->pushes.data());
+                    else density_back(pairs[i], layer, states[k].data(), pull_a, first + i, sums->pushes.data(), wants_states ? sums->pulls.data() : nullptr);
+                }
             };
             // Part after part to whoever is free: a thread that another program holds up holds up nobody before its first part.
 #pragma omp for ordered schedule(dynamic, 1)

@@ -33,10 +33,10 @@ def network(**options):
     return to_double(made)
 
 
-def liquid(n=50, frames=2, seed=0):
+def liquid(n=50, frames=2, seed=0, kinds="ABC"):
     rng = np.random.default_rng(seed)
     box = np.diag([1.3, 1.4, 1.5]) + np.array([[0, 0, 0], [0.2, 0, 0], [0.1, -0.2, 0]])
-    system = System(names=tuple("ABC"[k % 3] for k in range(n)), masses=np.ones(n))
+    system = System(names=tuple(kinds[k % len(kinds)] for k in range(n)), masses=np.ones(n))
     return Frames(system, rng.uniform(size=(frames, n, 3)) @ box, 300.0, box=box)
 
 
@@ -84,7 +84,17 @@ SIZES = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", SIZES, ids=str)
-@pytest.mark.parametrize("frames", [random_frames(5), liquid()], ids=["open", "periodic"])
+@pytest.mark.parametrize(
+    "frames",
+    [
+        random_frames(5),
+        liquid(),
+        liquid(150, 1),
+        liquid(100, 1, kinds="BBBBBBBCA"),
+        liquid(60, kinds="C"),
+    ],
+    ids=["open", "periodic", "many of each type", "few of some", "one type"],
+)
 def test_energy_force_descriptors_and_parameter_gradients(options, frames):
     plain = network(**options)
     compiled = plain.compiled()
