@@ -124,19 +124,23 @@ template <int KV, int NV, int FROM = 0, class V> inline void multiply(int rows, 
     }
 }
 
-// g += derivative of x^T y.
+// g += derivative of x^T y, K rows of g times N columns at once: few enough for registers, enough that loads keep up.
 template <int KV, int NV> inline void outer(int rows, const Dual<vec>* x, const Dual<vec>* y, vec* g) {
-    constexpr int N = NV % 4 == 0 ? 4 : NV % 3 == 0 ? 3 : NV % 2 == 0 ? 2 : 1;
-    for (int k = 0; k < KV * LANES; k++)
+    constexpr int N = NV % 2 == 0 ? 2 : NV % 3 == 0 ? 3 : 1, K = N == 3 ? 2 : 4;
+    for (int k = 0; k < KV * LANES; k += K)
         for (int n = 0; n < NV; n += N) {
-            vec acc[N];
-            for (int i = 0; i < N; i++) acc[i] = g[k * NV + n + i];
-            for (int r = 0; r < rows; r++) {
-                const Dual<real> a = element(x + r * KV, k);
+            vec acc[K][N];
+            for (int u = 0; u < K; u++)
+                for (int i = 0; i < N; i++) acc[u][i] = g[(k + u) * NV + n + i];
+            for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-                for (int i = 0; i < N; i++) acc[i] += a.v * y[r * NV + n + i].d + a.d * y[r * NV + n + i].v;
-            }
-            for (int i = 0; i < N; i++) g[k * NV + n + i] = acc[i];
+                for (int u = 0; u < K; u++) {
+                    const Dual<real> a = element(x + r * KV, k + u);
+#pragma GCC unroll 4
+                    for (int i = 0; i < N; i++) acc[u][i] += a.v * y[r * NV + n + i].d + a.d * y[r * NV + n + i].v;
+                }
+            for (int u = 0; u < K; u++)
+                for (int i = 0; i < N; i++) g[(k + u) * NV + n + i] = acc[u][i];
         }
 }
 
