@@ -320,7 +320,7 @@ template <class V> struct Pairs {
 
     // Moments of each group.
     void find_moments() {
-        constexpr int WHOLE = (N_RADIAL + 3) / 4 * 4;
+        constexpr int WHOLE = (N_RADIAL + 3) / 4 * 4, NUMBERS = is_dual<V> ? 2 : 1;
         moments.resize(groups.size() * N_MOMENTS);
         Scalar<V>* out = moments.data();
         for (const Group& one : groups)
@@ -329,21 +329,12 @@ template <class V> struct Pairs {
                 for (int block = one.begin; block < one.end; block++)
 #pragma GCC unroll 8
                     for (int n = 0; n < N_RADIAL; n++) acc[n] += harmonic[block * NLM + m] * bessel[block * N_RADIAL + n];
-                vec value[WHOLE] = {};
-                for (int n = 0; n < N_RADIAL; n++)
-                    if constexpr (is_dual<V>) value[n] = acc[n].v;
-                    else value[n] = acc[n];
-                for (int n = 0; n < WHOLE; n += 4) {
-                    const quad four = sums(value + n);
-                    for (int i = 0; i < 4 && n + i < N_RADIAL; i++)
-                        if constexpr (is_dual<V>) out[n + i].v = four[i];
-                        else out[n + i] = four[i];
-                }
-                if constexpr (is_dual<V>) {
-                    for (int n = 0; n < N_RADIAL; n++) value[n] = acc[n].d;
+                for (int part = 0; part < NUMBERS; part++) {  // values, then derivatives
+                    vec some[WHOLE] = {};
+                    for (int n = 0; n < N_RADIAL; n++) some[n] = reinterpret_cast<const vec*>(acc)[n * NUMBERS + part];
                     for (int n = 0; n < WHOLE; n += 4) {
-                        const quad four = sums(value + n);
-                        for (int i = 0; i < 4 && n + i < N_RADIAL; i++) out[n + i].d = four[i];
+                        const quad four = sums(some + n);
+                        for (int i = 0; i < 4 && n + i < N_RADIAL; i++) reinterpret_cast<real*>(out)[(n + i) * NUMBERS + part] = four[i];
                     }
                 }
             }

@@ -227,7 +227,7 @@ def operations(potential: DensityNetwork, graph: SiteGraph) -> dict[str, float]:
     c, r, w, l_max = (config[k] for k in ("channels", "n_radial", "width", "l_max"))
     degrees, harmonics, triples = l_max + 1, (l_max + 1) ** 2, potential.layers[0].triples
     features = c * (1 + degrees + len(triples))
-    layers = config["n_layers"]
+    layers, types = config["n_layers"], len(potential.types)
     # Vectors 6, length 6, scaled length 1, envelope 10, three operations a Bessel function, two a
     # harmonic; back twice.
     geometry = 3 * p * (23 + 3 * r + 2 * harmonics)
@@ -235,6 +235,10 @@ def operations(potential: DensityNetwork, graph: SiteGraph) -> dict[str, float]:
         2 * p * 2 * r * c * degrees + 3 * p * c * degrees
     )  # product with weights; times the neighbour's own
     density = 3 * p * 2 * harmonics * c
+    # The first layer, whose states are those of types: moments have no channels, and take their weights
+    # once a site and type.
+    moments = 3 * p * 2 * harmonics * r
+    weights = 2 * s * types * 2 * harmonics * r * c
     mixing = 2 * s * 2 * harmonics * c * 3 * c
     powers = 3 * s * 2 * harmonics * c
     coupling = sum(
@@ -246,8 +250,8 @@ def operations(potential: DensityNetwork, graph: SiteGraph) -> dict[str, float]:
     readout = 2 * s * 2 * w * (features + w + c + 1) + 3 * s * 2 * 4 * w
     return {
         "pair geometry": geometry,
-        "radial functions": layers * radial,
-        "densities": layers * density,
+        "radial functions": (layers - 1) * radial + weights,
+        "densities": (layers - 1) * density + moments,
         "mixing": layers * mixing,
         "products": layers * (powers + s * c * coupling),
         "readout": layers * readout,
