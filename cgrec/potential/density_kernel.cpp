@@ -272,18 +272,22 @@ template <class V> struct Pairs {
     }
 
     void find(const Problem& p, int64_t site, bool of_types) {
-        count = 0;
-        const double *own = p.positions + 3 * site, far = p.cutoff * p.cutoff;
-        for (int64_t k = 0; k < how_many(p, site); k++) {
+        const double far = p.cutoff * p.cutoff, x = p.positions[3 * site], y = p.positions[3 * site + 1], z = p.positions[3 * site + 2];
+        const int64_t many = how_many(p, site);
+        int64_t* who = other.data();
+        double* to = raw.data();
+        for (int64_t k = 0; k < many; k++) {
             const int64_t j = neighbour(p, site, k);
-            double d[3], r2 = 0;
-            for (int a = 0; a < 3; a++) d[a] = p.positions[3 * j + a] - own[a] + shift(p, site, k, a), r2 += d[a] * d[a];
+            const double* at = p.positions + 3 * j;
+            const double d[3] = {at[0] - x + shift(p, site, k, 0), at[1] - y + shift(p, site, k, 1), at[2] - z + shift(p, site, k, 2)};
             // Written first, counted then: a branch on the distance of moving sites could not be predicted.
-            for (int a = 0; a < 3; a++) raw[6 * count + a] = d[a];
+            to[0] = d[0], to[1] = d[1], to[2] = d[2], *who = j;
             if constexpr (is_dual<V>)
-                for (int a = 0; a < 3; a++) raw[6 * count + 3 + a] = p.tangent[3 * j + a] - p.tangent[3 * site + a];
-            other[count] = j, count += r2 < far;
+                for (int a = 0; a < 3; a++) to[3 + a] = p.tangent[3 * j + a] - p.tangent[3 * site + a];
+            const bool near = d[0] * d[0] + d[1] * d[1] + d[2] * d[2] < far;
+            who += near, to += near ? 6 : 0;
         }
+        count = who - other.data();
         groups.clear();
         if (of_types && p.n_types <= TYPES_AT_ONCE) group(p, site);
         for (int k = count; k % LANES; k++) far_away(p, site, k);
@@ -466,11 +470,14 @@ inline void push(const Pairs<vec>& pairs, int block, int n, const vec* pulls, do
         for (int m = l * l; m < (l + 1) * (l + 1); m++) along -= real(l) * near * harmonic[m] * pulls[m];
     turning(&pairs.gradient[block * N_GRADIENTS], pulls, turn);
     for (int a = 0; a < 3; a++) turn[a] = direction[a] * along + near * turn[a];
-    for (int k = 0; k < n; k++)
+    const int64_t* who = &pairs.other[block * LANES];
+    for (int k = 0; k < n; k++) {
+        double* other = forces + 3 * who[k];
         for (int a = 0; a < 3; a++) {
             const double force = turn[a][k];
-            own[a] += force, forces[3 * pairs.other[block * LANES + k] + a] -= force;
+            own[a] += force, other[a] -= force;
         }
+    }
 }
 
 // Forces of one site's densities from g = dE/da, by moments: dE/dA first, then pairs are the lanes.
