@@ -22,8 +22,9 @@ from ..system import System
 
 #: Neighbours that are looked at: a first shell of water.
 NEAREST = 4
-#: Molecules in the middle that are looked at, distances in all, and kinds of molecules, the commonest.
-_MIDDLES, _DISTANCES, _KINDS = 100, 10_000_000, 4
+#: Molecules in the middle that are looked at, at most and at least; distances in all; kinds of molecules,
+#: the commonest. Of a run this many frames at least, or it could not show that it renews anything often.
+_MOST, _LEAST, _DISTANCES, _KINDS, _FRAMES = 100, 8, 10_000_000, 4, 40
 
 Sites = NDArray[np.int64]
 
@@ -80,9 +81,13 @@ def _kinds(system: System) -> dict[str, Sites]:
 
 
 def _of_two(frames: Frames, middle: Sites, around: Sites) -> Surroundings:
-    some = _evenly(middle, _MIDDLES)
-    every = -(-len(frames) * len(some) * len(around) // _DISTANCES)
-    frames = frames[::every]
+    labels = np.zeros(len(frames), np.int64) if frames.replicas is None else frames.replicas
+    runs = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    least = min(len(frames), _FRAMES * len(runs))
+    some = _evenly(middle, int(np.clip(_DISTANCES // (least * len(around)), _LEAST, _MOST)))
+    kept = max(least, _DISTANCES // (len(some) * len(around)))
+    every = max(1, len(frames) // kept)
+    frames = frames[np.concatenate([run[::every] for run in runs])]
     boxes = np.broadcast_to(np.asarray(frames.box, float), (len(frames), 3, 3))
     means = np.array(
         [
@@ -91,11 +96,11 @@ def _of_two(frames: Frames, middle: Sites, around: Sites) -> Surroundings:
         ]
     )  # (n_frames, n_some)
     n = len(some)
-    labels = np.zeros(len(frames), np.int64) if frames.replicas is None else frames.replicas
-    runs = np.asarray(labels)[:, None] * n + np.arange(n)
+    of_run = np.repeat(np.arange(len(runs)), [len(run[::every]) for run in runs])
+    molecules = of_run[:, None] * n + np.arange(n)  # each in each run
     weights = np.repeat(frames.normalised_weights() / n, n)
-    a_molecule = worth(means.reshape(-1, 1), weights, runs.ravel()) / n
-    return Surroundings(len(middle) * a_molecule, a_molecule / len(np.unique(labels)))
+    a_molecule = worth(means.reshape(-1, 1), weights, molecules.ravel()) / n
+    return Surroundings(len(middle) * a_molecule, a_molecule / len(runs))
 
 
 def _evenly(sites: Sites, most: int) -> Sites:

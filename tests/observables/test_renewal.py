@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cgrec import Frames, System
+from cgrec.observables import renewal
 from cgrec.observables.renewal import surroundings
 
 BOX = np.array([[2.0, 0, 0], [0.4, 2.0, 0], [0.3, 0.2, 2.2]])
@@ -75,10 +76,28 @@ def test_molecules_of_several_sites_are_where_the_heaviest_is():
 
 def test_many_molecules_and_frames_are_sampled(monkeypatch):
     whole = surroundings(gas(300, 3))
-    monkeypatch.setattr("cgrec.observables.renewal._MIDDLES", 8)
     monkeypatch.setattr("cgrec.observables.renewal._DISTANCES", 24_000)
+    looked = []
+    nearest = renewal._nearest
+
+    def counted(x, middle, around, box):
+        looked.append(len(middle) * len(around))
+        return nearest(x, middle, around, box)
+
+    monkeypatch.setattr(renewal, "_nearest", counted)
     for name, one in surroundings(gas(300, 3)).items():
         assert one.independent == pytest.approx(whole[name].independent, rel=0.4)
+    assert sum(looked) < 4 * 24_000  # of three pairs of kinds
+
+
+@pytest.mark.parametrize("order", ["run after run", "runs in turn"])
+def test_a_share_of_long_runs_still_shows_that_they_renew(order, monkeypatch):
+    monkeypatch.setattr("cgrec.observables.renewal._DISTANCES", 1)
+    frames = gas(1000, 4, replicas=2)
+    if order == "runs in turn":
+        frames = frames[np.arange(2000).reshape(2, 1000).T.ravel()]
+    for one in surroundings(frames).values():
+        assert one.renewed > 30
 
 
 def test_nothing_without_a_box_or_of_one_molecule():
