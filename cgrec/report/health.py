@@ -106,10 +106,11 @@ def pressure_said(level: LevelFiles) -> str:
 
 
 def renewed_said(level: LevelFiles) -> str:
-    """How many independent surroundings the molecules of a liquid had; nothing of anything else."""
+    """How many independent surroundings the molecules in a box had; nothing of anything else."""
     own = (level.report.get("surroundings") or {}).get("own") or {}
     told = [
-        f"{name} {number(found.get('independent'))}, {number(found.get('renewed'))} a molecule and run"
+        f"{name} {number(found.get('independent'))}, neighbours changed {number(found.get('renewed'))} "
+        "times in a run"
         for name, found in own.items()
     ]
     if not told:

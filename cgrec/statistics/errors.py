@@ -43,7 +43,11 @@ def statistical_inefficiency(series: ArrayLike, replicas: ArrayLike | None = Non
     Raises:
         ValueError: `series` and `replicas` differ in length, or a value is not finite.
     """
-    covariance = autocovariance(series, replicas)
+    return inefficiency_of(autocovariance(series, replicas))
+
+
+def inefficiency_of(covariance: NDArray[np.float64]) -> float:
+    """`statistical_inefficiency` of a series with this autocovariance."""
     if covariance[0] <= 0:  # a constant: every sample says the same
         return 1.0
     rho = covariance / covariance[0]

@@ -137,10 +137,10 @@ RULES: dict[str, Rule] = {
         making.own_samples,
     ),
     "parent_surroundings": Rule(
-        "independent surroundings of the molecules of a liquid it was made from, of the rarest pair of "
-        "kinds",
-        f"fewer than {making.N_EFF_LOOK:g}; at level 0 also: fewer than {making.RENEWED_LOOK:g} a "
-        "molecule and run",
+        "independent surroundings of the molecules in the box it was made from, of the two kinds that "
+        "have fewest",
+        f"fewer than {making.N_EFF_LOOK:g}; at level 0 also: neighbours changed fewer than "
+        f"{making.RENEWED_LOOK:g} times in a run",
         f"fewer than {making.N_EFF_LEAST:g} (not level 0)",
         making.parent_surroundings,
     ),

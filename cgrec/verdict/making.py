@@ -25,10 +25,10 @@ from .reasons import (
 #: half is known to 0.09 at best.
 N_EFF_LOOK, N_EFF_LEAST = 100.0, 30.0
 
-#: How often a molecule of a liquid has to renew its surroundings in a run of level 0, before the run can
-#: tell whether its beginning is forgotten. Two runs of 800 ps of 4 M NaCl, whose ions do so five times,
-#: differ by twice what their own errors say. How many all of them must have had is as of samples.
-RENEWED_LOOK = 10.0
+#: How often molecules have to change their neighbours in a run of level 0, before it can tell whether its
+#: beginning is forgotten: those that keep theirs come out at a half. Water of 300 K does so in 30 ps. How many
+#: independent surroundings all of them must have had is as of samples.
+RENEWED_LOOK = 2.0
 
 #: Share of what the model explains that it loses on new frames, half of the gap between training
 #: and validation (Akaike). A tenth is what `frames_needed` aims at; at a half the model knows its
@@ -132,7 +132,7 @@ def own_samples(report: Report) -> Reason | None:
 
 
 def parent_surroundings(report: Report) -> Reason | None:
-    """How many independent surroundings the molecules of a liquid had, that the level was made from."""
+    """How many independent surroundings the molecules in a box had, that the level was made from."""
     base = report.get("below") is None
     known = _surroundings(report, "own" if base else "parent")
     if not known:
@@ -143,7 +143,7 @@ def parent_surroundings(report: Report) -> Reason | None:
         return Reason(
             rule="parent_surroundings",
             word=DO_NOT_USE if n < N_EFF_LEAST and not base else LOOK,
-            found=f"molecules of the {whose} had {n:.0f} independent surroundings in all ({name})",
+            found=f"molecules of the {whose} had {n:.3g} independent surroundings in all ({name})",
             expected=f"{N_EFF_LOOK:.0f} or more{more}",
             do="run level 0 longer, from several starts, or with more molecules",
         )
@@ -153,14 +153,15 @@ def parent_surroundings(report: Report) -> Reason | None:
     return Reason(
         rule="parent_surroundings",
         word=LOOK,
-        found=f"a molecule of the sample had {renewed:.2g} independent surroundings in a run ({name})",
-        expected=f"{RENEWED_LOOK:.0f} or more, or the run cannot tell whether it forgot its beginning",
-        do="run level 0 longer",
+        found=f"molecules of the sample changed their neighbours {renewed:.3g} times in a run ({name})",
+        expected=f"{RENEWED_LOOK:.0f} or more (those that keep theirs: 0.5), or the run cannot tell whether "
+        "it forgot its beginning",
+        do="run level 0 longer, or from several starts that differ",
     )
 
 
 def own_surroundings(report: Report) -> Reason | None:
-    """How many independent surroundings of its molecules the level hands on."""
+    """How many independent surroundings of its molecules in a box the level hands on."""
     known = {} if report.get("below") is None else _surroundings(report, "own")
     n, name = min(((one.independent, name) for name, one in known.items()), default=(np.inf, ""))
     if n >= N_EFF_LEAST:
@@ -168,7 +169,7 @@ def own_surroundings(report: Report) -> Reason | None:
     return Reason(
         rule="own_surroundings",
         word=LOOK,
-        found=f"molecules of its own run had {n:.0f} independent surroundings in all ({name})",
+        found=f"molecules of its own run had {n:.3g} independent surroundings in all ({name})",
         expected=f"{N_EFF_LEAST:.0f} or more",
         do="run it longer or with more replicas",
     )

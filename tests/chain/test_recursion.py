@@ -14,6 +14,8 @@ from cgrec.cli import main
 from cgrec.mapping import Pick
 from cgrec.sources.gaussian_chain import GaussianChainSource, chain_laplacian
 
+pytestmark = pytest.mark.slow  # its tests look at a climb that they make
+
 
 def pmf_stiffness(stiffness, weights):
     """K of the PMF of a harmonic system: inverse of M Sigma M^T on the space without translation."""

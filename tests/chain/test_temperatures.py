@@ -55,6 +55,7 @@ def square(frames):
     return np.mean(np.sum((frames.positions[:, 0] - frames.positions[:, 1]) ** 2, -1))
 
 
+@pytest.mark.slow
 def test_a_level_runs_at_every_temperature_of_its_frames(hot_and_cold, tmp_path):
     chain = climbed(hot_and_cold, tmp_path / "run").climb()
     level = chain.levels[1]

@@ -220,6 +220,7 @@ class Climb:
         return [*weights, np.array(made.positions), np.array(made.forces)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not has_compiler(), reason="kernels need a compiler")
 def test_no_number_changes_a_bit(tmp_path, monkeypatch):
     """Measured often, with one, with two and with now one, now two threads, and not measured at

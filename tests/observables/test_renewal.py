@@ -35,7 +35,56 @@ def test_one_that_stays_for_some_frames(keep):
 
 
 def test_one_that_never_moves_still_knows_its_beginning():
-    assert all(one.renewed < 1.5 for one in surroundings(gas(100, 100)).values())
+    assert all(one.renewed < 0.7 for one in surroundings(gas(100, 100)).values())
+
+
+def test_molecules_that_rattle_keep_their_neighbours():
+    """A crystal: distances are known well, who stands beside whom is what it began with."""
+    rng = np.random.default_rng(2)
+    places = np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij"), -1).reshape(-1, 3) * 0.5
+    places[:, 0] *= 0.8  # two neighbours are nearer than the others
+    places[:, 1] *= 0.9  # and two the next
+    x = places + 0.01 * rng.normal(size=(200, 64, 3))
+    system = System(names=("AR",) * 64, masses=np.full(64, 40.0))
+    (one,) = surroundings(Frames(system, x, 300.0, box=np.diag([1.6, 1.8, 2.0]))).values()
+    assert one.independent == pytest.approx(64 * 200, rel=0.1)
+    assert one.renewed == pytest.approx(0.5, abs=0.1)
+
+
+def test_frames_and_runs_without_weight_are_left_out(monkeypatch):
+    frames = gas(100, replicas=2)
+    first = surroundings(frames[:100])
+    silent = Frames(
+        SALT,
+        frames.positions,
+        300.0,
+        box=BOX,
+        replicas=frames.replicas,
+        weights=np.repeat([1.0, 0], 100),
+    )
+    assert surroundings(silent) == first
+    monkeypatch.setattr("cgrec.observables.renewal._DISTANCES", 1)
+    last = np.r_[np.zeros(195), np.ones(5)]
+    assert surroundings(Frames(SALT, frames.positions, 300.0, box=BOX, weights=last))
+
+
+def test_pairs_of_molecules_are_variables():
+    two = System(names=("NA", "CL"), masses=np.full(2, 30.0))
+    like = System(names=("NA", "NA"), masses=np.full(2, 30.0))
+    assert surroundings(gas(50, system=two)) == surroundings(gas(50, system=like)) == {}
+    one = System(names=("P",) + ("W",) * 20, masses=np.full(21, 30.0))
+    assert set(surroundings(gas(50, system=one))) == {"W about W", "W about P"}
+
+
+def test_kinds_with_one_name_are_told_apart():
+    names, masses = ("C",) * 30, np.full(30, 12.0)
+    bonds = np.array([(i, i + 1) for i in range(0, 10, 2)])  # 5 of two sites, 20 of one
+    system = System(names=names, masses=masses, bonds=bonds)
+    assert set(surroundings(gas(20, system=system))) == {
+        "C of 1 site about C of 1 site",
+        "C of 1 site about C of 2 sites",
+        "C of 2 sites about C of 2 sites",
+    }
 
 
 def test_runs_add_up_and_one_molecule_does_not_tell_more_than_it_saw():

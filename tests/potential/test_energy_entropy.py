@@ -124,6 +124,7 @@ def test_is_linear_in_temperature_and_the_first_network_at_its_own(untrained):
     np.testing.assert_array_equal(untrained.energy_and_forces(frames)[1], of[300.0])
 
 
+@pytest.mark.slow
 def test_file_kernel_and_sum_keep_it(untrained, tmp_path):
     frames = pairs(np.linspace(0.3, 0.6, 7), np.zeros(7))
     springs = PairStiffness(types=["A", "B"], n_sites=2).double().made_at(300.0)

@@ -79,6 +79,7 @@ def test_learns_runs_and_says_what_it_knows(source, tmp_path):
     assert larger.make(tmp_path / "larger", 1).n_sites == 8 * 24
 
 
+@pytest.mark.slow
 def test_a_replica_the_committee_disagrees_on_is_stopped(source, tmp_path):
     with pytest.raises(ValueError, match="left the region the potential was trained on"):
         source(margin=1e-9).make(tmp_path / "level0", 1)

@@ -273,7 +273,8 @@ def test_few_frames_of_level_0_are_a_look_there_and_a_stop_above():
     ("own", "words"),
     [
         ((20.0, 0.5), "had 20 independent surroundings in all (CL about NA)"),
-        ((150.0, 8.5), "had 8.5 independent surroundings in a run (CL about NA)"),
+        ((99.7, 9.0), "had 99.7 independent surroundings in all (CL about NA)"),
+        ((150.0, 1.5), "changed their neighbours 1.5 times in a run (CL about NA)"),
     ],
 )
 def test_a_short_run_of_a_liquid_is_a_look_at_level_0(own, words):
