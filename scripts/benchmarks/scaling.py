@@ -1,7 +1,8 @@
 """What a step of our Langevin dynamics costs: python scripts/benchmarks/scaling.py [--data
 WATER.npz]
 
-On one thread, in turn: time per step of one-site water from one box to 4x4x4 boxes, and the
+On one thread, in turn: time per step of one-site water from one box to 4x4x4 boxes (the force call
+of these also on two threads, by the clock), and the
 exponent it grows with; the share of a step spent outside the force call; 64 five-bead peptides in
 one batch against one by one; the time a simulated step and nanosecond costs against rigid all-atom
 SPC/E in OpenMM (its CPU platform, PME 0.9 nm, 2 fs, as many molecules); and the kinetic temperature
@@ -15,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,7 @@ def main() -> None:
     potential = trained(frames, arguments.training_steps)
     results = {
         "steps": sizes(potential, frames, arguments),
+        "threads": threads(potential, frames, arguments),
         "peptides": peptides(arguments),
         "time steps": time_steps(potential, frames, arguments),
     }
@@ -144,6 +147,34 @@ def sizes(
         "share_outside_force_call": outside,
         "timestep": arguments.timestep,
     }
+
+
+def threads(
+    potential: Potential, frames: cgrec.Frames, arguments: argparse.Namespace
+) -> dict[str, list[float]]:
+    """Seconds of a force call on one and on two threads, taken in turn."""
+    call = potential if arguments.quick else potential.compiled()
+    calls: dict[str, Callable[[], float]] = {}
+    for copies in (1, 2) if arguments.quick else (1, 2, 4):
+        graph = call.graph(water.replicated(frames[:1], copies))
+
+        def seconds(number: int, graph: SiteGraph = graph) -> float:
+            torch.set_num_threads(number)
+            try:
+                return water.seconds_of(lambda: call(graph))
+            finally:
+                torch.set_num_threads(1)
+
+        for number in (1, 2):
+            calls[f"{len(graph.species)} sites, {number}"] = partial(seconds, number)
+    found = water.interleaved(calls, arguments.repeats)
+    rows = []
+    for name in list(found)[::2]:
+        sites = name.partition(",")[0]
+        one, two = (statistics.median(found[f"{sites}, {n}"]) for n in (1, 2))
+        rows.append([sites, 1e3 * one, 1e3 * two, one / two])
+    print(water.table(["force call", "ms, 1 thread", "2 threads", "1 over 2"], rows), end="\n\n")
+    return found
 
 
 class MoleculeRun:
