@@ -3,7 +3,7 @@ neighbours: what N_eff of a variable is to a molecule alone.
 
 Of 40, 200 and 800 ps of 4 M NaCl in SPC/E (38 ions of each kind) there are 24, 50 and 209 independent
 surroundings, of 240 frames of 64 ab initio waters 545. These ions changed their neighbours once in 200 ps and
-three times in 800; water does within 7 (SPC/E, 300 K) to 20 ps.
+three times in 800, water (SPC/E, 300 K) once in 14 ps.
 """
 
 from __future__ import annotations
@@ -110,13 +110,23 @@ def _of_two(frames: Frames, middle: Sites, around: Sites) -> Surroundings:
     others, few = len(around) - (middle[0] in around), which.shape[2]
     if few == others:  # which are the nearest says nothing
         return Surroundings(len(middle) * a_molecule, a_molecule / len(runs))
-    total, count = np.zeros(max(lengths)), np.zeros(max(lengths))
-    for part in np.split(which, np.cumsum(lengths)[:-1]):
-        for i in range(n):
-            total[: len(part)] += _kept(part[:, i])
-        count[: len(part)] += n * (len(part) - np.arange(len(part)))
-    g = inefficiency_of(total / count - few**2 / others)
+    staying = _kept_by_lag(np.split(which, np.cumsum(lengths)[:-1]))
+    g = inefficiency_of(staying - few**2 / others)  # less what chance keeps
     return Surroundings(len(middle) * a_molecule, float(np.mean(lengths)) / g)
+
+
+def _kept_by_lag(runs: list[Sites]) -> NDArray[np.float64]:
+    """(n_lags,) how many of the nearest, (n_frames, n, k) of each run, are the nearest so many frames
+    later: the mean over molecules and runs.
+    """
+    longest = max(map(len, runs))
+    total, count = np.zeros(longest), np.zeros(longest)
+    for run in runs:
+        length, n = run.shape[:2]
+        for i in range(n):
+            total[:length] += _kept(run[:, i])
+        count[:length] += n * (length - np.arange(length))
+    return total / count
 
 
 def _kept(nearest: Sites) -> NDArray[np.float64]:
